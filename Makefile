@@ -1,0 +1,47 @@
+# The first Python that is 3.11 or newer; `make PYTHON=python3.13 run` names another.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+PORT ?= 8000
+BIN = .venv/bin
+
+.PHONY: run test test-quick bench lint format pins clean
+
+run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
+	$(BIN)/python -m webapp dev --port $(PORT)
+
+test: .venv/test lint ## every check and every test
+	$(BIN)/python -m pytest -q -n 2 -m "not browser"
+	$(BIN)/python -m pytest -q -m browser
+
+test-quick: .venv/test ## the tests that need no browser
+	$(BIN)/python -m pytest -q -n 2 -m "not browser"
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/test ## measure: ratios side by side, in one run
+	$(BIN)/python -m tests.benchmarks
+
+pins: ## remake the pinned requirements from pyproject.toml (wants uv)
+	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt
+	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements-dev.txt
+
+.venv/run: requirements.txt
+	$(if $(PYTHON),,$(error Microblog needs Python 3.11 or newer))
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+.venv/test: requirements-dev.txt .venv/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv
