@@ -1,0 +1,121 @@
+"""The engine, and one session for each request.
+
+A session opens its transaction with its first statement and holds a connection only until it commits or
+closes; so a slow visitor, a password hash or a mail server never waits while holding one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+BUSY_MILLISECONDS = 10_000
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
+
+
+def now() -> datetime:
+    """The time as tables keep it: aware, and in UTC."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """One database of one application.
+
+    `doorbell` is set whenever a commit left something for a background task of this process to do.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        # One connection for a process: several only wait for each other's locks, and slowly.
+        pool: dict[str, Any] = (
+            {"pool_size": 1, "max_overflow": 0} if self.is_sqlite else {"pool_size": 8, "max_overflow": 4}
+        )
+        self.engine = create_async_engine(
+            url, poolclass=AsyncAdaptedQueuePool, pool_timeout=10, hide_parameters=True, **pool
+        )
+        self.writing = self.engine.execution_options(is_writing=True)
+        self.doorbell = asyncio.Event()
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _set_up_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    @asynccontextmanager
+    async def session(self, *, is_writing: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session that is rolled back unless it was committed."""
+        engine = self.writing if is_writing else self.engine
+        async with AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell}) as db:
+            yield db
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def release(db: AsyncSession) -> None:
+    """Ends the transaction and frees the connection, before something slow; what was read can still be read."""
+    await db.close()
+
+
+def ring_after_commit(db: AsyncSession) -> None:
+    """Sets the database's doorbell once this session's transaction has committed."""
+    db.info["must_ring"] = True
+
+
+@event.listens_for(Session, "after_commit")
+def _ring(session: Session) -> None:
+    if session.info.pop("must_ring", False):
+        session.info["doorbell"].set()
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={BUSY_MILLISECONDS}", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later can lose its turn; one that will write says so at once.
+    is_writing = connection.get_execution_options().get("is_writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+class DatabaseSession:
+    """Gives each request its session, as `request.state.db`, and frees it before the answer is sent."""
+
+    def __init__(self, app: ASGIApp, database: Database) -> None:
+        self.app = app
+        self.database = database
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async with self.database.session(is_writing=scope["method"] not in SAFE_METHODS) as db:
+
+            async def send_after_close(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    await db.close()
+                await send(message)
+
+            scope.setdefault("state", {})["db"] = db
+            await self.app(scope, receive, send_after_close)

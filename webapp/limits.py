@@ -1,0 +1,106 @@
+"""How often is too often; counted in the database, shared by all processes.
+
+A window begins with its first use and ends after its seconds. What was refused is not counted, because
+the transaction that counted it is rolled back: nobody stretches another's wait by knocking.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address, ip_network
+
+from sqlalchemy import TextClause, text
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.requests import Request
+
+from webapp.database import now
+from webapp.settings import Settings
+
+
+class LimitWindow(SQLModel, table=True):
+    """How often something was done since the window began; `ends` is in seconds since 1970."""
+
+    __tablename__ = "limit_window"
+
+    key: str = Field(primary_key=True, max_length=80)
+    count: int
+    ends: float = Field(index=True)
+
+
+@dataclass(frozen=True)
+class Rate:
+    times: int
+    seconds: int
+
+
+class TooOften(Exception):
+    """Asked more often than allowed; `seconds` is how long until it may be asked again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"again in {seconds} s")
+        self.seconds = seconds
+
+
+async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tuple[Rate, ...]]) -> None:
+    """Counts one use of each (name, who, rates), all in one statement.
+
+    Raises TooOften if any is over its rate; the caller must then roll back, so that none of it counts.
+    """
+    moment = now().timestamp()
+    rates = {
+        _key(settings, name, who, rate): rate for name, who, some_rates in uses for rate in some_rates
+    }  # each key once, and sorted: two processes that lock the same rows lock them in the same order
+    parameters: dict[str, object] = {"now": moment}
+    for number, (key, rate) in enumerate(sorted(rates.items())):
+        parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
+    connection = await db.connection()
+    rows = (await connection.execute(_statement(len(rates)), parameters)).all()
+    waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
+    if waits:
+        raise TooOften(max(1, round(max(waits) + 0.5)))
+
+
+async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:
+    """Starts the count anew, as after a successful log-in."""
+    connection = await db.connection()
+    for rate in rates:
+        await connection.execute(
+            text("DELETE FROM limit_window WHERE key = :key"), {"key": _key(settings, name, who, rate)}
+        )
+
+
+def network(request: Request) -> str:
+    """Where a request comes from: an IPv4 address or an IPv6 /64.
+
+    Behind n trusted proxies, the n-th X-Forwarded-For entry from the right: the ones left of it are the
+    client's own words.
+    """
+    hops = request.app.state.settings.trusted_proxies
+    peer = request.client.host if request.client else ""
+    if hops:
+        forwarded = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+        peer = forwarded[-hops] if len(forwarded) >= hops else peer
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+@cache
+def _statement(rows: int) -> TextClause:
+    values = ", ".join(f"(:key{number}, 1, :ends{number})" for number in range(rows))
+    return text(
+        f"INSERT INTO limit_window (key, count, ends) VALUES {values} ON CONFLICT (key) DO UPDATE SET"
+        " count = CASE WHEN limit_window.ends <= :now THEN 1 ELSE limit_window.count + 1 END,"
+        " ends = CASE WHEN limit_window.ends <= :now THEN excluded.ends ELSE limit_window.ends END"
+        " RETURNING key, count, ends"
+    )
+
+
+def _key(settings: Settings, name: str, who: str, rate: Rate) -> str:
+    """Not the address itself: the table shall not tell who asked for what."""
+    secret = hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
+    return f"{name}:{rate.seconds}:{secret}"

@@ -1,0 +1,94 @@
+"""One JSON line an event, on standard error. Names the route, never the path: paths carry links."""
+
+import json
+import logging
+import secrets
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.settings import Settings
+
+log = logging.getLogger("webapp.requests")
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def configure(settings: Settings) -> None:
+    """Sends the log of this process to standard error; for the entry points, not for libraries."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JSONLines() if settings.log_format == "json" and not settings.development else Plain())
+    logger = logging.getLogger("webapp")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def mask(address: str) -> str:
+    """`susan@example.com` as `s…@example.com`: enough for the host to recognise, too little to collect."""
+    local, _at, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}" if local else f"{address[:1]}…"
+
+
+class JSONLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_fields(self, record), default=str)
+
+
+class Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(self, record)
+        trace = fields.pop("trace", "")
+        head = f"{fields.pop('time')[11:19]} {fields.pop('level'):7} {fields.pop('event')}"
+        rest = " ".join(f"{name}={value!s}" for name, value in fields.items() if name != "logger")
+        return "\n".join(filter(None, [f"{head} {rest}".rstrip().replace("\n", "\\n"), trace]))
+
+
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": record.getMessage(),
+        **getattr(record, "fields", {}),
+    }
+    if request_id := _request_id.get():
+        fields["request_id"] = request_id
+    if record.exc_info:
+        fields["trace"] = formatter.formatException(record.exc_info)
+    return fields
+
+
+class RequestLog:
+    """Names each request and writes a line when it was answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        started = time.perf_counter()
+        status = 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        token = _request_id.set(request_id)
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            if not scope["path"].startswith("/static/"):
+                milliseconds = round((time.perf_counter() - started) * 1000, 1)
+                route = getattr(scope.get("route"), "path", None)
+                fields = {"method": scope["method"], "route": route, "status": status, "ms": milliseconds}
+                log.info("request", extra={"fields": fields})
+            _request_id.reset(token)

@@ -1,0 +1,189 @@
+"""How a page is made: render(), redirect(), flash(), and the cookies that go with them."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from babel.dates import format_datetime
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from webapp import language
+from webapp.forms import Form
+from webapp.settings import ROOT, SITE_NAME, Settings
+
+STATIC = ROOT / "static"
+FLASH_SECONDS = 300
+
+
+def environment(settings: Settings) -> Environment:
+    """The templates of pages and letters, with what all of them may use."""
+    env = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+        auto_reload=settings.development,
+    )
+    env.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters |= {"time": _time, "plain_time": _plain_time}
+    env.globals["site"] = {
+        "name": SITE_NAME,
+        "base_url": settings.base_url,
+        "sender": settings.sender,
+        "has_mailbox": settings.mailbox is not None,
+        "sends_mail": settings.sends_mail,
+        "contact": settings.admins[0] if settings.admins else None,
+        "reset_minutes": settings.reset_token_minutes,
+        "password_min_length": settings.password_min_length,
+        "open_registration": settings.registration == "open",
+    }
+    return env
+
+
+def set_up(app: Starlette, settings: Settings) -> Environment:
+    """Gives the application its templates; returns them, for the letters."""
+    env = environment(settings)
+    version = _version_of(STATIC)
+    env.globals["path"] = app.url_path_for
+    env.globals["static"] = lambda name: f"/static/{version}/{name}"
+    app.state.templates = env
+    app.state.settings = settings
+    app.state.flash = URLSafeTimedSerializer([key.hex() for key in reversed(settings.keys("flash"))], salt="flash")
+    return env
+
+
+def render(
+    request: Request,
+    name: str,
+    *,
+    part: str | None = None,
+    form: Form[Any] | None = None,
+    status: int | None = None,
+    headers: dict[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """The page `name`, or only its block `part` when htmx asked for a part of a page.
+
+    The status is the form's own (200, 422 or 429) unless one is given.
+    """
+    template = request.app.state.templates.get_template(name)
+    is_part = part is not None and asks_for_part(request)
+    status = status or (form.status if form else 200)
+    values = {
+        **context,
+        "form": form,
+        "status": status,
+        "user": getattr(request.state, "user", None),
+        "language": language.current(),
+        "flashes": [] if is_part else _flashes(request),
+    }
+    if part is not None and is_part:
+        html = "".join(template.blocks[part](template.new_context(values)))
+    else:
+        html = template.render(values)
+    answer_headers = {"vary": "HX-Request, HX-Request-Type", **(form.headers if form else {}), **(headers or {})}
+    response = HTMLResponse(html, status, answer_headers)
+    if values["flashes"]:
+        delete_cookie(request, response, "flash")
+    return response
+
+
+def asks_for_part(request: Request) -> bool:
+    """Whether htmx wants only the block of the page that changes."""
+    return request.headers.get("hx-request-type") == "partial"
+
+
+def redirect(request: Request, to: str, flash: str | None = None) -> Response:
+    """Sends the browser on with 303; under htmx as a real navigation, which password managers need."""
+    if request.headers.get("hx-request") == "true":
+        response = Response(status_code=204, headers={"hx-redirect": to})
+    else:
+        response = RedirectResponse(to, 303)
+    if flash:
+        value = request.app.state.flash.dumps([*_flashes(request), flash][-5:])
+        set_cookie(request, response, "flash", value, FLASH_SECONDS)
+    return response
+
+
+def local_path(target: str, default: str = "/") -> str:
+    """The target if it is a path of this very site, else the default: a redirect never leaves the host."""
+    if not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target) or len(target) > 2000:
+        return default
+    parts = urlsplit(target)
+    return default if parts.scheme or parts.netloc else target
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int | None) -> None:
+    """Sets a cookie that scripts can't read; until the browser closes if `seconds` is None."""
+    is_https = request.app.state.settings.is_https
+    response.set_cookie(
+        _cookie_name(request, name), value, max_age=seconds, secure=is_https, httponly=True, samesite="lax", path="/"
+    )
+
+
+def delete_cookie(request: Request, response: Response, name: str) -> None:
+    set_cookie(request, response, name, "", 0)
+
+
+def read_cookie(request: Request, name: str) -> str:
+    return request.cookies.get(_cookie_name(request, name), "")
+
+
+class HashedFiles:
+    """The static files under /static/{hash of all of them}/: kept for ever there, fetched anew elsewhere."""
+
+    def __init__(self) -> None:
+        self.files = StaticFiles(directory=STATIC)
+        self.version = _version_of(STATIC)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        version, _slash, name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
+        response = await self.files.get_response(name, scope)
+        if version == self.version and response.status_code in {200, 304}:
+            response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        await response(scope, receive, send)
+
+
+def _cookie_name(request: Request, name: str) -> str:
+    return f"__Host-{name}" if request.app.state.settings.is_https else name
+
+
+def _flashes(request: Request) -> list[str]:
+    """What the page before wanted said once; nothing if the cookie is old or not ours."""
+    cookie = read_cookie(request, "flash")
+    try:
+        return list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []
+    except BadSignature:
+        return []
+
+
+def _version_of(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@pass_context
+def _time(context: Context, when: datetime) -> Markup:
+    words = _plain_time(context, when)
+    return Markup('<time datetime="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), words)
+
+
+@pass_context
+def _plain_time(_context: Context, when: datetime) -> str:
+    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=language.current())} UTC"

@@ -1,0 +1,263 @@
+"""Every environment variable of the site, read once into one frozen object."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+Word = TypeVar("Word", bound=str)
+SITE_NAME = "Microblog"
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE = ROOT / "instance"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# Set by platforms whose disk is gone with the process: Heroku, Cloud Run.
+FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
+
+
+class Misconfigured(Exception):
+    """The environment can't be served from; `problems` says why, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the host decides. README.md has the table of the variables behind it."""
+
+    base_url: str
+    secret_key: str = field(repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
+    database_url: str = field(repr=False)
+    mail_server: str = ""
+    mail_port: int = 25
+    mail_use_tls: bool = False
+    mail_use_ssl: bool = False
+    mail_username: str = ""
+    mail_password: str = field(default="", repr=False)
+    mail_sender: str = ""
+    mail_connections: int = 4
+    mail_hourly_budget: int = 1000
+    mailer: Literal["web", "process", "off"] = "web"
+    admins: tuple[str, ...] = ()
+    registration: Literal["open", "invite"] = "open"
+    reset_token_minutes: int = 10
+    password_min_length: int = 12
+    posts_per_page: int = 25
+    trusted_proxies: int = 0
+    log_format: Literal["json", "text"] = "json"
+    languages: tuple[str, ...] = ("en",)
+    development: bool = False
+    mailbox: Path | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Reads a production site's settings.
+
+        Raises `Misconfigured` with every problem found, not just the first.
+        """
+        read = _Reader(os.environ if environ is None else environ)
+        settings = cls(**read.common(), **read.identity(), mailer=read.choice("MAILER", "web", "process", "off"))
+        problems = read.problems + list(_unsafe(settings, read.environ))
+        if problems:
+            raise Misconfigured(problems)
+        return settings
+
+    @classmethod
+    def for_development(cls, port: int, environ: Mapping[str, str] | None = None, instance: Path = INSTANCE) -> Self:
+        """Reads settings for this machine alone: loopback, a key of its own, letters into a mailbox page."""
+        read = _Reader(os.environ if environ is None else environ)
+        instance.mkdir(parents=True, exist_ok=True)
+        settings = cls(
+            **{"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **read.common()},
+            base_url=f"http://127.0.0.1:{port}",
+            secret_key=_own_key(instance / "secret_key"),
+            development=True,
+            mailbox=None if read.text("MAIL_SERVER") else instance / "mailbox",
+        )
+        if read.problems:
+            raise Misconfigured(read.problems)
+        return settings
+
+    @property
+    def host(self) -> str:
+        """The site's host name, without a port."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def is_https(self) -> bool:
+        return self.base_url.startswith("https:")
+
+    @property
+    def sender(self) -> str:
+        """The address that letters come from, perhaps with a name before it."""
+        return self.mail_sender or f"Microblog <no-reply@{self.host}>"
+
+    @property
+    def sends_mail(self) -> bool:
+        return self.mailer != "off"
+
+    def key(self, purpose: str) -> bytes:
+        """The 32-byte key for one purpose, so that nothing signed for one passes for another."""
+        return _derive(self.secret_key, purpose)
+
+    def keys(self, purpose: str) -> list[bytes]:
+        """The keys that still verify: the current one first, then the fallbacks."""
+        return [_derive(secret, purpose) for secret in (self.secret_key, *self.secret_key_fallbacks)]
+
+
+def _derive(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), b"microblog." + purpose.encode(), hashlib.sha256)
+
+
+def _own_key(file: Path) -> str:
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32))
+    return file.read_text()
+
+
+class _Reader:
+    """Reads variables by kind, and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.problems: list[str] = []
+
+    def common(self) -> dict[str, Any]:
+        port = self.number("MAIL_PORT", 0, 0, 65535)
+        tls, ssl = self.flag("MAIL_USE_TLS"), self.flag("MAIL_USE_SSL")
+        ssl = ssl or port == 465
+        if tls and ssl and port != 465:
+            self.problems.append(
+                "MAIL_USE_TLS and MAIL_USE_SSL exclude each other; 587 wants the first, 465 the second"
+            )
+        values: dict[str, Any] = {
+            "mail_server": self.text("MAIL_SERVER"),
+            "mail_port": port or (465 if ssl else 587 if tls else 25),
+            "mail_use_tls": tls and not ssl,
+            "mail_use_ssl": ssl,
+            "mail_username": self.text("MAIL_USERNAME"),
+            "mail_password": self.environ.get("MAIL_PASSWORD", ""),
+            "mail_sender": self.text("MAIL_SENDER"),
+            "mail_connections": self.number("MAIL_CONNECTIONS", 4, 1, 50),
+            "mail_hourly_budget": self.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
+            "admins": self.listed("ADMINS"),
+            "registration": self.choice("REGISTRATION", "open", "invite"),
+            "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
+            "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
+            "posts_per_page": self.number("POSTS_PER_PAGE", 25, 1, 100),
+            "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
+            "log_format": self.choice("LOG_FORMAT", "json", "text"),
+            "languages": self.languages(),
+        }
+        if url := self.text("DATABASE_URL"):
+            values["database_url"] = self.database(url)
+        return values
+
+    def identity(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "base_url": self.base_url(),
+            "secret_key": self.environ.get("SECRET_KEY", ""),
+            "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
+        }
+        if not self.text("DATABASE_URL"):
+            values["database_url"] = _database_url(f"sqlite:///{INSTANCE / 'microblog.db'}")
+        return values
+
+    def text(self, name: str) -> str:
+        return self.environ.get(name, "").strip()
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def flag(self, name: str) -> bool:
+        word = self.text(name).lower()
+        if word not in {"", "0", "false", "no", "off", "1", "true", "yes", "on"}:
+            self.problems.append(f"{name} is neither yes nor no; say 1 or 0.")
+        return word in {"1", "true", "yes", "on"}
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        word = self.text(name)
+        if not word:
+            return default
+        if not (word.isascii() and word.isdigit() and low <= int(word[:9]) <= high):
+            self.problems.append(f"{name} must be a whole number from {low} to {high}.")
+            return default
+        return int(word)
+
+    def choice(self, name: str, *words: Word) -> Word:
+        word = self.text(name).lower() or words[0]
+        for known in words:
+            if word == known:
+                return known
+        self.problems.append(f"{name} must be one of: {', '.join(words)}.")
+        return words[0]
+
+    def languages(self) -> tuple[str, ...]:
+        names = self.listed("LANGUAGES") or ("en",)
+        known = {"en", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
+        self.problems += [f"LANGUAGES: there is no translation for '{name}'." for name in names if name not in known]
+        return names
+
+    def base_url(self) -> str:
+        url = self.text("BASE_URL").rstrip("/")
+        if not url:
+            self.problems.append("BASE_URL is missing: the address that visitors type, such as https://example.com.")
+            return ""
+        try:
+            parts = urlsplit(url)
+            is_whole = (
+                parts.scheme in {"http", "https"} and parts.hostname and url == f"{parts.scheme}://{parts.netloc}"
+            )
+            if not is_whole or "@" in parts.netloc or parts.port == 0:
+                raise ValueError
+        except ValueError:
+            self.problems.append("BASE_URL must look like https://example.com, with no path behind it.")
+            return ""
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            self.problems.append("BASE_URL must begin with https:// (http is for this machine alone).")
+        return url.lower()
+
+    def database(self, url: str) -> str:
+        try:
+            return _database_url(url)
+        except ValueError as refused:
+            self.problems.append(str(refused))
+            return ""
+
+
+def _database_url(url: str) -> str:
+    """Names the async driver; `postgres://` and `?sslmode=` are what Heroku writes."""
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme.split("+")[0] in {"postgres", "postgresql"}:
+        return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"
+    if separator and scheme.split("+")[0] == "sqlite":
+        return f"sqlite+aiosqlite://{rest}"
+    raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:///.")
+
+
+def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """What a deployed site may not be, however its variables are spelled."""
+    problems = []
+    for name, key in [("SECRET_KEY", settings.secret_key)] + [
+        ("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks
+    ]:
+        if not key:
+            problems.append(f"{name} is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'")
+        elif len(key) < 32 or len(set(key)) < 8:
+            problems.append(f"{name} is too easy to guess: use 32 random characters or more.")
+    if settings.sends_mail and not settings.mail_server:
+        problems.append("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off).")
+    is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
+    if settings.sends_mail and settings.mail_server and not is_encrypted and settings.mail_server not in LOOPBACK:
+        problems.append("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1.")
+    if settings.database_url.startswith("sqlite") and any(environ.get(name) for name in FORGETFUL_PLATFORMS):
+        problems.append("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL.")
+    return problems
