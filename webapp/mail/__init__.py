@@ -1,0 +1,1 @@
+"""How letters leave, and why none is lost. Knows nothing of accounts."""

@@ -1,0 +1,221 @@
+"""The outbox: post, claim, finish. A letter is posted in the transaction of its cause.
+
+At least once: a process that dies between the server's "accepted" and `finish` leaves the letter to be sent
+again when its lease runs out, with the same Message-ID.
+"""
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Table, bindparam, case, delete, func, insert, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import database
+from webapp.database import now
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Letter
+
+LEASE = timedelta(seconds=90)
+CRASHES_ALLOWED = 4
+# Seconds between attempts; the last one repeats until the letter expires.
+RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
+
+letters: Table = Letter.__table__  # type: ignore[attr-defined]
+
+
+class Verdict(Enum):
+    """What became of an attempt."""
+
+    SENT = "sent"
+    LATER = "later"  # the server asked to try again
+    NEVER = "never"  # the server refused for good
+    UNAVAILABLE = "unavailable"  # no fault of the letter's: no server, no TLS, no log-in
+    NOBODY = "nobody"  # nobody here that it could be for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdict: Verdict
+    code: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A letter in the hand of one worker, until `due`."""
+
+    id: int
+    kind: str
+    recipient: str
+    parameters: dict[str, Any]
+    language: str
+    user_id: int | None
+    message_id: str
+    created: datetime
+    due: datetime
+    expires: datetime
+    attempts: int
+    crashes: int
+    fence: int
+
+
+def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
+    """How long to wait after so many attempts, give or take a fifth (`chance`, from 0 to 1)."""
+    seconds = RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
+    return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
+
+
+async def post(
+    db: AsyncSession,
+    kind: str,
+    *,
+    recipient: str,
+    language: str,
+    host: str,
+    lives: timedelta,
+    user_id: int | None = None,
+    **parameters: Any,
+) -> None:
+    """Adds a letter to the caller's transaction; the mailer wakes when it commits.
+
+    `host` is the domain of its Message-ID; after `lives` it is no longer worth sending.
+    """
+    connection = await db.connection()
+    created = now()
+    row = {
+        "kind": kind,
+        "recipient": recipient,
+        "parameters": parameters,
+        "language": language,
+        "user_id": user_id,
+        "message_id": f"<{uuid.uuid4().hex}@{host}>",
+        "state": READY,
+        "created": created,
+        "due": created,
+        "expires": created + lives,
+        "attempts": 0,
+        "crashes": 0,
+        "fence": 0,
+    }
+    await connection.execute(insert(letters), row)
+    database.ring_after_commit(db)
+
+
+async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
+    """Leases up to `most` due letters to the worker, oldest first, and counts the attempt."""
+    connection = await db.connection()
+    statement = _CLAIM if connection.dialect.name == "sqlite" else _CLAIM_SKIPPING_LOCKED
+    moment = now()
+    parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
+    rows = (await connection.execute(statement, parameters)).all()
+    return [Claimed(*row) for row in sorted(rows)]
+
+
+async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -> None:
+    """Writes down what became of letters. Rows that another worker has claimed since stay as they are."""
+    connection = await db.connection()
+    gone = [_lease(letter) for letter, outcome in results if outcome.verdict is Verdict.NOBODY]
+    kept = [
+        _lease(letter) | _after(letter, outcome) for letter, outcome in results if outcome.verdict is not Verdict.NOBODY
+    ]
+    if gone:
+        await connection.execute(_DISCARD, gone)
+    if kept:
+        await connection.execute(_FINISH, kept)
+
+
+async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
+    """Notes whose letter it is, once the mailer has found out."""
+    connection = await db.connection()
+    await connection.execute(update(letters).where(letters.c.id == letter.id).values(user_id=user_id))
+
+
+async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
+    """How many letters of a kind went, or are about to go, to a person before this one."""
+    connection = await db.connection()
+    query = select(func.count()).where(
+        letters.c.user_id == user_id, letters.c.kind == kind, letters.c.created > since, letters.c.id < before.id
+    )
+    return (await connection.execute(query)).scalar_one()
+
+
+async def sent_since(db: AsyncSession, since: datetime) -> int:
+    connection = await db.connection()
+    query = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
+    return (await connection.execute(query)).scalar_one()
+
+
+async def oldest_waiting(db: AsyncSession) -> datetime | None:
+    """When the oldest letter was posted that has neither been sent nor given up."""
+    connection = await db.connection()
+    query = select(func.min(letters.c.created)).where(letters.c.finished.is_(None))
+    oldest: datetime | None = (await connection.execute(query)).scalar_one()
+    return oldest
+
+
+def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
+    """The row's columns after an outcome."""
+    moment = now()
+    row = _lease(letter) | {
+        "new_state": READY,
+        "new_due": moment,
+        "new_attempts": letter.attempts,
+        "new_code": outcome.code,
+        "new_reason": outcome.reason[:300] or None,
+        "new_finished": None,
+        "new_recipient": letter.recipient,
+        "new_parameters": letter.parameters,
+    }
+    if outcome.verdict is Verdict.SENT:
+        row |= {"new_state": SENT, "new_finished": moment, "new_recipient": None, "new_parameters": {}}
+    elif outcome.verdict is Verdict.NEVER or letter.crashes > CRASHES_ALLOWED:
+        row |= {"new_state": DEAD, "new_finished": moment}
+    elif letter.expires <= moment:
+        row |= {"new_state": EXPIRED, "new_finished": moment}
+    elif outcome.verdict is Verdict.LATER:
+        row |= {"new_due": moment + retry_delay(letter.attempts)}
+    else:  # no fault of the letter's, so no attempt of its
+        row |= {"new_attempts": letter.attempts - 1}
+    return row
+
+
+def _lease(letter: Claimed) -> dict[str, Any]:
+    return {"lease_id": letter.id, "lease_fence": letter.fence}
+
+
+_DUE = (
+    select(letters.c.id)
+    .where(letters.c.finished.is_(None), letters.c.due <= bindparam("moment"))
+    .order_by(letters.c.due)
+    .limit(bindparam("most"))
+)
+_LEASE_OUT = (
+    update(letters)
+    .values(
+        state=LEASED,
+        attempts=letters.c.attempts + 1,
+        crashes=letters.c.crashes + case((letters.c.state == LEASED, 1), else_=0),
+        fence=letters.c.fence + 1,
+        leased_by=bindparam("worker"),
+        due=bindparam("lease_end"),
+    )
+    .returning(*(letters.c[name] for name in Claimed.__dataclass_fields__))
+)
+_CLAIM = _LEASE_OUT.where(letters.c.id.in_(_DUE))
+_CLAIM_SKIPPING_LOCKED = _LEASE_OUT.where(letters.c.id.in_(_DUE.with_for_update(skip_locked=True)))
+_HELD = (letters.c.id == bindparam("lease_id"), letters.c.fence == bindparam("lease_fence"))
+_DISCARD = delete(letters).where(*_HELD)
+_FINISH = (
+    update(letters)
+    .where(*_HELD)
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("state", "due", "attempts", "code", "reason", "finished", "recipient", "parameters")
+        }
+    )
+)

@@ -1,0 +1,132 @@
+"""Deliver over SMTP, and sort every answer into sent, later, never or unavailable (RFC 5321, RFC 3207)."""
+
+import asyncio
+import ssl
+import time
+from email.utils import parseaddr
+
+import aiosmtplib
+from aiosmtplib import SMTP
+
+from webapp.mail.outbox import Outcome, Verdict
+from webapp.settings import Settings
+
+DEADLINE = 45.0  # seconds for one letter, connecting included
+COMMAND_TIMEOUT = 20.0
+LETTERS_A_CONNECTION = 50
+IDLE_SECONDS = 30.0
+
+
+class Connection:
+    """One connection to the mail server: opened on demand, kept for the next letter, thrown away after any error."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.envelope_sender = parseaddr(settings.sender)[1]
+        self._client: SMTP | None = None
+        self._letters = 0
+        self._used = 0.0
+
+    async def deliver(self, recipient: str, message: bytes) -> Outcome:
+        """Sends one letter to one recipient. Never raises: what went wrong is in the outcome."""
+        was_open = self._is_fresh()
+        outcome = await self._attempt(recipient, message)
+        if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
+            # A server may hang up on a connection that it finds old; only a new one tells whether it is away.
+            outcome = await self._attempt(recipient, message)
+        return outcome
+
+    async def close(self) -> None:
+        """Says goodbye to the server, if it listens."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await client.quit()
+        except (TimeoutError, OSError, aiosmtplib.SMTPException):
+            pass
+        finally:
+            client.close()
+
+    def is_idle(self) -> bool:
+        return self._client is not None and not self._is_fresh()
+
+    async def _attempt(self, recipient: str, message: bytes) -> Outcome:
+        is_handed_over = False
+        try:
+            async with asyncio.timeout(DEADLINE):
+                client = await self._open()
+                await client.mail(self.envelope_sender)
+                await client.rcpt(recipient)
+                is_handed_over = True
+                await client.data(message)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            self._throw_away()
+            return _sort(error, is_handed_over)
+        except BaseException:
+            self._throw_away()
+            raise
+        self._letters += 1
+        self._used = time.monotonic()
+        return Outcome(Verdict.SENT, 250)
+
+    async def _open(self) -> SMTP:
+        if not self._is_fresh():
+            await self.close()
+        if self._client is None:
+            self._client = client_for(self.settings)
+            self._letters = 0
+            await self._client.connect()
+            self._used = time.monotonic()
+        return self._client
+
+    def _is_fresh(self) -> bool:
+        is_connected = self._client is not None and self._client.is_connected
+        is_young = self._letters < LETTERS_A_CONNECTION and time.monotonic() - self._used < IDLE_SECONDS
+        return is_connected and is_young
+
+    def _throw_away(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+
+def client_for(settings: Settings) -> SMTP:
+    """A client that encrypts as the settings say, or not at all: it never falls back to plain text."""
+    is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
+    return SMTP(
+        hostname=settings.mail_server,
+        port=settings.mail_port,
+        use_tls=settings.mail_use_ssl,
+        start_tls=settings.mail_use_tls,
+        username=settings.mail_username or None,
+        password=settings.mail_password or None,
+        timeout=COMMAND_TIMEOUT,
+        tls_context=ssl.create_default_context() if is_encrypted else None,
+    )
+
+
+def _sort(error: Exception, is_handed_over: bool) -> Outcome:
+    """What an error means for the letter; see RFC 5321, 4.2 for the codes."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
+        if error.code == 421:
+            return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {error.message}")
+        verdict = Verdict.NEVER if error.code >= 500 else Verdict.LATER
+        return Outcome(verdict, error.code, error.message)
+    if isinstance(error, aiosmtplib.SMTPSenderRefused):
+        if 400 <= error.code < 500 and error.code != 421:
+            return Outcome(Verdict.LATER, error.code, error.message)
+        return Outcome(Verdict.UNAVAILABLE, error.code, f"The server refuses our sender: {error.message}")
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return Outcome(Verdict.UNAVAILABLE, error.code, f"The server refuses our log-in: {error.message}")
+    if isinstance(error, ssl.SSLError):
+        return Outcome(Verdict.UNAVAILABLE, None, f"The server's certificate or TLS is not in order: {words}")
+    if isinstance(error, aiosmtplib.SMTPNotSupported):
+        return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return Outcome(Verdict.UNAVAILABLE, error.code, error.message)
+    if is_handed_over and not isinstance(error, TimeoutError):
+        return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the letter: {words}")
+    return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")

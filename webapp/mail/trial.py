@@ -1,0 +1,78 @@
+"""One letter, sent now, with the server's own words: is the mail set up right?"""
+
+import sys
+from email.message import EmailMessage
+from email.policy import SMTP as POLICY
+from email.utils import format_datetime, make_msgid, parseaddr
+
+import aiosmtplib
+
+from webapp.database import now
+from webapp.mail.smtp import client_for
+from webapp.settings import SITE_NAME, Settings
+
+
+async def send(settings: Settings, address: str) -> int:
+    """Sends a test letter and prints what happened, step by step; returns the exit code."""
+    if not settings.mail_server:
+        return _say("MAIL_SERVER is not set, so there is no server to try.", 1)
+    encryption = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
+    _say(f"Connecting to {settings.mail_server}, port {settings.mail_port}, with {encryption} ...")
+    client = client_for(settings)
+    try:
+        await client.connect()
+        _say("Connected" + (f", logged in as {settings.mail_username}." if settings.mail_username else "."))
+        await client.mail(parseaddr(settings.sender)[1])
+        await client.rcpt(address)
+        answer = await client.data(_letter(settings, address))
+        await client.quit()
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        client.close()
+        _say(f"The server says: {_words(error)}")
+        return _say(f"What to check: {_advice(settings, error)}", 1)
+    return _say(f"The server says: {answer.code} {answer.message}\nThe letter to {address} is on its way.", 0)
+
+
+def _letter(settings: Settings, address: str) -> bytes:
+    message = EmailMessage(policy=POLICY)
+    message["From"] = settings.sender
+    message["To"] = address
+    message["Subject"] = f"A test letter from {SITE_NAME}"
+    message["Date"] = format_datetime(now())
+    message["Message-ID"] = make_msgid(domain=settings.host)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(f"This is a test. {settings.base_url} can send letters.\n")
+    return message.as_bytes()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return f"{error.code} {error.message}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _advice(settings: Settings, error: Exception) -> str:
+    port = settings.mail_port
+    text = str(error).lower()
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return "MAIL_USERNAME and MAIL_PASSWORD. Many providers want a password made for programs, not your own."
+    if "certificate" in text:
+        return "MAIL_SERVER must be the name in the server's certificate, and the certificate must be valid today."
+    if isinstance(error, aiosmtplib.SMTPNotSupported):
+        return f"Port {port} has no STARTTLS. Try MAIL_PORT=587 with MAIL_USE_TLS=1, or 465 with MAIL_USE_SSL=1."
+    if "ssl" in text or "wrong version" in text or (port == 465 and isinstance(error, TimeoutError)):
+        return "465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round."
+    if isinstance(error, TimeoutError):
+        return f"port {port} seems blocked: many hosts block 25; ask yours, or try 587 or 465."
+    if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
+        return "MAIL_SERVER: no machine has this name."
+    if isinstance(error, aiosmtplib.SMTPConnectError):
+        return f"is MAIL_SERVER right, and does it listen on port {port}? 587 (STARTTLS) and 465 (TLS) are usual."
+    if isinstance(error, aiosmtplib.SMTPSenderRefused):
+        return f"MAIL_SENDER ({settings.sender}) must be an address that this server lets you use."
+    return "the server's words above say what it did not like."
+
+
+def _say(words: str, code: int = 0) -> int:
+    print(words, file=sys.stderr if code else sys.stdout)
+    return code
