@@ -1,0 +1,50 @@
+"""The shapes of the account forms."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, StringConstraints
+
+from webapp.accounts import passwords, users
+from webapp.language import gettext as _
+
+
+def _username(text: str) -> str:
+    if not users.USERNAME.fullmatch(text):
+        raise ValueError(_("Use 3 to 30 letters from a to z, digits or underscores."))
+    return text
+
+
+Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=320)
+Identity = Annotated[str, Typed, AfterValidator(users.canonical_identity)]
+Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
+Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX_LENGTH)]
+
+
+class Login(BaseModel):
+    username: Annotated[str, Typed]
+    password: Password
+    remember_me: str = ""
+    next: str = ""
+
+
+class Register(BaseModel):
+    email: Address
+
+
+class FinishRegistration(BaseModel):
+    username: Username
+    password: Password
+
+
+class ResetPasswordRequest(BaseModel):
+    email: Identity
+
+
+class ResetPassword(BaseModel):
+    password: Password
+    password2: str = ""
+
+
+class RenewResetLink(BaseModel):
+    """A button without fields."""

@@ -1,0 +1,76 @@
+"""What accounts write to people. Each letter is looked up, minted and written at the moment it is sent."""
+
+from datetime import datetime, timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import tokens, users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose
+from webapp.mail import outbox
+from webapp.mail.outbox import Claimed
+from webapp.mail.writing import Draft, letter
+from webapp.settings import Settings
+
+REGISTER_LIFETIME = timedelta(hours=24)
+# However somebody spells a person's name and address, so many reset letters an hour reach them.
+MOST_RESET_LETTERS = 3
+
+
+@letter("reset_password", lives=timedelta(minutes=60))
+async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the person whose name or address was typed, or whose link had run out; to nobody if there is none."""
+    user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
+    if user is None or user.id is None or user.disabled_at is not None:
+        return None
+    an_hour_before = letter.created - timedelta(hours=1)
+    if await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= MOST_RESET_LETTERS:
+        return None
+    values = {
+        "username": user.username,
+        "link": reset_link(settings, user),
+        "minutes": settings.reset_token_minutes,
+    }
+    return Draft("reset_password", user.email, values, user.id)
+
+
+@letter("register", lives=timedelta(minutes=60))
+async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To an address that asked for an account; if it has one, the letter says so instead."""
+    address = letter.recipient
+    user = await users.find(db, address)
+    if user is None:
+        minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
+        return Draft("register", address, {"link": register_link(settings, address), "minutes": minutes})
+    if user.disabled_at is not None:
+        return None
+    values = {
+        "username": user.username,
+        "login_link": f"{settings.base_url}/login",
+        "reset_link": f"{settings.base_url}/reset_password_request",
+    }
+    return Draft("already_registered", user.email, values, user.id)
+
+
+@letter("password_changed", lives=timedelta(days=5))
+async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person whose password has just been changed, whoever did it."""
+    values = {
+        "username": letter.parameters["username"],
+        "when": datetime.fromisoformat(letter.parameters["when"]),
+        "reset_link": f"{settings.base_url}/reset_password_request",
+    }
+    return Draft("password_changed", letter.recipient, values, letter.user_id)
+
+
+def reset_link(settings: Settings, user: User) -> str:
+    """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES."""
+    assert user.id is not None
+    lifetime = timedelta(minutes=settings.reset_token_minutes)
+    token = tokens.issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch)
+    return f"{settings.base_url}/reset_password/{token}"
+
+
+def register_link(settings: Settings, address: str) -> str:
+    """The link that proves a mailbox and leads to the form for a name and a password."""
+    return f"{settings.base_url}/register/{tokens.issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"

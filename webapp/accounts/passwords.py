@@ -1,0 +1,83 @@
+"""Passwords: hash, check, and what is too easy to guess (NIST SP 800-63B-4, 3.1.1.2)."""
+
+import anyio
+from anyio.to_thread import run_sync
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from webapp.errors import Busy
+from webapp.language import gettext as _
+from webapp.settings import SITE_NAME
+
+MAX_LENGTH = 256
+# At 26 ms each on a core, this is a wait of about a second.
+MOST_WAITING = 80
+
+# OWASP's smallest recommended argon2id: 19 MiB, two passes, one lane.
+_argon2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+# The hash of a password that nobody has, for names that nobody has: both cost the same.
+_NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
+
+
+class Hasher:
+    """Hashes off the event loop, two at a time: each takes 19 MiB and a core."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(2)
+
+    async def hash(self, password: str) -> str:
+        """The argon2id hash. Raises Busy when too many wait already."""
+        self._refuse_crowd()
+        return await run_sync(_argon2.hash, password, limiter=self._limiter)
+
+    async def is_right(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
+        self._refuse_crowd()
+        return await run_sync(_fits, password, password_hash, limiter=self._limiter)
+
+    def _refuse_crowd(self) -> None:
+        if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
+            raise Busy
+
+
+def is_outdated(password_hash: str) -> bool:
+    """Whether the hash was made with other costs than today's."""
+    return _argon2.check_needs_rehash(password_hash)
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text from elsewhere is an argon2 hash that this site can check."""
+    try:
+        _argon2.verify(text, "")
+    except InvalidHashError:
+        return False
+    except VerificationError:
+        pass
+    return True
+
+
+def weakness(password: str, min_length: int, *context: str) -> str | None:
+    """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
+    if len(password) > MAX_LENGTH:
+        return _("That is too long: at most %(max_length)s characters, please.") % {"max_length": MAX_LENGTH}
+    if len(password) < min_length:
+        return _("Too short: use at least %(min_length)s characters. A few words in a row are fine.") % {
+            "min_length": min_length
+        }
+    if len(set(password)) < 5:
+        return _("Too easy to guess: it repeats the same few characters.")
+    rest = password.casefold()
+    for word in (*context, SITE_NAME):
+        for piece in {word.casefold(), word.casefold().partition("@")[0]}:
+            if len(piece) >= 3:
+                rest = rest.replace(piece, "")
+    if len(rest) < min_length // 2:
+        return _("Too easy to guess: it is mostly your name, your address or this site's name.")
+    return None
+
+
+def _fits(password: str, password_hash: str | None) -> bool:
+    try:
+        return _argon2.verify(password_hash or _NOBODYS, password) and password_hash is not None
+    except (VerificationError, InvalidHashError):
+        return False

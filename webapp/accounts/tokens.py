@@ -1,0 +1,124 @@
+"""The JWT helper: links that are signed, expire, and serve one purpose each (RFC 7519, RFC 8725).
+
+A token is state-free; what makes it single-use is the account's epoch, which its caller compares.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import jwt
+
+from webapp.settings import Settings
+
+MAX_LENGTH = 1024
+# All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. Nothing else in a header is ever looked at.
+HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+_SHAPE = re.compile(HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}")
+
+
+class Purpose(StrEnum):
+    """What a token is for. It names the claim, the audience and the key, so none passes as another."""
+
+    RESET_PASSWORD = "reset_password"
+    REGISTER = "register"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a token says: about whom (a user's id, or an address), in which epoch, until when (Unix seconds)."""
+
+    subject: int | str
+    epoch: int
+    expires: int
+
+
+class Refused(Exception):
+    """This token opens nothing. `reason` names the sentence to show, `minutes` is how long ago it expired."""
+
+    reason = "mangled"
+    minutes = 0
+
+
+class Mangled(Refused):
+    """Cut off, forged, or signed for something else."""
+
+
+class Outdated(Refused):
+    """Ours, but no longer good. `claim` is what it said."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(self.reason)
+        self.claim = claim
+
+
+class Expired(Outdated):
+    """Too old."""
+
+    reason = "expired"
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(claim)
+        self.minutes = int(time.time() - claim.expires) // 60
+
+
+class Used(Outdated):
+    """The account has moved on since it was made."""
+
+    reason = "used"
+
+
+def issue(settings: Settings, purpose: Purpose, subject: int | str, lifetime: timedelta, epoch: int = 0) -> str:
+    """A token that says `subject` to the one purpose, from now for the lifetime."""
+    issued = int(time.time())
+    payload = {
+        purpose.value: subject,
+        "epoch": epoch,
+        "aud": purpose.value,
+        "iat": issued,
+        "exp": issued + int(lifetime.total_seconds()),
+    }
+    return jwt.encode(payload, settings.key(f"token.{purpose}"), algorithm="HS256")
+
+
+def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
+    """What a token says, if it is ours and for this purpose.
+
+    Raises Expired or Mangled. Whether it was used already is for the caller to compare, by the epoch.
+    """
+    if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
+        raise Mangled
+    payload = _payload(settings, purpose, token)
+    subject, epoch, expires = payload[purpose.value], payload["epoch"], payload["exp"]
+    wanted = str if purpose is Purpose.REGISTER else int
+    if type(subject) is not wanted or type(epoch) is not int or type(expires) is not int:
+        raise Mangled
+    claim = Claim(subject, epoch, expires)
+    if time.time() >= expires:
+        raise Expired(claim)
+    return claim
+
+
+def _payload(settings: Settings, purpose: Purpose, token: str) -> dict[str, Any]:
+    for key in settings.keys(f"token.{purpose}"):
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=["HS256"],
+                audience=purpose.value,
+                # Time is compared by `verify`, which needs the claim of an expired token too.
+                options={
+                    "require": [purpose.value, "epoch", "aud", "iat", "exp"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except (jwt.PyJWTError, ValueError):
+            break
+    raise Mangled

@@ -1,0 +1,191 @@
+"""Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
+
+import csv
+import re
+from collections.abc import AsyncIterator
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import database
+from webapp.accounts.models import Session, User
+from webapp.accounts.passwords import Hasher, is_hash, is_outdated
+from webapp.database import now
+from webapp.language import gettext as _
+from webapp.mail import writing
+from webapp.settings import Settings
+
+# Nothing hashes to this: an account that has it opens by a reset link only.
+NO_PASSWORD = "!"
+USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
+
+
+class Taken(Exception):
+    """Somebody has this already; `field` is "username" or "email"."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(_("That name is taken.") if field == "username" else _("That address has an account already."))
+        self.field = field
+
+
+class Overtaken(Exception):
+    """The account has changed since it was read, so what was to be changed was not."""
+
+
+def canonical_address(text: str) -> str:
+    """The one form in which an address is stored, compared and mailed: ASCII, and lower case.
+
+    Raises ValueError with words for the visitor. An address whose local part is not ASCII is refused, never
+    mapped to a look-alike (CVE-2019-19844).
+    """
+    try:
+        address = validate_email(text.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
+    except EmailNotValidError:
+        raise ValueError(_("That doesn't look like an address such as name@example.com.")) from None
+    if not address.ascii_email or len(address.ascii_email) > 254:
+        raise ValueError(_("That doesn't look like an address such as name@example.com."))
+    return address.ascii_email.lower()
+
+
+def canonical_identity(text: str) -> str:
+    """What somebody typed as "name or address", in the form in which it is looked up. Raises ValueError."""
+    text = text.strip()
+    if "@" in text:
+        return canonical_address(text)
+    if not USERNAME.fullmatch(text):
+        raise ValueError(_("Type your name here, or your address."))
+    return text.lower()
+
+
+async def get(db: AsyncSession, user_id: int) -> User | None:
+    return await db.get(User, user_id)
+
+
+async def find(db: AsyncSession, identity: str) -> User | None:
+    """The person with a canonical name or address."""
+    column = User.email if "@" in identity else User.username_key
+    return (await db.exec(select(User).where(column == identity))).first()
+
+
+async def register(db: AsyncSession, username: str, email: str, password_hash: str, locale: str = "en") -> User:
+    """Adds an account whose mailbox was proved. Raises Taken; the database's unique constraints decide."""
+    user = _new(username, email, password_hash, locale)
+    try:
+        async with db.begin_nested():
+            db.add(user)
+    except IntegrityError:
+        raise Taken("email" if await find(db, email) else "username") from None
+    return user
+
+
+async def authenticate(db: AsyncSession, hasher: Hasher, identity: str, password: str) -> User | None:
+    """The person whose password this is. A name that nobody has takes as long as one that somebody has.
+
+    Ends the transaction before it hashes, so that nobody waits for the database meanwhile.
+    """
+    user = await find(db, identity)
+    await database.release(db)
+    is_right = await hasher.is_right(password, user.password_hash if user else None)
+    if user is None or not is_right or user.disabled_at is not None:
+        return None
+    if is_outdated(user.password_hash):
+        new_hash = await hasher.hash(password)
+        await db.exec(
+            update(User)
+            .where(col(User.id) == user.id, col(User.password_hash) == user.password_hash)
+            .values(password_hash=new_hash)
+        )
+    return user
+
+
+async def change_password(db: AsyncSession, settings: Settings, user: User, password_hash: str) -> int:
+    """Sets the password, ends all that was signed or opened before, and tells the person; returns how many sessions.
+
+    Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
+    """
+    assert user.id is not None
+    changed = await db.exec(
+        update(User)
+        .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))
+        .values(password_hash=password_hash, epoch=user.epoch + 1)
+    )
+    if changed.rowcount != 1:
+        raise Overtaken
+    ended = await db.exec(delete(Session).where(col(Session.user_id) == user.id))
+    details = {"username": user.username, "when": now().isoformat()}
+    await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
+    return ended.rowcount
+
+
+async def set_disabled(db: AsyncSession, user: User, is_disabled: bool) -> None:
+    """Locks an account, or opens it again. Either way its links and sessions end."""
+    user.disabled_at = now() if is_disabled else None
+    user.epoch += 1
+    db.add(user)
+    await db.flush()
+
+
+async def find_typed(db: AsyncSession, typed: str) -> User | None:
+    """The person with a name or an address, however it is spelled."""
+    try:
+        return await find(db, canonical_identity(typed))
+    except ValueError:
+        return None
+
+
+async def described(db: AsyncSession) -> AsyncIterator[str]:
+    """A line for each account, oldest first."""
+    for user in await db.exec(select(User).order_by(col(User.id))):
+        state = "disabled" if user.disabled_at else "active"
+        dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen:%Y-%m-%d}"
+        yield f"{user.username}\t{user.email}\t{state}\t{dates}"
+
+
+async def import_csv(db: AsyncSession, text: str) -> list[str]:
+    """Adds the accounts of a CSV text with the columns username, email and perhaps password_hash (argon2).
+
+    Returns what is wrong, naming each bad line; the caller commits only if that is nothing.
+    """
+    try:
+        rows = list(csv.DictReader(text.splitlines(), strict=True))
+    except csv.Error as error:
+        return [f"this is no CSV: {error}"]
+    if not rows or not {"username", "email"} <= set(rows[0]):
+        return ["the first line must name the columns: username,email (and perhaps password_hash)."]
+    names = set((await db.exec(select(User.username_key))).all())
+    addresses = set((await db.exec(select(User.email))).all())
+    problems = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            db.add(_user(row, names, addresses))
+        except ValueError as refused:
+            problems.append(f"line {number}: {refused}")
+    if not problems:
+        await db.flush()
+    return problems
+
+
+def _user(row: dict[str, str], names: set[str], addresses: set[str]) -> User:
+    """The account of one line. Raises ValueError; adds its name and address to those that are taken."""
+    username, password_hash = (row["username"] or "").strip(), (row.get("password_hash") or "").strip()
+    if None in row:
+        raise ValueError("there are more values than columns")
+    if not USERNAME.fullmatch(username):
+        raise ValueError(f"'{username}' is not a name: 3 to 30 letters from a to z, digits or underscores")
+    email = canonical_address(row["email"] or "")
+    if password_hash and not is_hash(password_hash):
+        raise ValueError("the password_hash is not an argon2 hash")
+    if username.lower() in names:
+        raise ValueError(f"the name '{username}' is taken")
+    if email in addresses:
+        raise ValueError(f"the address '{email}' has an account already")
+    names.add(username.lower())
+    addresses.add(email)
+    return _new(username, email, password_hash or NO_PASSWORD)
+
+
+def _new(username: str, email: str, password_hash: str, locale: str = "en") -> User:
+    key = username.lower()
+    return User(username=username, username_key=key, email=email, password_hash=password_hash, locale=locale)

@@ -1,0 +1,275 @@
+"""Register, log in, forget a password, and get back in."""
+
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import database, language, limits, pages
+from webapp.accounts import sessions, users
+from webapp.accounts.forms import (
+    FinishRegistration,
+    Login,
+    Register,
+    RenewResetLink,
+    ResetPassword,
+    ResetPasswordRequest,
+)
+from webapp.accounts.models import User
+from webapp.accounts.passwords import weakness
+from webapp.accounts.tokens import Mangled, Outdated, Purpose, Refused, Used, verify
+from webapp.accounts.users import Overtaken, Taken
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.language import ngettext
+from webapp.limits import Rate, TooOften
+from webapp.mail import writing
+
+LETTERS_PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
+LETTERS_PER_NETWORK = (Rate(20, 3600),)
+TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
+TRIES_PER_NETWORK = (Rate(30, 60),)
+
+
+async def login(request: Request) -> Response:
+    form = await Form.read(request, Login) if request.method == "POST" else Form(Login)
+    came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
+    if request.method != "POST" and request.state.user:
+        return pages.redirect(request, came_for)
+    user = await _authenticated(request, form) if form.is_valid else None
+    if user:
+        response = pages.redirect(request, came_for)
+        await sessions.log_in(request, response, user, is_remembered=bool(form.data.remember_me))
+        await request.state.db.commit()
+        return response
+    return pages.render(
+        request,
+        "accounts/login.html",
+        part="form",
+        form=form,
+        next="" if came_for == "/" else came_for,
+        forgot_url=_forgot_url(form.values["username"].strip()),
+    )
+
+
+@sessions.login_required
+async def logout(request: Request) -> Response:
+    response = pages.redirect(request, "/login", flash=_("You are logged out."))
+    await sessions.log_out(request, response)
+    await request.state.db.commit()
+    return response
+
+
+async def register(request: Request) -> Response:
+    form = await Form.read(request, Register) if request.method == "POST" else Form(Register)
+    if form.is_valid and request.app.state.settings.registration != "open":
+        form.refuse("", _("Registration here is by invitation."), 403)
+    is_sent = form.is_valid and await _send(request, form, "register", form.data.email)
+    if is_sent and not pages.asks_for_part(request):
+        return pages.redirect(request, "/login", flash=_("Check your mail: a letter is on its way to that address."))
+    return pages.render(request, "accounts/register.html", part="panel", form=form, sent=is_sent)
+
+
+async def finish_registration(request: Request) -> Response:
+    """The form behind a proved mailbox's link: choose a name and a password."""
+    form = await Form.read(request, FinishRegistration) if request.method == "POST" else Form(FinishRegistration)
+    try:
+        address = await _proved_address(request)
+    except Refused as refused:
+        return _bad_link(request, refused, "register")
+    if form.is_valid:
+        _check_password(request, form, form.data.password, form.data.username, address)
+    if form.is_valid and await _added(request, form, address):
+        words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
+        return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
+    return pages.render(
+        request, "accounts/finish_registration.html", part="form", form=form, email=address, token=_token(request)
+    )
+
+
+async def reset_password_request(request: Request) -> Response:
+    """Asks for a reset letter. Looks nobody up: only the mailer knows whether there is anybody to write to."""
+    if request.method == "POST":
+        form = await Form.read(request, ResetPasswordRequest)
+    else:
+        form = Form(ResetPasswordRequest, {"email": request.query_params.get("email", "")[:320]})
+    is_sent = form.is_valid and await _send(request, form, "reset_password", form.data.email)
+    typed = form.values["email"].strip()
+    if is_sent and not pages.asks_for_part(request):
+        words = _("If %(typed)s belongs to an account, an email is on its way. The link works for %(minutes)s minutes.")
+        minutes = request.app.state.settings.reset_token_minutes
+        return pages.redirect(request, "/login", flash=words % {"typed": typed, "minutes": minutes})
+    return pages.render(
+        request, "accounts/reset_password_request.html", part="panel", form=form, sent=is_sent, typed=typed
+    )
+
+
+async def reset_password(request: Request) -> Response:
+    """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
+    form = await Form.read(request, ResetPassword) if request.method == "POST" else Form(ResetPassword)
+    try:
+        user = await _owner(request)
+        if form.is_valid:
+            _check_password(request, form, form.data.password, user.username, user.email)
+        if form.is_valid and form.data.password2 not in {"", form.data.password}:
+            form.refuse("password2", _("The two passwords are not the same."))
+        if form.is_valid:
+            password_hash = await _hash(request, form.data.password)
+            ended = await users.change_password(request.state.db, request.app.state.settings, user, password_hash)
+            await request.state.db.commit()
+            return pages.redirect(request, "/login", flash=_changed(ended))
+    except Overtaken:
+        return pages.redirect(request, request.url.path)  # where the link now says that it was used
+    except Refused as refused:
+        return _bad_link(request, refused, "reset")
+    return pages.render(
+        request, "accounts/reset_password.html", part="form", form=form, username=user.username, token=_token(request)
+    )
+
+
+async def renew_reset_link(request: Request) -> Response:
+    """The one button of an expired or used link: a fresh one, to the account's own address."""
+    form = await Form.read(request, RenewResetLink)
+    try:
+        await _owner(request)
+    except Outdated as refused:
+        subject = refused.claim.subject
+        is_sent = await _send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
+        if is_sent and not pages.asks_for_part(request):
+            return pages.redirect(request, "/login", flash=_("A fresh link is on its way."))
+        return _bad_link_page(request, refused, "reset", form, is_sent=is_sent)
+    except Refused as refused:
+        return _bad_link(request, refused, "reset")
+    return pages.redirect(request, request.app.url_path_for("reset_password", token=_token(request)))
+
+
+async def _authenticated(request: Request, form: Form[Login]) -> User | None:
+    db, settings = request.state.db, request.app.state.settings
+    try:
+        identity = users.canonical_identity(form.data.username)
+    except ValueError:
+        identity = form.data.username.lower()
+    network = limits.network(request)
+    per_name = ("login", f"{identity} {network}", TRIES_PER_NAME_AND_NETWORK)
+    try:
+        await limits.count(db, settings, per_name, ("login_network", network, TRIES_PER_NETWORK))
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
+        return None
+    await db.commit()
+    user = await users.authenticate(db, request.app.state.hasher, identity, form.data.password)
+    if user is None:
+        form.refuse("", _("That name or address and password don't match."))
+        return None
+    await limits.forget(db, settings, *per_name)
+    return user
+
+
+async def _send(request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None) -> bool:
+    """Posts a letter if it was not asked for too often. The same work, whoever is or is not behind the recipient."""
+    db, settings = request.state.db, request.app.state.settings
+    if not settings.sends_mail:
+        form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
+        return False
+    try:
+        await limits.count(
+            db,
+            settings,
+            (kind, recipient, LETTERS_PER_ADDRESS),
+            ("letters_network", limits.network(request), LETTERS_PER_NETWORK),
+        )
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
+        return False
+    await writing.post(db, settings, kind, recipient, user_id=user_id)
+    await db.commit()
+    return True
+
+
+async def _proved_address(request: Request) -> str:
+    """The address of a registration link. Raises Refused; a link is used once its address has an account."""
+    claim = verify(request.app.state.settings, Purpose.REGISTER, _token(request))
+    if await users.find(request.state.db, str(claim.subject)):
+        raise Used(claim)
+    return str(claim.subject)
+
+
+async def _owner(request: Request) -> User:
+    """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
+    claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, _token(request))
+    user = await users.get(request.state.db, int(claim.subject))
+    if user is None:
+        raise Mangled
+    if user.epoch != claim.epoch or user.disabled_at is not None:
+        raise Used(claim)
+    return user
+
+
+def _check_password(request: Request, form: Form[Any], password: str, *context: str) -> None:
+    weak = weakness(password, request.app.state.settings.password_min_length, *context)
+    if weak:
+        form.refuse("password", weak)
+
+
+async def _added(request: Request, form: Form[FinishRegistration], address: str) -> bool:
+    """Adds the account, or says in the form that the name is taken."""
+    password_hash = await _hash(request, form.data.password)
+    try:
+        await users.register(request.state.db, form.data.username, address, password_hash, language.current())
+    except Taken as taken:
+        form.refuse("username" if taken.field == "username" else "", str(taken))
+        return False
+    await request.state.db.commit()
+    return True
+
+
+async def _hash(request: Request, password: str) -> str:
+    await database.release(request.state.db)
+    password_hash: str = await request.app.state.hasher.hash(password)
+    return password_hash
+
+
+def _changed(ended: int) -> str:
+    words = ngettext(
+        "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
+        "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
+        ended,
+    )
+    return words % {"ended": ended} if ended else _("Your password is changed. Log in with the new password.")
+
+
+def _forgot_url(typed: str) -> str:
+    """Where "Forgot your password?" leads: to the request form, with what was typed in it."""
+    return "/reset_password_request" + (f"?email={quote(typed)}" if typed else "")
+
+
+def _bad_link(request: Request, refused: Refused, kind: str) -> Response:
+    if request.method == "POST" and request.headers.get("hx-request"):
+        return pages.redirect(request, request.url.path)  # the page says what is wrong
+    return _bad_link_page(request, refused, kind, Form(RenewResetLink), is_sent=False)
+
+
+def _bad_link_page(
+    request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], is_sent: bool
+) -> Response:
+    status = 200 if is_sent else form.status if form.errors else 404 if isinstance(refused, Mangled) else 410
+    return pages.render(
+        request,
+        "accounts/bad_link.html",
+        part="panel",
+        form=form,
+        status=status,
+        reason=refused.reason,
+        minutes=refused.minutes,
+        kind=kind,
+        token=_token(request),
+        sent=is_sent,
+    )
+
+
+def _token(request: Request) -> str:
+    token: str = request.path_params["token"]
+    return token
