@@ -1,0 +1,88 @@
+"""create_app(): the routes, the middleware and the lifespan of one site."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+import webapp.accounts.letters  # noqa: F401  (their registry is filled by importing them)
+from webapp import errors, logs, pages
+from webapp.accounts.passwords import Hasher
+from webapp.accounts.sessions import CurrentUser
+from webapp.csrf import CrossSiteWrites, ForeignHost
+from webapp.database import Database, DatabaseSession
+from webapp.errors import LargeBodies, Unhandled
+from webapp.headers import SecurityHeaders
+from webapp.logs import RequestLog
+from webapp.mail.mailer import Mailer
+from webapp.routes import routes
+from webapp.settings import Misconfigured, Settings
+
+MAX_BODY_BYTES = 64 * 1024
+STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Builds the site. Without settings they are read from the environment, as on a deployed site."""
+    if settings is None:
+        settings = deployed_settings()
+        logs.configure(settings)
+    database = Database(settings.database_url)
+    app = Starlette(
+        routes=routes(settings),
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(SecurityHeaders, settings),
+            Middleware(Unhandled),
+            Middleware(LargeBodies, MAX_BODY_BYTES),
+            Middleware(ForeignHost, settings),
+            Middleware(CrossSiteWrites, settings),
+            Middleware(DatabaseSession, database),
+            Middleware(CurrentUser, database),
+        ],
+        exception_handlers={HTTPException: errors.refused},
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.router.redirect_slashes = False
+    templates = pages.set_up(app, settings)
+    app.state.database = database
+    app.state.hasher = Hasher()
+    app.state.mailer = Mailer(settings, database, templates)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Runs the mailer beside the site, unless another process does."""
+    mailer = app.state.mailer
+    task = asyncio.create_task(mailer.run()) if app.state.settings.mailer == "web" else None
+    try:
+        yield
+    finally:
+        await mailer.stop()
+        if task:
+            await task
+        await app.state.database.close()
+
+
+def deployed_settings() -> Settings:
+    """The settings in the environment; ends the process, and the server above it, if they can't be served from."""
+    try:
+        return Settings.from_environment()
+    except Misconfigured as refused:
+        for problem in refused.problems:
+            print(problem, file=sys.stderr)
+        supervisor = multiprocessing.parent_process()
+        if supervisor and supervisor.pid == os.getppid():
+            # With several workers uvicorn's supervisor would end with 0, as if all were well. This is the
+            # one plain signal that it does not catch.
+            os.kill(os.getppid(), signal.SIGALRM)
+        sys.exit(STARTUP_FAILURE)

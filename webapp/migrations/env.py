@@ -1,0 +1,47 @@
+"""Alembic's environment: brings a database to the state that the code expects."""
+
+import asyncio
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
+
+import webapp.app  # noqa: F401  (every table is imported by the application)
+from webapp.database import Database
+
+
+def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
+    """Writes plain SQLAlchemy types: migrations outlive the code, so they import none of it."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, AutoString):
+        return f"sa.String(length={item.length})" if item.length else "sa.String()"
+    return False
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        render_item=render_item,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run() -> None:
+    database = Database(context.config.attributes["database_url"])
+    try:
+        async with database.writing.connect() as connection:
+            await connection.run_sync(migrate)
+            await connection.commit()
+    finally:
+        await database.close()
+
+
+asyncio.run(run())
