@@ -84,7 +84,7 @@ class Received:
 
     def _part(self, subtype: str) -> str:
         part = self.message.get_body((subtype,))
-        return str(part.get_content()) if part else ""
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
 
 
 def received(folder: Path) -> list[Received]:

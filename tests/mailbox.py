@@ -1,0 +1,39 @@
+"""The mailbox of a test's site: waits for letters, and reads them as a person would."""
+
+import re
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from webapp.mail import mailbox
+from webapp.mail.mailbox import Received
+
+PATIENCE = 10.0
+
+
+class Mailbox:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def all(self, to: str | None = None) -> list[Received]:
+        """What has arrived so far, newest first."""
+        return [letter for letter in mailbox.received(self.folder) if to in {None, letter.to}]
+
+    def last(self, to: str | None = None, count: int = 1) -> Received:
+        """The newest letter, once at least `count` have arrived."""
+        deadline = time.monotonic() + PATIENCE
+        while len(letters := self.all(to)) < count:
+            assert time.monotonic() < deadline, f"{len(letters)} of {count} letters to {to} arrived"
+            time.sleep(0.01)
+        return letters[0]
+
+    def link(self, to: str | None = None, count: int = 1) -> str:
+        """The path behind the link of the newest letter."""
+        return link_in(self.last(to, count).text)
+
+
+def link_in(text: str) -> str:
+    """The path of the first link that stands alone on its line."""
+    found = re.search(r"^(https?://\S+)$", text, re.MULTILINE)
+    assert found, text
+    return urlsplit(found[1]).path
