@@ -69,9 +69,13 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     return (await db.exec(select(User).where(column == identity))).first()
 
 
-async def register(db: AsyncSession, username: str, email: str, password_hash: str, locale: str = "en") -> User:
-    """Adds an account whose mailbox was proved. Raises Taken; the database's unique constraints decide."""
-    user = _new(username, email, password_hash, locale)
+async def register(db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str) -> User:
+    """Adds an account whose mailbox was proved. Raises Taken (the database's unique constraints decide) or Busy.
+
+    Frees the connection while it hashes.
+    """
+    await database.release(db)
+    user = _new(username, email, await hasher.hash(password), locale)
     try:
         async with db.begin_nested():
             db.add(user)
@@ -83,7 +87,7 @@ async def register(db: AsyncSession, username: str, email: str, password_hash: s
 async def authenticate(db: AsyncSession, hasher: Hasher, identity: str, password: str) -> User | None:
     """The person whose password this is. A name that nobody has takes as long as one that somebody has.
 
-    Ends the transaction before it hashes, so that nobody waits for the database meanwhile.
+    Frees the connection while it hashes. Raises Busy.
     """
     user = await find(db, identity)
     await database.release(db)
@@ -100,12 +104,15 @@ async def authenticate(db: AsyncSession, hasher: Hasher, identity: str, password
     return user
 
 
-async def change_password(db: AsyncSession, settings: Settings, user: User, password_hash: str) -> int:
+async def change_password(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str) -> int:
     """Sets the password, ends all that was signed or opened before, and tells the person; returns how many sessions.
 
     Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
+    Frees the connection while it hashes. Raises Busy.
     """
     assert user.id is not None
+    await database.release(db)
+    password_hash = await hasher.hash(password)
     changed = await db.exec(
         update(User)
         .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import database, language, limits, pages
+from webapp import language, limits, pages
 from webapp.accounts import sessions, users
 from webapp.accounts.forms import (
     FinishRegistration,
@@ -115,9 +115,9 @@ async def reset_password(request: Request) -> Response:
         if form.is_valid and form.data.password2 not in {"", form.data.password}:
             form.refuse("password2", _("The two passwords are not the same."))
         if form.is_valid:
-            password_hash = await _hash(request, form.data.password)
-            ended = await users.change_password(request.state.db, request.app.state.settings, user, password_hash)
-            await request.state.db.commit()
+            db, state = request.state.db, request.app.state
+            ended = await users.change_password(db, state.hasher, state.settings, user, form.data.password)
+            await db.commit()
             return pages.redirect(request, "/login", flash=_changed(ended))
     except Overtaken:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
@@ -216,20 +216,14 @@ def _check_password(request: Request, form: Form[Any], password: str, *context: 
 
 async def _added(request: Request, form: Form[FinishRegistration], address: str) -> bool:
     """Adds the account, or says in the form that the name is taken."""
-    password_hash = await _hash(request, form.data.password)
+    db, data = request.state.db, form.data
     try:
-        await users.register(request.state.db, form.data.username, address, password_hash, language.current())
+        await users.register(db, request.app.state.hasher, data.username, address, data.password, language.current())
     except Taken as taken:
         form.refuse("username" if taken.field == "username" else "", str(taken))
         return False
-    await request.state.db.commit()
+    await db.commit()
     return True
-
-
-async def _hash(request: Request, password: str) -> str:
-    await database.release(request.state.db)
-    password_hash: str = await request.app.state.hasher.hash(password)
-    return password_hash
 
 
 def _changed(ended: int) -> str:
