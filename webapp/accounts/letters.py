@@ -4,17 +4,30 @@ from datetime import datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
-from webapp.mail import outbox
+from webapp.limits import Rate
+from webapp.mail import outbox, writing
 from webapp.mail.outbox import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.settings import Settings
 
+# For each typed name or address, whether somebody has it or not, and for each network.
+PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
+PER_NETWORK = (Rate(20, 3600),)
 REGISTER_LIFETIME = timedelta(hours=24)
 # However somebody spells a person's name and address, so many reset letters an hour reach them.
 MOST_RESET_LETTERS = 3
+
+
+async def ask_for(
+    db: AsyncSession, settings: Settings, kind: str, recipient: str, *, network: str, user_id: int | None = None
+) -> None:
+    """Posts a letter that a visitor asked for. Raises TooOften; the caller must then roll back."""
+    await limits.count(db, settings, (kind, recipient, PER_ADDRESS), ("letters_network", network, PER_NETWORK))
+    await writing.post(db, settings, kind, recipient, user_id=user_id)
 
 
 @letter("reset_password", lives=timedelta(minutes=60))

@@ -9,16 +9,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database
+from webapp import database, limits
 from webapp.accounts.models import Session, User
 from webapp.accounts.passwords import Hasher, is_hash, is_outdated
 from webapp.database import now
 from webapp.language import gettext as _
+from webapp.limits import Rate
 from webapp.mail import writing
 from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
 NO_PASSWORD = "!"
+TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
+TRIES_PER_NETWORK = (Rate(30, 60),)
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 
 
@@ -59,6 +62,18 @@ def canonical_identity(text: str) -> str:
     return text.lower()
 
 
+def _tries(typed: str, network: str) -> tuple[str, str, tuple[Rate, ...]]:
+    return "login", f"{_identity_or_nonsense(typed)} {network}", TRIES_PER_NAME_AND_NETWORK
+
+
+def _identity_or_nonsense(typed: str) -> str:
+    """For the log-in, where a name that can't exist must look like one that doesn't."""
+    try:
+        return canonical_identity(typed)
+    except ValueError:
+        return typed.lower()
+
+
 async def get(db: AsyncSession, user_id: int) -> User | None:
     return await db.get(User, user_id)
 
@@ -84,12 +99,20 @@ async def register(db: AsyncSession, hasher: Hasher, username: str, email: str, 
     return user
 
 
-async def authenticate(db: AsyncSession, hasher: Hasher, identity: str, password: str) -> User | None:
+async def count_try(db: AsyncSession, settings: Settings, typed: str, network: str) -> None:
+    """Counts a try to log in; to be committed before the password is looked at. Raises TooOften."""
+    tries = _tries(typed, network)
+    await limits.count(db, settings, tries, ("login_network", network, TRIES_PER_NETWORK))
+
+
+async def authenticate(
+    db: AsyncSession, hasher: Hasher, settings: Settings, typed: str, password: str, network: str
+) -> User | None:
     """The person whose password this is. A name that nobody has takes as long as one that somebody has.
 
     Frees the connection while it hashes. Raises Busy.
     """
-    user = await find(db, identity)
+    user = await find(db, _identity_or_nonsense(typed))
     await database.release(db)
     is_right = await hasher.is_right(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
@@ -101,6 +124,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, identity: str, password
             .where(col(User.id) == user.id, col(User.password_hash) == user.password_hash)
             .values(password_hash=new_hash)
         )
+    await limits.forget(db, settings, *_tries(typed, network))
     return user
 
 

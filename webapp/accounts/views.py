@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import language, limits, pages
-from webapp.accounts import sessions, users
+from webapp.accounts import letters, sessions, users
 from webapp.accounts.forms import (
     FinishRegistration,
     Login,
@@ -23,13 +23,7 @@ from webapp.accounts.users import Overtaken, Taken
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
-from webapp.limits import Rate, TooOften
-from webapp.mail import writing
-
-LETTERS_PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
-LETTERS_PER_NETWORK = (Rate(20, 3600),)
-TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
-TRIES_PER_NETWORK = (Rate(30, 60),)
+from webapp.limits import TooOften
 
 
 async def login(request: Request) -> Response:
@@ -145,46 +139,34 @@ async def renew_reset_link(request: Request) -> Response:
 
 
 async def _authenticated(request: Request, form: Form[Login]) -> User | None:
-    db, settings = request.state.db, request.app.state.settings
+    """The person who may log in, or None with the reason in the form."""
+    db, state, network = request.state.db, request.app.state, limits.network(request)
+    username, password = form.data.username, form.data.password
     try:
-        identity = users.canonical_identity(form.data.username)
-    except ValueError:
-        identity = form.data.username.lower()
-    network = limits.network(request)
-    per_name = ("login", f"{identity} {network}", TRIES_PER_NAME_AND_NETWORK)
-    try:
-        await limits.count(db, settings, per_name, ("login_network", network, TRIES_PER_NETWORK))
+        await users.count_try(db, state.settings, username, network)
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
-    await db.commit()
-    user = await users.authenticate(db, request.app.state.hasher, identity, form.data.password)
+    await db.commit()  # before the password is looked at, so that guesses at once count too
+    user = await users.authenticate(db, state.hasher, state.settings, username, password, network)
     if user is None:
         form.refuse("", _("That name or address and password don't match."))
-        return None
-    await limits.forget(db, settings, *per_name)
     return user
 
 
 async def _send(request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None) -> bool:
-    """Posts a letter if it was not asked for too often. The same work, whoever is or is not behind the recipient."""
+    """Posts a letter, or says in the form why not. The same work, whoever is or is not behind the recipient."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
         return False
     try:
-        await limits.count(
-            db,
-            settings,
-            (kind, recipient, LETTERS_PER_ADDRESS),
-            ("letters_network", limits.network(request), LETTERS_PER_NETWORK),
-        )
+        await letters.ask_for(db, settings, kind, recipient, network=limits.network(request), user_id=user_id)
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
         return False
-    await writing.post(db, settings, kind, recipient, user_id=user_id)
     await db.commit()
     return True
 
@@ -227,12 +209,11 @@ async def _added(request: Request, form: Form[FinishRegistration], address: str)
 
 
 def _changed(ended: int) -> str:
-    words = ngettext(
-        "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
-        "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
-        ended,
-    )
-    return words % {"ended": ended} if ended else _("Your password is changed. Log in with the new password.")
+    if not ended:
+        return _("Your password is changed. Log in with the new password.")
+    one = "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password."
+    many = "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password."
+    return ngettext(one, many, ended) % {"ended": ended}
 
 
 def _forgot_url(typed: str) -> str:
