@@ -6,11 +6,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-Word = TypeVar("Word", bound=str)
+from webapp.environment import Environment
+
 SITE_NAME = "Microblog"
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -64,7 +66,7 @@ class Settings:
         """
         read = _Reader(os.environ if environ is None else environ)
         settings = cls(**read.common(), **read.identity(), mailer=read.choice("MAILER", "web", "process", "off"))
-        problems = read.problems + list(_unsafe(settings, read.environ))
+        problems = read.problems + list(_unsafe(settings, read.variables))
         if problems:
             raise Misconfigured(problems)
         return settings
@@ -123,12 +125,8 @@ def _own_key(file: Path) -> str:
     return file.read_text()
 
 
-class _Reader:
-    """Reads variables by kind, and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.problems: list[str] = []
+class _Reader(Environment):
+    """Reads the variables of this site."""
 
     def common(self) -> dict[str, Any]:
         port = self.number("MAIL_PORT", 0, 0, 65535)
@@ -144,7 +142,7 @@ class _Reader:
             "mail_use_tls": tls and not ssl,
             "mail_use_ssl": ssl,
             "mail_username": self.text("MAIL_USERNAME"),
-            "mail_password": self.environ.get("MAIL_PASSWORD", ""),
+            "mail_password": self.variables.get("MAIL_PASSWORD", ""),
             "mail_sender": self.text("MAIL_SENDER"),
             "mail_connections": self.number("MAIL_CONNECTIONS", 4, 1, 50),
             "mail_hourly_budget": self.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
@@ -157,6 +155,9 @@ class _Reader:
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
+        for name, addresses in (("MAIL_SENDER", [values["mail_sender"]]), ("ADMINS", values["admins"])):
+            if any(address and "@" not in parseaddr(address)[1] for address in addresses):
+                self.problems.append(f"{name} must look like name@example.com.")
         if url := self.text("DATABASE_URL"):
             values["database_url"] = self.database(url)
         return values
@@ -164,41 +165,12 @@ class _Reader:
     def identity(self) -> dict[str, Any]:
         values: dict[str, Any] = {
             "base_url": self.base_url(),
-            "secret_key": self.environ.get("SECRET_KEY", ""),
+            "secret_key": self.variables.get("SECRET_KEY", ""),
             "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
         }
         if not self.text("DATABASE_URL"):
             values["database_url"] = _database_url(f"sqlite:///{INSTANCE / 'microblog.db'}")
         return values
-
-    def text(self, name: str) -> str:
-        return self.environ.get(name, "").strip()
-
-    def listed(self, name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
-
-    def flag(self, name: str) -> bool:
-        word = self.text(name).lower()
-        if word not in {"", "0", "false", "no", "off", "1", "true", "yes", "on"}:
-            self.problems.append(f"{name} is neither yes nor no; say 1 or 0.")
-        return word in {"1", "true", "yes", "on"}
-
-    def number(self, name: str, default: int, low: int, high: int) -> int:
-        word = self.text(name)
-        if not word:
-            return default
-        if not (word.isascii() and word.isdigit() and low <= int(word[:9]) <= high):
-            self.problems.append(f"{name} must be a whole number from {low} to {high}.")
-            return default
-        return int(word)
-
-    def choice(self, name: str, *words: Word) -> Word:
-        word = self.text(name).lower() or words[0]
-        for known in words:
-            if word == known:
-                return known
-        self.problems.append(f"{name} must be one of: {', '.join(words)}.")
-        return words[0]
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en",)
