@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Table, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, func, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -107,12 +108,20 @@ async def post(
 
 async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
     """Leases up to `most` due letters to the worker, oldest first, and counts the attempt."""
+    return await _claim(db, _CLAIM, worker, most)
+
+
+async def claim_suspect(db: AsyncSession, worker: str) -> list[Claimed]:
+    """Leases one letter whose mailer died with it in hand, and may die of it again; or none."""
+    return await _claim(db, _CLAIM_SUSPECT, worker, 1)
+
+
+async def _claim(db: AsyncSession, statement: Update, worker: str, most: int) -> list[Claimed]:
     connection = await db.connection()
-    statement = _CLAIM if connection.dialect.name == "sqlite" else _CLAIM_SKIPPING_LOCKED
     moment = now()
     parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
     rows = (await connection.execute(statement, parameters)).all()
-    return [Claimed(*row) for row in sorted(rows)]
+    return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
 async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -> None:
@@ -187,26 +196,31 @@ def _lease(letter: Claimed) -> dict[str, Any]:
     return {"lease_id": letter.id, "lease_fence": letter.fence}
 
 
-_DUE = (
-    select(letters.c.id)
-    .where(letters.c.finished.is_(None), letters.c.due <= bindparam("moment"))
-    .order_by(letters.c.due)
-    .limit(bindparam("most"))
-)
-_LEASE_OUT = (
-    update(letters)
-    .values(
-        state=LEASED,
-        attempts=letters.c.attempts + 1,
-        crashes=letters.c.crashes + case((letters.c.state == LEASED, 1), else_=0),
-        fence=letters.c.fence + 1,
-        leased_by=bindparam("worker"),
-        due=bindparam("lease_end"),
+_DUE = letters.c.finished.is_(None) & (letters.c.due <= bindparam("moment"))
+# Ready, and never in the hand of a mailer that died.
+_UNSUSPECTED = (letters.c.state == READY) & (letters.c.crashes == 0)
+
+
+def _lease_out(chosen: ColumnElement[bool]) -> Update:
+    # SQLite has no SKIP LOCKED, and needs none: its writers take turns. SQLAlchemy leaves it out there.
+    due = select(letters.c.id).where(_DUE, chosen).order_by(letters.c.due).limit(bindparam("most"))
+    return (
+        update(letters)
+        .where(letters.c.id.in_(due.with_for_update(skip_locked=True)))
+        .values(
+            state=LEASED,
+            attempts=letters.c.attempts + 1,
+            crashes=letters.c.crashes + case((letters.c.state == LEASED, 1), else_=0),
+            fence=letters.c.fence + 1,
+            leased_by=bindparam("worker"),
+            due=bindparam("lease_end"),
+        )
+        .returning(*(letters.c[name] for name in Claimed.__dataclass_fields__))
     )
-    .returning(*(letters.c[name] for name in Claimed.__dataclass_fields__))
-)
-_CLAIM = _LEASE_OUT.where(letters.c.id.in_(_DUE))
-_CLAIM_SKIPPING_LOCKED = _LEASE_OUT.where(letters.c.id.in_(_DUE.with_for_update(skip_locked=True)))
+
+
+_CLAIM = _lease_out(_UNSUSPECTED)
+_CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _HELD = (letters.c.id == bindparam("lease_id"), letters.c.fence == bindparam("lease_fence"))
 _DISCARD = delete(letters).where(*_HELD)
 _FINISH = (

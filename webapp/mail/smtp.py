@@ -1,20 +1,27 @@
 """Deliver over SMTP, and sort every answer into sent, later, never or unavailable (RFC 5321, RFC 3207)."""
 
 import asyncio
+import logging
 import ssl
 import time
+from datetime import datetime
 from email.utils import parseaddr
 
 import aiosmtplib
 from aiosmtplib import SMTP
 
+from webapp.database import now
 from webapp.mail.outbox import Outcome, Verdict
 from webapp.settings import Settings
+
+log = logging.getLogger("webapp.mail")
 
 DEADLINE = 45.0  # seconds for one letter, connecting included
 COMMAND_TIMEOUT = 20.0
 LETTERS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
+# Seconds to leave the server alone after it could not be used; the last one repeats.
+PAUSES = (1, 2, 5, 15, 30)
 
 
 class Connection:
@@ -90,6 +97,38 @@ class Connection:
         if self._client is not None:
             self._client.close()
         self._client = None
+
+
+class Breaker:
+    """Remembers that the mail server could not be used, and when to try it again with one letter."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.since: datetime | None = None
+        self._failures = 0
+        self._until = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self.since is not None
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the server may be tried again."""
+        return max(0.0, self._until - time.monotonic())
+
+    def note(self, outcome: Outcome) -> None:
+        """Opens after an outcome that was the server's fault, and closes after any other."""
+        if outcome.verdict is not Verdict.UNAVAILABLE:
+            if self.is_open:
+                log.info("mail_server_back")
+            self.since, self._failures, self._until = None, 0, 0.0
+        elif not self.wait:  # else it was open for this moment already
+            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+            self.reason, self.since = outcome.reason, self.since or now()
+            self._failures, self._until = self._failures + 1, time.monotonic() + pause
+            fields = {"code": outcome.code, "reason": outcome.reason, "pause": pause}
+            log.warning("mail_server_unavailable", extra={"fields": fields})
 
 
 def client_for(settings: Settings) -> SMTP:

@@ -4,22 +4,26 @@ A kind of letter is one function with `@letter(...)` and two templates, `email/{
 the subject) and `email/{name}.html`.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import language
 from webapp.database import now
 from webapp.mail import outbox
-from webapp.mail.outbox import Claimed
+from webapp.mail.outbox import Claimed, Outcome, Verdict
 from webapp.settings import Settings
+
+log = logging.getLogger("webapp.mail")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,34 @@ async def post(
     )
 
 
+class Written(NamedTuple):
+    """A claimed letter with its bytes, ready to be taken away."""
+
+    letter: Claimed
+    recipient: str
+    message: bytes
+
+
+async def write(db: AsyncSession, settings: Settings, templates: Environment, letter: Claimed) -> Written | Outcome:
+    """Writes a letter, or says what became of it instead. Raises only what the database raises."""
+    if letter.crashes > outbox.CRASHES_ALLOWED:
+        return Outcome(Verdict.NEVER, None, "given up: its mailer died of it again and again")
+    if letter.expires <= now():
+        return Outcome(Verdict.LATER, None, "given up: it was too late for it")
+    try:
+        draft = await KINDS[letter.kind].write(db, settings, letter)
+        if draft is None:
+            return Outcome(Verdict.NOBODY)
+        if letter.user_id is None and draft.user_id is not None:
+            await outbox.belongs_to(db, letter, draft.user_id)
+        return Written(letter, draft.recipient, compose(templates, settings, letter, draft))
+    except DBAPIError:
+        raise
+    except Exception as error:
+        log.exception("letter_not_written", extra={"fields": {"letter": letter.id, "kind": letter.kind}})
+        return Outcome(Verdict.LATER, None, f"not written: {type(error).__name__}")
+
+
 def compose(templates: Environment, settings: Settings, letter: Claimed, draft: Draft) -> bytes:
     """The letter's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
     with language.use(letter.language):
@@ -89,9 +121,9 @@ def compose(templates: Environment, settings: Settings, letter: Claimed, draft: 
         message["Date"] = format_datetime(now())
         message["Message-ID"] = letter.message_id
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: out-of-office replies stay away
-        message["Content-Language"] = letter.language
         _add(message.set_content, text.render(values), "plain")
         _add(message.add_alternative, html.render(values | {"subject": message["Subject"]}), "html")
+        message["Content-Language"] = letter.language  # last: the parts take Content headers away with them
     return message.as_bytes()
 
 
