@@ -1,0 +1,303 @@
+"""Asking for a reset letter: the same answer, work and limits whoever is asked for, and nothing changed by it."""
+
+import html
+import time
+from collections.abc import Callable
+
+import pytest
+import time_machine
+from httpx2 import Response
+
+from tests.conftest import Browser, Site
+from tests.inspection import count_hashes, disable, dump, statements, table, wait_until_posted
+from tests.mailbox import Mailbox
+from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
+from webapp.settings import Settings
+
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+# All of one length, because the answer repeats what was typed.
+KNOWN, UNKNOWN, DISABLED = "susan@example.com", "nobdy@example.com", "dizzy@example.com"
+STRANGERS = {
+    "unknown": UNKNOWN,
+    "disabled": DISABLED,
+    "valid but odd": "o.-_+@example.com",
+    "valid but nowhere": "susan@no.such.dom",
+}
+# Names, and of one length too.
+STRANGE_NAMES = {"unknown": "nobdy", "disabled": "dizzy", "valid but odd": "_____"}
+
+
+@pytest.fixture
+def peopled_site(any_site: Site, mailbox: Mailbox) -> Site:
+    """A site where susan has an account, and dizzy's is disabled."""
+    browser = any_site.browser()
+    register(browser, mailbox, "susan")
+    register(browser, mailbox, "dizzy")
+    disable(any_site, "dizzy")
+    return any_site
+
+
+@pytest.fixture
+def silent_site(
+    peopled_site: Site, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
+) -> Site:
+    """Another process of the same site, one without a mailer: what it does, it does for its visitors."""
+    return start_site(make_settings(database_url=peopled_site.settings.database_url, mailer="process"))
+
+
+def without_typed(answer: Response, typed: str) -> tuple[int, dict[str, str], str]:
+    """What can be told from an answer, but for what was typed, and for the value of the signed cookie."""
+    headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
+    cookies = [cookie.partition("=")[2].partition(";")[2] for cookie in answer.headers.get_list("set-cookie")]
+    headers["set-cookie attributes"] = repr(cookies)
+    return answer.status_code, headers, answer.text.replace(html.escape(typed), "{typed}")
+
+
+def asked(site: Site, typed: str, headers: dict[str, str]) -> list[tuple[int, dict[str, str], str]]:
+    """The answer to a request, and the page that it leads to."""
+    browser = site.browser(follow_redirects=False)
+    answer = browser.post("/reset_password_request", data={"email": typed}, headers=headers)
+    return [without_typed(answer, typed), without_typed(browser.get("/login"), typed)]
+
+
+@pytest.mark.parametrize("headers", [{}, {"hx-request": "true"}, HTMX], ids=["plain", "htmx page", "htmx part"])
+def test_the_answer_is_the_same_whoever_is_asked_for(peopled_site: Site, headers: dict[str, str]) -> None:
+    """C01: status, headers and bytes of the answer, and of the page that follows it."""
+    expected = asked(peopled_site, KNOWN, headers)
+
+    answers = {kind: asked(peopled_site, typed, headers) for kind, typed in STRANGERS.items()}
+
+    assert answers == dict.fromkeys(answers, expected)
+    assert any("{typed}" in body for _status, _headers, body in expected), "the comparison saw what was typed"
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+def test_the_answer_to_a_name_is_the_same_whoever_has_it(peopled_site: Site, headers: dict[str, str]) -> None:
+    """C01"""
+    expected = asked(peopled_site, "susan", headers)
+
+    answers = {kind: asked(peopled_site, typed, headers) for kind, typed in STRANGE_NAMES.items()}
+
+    assert answers == dict.fromkeys(answers, expected)
+
+
+def work_of(site: Site, typed: str) -> list[str]:
+    browser = site.browser(follow_redirects=False)
+    with statements(site) as seen:
+        assert ask_for_reset(browser, typed).status_code == 303
+    return seen
+
+
+def test_the_work_is_the_same_whoever_is_asked_for(silent_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C02: the same statements in the same order, and no password is hashed."""
+    hashes = count_hashes(monkeypatch)
+    work_of(silent_site, "warms@up.example")
+    expected = work_of(silent_site, KNOWN)
+
+    work = {typed: work_of(silent_site, typed) for typed in ["nobdy", "susan", UNKNOWN, DISABLED, "o.-_+@example.com"]}
+
+    assert work == dict.fromkeys(work, expected)
+    assert any("INSERT INTO letter" in statement for statement in expected), "the trace saw the request's work"
+    assert not any("user_account" in statement for statement in expected), "nobody is looked up"
+    assert hashes == []
+
+
+def test_a_refusal_for_asking_too_often_costs_the_same_whoever_is_asked_for(silent_site: Site) -> None:
+    """C02, C04"""
+    browser = silent_site.browser(follow_redirects=False)
+    work = {}
+
+    for typed in (KNOWN, UNKNOWN, DISABLED):
+        assert ask_for_reset(browser, typed).status_code == 303
+        with statements(silent_site) as work[typed]:
+            assert ask_for_reset(browser, typed).status_code == 429
+
+    assert work[KNOWN] == work[UNKNOWN] == work[DISABLED]
+
+
+def limited(site: Site, typed: str) -> list[tuple[int, str]]:
+    """What is answered to requests at these seconds, each from another network."""
+    answers = []
+    for second in (0, 1, 61, 122, 183, 3601, 3662):
+        with time_machine.travel(START + second, tick=False):
+            answer = ask_for_reset(site.browser(follow_redirects=False), typed)
+        answers.append((answer.status_code, answer.headers.get("retry-after", "")))
+    return answers
+
+
+START = time.time() + 1000
+
+
+@pytest.mark.parametrize("typed", [KNOWN, UNKNOWN, DISABLED, "susan", "nobdy"])
+def test_one_a_minute_and_three_an_hour_whoever_is_asked_for(silent_site: Site, typed: str) -> None:
+    """C04: the limits hang on what was typed, not on whether anybody is behind it."""
+    answers = limited(silent_site, typed)
+
+    statuses = [status for status, _retry in answers]
+    assert statuses == [303, 429, 303, 303, 429, 303, 303]
+    assert answers[1] == (429, "60")
+    assert answers[4] == (429, "3418"), "three an hour: the hour that began with the first one"
+
+
+def test_ten_a_day_for_one_address(silent_site: Site) -> None:
+    """C04"""
+    statuses = []
+    for hour in range(11):
+        with time_machine.travel(START + hour * 3601, tick=False):
+            statuses.append(ask_for_reset(silent_site.browser(follow_redirects=False), UNKNOWN).status_code)
+
+    with time_machine.travel(START + 86401, tick=False):
+        next_day = ask_for_reset(silent_site.browser(follow_redirects=False), UNKNOWN).status_code
+
+    assert statuses == [303] * 10 + [429]
+    assert next_day == 303
+
+
+def test_twenty_an_hour_from_one_network_and_others_still_get_through(silent_site: Site) -> None:
+    """C04, C10"""
+    browser = silent_site.browser(network="198.51.100.7", follow_redirects=False)
+
+    statuses = [ask_for_reset(browser, f"somebody{number}@example.com").status_code for number in range(21)]
+    elsewhere = ask_for_reset(silent_site.browser(follow_redirects=False), "somebody20@example.com").status_code
+
+    assert statuses == [303] * 20 + [429]
+    assert elsewhere == 303
+
+
+def test_a_refusal_names_the_wait_beside_the_form(silent_site: Site) -> None:
+    browser = silent_site.browser(follow_redirects=False)
+    ask_for_reset(browser, UNKNOWN)
+
+    answer = browser.post("/reset_password_request", data={"email": UNKNOWN}, headers=HTMX)
+
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert f"You can ask again in {answer.headers['retry-after']} seconds." in answer.text
+    assert f'value="{UNKNOWN}"' in answer.text
+
+
+def test_asking_changes_nothing_but_the_outbox_and_the_counts(peopled_site: Site, mailbox: Mailbox) -> None:
+    """C11: neither the password nor the sessions nor the log-in of the account."""
+    browser = peopled_site.browser()
+    log_in(browser)
+    before = dump(peopled_site)
+    others = browser.get("/").text
+
+    ask_for_reset(peopled_site.browser(), KNOWN)
+    mailbox.last(KNOWN, count=2)
+
+    after = dump(peopled_site)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"letter", "limit_window"}
+    assert is_logged_in(browser)
+    assert browser.get("/").text == others
+    assert log_in(peopled_site.browser(), password=PASSWORD).url.path == "/"
+
+
+def test_only_the_person_who_is_here_gets_a_letter_and_the_other_rows_are_gone(
+    peopled_site: Site, mailbox: Mailbox
+) -> None:
+    """C10: the row of an unknown address goes at once, so no backup tells who asked for whom."""
+    for typed in (UNKNOWN, DISABLED, "nobdy", KNOWN):
+        ask_for_reset(peopled_site.browser(), typed)
+
+    mailbox.last(KNOWN, count=2)
+
+    assert {letter.to for letter in mailbox.all()} == {KNOWN, DISABLED}, "and the disabled one's is of the registration"
+    assert len(mailbox.all(DISABLED)) == 1
+    wait_until_posted(peopled_site)
+    assert "nobdy" not in repr(table(peopled_site, "letter"))
+
+
+LOOK_ALIKES = [
+    "\u017fusan@example.com",  # long s: its upper case is S
+    "su\u017fan@example.com",
+    "\uff53usan@example.com",  # full width
+    "s\u1d58san@example.com",  # modifier letter, NFKC u
+    "susan@e\u00d7ample.com",
+    "susa\u0274@example.com",
+    "susan\u200b@example.com",  # zero width
+    "susan@exam\u200bple.com",
+    "susan@example\u3002com",  # an ideographic full stop is a dot in a domain
+    "susan@\uff45xample.com",
+    "susan@exampl\u0435.com",  # Cyrillic
+    "SUSAN@EXAMPLE.COM",
+    "Susan",
+    "\u017fUSAN",
+    "susan@example.com\u0000",
+    "susan@example.com,evil@example.net",
+    "susan@example.com evil@example.net",
+    "susan@example.com\r\nBcc: evil@example.net",
+    '"susan@example.com"@example.net',
+    "evil@example.net <susan@example.com>",
+]
+
+
+def test_look_alikes_never_mail_another_address(peopled_site: Site, mailbox: Mailbox) -> None:
+    """C06: whatever is typed, a letter goes to the stored address or to nobody, never to the typed one."""
+    statuses = set()
+
+    for hour, typed in enumerate(LOOK_ALIKES):
+        with time_machine.travel(START + hour * 3 * 3600):
+            statuses.add(ask_for_reset(peopled_site.browser(), typed).status_code)
+            wait_until_posted(peopled_site)
+
+    letters = [letter.to for letter in mailbox.all() if "Reset" in letter.subject]
+    assert statuses == {200, 422}
+    assert len(letters) >= 4, "those that name the same mailbox reach it"
+    assert set(letters) == {KNOWN}
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "   ", "su", "susan@", "@example.com", "susan@localhost", "a" * 321, "susan susan"]
+)
+def test_what_is_no_name_and_no_address_is_refused_beside_its_field(browser: Browser, typed: str) -> None:
+    answer = ask_for_reset(browser, typed)
+
+    assert answer.status_code == 422
+    assert 'id="email-error"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+
+
+def test_the_part_for_htmx_is_the_panel_and_the_page_holds_the_same_form(browser: Browser) -> None:
+    part = browser.post("/reset_password_request", data={"email": ""}, headers=HTMX)
+    page = browser.post("/reset_password_request", data={"email": ""})
+
+    assert part.text.lstrip().startswith("<section")
+    assert part.text.strip() in page.text
+    assert page.text.startswith("<!doctype html>")
+
+
+def test_what_was_typed_is_carried_from_the_log_in_and_shown_as_text(browser: Browser) -> None:
+    """C38"""
+    page = browser.get("/reset_password_request", params={"email": '"><script>alert(1)</script>'})
+
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)" in page.text
+
+
+def test_at_most_three_letters_an_hour_reach_a_person_however_the_account_is_named(
+    peopled_site: Site, mailbox: Mailbox
+) -> None:
+    """C10: the name and the address have counts of their own, the person has one."""
+    for minute in range(3):
+        with time_machine.travel(START + 61 * minute):
+            ask_for_reset(peopled_site.browser(), KNOWN)
+            ask_for_reset(peopled_site.browser(), "susan")
+            wait_until_posted(peopled_site)
+
+    assert len(mailbox.all(KNOWN)) == 1 + 3
+
+
+def test_a_site_without_mail_says_so(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, mailer="off", admins=("host@blog.example",)))
+
+    page = site.browser().get("/reset_password_request")
+    answer = ask_for_reset(site.browser(), "susan")
+
+    assert "sends no mail" in page.text
+    assert "mailto:host@blog.example" in page.text
+    assert answer.status_code == 422
+    assert table(site, "letter") == []
