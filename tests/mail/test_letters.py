@@ -1,0 +1,346 @@
+"""Every kind of letter in every language, as its bytes arrive at a real mail server (C59, C08)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default, strict
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import SECRET_KEY, Browser, Site
+from tests.inspection import query
+from tests.mailbox import link_in
+from tests.mailserver import Certificates, Delivered, MailServer
+from tests.stories import NEW_PASSWORD, PASSWORD
+from webapp import migrations
+from webapp.accounts import letters as account_letters
+from webapp.mail.writing import KINDS
+from webapp.settings import ROOT, Settings
+
+LANGUAGES = sorted({"en", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))})
+MINUTES = 17
+LONG_HOST = ".".join(["a-host-name-as-long-as-a-label-of-the-domain-name-system-can-be"] * 3 + ["a" * 51, "example"])
+# The longest address that can have an account: 254 characters.
+LONG_ADDRESS = f"{'l' * 64}@{'.'.join(['d' * 60, 'd' * 60, 'd' * 59])}.example"
+ODD_ADDRESS = "o'brien+tag=1%x{y}|z~!#$&*/?^_`-@xn--bcher-kva.example"
+SITES = {
+    "plain": ("https://blog.example", "NUMBER@example.com"),
+    "port": ("https://blog.example:8443", "pNUMBER+" + ODD_ADDRESS),
+    "long": (f"https://{LONG_HOST}", "NUMBER" + LONG_ADDRESS[1:]),
+}
+TEMPLATES = ["already_registered", "password_changed", "register", "reset_password"]
+CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
+# What a letter says about how long its link works.
+LIFETIMES = {"reset_password": str(MINUTES), "register": "24"}
+HEADERS = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "Content-Language",
+    "MIME-Version",
+    "Content-Type",
+]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter of the sweep: what asked for it, and how it came over the wire."""
+
+    template: str
+    language: str
+    base_url: str
+    address: str
+    username: str | None
+    delivered: Delivered
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def raw(self) -> bytes:
+        return self.delivered.content
+
+    @property
+    def message(self) -> EmailMessage:
+        return message_from_bytes(self.raw, policy=default)
+
+    @property
+    def text(self) -> str:
+        return self._part("plain").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
+
+    @property
+    def html(self) -> str:
+        return self._part("html").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
+
+    @property
+    def links(self) -> list[str]:
+        """What stands alone on its line; the site's own address in the last sentence may come to do so by chance."""
+        alone = re.findall(r"^(https?://\S+)$", self.text, re.MULTILINE)
+        return [link for link in alone if link != self.base_url]
+
+    def _part(self, subtype: str) -> EmailMessage:
+        parts = [part for part in self.message.walk() if part.get_content_type() == f"text/{subtype}"]
+        assert len(parts) == 1
+        assert isinstance(parts[0], EmailMessage)
+        return parts[0]
+
+
+class Reader(HTMLParser):
+    """What a person sees of a letter's HTML, and what its elements name."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.anchors: list[tuple[str, str]] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self._inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self._inside.append(tag)
+        if tag == "a":
+            self.anchors.append((dict(attrs)["href"] or "", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "head" not in self._inside:
+            self.words.append(data)
+        if "a" in self._inside:
+            href, seen = self.anchors[-1]
+            self.anchors[-1] = (href, seen + data)
+
+    @property
+    def sentences(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+class Sweep:
+    """Has each site write each of its letters, by doing what people do."""
+
+    def __init__(self, server: MailServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.letters: dict[tuple[str, str, str], Letter] = {}
+        self.kinds: set[str] = set()
+
+    def visit(self, name: str, language: str) -> None:
+        base_url, addresses = SITES[name]
+        url = f"sqlite+aiosqlite:///{self.folder / f'{name}-{language}.db'}"
+        migrations.upgrade(url)
+        settings = Settings(
+            base_url=base_url,
+            secret_key=SECRET_KEY,
+            database_url=url,
+            languages=(language,),
+            reset_token_minutes=MINUTES,
+            trusted_proxies=1,
+            **self.server.settings,
+        )
+        with Site(settings) as site:
+            self._write_all(site, name, language, addresses.replace("NUMBER", "n"), addresses.replace("NUMBER", "o"))
+        self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM letter")}
+
+    def _write_all(self, site: Site, name: str, language: str, newcomer: str, owner: str) -> None:
+        browser = site.browser()
+        invitation = urlsplit(account_letters.register_link(site.settings, owner)).path
+        browser.post(invitation, data={"username": "Susan_1", "password": PASSWORD})
+
+        self._keep("register", None, (name, language), newcomer, browser, "/register", email=newcomer)
+        self._keep("already_registered", "Susan_1", (name, language), owner, browser, "/register", email=owner)
+        letter = self._keep(
+            "reset_password", "Susan_1", (name, language), owner, browser, "/reset_password_request", email=owner
+        )
+        link = link_in(letter.text)
+        self._keep("password_changed", "Susan_1", (name, language), owner, browser, link, password=NEW_PASSWORD)
+
+    def _keep(
+        self,
+        template: str,
+        username: str | None,
+        where: tuple[str, str],
+        address: str,
+        browser: Browser,
+        path: str,
+        **typed: str,
+    ) -> Letter:
+        before = len(self.server.letters)
+        assert browser.post(path, data=typed).status_code == 200
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        letter = Letter(template, language, SITES[name][0], address, username, delivered)
+        self.letters[template, language, name] = letter
+        return letter
+
+
+@pytest.fixture(scope="module")
+def sweep(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    with pytest.MonkeyPatch.context() as patch, MailServer(certificates) as server:
+        patch.setenv("SSL_CERT_FILE", str(certificates.authority))
+        sweep = Sweep(server, tmp_path_factory.mktemp("letters"))
+        for name in SITES:
+            for language in LANGUAGES:
+                sweep.visit(name, language)
+        yield sweep
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def letter(request: pytest.FixtureRequest, sweep: Sweep) -> Letter:
+    return sweep.letters[request.param]
+
+
+def test_the_sweep_leaves_no_kind_out(sweep: Sweep) -> None:
+    assert sweep.kinds == set(KINDS)
+
+
+def test_the_sweep_leaves_no_template_out() -> None:
+    files = {file.stem for file in (ROOT / "templates" / "email").glob("*") if not file.name.startswith("_")}
+
+    assert files == set(TEMPLATES)
+
+
+def test_a_letter_has_no_defect(letter: Letter) -> None:
+    """C59"""
+    message = message_from_bytes(letter.raw, policy=strict)
+
+    assert [part.defects for part in message.walk()] == [[], [], []]
+    assert [header.defects for header in message.values() if header.defects] == []
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_letter_has_these_headers_and_no_other(letter: Letter) -> None:
+    """C59, C08: no List-Unsubscribe either"""
+    assert sorted(letter.message.keys()) == sorted(HEADERS)
+
+
+def test_a_letter_goes_from_the_site_to_one_person(letter: Letter) -> None:
+    """C59, C08"""
+    sender, recipient = letter.message["From"], letter.message["To"]
+
+    assert [address.addr_spec for address in recipient.addresses] == [letter.address]
+    assert letter.delivered.recipients == (letter.address,)
+    assert [address.addr_spec for address in sender.addresses] == [f"no-reply@{letter.host}"]
+    assert letter.delivered.sender == f"no-reply@{letter.host}"
+
+
+def test_a_letter_was_written_just_now(letter: Letter) -> None:
+    """C59"""
+    date = letter.message["Date"].datetime
+
+    assert timedelta() <= datetime.now(UTC) - date < timedelta(minutes=5)
+
+
+def test_a_letter_is_named_on_our_domain(letter: Letter) -> None:
+    """C59"""
+    assert re.fullmatch(rf"<[0-9a-f]{{32}}@{re.escape(letter.host)}>", letter.message["Message-ID"])
+    assert letter.message["Message-ID"].encode() in letter.raw.splitlines()[_header_line(letter, b"message-id")]
+
+
+def test_a_letter_says_that_a_program_sent_it_and_in_which_language(letter: Letter) -> None:
+    """C59"""
+    assert letter.message["Auto-Submitted"] == "auto-generated"
+    assert letter.message["Content-Language"] == letter.language
+    assert f'<html lang="{letter.language}">' in letter.html
+
+
+def test_a_letter_has_a_subject_on_one_line(letter: Letter) -> None:
+    """C59"""
+    subject = letter.message["Subject"]
+
+    assert "Microblog" in subject
+    assert not re.search(r"[\r\n]", subject)
+    assert f"<title>{subject}</title>" in letter.html
+
+
+def test_every_link_of_a_letter_stands_whole_on_a_line_of_its_own(letter: Letter) -> None:
+    """C59: also in the bytes, where quoted-printable would break it"""
+    encodings = {part["Content-Transfer-Encoding"] for part in letter.message.iter_parts()}
+    addresses_in_text = re.findall(r"https?://\S+", letter.text)
+
+    assert letter.links, letter.text
+    assert encodings <= {"7bit", "8bit", "base64"}
+    assert set(addresses_in_text) - set(letter.links) <= {letter.base_url}
+    if encodings <= {"7bit", "8bit"}:
+        assert set(letter.links) <= set(letter.raw.decode().split("\r\n"))
+
+
+def test_every_link_of_a_letter_leads_to_this_site(letter: Letter) -> None:
+    """C59"""
+    origins = {"{0.scheme}://{0.netloc}".format(urlsplit(link)) for link in letter.links}
+
+    assert origins == {letter.base_url}
+
+
+def test_the_html_of_a_letter_shows_where_its_links_lead(letter: Letter) -> None:
+    """C59"""
+    anchors = Reader(letter.html).anchors
+    visible = {shown.strip() for _href, shown in anchors if "://" in shown}
+
+    assert {href for href, _shown in anchors} == set(letter.links)
+    assert visible == set(letter.links)
+    assert [shown for href, shown in anchors if "://" in shown and shown.strip() != href] == []
+
+
+def test_text_and_html_of_a_letter_say_the_same(letter: Letter) -> None:
+    """C59"""
+    seen = Reader(letter.html).sentences
+    paragraphs = [" ".join(paragraph.split()) for paragraph in letter.text.split("\n\n") if paragraph.strip()]
+
+    assert len(paragraphs) >= 4
+    assert [paragraph for paragraph in paragraphs if paragraph not in seen] == []
+
+
+def test_a_letter_names_the_account_it_is_about(letter: Letter) -> None:
+    """C59"""
+    named = [letter.username in letter.text, letter.username in letter.html] if letter.username else []
+
+    assert all(named)
+
+
+@pytest.mark.parametrize("template", LIFETIMES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_letter_says_how_long_its_link_works(sweep: Sweep, template: str, language: str) -> None:
+    """C59"""
+    letter = sweep.letters[template, language, "plain"]
+
+    lifetime = re.compile(rf"(?<![\w/]){LIFETIMES[template]}(?![\w/])")
+
+    assert lifetime.search(letter.text)
+    assert lifetime.search(Reader(letter.html).sentences)
+
+
+def test_a_letter_fetches_nothing_and_runs_nothing(letter: Letter) -> None:
+    """C59: no remote image, style, font or script tells anybody that it was opened"""
+    reader = Reader(letter.html)
+    loading = {"src", "srcset", "background", "poster", "data", "action"}
+
+    assert reader.tags & {"img", "script", "link", "iframe", "object", "embed", "form", "video", "audio"} == set()
+    assert [name for name, _value in reader.attributes if name in loading or name.startswith("on")] == []
+    assert not re.search(r"url\(|@import|@font-face", letter.html)
+
+
+def test_no_line_of_a_letter_is_longer_than_mail_allows(letter: Letter) -> None:
+    """C59: RFC 5322, 2.1.1"""
+    assert max(len(line) for line in letter.raw.split(b"\r\n")) <= 998
+    assert b"\n" not in letter.raw.replace(b"\r\n", b"")
+    assert b"\r" not in letter.raw.replace(b"\r\n", b"")
+
+
+def _header_line(letter: Letter, name: bytes) -> int:
+    return next(number for number, line in enumerate(letter.raw.splitlines()) if line.lower().startswith(name + b":"))
