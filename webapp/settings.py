@@ -51,7 +51,6 @@ class Settings:
     registration: Literal["open", "invite"] = "open"
     reset_token_minutes: int = 10
     password_min_length: int = 12
-    posts_per_page: int = 25
     trusted_proxies: int = 0
     log_format: Literal["json", "text"] = "json"
     languages: tuple[str, ...] = ("en",)
@@ -150,7 +149,6 @@ class _Reader(Environment):
             "registration": self.choice("REGISTRATION", "open", "invite"),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
-            "posts_per_page": self.number("POSTS_PER_PAGE", 25, 1, 100),
             "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
