@@ -1,0 +1,340 @@
+"""The outbox on both databases: post, claim, finish, and what happens to whoever comes too late."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlmodel import col, select
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.database import Database, now
+from webapp.mail import outbox
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Letter
+from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS, Claimed, Outcome, Verdict
+from webapp.mail.smtp import DEADLINE
+
+pytestmark = pytest.mark.anyio
+AN_HOUR = timedelta(hours=1)
+A_MOMENT = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+async def post(database: Database, count: int = 1, lives: timedelta = AN_HOUR) -> None:
+    async with database.session(is_writing=True) as db:
+        for number in range(count):
+            await outbox.post(
+                db,
+                "reset_password",
+                recipient=f"person{number}@example.com",
+                language="en",
+                host="blog.example",
+                lives=lives,
+                color="red",
+            )
+        await db.commit()
+
+
+async def claim(database: Database, worker: str = "one", most: int = 10) -> list[Claimed]:
+    async with database.session(is_writing=True) as db:
+        batch = await outbox.claim(db, worker, most)
+        await db.commit()
+    return batch
+
+
+async def claim_suspect(database: Database, worker: str = "one") -> list[Claimed]:
+    async with database.session(is_writing=True) as db:
+        batch = await outbox.claim_suspect(db, worker)
+        await db.commit()
+    return batch
+
+
+async def finish(database: Database, letter: Claimed, outcome: Outcome) -> None:
+    async with database.session(is_writing=True) as db:
+        await outbox.finish(db, [(letter, outcome)])
+        await db.commit()
+
+
+async def rows(database: Database) -> list[Letter]:
+    async with database.session() as db:
+        return list(await db.exec(select(Letter).order_by(col(Letter.id))))
+
+
+async def only_row(database: Database) -> Letter:
+    (row,) = await rows(database)
+    return row
+
+
+def after(letter: Claimed, more: timedelta = A_MOMENT) -> time_machine.travel:
+    """The time when the letter's lease has run out."""
+    return time_machine.travel(letter.due + more, tick=False)
+
+
+@pytest.mark.parametrize(("is_committed", "expected"), [(True, 1), (False, 0)])
+async def test_a_letter_is_posted_with_its_cause_or_not_at_all(
+    database: Database, is_committed: bool, expected: int
+) -> None:
+    async with database.session(is_writing=True) as db:
+        await users.import_csv(db, "username,email\nsusan,susan@example.com")
+        await outbox.post(
+            db, "welcome", recipient="susan@example.com", language="en", host="blog.example", lives=AN_HOUR
+        )
+        await (db.commit() if is_committed else db.rollback())
+
+    async with database.session() as db:
+        people = list(await db.exec(select(User)))
+    assert (len(people), len(await rows(database))) == (expected, expected)
+    assert database.doorbell.is_set() is is_committed
+
+
+async def test_a_row_is_an_intention_and_holds_no_letter(database: Database) -> None:
+    await post(database)
+
+    row = await only_row(database)
+
+    assert (row.state, row.kind, row.recipient, row.language) == (READY, "reset_password", "person0@example.com", "en")
+    assert row.parameters == {"color": "red"}
+    assert row.message_id.endswith("@blog.example>")
+
+
+async def test_a_claimed_letter_is_nobody_elses(database: Database) -> None:
+    await post(database)
+
+    first, second = await claim(database, "one"), await claim(database, "two")
+    suspect = await claim_suspect(database, "two")
+
+    assert [letter.recipient for letter in first] == ["person0@example.com"]
+    assert (second, suspect) == ([], [])
+    assert (await only_row(database)).leased_by == "one"
+
+
+async def test_an_attempt_is_counted_before_it_is_made(database: Database) -> None:
+    await post(database)
+
+    (letter,) = await claim(database)
+    row = await only_row(database)
+
+    assert (letter.attempts, row.attempts, row.state) == (1, 1, LEASED)
+
+
+async def test_a_letter_whose_lease_ran_out_is_due_again(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database, "one")
+
+    with after(letter, -A_MOMENT):
+        early = await claim_suspect(database, "two")
+    with after(letter):
+        (again,) = await claim_suspect(database, "two")
+
+    assert early == []
+    assert (again.id, again.message_id) == (letter.id, letter.message_id)
+    assert (again.attempts, again.crashes) == (2, 1)
+
+
+async def test_a_letter_that_its_mailer_died_of_keeps_no_other_waiting(database: Database) -> None:
+    await post(database, 2)
+    (letter,) = await claim(database, most=1)
+
+    with after(letter):
+        others = await claim(database, "two")
+
+    assert [other.recipient for other in others] == ["person1@example.com"]
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+async def test_who_comes_after_the_lease_changes_nothing(database: Database, verdict: Verdict) -> None:
+    await post(database)
+    (late,) = await claim(database, "one")
+    with after(late):
+        await claim_suspect(database, "two")
+    before = (await only_row(database)).model_dump()
+
+    await finish(database, late, Outcome(verdict, 250, "too late"))
+
+    assert (await only_row(database)).model_dump() == before
+
+
+async def test_a_finished_letter_is_never_claimed_again(database: Database) -> None:
+    await post(database, 2)
+    sent, refused = await claim(database)
+    await finish(database, sent, Outcome(Verdict.SENT))
+    await finish(database, refused, Outcome(Verdict.NEVER))
+
+    with after(sent):
+        again = await claim(database) + await claim_suspect(database)
+
+    assert again == []
+
+
+async def test_a_sent_letter_forgets_whom_it_was_for(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+
+    await finish(database, letter, Outcome(Verdict.SENT, 250))
+
+    row = await only_row(database)
+    assert (row.state, row.recipient, row.parameters, row.code) == (SENT, None, {}, 250)
+    assert row.finished is not None
+
+
+async def test_a_letter_to_nobody_leaves_no_row(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+
+    await finish(database, letter, Outcome(Verdict.NOBODY))
+
+    assert await rows(database) == []
+
+
+async def test_a_refused_letter_is_kept_with_the_reason(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+
+    await finish(database, letter, Outcome(Verdict.NEVER, 550, "no such person"))
+
+    row = await only_row(database)
+    assert (row.state, row.code, row.reason) == (DEAD, 550, "no such person")
+    assert row.recipient == "person0@example.com"
+
+
+async def test_a_letter_for_later_waits_its_delay(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+
+    await finish(database, letter, Outcome(Verdict.LATER, 450, "busy"))
+
+    row = await only_row(database)
+    waits = (row.due - now()).total_seconds()
+    assert (row.state, row.attempts, row.code, row.reason) == (READY, 1, 450, "busy")
+    assert 0.8 * RETRY_DELAYS[0] - 2 < waits <= 1.2 * RETRY_DELAYS[0]
+    assert await claim(database) == []
+    with time_machine.travel(row.due + A_MOMENT, tick=False):
+        assert [(again.attempts, again.message_id) for again in await claim(database)] == [(2, letter.message_id)]
+
+
+async def test_an_absent_server_costs_a_letter_no_attempt(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+
+    await finish(database, letter, Outcome(Verdict.UNAVAILABLE, None, "no server"))
+
+    row = await only_row(database)
+    assert (row.state, row.attempts) == (READY, 0)
+    assert row.due <= now()
+    assert [again.attempts for again in await claim(database)] == [1]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.LATER, Verdict.UNAVAILABLE])
+async def test_a_letter_that_is_too_old_is_marked_so(database: Database, verdict: Verdict) -> None:
+    await post(database, lives=timedelta(seconds=30))
+    (letter,) = await claim(database)
+
+    with time_machine.travel(letter.expires + A_MOMENT, tick=False):
+        await finish(database, letter, Outcome(verdict, None, "too late"))
+        again = await claim(database)
+
+    assert (await only_row(database)).state == EXPIRED
+    assert again == []
+
+
+async def test_a_letter_that_mailers_keep_dying_of_is_given_up(database: Database) -> None:
+    await post(database, lives=timedelta(days=1))
+    (letter,) = await claim(database)
+    for _death in range(CRASHES_ALLOWED + 1):
+        with after(letter):
+            (letter,) = await claim_suspect(database)
+
+    await finish(database, letter, Outcome(Verdict.LATER))
+
+    assert letter.crashes == CRASHES_ALLOWED + 1
+    assert (await only_row(database)).state == DEAD
+
+
+async def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(database: Database) -> None:
+    await post(database, 5)
+
+    first, second = await claim(database, most=3), await claim(database, most=3)
+
+    assert [letter.recipient for letter in first] == [f"person{number}@example.com" for number in range(3)]
+    assert [letter.recipient for letter in second] == [f"person{number}@example.com" for number in (3, 4)]
+
+
+async def test_outcomes_of_a_batch_each_reach_their_own_letter(database: Database) -> None:
+    await post(database, 4)
+    batch = await claim(database)
+    verdicts = [Verdict.SENT, Verdict.NOBODY, Verdict.NEVER, Verdict.UNAVAILABLE]
+
+    async with database.session(is_writing=True) as db:
+        await outbox.finish(db, [(letter, Outcome(verdict)) for letter, verdict in zip(batch, verdicts, strict=True)])
+        await db.commit()
+
+    found = {row.id: row.state for row in await rows(database)}
+    assert found == {batch[0].id: SENT, batch[2].id: DEAD, batch[3].id: READY}
+
+
+async def test_claimers_at_once_get_each_letter_exactly_once(database: Database, database_url: str) -> None:
+    await post(database, 40)
+    claimers = [Database(database_url) for _ in range(8)]
+
+    async def claim_all(claimer: Database, name: str) -> list[int]:
+        ids: list[int] = []
+        while batch := await claim(claimer, name, most=3):
+            ids += [letter.id for letter in batch]
+        return ids
+
+    claimed = await asyncio.gather(*(claim_all(claimer, f"worker {n}") for n, claimer in enumerate(claimers)))
+    await asyncio.gather(*(claimer.close() for claimer in claimers))
+
+    times = Counter(letter_id for ids in claimed for letter_id in ids)
+    assert len(times) == 40
+    assert set(times.values()) == {1}
+    assert {row.attempts for row in await rows(database)} == {1}
+
+
+async def test_what_was_sent_in_the_last_hour_is_counted(database: Database) -> None:
+    await post(database, 3)
+    first, second, _third = await claim(database)
+    with time_machine.travel(now() - 2 * AN_HOUR, tick=False):
+        await finish(database, first, Outcome(Verdict.SENT))
+    await finish(database, second, Outcome(Verdict.SENT))
+
+    async with database.session() as db:
+        count = await outbox.sent_since(db, now() - AN_HOUR)
+
+    assert count == 1
+
+
+async def test_the_oldest_waiting_letter_is_known(database: Database) -> None:
+    await post(database, 2)
+    first, second = await claim(database)
+
+    await finish(database, first, Outcome(Verdict.SENT))
+    async with database.session() as db:
+        oldest = await outbox.oldest_waiting(db)
+    await finish(database, second, Outcome(Verdict.NEVER))
+    async with database.session() as db:
+        none = await outbox.oldest_waiting(db)
+
+    assert oldest == second.created
+    assert none is None
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [*enumerate(RETRY_DELAYS, 1), (100, RETRY_DELAYS[-1])])
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 0.8), (0.5, 1.0), (1.0, 1.2)])
+async def test_the_wait_grows_with_the_attempts_give_or_take_a_fifth(
+    attempts: int, seconds: int, chance: float, share: float
+) -> None:
+    assert outbox.retry_delay(attempts, chance).total_seconds() == pytest.approx(seconds * share)
+
+
+async def test_a_lease_is_longer_than_a_letter_may_take() -> None:
+    assert timedelta(seconds=DEADLINE + 5) < LEASE
