@@ -15,6 +15,8 @@ class User(SQLModel, table=True):
     """
 
     __tablename__ = "user_account"
+    # SQLite would give a deleted account's number to the next one, and with it the links that carry it.
+    __table_args__ = {"sqlite_autoincrement": True}
 
     id: int | None = Field(default=None, primary_key=True)
     username: str = Field(max_length=30)

@@ -67,10 +67,10 @@ def weakness(password: str, min_length: int, *context: str) -> str | None:
     if len(set(password)) < 5:
         return _("Too easy to guess: it repeats the same few characters.")
     rest = password.casefold()
-    for word in (*context, SITE_NAME):
-        for piece in {word.casefold(), word.casefold().partition("@")[0]}:
-            if len(piece) >= 3:
-                rest = rest.replace(piece, "")
+    words = {word.casefold() for word in (*context, SITE_NAME)}
+    for piece in sorted(words | {word.partition("@")[0] for word in words}, key=len, reverse=True):
+        if len(piece) >= 3:
+            rest = rest.replace(piece, "")
     if len(rest) < min_length // 2:
         return _("Too easy to guess: it is mostly your name, your address or this site's name.")
     return None

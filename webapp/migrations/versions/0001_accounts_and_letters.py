@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
         sa.UniqueConstraint("email", name=op.f("uq_user_account_email")),
         sa.UniqueConstraint("username_key", name=op.f("uq_user_account_username_key")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "session",
