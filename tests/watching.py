@@ -1,0 +1,84 @@
+"""What a test may see of a running site that its visitors can't: the rows, the statements, the hashes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import argon2
+import pytest
+from sqlalchemy import event, text
+from sqlmodel import SQLModel
+
+from tests.conftest import Site
+from tests.mailbox import PATIENCE
+
+
+def execute(site: Site, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+    """Runs one statement in a transaction of its own; returns its rows, if it has any."""
+
+    async def run() -> list[tuple[Any, ...]]:
+        async with site.app.state.database.session(is_writing=True) as db:
+            connection = await db.connection()
+            result = await connection.execute(text(statement), parameters)
+            found = [tuple(row) for row in result.all()] if result.returns_rows else []
+            await db.commit()
+        return found
+
+    return site.run(run)  # type: ignore[return-value]
+
+
+def table(site: Site, name: str) -> list[tuple[Any, ...]]:
+    return sorted(execute(site, f"SELECT * FROM {name}"), key=repr)
+
+
+def dump(site: Site) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    return {name: table(site, name) for name in SQLModel.metadata.tables}
+
+
+def disable(site: Site, username: str) -> None:
+    execute(site, "UPDATE user_account SET disabled_at = created_at WHERE username = :name", name=username)
+
+
+def wait_until_posted(site: Site) -> None:
+    """Waits until the mailer has sent or discarded every letter."""
+    deadline = time.perf_counter() + PATIENCE
+    while waiting := execute(site, "SELECT id FROM letter WHERE finished IS NULL"):
+        assert time.perf_counter() < deadline, f"{len(waiting)} letters are still in the outbox"
+        time.sleep(0.01)
+
+
+@contextmanager
+def statements(site: Site) -> Iterator[list[str]]:
+    """The statements that the site sends to its database meanwhile, in their order."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        seen.append(statement)
+
+    engine = site.app.state.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notes each argon2 run from now on; the runs themselves go on as ever."""
+    runs: list[str] = []
+    hasher = argon2.PasswordHasher
+    original_hash, original_verify = hasher.hash, hasher.verify
+
+    def noted_hash(self: argon2.PasswordHasher, *arguments: Any, **more: Any) -> str:
+        runs.append("hash")
+        return original_hash(self, *arguments, **more)
+
+    def noted_verify(self: argon2.PasswordHasher, *arguments: Any, **more: Any) -> bool:
+        runs.append("verify")
+        return original_verify(self, *arguments, **more)
+
+    monkeypatch.setattr(hasher, "hash", noted_hash)
+    monkeypatch.setattr(hasher, "verify", noted_verify)
+    return runs
