@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,11 @@ class Received:
     @property
     def text_preview(self) -> str:
         return " ".join(self.text.split())[:140]
+
+    @property
+    def links(self) -> list[str]:
+        """The links that stand alone on their line, which is where a letter has its ways on."""
+        return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
 
     def _part(self, subtype: str) -> str:
         part = self.message.get_body((subtype,))
