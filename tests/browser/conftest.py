@@ -1,0 +1,111 @@
+"""A site that really listens, and people before real browsers."""
+
+import itertools
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser
+
+from tests.browser.visitor import Visitor
+from tests.conftest import unavailable
+from tests.mailbox import Mailbox
+from webapp import migrations
+from webapp.app import create_app
+from webapp.settings import Settings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class ListeningSite:
+    """A development site on a free port, with the mailbox page. Visitors say themselves which network they are in."""
+
+    def __init__(self, instance: Path) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        port = self._socket.getsockname()[1]
+        self.settings = Settings.for_development(port, {"TRUSTED_PROXIES": "1"}, instance=instance)
+        self.url = self.settings.base_url
+        self.mailbox = Mailbox(instance / "mailbox")
+        migrations.upgrade(self.settings.database_url)
+        config = uvicorn.Config(
+            create_app(self.settings), access_log=False, log_config=None, timeout_graceful_shutdown=2
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def __enter__(self) -> "ListeningSite":
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the site does not start"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ListeningSite]:
+    """One for all: people differ by name and network."""
+    with ListeningSite(tmp_path_factory.mktemp("instance")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    if not CHROMIUM:
+        unavailable("no Chromium on this machine (apt-get install chromium)")
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": ["--no-sandbox"]}
+
+
+@pytest.fixture(scope="session")
+def browser(launch_browser: Callable[[], Browser]) -> Iterator[Browser]:
+    """One real browser for all; each visitor gets a profile of their own."""
+    browser = launch_browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(params=["script", "noscript"])
+def has_javascript(request: pytest.FixtureRequest) -> bool:
+    """The test runs once with JavaScript and once without."""
+    return bool(request.param == "script")
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def new_visitor(site: ListeningSite, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """People with a browser, a name and a network of their own.
+
+    After the test, whatever went wrong behind their backs fails it: see `Visitor.faults`.
+    """
+    visitors: list[Visitor] = []
+
+    def come(*, has_javascript: bool = True, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, site.url, site.mailbox, next(_numbers), has_javascript, **options))
+        return visitors[-1]
+
+    yield come
+    faults = [fault for visitor in visitors for fault in visitor.leave()]
+    assert faults == []
+
+
+@pytest.fixture
+def visitor(new_visitor: Callable[..., Visitor], has_javascript: bool) -> Visitor:
+    """Somebody, with JavaScript and without."""
+    return new_visitor(has_javascript=has_javascript)
+
+
+@pytest.fixture
+def scripted(new_visitor: Callable[..., Visitor]) -> Visitor:
+    """Somebody with JavaScript."""
+    return new_visitor()

@@ -1,0 +1,231 @@
+"""The main job in a real browser, with JavaScript and without."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from playwright.sync_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_registers_by_the_link_in_the_letter(visitor: Visitor) -> None:
+    visitor.asks_for_account()
+    visitor.opens_mailbox()
+    visitor.opens_letter()
+    visitor.follows_in_letter("Choose your name and password")
+    visitor.sees(visitor.address)
+
+    visitor.fill(username=visitor.name, password=PASSWORD)
+    visitor.press("Register")
+
+    visitor.sees(f"Welcome, {visitor.name}! Your account is ready.")
+    visitor.logs_in()
+    visitor.is_at_home()
+
+
+def test_a_person_forgets_the_password_and_gets_back_in(visitor: Visitor) -> None:
+    visitor.has_account()
+    visitor.asks_for_reset()
+    visitor.opens_mailbox()
+    visitor.opens_letter(count=2)
+    visitor.follows_in_letter("Choose a new password")
+    visitor.sees_heading("Choose a new password")
+
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+
+    visitor.sees("Your password is changed. Log in with the new password.")
+    visitor.logs_in(PASSWORD)
+    visitor.sees("That name or address and password don't match.")
+    visitor.logs_in(NEW_PASSWORD)
+    visitor.is_at_home()
+
+
+def test_logging_in_leads_to_where_one_was_going(visitor: Visitor) -> None:
+    visitor.has_account()
+
+    visitor.goto("/login?next=/mailbox")
+    visitor.logs_in()
+
+    expect(visitor.page).to_have_url(f"{visitor.url}/mailbox")
+
+
+def test_next_never_leads_to_another_site(visitor: Visitor) -> None:
+    """C43"""
+    visitor.has_account()
+
+    visitor.goto("/login?next=//example.com/")
+    visitor.logs_in()
+
+    visitor.is_at_home()
+    expect(visitor.page).to_have_url(f"{visitor.url}/")
+
+
+def test_stay_logged_in_outlives_the_browser(visitor: Visitor) -> None:
+    visitor.has_account()
+    visitor.goto("/login")
+
+    visitor.page.get_by_label("Stay logged in").check()
+    visitor.logs_in()
+    visitor.is_at_home()
+
+    session = next(cookie for cookie in visitor.context.cookies() if cookie["name"] == "session")
+    assert session["expires"] > datetime.now(UTC).timestamp() + timedelta(days=14).total_seconds() - 60
+
+
+def test_without_it_the_session_ends_with_the_browser(visitor: Visitor) -> None:
+    visitor.has_account()
+
+    visitor.logs_in()
+    visitor.is_at_home()
+
+    session = next(cookie for cookie in visitor.context.cookies() if cookie["name"] == "session")
+    assert session["expires"] == -1
+
+
+def test_a_wrong_password_is_refused_and_the_name_stays(visitor: Visitor) -> None:
+    visitor.has_account()
+
+    visitor.logs_in("not the password")
+
+    visitor.sees("That name or address and password don't match.")
+    expect(visitor.page.get_by_label("Name or address")).to_have_value(visitor.name)
+    expect(visitor.page.get_by_label("Password", exact=True)).to_have_value("")
+    visitor.is_stranger()
+
+
+def test_forgot_your_password_carries_what_was_typed(visitor: Visitor) -> None:
+    """Without JavaScript once the form has been sent; with it, at once."""
+    visitor.goto("/login")
+    visitor.fill(username=visitor.address)
+    if not visitor.has_javascript:
+        visitor.fill(password="no idea")
+        visitor.press("Log in")
+        visitor.sees("don't match")
+
+    visitor.follow("Forgot your password?")
+
+    expect(visitor.page.get_by_label("Name or address")).to_have_value(visitor.address)
+
+
+def test_logging_out_leaves_a_stranger(visitor: Visitor) -> None:
+    visitor.is_logged_in()
+
+    visitor.logs_out()
+
+    visitor.sees("You are logged out.")
+    visitor.is_stranger()
+
+
+def test_back_after_logging_out_shows_nothing_private(visitor: Visitor) -> None:
+    """C27"""
+    visitor.is_logged_in()
+    visitor.logs_out()
+
+    visitor.page.go_back()
+
+    expect(visitor.page).to_have_url(f"{visitor.url}/login")
+    expect(visitor.page.locator("body")).not_to_contain_text(visitor.name)
+
+
+def test_an_expired_link_is_renewed_by_one_button(visitor: Visitor) -> None:
+    link = visitor.has_account().has_link()
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=13)):
+        visitor.goto(link)
+        visitor.sees_heading("This link has expired")
+        visitor.sees("It expired 3 minutes ago.")
+        expect(visitor.page.locator("#main input")).to_have_count(0)
+        expect(visitor.page.locator("body")).not_to_contain_text(visitor.address)
+
+        visitor.press("Email me a fresh link")
+
+        expect(visitor.page.locator("body")).to_contain_text(re.compile("fresh link is on its way", re.IGNORECASE))
+        visitor.goto(visitor.mailbox.link(to=visitor.address, count=3))
+        visitor.sees_heading("Choose a new password")
+        visitor.fill(password=NEW_PASSWORD)
+        visitor.press("Save the new password")
+        visitor.sees("Your password is changed.")
+
+
+def test_a_used_link_says_so_and_offers_a_fresh_one(visitor: Visitor) -> None:
+    """C16"""
+    link = visitor.has_account().has_link()
+    visitor.goto(link)
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+    visitor.sees("Your password is changed.")
+
+    visitor.goto(link)
+
+    visitor.sees_heading("This link has been used")
+    expect(visitor.page.get_by_role("button", name="Email me a fresh link")).to_be_visible()
+
+
+def test_a_link_that_is_used_while_its_form_is_open_says_so(visitor: Visitor) -> None:
+    """C16, C18: the form was opened twice; the second sending finds the link used."""
+    link = visitor.has_account().has_link()
+    other = visitor.context.new_page()
+    other.goto(link)
+    visitor.goto(link)
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+    visitor.sees("Your password is changed.")
+
+    visitor.page = other
+    visitor.fill(password="yet another long phrase")
+    visitor.press("Save the new password")
+
+    visitor.sees_heading("This link has been used")
+
+
+def test_a_used_registration_link_leads_to_the_log_in(visitor: Visitor) -> None:
+    visitor.has_account()
+
+    visitor.goto(visitor.mailbox.link(to=visitor.address))
+
+    visitor.sees_heading("This link has been used")
+    visitor.follow("Log in")
+    visitor.logs_in()
+    visitor.is_at_home()
+
+
+@pytest.mark.parametrize("start", ["register", "reset_password"])
+def test_a_link_cut_off_by_the_mail_program_says_so(visitor: Visitor, start: str) -> None:
+    visitor.goto(f"/{start}/eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld")
+
+    visitor.sees_heading("This link is not whole")
+    visitor.follow("Register again" if start == "register" else "Ask for a fresh link")
+    expect(visitor.page.locator("input[name=email]")).to_be_visible()
+
+
+def test_a_signed_in_person_resets_the_password_of_another_account(
+    visitor: Visitor, new_visitor: Callable[..., Visitor]
+) -> None:
+    other = new_visitor(has_javascript=visitor.has_javascript)
+    visitor.is_logged_in()
+
+    visitor.goto(other.has_account().has_link())
+
+    visitor.sees(f"It will be the password of {other.name}.")
+    expect(visitor.page.get_by_role("textbox", name="Account")).to_have_value(other.name)
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+    visitor.page.wait_for_load_state()
+    other.logs_in(NEW_PASSWORD)
+    other.is_at_home()
+
+
+def test_a_person_with_an_account_who_registers_again_is_told_by_letter(visitor: Visitor) -> None:
+    visitor.has_account()
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):
+        visitor.asks_for_account()
+
+        letter = visitor.mailbox.last(visitor.address, count=2)
+
+    assert "already have an account" in letter.subject

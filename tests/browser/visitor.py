@@ -1,0 +1,183 @@
+"""Somebody before a real browser: what they do, step by step, and what goes wrong behind their back."""
+
+import re
+from typing import Any
+
+import httpx2
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
+
+from tests.mailbox import Mailbox
+from tests.stories import PASSWORD
+
+# Chromium itself puts a line on the console for each answer of 400 or more; our pages mean those.
+STATUS_LINE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+WIDTHS = (1200, 375, 320)
+
+
+class Visitor:
+    """A person with a profile, a name and a network of their own."""
+
+    def __init__(
+        self, browser: Browser, url: str, mailbox: Mailbox, number: int, has_javascript: bool, **options: Any
+    ) -> None:
+        self.url = url
+        self.mailbox = mailbox
+        self.name = f"susan{number}"
+        self.address = f"susan{number}@example.com"
+        self.has_javascript = has_javascript
+        self.faults: list[str] = []
+        self.expected = {404, 410, 422, 429}
+        self.posts: list[str] = []
+        self._headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
+        self.context = browser.new_context(
+            base_url=url, java_script_enabled=has_javascript, extra_http_headers=self._headers, **options
+        )
+        self.context.set_default_timeout(10_000)
+        self.context.on("page", self._watch)
+        self.context.on("request", self._note)
+        self.page: Page = self.context.new_page()
+
+    def leave(self) -> list[str]:
+        """Closes the browser; returns what went wrong: errors, violations, dialogs, foreign requests."""
+        self.context.close()
+        return self.faults
+
+    # What people do.
+
+    def goto(self, path: str) -> None:
+        self.page.goto(path)
+
+    def fill(self, **fields: str) -> None:
+        for name, text in fields.items():
+            self.page.locator(f"input[name={name}]").fill(text)
+
+    def press(self, label: str) -> None:
+        """Presses the button in the page itself, not the one in its header."""
+        self.page.locator("#main").get_by_role("button", name=label, exact=True).click()
+
+    def follow(self, label: str) -> None:
+        self.page.locator("#main").get_by_role("link", name=label, exact=True).click()
+
+    def asks_for_account(self) -> None:
+        self.goto("/register")
+        self.fill(email=self.address)
+        self.press("Email me a link")
+        self.sees_that_mail_is_coming()
+
+    def has_account(self) -> "Visitor":
+        """Registers through the front door, but without looking at the pages on the way."""
+        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+            quick.post("/register", data={"email": self.address})
+            link = self.mailbox.link(to=self.address)
+            assert quick.post(link, data={"username": self.name, "password": PASSWORD}).status_code == 303
+        return self
+
+    def has_link(self, count: int = 2) -> str:
+        """The link of the reset letter that this person, who has an account, asked for just so."""
+        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+            assert quick.post("/reset_password_request", data={"email": self.address}).status_code == 303
+        return self.mailbox.link(to=self.address, count=count)
+
+    def is_logged_in(self) -> "Visitor":
+        """Has an account, and is logged in in this browser."""
+        self.has_account()
+        self.logs_in()
+        self.is_at_home()
+        return self
+
+    def logs_in(self, password: str = PASSWORD) -> None:
+        if "/login" not in self.page.url:
+            self.goto("/login")
+        self.fill(username=self.name, password=password)
+        self.press("Log in")
+
+    def logs_out(self) -> None:
+        self.page.locator(".site-header").get_by_role("button", name="Log out").click()
+        expect(self.page).to_have_url(f"{self.url}/login")
+
+    def asks_for_reset(self) -> None:
+        self.goto("/reset_password_request")
+        self.fill(email=self.address)
+        self.press("Email me a link")
+        self.sees_that_mail_is_coming()
+
+    def opens_mailbox(self) -> None:
+        """By the way that the site offers: the panel's button, or without scripts the footer's link."""
+        if self.has_javascript:
+            self.follow("Open the mailbox")
+        else:
+            self.page.locator("footer").get_by_role("link", name="Mailbox").click()
+        expect(self.page).to_have_url(f"{self.url}/mailbox")
+
+    def opens_letter(self, count: int = 1) -> None:
+        """Opens the newest letter to them, once so many have come."""
+        self.mailbox.last(self.address, count)
+        self.page.reload()
+        self.page.locator(".letter-row", has_text=self.address).first.click()
+        expect(self.page).to_have_url(re.compile(r"/mailbox/\S+"))
+
+    def follows_in_letter(self, label: str) -> None:
+        """Presses the button in the letter, which is shown in a frame."""
+        self.page.frame_locator("iframe").get_by_role("link", name=label, exact=True).click()
+
+    # What people see.
+
+    def sees_heading(self, text: str) -> None:
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(text)
+
+    def sees(self, text: str) -> None:
+        expect(self.page.locator("body")).to_contain_text(text)
+
+    def sees_that_mail_is_coming(self) -> None:
+        if self.has_javascript:
+            self.sees_heading("Check your mail")
+        else:
+            self.sees("is on its way")
+
+    def is_at_home(self) -> None:
+        self.sees_heading(f"Hello, {self.name}")
+
+    def is_stranger(self) -> None:
+        self.goto("/")
+        expect(self.page).to_have_url(f"{self.url}/login")
+
+    # What nobody sees, but is wrong.
+
+    def wrong_looks(self) -> list[str]:
+        """What is wrong with how this page is made, in either colour scheme and at any width."""
+        wrong: list[str] = []
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            found = Axe().run(self.page).response
+            wrong += [f"{scheme}: {fault['id']}: {fault['nodes'][0]['html']}" for fault in found["violations"]]
+        before = self.page.viewport_size
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 700})
+            scrolls = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            wrong += [f"{width} px: scrolls sideways by {scrolls} px"] if scrolls else []
+        if before:
+            self.page.set_viewport_size(before)
+        return wrong
+
+    def _watch(self, page: Page) -> None:
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
+        page.on("dialog", self._refuse)
+        page.on("crash", lambda _page: self.faults.append(f"{page.url}: crashed"))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        status = STATUS_LINE.match(message.text)
+        is_meant = status and int(status[1]) in self.expected
+        if message.type in {"error", "warning", "assert"} and not is_meant:
+            self.faults.append(f"{self.page.url}: console: {message.text}")
+
+    def _refuse(self, dialog: Dialog) -> None:
+        self.faults.append(f"{self.page.url}: dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _note(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:")):
+            self.faults.append(f"{self.page.url}: foreign request: {request.url}")
+        if request.method == "POST":
+            self.posts.append(request.url)
