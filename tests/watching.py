@@ -1,8 +1,10 @@
 """What a test may see of a running site that its visitors can't: the rows, the statements, the hashes."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import argon2
@@ -10,8 +12,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import SQLModel
 
-from tests.conftest import Site
+from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import PATIENCE
+from webapp.settings import Settings
 
 
 def execute(site: Site, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
@@ -82,3 +85,18 @@ def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(hasher, "hash", noted_hash)
     monkeypatch.setattr(hasher, "verify", noted_verify)
     return runs
+
+
+@contextmanager
+def standing_site(migrated_sqlite: Path, folder: Path, **changes: Any) -> Iterator[Site]:
+    """A site for the tests of a whole module that leave it as they found it."""
+    shutil.copy(migrated_sqlite, folder / "site.db")
+    values: dict[str, Any] = {
+        "base_url": "https://blog.example",
+        "secret_key": SECRET_KEY,
+        "database_url": f"sqlite+aiosqlite:///{folder / 'site.db'}",
+        "mailbox": folder / "mailbox",
+        "trusted_proxies": 1,
+    }
+    with Site(Settings(**(values | changes))) as site:
+        yield site
