@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
 from webapp.limits import Rate
 from webapp.mail import outbox, writing
-from webapp.mail.outbox import Claimed
+from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.settings import Settings
 

@@ -12,7 +12,7 @@ from email.policy import default
 from pathlib import Path
 from typing import cast
 
-from webapp.mail.outbox import Outcome, Verdict
+from webapp.mail.models import Outcome, Verdict
 
 KEPT = 200
 

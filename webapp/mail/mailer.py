@@ -10,19 +10,19 @@ import contextlib
 import logging
 import os
 import socket
+import time
 import uuid
 from datetime import timedelta
-from typing import Protocol
 
 from jinja2 import Environment
 from sqlalchemy.exc import DBAPIError
 
 from webapp.database import Database, now
-from webapp.mail import outbox, writing
+from webapp.mail import outbox, status, writing
 from webapp.mail.mailbox import MailboxConnection
-from webapp.mail.outbox import Claimed, Outcome, Verdict
+from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.mail.smtp import DEADLINE, Breaker, Connection
-from webapp.mail.writing import Written
+from webapp.mail.writing import Conveyance, Written
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -30,17 +30,11 @@ log = logging.getLogger("webapp.mail")
 BATCH = 20
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 8.0
+TIDY_SECONDS = 600.0
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
-
-
-class Conveyance(Protocol):
-    """What takes a written letter away."""
-
-    async def deliver(self, recipient: str, message: bytes) -> Outcome: ...
-    async def close(self) -> None: ...
-    def is_idle(self) -> bool: ...
+SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 
 
 class Mailer:
@@ -58,6 +52,7 @@ class Mailer:
         self._in_hand: dict[int, Claimed] = {}
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
+        self._tidy_at = 0.0
 
     async def run(self) -> None:
         """Works until `stop`. What breaks is logged, and begun again after a pause."""
@@ -101,6 +96,7 @@ class Mailer:
             if self.breaker.wait:
                 await _happens(self._stopping, self.breaker.wait)
                 continue
+            await self._tidy()
             self.database.doorbell.clear()
             most = await self._most()
             batch = await self._claim(most)
@@ -109,6 +105,15 @@ class Mailer:
                 await self._queue.put(written)
             if len(batch) < max(most, 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
+
+    async def _tidy(self) -> None:
+        """Clears away a few of the letters that were finished long ago, now and then."""
+        if time.monotonic() < self._tidy_at:
+            return
+        async with self.database.session(is_writing=True) as db:
+            purged = await status.purge(db)
+            await db.commit()
+        self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)
 
     async def _most(self) -> int:
         """How many letters may be claimed now: one to try a server that was away, none over the hour's budget."""
@@ -154,12 +159,14 @@ class Mailer:
                     written.append(result)
                 else:
                     ended.append((letter, result))
+            refused = await outbox.refused_among(db, [one.recipient for one in written]) if written else set()
+            ended += [(one.letter, SUPPRESSED) for one in written if one.recipient in refused]
             if ended:
                 await outbox.finish(db, ended)
             await db.commit()
         for letter, outcome in ended:
             _tell(letter, outcome)
-        return written
+        return [one for one in written if one.recipient not in refused]
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
@@ -180,9 +187,16 @@ class Mailer:
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(letter, HANDED_BACK)
         outcome = await connection.deliver(written.recipient, written.message)
-        self.breaker.note(outcome)
+        if self.breaker.note(outcome):
+            await self._tell_all(outcome)
         await self._finish(letter, outcome)
         _tell(letter, outcome)
+
+    async def _tell_all(self, outcome: Outcome) -> None:
+        """Notes for all processes, and for the host, that the mail server went away or came back."""
+        async with self.database.session(is_writing=True) as db:
+            await status.note_trouble(db, self.breaker.since, outcome)
+            await db.commit()
 
     async def _finish(self, letter: Claimed, outcome: Outcome) -> None:
         """Writes an outcome down, together with those that ended meanwhile; returns when it is committed."""

@@ -1,6 +1,8 @@
-"""The outbox row: an intention to write to somebody, never the letter itself."""
+"""The outbox row, an intention to write to somebody and never the letter itself; and what can become of it."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
@@ -8,14 +10,39 @@ from sqlmodel import Field, SQLModel
 
 from webapp.database import now
 
-READY, LEASED, SENT, DEAD, EXPIRED = "ready", "leased", "sent", "dead", "expired"
+READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dead", "expired", "suppressed"
+
+
+class MailStatus(SQLModel, table=True):
+    """What all processes know of the mail: whether it is paused, and what troubles the mail server. One row."""
+
+    __tablename__ = "mail_status"
+
+    id: int = Field(default=1, primary_key=True)
+    paused_at: datetime | None = None
+    trouble_since: datetime | None = None
+    trouble_seen: datetime | None = None
+    trouble_code: int | None = None
+    trouble_reason: str | None = Field(default=None, max_length=300)
+
+
+class RefusedAddress(SQLModel, table=True):
+    """An address that a mail server refused for good; letters to it are not tried again for a while."""
+
+    __tablename__ = "refused_address"
+
+    address: str = Field(primary_key=True, max_length=320)
+    since: datetime = Field(default_factory=now)
+    code: int | None = None
+    reason: str | None = Field(default=None, max_length=300)
 
 
 class Letter(SQLModel, table=True):
     """One letter to be written and sent: its kind, whom it is for, and how far it got.
 
     `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are gone once the
-    letter was sent.
+    letter was sent; a letter that was given up keeps them until it is sent again or cleared away.
+    `verdict`, `code` and `reason` are of its last attempt.
 
     A claim is a lease: it puts `due` to the lease's end, so a letter whose mailer died is simply due again.
     `fence` goes up with each claim, so that a worker whose lease ran out changes nothing any more.
@@ -45,6 +72,47 @@ class Letter(SQLModel, table=True):
     fence: int = 0
     crashes: int = 0
     leased_by: str | None = Field(default=None, max_length=60)
+    verdict: str | None = Field(default=None, max_length=12)
     code: int | None = None
     reason: str | None = Field(default=None, max_length=300)
     finished: datetime | None = Field(default=None, index=True)
+
+
+class Verdict(Enum):
+    """What became of an attempt."""
+
+    SENT = "sent"
+    LATER = "later"  # the server asked to try again
+    NEVER = "never"  # the server refused for good
+    UNAVAILABLE = "unavailable"  # no fault of the letter's: no server, no TLS, no log-in
+    NOBODY = "nobody"  # nobody here that it could be for
+    SUPPRESSED = "suppressed"  # to an address that was refused for good not long ago
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`refused` is the address, where it was the address that the server refused for good."""
+
+    verdict: Verdict
+    code: int | None = None
+    reason: str = ""
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A letter in the hand of one worker, until `due`."""
+
+    id: int
+    kind: str
+    recipient: str
+    parameters: dict[str, Any]
+    language: str
+    user_id: int | None
+    message_id: str
+    created: datetime
+    due: datetime
+    expires: datetime
+    attempts: int
+    crashes: int
+    fence: int

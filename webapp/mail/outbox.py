@@ -7,61 +7,39 @@ again when its lease runs out, with the same Message-ID.
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, exists, func, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import now
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Letter
+from webapp.mail.models import (
+    DEAD,
+    EXPIRED,
+    LEASED,
+    READY,
+    SENT,
+    SUPPRESSED,
+    Claimed,
+    Letter,
+    MailStatus,
+    Outcome,
+    RefusedAddress,
+    Verdict,
+)
 
+REFUSED_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
 # Seconds between attempts; the last one repeats until the letter expires.
 RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
 
 letters: Table = Letter.__table__  # type: ignore[attr-defined]
-
-
-class Verdict(Enum):
-    """What became of an attempt."""
-
-    SENT = "sent"
-    LATER = "later"  # the server asked to try again
-    NEVER = "never"  # the server refused for good
-    UNAVAILABLE = "unavailable"  # no fault of the letter's: no server, no TLS, no log-in
-    NOBODY = "nobody"  # nobody here that it could be for
-
-
-@dataclass(frozen=True)
-class Outcome:
-    verdict: Verdict
-    code: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A letter in the hand of one worker, until `due`."""
-
-    id: int
-    kind: str
-    recipient: str
-    parameters: dict[str, Any]
-    language: str
-    user_id: int | None
-    message_id: str
-    created: datetime
-    due: datetime
-    expires: datetime
-    attempts: int
-    crashes: int
-    fence: int
+refusals: Table = RefusedAddress.__table__  # type: ignore[attr-defined]
+status: Table = MailStatus.__table__  # type: ignore[attr-defined]
 
 
 def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
@@ -70,30 +48,35 @@ def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
     return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
 
 
+def new_message_id(host: str) -> str:
+    """A Message-ID of its own on the host's domain (RFC 5322, 3.6.4); a letter keeps it over all its attempts."""
+    return f"<{uuid.uuid4().hex}@{host}>"
+
+
 async def post(
     db: AsyncSession,
     kind: str,
     *,
     recipient: str,
     language: str,
-    host: str,
+    message_id: str,
     lives: timedelta,
     user_id: int | None = None,
-    **parameters: Any,
+    parameters: dict[str, Any] | None = None,
 ) -> None:
     """Adds a letter to the caller's transaction; the mailer wakes when it commits.
 
-    `host` is the domain of its Message-ID; after `lives` it is no longer worth sending.
+    After `lives` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
     """
     connection = await db.connection()
     created = now()
     row = {
         "kind": kind,
         "recipient": recipient,
-        "parameters": parameters,
+        "parameters": parameters or {},
         "language": language,
         "user_id": user_id,
-        "message_id": f"<{uuid.uuid4().hex}@{host}>",
+        "message_id": message_id,
         "state": READY,
         "created": created,
         "due": created,
@@ -131,10 +114,25 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
     kept = [
         _lease(letter) | _after(letter, outcome) for letter, outcome in results if outcome.verdict is not Verdict.NOBODY
     ]
+    refused = [
+        {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
+        for _letter, outcome in results
+        if outcome.refused
+    ]
     if gone:
         await connection.execute(_DISCARD, gone)
     if kept:
         await connection.execute(_FINISH, kept)
+    if refused:
+        await connection.execute(delete(refusals).where(refusals.c.address.in_([row["address"] for row in refused])))
+        await connection.execute(insert(refusals), list({row["address"]: row for row in refused}.values()))
+
+
+async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
+    """Those of the addresses that were refused for good within the last day."""
+    connection = await db.connection()
+    query = select(refusals.c.address).where(refusals.c.address.in_(addresses), refusals.c.since > now() - REFUSED_FOR)
+    return set((await connection.execute(query)).scalars())
 
 
 async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
@@ -173,6 +171,8 @@ def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
         "new_state": READY,
         "new_due": moment,
         "new_attempts": letter.attempts,
+        "new_crashes": 0,
+        "new_verdict": outcome.verdict.value,
         "new_code": outcome.code,
         "new_reason": outcome.reason[:300] or None,
         "new_finished": None,
@@ -181,8 +181,10 @@ def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.verdict is Verdict.SENT:
         row |= {"new_state": SENT, "new_finished": moment, "new_recipient": None, "new_parameters": {}}
-    elif outcome.verdict is Verdict.NEVER or letter.crashes > CRASHES_ALLOWED:
+    elif outcome.verdict is Verdict.NEVER:
         row |= {"new_state": DEAD, "new_finished": moment}
+    elif outcome.verdict is Verdict.SUPPRESSED:
+        row |= {"new_state": SUPPRESSED, "new_finished": moment}
     elif letter.expires <= moment:
         row |= {"new_state": EXPIRED, "new_finished": moment}
     elif outcome.verdict is Verdict.LATER:
@@ -197,13 +199,14 @@ def _lease(letter: Claimed) -> dict[str, Any]:
 
 
 _DUE = letters.c.finished.is_(None) & (letters.c.due <= bindparam("moment"))
+_NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
 # Ready, and never in the hand of a mailer that died.
 _UNSUSPECTED = (letters.c.state == READY) & (letters.c.crashes == 0)
 
 
 def _lease_out(chosen: ColumnElement[bool]) -> Update:
     # SQLite has no SKIP LOCKED, and needs none: its writers take turns. SQLAlchemy leaves it out there.
-    due = select(letters.c.id).where(_DUE, chosen).order_by(letters.c.due).limit(bindparam("most"))
+    due = select(letters.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(letters.c.due).limit(bindparam("most"))
     return (
         update(letters)
         .where(letters.c.id.in_(due.with_for_update(skip_locked=True)))
@@ -221,15 +224,18 @@ def _lease_out(chosen: ColumnElement[bool]) -> Update:
 
 _CLAIM = _lease_out(_UNSUSPECTED)
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
+_WRITTEN_AT_FINISH = (
+    "state",
+    "due",
+    "attempts",
+    "crashes",
+    "verdict",
+    "code",
+    "reason",
+    "finished",
+    "recipient",
+    "parameters",
+)
 _HELD = (letters.c.id == bindparam("lease_id"), letters.c.fence == bindparam("lease_fence"))
 _DISCARD = delete(letters).where(*_HELD)
-_FINISH = (
-    update(letters)
-    .where(*_HELD)
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("state", "due", "attempts", "code", "reason", "finished", "recipient", "parameters")
-        }
-    )
-)
+_FINISH = update(letters).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH})

@@ -11,7 +11,7 @@ import aiosmtplib
 from aiosmtplib import SMTP
 
 from webapp.database import now
-from webapp.mail.outbox import Outcome, Verdict
+from webapp.mail.models import Outcome, Verdict
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -117,18 +117,22 @@ class Breaker:
         """Seconds until the server may be tried again."""
         return max(0.0, self._until - time.monotonic())
 
-    def note(self, outcome: Outcome) -> None:
-        """Opens after an outcome that was the server's fault, and closes after any other."""
+    def note(self, outcome: Outcome) -> bool:
+        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news."""
         if outcome.verdict is not Verdict.UNAVAILABLE:
-            if self.is_open:
+            was_open = self.is_open
+            if was_open:
                 log.info("mail_server_back")
             self.since, self._failures, self._until = None, 0, 0.0
-        elif not self.wait:  # else it was open for this moment already
+            return was_open
+        if not self.wait:  # else it was open for this moment already
             pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
             self.reason, self.since = outcome.reason, self.since or now()
             self._failures, self._until = self._failures + 1, time.monotonic() + pause
             fields = {"code": outcome.code, "reason": outcome.reason, "pause": pause}
             log.warning("mail_server_unavailable", extra={"fields": fields})
+            return True
+        return False
 
 
 def client_for(settings: Settings) -> SMTP:
@@ -152,8 +156,10 @@ def _sort(error: Exception, is_handed_over: bool) -> Outcome:
     if isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
         if error.code == 421:
             return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {error.message}")
-        verdict = Verdict.NEVER if error.code >= 500 else Verdict.LATER
-        return Outcome(verdict, error.code, error.message)
+        if error.code < 500:
+            return Outcome(Verdict.LATER, error.code, error.message)
+        refused = error.recipient if isinstance(error, aiosmtplib.SMTPRecipientRefused) else None
+        return Outcome(Verdict.NEVER, error.code, error.message, refused)
     if isinstance(error, aiosmtplib.SMTPSenderRefused):
         if 400 <= error.code < 500 and error.code != 421:
             return Outcome(Verdict.LATER, error.code, error.message)

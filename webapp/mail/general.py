@@ -1,0 +1,115 @@
+"""The general door: any letter of any feature, through the same outbox and in the caller's transaction."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import parseaddr
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import language as languages
+from webapp.mail import outbox, writing
+from webapp.mail.models import Claimed
+from webapp.mail.writing import Draft, letter
+from webapp.settings import Settings
+
+MAX_RECIPIENTS = 50
+MAX_ATTACHED_BYTES = 5 * 1024 * 1024
+LIVES = timedelta(days=5)
+OWN_HEADERS = {"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "content-type", "mime-version"}
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a letter; `media_type` such as `text/calendar`."""
+
+    name: str
+    content: bytes
+    media_type: str = "application/octet-stream"
+
+
+async def send(
+    db: AsyncSession,
+    settings: Settings,
+    *,
+    subject: str,
+    text: str,
+    to: Sequence[str],
+    html: str | None = None,
+    sender: str | None = None,
+    cc: Sequence[str] = (),
+    bcc: Sequence[str] = (),
+    reply_to: str | None = None,
+    attachments: Sequence[Attachment] = (),
+    headers: Mapping[str, str] | None = None,
+    language: str | None = None,
+) -> None:
+    """Posts a letter in the caller's transaction: it leaves if that commits, and not otherwise.
+
+    Each recipient is a row of the outbox, tried and retried by itself; all copies carry one Message-ID, and none
+    names the Bcc. Raises ValueError for what would not be a letter: no or too many recipients, an address without
+    "@", a line break in a header, a header that the letter has already, or over 5 MB of attachments.
+    """
+    content = {
+        "subject": subject,
+        "text": text,
+        "html": html,
+        "sender": sender,
+        "to": list(to),
+        "cc": list(cc),
+        "reply_to": reply_to,
+        "headers": dict(headers or {}),
+        "attachments": [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments],
+    }
+    recipients = list(dict.fromkeys(_address(one) for one in (*to, *cc, *bcc)))
+    if not 1 <= len(recipients) <= MAX_RECIPIENTS:
+        raise ValueError(f"a letter has 1 to {MAX_RECIPIENTS} recipients")
+    if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
+        raise ValueError(f"attachments of one letter have at most {MAX_ATTACHED_BYTES} bytes")
+    _message(content).as_bytes()  # what can't be written is refused now, not in the night
+    message_id = outbox.new_message_id(settings.host)
+    for recipient in recipients:
+        await outbox.post(
+            db,
+            "general",
+            recipient=recipient,
+            language=language or languages.current(),
+            message_id=message_id,
+            lives=LIVES,
+            parameters=content,
+        )
+
+
+@letter("general", lives=LIVES)
+async def general(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    return Draft("general", letter.recipient, message=_message(letter.parameters))
+
+
+def _message(values: Mapping[str, Any]) -> EmailMessage:
+    message = EmailMessage(policy=SMTP)
+    for name, value in (("From", values["sender"]), ("Reply-To", values["reply_to"]), ("Subject", values["subject"])):
+        if value:
+            message[name] = value
+    for name in ("To", "Cc"):
+        if addresses := values[name.lower()]:
+            message[name] = ", ".join(addresses)
+    for name, value in values["headers"].items():
+        if name.lower() in OWN_HEADERS:
+            raise ValueError(f"{name} is the letter's own")
+        message[name] = value
+    writing.add_parts(message, values["text"], values["html"])
+    for one in values["attachments"]:
+        main, _slash, sub = one["media_type"].partition("/")
+        message.add_attachment(base64.b64decode(one["content"]), maintype=main, subtype=sub, filename=one["name"])
+    return message
+
+
+def _address(text: str) -> str:
+    address = parseaddr(text)[1]
+    if "@" not in address or not address.isprintable() or " " in address:
+        raise ValueError(f"not an address: {text!r}")
+    return address
