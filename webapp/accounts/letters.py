@@ -8,6 +8,7 @@ from webapp import limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
+from webapp.database import now
 from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
@@ -30,7 +31,7 @@ async def ask_for(
     await writing.post(db, settings, kind, recipient, user_id=user_id)
 
 
-@letter("reset_password", lives=timedelta(minutes=60))
+@letter("reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, _susan())])
 async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To the person whose name or address was typed, or whose link had run out; to nobody if there is none."""
     user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
@@ -39,41 +40,32 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
     an_hour_before = letter.created - timedelta(hours=1)
     if await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= MOST_RESET_LETTERS:
         return None
-    values = {
-        "username": user.username,
-        "link": reset_link(settings, user),
-        "minutes": settings.reset_token_minutes,
-    }
-    return Draft("reset_password", user.email, values, user.id)
+    return _reset_password_draft(settings, user)
 
 
-@letter("register", lives=timedelta(minutes=60))
+@letter(
+    "register",
+    lives=timedelta(minutes=60),
+    samples=lambda site: [_register_draft(site, "susan@example.com"), _already_registered_draft(site, _susan())],
+)
 async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To an address that asked for an account; if it has one, the letter says so instead."""
     address = letter.recipient
     user = await users.find(db, address)
     if user is None:
-        minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
-        return Draft("register", address, {"link": register_link(settings, address), "minutes": minutes})
-    if user.disabled_at is not None:
-        return None
-    values = {
-        "username": user.username,
-        "login_link": f"{settings.base_url}/login",
-        "reset_link": f"{settings.base_url}/reset_password_request",
-    }
-    return Draft("already_registered", user.email, values, user.id)
+        return _register_draft(settings, address)
+    return None if user.disabled_at is not None else _already_registered_draft(settings, user)
 
 
-@letter("password_changed", lives=timedelta(days=5))
+@letter(
+    "password_changed",
+    lives=timedelta(days=5),
+    samples=lambda site: [_password_changed_draft(site, "susan@example.com", "susan", now())],
+)
 async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
-    values = {
-        "username": letter.parameters["username"],
-        "when": datetime.fromisoformat(letter.parameters["when"]),
-        "reset_link": f"{settings.base_url}/reset_password_request",
-    }
-    return Draft("password_changed", letter.recipient, values, letter.user_id)
+    username, when = letter.parameters["username"], datetime.fromisoformat(letter.parameters["when"])
+    return _password_changed_draft(settings, letter.recipient, username, when)
 
 
 def reset_link(settings: Settings, user: User) -> str:
@@ -87,3 +79,28 @@ def reset_link(settings: Settings, user: User) -> str:
 def register_link(settings: Settings, address: str) -> str:
     """The link that proves a mailbox and leads to the form for a name and a password."""
     return f"{settings.base_url}/register/{tokens.issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
+
+
+def _reset_password_draft(settings: Settings, user: User) -> Draft:
+    values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
+    return Draft("reset_password", user.email, values, user.id)
+
+
+def _register_draft(settings: Settings, address: str) -> Draft:
+    minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
+    return Draft("register", address, {"link": register_link(settings, address), "minutes": minutes})
+
+
+def _already_registered_draft(settings: Settings, user: User) -> Draft:
+    links = {"login_link": f"{settings.base_url}/login", "reset_link": f"{settings.base_url}/reset_password_request"}
+    return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
+
+
+def _password_changed_draft(settings: Settings, address: str, username: str, when: datetime) -> Draft:
+    reset_link = f"{settings.base_url}/reset_password_request"
+    return Draft("password_changed", address, {"username": username, "when": when, "reset_link": reset_link})
+
+
+def _susan() -> User:
+    """A person for sample letters."""
+    return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")

@@ -5,12 +5,14 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Table, bindparam, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -81,6 +83,19 @@ def login_required(view: View) -> View:
 
     guarded.is_login_required = True  # type: ignore[attr-defined]
     return guarded
+
+
+def admin_required(view: View) -> View:
+    """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first."""
+
+    @wraps(view)
+    async def guarded(request: Request) -> Response:
+        admins = {parseaddr(admin)[1].lower() for admin in request.app.state.settings.admins}
+        if request.state.user.email not in admins:
+            raise HTTPException(403)
+        return await view(request)
+
+    return login_required(guarded)
 
 
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:

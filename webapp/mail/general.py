@@ -47,8 +47,12 @@ async def send(
     attachments: Sequence[Attachment] = (),
     headers: Mapping[str, str] | None = None,
     language: str | None = None,
+    is_alarm: bool = False,
 ) -> None:
     """Posts a letter in the caller's transaction: it leaves if that commits, and not otherwise.
+
+    `sender` is who it seems to be from; the envelope's sender is always the site's. An alarm leaves even when the
+    hour's budget is spent.
 
     Each recipient is a row of the outbox, tried and retried by itself; all copies carry one Message-ID, and none
     names the Bcc. Raises ValueError for what would not be a letter: no or too many recipients, an address without
@@ -75,7 +79,7 @@ async def send(
     for recipient in recipients:
         await outbox.post(
             db,
-            "general",
+            "alarm" if is_alarm else "general",
             recipient=recipient,
             language=language or languages.current(),
             message_id=message_id,
@@ -84,9 +88,10 @@ async def send(
         )
 
 
-@letter("general", lives=LIVES)
+@letter("general", lives=LIVES, samples=lambda site: [])
+@letter("alarm", lives=LIVES, samples=lambda site: [])
 async def general(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    return Draft("general", letter.recipient, message=_message(letter.parameters))
+    return Draft(letter.kind, letter.recipient, message=_message(letter.parameters))
 
 
 def _message(values: Mapping[str, Any]) -> EmailMessage:

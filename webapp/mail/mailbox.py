@@ -51,6 +51,10 @@ class Received:
     message: EmailMessage
     source: bytes
 
+    @classmethod
+    def parse(cls, letter_id: str, source: bytes) -> "Received":
+        return cls(letter_id, message_from_bytes(source, policy=default), source)
+
     @property
     def subject(self) -> str:
         return str(self.message["Subject"])
@@ -103,5 +107,4 @@ def find(folder: Path, letter_id: str) -> Received | None:
 
 
 def _open(file: Path) -> Received:
-    source = file.read_bytes()
-    return Received(file.stem, message_from_bytes(source, policy=default), source)
+    return Received.parse(file.stem, file.read_bytes())

@@ -94,6 +94,11 @@ async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
     return await _claim(db, _CLAIM, worker, most)
 
 
+async def claim_alarm(db: AsyncSession, worker: str) -> list[Claimed]:
+    """Leases one letter that is an alarm, which goes before and beyond the hour's budget; or none."""
+    return await _claim(db, _CLAIM_ALARM, worker, 1)
+
+
 async def claim_suspect(db: AsyncSession, worker: str) -> list[Claimed]:
     """Leases one letter whose mailer died with it in hand, and may die of it again; or none."""
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
@@ -223,6 +228,7 @@ def _lease_out(chosen: ColumnElement[bool]) -> Update:
 
 
 _CLAIM = _lease_out(_UNSUSPECTED)
+_CLAIM_ALARM = _lease_out(_UNSUSPECTED & (letters.c.kind == "alarm"))
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _WRITTEN_AT_FINISH = (
     "state",

@@ -41,6 +41,7 @@ class Draft:
     message: EmailMessage | None = None
 
 
+Samples = Callable[[Settings], list[Draft]]
 Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 
 
@@ -50,22 +51,29 @@ class Kind:
 
     write: Writer
     lives: timedelta
+    samples: Samples
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def letter(name: str, *, lives: timedelta) -> Callable[[Writer], Writer]:
-    """Registers the writer of a kind of letter.
+def letter(name: str, *, lives: timedelta, samples: Samples) -> Callable[[Writer], Writer]:
+    """Registers the writer of a kind of letter, which is given up when it could not be sent for as long as it lives.
 
-    It is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write to.
+    The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
+    to. `samples` makes a draft of everything that it may write, for the gallery and the tests.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, lives)
+        KINDS[name] = Kind(writer, lives, samples)
         return writer
 
     return register
+
+
+def lifetimes() -> dict[str, timedelta]:
+    """How long each kind of letter is worth sending."""
+    return {name: kind.lives for name, kind in KINDS.items()}
 
 
 async def post(

@@ -1,0 +1,15 @@
+"""The shapes of the operator's forms."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+
+class Press(BaseModel):
+    """A button without fields."""
+
+
+class SendAgain(BaseModel):
+    """The letter to send again; all that were given up if it is left out."""
+
+    letter: Annotated[Annotated[int, Field(ge=1, le=2**62)] | None, BeforeValidator(lambda text: text or None)] = None
