@@ -22,6 +22,7 @@ from webapp.errors import LargeBodies, Unhandled
 from webapp.headers import SecurityHeaders
 from webapp.logs import RequestLog
 from webapp.mail.mailer import Mailer
+from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
 from webapp.settings import Misconfigured, Settings
 
@@ -35,12 +36,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
         settings = deployed_settings()
         logs.configure(settings)
     database = Database(settings.database_url)
+    alarms = Alarms(settings, database)
     app = Starlette(
         routes=routes(settings),
         middleware=[
             Middleware(RequestLog),
             Middleware(SecurityHeaders, settings),
-            Middleware(Unhandled),
+            Middleware(Unhandled, alarms.report),
             Middleware(LargeBodies, MAX_BODY_BYTES),
             Middleware(ForeignHost, settings),
             Middleware(CrossSiteWrites, settings),

@@ -5,22 +5,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
-from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.applications import Starlette
 
-from webapp import logs, migrations, pages
-from webapp.accounts import letters, users
+from webapp import commands, logs, migrations, pages
 from webapp.app import create_app, deployed_settings
 from webapp.database import Database
-from webapp.mail import trial
 from webapp.mail.mailer import Mailer
 from webapp.settings import INSTANCE, ROOT, Misconfigured, Settings
-
-Work = Callable[[AsyncSession, Settings], Awaitable[int]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,8 +27,6 @@ def main(arguments: list[str] | None = None) -> int:
         return migrate(settings)
     if options.command == "mailer":
         return asyncio.run(mailer(settings))
-    if options.command == "send-test-mail":
-        return asyncio.run(trial.send(settings, options.address))
     return asyncio.run(_with_database(settings, options.work(options)))
 
 
@@ -95,73 +87,7 @@ async def mailer(settings: Settings) -> int:
     return 0
 
 
-def invite(options: argparse.Namespace) -> Work:
-    """Prints the link with which the owner of an address makes an account."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        try:
-            address = users.canonical_address(options.address)
-        except ValueError as refused:
-            return _refuse(str(refused))
-        if await users.find(db, address):
-            return _refuse(f"{address} has an account already.")
-        print(letters.register_link(settings, address))
-        return 0
-
-    return work
-
-
-def reset_link(options: argparse.Namespace) -> Work:
-    """Prints a link with which a person sets a new password."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        user = await users.find_typed(db, options.name)
-        if user is None or user.disabled_at is not None:
-            return _refuse(f"There is no account, or only a disabled one, for '{options.name}'.")
-        print(letters.reset_link(settings, user))
-        print(f"It works once, for {settings.reset_token_minutes} minutes.", file=sys.stderr)
-        return 0
-
-    return work
-
-
-def import_users(options: argparse.Namespace) -> Work:
-    """Adds the accounts of a CSV file, all or none."""
-    try:
-        text = options.file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        sys.exit(f"{options.file}: {error}")
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        problems = await users.import_csv(db, text)
-        if problems:
-            return _refuse("\n".join([*problems, "Nothing was imported."]))
-        await db.commit()
-        print("All were imported. Those without a password_hash set a password with 'Forgot your password?'.")
-        return 0
-
-    return work
-
-
-def look_after_users(options: argparse.Namespace) -> Work:
-    """Lists the accounts, or locks or opens one; its links and sessions end either way."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        if options.action == "list":
-            async for line in users.described(db):
-                print(line)
-            return 0
-        user = await users.find_typed(db, options.name or "")
-        if user is None:
-            return _refuse(f"There is no account for '{options.name or ''}'.")
-        await users.set_disabled(db, user, options.action == "disable")
-        await db.commit()
-        return 0
-
-    return work
-
-
-async def _with_database(settings: Settings, work: Work) -> int:
+async def _with_database(settings: Settings, work: commands.Work) -> int:
     database = Database(settings.database_url)
     try:
         async with database.session(is_writing=True) as db:
@@ -178,31 +104,33 @@ def _settings() -> Settings:
     return deployed_settings()
 
 
-def _refuse(words: str) -> int:
-    print(words, file=sys.stderr)
-    return 1
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webapp", description="Serve and look after a Microblog site.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("dev", help="serve a site for this machine alone, with a mailbox page")
+    add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = add.add_parser("dev", help="serve a site for this machine alone, with a mailbox page")
     command.add_argument("--port", type=int, default=8000)
-    commands.add_parser("migrate", help="bring the database to the state that the code expects")
-    commands.add_parser("mailer", help="send letters in a process of its own")
-    command = commands.add_parser("send-test-mail", help="send a letter now and repeat the server's words")
+    add.add_parser("migrate", help="bring the database to the state that the code expects")
+    add.add_parser("mailer", help="send letters in a process of its own")
+    command = add.add_parser("send-test-mail", help="send a letter now and repeat the server's words")
     command.add_argument("address")
-    command = commands.add_parser("invite", help="print a link with which an address gets an account")
+    command.set_defaults(work=commands.send_test_mail)
+    command = add.add_parser("invite", help="print a link with which an address gets an account")
     command.add_argument("address")
-    command.set_defaults(work=invite)
-    command = commands.add_parser("reset-link", help="print a link with which a person sets a new password")
+    command.set_defaults(work=commands.invite)
+    command = add.add_parser("reset-link", help="print a link with which a person sets a new password")
     command.add_argument("name", help="name or address")
-    command.set_defaults(work=reset_link)
-    command = commands.add_parser("import-users", help="add accounts from a CSV file, all or none")
+    command.set_defaults(work=commands.reset_link)
+    command = add.add_parser("import-users", help="add accounts from a CSV file, all or none")
     command.add_argument("file", type=Path, help="columns: username,email and perhaps password_hash (argon2)")
-    command.set_defaults(work=import_users)
-    command = commands.add_parser("users", help="list the accounts; disable or enable one")
+    command.set_defaults(work=commands.import_users)
+    command = add.add_parser("users", help="list the accounts; disable or enable one")
     command.add_argument("action", choices=["list", "disable", "enable"])
     command.add_argument("name", nargs="?", help="name or address")
-    command.set_defaults(work=look_after_users)
+    command.set_defaults(work=commands.look_after_users)
+    command = add.add_parser("mail", help="is mail flowing? list what was given up, send it again, pause, resume")
+    command.add_argument("action", nargs="?", default="list", choices=["list", "retry", "pause", "resume"])
+    command.add_argument("letter", nargs="?", type=int, help="the number of one letter to retry; else all")
+    command.set_defaults(work=commands.look_after_mail)
+    command = add.add_parser("doctor", help="check the set-up: settings, database, mail server, DNS")
+    command.set_defaults(work=commands.check_up)
     return parser

@@ -1,6 +1,7 @@
 """The error pages: a clear sentence, the right status, and a way on. Never a trace."""
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,6 +21,11 @@ UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, ConnectionError)
 
 class Busy(Exception):
     """More was asked for at once than this process can do; worth another try in a moment."""
+
+
+EXPECTED = (Busy, *UNAVAILABLE)
+# Tells the host of an error: the exception, where it happened, and the request's id.
+Report = Callable[[Exception, str, str], Awaitable[None]]
 
 
 def page(request: Request, status: int, message: str = "", headers: dict[str, str] | None = None) -> Response:
@@ -64,8 +70,9 @@ class LargeBodies:
 class Unhandled:
     """Turns an exception that nobody expected into the 500 page, one line in the log, and nothing else."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, report: Report) -> None:
         self.app = app
+        self.report = report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,10 +91,13 @@ class Unhandled:
             if is_started:
                 raise
             await _answer(Request(scope), error)(scope, receive, send)
+            if not isinstance(error, EXPECTED):
+                route = getattr(scope.get("route"), "path", "no route")
+                await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
 
 
 def _answer(request: Request, error: Exception) -> Response:
-    if isinstance(error, (Busy, *UNAVAILABLE)):
+    if isinstance(error, EXPECTED):
         cause = getattr(error, "orig", None) or error
         log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": str(cause)[:200]}})
         return page(request, 503, headers={"retry-after": "5"})

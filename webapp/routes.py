@@ -6,8 +6,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from webapp import health
 from webapp.accounts import views as accounts
-from webapp.mail import views as mail
 from webapp.pages import HashedFiles
+from webapp.postmaster import console
+from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
 from webapp.settings import Settings
 
@@ -24,14 +25,22 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/reset_password_request", accounts.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", accounts.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", accounts.renew_reset_link, methods=["POST"], name="renew_reset_link"),
+        Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
+        Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
+        Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),
+        Route("/admin/mail/send_again", postmaster.send_mail_again, methods=["POST"], name="send_mail_again"),
         Route("/health", health.health, name="health"),
         Route("/ready", health.ready, name="ready"),
         Mount("/static", HashedFiles(), name="static", middleware=[Middleware(GZipMiddleware)]),
     ]
     mailbox: list[BaseRoute] = [
-        Route("/mailbox", mail.mailbox, name="mailbox"),
-        Route("/mailbox/{id}", mail.mailbox_letter, name="mailbox_letter"),
-        Route("/mailbox/{id}/html", mail.mailbox_html, name="mailbox_html"),
-        Route("/mailbox/{id}/source", mail.mailbox_source, name="mailbox_source"),
+        Route("/mailbox", console.mailbox, name="mailbox"),
+        Route("/mailbox/gallery", console.gallery, name="gallery"),
+        Route("/mailbox/gallery/{id}", console.gallery_letter, name="gallery_letter"),
+        Route("/mailbox/gallery/{id}/html", console.gallery_html, name="gallery_html"),
+        Route("/mailbox/gallery/{id}/source", console.gallery_source, name="gallery_source"),
+        Route("/mailbox/{id}", console.mailbox_letter, name="mailbox_letter"),
+        Route("/mailbox/{id}/html", console.mailbox_html, name="mailbox_html"),
+        Route("/mailbox/{id}/source", console.mailbox_source, name="mailbox_source"),
     ]
     return site + (mailbox if settings.mailbox else [])

@@ -1,6 +1,6 @@
 """Register, log in, forget a password, and get back in."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -24,6 +24,17 @@ from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.limits import TooOften
+from webapp.mail import status
+
+
+class Sent(NamedTuple):
+    """A letter was posted. `is_delayed` is the same for everyone: whether letters are leaving at the moment."""
+
+    is_delayed: bool
+
+    def with_truth(self, words: str) -> str:
+        """What was to be said, and that it will take longer if it will."""
+        return f"{words} {_('Our mail is delayed at the moment; we keep trying.')}" if self.is_delayed else words
 
 
 async def login(request: Request) -> Response:
@@ -59,10 +70,11 @@ async def register(request: Request) -> Response:
     form = await Form.read(request, Register) if request.method == "POST" else Form(Register)
     if form.is_valid and request.app.state.settings.registration != "open":
         form.refuse("", _("Registration here is by invitation."), 403)
-    is_sent = form.is_valid and await _send(request, form, "register", form.data.email)
-    if is_sent and not pages.asks_for_part(request):
-        return pages.redirect(request, "/login", flash=_("Check your mail: a letter is on its way to that address."))
-    return pages.render(request, "accounts/register.html", part="panel", form=form, sent=is_sent)
+    sent = await _send(request, form, "register", form.data.email) if form.is_valid else None
+    if sent and not pages.asks_for_part(request):
+        words = _("Check your mail: a letter is on its way to that address.")
+        return pages.redirect(request, "/login", flash=sent.with_truth(words))
+    return pages.render(request, "accounts/register.html", part="panel", form=form, sent=sent)
 
 
 async def finish_registration(request: Request) -> Response:
@@ -88,14 +100,14 @@ async def reset_password_request(request: Request) -> Response:
         form = await Form.read(request, ResetPasswordRequest)
     else:
         form = Form(ResetPasswordRequest, {"email": request.query_params.get("email", "")[:320]})
-    is_sent = form.is_valid and await _send(request, form, "reset_password", form.data.email)
+    sent = await _send(request, form, "reset_password", form.data.email) if form.is_valid else None
     typed = form.values["email"].strip()
-    if is_sent and not pages.asks_for_part(request):
+    if sent and not pages.asks_for_part(request):
         words = _("If %(typed)s belongs to an account, an email is on its way. The link works for %(minutes)s minutes.")
         minutes = request.app.state.settings.reset_token_minutes
-        return pages.redirect(request, "/login", flash=words % {"typed": typed, "minutes": minutes})
+        return pages.redirect(request, "/login", flash=sent.with_truth(words % {"typed": typed, "minutes": minutes}))
     return pages.render(
-        request, "accounts/reset_password_request.html", part="panel", form=form, sent=is_sent, typed=typed
+        request, "accounts/reset_password_request.html", part="panel", form=form, sent=sent, typed=typed
     )
 
 
@@ -129,10 +141,10 @@ async def renew_reset_link(request: Request) -> Response:
         await _owner(request)
     except Outdated as refused:
         subject = refused.claim.subject
-        is_sent = await _send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
-        if is_sent and not pages.asks_for_part(request):
-            return pages.redirect(request, "/login", flash=_("A fresh link is on its way."))
-        return _bad_link_page(request, refused, "reset", form, is_sent=is_sent)
+        sent = await _send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
+        if sent and not pages.asks_for_part(request):
+            return pages.redirect(request, "/login", flash=sent.with_truth(_("A fresh link is on its way.")))
+        return _bad_link_page(request, refused, "reset", form, sent)
     except Refused as refused:
         return _bad_link(request, refused, "reset")
     return pages.redirect(request, request.app.url_path_for("reset_password", token=_token(request)))
@@ -155,20 +167,23 @@ async def _authenticated(request: Request, form: Form[Login]) -> User | None:
     return user
 
 
-async def _send(request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None) -> bool:
+async def _send(
+    request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None
+) -> Sent | None:
     """Posts a letter, or says in the form why not. The same work, whoever is or is not behind the recipient."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
-        return False
+        return None
     try:
         await letters.ask_for(db, settings, kind, recipient, network=limits.network(request), user_id=user_id)
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
-        return False
+        return None
+    sent = Sent(is_delayed=await status.is_delayed(db))
     await db.commit()
-    return True
+    return sent
 
 
 async def _proved_address(request: Request) -> str:
@@ -224,24 +239,24 @@ def _forgot_url(typed: str) -> str:
 def _bad_link(request: Request, refused: Refused, kind: str) -> Response:
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, request.url.path)  # the page says what is wrong
-    return _bad_link_page(request, refused, kind, Form(RenewResetLink), is_sent=False)
+    return _bad_link_page(request, refused, kind, Form(RenewResetLink), None)
 
 
 def _bad_link_page(
-    request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], is_sent: bool
+    request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], sent: Sent | None
 ) -> Response:
-    status = 200 if is_sent else form.status if form.errors else 404 if isinstance(refused, Mangled) else 410
+    code = 200 if sent else form.status if form.errors else 404 if isinstance(refused, Mangled) else 410
     return pages.render(
         request,
         "accounts/bad_link.html",
         part="panel",
         form=form,
-        status=status,
+        status=code,
         reason=refused.reason,
         minutes=refused.minutes,
         kind=kind,
         token=_token(request),
-        sent=is_sent,
+        sent=sent,
     )
 
 

@@ -10,15 +10,14 @@ import contextlib
 import logging
 import os
 import socket
-import time
 import uuid
 from datetime import timedelta
 
 from jinja2 import Environment
-from sqlalchemy.exc import DBAPIError
 
 from webapp.database import Database, now
-from webapp.mail import outbox, status, writing
+from webapp.mail import outbox, status
+from webapp.mail.feeder import BATCH, Feeder, tell
 from webapp.mail.mailbox import MailboxConnection
 from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.mail.smtp import DEADLINE, Breaker, Connection
@@ -27,14 +26,11 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
 
-BATCH = 20
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 8.0
-TIDY_SECONDS = 600.0
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
-SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 
 
 class Mailer:
@@ -43,16 +39,15 @@ class Mailer:
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
         self.settings = settings
         self.database = database
-        self.templates = templates
         self.breaker = Breaker()
         self.is_running = False
         self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self._feeder = Feeder(settings, database, templates, self.name)
         self._stopping = asyncio.Event()
         self._queue: asyncio.Queue[Written] = asyncio.Queue(BATCH)
         self._in_hand: dict[int, Claimed] = {}
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
-        self._tidy_at = 0.0
 
     async def run(self) -> None:
         """Works until `stop`. What breaks is logged, and begun again after a pause."""
@@ -91,82 +86,20 @@ class Mailer:
             await self._hand_back()
 
     async def _feed(self) -> None:
-        """Claims letters, writes them and queues them for the workers, until the mailer is stopped."""
+        """Queues letters for the workers, until the mailer is stopped."""
         while not self._stopping.is_set():
             if self.breaker.wait:
                 await _happens(self._stopping, self.breaker.wait)
                 continue
-            await self._tidy()
             self.database.doorbell.clear()
-            most = await self._most()
-            batch = await self._claim(most)
-            for written in await self._write(batch):
+            # A server that was away is tried with one letter.
+            most = BATCH if not self.breaker.is_open else int(not self._in_hand)
+            letters, claimed = await self._feeder.next(most, may_be_suspect=not self._in_hand) if most else ([], 0)
+            for written in letters:
                 self._in_hand[written.letter.id] = written.letter
                 await self._queue.put(written)
-            if len(batch) < max(most, 1):
+            if claimed < BATCH:
                 await _happens(self.database.doorbell, POLL_SECONDS)
-
-    async def _tidy(self) -> None:
-        """Clears away a few of the letters that were finished long ago, now and then."""
-        if time.monotonic() < self._tidy_at:
-            return
-        async with self.database.session(is_writing=True) as db:
-            purged = await status.purge(db)
-            await db.commit()
-        self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)
-
-    async def _most(self) -> int:
-        """How many letters may be claimed now: one to try a server that was away, none over the hour's budget."""
-        if self.breaker.is_open:
-            return 0 if self._in_hand else 1
-        budget = self.settings.mail_hourly_budget
-        if not budget:
-            return BATCH
-        async with self.database.session() as db:
-            spent = await outbox.sent_since(db, now() - timedelta(hours=1))
-        if spent >= budget:
-            log.warning("mail_budget_spent", extra={"fields": {"budget": budget}})
-        return max(0, min(BATCH, budget - spent - len(self._in_hand)))
-
-    async def _claim(self, most: int) -> list[Claimed]:
-        """Due letters; one whose mailer died is claimed by itself, so that it can harm no other."""
-        if most == 0:
-            return []
-        async with self.database.session(is_writing=True) as db:
-            batch = await outbox.claim(db, self.name, most)
-            if not batch and not self._in_hand:
-                batch = await outbox.claim_suspect(db, self.name)
-            await db.commit()
-        return batch
-
-    async def _write(self, batch: list[Claimed]) -> list[Written]:
-        """Writes letters in one transaction; each in its own if one of them breaks it."""
-        try:
-            return await self._write_together(batch) if batch else []
-        except DBAPIError:
-            if len(batch) == 1:
-                await self._finish(batch[0], Outcome(Verdict.LATER, None, "not written: the database refused"))
-                return []
-            return [written for letter in batch for written in await self._write([letter])]
-
-    async def _write_together(self, batch: list[Claimed]) -> list[Written]:
-        written: list[Written] = []
-        ended: list[tuple[Claimed, Outcome]] = []
-        async with self.database.session(is_writing=True) as db:
-            for letter in batch:
-                result = await writing.write(db, self.settings, self.templates, letter)
-                if isinstance(result, Written):
-                    written.append(result)
-                else:
-                    ended.append((letter, result))
-            refused = await outbox.refused_among(db, [one.recipient for one in written]) if written else set()
-            ended += [(one.letter, SUPPRESSED) for one in written if one.recipient in refused]
-            if ended:
-                await outbox.finish(db, ended)
-            await db.commit()
-        for letter, outcome in ended:
-            _tell(letter, outcome)
-        return [one for one in written if one.recipient not in refused]
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
@@ -190,7 +123,7 @@ class Mailer:
         if self.breaker.note(outcome):
             await self._tell_all(outcome)
         await self._finish(letter, outcome)
-        _tell(letter, outcome)
+        tell(letter, outcome)
 
     async def _tell_all(self, outcome: Outcome) -> None:
         """Notes for all processes, and for the host, that the mail server went away or came back."""
@@ -253,12 +186,3 @@ async def _next(queue: asyncio.Queue[Written], seconds: float) -> Written | None
         return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
     except TimeoutError:
         return None
-
-
-def _tell(letter: Claimed, outcome: Outcome) -> None:
-    """One line for each outcome, but none for letters to nobody: the log shall not tell who is not here."""
-    if outcome.verdict is not Verdict.NOBODY:
-        milliseconds = round((now() - letter.created).total_seconds() * 1000)
-        fields = {"letter": letter.id, "kind": letter.kind, "attempt": letter.attempts, "age_ms": milliseconds}
-        fields |= {"outcome": outcome.verdict.value, "code": outcome.code}
-        log.info("letter", extra={"fields": fields})

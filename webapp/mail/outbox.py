@@ -135,6 +135,8 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
 
 async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
     """Those of the addresses that were refused for good within the last day."""
+    if not addresses:
+        return set()
     connection = await db.connection()
     query = select(refusals.c.address).where(refusals.c.address.in_(addresses), refusals.c.since > now() - REFUSED_FOR)
     return set((await connection.execute(query)).scalars())
@@ -155,10 +157,13 @@ async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, be
     return (await connection.execute(query)).scalar_one()
 
 
-async def sent_since(db: AsyncSession, since: datetime) -> int:
+async def spent(db: AsyncSession, since: datetime) -> int:
+    """How many letters were sent since then, or are in some mailer's hand."""
     connection = await db.connection()
-    query = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
-    return (await connection.execute(query)).scalar_one()
+    sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
+    leased = select(func.count()).where(letters.c.finished.is_(None), letters.c.state == LEASED)
+    query = select(sent.scalar_subquery() + leased.scalar_subquery())
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def oldest_waiting(db: AsyncSession) -> datetime | None:

@@ -4,8 +4,10 @@ import hashlib
 import logging
 import re
 import traceback
+from datetime import datetime
 
 from sqlalchemy import bindparam, text
+from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -20,6 +22,16 @@ PER_ERROR = (Rate(1, 900),)
 IN_ALL = (Rate(5, 3600),)
 # Our tokens, addresses, and anything long enough to be a key.
 SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|://[^/\s:]+:[^@\s]+@")
+
+
+class ErrorReport(SQLModel, table=True):
+    """One distinct error; `count` is how often it happened since the last letter about it."""
+
+    __tablename__ = "error_report"
+
+    fingerprint: str = Field(primary_key=True, max_length=32)
+    count: int = 0
+    last_seen: datetime = Field(default_factory=now)
 
 
 class Alarms:

@@ -23,7 +23,9 @@ FRAME_POLICY = f"{headers.CONTENT_SECURITY_POLICY}; frame-src 'self'"
 
 
 async def mailbox(request: Request) -> Response:
-    return pages.render(request, "postmaster/mailbox.html", part="letters", letters=mailboxes.received(_folder(request)))
+    return pages.render(
+        request, "postmaster/mailbox.html", part="letters", letters=mailboxes.received(_folder(request))
+    )
 
 
 async def mailbox_letter(request: Request) -> Response:
@@ -65,7 +67,6 @@ def _show(request: Request, letter: Received, faults: list[str], html: str, sour
         request,
         "postmaster/letter.html",
         letter=letter,
-        links=re.findall(r"https?://\S+", letter.text),
         text_html=_with_links(letter.text),
         faults=faults,
         html_url=request.app.url_path_for(html, id=letter.id),

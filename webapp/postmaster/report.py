@@ -1,6 +1,5 @@
 """Is mail flowing? The answer in a sentence, for the operator's page and the command line."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any

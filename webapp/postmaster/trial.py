@@ -28,8 +28,8 @@ async def send(settings: Settings, address: str) -> int:
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         client.close()
-        _say(f"The server says: {_words(error)}")
-        return _say(f"What to check: {_advice(settings, error)}", 1)
+        _say(f"The server says: {words_of(error)}")
+        return _say(f"What to check: {advice(settings, error)}", 1)
     return _say(f"The server says: {answer.code} {answer.message}\nThe letter to {address} is on its way.", 0)
 
 
@@ -45,13 +45,13 @@ def _letter(settings: Settings, address: str) -> bytes:
     return message.as_bytes()
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return f"{error.code} {error.message}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _advice(settings: Settings, error: Exception) -> str:
+def advice(settings: Settings, error: Exception) -> str:
     port = settings.mail_port
     text = str(error).lower()
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):

@@ -1,0 +1,125 @@
+"""What a host does by hand, each command with a session of its own: people and their links, letters, a check-up."""
+
+import argparse
+import sys
+from collections.abc import Awaitable, Callable
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import letters, users
+from webapp.mail import status, writing
+from webapp.postmaster import doctor, report, trial
+from webapp.settings import Settings
+
+Work = Callable[[AsyncSession, Settings], Awaitable[int]]
+
+
+def invite(options: argparse.Namespace) -> Work:
+    """Prints the link with which the owner of an address makes an account."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        try:
+            address = users.canonical_address(options.address)
+        except ValueError as refused:
+            return _refuse(str(refused))
+        if await users.find(db, address):
+            return _refuse(f"{address} has an account already.")
+        print(letters.register_link(settings, address))
+        return 0
+
+    return work
+
+
+def reset_link(options: argparse.Namespace) -> Work:
+    """Prints a link with which a person sets a new password."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        user = await users.find_typed(db, options.name)
+        if user is None or user.disabled_at is not None:
+            return _refuse(f"There is no account, or only a disabled one, for '{options.name}'.")
+        print(letters.reset_link(settings, user))
+        print(f"It works once, for {settings.reset_token_minutes} minutes.", file=sys.stderr)
+        return 0
+
+    return work
+
+
+def import_users(options: argparse.Namespace) -> Work:
+    """Adds the accounts of a CSV file, all or none."""
+    try:
+        text = options.file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"{options.file}: {error}")
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        problems = await users.import_csv(db, text)
+        if problems:
+            return _refuse("\n".join([*problems, "Nothing was imported."]))
+        await db.commit()
+        print("All were imported. Those without a password_hash set a password with 'Forgot your password?'.")
+        return 0
+
+    return work
+
+
+def look_after_users(options: argparse.Namespace) -> Work:
+    """Lists the accounts, or locks or opens one; its links and sessions end either way."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        if options.action == "list":
+            async for line in users.described(db):
+                print(line)
+            return 0
+        user = await users.find_typed(db, options.name or "")
+        if user is None:
+            return _refuse(f"There is no account for '{options.name or ''}'.")
+        await users.set_disabled(db, user, options.action == "disable")
+        await db.commit()
+        return 0
+
+    return work
+
+
+def look_after_mail(options: argparse.Namespace) -> Work:
+    """Says whether mail flows and what was given up; sends that again; pauses and resumes."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        if options.action == "pause":
+            await status.pause(db)
+        elif options.action == "resume":
+            await status.resume(db)
+        elif options.action == "retry":
+            count = await status.send_again(db, writing.lifetimes(), options.letter)
+            print(f"{count} letters are due again.")
+        await db.commit()
+        print(report.sentence(await status.read(db), settings))
+        for letter in await report.given_up(db):
+            print(f"{letter.id}\t{letter.kind}\t{letter.recipient}\t{letter.finished:%Y-%m-%d %H:%M}\t{letter.reason}")
+        return 0
+
+    return work
+
+
+def check_up(options: argparse.Namespace) -> Work:
+    """Examines the set-up; fails if anything in it does."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        verdicts = []
+        async for finding in doctor.examine(settings):
+            print(finding)
+            verdicts.append(finding.verdict)
+        return int(doctor.FAILURE in verdicts)
+
+    return work
+
+
+def send_test_mail(options: argparse.Namespace) -> Work:
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        return await trial.send(settings, options.address)
+
+    return work
+
+
+def _refuse(words: str) -> int:
+    print(words, file=sys.stderr)
+    return 1
