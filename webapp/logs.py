@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import secrets
 import time
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.requests")
+_SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -30,6 +32,11 @@ def mask(address: str) -> str:
     """`susan@example.com` as `s…@example.com`: enough for the host to recognise, too little to collect."""
     local, _at, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}" if local else f"{address[:1]}…"
+
+
+def redact(text: str) -> str:
+    """Cuts out what opens something or names somebody: our tokens, addresses, passwords in URLs, long keys."""
+    return _SECRETS.sub("[cut]", text)
 
 
 class JSONLines(logging.Formatter):
@@ -57,7 +64,7 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
     if request_id := _request_id.get():
         fields["request_id"] = request_id
     if record.exc_info:
-        fields["trace"] = formatter.formatException(record.exc_info)
+        fields["trace"] = redact(formatter.formatException(record.exc_info))
     return fields
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import re
 import traceback
 from datetime import datetime
 
@@ -14,14 +13,13 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 from webapp import limits, mail
 from webapp.database import Database, now
 from webapp.limits import Rate, TooOften
+from webapp.logs import redact
 from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.alarms")
 
 PER_ERROR = (Rate(1, 900),)
 IN_ALL = (Rate(5, 3600),)
-# Our tokens, addresses, and anything long enough to be a key.
-SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|://[^/\s:]+:[^@\s]+@")
 
 
 class ErrorReport(SQLModel, table=True):
@@ -104,4 +102,4 @@ def _trace(error: Exception, settings: Settings) -> str:
     for secret in (settings.secret_key, *settings.secret_key_fallbacks, settings.mail_password):
         if secret:
             trace = trace.replace(secret, "[cut]")
-    return SECRETS.sub("[cut]", trace)
+    return redact(trace)
