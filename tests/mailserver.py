@@ -63,6 +63,7 @@ class MailServer:
         self.answers: dict[str, str] = {}
         self.logins = 0
         self._lock = threading.Lock()
+        self._sessions: list[SMTP] = []
         options: dict[str, Any] = {}
         if is_encrypted:
             options = {
@@ -108,6 +109,12 @@ class MailServer:
             "MAIL_PASSWORD": PASSWORD,
         }
 
+    def hang_up(self) -> None:
+        """Ends all open connections, as the server's restart would."""
+        for session in list(self._sessions):
+            if session.transport is not None:
+                session.loop.call_soon_threadsafe(session.transport.abort)
+
     def wait_for(self, count: int, patience: float = 15.0) -> list[Delivered]:
         """The letters, once there are at least `count`."""
         deadline = time.monotonic() + patience
@@ -150,6 +157,11 @@ class MailServer:
 
 
 class _AnyPort(Controller):
+    def factory(self) -> SMTP:
+        handler = super().factory()
+        self.handler._sessions.append(handler)
+        return handler
+
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]

@@ -90,7 +90,7 @@ def look_after_mail(options: argparse.Namespace) -> Work:
             await status.resume(db)
         elif options.action == "retry":
             count = await status.send_again(db, writing.lifetimes(), options.letter)
-            print(f"{count} letters are due again.")
+            print("One letter is due again." if count == 1 else f"{count} letters are due again.")
         await db.commit()
         print(report.sentence(await status.read(db), settings))
         for letter in await report.given_up(db):

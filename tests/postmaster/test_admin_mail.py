@@ -1,0 +1,182 @@
+"""The operator's page: what it says, what it does, and to whom it opens."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Browser, Site
+from tests.mailserver import MailServer
+from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from webapp.mail import smtp
+from webapp.settings import Settings
+
+PAGES = ["/admin/mail", "/admin/mail/pause", "/admin/mail/resume", "/admin/mail/send_again"]
+
+
+def sentence(page: str) -> str:
+    found = re.search(r'class="mail-sentence[^>]*>([^<]*)<', page)
+    assert found, page
+    return found[1]
+
+
+def eventually(browser: Browser, words: str, patience: float = 10.0) -> str:
+    """The operator's page, once its sentence has the words."""
+    deadline = time.monotonic() + patience
+    while words not in sentence(page := browser.get("/admin/mail").text):
+        assert time.monotonic() < deadline, sentence(page)
+        time.sleep(0.1)
+    return page
+
+
+@pytest.fixture
+def hosted(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site with a host."""
+    return start_site(make_settings(database_url=database_url, admins=("Host <HOST@example.com>",)))
+
+
+@pytest.fixture
+def host(hosted: Site) -> Browser:
+    """The host's browser, logged in."""
+    assert hosted.mailbox
+    browser = hosted.browser()
+    register(browser, hosted.mailbox, "host")
+    log_in(browser, "host")
+    return browser
+
+
+def test_it_says_that_letters_leave(host: Browser) -> None:
+    page = host.get("/admin/mail").text
+
+    assert "Delivering normally" in sentence(page)
+
+
+def test_letters_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> None:
+    assert hosted.mailbox
+    host.post("/admin/mail/pause")
+
+    answer = ask_for_reset(hosted.browser(), "host@example.com")
+
+    assert "Our mail is delayed at the moment" in answer.text
+    assert "Paused since" in sentence(host.get("/admin/mail").text)
+    time.sleep(1.5)
+    assert len(hosted.mailbox.all()) == 1, "only the registration's"
+    host.post("/admin/mail/resume")
+    assert "Reset" in hosted.mailbox.last(count=2).subject
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_it_opens_to_admins_only(hosted: Site, host: Browser, path: str) -> None:
+    assert hosted.mailbox
+    stranger, person = hosted.browser(follow_redirects=False), hosted.browser(follow_redirects=False)
+    register(hosted.browser(), hosted.mailbox, "susan")
+    log_in(person)
+    method = "GET" if path == "/admin/mail" else "POST"
+
+    assert stranger.request(method, path).headers["location"].startswith("/login")
+    assert person.request(method, path).status_code == 403
+    assert host.request(method, path).status_code == 200
+
+
+def test_it_gives_htmx_the_part_that_changes(host: Browser) -> None:
+    part = host.get("/admin/mail", headers={"HX-Request": "true", "HX-Request-Type": "partial"}).text
+
+    assert part.lstrip().startswith('<div class="mail-state"')
+
+
+@pytest.fixture
+def refusing(
+    make_settings: Callable[..., Settings],
+    sqlite_url: str,
+    mail_server: MailServer,
+    start_site: Callable[[Settings], Site],
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Site, Browser, MailServer]:
+    """A site with an account `host`, made through a mail server that works so far."""
+    monkeypatch.setattr(smtp, "PAUSES", (0.2,))
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",), **mail_server.settings))
+    browser = site.browser()
+    browser.post("/register", data={"email": "host@example.com"})
+    link = re.search(r"https://blog.example(/register/\S+)", mail_server.wait_for(1)[0].text)
+    assert link
+    browser.post(link[1], data={"username": "host", "password": PASSWORD})
+    log_in(browser, "host")
+    return site, browser, mail_server
+
+
+def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a_calm_sentence(
+    refusing: tuple[Site, Browser, MailServer],
+) -> None:
+    site, host, server = refusing
+    server.answers["AUTH"] = "refuse"
+    site.app.state.mailer.settings = site.settings
+    ask_for_reset(site.browser(), "nobody@example.com")
+    # an open connection keeps its log-in: end it, as the server's restart would
+    site.browser().post("/register", data={"email": "new@example.com"})
+    server.hang_up()
+    site.browser().post("/register", data={"email": "newer@example.com"})
+
+    page = eventually(host, "refuses our log-in")
+
+    assert "535" in sentence(page)
+    assert "wait" in sentence(page)
+    visitor = site.browser().post("/register", data={"email": "newest@example.com"}).text
+    assert "Our mail is delayed at the moment" in visitor
+    assert "535" not in visitor
+    del server.answers["AUTH"]
+    eventually(host, "Delivering normally")
+    assert any("newest@example.com" in letter.recipients for letter in server.wait_for(3))
+
+
+def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_click(
+    refusing: tuple[Site, Browser, MailServer],
+) -> None:
+    site, host, server = refusing
+    server.answers["RCPT"] = "550 5.1.1 no such mailbox"
+    site.browser().post("/register", data={"email": "typo@example.com"})
+    page = wait_for_given_up(host, 1)
+    assert "t…@example.com" in page
+    assert "typo@example.com" not in page
+    assert "550 5.1.1 no such mailbox" in page
+
+    del server.answers["RCPT"]
+    site.browser().post("/register", data={"email": "typo@example.com"})  # a minute has not passed: refused
+    before = len(server.letters)
+    number = re.search(r'name="letter" value="(\d+)"', page)
+    assert number
+    host.post("/admin/mail/send_again", data={"letter": number[1]})
+
+    assert server.wait_for(before + 1)[-1].recipients == ("typo@example.com",)
+
+
+def test_further_letters_to_a_refused_address_are_not_tried_for_a_day(
+    refusing: tuple[Site, Browser, MailServer],
+) -> None:
+    site, host, server = refusing
+    server.answers["RCPT"] = "550 5.1.1 no such mailbox"
+    ask_for_reset(site.browser(), "host@example.com")
+    wait_for_given_up(host, 1)
+
+    del server.answers["RCPT"]
+    ask_for_reset(site.browser(), "host")
+
+    page = wait_for_given_up(host, 2)
+    assert "refused for good not long before" in page
+    assert len(server.letters) == 1
+
+
+def wait_for_given_up(host: Browser, count: int) -> str:
+    deadline = time.monotonic() + 10
+    while (page := host.get("/admin/mail").text).count('name="letter"') < count:
+        assert time.monotonic() < deadline, page
+        time.sleep(0.1)
+    return page
+
+
+@pytest.mark.parametrize("letter", ["x", "0", "-1", "9" * 30, "1\x00"])
+def test_a_letter_that_is_none_is_refused_in_words(host: Browser, letter: str) -> None:
+    answer = host.post("/admin/mail/send_again", data={"letter": letter})
+
+    assert answer.status_code == 200
+    assert "There is no such letter." in answer.text

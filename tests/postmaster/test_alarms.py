@@ -1,0 +1,85 @@
+"""Error mails to ADMINS: once, in words, and without anybody's secrets."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tests.conftest import Site
+from webapp.settings import Settings
+
+TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+async def one(request: Request) -> Response:
+    raise RuntimeError(f"one for susan@example.com with {TOKEN} and {request.app.state.settings.secret_key}")
+
+
+async def two(request: Request) -> Response:
+    raise ValueError("two")
+
+
+@pytest.fixture
+def broken(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site with two views that break."""
+    site = start_site(make_settings(database_url=database_url, admins=("host@example.com", "other@example.com")))
+    site.app.router.routes[:0] = [Route("/one/{secret}", one), Route("/two", two)]
+    return site
+
+
+def test_the_hosts_are_told_what_where_and_how_often(broken: Site) -> None:
+    assert broken.mailbox
+    answer = broken.browser().get("/one/a-secret-in-the-path")
+
+    letter = broken.mailbox.last(to="host@example.com, other@example.com", count=2)
+
+    assert answer.status_code == 500
+    assert letter.subject == "[Microblog] RuntimeError in GET /one/{secret}"
+    assert "How often since the last letter about it: 1" in letter.text
+    assert "in one" in letter.text, "the traceback"
+    request_id = letter.text.partition("Request: ")[2].split()[0]
+    assert request_id in answer.text
+
+
+def test_no_secret_is_in_it(broken: Site) -> None:
+    assert broken.mailbox
+    broken.browser().get("/one/a-secret-in-the-path")
+
+    text = broken.mailbox.last().text
+
+    for secret in ("a-secret-in-the-path", TOKEN, "susan@example.com", broken.settings.secret_key):
+        assert secret not in text
+    assert "[cut]" in text
+
+
+def test_the_same_error_is_told_once_in_a_quarter_of_an_hour_with_its_count(broken: Site) -> None:
+    assert broken.mailbox
+    browser = broken.browser()
+    for _ in range(5):
+        browser.get("/one/x")
+    browser.get("/two")
+    broken.mailbox.last(count=4)
+    assert len(broken.mailbox.all()) == 4, "one letter to each host for each distinct error"
+
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        clock.shift(901)
+        browser.get("/one/x")
+
+        assert "How often since the last letter about it: 5" in broken.mailbox.last(count=6).text
+
+
+def test_nobody_is_told_where_nobody_is_named(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url))
+    site.app.router.routes[:0] = [Route("/two", two)]
+
+    answer = site.browser().get("/two")
+
+    assert answer.status_code == 500
+    assert site.mailbox
+    assert site.mailbox.all() == []
