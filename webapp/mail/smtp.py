@@ -37,11 +37,15 @@ class Connection:
     async def deliver(self, recipient: str, message: bytes) -> Outcome:
         """Sends one letter to one recipient. Never raises: what went wrong is in the outcome."""
         was_open = self._is_fresh()
-        outcome = await self._attempt(recipient, message)
-        if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
-            # A server may hang up on a connection that it finds old; only a new one tells whether it is away.
-            outcome = await self._attempt(recipient, message)
-        return outcome
+        try:
+            async with asyncio.timeout(DEADLINE):
+                outcome = await self._attempt(recipient, message)
+                if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
+                    # A server may hang up on a connection that it finds old; only a new one tells whether it is away.
+                    outcome = await self._attempt(recipient, message)
+                return outcome
+        except TimeoutError:
+            return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {DEADLINE:.0f} seconds.")
 
     async def close(self) -> None:
         """Says goodbye to the server, if it listens."""
@@ -62,12 +66,11 @@ class Connection:
     async def _attempt(self, recipient: str, message: bytes) -> Outcome:
         is_handed_over = False
         try:
-            async with asyncio.timeout(DEADLINE):
-                client = await self._open()
-                await client.mail(self.envelope_sender)
-                await client.rcpt(recipient)
-                is_handed_over = True
-                await client.data(message)
+            client = await self._open()
+            await client.mail(self.envelope_sender)
+            await client.rcpt(recipient)
+            is_handed_over = True
+            await client.data(message)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
             return _sort(error, is_handed_over)
@@ -107,6 +110,7 @@ class Breaker:
         self.since: datetime | None = None
         self._failures = 0
         self._until = 0.0
+        self._is_new = True
 
     @property
     def is_open(self) -> bool:
@@ -118,13 +122,16 @@ class Breaker:
         return max(0.0, self._until - time.monotonic())
 
     def note(self, outcome: Outcome) -> bool:
-        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news."""
+        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news.
+
+        The first outcome of a process always is: the one before it may have left in trouble.
+        """
+        is_news, self._is_new = self.is_open or self._is_new, False
         if outcome.verdict is not Verdict.UNAVAILABLE:
-            was_open = self.is_open
-            if was_open:
+            if self.is_open:
                 log.info("mail_server_back")
             self.since, self._failures, self._until = None, 0, 0.0
-            return was_open
+            return is_news
         if not self.wait:  # else it was open for this moment already
             pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
             self.reason, self.since = outcome.reason, self.since or now()
