@@ -62,6 +62,8 @@ class Claimed:
     attempts: int
     crashes: int
     fence: int
+    code: int | None
+    reason: str | None
 
 
 def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
@@ -189,6 +191,8 @@ def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
         row |= {"new_due": moment + retry_delay(letter.attempts)}
     else:  # no fault of the letter's, so no attempt of its
         row |= {"new_attempts": letter.attempts - 1}
+        if not outcome.reason:  # merely handed back: why it waits is what it was
+            row |= {"new_code": letter.code, "new_reason": letter.reason}
     return row
 
 
