@@ -1,23 +1,23 @@
 """Looks into a site's database from outside of the site, as its host might with a shell."""
 
-from collections.abc import Sequence
+import time
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from webapp.database import Database
 
 
-def query(database_url: str, statement: str, **values: object) -> Sequence[Row[Any]]:
+def query(database_url: str, statement: str, **values: object) -> list[tuple[Any, ...]]:
     """The rows of one statement; what it changed is committed."""
 
-    async def run() -> Sequence[Row[Any]]:
+    async def run() -> list[tuple[Any, ...]]:
         database = Database(database_url)
         try:
             async with database.session(is_writing=True) as db:
                 result = await (await db.connection()).execute(text(statement), values)
-                rows = result.all() if result.returns_rows else []
+                rows = [tuple(row) for row in result] if result.returns_rows else []
                 await db.commit()
         finally:
             await database.close()
@@ -25,3 +25,13 @@ def query(database_url: str, statement: str, **values: object) -> Sequence[Row[A
 
     with start_blocking_portal() as portal:
         return portal.call(run)
+
+
+def wait_for_rows(database_url: str, statement: str, count: int = 1, patience: float = 15.0) -> list[tuple[Any, ...]]:
+    """The rows of a query, once there are at least `count`."""
+    deadline = time.monotonic() + patience
+    while len(rows := query(database_url, statement)) < count:
+        everything = query(database_url, "SELECT id, kind, state, attempts, code, reason FROM letter")
+        assert time.monotonic() < deadline, f"{len(rows)} of {count} for {statement}: {everything}"
+        time.sleep(0.02)
+    return rows

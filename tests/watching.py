@@ -2,11 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import anyio
 import argon2
 import pytest
 from sqlalchemy import event, text
@@ -100,3 +103,45 @@ def standing_site(migrated_sqlite: Path, folder: Path, **changes: Any) -> Iterat
     }
     with Site(Settings(**(values | changes))) as site:
         yield site
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    text: str
+
+
+def ask(site: Site, method: str, path: str, headers: Sequence[tuple[str, str]] = (), *chunks: bytes) -> Answer:
+    """Asks as no client library would: any headers, however often, and a body that comes in chunks."""
+    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    waiting.append({"type": "http.request", "body": b"", "more_body": False})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return waiting.pop(0) if waiting else await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    target, _mark, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "https",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+    }
+    site.run(site.app, scope, receive, send)
+    start = sent[0]
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return Answer(
+        start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], body.decode("utf-8")
+    )

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.accounts.letters  # noqa: F401  (their registry is filled by importing them)
 from webapp import errors, logs, pages
@@ -44,6 +45,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(SecurityHeaders, settings),
             Middleware(Unhandled, alarms.report),
             Middleware(LargeBodies, MAX_BODY_BYTES),
+            # As an argument of Starlette it would stand before these, and answer without their page and headers.
+            Middleware(RequestBodyLimitMiddleware, MAX_BODY_BYTES),
             Middleware(ForeignHost, settings),
             Middleware(CrossSiteWrites, settings),
             Middleware(DatabaseSession, database),
@@ -51,7 +54,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
         ],
         exception_handlers={HTTPException: errors.refused},
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
     )
     app.router.redirect_slashes = False
     templates = pages.set_up(app, settings)

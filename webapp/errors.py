@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -101,6 +101,8 @@ def _answer(request: Request, error: Exception) -> Response:
         cause = getattr(error, "orig", None) or error
         log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": str(cause)[:200]}})
         return page(request, 503, headers={"retry-after": "5"})
+    if isinstance(error, ClientDisconnect):
+        return page(request, 400)  # nobody reads it any more
     log.error("unhandled", exc_info=error)
     return page(request, 500)
 

@@ -26,7 +26,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.headers = {
+        headers = {
             "content-security-policy": CONTENT_SECURITY_POLICY,
             "x-content-type-options": "nosniff",
             # no-referrer would make plain forms send `Origin: null`, which csrf.py must refuse.
@@ -37,7 +37,8 @@ class SecurityHeaders:
             "cache-control": "no-store",
         }
         if settings.is_https:
-            self.headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+            headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+        self.headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,10 +46,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message.setdefault("headers", []))
-                for name, value in self.headers.items():
-                    headers.setdefault(name, value)
-                headers.add_vary_header("Cookie")
+                headers = message.setdefault("headers", [])
+                present = {name for name, _value in headers}
+                headers += [header for header in self.headers if header[0] not in present]
+                MutableHeaders(raw=headers).add_vary_header("Cookie")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -5,6 +5,7 @@ the transaction that counted it is rolled back: nobody stretches another's wait 
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address, ip_network
@@ -58,7 +59,7 @@ async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tup
     rows = (await connection.execute(_statement(len(rates)), parameters)).all()
     waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
     if waits:
-        raise TooOften(max(1, round(max(waits) + 0.5)))
+        raise TooOften(math.ceil(max(waits)))
 
 
 async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:

@@ -40,8 +40,10 @@ def redact(text: str) -> str:
 
 
 class JSONLines(logging.Formatter):
+    _encode = json.JSONEncoder(default=str).encode
+
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(self, record), default=str)
+        return self._encode(_fields(self, record))
 
 
 class Plain(logging.Formatter):

@@ -2,14 +2,25 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from babel.dates import format_datetime
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    pass_context,
+    pass_eval_context,
+    select_autoescape,
+)
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -24,6 +35,7 @@ from webapp.settings import ROOT, SITE_NAME, Settings
 
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
+MOST_KEPT = 200
 
 
 def environment(settings: Settings) -> Environment:
@@ -38,6 +50,7 @@ def environment(settings: Settings) -> Environment:
         auto_reload=settings.development,
     )
     env.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.globals |= {"gettext": _gettext, "_": _gettext}  # as the extension's own, but cheaper
     env.filters |= {"time": _time, "plain_time": _plain_time}
     env.globals["site"] = {
         "name": SITE_NAME,
@@ -57,10 +70,11 @@ def set_up(app: Starlette, settings: Settings) -> Environment:
     """Gives the application its templates; returns them, for the letters."""
     env = environment(settings)
     version = _version_of(STATIC)
-    env.globals["path"] = app.url_path_for
+    env.globals["path"] = _path_for(app)
     env.globals["static"] = lambda name: f"/static/{version}/{name}"
     app.state.templates = env
     app.state.settings = settings
+    app.state.kept_pages = {}
     app.state.flash = URLSafeTimedSerializer([key.hex() for key in reversed(settings.keys("flash"))], salt="flash")
     return env
 
@@ -79,8 +93,7 @@ def render(
 
     The status is the form's own (200, 422 or 429) unless one is given.
     """
-    template = request.app.state.templates.get_template(name)
-    is_part = part is not None and asks_for_part(request)
+    block = part if part is not None and asks_for_part(request) else None
     status = status or (form.status if form else 200)
     values = {
         **context,
@@ -88,12 +101,9 @@ def render(
         "status": status,
         "user": getattr(request.state, "user", None),
         "language": language.current(),
-        "flashes": [] if is_part else _flashes(request),
+        "flashes": [] if block else _flashes(request),
     }
-    if part is not None and is_part:
-        html = "".join(template.blocks[part](template.new_context(values)))
-    else:
-        html = template.render(values)
+    html = _html(request, name, block, values)
     answer_headers = {"vary": "HX-Request, HX-Request-Type", **(form.headers if form else {}), **(headers or {})}
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
@@ -157,6 +167,35 @@ class HashedFiles:
         await response(scope, receive, send)
 
 
+def _html(request: Request, name: str, block: str | None, values: dict[str, Any]) -> str:
+    """The template filled in, or its block; filled in but once, if all strangers see the same."""
+    template = request.app.state.templates.get_template(name)
+    key = _same_for_strangers(request, values)
+    if key is None or template.environment.auto_reload:
+        return _filled_in(template, block, values)
+    kept: dict[object, str] = request.app.state.kept_pages
+    if (name, block, key) not in kept:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        kept[name, block, key] = _filled_in(template, block, values)
+    return kept[name, block, key]
+
+
+def _same_for_strangers(request: Request, values: dict[str, Any]) -> tuple[object, ...] | None:
+    """All that such a page depends on; None if it may show who asks, what was typed or where a link led."""
+    form = values["form"]
+    plain = tuple((name, value) for name, value in values.items() if name not in {"form", "flashes"})
+    is_bare = request.method == "GET" and not request.scope["query_string"] and not request.path_params
+    is_empty = (form is None or form.is_blank) and not values["flashes"] and values["status"] == 200
+    if is_bare and is_empty and all(isinstance(value, str | int | None) for _name, value in plain):
+        return form and form.shape, *plain
+    return None
+
+
+def _filled_in(template: Template, block: str | None, values: dict[str, Any]) -> str:
+    return "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
+
+
 def _cookie_name(request: Request, name: str) -> str:
     return f"__Host-{name}" if request.app.state.settings.is_https else name
 
@@ -176,6 +215,21 @@ def _version_of(folder: Path) -> str:
         if file.is_file():
             digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _path_for(app: Starlette) -> Callable[..., str]:
+    """`app.url_path_for`, which walks the routes, but only once for each path without parameters."""
+    plain = cache(lambda name: str(app.url_path_for(name)))
+    return lambda name, **parameters: app.url_path_for(name, **parameters) if parameters else plain(name)
+
+
+@pass_eval_context
+def _gettext(evaluation: EvalContext, text: str, **variables: Any) -> str:
+    translated = language.gettext(text)
+    return (_marked(translated) if evaluation.autoescape else translated) % variables
+
+
+_marked = lru_cache(maxsize=1000)(Markup)
 
 
 @pass_context

@@ -28,7 +28,9 @@ class Visitor:
         self.has_javascript = has_javascript
         self.faults: list[str] = []
         self.expected = {404, 410, 422, 429}
+        self.expected_words: list[str] = []
         self.posts: list[str] = []
+        self._trusted: list[str] = []
         self._headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
         self.context = browser.new_context(
             base_url=url, java_script_enabled=has_javascript, extra_http_headers=self._headers, **options
@@ -42,6 +44,10 @@ class Visitor:
         """Closes the browser; returns what went wrong: errors, violations, dialogs, foreign requests."""
         self.context.close()
         return self.faults
+
+    def trusts(self, url: str) -> None:
+        """Goes to another site on purpose."""
+        self._trusted.append(url)
 
     # What people do.
 
@@ -142,13 +148,19 @@ class Visitor:
         self.goto("/")
         expect(self.page).to_have_url(f"{self.url}/login")
 
+    def has_no_foreign_markup(self) -> None:
+        """Nothing that was typed has become an element or a handler, and no template has calculated with it."""
+        foreign = "script:not([src]), img:not([src$='icon.svg']), svg, b, [onerror], [onfocus], [onload]"
+        expect(self.page.locator(f"{foreign}, a[data-hx-get], a[href^='javascript:']")).to_have_count(0)
+        expect(self.page.locator("body")).not_to_contain_text(str(7777 * 7777))
+
     # What nobody sees, but is wrong.
 
     def wrong_looks(self) -> list[str]:
         """What is wrong with how this page is made, in either colour scheme and at any width."""
         wrong: list[str] = []
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)
             found = Axe().run(self.page).response
             wrong += [f"{scheme}: {fault['id']}: {fault['nodes'][0]['html']}" for fault in found["violations"]]
         before = self.page.viewport_size
@@ -168,7 +180,7 @@ class Visitor:
 
     def _hear(self, message: ConsoleMessage) -> None:
         status = STATUS_LINE.match(message.text)
-        is_meant = status and int(status[1]) in self.expected
+        is_meant = int(status[1]) in self.expected if status else any(w in message.text for w in self.expected_words)
         if message.type in {"error", "warning", "assert"} and not is_meant:
             self.faults.append(f"{self.page.url}: console: {message.text}")
 
@@ -177,7 +189,7 @@ class Visitor:
         dialog.dismiss()
 
     def _note(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.url}/", "data:")):
+        if not request.url.startswith((f"{self.url}/", "data:", *self._trusted)):
             self.faults.append(f"{self.page.url}: foreign request: {request.url}")
         if request.method == "POST":
             self.posts.append(request.url)

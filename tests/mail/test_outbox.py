@@ -233,6 +233,18 @@ async def test_an_absent_server_costs_a_letter_no_attempt(database: Database) ->
     assert [again.attempts for again in await claim(database)] == [1]
 
 
+async def test_a_letter_that_is_handed_back_keeps_the_reason_why_it_waits(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+    await finish(database, letter, Outcome(Verdict.UNAVAILABLE, 421, "too many connections"))
+
+    (again,) = await claim(database)
+    await finish(database, again, Outcome(Verdict.UNAVAILABLE))
+
+    row = await only_row(database)
+    assert (row.code, row.reason) == (421, "too many connections")
+
+
 @pytest.mark.parametrize("verdict", [Verdict.LATER, Verdict.UNAVAILABLE])
 async def test_a_letter_that_is_too_old_is_marked_so(database: Database, verdict: Verdict) -> None:
     await post(database, lives=timedelta(seconds=30))
@@ -259,7 +271,17 @@ async def test_a_letter_that_mailers_keep_dying_of_is_given_up(database: Databas
     assert (await only_row(database)).state == DEAD
 
 
-async def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(database: Database) -> None:
+async def test_what_has_been_due_longest_is_claimed_first(database: Database) -> None:
+    await post(database)
+    with time_machine.travel(now() - A_MOMENT, tick=False):
+        await post(database)
+
+    first, second = await claim(database, most=1), await claim(database, most=1)
+
+    assert [letter.id for letter in first + second] == [2, 1]
+
+
+async def test_no_more_letters_are_claimed_than_asked_for(database: Database) -> None:
     await post(database, 5)
 
     first, second = await claim(database, most=3), await claim(database, most=3)

@@ -47,7 +47,8 @@ def canonical_address(text: str) -> str:
         address = validate_email(text.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
     except EmailNotValidError:
         raise ValueError(_("That doesn't look like an address such as name@example.com.")) from None
-    if not address.ascii_email or len(address.ascii_email) > 254:
+    # Some mail programs and servers decode =?utf-8?q?...?= even here, and so write to somebody else.
+    if not address.ascii_email or len(address.ascii_email) > 254 or "=?" in address.ascii_email:
         raise ValueError(_("That doesn't look like an address such as name@example.com."))
     return address.ascii_email.lower()
 

@@ -116,3 +116,5 @@ class Claimed:
     attempts: int
     crashes: int
     fence: int
+    code: int | None
+    reason: str | None

@@ -201,6 +201,8 @@ def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
         row |= {"new_due": moment + retry_delay(letter.attempts)}
     else:  # no fault of the letter's, so no attempt of its
         row |= {"new_attempts": letter.attempts - 1}
+        if not outcome.reason:  # merely handed back: why it waits is what it was
+            row |= {"new_code": letter.code, "new_reason": letter.reason}
     return row
 
 

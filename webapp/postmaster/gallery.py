@@ -57,4 +57,6 @@ def _claimed(settings: Settings, kind: str, language: str) -> Claimed:
         attempts=1,
         crashes=0,
         fence=1,
+        code=None,
+        reason=None,
     )

@@ -1,0 +1,302 @@
+"""Logging in: by name or address, remembered or not, and no faster for guessers than for people."""
+
+import time
+from collections.abc import Callable
+
+import argon2
+import pytest
+import time_machine
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
+from tests.watching import count_hashes, disable, execute, statements
+from webapp.settings import Settings
+
+WRONG = "not the right password"
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+START = time.time() + 1000
+
+
+@pytest.fixture
+def susan(site: Site, mailbox: Mailbox) -> str:
+    """The address of susan, who has an account under the name of Susan."""
+    return register(site.browser(), mailbox, "Susan")
+
+
+@pytest.mark.parametrize(
+    "typed", ["Susan", "susan", "SUSAN", " susan ", "susan@example.com", "Susan@Example.COM", " susan@example.com\t"]
+)
+def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, susan: str, typed: str) -> None:
+    browser = site.browser()
+
+    answer = log_in(browser, typed)
+
+    assert answer.url.path == "/"
+    assert "Hello, Susan" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "password"),
+    [
+        ("susan", WRONG),
+        ("susan", PASSWORD.upper()),
+        ("susan", PASSWORD + " "),
+        ("susan", " " + PASSWORD),
+        ("susan", "!"),
+        ("nobody", PASSWORD),
+        ("nobody@example.com", PASSWORD),
+        ("not a name at all", PASSWORD),
+        ("@", PASSWORD),
+        ("\u017fusan", PASSWORD),
+    ],
+)
+def test_all_that_do_not_match_get_the_same_words(site: Site, susan: str, typed: str, password: str) -> None:
+    """C12"""
+    browser = site.browser()
+
+    answer = log_in(browser, typed, password)
+
+    assert answer.status_code == 422
+    assert "That name or address and password don&#39;t match." in answer.text
+    assert f'value="{password}"' not in answer.text, "a password is never echoed"
+    assert not is_logged_in(browser)
+
+
+def test_the_answer_and_the_work_are_the_same_for_a_name_that_nobody_has(
+    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12, C01, C02: one look-up and one hash, and the same bytes but for what was typed."""
+    for name in ("susan", "dizzy"):
+        register(any_site.browser(), mailbox, name)
+    disable(any_site, "dizzy")
+    hashes = count_hashes(monkeypatch)
+    seen: dict[str, tuple[str, list[str], list[str]]] = {}
+
+    for name in ("warms", "susan", "nobdy", "dizzy"):
+        hashes.clear()
+        with statements(any_site) as work:
+            answer = log_in(any_site.browser(), name, WRONG)
+        own = [statement for statement in work if "letter" not in statement and not statement.startswith("BEGIN")]
+        seen[name] = (answer.text.replace(name, "{typed}"), own, list(hashes))
+
+    assert seen["susan"] == seen["nobdy"] == seen["dizzy"]
+    assert seen["susan"][2] == ["verify"]
+    assert any("user_account" in statement for statement in seen["nobdy"][1])
+
+
+def test_a_disabled_account_is_not_opened(site: Site, susan: str) -> None:
+    disable(site, "Susan")
+    browser = site.browser()
+
+    answer = log_in(browser)
+
+    assert answer.status_code == 422
+    assert not is_logged_in(browser)
+
+
+def test_a_person_who_came_for_a_page_gets_there(site: Site, susan: str) -> None:
+    browser = site.browser(follow_redirects=False)
+    form = browser.get("/login", params={"next": "/explore?page=2"}).text
+
+    answer = log_in(browser, next="/explore?page=2")
+
+    assert '<input type="hidden" name="next" value="/explore?page=2">' in form
+    assert (answer.status_code, answer.headers["location"]) == (303, "/explore?page=2")
+
+
+def test_a_mistake_does_not_lose_the_page_that_one_came_for(site: Site, susan: str) -> None:
+    answer = log_in(site.browser(), "susan", WRONG, next="/explore")
+
+    assert '<input type="hidden" name="next" value="/explore">' in answer.text
+
+
+def test_who_is_logged_in_has_no_use_for_the_log_in_page(site: Site, susan: str) -> None:
+    browser = site.browser(follow_redirects=False)
+    log_in(browser)
+
+    answer = browser.get("/login", params={"next": "/explore"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/explore")
+
+
+def test_under_htmx_a_log_in_ends_in_a_real_navigation(site: Site, susan: str) -> None:
+    answer = site.browser().post("/login", data={"username": "susan", "password": PASSWORD}, headers=HTMX)
+
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/")
+    assert "__Host-session=" in answer.headers["set-cookie"]
+
+
+def test_what_was_typed_is_carried_to_the_reset_form(site: Site) -> None:
+    answer = log_in(site.browser(), "susan&co@example.com", WRONG)
+
+    assert 'href="/reset_password_request?email=susan%26co%40example.com"' in answer.text
+
+
+def test_five_tries_in_five_minutes_for_a_name_and_a_network(site: Site, susan: str) -> None:
+    """C12"""
+    browser = site.browser()
+
+    statuses = [log_in(browser, "susan", WRONG).status_code for _try in range(5)]
+    sixth = log_in(browser, "SUSAN", PASSWORD)
+
+    assert statuses == [422] * 5
+    assert sixth.status_code == 429
+    assert 240 < int(sixth.headers["retry-after"]) <= 300
+    assert "Too many tries." in sixth.text
+    assert not is_logged_in(browser)
+
+
+def test_the_account_is_never_locked_for_another_network(site: Site, susan: str) -> None:
+    """C12: during an attack its owner gets in."""
+    attacker = site.browser()
+    for _try in range(7):
+        log_in(attacker, "susan", WRONG)
+
+    owner = site.browser()
+    log_in(owner)
+
+    assert is_logged_in(owner)
+
+
+def test_the_tries_come_back_after_five_minutes(site: Site, susan: str) -> None:
+    browser = site.browser()
+    with time_machine.travel(START, tick=False):
+        for _try in range(6):
+            log_in(browser, "susan", WRONG)
+
+    with time_machine.travel(START + 299, tick=False):
+        too_early = log_in(browser)
+    with time_machine.travel(START + 300, tick=False):
+        in_time = log_in(browser)
+
+    assert too_early.status_code == 429
+    assert in_time.url.path == "/"
+
+
+def test_a_log_in_that_succeeds_forgets_the_tries_before_it(site: Site, susan: str) -> None:
+    browser = site.browser()
+    for _round in range(3):
+        for _try in range(4):
+            assert log_in(browser, "susan", WRONG).status_code == 422
+        assert log_in(browser).url.path == "/"
+
+
+def test_thirty_tries_a_minute_for_a_network_whatever_the_names(site: Site) -> None:
+    """C12"""
+    browser = site.browser()
+
+    statuses = [log_in(browser, f"somebody{number}", WRONG).status_code for number in range(31)]
+
+    assert statuses == [422] * 30 + [429]
+
+
+def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = site.browser()
+    for _try in range(5):
+        log_in(browser, "susan", WRONG)
+    hashes = count_hashes(monkeypatch)
+
+    log_in(browser, "susan", WRONG)
+
+    assert hashes == []
+
+
+def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+    execute(any_site, "UPDATE user_account SET password_hash = :cheap", cheap=cheap)
+
+    log_in(any_site.browser(), "susan", WRONG)
+    after_mistake = execute(any_site, "SELECT password_hash FROM user_account")
+    first = log_in(any_site.browser())
+    renewed = execute(any_site, "SELECT password_hash, epoch FROM user_account")
+    second = log_in(any_site.browser())
+
+    assert after_mistake == [(cheap,)]
+    assert renewed[0][0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert renewed[0][1] == 0, "renewing a hash ends no link and no session"
+    assert first.url.path == second.url.path == "/"
+    assert execute(any_site, "SELECT password_hash FROM user_account")[0][0] == renewed[0][0]
+
+
+@pytest.mark.parametrize("stored", ["!", "", "plain text", "$argon2id$v=19$broken", "$2b$12$abcdefghijklmnopqrstuv"])
+def test_an_account_without_a_sound_hash_opens_by_a_link_only(
+    site: Site, mailbox: Mailbox, susan: str, stored: str
+) -> None:
+    execute(site, "UPDATE user_account SET password_hash = :stored", stored=stored)
+
+    statuses = {
+        log_in(site.browser(), "susan", password).status_code for password in ("!", "x", stored or "x", PASSWORD)
+    }
+    ask_for_reset(site.browser(), "susan")
+
+    assert statuses == {422}
+    assert site.browser().get(mailbox.link(susan, count=2)).status_code == 200
+
+
+def test_a_log_in_opens_a_session_of_its_own_and_ends_the_one_before(site: Site, susan: str) -> None:
+    """C26"""
+    browser = site.browser()
+    log_in(browser)
+    first = browser.cookies["__Host-session"]
+
+    log_in(browser)
+
+    old = site.browser()
+    old.cookies.set("__Host-session", first, domain="blog.example")
+    assert browser.cookies["__Host-session"] != first
+    assert is_logged_in(browser)
+    assert not is_logged_in(old)
+
+
+@pytest.mark.parametrize("planted", ["planted", "a" * 43, ""])
+def test_a_planted_session_is_ignored(site: Site, susan: str, planted: str) -> None:
+    """C26: what an attacker put into the browser is never what opens."""
+    browser = site.browser()
+    browser.cookies.set("__Host-session", planted, domain="blog.example", path="/")
+
+    answer = log_in(site.browser(follow_redirects=False))
+    browser.post("/login", data={"username": "susan", "password": PASSWORD})
+
+    attacker = site.browser()
+    attacker.cookies.set("__Host-session", planted, domain="blog.example", path="/")
+    assert planted == "" or planted not in answer.headers["set-cookie"]
+    assert not is_logged_in(attacker)
+    stored = execute(site, "SELECT token_hash FROM session")
+    assert all(len(row[0]) == 64 for row in stored)
+
+
+def test_a_failed_log_in_leaves_an_open_session_open(site: Site, susan: str) -> None:
+    browser = site.browser()
+    log_in(browser)
+
+    log_in(browser, "susan", WRONG)
+
+    assert is_logged_in(browser)
+
+
+def test_more_log_ins_than_the_site_can_hash_get_503(site: Site, susan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C49: the excess is told to come back, and the rest of the site answers."""
+    monkeypatch.setattr("webapp.accounts.passwords.MOST_WAITING", 0)
+
+    answer = log_in(site.browser())
+    other: Browser = site.browser()
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "busy" in answer.text
+    assert other.get("/login").status_code == 200
+
+
+def test_mailing_is_no_condition_of_logging_in(
+    sqlite_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url))
+    assert site.mailbox
+    register(site.browser(), site.mailbox)
+
+    without = start_site(make_settings(database_url=sqlite_url, mailer="off"))
+    browser = without.browser()
+    log_in(browser)
+
+    assert is_logged_in(browser)

@@ -1,0 +1,232 @@
+"""Every page of the site in every state that a person can bring it to: its name, and how one gets there."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import time_machine
+
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD
+
+LONG_NAME = "a_name_that_is_as_long_as_it_is"
+CUT_OFF = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld"
+STATES: dict[str, Callable[[Visitor], None]] = {}
+
+
+def state(come: Callable[[Visitor], None]) -> Callable[[Visitor], None]:
+    STATES[come.__name__] = come
+    return come
+
+
+@state
+def login(person: Visitor) -> None:
+    person.goto("/login?next=/mailbox")
+
+
+@state
+def login_refused(person: Visitor) -> None:
+    person.goto("/login")
+    person.fill(username="nobody", password="not the password")
+    person.press("Log in")
+    person.sees("don't match")
+
+
+@state
+def login_incomplete(person: Visitor) -> None:
+    person.goto("/login")
+    person.press("Log in")
+    person.sees("Please fill this in.")
+
+
+@state
+def login_throttled(person: Visitor) -> None:
+    person.goto("/login")
+    for _try in range(6):
+        person.fill(username=person.name, password="not the password")
+        with person.page.expect_response(f"{person.url}/login"):
+            person.press("Log in")
+    person.sees("Too many tries.")
+
+
+@state
+def logged_out(person: Visitor) -> None:
+    person.is_logged_in()
+    person.logs_out()
+    person.sees("You are logged out.")
+
+
+@state
+def home(person: Visitor) -> None:
+    person.is_logged_in()
+
+
+@state
+def home_of_a_long_name(person: Visitor) -> None:
+    person.name = f"{LONG_NAME[: 30 - len(person.name)]}{person.name}"
+    person.address = f"{'x' * 30}.{person.name}@{'long-' * 10}example.{'example.' * 8}com"
+    person.is_logged_in()
+
+
+@state
+def register(person: Visitor) -> None:
+    person.goto("/register")
+
+
+@state
+def register_refused(person: Visitor) -> None:
+    person.goto("/register")
+    person.fill(email="nowhere")
+    person.press("Email me a link")
+    person.sees("doesn't look like an address")
+
+
+@state
+def register_sent(person: Visitor) -> None:
+    person.asks_for_account()
+
+
+@state
+def finish_registration(person: Visitor) -> None:
+    person.asks_for_account()
+    person.goto(person.mailbox.link(to=person.address))
+
+
+@state
+def finish_registration_refused(person: Visitor) -> None:
+    finish_registration(person)
+    person.fill(username="two words", password="short")
+    person.press("Register")
+    person.sees("Use 3 to 30 letters")
+
+
+@state
+def registered(person: Visitor) -> None:
+    finish_registration(person)
+    person.fill(username=person.name, password=NEW_PASSWORD)
+    person.press("Register")
+    person.sees("Welcome")
+
+
+@state
+def reset_password_request(person: Visitor) -> None:
+    person.goto("/reset_password_request?email=susan")
+
+
+@state
+def reset_password_request_refused(person: Visitor) -> None:
+    person.goto("/reset_password_request")
+    person.press("Email me a link")
+    person.sees("Please fill this in.")
+
+
+@state
+def reset_password_request_sent(person: Visitor) -> None:
+    person.asks_for_reset()
+
+
+@state
+def reset_password_request_throttled(person: Visitor) -> None:
+    person.asks_for_reset()
+    person.goto("/reset_password_request")
+    person.fill(email=person.address)
+    person.press("Email me a link")
+    person.sees("You can ask again in")
+
+
+@state
+def reset_password(person: Visitor) -> None:
+    person.goto(person.has_account().has_link())
+
+
+@state
+def reset_password_refused(person: Visitor) -> None:
+    reset_password(person)
+    person.fill(password="short")
+    person.press("Save the new password")
+    person.sees("characters")
+
+
+@state
+def password_changed(person: Visitor) -> None:
+    reset_password(person)
+    person.fill(password=NEW_PASSWORD)
+    person.press("Save the new password")
+    person.sees("Your password is changed.")
+
+
+@state
+def expired_link(person: Visitor) -> None:
+    link = person.has_account().has_link()
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=13)):
+        person.goto(link)
+    person.sees_heading("This link has expired")
+
+
+@state
+def used_link(person: Visitor) -> None:
+    link = person.has_account().has_link()
+    person.goto(link)
+    person.fill(password=NEW_PASSWORD)
+    person.press("Save the new password")
+    person.sees("Your password is changed.")
+    person.goto(link)
+    person.sees_heading("This link has been used")
+
+
+@state
+def fresh_link_sent(person: Visitor) -> None:
+    used_link(person)
+    person.press("Email me a fresh link")
+    person.sees("resh link is on its way")
+
+
+@state
+def cut_off_link(person: Visitor) -> None:
+    person.goto(f"/reset_password/{CUT_OFF}")
+
+
+@state
+def used_registration_link(person: Visitor) -> None:
+    person.has_account()
+    person.goto(person.mailbox.link(to=person.address))
+
+
+@state
+def mailbox(person: Visitor) -> None:
+    person.has_account().has_link()
+    person.goto("/mailbox")
+
+
+@state
+def mailbox_letter(person: Visitor) -> None:
+    person.has_account().has_link()
+    person.goto("/mailbox")
+    person.opens_letter(count=2)
+
+
+@state
+def nothing_here(person: Visitor) -> None:
+    person.goto("/nowhere")
+    person.sees_heading("Nothing here")
+
+
+@state
+def not_like_this(person: Visitor) -> None:
+    person.expected.add(405)
+    person.goto("/logout")
+
+
+@state
+def not_readable(person: Visitor) -> None:
+    """No link of ours leads here; somebody changed the form."""
+    person.expected.add(400)
+    person.goto("/login")
+    person.page.evaluate(
+        """() => {
+            const form = document.querySelector("#main form");
+            form.insertAdjacentElement("beforeend", form.elements.username.cloneNode());
+            form.setAttribute("data-hx-disable", "");
+            HTMLFormElement.prototype.submit.call(form);
+        }"""
+    )
+    person.sees_heading("That can't be read")

@@ -1,0 +1,289 @@
+"""What JavaScript adds, and what it must not take away."""
+
+import re
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+GATEWAY = "<!doctype html><title>Bad gateway</title><h1>What a proxy says</h1>"
+
+
+def stays_loaded(visitor: Visitor) -> None:
+    """Marks the page, so that `is_still_loaded` can tell whether another was loaded since."""
+    visitor.page.evaluate("document.documentElement.dataset.mark = 'here'")
+
+
+def is_still_loaded(visitor: Visitor) -> bool:
+    return bool(visitor.page.evaluate("document.documentElement.dataset.mark === 'here'"))
+
+
+def test_a_mistake_keeps_what_was_typed_and_leads_to_it(scripted: Visitor) -> None:
+    """The form comes back into its place: the first bad field has the focus, and Back leads where it did before."""
+    scripted.goto("/login")
+    scripted.goto("/register")
+    stays_loaded(scripted)
+    entries = scripted.page.evaluate("history.length")
+
+    scripted.fill(email="not an address")
+    scripted.press("Email me a link")
+
+    field = scripted.page.get_by_label("Your email address")
+    scripted.sees("That doesn't look like an address")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("not an address")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("That doesn't look like an address"))
+    assert is_still_loaded(scripted)
+    assert scripted.page.evaluate("history.length") == entries
+    scripted.page.go_back()
+    expect(scripted.page).to_have_url(f"{scripted.url}/login")
+
+
+def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> None:
+    scripted.goto("/login")
+
+    scripted.press("Log in")
+
+    expect(scripted.page.get_by_label("Name or address")).to_be_focused()
+    expect(scripted.page.locator("[aria-invalid=true]")).to_have_count(2)
+
+
+@pytest.mark.parametrize("path", ["/register", "/reset_password_request"])
+def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Visitor, path: str) -> None:
+    scripted.goto(path)
+    stays_loaded(scripted)
+
+    scripted.fill(email=scripted.address)
+    scripted.press("Email me a link")
+
+    scripted.sees_heading("Check your mail")
+    expect(scripted.page.get_by_role("heading", level=1)).to_be_focused()
+    expect(scripted.page.locator("#main form")).to_have_count(0)
+    assert is_still_loaded(scripted)
+
+
+def test_a_fresh_link_is_asked_for_without_a_page_load(scripted: Visitor) -> None:
+    link = scripted.has_account().has_link()
+    scripted.goto(link)
+    scripted.fill(password=NEW_PASSWORD)
+    scripted.press("Save the new password")
+    scripted.sees("Your password is changed.")
+    scripted.goto(link)
+    stays_loaded(scripted)
+
+    scripted.press("Email me a fresh link")
+
+    scripted.sees_heading("A fresh link is on its way")
+    assert is_still_loaded(scripted)
+
+
+def test_too_often_is_said_in_the_form(scripted: Visitor) -> None:
+    scripted.asks_for_reset()
+    scripted.follow("Ask again")
+
+    scripted.fill(email=scripted.address)
+    scripted.press("Email me a link")
+
+    scripted.sees("You can ask again in")
+    expect(scripted.page.get_by_label("Name or address")).to_have_value(scripted.address)
+
+
+def test_a_double_click_posts_once(scripted: Visitor) -> None:
+    scripted.goto("/reset_password_request")
+    scripted.fill(email=scripted.address)
+
+    scripted.page.get_by_role("button", name="Email me a link").dblclick()
+
+    scripted.sees_that_mail_is_coming()
+    assert len(scripted.posts) == 1
+
+
+def test_submitting_twice_in_one_breath_posts_once(scripted: Visitor) -> None:
+    scripted.goto("/reset_password_request")
+    scripted.fill(email=scripted.address)
+
+    scripted.page.evaluate("for (let n = 0; n < 3; n++) document.querySelector('#main form').requestSubmit()")
+
+    scripted.sees_that_mail_is_coming()
+    scripted.page.wait_for_load_state("networkidle")
+    assert len(scripted.posts) == 1
+
+
+def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None:
+    scripted.expected.add(413)
+    scripted.goto("/register")
+    stays_loaded(scripted)
+
+    scripted.fill(email="x" * 70_000)
+    scripted.press("Email me a link")
+
+    expect(scripted.page.get_by_role("status")).to_contain_text("That did not work. Nothing was lost; try again.")
+    expect(scripted.page.get_by_label("Your email address")).to_have_value("x" * 70_000)
+    assert is_still_loaded(scripted)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_failure_before_or_behind_a_proxy_is_said_and_the_text_stays(scripted: Visitor, status: int) -> None:
+    scripted.expected.add(status)
+    scripted.goto("/register")
+    scripted.context.route("**/register", lambda route: route.fulfill(status=status, body=GATEWAY))
+
+    scripted.fill(email=scripted.address)
+    scripted.press("Email me a link")
+
+    expect(scripted.page.get_by_role("status")).to_contain_text("That did not work. Nothing was lost; try again.")
+    expect(scripted.page.get_by_label("Your email address")).to_have_value(scripted.address)
+    expect(scripted.page.get_by_text("What a proxy says")).to_have_count(0)
+
+
+def test_without_a_connection_the_text_stays_and_can_be_sent_later(scripted: Visitor) -> None:
+    scripted.goto("/register")
+    scripted.fill(email=scripted.address)
+
+    def is_dropped(route: Route) -> None:
+        route.abort("internetdisconnected")
+
+    scripted.expected_words += ["ERR_INTERNET_DISCONNECTED", "htmx:error"]
+    scripted.context.route("**/register", is_dropped)
+    scripted.press("Email me a link")
+    status = scripted.page.get_by_role("status")
+    expect(status).to_contain_text("No connection. Nothing was lost; try again.")
+    expect(scripted.page.get_by_label("Your email address")).to_have_value(scripted.address)
+
+    scripted.context.unroute("**/register", is_dropped)
+    scripted.press("Email me a link")
+
+    scripted.sees_heading("Check your mail")
+    expect(status).to_be_empty()
+
+
+@pytest.mark.parametrize("page", ["login", "finish_registration", "reset_password"])
+def test_a_password_can_be_looked_at_and_leaves_as_a_password(scripted: Visitor, page: str) -> None:
+    if page == "login":
+        scripted.goto("/login")
+    elif page == "finish_registration":
+        scripted.asks_for_account()
+        scripted.goto(scripted.mailbox.link(to=scripted.address))
+    else:
+        scripted.goto(scripted.has_account().has_link())
+    password = scripted.page.locator("input[name=password]")
+    expect(password).to_have_attribute("type", "password")
+
+    scripted.fill(password="look")
+    scripted.press("Show password")
+    expect(password).to_have_attribute("type", "text")
+    expect(password).to_have_value("look")
+    scripted.press("Hide password")
+    expect(password).to_have_attribute("type", "password")
+
+    scripted.press("Show password")
+    scripted.page.evaluate(
+        "document.addEventListener('submit', (event) => {"
+        "  event.preventDefault(); window.left = event.target.elements.password.type;"
+        "}, {capture: true})"
+    )
+    scripted.page.locator("#main button[type=submit]").click()
+    assert scripted.page.evaluate("window.left") == "password"
+
+
+def test_show_password_is_not_offered_where_it_can_not_work(visitor: Visitor) -> None:
+    visitor.goto("/login")
+
+    expect(visitor.page.locator(".field-show:visible")).to_have_count(int(visitor.has_javascript))
+
+
+def test_success_is_a_real_navigation_for_password_managers(visitor: Visitor) -> None:
+    """With JavaScript too: a manager offers to save when the page with the form goes away."""
+    visitor.goto(visitor.has_account().has_link())
+
+    with visitor.page.expect_event("domcontentloaded"):
+        visitor.fill(password=NEW_PASSWORD)
+        visitor.press("Save the new password")
+    visitor.sees("Your password is changed.")
+    with visitor.page.expect_event("domcontentloaded"):
+        visitor.logs_in(NEW_PASSWORD)
+
+    visitor.is_at_home()
+
+
+def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
+    """C48: each form says what its fields are, and nothing forbids pasting into them."""
+
+    def fields() -> list[tuple[str, str, str]]:
+        inputs = scripted.page.locator("#main input:not([type=hidden]):not([type=checkbox])")
+        return [
+            (each.get_attribute("id") or "", each.get_attribute("type") or "", each.get_attribute("autocomplete") or "")
+            for each in inputs.all()
+        ]
+
+    scripted.goto("/login")
+    assert fields() == [("username", "text", "username"), ("password", "password", "current-password")]
+    scripted.goto("/register")
+    assert fields() == [("email", "email", "email")]
+    scripted.asks_for_account()
+    scripted.goto(scripted.mailbox.link(to=scripted.address))
+    assert fields() == [("username", "text", "username"), ("password", "password", "new-password")]
+    scripted.fill(username=scripted.name, password=PASSWORD)
+    scripted.press("Register")
+    scripted.sees("Welcome")
+    scripted.goto(scripted.has_link())
+    assert fields() == [("username", "text", "username"), ("password", "password", "new-password")]
+    account = scripted.page.get_by_role("textbox", name="Account")
+    expect(account).to_have_value(scripted.name)
+    expect(account).not_to_be_editable()
+    scripted.page.get_by_role("textbox", name="New password").focus()
+    scripted.page.keyboard.insert_text(NEW_PASSWORD)
+    expect(scripted.page.get_by_role("textbox", name="New password")).to_have_value(NEW_PASSWORD)
+
+
+def test_new_letters_appear_in_the_open_mailbox(scripted: Visitor) -> None:
+    scripted.goto("/mailbox")
+    stays_loaded(scripted)
+
+    scripted.has_account()
+
+    expect(scripted.page.locator(".letter-row", has_text=scripted.address)).to_be_visible(timeout=6_000)
+    assert is_still_loaded(scripted)
+
+
+def test_the_mailbox_leaves_the_reader_where_they_are(scripted: Visitor) -> None:
+    """A list that looks again every few seconds must not take the focus away."""
+    scripted.has_account()
+    scripted.goto("/mailbox")
+    row = scripted.page.locator(".letter-row", has_text=scripted.address)
+    row.focus()
+
+    with scripted.page.expect_response(f"{scripted.url}/mailbox", timeout=6_000):
+        pass
+    scripted.page.wait_for_load_state("networkidle")
+
+    expect(row).to_be_focused()
+
+
+def test_the_keyboard_alone_is_enough(visitor: Visitor) -> None:
+    visitor.has_account()
+    visitor.goto("/login")
+
+    visitor.page.get_by_label("Name or address").focus()
+    visitor.page.keyboard.type(visitor.name)
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.type(PASSWORD)
+    visitor.page.keyboard.press("Enter")
+
+    visitor.is_at_home()
+
+
+def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) -> None:
+    visitor.goto("/login")
+
+    visitor.page.keyboard.press("Tab")
+    expect(visitor.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    visitor.page.keyboard.press("Enter")
+    visitor.page.keyboard.press("Tab")
+
+    expect(visitor.page.get_by_label("Name or address")).to_be_focused()

@@ -1,0 +1,384 @@
+"""Delivery: only to the right server, to exactly one recipient, and every answer ends in its state."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import SECRET_KEY, Site
+from tests.inspection import query, wait_for_rows
+from tests.mailserver import PASSWORD, Certificates, MailServer
+from tests.smtp_script import Fault, ScriptedServer
+from tests.stories import ask_for_reset
+from webapp import migrations
+from webapp.accounts import letters as account_letters
+from webapp.mail import mailer, outbox, smtp
+from webapp.settings import Settings
+
+StartSite = Callable[[Settings], Site]
+MakeSettings = Callable[..., Settings]
+
+# What becomes of a letter: (state, attempts), whether for a fault of its own or of the server's.
+WAITS, LATER, DEAD = ("ready", 0), ("ready", 1), ("dead", 1)
+OUTCOMES = [
+    ("CONNECT", "421 too many", WAITS),
+    ("CONNECT", "554 go away", WAITS),
+    ("CONNECT", Fault.DROP, WAITS),
+    ("CONNECT", Fault.HANG, WAITS),
+    ("EHLO", "421 not now", WAITS),
+    ("AUTH", "535 5.7.8 wrong password", WAITS),
+    ("AUTH", "454 4.7.0 try again", WAITS),
+    ("AUTH", Fault.DROP, WAITS),
+    ("MAIL", "421 not now", WAITS),
+    ("MAIL", "451 try again", LATER),
+    ("MAIL", "550 you may not", WAITS),
+    ("MAIL", Fault.DROP, WAITS),
+    ("MAIL", Fault.HANG, WAITS),
+    ("RCPT", "421 not now", WAITS),
+    ("RCPT", "450 mailbox busy", LATER),
+    ("RCPT", "451 try again", LATER),
+    ("RCPT", "452 full", LATER),
+    ("RCPT", "550 no such person", DEAD),
+    ("RCPT", "553 bad name", DEAD),
+    ("RCPT", Fault.DROP, WAITS),
+    ("DATA", "451 try again", LATER),
+    ("DATA", "554 no", DEAD),
+    ("DATA", Fault.DROP, LATER),
+    ("BODY", Fault.DROP, LATER),
+    ("DOT", "421 not now", WAITS),
+    ("DOT", "451 try again", LATER),
+    ("DOT", "452 full", LATER),
+    ("DOT", "552 too large", DEAD),
+    ("DOT", "554 spam", DEAD),
+    ("DOT", Fault.DROP, LATER),
+]
+PASSING = [(step, answer) for step, answer, (state, _attempts) in OUTCOMES if state != "dead"]
+
+
+@pytest.fixture
+def scripted(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with ScriptedServer(starttls=certificates.right) as server:
+        yield server
+
+
+@pytest.fixture
+def start(sqlite_url: str, make_settings: MakeSettings, start_site: StartSite) -> Callable[..., Site]:
+    """Starts a site with one connection to a mail server."""
+
+    def start(settings: dict[str, object], **more: object) -> Site:
+        return start_site(make_settings(**{"database_url": sqlite_url, "mail_connections": 1} | settings | more))
+
+    return start
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives up on a silent server after moments instead of seconds."""
+    monkeypatch.setattr(smtp, "COMMAND_TIMEOUT", 0.4)
+    monkeypatch.setattr(smtp, "DEADLINE", 1.5)
+
+
+def ask(site: Site, address: str = "newcomer@example.com") -> None:
+    assert site.browser().post("/register", data={"email": address}).status_code == 200
+
+
+# C61: every outcome ends in its state
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("step", "answer", "expected"), OUTCOMES, ids=str)
+def test_every_answer_of_a_server_ends_in_its_state(
+    scripted: ScriptedServer,
+    start: Callable[..., Site],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    answer: str | Fault,
+    expected: tuple[str, int],
+) -> None:
+    """C61"""
+    monkeypatch.setattr(smtp, "PAUSES", (60,))
+    scripted.answers[step] = answer
+    site = start(scripted.settings)
+
+    ask(site)
+
+    judged = "SELECT state, attempts, code, reason FROM letter WHERE state <> 'leased' AND reason IS NOT NULL"
+    ((state, attempts, code, reason),) = wait_for_rows(site.settings.database_url, judged)
+    assert (state, attempts) == expected
+    if isinstance(answer, str) and step not in {"CONNECT", "EHLO"}:
+        assert code == int(answer[:3]), reason
+        assert answer[4:] in reason
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("step", "answer"), PASSING, ids=str)
+def test_a_letter_arrives_once_the_trouble_is_over(
+    scripted: ScriptedServer,
+    start: Callable[..., Site],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    answer: str | Fault,
+) -> None:
+    """C61, G7"""
+    monkeypatch.setattr(smtp, "PAUSES", (0.02,))
+    monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.05,))
+    monkeypatch.setattr(mailer, "POLL_SECONDS", 0.05)
+    scripted.once(step, answer)
+    site = start(scripted.settings)
+
+    ask(site)
+
+    wait_for_rows(site.settings.database_url, "SELECT id FROM letter WHERE state = 'sent'")
+    taken_twice = step == "DOT" and answer is Fault.DROP
+    assert len(scripted.letters) == (2 if taken_twice else 1)
+    assert len({letter.message["Message-ID"] for letter in scripted.letters}) == 1
+
+
+def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scripted: ScriptedServer) -> None:
+    """C61"""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        site = start(scripted.settings, mail_port=nobody.getsockname()[1])
+        ask(site)
+        judged = "SELECT state, attempts, reason FROM letter WHERE reason IS NOT NULL"
+        ((state, attempts, reason),) = wait_for_rows(site.settings.database_url, judged)
+
+    assert (state, attempts) == ("ready", 0)
+    assert "can't be reached" in reason or "Error connecting" in reason
+
+
+# C60: an encrypted connection to the right server, or none
+
+
+@pytest.mark.parametrize("certificate", ["unknown", "wrong_name"])
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+def test_a_server_with_a_bad_certificate_gets_no_log_in_and_no_letter(
+    certificates: Certificates,
+    start: Callable[..., Site],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    certificate: str,
+    encryption: str,
+) -> None:
+    """C60"""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    options: dict[str, Any] = {encryption: getattr(certificates, certificate)}
+    with ScriptedServer(**options) as server:
+        site = start(server.settings)
+
+        ask(site)
+
+        ((reason,),) = wait_for_rows(site.settings.database_url, "SELECT reason FROM letter WHERE reason IS NOT NULL")
+        assert "certificate" in reason
+        assert server.letters == []
+        assert server.verbs <= {"EHLO", "STARTTLS"}
+    assert "mail_server_unavailable" in _warnings(caplog)
+
+
+def test_a_server_without_starttls_gets_no_log_in_and_no_letter(
+    scripted: ScriptedServer, start: Callable[..., Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    """C60: somebody on the wire may have taken STARTTLS out of the server's greeting"""
+    with ScriptedServer() as stripped:
+        site = start(scripted.settings, mail_port=stripped.port)
+
+        ask(site)
+
+        ((reason,),) = wait_for_rows(site.settings.database_url, "SELECT reason FROM letter WHERE reason IS NOT NULL")
+        assert "STARTTLS" in reason
+        assert stripped.letters == []
+        assert stripped.verbs <= {"EHLO", "QUIT"}
+    assert "mail_server_unavailable" in _warnings(caplog)
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+def test_a_server_with_the_right_certificate_gets_both(
+    certificates: Certificates, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, encryption: str
+) -> None:
+    """C60, the control; implicit TLS is what MAIL_USE_SSL asks for"""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    options: dict[str, Any] = {encryption: certificates.right}
+    with ScriptedServer(**options) as server:
+        site = start(server.settings)
+
+        ask(site)
+
+        (letter,) = server.wait_for_letters(1)
+        assert letter.recipients == ("newcomer@example.com",)
+        assert "AUTH" in server.verbs
+        assert ("STARTTLS" in server.verbs) is (encryption == "starttls")
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+# Connections: few, kept, and thrown away in time
+
+
+def test_letters_share_a_connection(mail_server: MailServer, start: Callable[..., Site]) -> None:
+    site = start(mail_server.settings)
+
+    for number in range(6):
+        ask(site, f"person{number}@example.com")
+    mail_server.wait_for(6)
+
+    assert mail_server.logins == 1
+
+
+def test_no_more_connections_than_set_are_opened(scripted: ScriptedServer, start: Callable[..., Site]) -> None:
+    """C62"""
+    site = start(scripted.settings, mail_connections=2)
+
+    for number in range(20):
+        ask(site, f"person{number}@example.com")
+    scripted.wait_for_letters(20)
+
+    assert 1 <= scripted.most_open <= 2
+
+
+@pytest.mark.parametrize("answer", [Fault.DROP, "421 you were idle"])
+def test_a_connection_that_the_server_has_closed_delays_no_letter(
+    scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, answer: str | Fault
+) -> None:
+    monkeypatch.setattr(smtp, "PAUSES", (60,))
+    site = start(scripted.settings)
+    ask(site, "first@example.com")
+    scripted.wait_for_letters(1)
+    scripted.once("MAIL", answer)
+
+    ask(site, "second@example.com")
+
+    scripted.wait_for_letters(2, patience=5)
+    assert scripted.connections == 2
+
+
+# C08: one recipient, the stored one, whatever was typed
+
+HOSTILE = [
+    "susan@example.com\r\nBcc: evil@example.net",
+    "susan@example.com\nBcc: evil@example.net",
+    "susan@example.com\rBcc: evil@example.net",
+    "susan@example.com\r\n\r\nA body of my own",
+    "susan@example.com>\r\nRCPT TO:<evil@example.net",
+    "susan@example.com\r\n.\r\nMAIL FROM:<evil@example.net>",
+    "susan@example.com\x00evil@example.net",
+    "susan\x00@example.com",
+    "susan@example.com\x0b",
+    "susan@example.com\u2028Bcc: evil@example.net",
+    "susan@example.com\x85Bcc: evil@example.net",
+    "susan@example.com,evil@example.net",
+    "susan@example.com;evil@example.net",
+    "susan@example.com evil@example.net",
+    "susan@example.com, evil@example.net",
+    "evil@example.net,susan@example.com",
+    "susan@example.com\tevil@example.net",
+    "<susan@example.com>",
+    "Susan <susan@example.com>",
+    "<evil@example.net> susan@example.com",
+    '"susan@example.com" <evil@example.net>',
+    '"susan evil"@example.com',
+    '"evil@example.net>"@example.com',
+    "susan@example.com(evil@example.net)",
+    "susan(evil@example.net)@example.com",
+    "@evil.example:susan@example.com",
+    "susan@example.com@evil.example",
+    "susan@evil.example@example.com",
+    "susan@[127.0.0.1]",
+    "susan@example.com>",
+    "<susan@example.com",
+    "susan@example.com ORCPT=rfc822;evil@example.net",
+    "=?utf-8?q?susan=40example=2Ecom=2Cevil?= <evil@example.net>",
+    "=?utf-8?q?susan?=@example.com",
+    "=?utf-8?q?susan=40example.com=3E?=@evil.example",
+    "x=?utf-8?b?c3VzYW4=?=@example.com",
+    "undisclosed-recipients:;",
+    "friends: susan@example.com, evil@example.net;",
+    "susan@example.com\\r\\nBcc: evil@example.net",
+    "susan@example.com%0d%0aBcc:evil@example.net",
+    "susan@exam\r\nple.com",
+    "susan@example.com'--@evil.example",
+    "ſusan@example.com",
+    "susan＠example.com",
+]
+# Strange, but real addresses: each is mailed as it is, and nobody else.
+STRANGE = [
+    "susan%evil@example.com",
+    "evil!susan@example.com",
+    "|/bin/sh@example.com",
+    "-oq/tmp/x@example.com",
+    "susan+evil=example.net@example.com",
+    "{{7*7}}${x}@example.com",
+    "o'brien'--@example.com",
+    "`id`@example.com",
+    "susan@xn--e1afmkfd.example",
+]
+
+
+@pytest.fixture(scope="module")
+def posted(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, MailServer]]:
+    """A site with a real mail server, where susan@example.com has an account, for the whole corpus."""
+    url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('corpus') / 'site.db'}"
+    migrations.upgrade(url)
+    with pytest.MonkeyPatch.context() as patch, MailServer(certificates) as server:
+        patch.setenv("SSL_CERT_FILE", str(certificates.authority))
+        settings = Settings(
+            base_url="https://blog.example",
+            secret_key=SECRET_KEY,
+            database_url=url,
+            trusted_proxies=1,
+            **server.settings,
+        )
+        with Site(settings) as site:
+            link = account_letters.register_link(settings, "susan@example.com").removeprefix(settings.base_url)
+            site.browser().post(link, data={"username": "susan", "password": PASSWORD})
+            yield site, server
+
+
+@pytest.mark.parametrize("path", ["/register", "/reset_password_request"])
+@pytest.mark.parametrize("typed", HOSTILE)
+def test_an_address_that_says_more_than_an_address_is_refused(
+    posted: tuple[Site, MailServer], path: str, typed: str
+) -> None:
+    """C08"""
+    site, _server = posted
+    count = "SELECT count(*) FROM letter"
+    before = query(site.settings.database_url, count)
+
+    answer = site.browser().post(path, data={"email": typed})
+
+    assert answer.status_code == 422
+    assert query(site.settings.database_url, count) == before
+
+
+@pytest.mark.parametrize("address", STRANGE)
+def test_a_strange_address_is_mailed_as_it_is_and_nobody_else(posted: tuple[Site, MailServer], address: str) -> None:
+    """C08"""
+    site, server = posted
+    before = len(server.letters)
+
+    ask(site, address)
+
+    letter = server.wait_for(before + 1)[-1]
+    assert letter.recipients == (address,)
+    assert f"\r\nTo: {address}\r\n".encode() in letter.content
+    assert letter.content.count(b"\r\nTo:") == 1
+    assert not set(letter.message.keys()) & {"Cc", "Bcc", "Resent-To", "Reply-To"}
+
+
+@pytest.mark.parametrize("typed", [" susan@example.com\r\n", "\tSUSAN@EXAMPLE.COM ", "Susan@Example.Com", "SuSaN"])
+def test_a_person_is_mailed_at_the_stored_address_however_it_was_typed(
+    start: Callable[..., Site], mail_server: MailServer, typed: str
+) -> None:
+    """C06, C08"""
+    site = start(mail_server.settings)
+    link = account_letters.register_link(site.settings, "susan@example.com").removeprefix(site.settings.base_url)
+    site.browser().post(link, data={"username": "susan", "password": PASSWORD})
+
+    assert ask_for_reset(site.browser(), typed).status_code == 200
+
+    (letter,) = mail_server.wait_for(1)
+    assert letter.recipients == ("susan@example.com",)
+    assert letter.message["To"] == "susan@example.com"

@@ -1,0 +1,361 @@
+"""What holds for every route, every response and every template, proved by walking all of them."""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx2 import Response as Answer
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from tests.conftest import SECRET_KEY, Browser, Site
+from tests.stories import forget_and_find_link, log_in, register
+from tests.watching import dump, standing_site
+from webapp.accounts import letters
+from webapp.headers import CONTENT_SECURITY_POLICY
+from webapp.pages import environment
+from webapp.routes import routes
+from webapp.settings import ROOT, Settings
+
+SETTINGS = Settings(
+    base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://", mailbox=Path("mailbox")
+)
+ROUTES = [route for route in routes(SETTINGS) if isinstance(route, Route)]
+NAMES = [route.name for route in ROUTES]
+METHODS = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "A-METHOD"]
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+# Whoever adds a page either guards it or names it here.
+PUBLIC = {
+    "login",
+    "register",
+    "finish_registration",
+    "reset_password_request",
+    "reset_password",
+    "renew_reset_link",
+    "health",
+    "ready",
+    "mailbox",
+    "mailbox_letter",
+    "mailbox_html",
+    "mailbox_source",
+}
+TEMPLATES = sorted(file.relative_to(ROOT / "templates").as_posix() for file in (ROOT / "templates").rglob("*.*"))
+PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" not in f"/{name}" and name != "base.html"]
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, her letters, and one of her reset links."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("swept")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def susan(site: Site) -> Browser:
+    browser = site.browser(follow_redirects=False)
+    log_in(browser)
+    return browser
+
+
+@pytest.fixture
+def stranger(site: Site) -> Browser:
+    return site.browser(follow_redirects=False)
+
+
+def path_of(site: Site, name: str) -> str:
+    """A path that leads to the route's view, with a real token or letter in it."""
+    assert site.mailbox
+    values = {
+        "token": site.app.state.link.rpartition("/")[2],
+        "id": site.mailbox.all()[0].id,
+        "username": "susan",
+    }
+    if name == "finish_registration":
+        values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
+    route = next(route for route in ROUTES if route.name == name)
+    return route.url_path_for(name, **{key: values[key] for key in route.param_convertors})
+
+
+def test_every_route_has_a_name_of_its_own_and_the_sweep_sees_all_of_them(site: Site) -> None:
+    assert len(set(NAMES)) == len(NAMES) > 12
+    mounts = [route for route in site.app.routes if isinstance(route, Mount)]
+    assert [mount.name for mount in mounts] == ["static"]
+    assert {getattr(route, "name", None) for route in site.app.routes} == {*NAMES, "static"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
+def test_a_stranger_is_sent_to_log_in_and_back_afterwards(site: Site, stranger: Browser, name: str) -> None:
+    path = path_of(site, name)
+    route = next(route for route in ROUTES if route.name == name)
+    method = "GET" if route.methods and "GET" in route.methods else "POST"
+
+    answer = stranger.request(method, path)
+    under_htmx = stranger.request(method, path, headers={"hx-request": "true"})
+
+    wanted = "/login" + (f"?next={path}" if method == "GET" and path != "/" else "")
+    assert (answer.status_code, answer.headers["location"]) == (303, wanted)
+    assert (under_htmx.status_code, under_htmx.headers["hx-redirect"], under_htmx.content) == (204, wanted, b"")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_public_page_is_still_there(name: str) -> None:
+    assert name in NAMES
+
+
+WANTED = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+}
+# Pages that show letters frame them, and letters have inline styles.
+OWN_POLICY = {"mailbox_letter", "mailbox_html"}
+
+
+def assert_guarded(answer: Answer, **instead: str) -> None:
+    """C37: the headers that every response carries, each once."""
+    wanted = WANTED | {name.replace("_", "-"): value for name, value in instead.items()}
+    assert {name: answer.headers.get_list(name) for name in wanted} == {name: [value] for name, value in wanted.items()}
+    assert "Cookie" in answer.headers["vary"]
+    assert not {"server", "x-powered-by", "access-control-allow-origin"} & set(answer.headers)
+
+
+@pytest.mark.parametrize(("name", "method"), list(product(NAMES, METHODS)))
+def test_every_route_answers_every_method_with_a_sentence_and_guarded(
+    site: Site, stranger: Browser, name: str, method: str
+) -> None:
+    """C37, C46: no 5xx, and the security headers whatever the answer."""
+    answer = stranger.request(method, path_of(site, name))
+
+    assert answer.status_code < 500
+    if name in OWN_POLICY and answer.status_code == 200:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "script-src 'unsafe" not in policy
+        assert_guarded(answer, content_security_policy=policy)
+    else:
+        assert_guarded(answer)
+    if answer.status_code >= 400 and method != "HEAD":
+        assert re.search(r"<h1[^>]*>[^<]+</h1>\s*<(p|form)", answer.text), answer.text
+
+
+REFUSED: dict[str, tuple[int, str, str, dict[str, Any]]] = {
+    "no such page": (404, "GET", "/nothing/here", {}),
+    "no such page, with a slash": (404, "GET", "/login/", {}),
+    "no such file": (404, "GET", "/static/nothing.css", {}),
+    "a folder": (404, "GET", "/static/", {}),
+    "above the folder": (404, "GET", "/static/x/%2e%2e/%2e%2e/pyproject.toml", {}),
+    "above the folder, encoded": (404, "GET", "/static/x/..%2f..%2fpyproject.toml", {}),
+    "wrong method": (405, "DELETE", "/login", {}),
+    "wrong method on a file": (405, "POST", "/static/x/app.js", {}),
+    "too large": (413, "POST", "/login", {"content": b"a" * 70_000}),
+    "no form": (415, "POST", "/login", {"json": {"username": "susan"}}),
+    "two of a field": (400, "POST", "/login", {"data": {"username": ["a", "b"]}}),
+    "from another site": (403, "POST", "/login", {"headers": {"sec-fetch-site": "cross-site"}}),
+    "another host": (400, "GET", "/login", {"headers": {"host": "evil.example"}}),
+    "a mistake": (422, "POST", "/login", {"data": {"username": ""}}),
+    "a cut link": (404, "GET", "/reset_password/cut", {}),
+}
+
+
+@pytest.mark.parametrize("kind", list(REFUSED))
+def test_refusals_carry_the_security_headers_too(stranger: Browser, kind: str) -> None:
+    """C37"""
+    status, method, path, how = REFUSED[kind]
+
+    answer = stranger.request(method, path, **how)
+
+    assert answer.status_code == status
+    assert_guarded(answer)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<h1" in answer.text
+
+
+def test_a_broken_page_carries_the_security_headers_too(migrated_sqlite: Path, tmp_path: Path) -> None:
+    """C37, C55"""
+
+    async def broken(_request: Request) -> Response:
+        raise ZeroDivisionError
+
+    with standing_site(migrated_sqlite, tmp_path) as site:
+        site.app.router.routes.insert(0, Route("/broken", broken))
+        answer = site.browser().get("/broken")
+
+    assert answer.status_code == 500
+    assert_guarded(answer)
+
+
+def test_static_files_are_guarded_and_kept_under_their_hash_only(site: Site, stranger: Browser) -> None:
+    """C37"""
+    page = stranger.get("/login").text
+    files = sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page)))
+
+    answers = [stranger.get(file) for file in files]
+
+    assert len(files) >= 5
+    for answer in answers:
+        assert answer.status_code == 200
+        assert_guarded(answer, cache_control="public, max-age=31536000, immutable")
+        assert "set-cookie" not in answer.headers
+
+
+def test_without_https_nothing_promises_https(migrated_sqlite: Path, tmp_path: Path) -> None:
+    with standing_site(migrated_sqlite, tmp_path, base_url="http://127.0.0.1:8000") as plain:
+        answer = plain.browser().get("/login")
+
+    assert answer.status_code == 200
+    assert "strict-transport-security" not in answer.headers
+
+
+UNSAFE_METHODS = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND"]
+SITES = ["cross-site", "same-site", "", "Same-Origin", "same-origin, cross-site", "x"]
+FOREIGN: list[list[tuple[str, str]]] = [
+    *([("sec-fetch-site", site)] for site in SITES),
+    *(
+        [("origin", origin)]
+        for origin in [
+            "null",
+            "",
+            "https://evil.example",
+            "http://blog.example",
+            "https://blog.example:8443",
+            "https://blog.example.evil.example",
+            "https://sub.blog.example",
+            "https://blog.example@evil.example",
+            "https://blog.example/",
+            "https://BLOG.example",
+            "blog.example",
+            "https://blog.example https://evil.example",
+            "file://",
+        ]
+    ),
+    [("sec-fetch-site", "cross-site"), ("origin", "https://blog.example")],
+    [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+    [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-origin")],
+    [("origin", "https://blog.example"), ("origin", "https://evil.example")],
+    [("origin", "https://blog.example"), ("origin", "https://blog.example")],
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_unsafe_route_refuses_cross_site_writes(site: Site, susan: Browser, name: str) -> None:
+    """C29: whatever the method, and though susan's cookie came along."""
+    path = path_of(site, name)
+    before = dump(site)
+
+    answers = {
+        (method, *headers): susan.request(method, path, headers=headers)
+        for method, headers in product(UNSAFE_METHODS, FOREIGN)
+    }
+
+    assert {answer.status_code for answer in answers.values()} == {403}
+    assert all("sent from another site" in answer.text for answer in answers.values())
+    assert dump(site) == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "same-origin", "origin": "https://blog.example"},
+        {"origin": "https://blog.example"},
+        {"origin": "https://blog.example:443"},
+        {},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", [route.name for route in ROUTES if "POST" in (route.methods or ())])
+def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str, headers: dict[str, str]) -> None:
+    """C29: the guard refuses nothing of ours; log-out and the like then want a log-in."""
+    answer = stranger.post(path_of(site, name), headers=headers)
+
+    assert answer.status_code in {303, 422}
+
+
+def test_looking_at_every_page_changes_nothing(site: Site, susan: Browser) -> None:
+    """C31: GET, HEAD and OPTIONS on every route, as a stranger and as susan."""
+    before = dump(site)
+
+    for name, method, browser in product(NAMES, ["GET", "HEAD", "OPTIONS"], [susan, site.browser()]):
+        browser.request(method, path_of(site, name), params={"next": "/", "email": "susan", "password": "x" * 12})
+
+    assert dump(site) == before
+    assert any(before.values())
+
+
+# A body and a charset of their own are the same for both.
+HTMX = [
+    {"hx-request": "true"},
+    {"hx-request": "true", "hx-request-type": "full"},
+    {"hx-request": "true", "hx-request-type": "partial", "hx-target": "section#panel", "hx-source": "form"},
+    {"hx-request-type": "partial"},
+    {"hx-boosted": "true", "hx-request": "true", "hx-current-url": "https://blog.example/"},
+    {"hx-history-restore-request": "true", "hx-request-type": "full"},
+]
+
+
+@pytest.mark.parametrize("headers", HTMX, ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str, headers: dict[str, str]) -> None:
+    """C40: the part is contained in the page, a redirect leads where the plain one does, a refusal stays one."""
+    path = path_of(site, name)
+    plain, answer = stranger.get(path), stranger.get(path, headers=headers)
+
+    if plain.status_code == 303:
+        assert answer.headers.get("hx-redirect", answer.headers.get("location")) == plain.headers["location"]
+        assert answer.text == ""
+    elif name == "ready":
+        assert answer.status_code == plain.status_code
+    else:
+        assert answer.status_code == plain.status_code
+        assert answer.text.strip() in plain.text
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_compiles(name: str) -> None:
+    environment(SETTINGS).get_template(name)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_extends_the_base(name: str) -> None:
+    assert (ROOT / "templates" / name).read_text().startswith('{% extends "base.html" %}')
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if not name.startswith("email/")])
+def test_no_page_has_inline_script_or_style_or_another_origin(name: str) -> None:
+    """C37, C45: the policy would refuse them in the browser; here is said where they are."""
+    text = (ROOT / "templates" / name).read_text()
+
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|hx-on|\|\s*safe\b", text)
+    assert not re.search(r"(src|href|action)=\"(https?:)?//", text)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"health", "ready"} | OWN_POLICY])
+def test_no_answered_page_has_inline_script_or_style(site: Site, susan: Browser, name: str) -> None:
+    """C37"""
+    html = susan.get(path_of(site, name)).text
+
+    if html.startswith("<!doctype"):
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", html)
+        assert len(re.findall(r"<h1", html)) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name.endswith(".html")])
+def test_every_form_says_where_it_posts_to(name: str) -> None:
+    """C40: each works with JavaScript off."""
+    text = (ROOT / "templates" / name).read_text()
+
+    for form in re.findall(r"<form[^%>]*(?:\{[{%].*?[%}]\}[^%>]*)*>", text):
+        assert "posts_to(" in form or ('method="post"' in form and "action=" in form)
