@@ -4,17 +4,17 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: run test test-quick bench lint format pins clean
+.PHONY: run test test-quick soak bench lint format pins clean
 
 run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 	$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test lint ## every check and every test
-	$(BIN)/python -m pytest -q -n 2 -m "not browser"
+	$(BIN)/python -m pytest -q -n 2 -m "not browser and not soak"
 	$(BIN)/python -m pytest -q -m browser
 
 test-quick: .venv/test ## the tests that need no browser
-	$(BIN)/python -m pytest -q -n 2 -m "not browser"
+	$(BIN)/python -m pytest -q -n 2 -m "not browser and not soak"
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -25,6 +25,9 @@ lint: .venv/test
 format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: .venv/test ## the reliability figures at full size; about 40 minutes
+	$(BIN)/python -m pytest -v -m soak tests/reliability
 
 bench: .venv/test ## measure: ratios side by side, in one run
 	$(BIN)/python -m tests.benchmarks

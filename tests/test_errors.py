@@ -31,17 +31,7 @@ def breaks_with(site: Site, error: BaseException) -> None:
     site.app.router.routes.insert(0, Route("/broken", broken, methods=["GET", "POST"]))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ZeroDivisionError(SECRET),
-        RuntimeError(SECRET),
-        AssertionError(SECRET),
-        UnicodeError(SECRET),
-        RecursionError(SECRET),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("kind", [ZeroDivisionError, RuntimeError, AssertionError, UnicodeError, RecursionError])
 @pytest.mark.parametrize("headers", [{}, {"hx-request": "true", "hx-request-type": "partial"}], ids=["page", "part"])
 def test_an_unhandled_exception_gives_the_page_with_a_number_and_no_trace(
     site: Site, caplog: pytest.LogCaptureFixture, kind: type[Exception], headers: dict[str, str]

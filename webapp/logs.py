@@ -15,6 +15,8 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.requests")
 _SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
+# What begins a new line somewhere, or drives a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -52,7 +54,11 @@ class Plain(logging.Formatter):
         trace = fields.pop("trace", "")
         head = f"{fields.pop('time')[11:19]} {fields.pop('level'):7} {fields.pop('event')}"
         rest = " ".join(f"{name}={value!s}" for name, value in fields.items() if name != "logger")
-        return "\n".join(filter(None, [f"{head} {rest}".rstrip().replace("\n", "\\n"), trace]))
+        return "\n".join(filter(None, [_CONTROL.sub(_escaped, f"{head} {rest}".rstrip()), trace]))
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
 
 
 def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import PATIENCE, Visitor
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -247,7 +247,7 @@ def test_new_letters_appear_in_the_open_mailbox(scripted: Visitor) -> None:
 
     scripted.has_account()
 
-    expect(scripted.page.locator(".letter-row", has_text=scripted.address)).to_be_visible(timeout=6_000)
+    expect(scripted.page.locator(".letter-row", has_text=scripted.address)).to_be_visible(timeout=PATIENCE)
     assert is_still_loaded(scripted)
 
 
@@ -258,7 +258,7 @@ def test_the_mailbox_leaves_the_reader_where_they_are(scripted: Visitor) -> None
     row = scripted.page.locator(".letter-row", has_text=scripted.address)
     row.focus()
 
-    with scripted.page.expect_response(f"{scripted.url}/mailbox", timeout=6_000):
+    with scripted.page.expect_response(f"{scripted.url}/mailbox", timeout=PATIENCE):
         pass
     scripted.page.wait_for_load_state("networkidle")
 

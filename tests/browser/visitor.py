@@ -1,7 +1,7 @@
 """Somebody before a real browser: what they do, step by step, and what goes wrong behind their back."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 from axe_playwright_python.sync_playwright import Axe
@@ -13,6 +13,9 @@ from tests.stories import PASSWORD
 # Chromium itself puts a line on the console for each answer of 400 or more; our pages mean those.
 STATUS_LINE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 WIDTHS = (1200, 375, 320)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PATIENCE = 20_000  # milliseconds, for a busy machine
+expect.set_options(timeout=PATIENCE)
 
 
 class Visitor:
@@ -35,7 +38,7 @@ class Visitor:
         self.context = browser.new_context(
             base_url=url, java_script_enabled=has_javascript, extra_http_headers=self._headers, **options
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(PATIENCE)
         self.context.on("page", self._watch)
         self.context.on("request", self._note)
         self.page: Page = self.context.new_page()
@@ -159,9 +162,11 @@ class Visitor:
     def wrong_looks(self) -> list[str]:
         """What is wrong with how this page is made, in either colour scheme and at any width."""
         wrong: list[str] = []
-        for scheme in ("light", "dark"):
+        for scheme in SCHEMES:
             self.page.emulate_media(color_scheme=scheme)
-            found = Axe().run(self.page).response
+            self.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
+            rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else None  # nothing but colours changes
+            found = Axe().run(self.page, options=rules).response
             wrong += [f"{scheme}: {fault['id']}: {fault['nodes'][0]['html']}" for fault in found["violations"]]
         before = self.page.viewport_size
         for width in WIDTHS:

@@ -24,7 +24,9 @@ class Ledger:
     most_connections: int
 
     def __str__(self) -> str:
-        words = f"{len(self.promised)} promised, {len(self.lost)} lost, {self.stuck} stuck, {self.duplicates} duplicates"
+        words = (
+            f"{len(self.promised)} promised, {len(self.lost)} lost, {self.stuck} stuck, {self.duplicates} duplicates"
+        )
         return f"{words}, at most {self.most_connections} connections"
 
     def percentile(self, percent: int) -> float:

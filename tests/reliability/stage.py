@@ -99,7 +99,7 @@ class WebProcess:
     async def ready(self) -> None:
         """Returns once it answers."""
         deadline = time.monotonic() + START_SECONDS
-        while not await self._answers():
+        while not await self.is_serving():
             assert self._process is not None
             assert self._process.poll() is None, self.log.read_text()[-2000:]
             assert time.monotonic() < deadline, self.log.read_text()[-2000:]
@@ -127,7 +127,7 @@ class WebProcess:
         if self._process and self._process.poll() is None:
             self.kill()
 
-    async def _answers(self) -> bool:
+    async def is_serving(self) -> bool:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
@@ -144,7 +144,7 @@ class Stage:
     """A site of several processes on one database, and the mail server that they share."""
 
     def __init__(self, folder: Path, database_url: str, processes: int, factory: str, settings: dict[str, str]) -> None:
-        self.database_url = database_url
+        self.database = Database(database_url)
         self.mail_server = MailServer(folder / "letters.jsonl")
         self.environment = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}},
@@ -174,14 +174,10 @@ class Stage:
 
     async def execute(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Runs one statement in the site's database, as its host could; returns its rows."""
-        database = Database(self.database_url)
-        try:
-            async with database.session(is_writing=True) as db:
-                result = await (await db.connection()).execute(text(statement), parameters)
-                rows = [tuple(row) for row in result.all()] if result.returns_rows else []
-                await db.commit()
-        finally:
-            await database.close()
+        async with self.database.session(is_writing=not statement.startswith("SELECT")) as db:
+            result = await (await db.connection()).execute(text(statement), parameters)
+            rows = [tuple(row) for row in result.all()] if result.returns_rows else []
+            await db.commit()
         return rows
 
     async def waiting(self) -> int:
@@ -193,7 +189,7 @@ class Stage:
         """How many seconds it takes until no letter waits; `patience` if some still do then."""
         began = time.monotonic()
         while time.monotonic() - began < patience and await self.waiting():
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         return time.monotonic() - began
 
     async def end_leases_of_the_dead(self) -> int:
@@ -233,6 +229,7 @@ async def stage(
         yield playing
     finally:
         playing.close()
+        await playing.database.close()
 
 
 def _web_command(port: int, factory: str) -> list[str]:

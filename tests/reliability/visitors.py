@@ -107,7 +107,7 @@ class Crowd:
         if answer.status == (200 if is_htmx else 303):
             self.accepted[address] = time.time()
 
-    async def come(self, most: int, *, a_second: float, visitors: int = 8, seconds: float = 600.0) -> None:
+    async def come(self, most: int, *, a_second: float, visitors: int = 8, seconds: float = 300.0) -> None:
         """Comes at a steady pace until so many letters were promised; the processes are visited in turn."""
         began, asked = time.monotonic(), itertools.count()
 

@@ -1,5 +1,8 @@
 """Passwords: hash, check, and what is too easy to guess (NIST SP 800-63B-4, 3.1.1.2)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import anyio
 from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type
@@ -24,20 +27,27 @@ class Hasher:
 
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(2)
+        self._in_hand = 0
 
     async def hash(self, password: str) -> str:
         """The argon2id hash. Raises Busy when too many wait already."""
-        self._refuse_crowd()
-        return await run_sync(_argon2.hash, password, limiter=self._limiter)
+        with self._place():
+            return await run_sync(_argon2.hash, password, limiter=self._limiter)
 
     async def is_right(self, password: str, password_hash: str | None) -> bool:
         """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
-        self._refuse_crowd()
-        return await run_sync(_fits, password, password_hash, limiter=self._limiter)
+        with self._place():
+            return await run_sync(_fits, password, password_hash, limiter=self._limiter)
 
-    def _refuse_crowd(self) -> None:
-        if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._in_hand >= MOST_WAITING:
             raise Busy
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
 
 
 def is_outdated(password_hash: str) -> bool:

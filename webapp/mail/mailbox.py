@@ -9,6 +9,7 @@ from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -106,5 +107,7 @@ def find(folder: Path, letter_id: str) -> Received | None:
     return next((_open(file) for file in folder.glob("*.eml") if file.stem == letter_id), None)
 
 
+@lru_cache(KEPT)
 def _open(file: Path) -> Received:
+    """Reads a letter, once: its file has a name of its own and never changes."""
     return Received.parse(file.stem, file.read_bytes())

@@ -1,0 +1,193 @@
+"""Passwords: hashed whole, refused with a reason, and never at the price of the rest of the site."""
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import ask_for_reset, forget_and_find_link, log_in, register
+from tests.watching import count_hashes
+from webapp.accounts import passwords
+from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated, weakness
+from webapp.errors import Busy
+
+CONTEXT = ("susan", "susan.smith@example.com")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "12 characters",
+        "abcdefghijkl",
+        "\u043f\u0430\u0440\u043e\u043b\u044c \u0434\u043b\u0438\u043d\u043d\u044b\u0439",
+        "\U0001f600\U0001f601\U0001f602\U0001f603\U0001f604\U0001f605" * 2,
+        "susan likes long walks",
+        "x y z!" * 42,
+        "  spaces at both ends  ",
+    ],
+)
+def test_any_phrase_will_do(password: str) -> None:
+    """C48: no rules of composition."""
+    assert weakness(password, 12, *CONTEXT) is None
+
+
+@pytest.mark.parametrize(
+    ("password", "words"),
+    [
+        ("", "Too short: use at least 12 characters."),
+        ("elevenchars", "Too short: use at least 12 characters."),
+        ("a" * 12, "it repeats the same few characters"),
+        ("abcdabcdabcd", "it repeats the same few characters"),
+        ("susansusansusan", "it repeats the same few"),
+        ("SusanSUSANsusan1", "it is mostly your name"),
+        ("susan.smith@example.com", "it is mostly your name"),
+        ("Susan.Smith12", "it is mostly your name"),
+        ("microblog1234", "it is mostly your name"),
+        ("MicroblogSusan!", "it is mostly your name"),
+        ("x" * (MAX_LENGTH + 1), f"at most {MAX_LENGTH} characters"),
+    ],
+)
+def test_what_is_easy_to_guess_is_refused_with_the_reason(password: str, words: str) -> None:
+    """C48"""
+    assert words in (weakness(password, 12, *CONTEXT) or "")
+
+
+@pytest.mark.parametrize("order", [("susan", "susan.smith@example.com"), ("susan.smith@example.com", "susan")])
+def test_the_longest_word_is_taken_out_first(order: tuple[str, str]) -> None:
+    """Else the rest of an address would count as a phrase of its own."""
+    assert weakness("susan.smith@example.com", 12, *order)
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(7, True), (8, False)])
+def test_the_shortest_is_a_setting(length: int, is_refused: bool) -> None:
+    assert bool(weakness("abcdefgh"[:length], 8)) == is_refused
+
+
+@pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
+async def test_every_character_counts(anyio_backend: str, length: int) -> None:
+    """C47: nothing is cut off, as bcrypt cuts after 72 bytes and C strings at a NUL."""
+    hasher = Hasher()
+    password = ("ab\u00e9\U0001f600" * 64)[: length - 1]
+    stored = await hasher.hash(password + "x")
+
+    assert await hasher.is_right(password + "x", stored)
+    assert not await hasher.is_right(password + "y", stored)
+    assert not await hasher.is_right(password, stored)
+    assert not await hasher.is_right(password + "x ", stored)
+
+
+def test_the_longest_password_works_over_http_and_counts_whole(any_site: Site, mailbox: Mailbox) -> None:
+    """C47"""
+    longest = ("p\u00e4ss w\u00f6rd " * 40)[: MAX_LENGTH - 1] + "!"
+    register(any_site.browser(), mailbox, password=longest)
+
+    assert len(longest) == MAX_LENGTH
+    assert log_in(any_site.browser(), password=longest).url.path == "/"
+    assert log_in(any_site.browser(), password=longest[:-1] + "?").status_code == 422
+
+
+def test_a_longer_password_is_refused_before_it_is_hashed(
+    site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C47"""
+    register(site.browser(), mailbox)
+    link = forget_and_find_link(site.browser(), mailbox)
+    hashes = count_hashes(monkeypatch)
+
+    answers = [
+        log_in(site.browser(), password="p\u00e4ssword " * 30),
+        site.browser().post(link, data={"password": "a longer password " * 20}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert all("at most 256 characters" in answer.text for answer in answers)
+    assert hashes == []
+
+
+async def test_a_missing_hash_costs_as_much_as_a_wrong_password(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12"""
+    hasher = Hasher()
+    hashes = count_hashes(monkeypatch)
+
+    assert not await hasher.is_right("anything at all", None)
+    assert hashes == ["verify"]
+    assert not is_outdated(passwords._NOBODYS), "at today's costs"
+
+
+async def test_the_nobodys_hash_opens_nothing(anyio_backend: str) -> None:
+    assert not await Hasher().is_right("", None)
+
+
+async def test_a_hash_is_argon2id_at_the_promised_costs_and_salted(anyio_backend: str) -> None:
+    hasher = Hasher()
+
+    one, two = await hasher.hash("correct horse"), await hasher.hash("correct horse")
+
+    assert one.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert one != two
+    assert not is_outdated(one)
+
+
+async def test_hashing_leaves_the_event_loop_free(anyio_backend: str) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await anyio.sleep(0.001)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        await checkpoint()
+        await Hasher().hash("correct horse")
+        tasks.cancel_scope.cancel()
+
+    assert ticks >= 3
+
+
+async def test_more_than_can_wait_are_sent_away(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C49: two at a time, a queue behind them, and an end of the queue, also for those who come at once."""
+    monkeypatch.setattr(passwords, "MOST_WAITING", 3)
+    hasher = Hasher()
+    ends: list[str] = []
+
+    async def use() -> None:
+        try:
+            await hasher.hash("correct horse")
+            ends.append("hashed")
+        except Busy:
+            ends.append("busy")
+
+    async with anyio.create_task_group() as tasks:
+        for _number in range(9):
+            tasks.start_soon(use)
+
+    assert sorted(ends) == ["busy"] * 6 + ["hashed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$Tb0C6zHJ1xGwJ8kDdBZBnV1x9cZkUhFqz0RmXh0oXfY", True),
+        ("plain text", False),
+        ("$2b$12$abcdefghijklmnopqrstuv", False),
+        ("", False),
+        ("!", False),
+    ],
+)
+def test_a_hash_from_elsewhere_is_told_from_a_password(text: str, is_one: bool) -> None:
+    assert is_hash(text) == is_one
+
+
+def test_asking_for_a_letter_hashes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C02"""
+    hashes = count_hashes(monkeypatch)
+
+    ask_for_reset(site.browser(), "susan")
+
+    assert hashes == []

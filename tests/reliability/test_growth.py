@@ -1,0 +1,80 @@
+"""A process after many requests and letters is what it was before."""
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.conftest import Figure
+from tests.reliability.stage import Stage, stage
+from tests.reliability.visitors import Crowd, Visitor, visiting
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Size:
+    requests: int
+    letters: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    descriptors: int
+    tasks: int
+    megabytes: float
+
+
+SMALL = pytest.param(Size(requests=1_000, letters=100), id="small")
+FULL = pytest.param(Size(requests=18_000, letters=2_000), id="full", marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.parametrize("size", [SMALL, FULL])
+async def test_a_process_does_not_grow(size: Size, database_url: str, tmp_path: Path, figure: Figure) -> None:
+    """G10: no more descriptors, tasks or (beyond 5 %) memory after 20,000 requests and 2,000 letters."""
+    tasks_file = tmp_path / "tasks"
+    factory = "tests.reliability.watched:create_app"
+    async with stage(tmp_path, database_url, 1, factory, TASKS_FILE=str(tasks_file)) as site:
+        await work(site, "warm", Size(1_000, 100))
+        before = await measured(site, tasks_file)
+        await work(site, "work", size)
+        after = await measured(site, tasks_file)
+
+        figure("G10", f"{before} before, {after} after {size.requests} pages and {size.letters} letters")
+        assert after.descriptors <= before.descriptors
+        assert after.tasks <= before.tasks
+        assert after.megabytes <= before.megabytes * 1.05
+
+
+async def work(site: Stage, name: str, size: Size) -> None:
+    async def keep_reading(visitor: Visitor) -> None:
+        for _ in range(size.requests // 4):
+            assert (await visitor.get("/login")).status == 200
+
+    (process,) = site.processes
+    async with visiting([process.port] * 4) as everyone:
+        crowd = Crowd(site, name)
+        await asyncio.gather(*(keep_reading(visitor) for visitor in everyone), crowd.come(size.letters, a_second=100))
+    assert len(crowd.accepted) >= size.letters
+    await site.drained_after(60)
+
+
+async def measured(site: Stage, tasks_file: Path) -> Measure:
+    """What the process holds once it is at rest."""
+    (process,) = site.processes
+    await asyncio.sleep(2)
+    process.signal(signal.SIGUSR1)
+    await asyncio.sleep(1)
+    return read(process.pid, tasks_file)
+
+
+def read(pid: int, tasks_file: Path) -> Measure:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    megabytes = round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+    tasks = int(tasks_file.read_text())
+    tasks_file.unlink()
+    return Measure(len(os.listdir(f"/proc/{pid}/fd")), tasks, megabytes)
