@@ -39,6 +39,10 @@ PUBLIC = {
     "health",
     "ready",
     "mailbox",
+    "gallery",
+    "gallery_letter",
+    "gallery_html",
+    "gallery_source",
     "mailbox_letter",
     "mailbox_html",
     "mailbox_source",
@@ -119,7 +123,7 @@ WANTED = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
 }
 # Pages that show letters frame them, and letters have inline styles.
-OWN_POLICY = {"mailbox_letter", "mailbox_html"}
+OWN_POLICY = {"mailbox_letter", "mailbox_html", "gallery_letter", "gallery_html"}
 
 
 def assert_guarded(answer: Answer, **instead: str) -> None:

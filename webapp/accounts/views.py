@@ -119,7 +119,7 @@ async def reset_password(request: Request) -> Response:
         if form.is_valid:
             _check_password(request, form, form.data.password, user.username, user.email)
         if form.is_valid and form.data.password2 not in {"", form.data.password}:
-            form.refuse("password2", _("The two passwords are not the same."))
+            form.refuse("password", _("The two passwords are not the same."))
         if form.is_valid:
             db, state = request.state.db, request.app.state
             ended = await users.change_password(db, state.hasher, state.settings, user, form.data.password)
