@@ -61,9 +61,16 @@ class Database:
     @asynccontextmanager
     async def session(self, *, is_writing: bool = False) -> AsyncIterator[AsyncSession]:
         """A session that is rolled back unless it was committed."""
-        engine = self.writing if is_writing else self.engine
-        async with AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell}) as db:
+        db = self.open(is_writing=is_writing)
+        try:
             yield db
+        finally:
+            await release(db)
+
+    def open(self, *, is_writing: bool = False) -> AsyncSession:
+        """A session that the caller must release."""
+        engine = self.writing if is_writing else self.engine
+        return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell})
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -71,7 +78,8 @@ class Database:
 
 async def release(db: AsyncSession) -> None:
     """Ends the transaction and frees the connection, before something slow; what was read can still be read."""
-    await db.close()
+    if db.in_transaction():
+        await asyncio.shield(db.close())  # also when the request is cancelled meanwhile
 
 
 def ring_after_commit(db: AsyncSession) -> None:
@@ -110,12 +118,15 @@ class DatabaseSession:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
-        async with self.database.session(is_writing=scope["method"] not in SAFE_METHODS) as db:
+        db = self.database.open(is_writing=scope["method"] not in SAFE_METHODS)
 
-            async def send_after_close(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    await db.close()
-                await send(message)
+        async def send_after_release(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await release(db)
+            await send(message)
 
-            scope.setdefault("state", {})["db"] = db
-            await self.app(scope, receive, send_after_close)
+        scope.setdefault("state", {})["db"] = db
+        try:
+            await self.app(scope, receive, send_after_release)
+        finally:
+            await release(db)

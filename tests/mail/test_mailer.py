@@ -1,0 +1,348 @@
+"""The mailer under way: real letters over real connections, in fair weather and foul."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.conftest import Site
+from tests.inspection import query, wait_for_rows
+from tests.mailserver import Certificates, MailServer
+from tests.smtp_script import Fault, ScriptedServer
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
+from webapp.accounts import letters as account_letters
+from webapp.database import now
+from webapp.mail import mailer, outbox, smtp
+from webapp.settings import Settings
+
+StartSite = Callable[[Settings], Site]
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits moments where a deployed site waits seconds."""
+    monkeypatch.setattr(smtp, "PAUSES", (0.05,))
+    monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.1,))
+    monkeypatch.setattr(mailer, "POLL_SECONDS", 0.1)
+
+
+@pytest.fixture
+def scripted(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with ScriptedServer(starttls=certificates.right) as server:
+        yield server
+
+
+def ask(site: Site, address: str = "newcomer@example.com") -> None:
+    assert site.browser().post("/register", data={"email": address}).status_code == 200
+
+
+def add_account(site: Site, username: str = "susan") -> None:
+    """By an invitation, which needs no mail."""
+    link = account_letters.register_link(site.settings, f"{username}@example.com")
+    path = link.removeprefix(site.settings.base_url)
+    assert site.browser().post(path, data={"username": username, "password": PASSWORD}).url.path == "/login"
+
+
+def wait_until_settled(site: Site) -> list[tuple[Any, ...]]:
+    """The states of all letters, once none is under way."""
+    deadline = time.monotonic() + 15
+    while query(site.settings.database_url, "SELECT id FROM letter WHERE finished IS NULL"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return query(site.settings.database_url, "SELECT state, attempts, code FROM letter ORDER BY id")
+
+
+def test_a_forgotten_password_is_reset_by_a_letter_from_a_real_server(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    add_account(site)
+    browser = site.browser()
+
+    browser.post("/reset_password_request", data={"email": "susan@example.com"})
+    (letter,) = mail_server.wait_for(1)
+    link = next(line for line in letter.content.decode().split("\r\n") if "/reset_password/" in line)
+    browser.post(link.strip().removeprefix("https://blog.example"), data={"password": NEW_PASSWORD})
+    log_in(browser, password=NEW_PASSWORD)
+
+    assert is_logged_in(browser)
+    told = mail_server.wait_for(2)[-1]
+    assert letter.recipients == told.recipients == ("susan@example.com",)
+    assert told.message["Subject"] == "Your password on Microblog was changed"
+
+
+# C05: the visitor's answer does not depend on the mail server
+
+
+FAULTS = {
+    "refused connection": None,
+    "temporary refusal": ("RCPT", "450 try later"),
+    "refused for good": ("RCPT", "550 no such person"),
+    "busy": ("CONNECT", "421 too many"),
+    "log-in refused": ("AUTH", "535 no"),
+    "hangs": ("CONNECT", Fault.HANG),
+    "hangs with the letter": ("DOT", Fault.HANG),
+    "hangs up": ("BODY", Fault.DROP),
+}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_answer_is_the_same_whatever_the_server_does(
+    sqlite_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    scripted: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    known: bool,
+) -> None:
+    """C05"""
+    monkeypatch.setattr(mailer, "GRACE_SECONDS", 0.2)
+    if what := FAULTS[fault]:
+        scripted.answers[what[0]] = what[1]
+    away = {} if what else {"mail_port": 1}
+    site = start_site(make_settings(database_url=sqlite_url, **{**scripted.settings, **away}))
+    add_account(site)
+    identity = "susan@example.com" if known else "nobody@example.com"
+
+    started = time.monotonic()
+    plain = site.browser(follow_redirects=False).post("/reset_password_request", data={"email": identity})
+    seconds = time.monotonic() - started
+    page = site.browser().get("/login", headers={"cookie": plain.headers["set-cookie"].split(";")[0]})
+
+    assert (plain.status_code, plain.headers["location"]) == (303, "/login")
+    assert f"If {identity} belongs to an account, an email is on its way." in page.text
+    assert seconds < 1
+
+
+# Nothing is lost, and nothing sent twice
+
+
+def test_a_letter_that_was_put_off_arrives_later(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    scripted.once("RCPT", "450 try later", "451 try later", "452 try later")
+    site = start_site(make_settings(database_url=database_url, **scripted.settings))
+
+    ask(site)
+
+    scripted.wait_for_letters(1)
+    assert wait_until_settled(site) == [("sent", 4, 250)]
+
+
+def test_a_letter_that_is_refused_for_good_is_tried_once(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    scripted.answers["RCPT"] = "550 no such person"
+    site = start_site(make_settings(database_url=database_url, **scripted.settings))
+
+    ask(site)
+
+    assert wait_until_settled(site) == [("dead", 1, 550)]
+    assert [command for command in scripted.commands if command.startswith("RCPT")] == [
+        "RCPT TO:<newcomer@example.com>"
+    ]
+
+
+def test_letters_wait_for_a_server_that_is_away(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G6, small"""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with ScriptedServer(starttls=certificates.right) as server:
+        settings = server.settings
+    site = start_site(make_settings(database_url=database_url, **settings))
+    for number in range(12):
+        ask(site, f"person{number}@example.com")
+    wait_for_rows(database_url, "SELECT id FROM letter WHERE reason IS NOT NULL")
+
+    with ScriptedServer(starttls=certificates.right, port=settings["mail_port"]) as server:
+        letters = server.wait_for_letters(12)
+        states = wait_until_settled(site)
+
+    assert Counter(letter.recipients[0] for letter in letters) == Counter(
+        f"person{number}@example.com" for number in range(12)
+    )
+    assert states == [("sent", 1, 250)] * 12
+
+
+def test_a_server_that_is_away_is_tried_with_one_letter_at_a_time(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    scripted.answers["MAIL"] = "421 not now"
+    site = start_site(make_settings(database_url=sqlite_url, **scripted.settings))
+    ask(site)
+    scripted.wait_for(lambda server: server.connections >= 3)
+    scripted.most_open = 0
+
+    for number in range(12):
+        ask(site, f"person{number}@example.com")
+    scripted.wait_for(lambda server: server.connections >= 12)
+
+    assert scripted.most_open == 1
+
+
+def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    scripted: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mailer, "GRACE_SECONDS", 0.2)
+    scripted.answers["DATA"] = Fault.HANG
+    settings = make_settings(database_url=database_url, **scripted.settings)
+    with Site(settings) as site:
+        for number in range(8):
+            ask(site, f"person{number}@example.com")
+        scripted.wait_for(lambda server: len(server.hanging) >= settings.mail_connections)
+        stopping = time.monotonic()
+    seconds = time.monotonic() - stopping
+    waiting = query(database_url, "SELECT state, attempts FROM letter")
+    del scripted.answers["DATA"]
+
+    next_site = start_site(settings)
+
+    letters = scripted.wait_for_letters(8)
+    wait_until_settled(next_site)
+    assert waiting == [("ready", 0)] * 8
+    assert seconds < 5
+    assert len({letter.recipients for letter in letters}) == len(scripted.letters) == 8
+
+
+def test_what_is_on_the_wire_at_a_stop_may_finish(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    settings = make_settings(database_url=sqlite_url, **scripted.settings)
+
+    with Site(settings) as site:
+        for number in range(5):
+            ask(site, f"person{number}@example.com")
+        scripted.wait_for(lambda server: "AUTH" in server.verbs)
+
+    rows = query(sqlite_url, "SELECT state FROM letter ORDER BY state DESC")
+    assert [state for (state,) in rows].count("sent") == len(scripted.letters) >= 1
+    assert {state for (state,) in rows} <= {"sent", "ready"}
+
+
+def test_letters_over_the_hours_budget_wait_and_none_is_lost(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    sent = "SELECT id FROM letter WHERE state = 'sent'"
+    site = start_site(make_settings(database_url=database_url, mail_hourly_budget=3, **mail_server.settings))
+    for number in range(7):
+        ask(site, f"person{number}@example.com")
+    wait_for_rows(database_url, sent, 3)
+    time.sleep(0.5)
+    in_the_first_hour = len(mail_server.letters)
+
+    an_hour_ago = "UPDATE letter SET finished = :then WHERE finished IS NOT NULL"
+    _shift(database_url, an_hour_ago)
+    wait_for_rows(database_url, sent, 6)
+    time.sleep(0.5)
+    in_the_second = len(mail_server.letters)
+    _shift(database_url, an_hour_ago)
+    letters = mail_server.wait_for(7)
+
+    assert (in_the_first_hour, in_the_second) == (3, 6)
+    assert len({letter.recipients for letter in letters}) == len(letters) == 7
+
+
+def test_a_letter_that_cannot_be_written_harms_no_other(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    """A row of a kind that this version does not know, as after a step back to an older one."""
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings, mailer="process"))
+    for number in range(3):
+        ask(site, f"person{number}@example.com")
+    query(database_url, "UPDATE letter SET kind = 'a kind of the future' WHERE recipient = 'person1@example.com'")
+    site.__exit__(None, None, None)
+
+    with Site(make_settings(database_url=database_url, **mail_server.settings)):
+        letters = mail_server.wait_for(2)
+        ((reason,),) = wait_for_rows(
+            database_url, "SELECT reason FROM letter WHERE finished IS NULL AND reason IS NOT NULL"
+        )
+
+    assert {letter.recipients[0] for letter in letters} == {"person0@example.com", "person2@example.com"}
+    assert reason == "not written: KeyError"
+
+
+def test_two_mailers_on_one_database_never_send_a_letter_twice(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    settings = make_settings(database_url=database_url, **mail_server.settings)
+    sites = [start_site(settings), start_site(settings)]
+
+    for number in range(30):
+        ask(sites[number % 2], f"person{number}@example.com")
+    mail_server.wait_for(30)
+    states = wait_until_settled(sites[0])
+
+    times = Counter(letter.recipients[0] for letter in mail_server.letters)
+    assert times == Counter(f"person{number}@example.com" for number in range(30))
+    assert states == [("sent", 1, 250)] * 30
+
+
+def test_a_letter_to_nobody_leaves_neither_a_letter_nor_a_row(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+
+    site.browser().post("/reset_password_request", data={"email": "nobody@example.com"})
+
+    deadline = time.monotonic() + 10
+    while query(database_url, "SELECT id FROM letter"):
+        assert time.monotonic() < deadline
+    assert mail_server.letters == []
+
+
+def test_a_letter_that_is_too_old_is_not_sent_any_more(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    """G6: marked, and kept to be listed"""
+    settings = make_settings(database_url=database_url, **mail_server.settings)
+    with Site(make_settings(database_url=database_url, **mail_server.settings, mailer="process")) as site:
+        ask(site)
+    _shift(database_url, "UPDATE letter SET expires = :then")
+
+    site = start_site(settings)
+
+    assert [state for state, _attempts, _code in wait_until_settled(site)] == ["expired"]
+    assert mail_server.letters == []
+
+
+def test_a_letter_reaches_its_server_soon_after_the_answer(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G5: the commit wakes the mailer, not the poll"""
+    monkeypatch.setattr(mailer, "POLL_SECONDS", 30.0)
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    ask(site, "first@example.com")
+    mail_server.wait_for(1)
+
+    started = time.monotonic()
+    ask(site, "second@example.com")
+    mail_server.wait_for(2)
+
+    assert time.monotonic() - started < 2
+
+
+def _shift(database_url: str, statement: str) -> None:
+    """Lets an hour pass in the database's rows."""
+    then = now() - timedelta(minutes=61)
+    query(database_url, statement, then=then.isoformat(" ") if "sqlite" in database_url else then)
