@@ -59,7 +59,7 @@ async def work(site: Stage, name: str, size: Size) -> None:
     async with visiting([process.port] * 4) as everyone:
         crowd = Crowd(site, name)
         await asyncio.gather(*(keep_reading(visitor) for visitor in everyone), crowd.come(size.letters, a_second=100))
-    assert len(crowd.accepted) >= size.letters
+    assert len(crowd.accepted) == size.letters
     await site.drained_after(60)
 
 

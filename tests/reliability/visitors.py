@@ -92,6 +92,7 @@ class Crowd:
         self.accepted: dict[str, float] = {}
         self.statuses: Counter[int] = Counter()
         self.broken = 0
+        self._asking = 0
         self._addresses = (f"{name}{number}@example.com" for number in itertools.count(1))
 
     async def ask(self, visitor: Visitor) -> None:
@@ -112,10 +113,11 @@ class Crowd:
         began, asked = time.monotonic(), itertools.count()
 
         async def keep_asking(visitor: Visitor) -> None:
-            while len(self.accepted) < most and time.monotonic() - began < seconds:
+            while len(self.accepted) + self._asking < most and time.monotonic() - began < seconds:
+                self._asking += 1
                 await asyncio.sleep(max(0.0, began + next(asked) / a_second - time.monotonic()))
-                if len(self.accepted) < most:
-                    await self.ask(visitor)
+                await self.ask(visitor)
+                self._asking -= 1
 
         await _together(self.site, visitors, keep_asking)
 
