@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,24 +17,27 @@ from tests.reliability.visitors import Crowd
 pytestmark = pytest.mark.anyio
 SLOW_VISITORS = 50
 MOST_SECONDS = 25.0
+HANGS = pytest.param({"faults": [{"at": "DOT", "answer": "451 too late", "hold": True}]}, id="hangs")
+CRAWLS = pytest.param({"seconds": 15}, id="crawls")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.parametrize("trouble", [HANGS, CRAWLS])
 @pytest.mark.parametrize("rounds", [pytest.param(1, id="small"), pytest.param(3, id="full", marks=pytest.mark.soak)])
 async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
-    rounds: int, database_url: str, tmp_path: Path, figure: Figure
+    rounds: int, trouble: dict[str, Any], database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
     """G4, C50: SIGTERM with 50 slow clients and SMTP hanging: gone within 25 s, and its letters leave later, once."""
     async with stage(tmp_path, database_url, processes=1) as site:
         crowd, (process,) = Crowd(site, "deploy"), site.processes
         seconds = []
         for number in range(1, rounds + 1):
-            site.mail_server.order(faults=[{"at": "DOT", "answer": "451 too late", "hold": True}])
-            await crowd.come(30 * number, a_second=100)
+            site.mail_server.order(**trouble)
+            await crowd.come(60 * number, a_second=100)
             async with slow_visitors(process.port):
                 process.signal(signal.SIGTERM)
                 seconds.append(await process.gone_after(MOST_SECONDS + 5))
-            site.mail_server.order(faults=[], release=True)
+            site.mail_server.order(faults=[], release=True, seconds=0)
             process.close()
             await site.start()
         waited = await site.drained_after(30)

@@ -1,6 +1,6 @@
 """What accounts write to people. Each letter is looked up, minted and written at the moment it is sent."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -8,7 +8,6 @@ from webapp import limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
-from webapp.database import now
 from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
@@ -18,6 +17,7 @@ from webapp.settings import Settings
 # For each typed name or address, whether somebody has it or not, and for each network.
 PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
 PER_NETWORK = (Rate(20, 3600),)
+A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 REGISTER_LIFETIME = timedelta(hours=24)
 # However somebody spells a person's name and address, so many reset letters an hour reach them.
 MOST_RESET_LETTERS = 3
@@ -60,7 +60,7 @@ async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Dra
 @letter(
     "password_changed",
     lives=timedelta(days=5),
-    samples=lambda site: [_password_changed_draft(site, "susan@example.com", "susan", now())],
+    samples=lambda site: [_password_changed_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY)],
 )
 async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""

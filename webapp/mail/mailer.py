@@ -27,7 +27,7 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 6.0
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
@@ -70,19 +70,22 @@ class Mailer:
 
     async def _work(self) -> None:
         workers = [asyncio.create_task(self._send_all()) for _ in range(self.settings.mail_connections)]
-        feeder = asyncio.create_task(self._feed())
+        feeder, stopping = asyncio.create_task(self._feed()), asyncio.create_task(self._stopping.wait())
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
-            await asyncio.wait([feeder, *workers], return_when=asyncio.FIRST_COMPLETED)
+            # The feeder may hang, too: in a full queue, behind a server that does.
+            await asyncio.wait([stopping, feeder, *workers], return_when=asyncio.FIRST_COMPLETED)
             for task in (feeder, *workers):
                 if task.done():
                     task.result()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._queue.join(), GRACE_SECONDS)
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await asyncio.wait([feeder])
+                    await self._queue.join()
         finally:
-            for task in (feeder, *workers):
+            for task in (stopping, feeder, *workers):
                 task.cancel()
-            await asyncio.gather(feeder, *workers, return_exceptions=True)
+            await asyncio.gather(stopping, feeder, *workers, return_exceptions=True)
             await self._hand_back()
 
     async def _feed(self) -> None:
@@ -95,10 +98,10 @@ class Mailer:
             # A server that was away is tried with one letter.
             most = BATCH if not self.breaker.is_open else int(not self._in_hand)
             letters, claimed = await self._feeder.next(most, may_be_suspect=not self._in_hand) if most else ([], 0)
+            self._in_hand |= {written.letter.id: written.letter for written in letters}
             for written in letters:
-                self._in_hand[written.letter.id] = written.letter
                 await self._queue.put(written)
-            if claimed < BATCH:
+            if claimed < (BATCH if letters else 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
 
     async def _send_all(self) -> None:
@@ -140,6 +143,8 @@ class Mailer:
                 await self._commit_ended()
         await committed
         self._in_hand.pop(letter.id, None)
+        if letter.crashes:
+            self.database.doorbell.set()  # such letters come one by one: there may be more of them
 
     async def _commit_ended(self) -> None:
         batch, self._ended = self._ended, []
