@@ -191,6 +191,18 @@ def test_thirty_tries_a_minute_for_a_network_whatever_the_names(site: Site) -> N
     assert statuses == [422] * 30 + [429]
 
 
+def test_tries_that_were_refused_use_up_nothing_of_the_network(site: Site, susan: str) -> None:
+    """C12: whoever hammers one name does not shut out the others of the network."""
+    network = "198.51.100.7"
+    statuses = [log_in(site.browser(network), "nobody", WRONG).status_code for _try in range(35)]
+
+    neighbour = site.browser(network)
+    log_in(neighbour)
+
+    assert statuses == [422] * 5 + [429] * 30
+    assert is_logged_in(neighbour)
+
+
 def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = site.browser()
     for _try in range(5):

@@ -31,6 +31,7 @@ SECONDS = 1.5
 ACCOUNTS = 20_000
 DELAYS = (0.0, 0.05, 1.0)  # of each answer of the mail server, in seconds
 IDLE_SECONDS = 2.0
+MOST_NOISE = 0.25  # between rounds; on a machine that is noisier, nothing can be said
 
 Request = Callable[[str, int], bytes]
 
@@ -111,6 +112,7 @@ class Row:
 
 def measure() -> Report:
     """Measures on both databases; takes some two and a half minutes."""
+    load_before = os.getloadavg()[0]
     report = Report(("database", "page", "SMTP delay", "answers/s", "p50 ms", "p99 ms", "of constant", "letters/s"))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -122,6 +124,7 @@ def measure() -> Report:
             place.mkdir()
             with fresh_database(place) as url, _site(url, place, sink) as site:
                 _measure(report, name, Bench(client, constant, site, sink))
+    report.notes.append(f"Load average before: {load_before:.1f} on {os.cpu_count()} processors")
     return report
 
 
@@ -146,7 +149,7 @@ def _measure(report: Report, database: str, bench: Bench) -> None:
             f"{database}: reset request, slowest mail server against fastest",
             100 * (max(rates) / min(rates) - 1),
             "%",
-            at_most=100 * max(row.spread() for row in delayed),
+            at_most=100 * min(MOST_NOISE, max(row.spread() for row in delayed)),
         ),
         Reach(f"{database}: idle memory", memory.pss, "MB", at_most=210),
         Reach(f"{database}: first answer", start, "s", at_most=1.5),

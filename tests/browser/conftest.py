@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserType
 
 from tests.browser.visitor import Visitor
 from tests.conftest import unavailable
@@ -73,6 +73,17 @@ def browser(launch_browser: Callable[[], Browser]) -> Iterator[Browser]:
     browser.close()
 
 
+@pytest.fixture(scope="session")
+def remembering_browser(
+    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], browser: Browser
+) -> Iterator[Browser]:
+    """A browser that, like those of people, keeps pages alive for Back where their headers allow it."""
+    args = {**browser_type_launch_args, "ignore_default_args": ["--disable-back-forward-cache"]}
+    remembering = browser_type.launch(**args)
+    yield remembering
+    remembering.close()
+
+
 @pytest.fixture(params=["script", "noscript"])
 def has_javascript(request: pytest.FixtureRequest) -> bool:
     """The test runs once with JavaScript and once without."""
@@ -90,8 +101,8 @@ def new_visitor(site: ListeningSite, browser: Browser) -> Iterator[Callable[...,
     """
     visitors: list[Visitor] = []
 
-    def come(*, has_javascript: bool = True, **options: Any) -> Visitor:
-        visitors.append(Visitor(browser, site.url, site.mailbox, next(_numbers), has_javascript, **options))
+    def come(*, has_javascript: bool = True, before: Browser = browser, **options: Any) -> Visitor:
+        visitors.append(Visitor(before, site.url, site.mailbox, next(_numbers), has_javascript, **options))
         return visitors[-1]
 
     yield come

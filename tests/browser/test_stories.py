@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.visitor import Visitor
 from tests.stories import NEW_PASSWORD, PASSWORD
@@ -123,12 +123,15 @@ def test_logging_out_leaves_a_stranger(visitor: Visitor) -> None:
     visitor.is_stranger()
 
 
-def test_back_after_logging_out_shows_nothing_private(visitor: Visitor) -> None:
+def test_back_after_logging_out_shows_nothing_private(
+    new_visitor: Callable[..., Visitor], has_javascript: bool, remembering_browser: Browser
+) -> None:
     """C27"""
+    visitor = new_visitor(has_javascript=has_javascript, before=remembering_browser)
     visitor.is_logged_in()
     visitor.logs_out()
 
-    visitor.page.go_back()
+    visitor.page.go_back(wait_until="commit")
 
     expect(visitor.page).to_have_url(f"{visitor.url}/login")
     expect(visitor.page.locator("body")).not_to_contain_text(visitor.name)
