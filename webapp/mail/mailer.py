@@ -70,12 +70,13 @@ class Mailer:
 
     async def _work(self) -> None:
         workers = [asyncio.create_task(self._send_all()) for _ in range(self.settings.mail_connections)]
-        feeder, stopping = asyncio.create_task(self._feed()), asyncio.create_task(self._stopping.wait())
+        feeder = asyncio.create_task(self._feed())
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(self._stopping.wait()), feeder, *workers]
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
             # The feeder may hang, too: in a full queue, behind a server that does.
-            await asyncio.wait([stopping, feeder, *workers], return_when=asyncio.FIRST_COMPLETED)
-            for task in (feeder, *workers):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 if task.done():
                     task.result()
             with contextlib.suppress(TimeoutError):
@@ -83,9 +84,9 @@ class Mailer:
                     await asyncio.wait([feeder])
                     await self._queue.join()
         finally:
-            for task in (stopping, feeder, *workers):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(stopping, feeder, *workers, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._hand_back()
 
     async def _feed(self) -> None:
