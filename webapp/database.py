@@ -8,9 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import MetaData, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -18,8 +17,9 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webapp import sqlite
+
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
-BUSY_MILLISECONDS = 10_000
 
 SQLModel.metadata.naming_convention = MetaData(
     naming_convention={
@@ -46,17 +46,24 @@ class Database:
     def __init__(self, url: str) -> None:
         self.is_sqlite = url.startswith("sqlite")
         # One connection for a process: several only wait for each other's locks, and slowly.
-        pool: dict[str, Any] = (
-            {"pool_size": 1, "max_overflow": 0} if self.is_sqlite else {"pool_size": 8, "max_overflow": 4}
-        )
+        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (12, {})
+        # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.
+        reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(
-            url, poolclass=AsyncAdaptedQueuePool, pool_timeout=10, hide_parameters=True, **pool
+            url,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=most,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_reset_on_return=reset,
+            connect_args=options,
+            hide_parameters=True,  # an error message shall not carry anybody's address into the log
         )
         self.writing = self.engine.execution_options(is_writing=True)
         self.doorbell = asyncio.Event()
         if self.is_sqlite:
-            event.listen(self.engine.sync_engine, "connect", _set_up_sqlite)
-            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+            event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
+            event.listen(self.engine.sync_engine, "begin", sqlite.begin)
 
     @asynccontextmanager
     async def session(self, *, is_writing: bool = False) -> AsyncIterator[AsyncSession]:
@@ -91,20 +98,6 @@ def ring_after_commit(db: AsyncSession) -> None:
 def _ring(session: Session) -> None:
     if session.info.pop("must_ring", False):
         session.info["doorbell"].set()
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={BUSY_MILLISECONDS}", "synchronous=NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later can lose its turn; one that will write says so at once.
-    is_writing = connection.get_execution_options().get("is_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
 class DatabaseSession:

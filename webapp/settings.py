@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -113,6 +114,7 @@ class Settings:
         return [_derive(secret, purpose) for secret in (self.secret_key, *self.secret_key_fallbacks)]
 
 
+@lru_cache(64)
 def _derive(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), b"microblog." + purpose.encode(), hashlib.sha256)
 
