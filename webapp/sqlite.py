@@ -76,6 +76,6 @@ def set_up(connection: Any, _record: object) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """For each new transaction. One that reads first and writes later can lose its turn, so a writer says so at once."""
+    """For each new transaction. One that reads first and writes later can lose its turn, so a writer says so now."""
     is_writing = connection.get_execution_options().get("is_writing")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")

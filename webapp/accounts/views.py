@@ -84,8 +84,8 @@ async def finish_registration(request: Request) -> Response:
         address = await _proved_address(request)
     except Refused as refused:
         return _bad_link(request, refused, "register")
-    if form.is_valid:
-        _check_password(request, form, form.data.password, form.data.username, address)
+    if request.method == "POST":  # also beside a bad name: both are said at once
+        _check_password(request, form, form.values["password"], form.values["username"], address)
     if form.is_valid and await _added(request, form, address):
         words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
         return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
@@ -207,7 +207,7 @@ async def _owner(request: Request) -> User:
 
 def _check_password(request: Request, form: Form[Any], password: str, *context: str) -> None:
     weak = weakness(password, request.app.state.settings.password_min_length, *context)
-    if weak:
+    if weak and "password" not in form.errors:
         form.refuse("password", weak)
 
 
