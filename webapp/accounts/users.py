@@ -181,15 +181,16 @@ async def import_csv(db: AsyncSession, text: str) -> list[str]:
     Returns what is wrong, naming each bad line; the caller commits only if that is nothing.
     """
     try:
-        rows = list(csv.DictReader(text.splitlines(), strict=True))
+        reader = csv.DictReader(text.splitlines(), strict=True)
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         return [f"this is no CSV: {error}"]
-    if not rows or not {"username", "email"} <= set(rows[0]):
+    if not rows or not {"username", "email"} <= set(rows[0][1]):
         return ["the first line must name the columns: username,email (and perhaps password_hash)."]
     names = set((await db.exec(select(User.username_key))).all())
     addresses = set((await db.exec(select(User.email))).all())
     problems = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         try:
             db.add(_user(row, names, addresses))
         except ValueError as refused:

@@ -58,7 +58,7 @@ def advice(settings: Settings, error: Exception) -> str:
         return "MAIL_USERNAME and MAIL_PASSWORD. Many providers want a password made for programs, not your own."
     if "certificate" in text:
         return "MAIL_SERVER must be the name in the server's certificate, and the certificate must be valid today."
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if "starttls" in text:
         return f"Port {port} has no STARTTLS. Try MAIL_PORT=587 with MAIL_USE_TLS=1, or 465 with MAIL_USE_SSL=1."
     if "ssl" in text or "wrong version" in text or (port == 465 and isinstance(error, TimeoutError)):
         return "465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round."
@@ -66,7 +66,7 @@ def advice(settings: Settings, error: Exception) -> str:
         return f"port {port} seems blocked: many hosts block 25; ask yours, or try 587 or 465."
     if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
         return "MAIL_SERVER: no machine has this name."
-    if isinstance(error, aiosmtplib.SMTPConnectError):
+    if isinstance(error, aiosmtplib.SMTPConnectError) and not isinstance(error, aiosmtplib.SMTPResponseException):
         return f"is MAIL_SERVER right, and does it listen on port {port}? 587 (STARTTLS) and 465 (TLS) are usual."
     if isinstance(error, aiosmtplib.SMTPSenderRefused):
         return f"MAIL_SENDER ({settings.sender}) must be an address that this server lets you use."

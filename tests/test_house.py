@@ -1,0 +1,125 @@
+"""The house itself: its paths, its Procfile, its pins, and that no file tells where it was made."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from starlette.routing import Mount, Route
+
+from webapp.mail.writing import KINDS
+from webapp.routes import routes
+from webapp.settings import ROOT, Settings
+
+SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="sqlite+aiosqlite://")
+# DESIGN.md's paths and forms, as far as they are built.
+PATHS = {
+    "/": {"GET"},
+    "/login": {"GET", "POST"},
+    "/logout": {"POST"},
+    "/register": {"GET", "POST"},
+    "/register/{token}": {"GET", "POST"},
+    "/reset_password_request": {"GET", "POST"},
+    "/reset_password/{token}": {"GET", "POST"},
+    "/health": {"GET"},
+    "/ready": {"GET"},
+}
+REQUIREMENTS = ["requirements.txt", "requirements-dev.txt"]
+
+
+def files() -> list[Path]:
+    """Every file that is part of the repository, or would be."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:  # a copy without git
+        return [file for file in ROOT.rglob("*") if file.is_file() and not {".venv", "instance"} & set(file.parts)]
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize(("path", "methods"), PATHS.items())
+def test_the_promised_paths_are_there(path: str, methods: set[str]) -> None:
+    found = {route.path: set(route.methods or ()) - {"HEAD"} for route in routes(SETTINGS) if isinstance(route, Route)}
+
+    assert found.get(path) == methods
+
+
+def test_view_and_route_share_a_name() -> None:
+    named = [(route.name, route.endpoint.__name__) for route in routes(SETTINGS) if isinstance(route, Route)]
+
+    assert [pair for pair in named if pair[0] != pair[1]] == []
+    assert any(isinstance(route, Mount) and route.path == "/static" for route in routes(SETTINGS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", ["txt", "html"])
+def test_every_kind_of_letter_has_its_templates(kind: str, suffix: str) -> None:
+    assert (ROOT / "templates" / "email" / f"{kind}.{suffix}").is_file()
+
+
+def test_the_procfile_says_how_the_site_runs() -> None:
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line)
+
+    assert lines.keys() == {"release", "web", "mailer"}
+    assert lines["release"] == "python -m webapp migrate"
+    assert lines["mailer"] == "python -m webapp mailer"
+    assert lines["web"].startswith("uvicorn --factory webapp.app:create_app ")
+    assert {"--port", "--no-access-log", "--timeout-graceful-shutdown", "--forwarded-allow-ips"} <= set(
+        lines["web"].split()
+    )
+    assert "--workers" not in lines["web"], "WEB_CONCURRENCY decides"
+    assert "--forwarded-allow-ips *" not in lines["web"]
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_pins_name_exact_versions_with_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    pins = re.findall(r"^[a-z0-9][a-z0-9._-]*(?:\[[a-z,]+\])?==\S+.*\\$", text, re.MULTILINE)
+    pinned = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)
+
+    assert "://" not in text
+    assert "--index-url" not in text
+    assert len(pins) >= 20
+    assert [entry.splitlines()[0] for entry in pinned if "==" in entry and "--hash=sha256:" not in entry] == []
+
+
+def test_pins_agree_with_what_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {_name(line) for line in project["project"]["dependencies"]}
+    wanted_for_tests = wanted | {_name(line) for line in project["dependency-groups"]["dev"]}
+    run, test = (_pinned(ROOT / name) for name in REQUIREMENTS)
+
+    assert wanted <= run.keys()
+    assert wanted_for_tests <= test.keys()
+    assert {name: version for name, version in run.items() if test.get(name) != version} == {}
+    assert run.keys().isdisjoint({"pytest", "mypy", "ruff", "playwright"})
+
+
+def _name(requirement: str) -> str:
+    return re.match(r"[A-Za-z0-9._-]+", requirement).group().lower().replace("_", "-")  # type: ignore[union-attr]
+
+
+def _pinned(file: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z,]+\])?==(\S+)", file.read_text(), re.MULTILINE))
+
+
+def test_no_file_tells_where_it_was_made() -> None:
+    machine = re.compile(rb"/(?:work|home/\w+|Users/\w+)/|" + re.escape(str(ROOT).encode()) + rb"(?![\w-])")
+
+    telling = [str(file.relative_to(ROOT)) for file in files() if machine.search(file.read_bytes())]
+
+    assert [name for name in telling if name != "tests/test_house.py"] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "LICENSE", "CHANGELOG.md", "Makefile", "Procfile", ".python-version", ".ci/run", "pyproject.toml"],
+)
+def test_the_files_of_every_project_are_there(name: str) -> None:
+    assert (ROOT / name).stat().st_size > 3
+
+
+def test_no_lock_file_stands_beside_the_pins() -> None:
+    names = {file.name for file in files()}
+
+    assert names.isdisjoint({"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock"})

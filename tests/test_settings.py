@@ -1,0 +1,216 @@
+"""Settings: what the environment may say, and what a deployed site refuses to start with (C58)."""
+
+from pathlib import Path
+
+import pytest
+
+from webapp.settings import Misconfigured, Settings
+
+KEY = "0123456789abcdef0123456789abcdef-a-key"
+GOOD = {
+    "BASE_URL": "https://blog.example",
+    "SECRET_KEY": KEY,
+    "DATABASE_URL": "postgresql://site:db-secret@db.example/site",
+    "MAIL_SERVER": "smtp.example",
+    "MAIL_USE_TLS": "1",
+}
+
+
+def read(**changes: str) -> Settings:
+    return Settings.from_environment(GOOD | changes)
+
+
+def refusals(**changes: str) -> list[str]:
+    with pytest.raises(Misconfigured) as refused:
+        read(**changes)
+    return refused.value.problems
+
+
+def test_a_good_environment_is_read() -> None:
+    settings = read()
+
+    assert (settings.base_url, settings.host, settings.is_https) == ("https://blog.example", "blog.example", True)
+    assert settings.database_url == "postgresql+asyncpg://site:db-secret@db.example/site"
+    assert (settings.mail_server, settings.mail_port, settings.mail_use_tls) == ("smtp.example", 587, True)
+    assert settings.sender == "Microblog <no-reply@blog.example>"
+    assert (settings.mailer, settings.development, settings.mailbox) == ("web", False, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is missing"),
+        ({"SECRET_KEY": "dev"}, "SECRET_KEY is too easy to guess"),
+        ({"SECRET_KEY": "x" * 64}, "SECRET_KEY is too easy to guess"),
+        ({"SECRET_KEY": "abcabcabc" * 8}, "SECRET_KEY is too easy to guess"),
+        ({"SECRET_KEY_FALLBACKS": f"{KEY}-old, dev"}, "SECRET_KEY_FALLBACKS is too easy to guess"),
+        ({"BASE_URL": ""}, "BASE_URL is missing"),
+        ({"BASE_URL": "   "}, "BASE_URL is missing"),
+        ({"BASE_URL": "http://blog.example"}, "BASE_URL must begin with https://"),
+        ({"BASE_URL": "http://127.0.0.1.evil.example"}, "BASE_URL must begin with https://"),
+        ({"BASE_URL": "http://192.168.0.1"}, "BASE_URL must begin with https://"),
+        ({"BASE_URL": "blog.example"}, "BASE_URL must look like"),
+        ({"BASE_URL": "ftp://blog.example"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://blog.example/under/a/path"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://blog.example?x"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://user@blog.example"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://blog.example:port"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://blog.example:0"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://[::1"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://blog.example\nX: y"}, "BASE_URL must look like"),
+        ({"MAIL_SERVER": ""}, "MAIL_SERVER is missing"),
+        ({"MAIL_USE_TLS": "0"}, "MAIL_SERVER would be spoken to in plain text"),
+        ({"MAIL_USE_TLS": ""}, "MAIL_SERVER would be spoken to in plain text"),
+        ({"MAIL_USE_SSL": "1"}, "MAIL_USE_TLS and MAIL_USE_SSL exclude each other"),
+        ({"DATABASE_URL": "sqlite:////data/site.db", "DYNO": "web.1"}, "DATABASE_URL names SQLite"),
+        ({"DATABASE_URL": "", "DYNO": "web.1"}, "DATABASE_URL names SQLite"),
+        ({"DATABASE_URL": "", "K_SERVICE": "blog"}, "DATABASE_URL names SQLite"),
+        ({"DATABASE_URL": "mysql://db.example/site"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "site.db"}, "DATABASE_URL must begin with"),
+        ({"MAIL_USE_SSL": "perhaps"}, "MAIL_USE_SSL is neither yes nor no"),
+        ({"MAIL_PORT": "smtp"}, "MAIL_PORT must be a whole number"),
+        ({"MAIL_PORT": "65536"}, "MAIL_PORT must be a whole number"),
+        ({"MAIL_PORT": "-25"}, "MAIL_PORT must be a whole number"),
+        ({"MAIL_CONNECTIONS": "0"}, "MAIL_CONNECTIONS must be a whole number"),
+        ({"MAIL_HOURLY_BUDGET": "many"}, "MAIL_HOURLY_BUDGET must be a whole number"),
+        ({"RESET_TOKEN_MINUTES": "0"}, "RESET_TOKEN_MINUTES must be a whole number from 1 to 60"),
+        ({"RESET_TOKEN_MINUTES": "61"}, "RESET_TOKEN_MINUTES must be a whole number from 1 to 60"),
+        ({"RESET_TOKEN_MINUTES": "1e1"}, "RESET_TOKEN_MINUTES must be a whole number"),
+        ({"RESET_TOKEN_MINUTES": "٣"}, "RESET_TOKEN_MINUTES must be a whole number"),
+        ({"PASSWORD_MIN_LENGTH": "4"}, "PASSWORD_MIN_LENGTH must be a whole number"),
+        ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES must be a whole number"),
+        ({"MAILER": "maybe"}, "MAILER must be one of"),
+        ({"REGISTRATION": "closed"}, "REGISTRATION must be one of"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be one of"),
+        ({"LANGUAGES": "en,tlh"}, "LANGUAGES: there is no translation for 'tlh'"),
+        ({"MAIL_SENDER": "nobody"}, "MAIL_SENDER must look like"),
+        ({"ADMINS": "susan@example.com, nobody"}, "ADMINS must look like"),
+    ],
+    ids=str,
+)
+def test_a_bad_environment_is_refused_with_one_sentence(changes: dict[str, str], words: str) -> None:
+    """C58"""
+    (problem,) = refusals(**changes)
+
+    assert problem.startswith(words)
+    assert "\n" not in problem
+
+
+def test_every_problem_is_named_at_once() -> None:
+    """C58"""
+    problems = refusals(SECRET_KEY="", BASE_URL="", MAIL_SERVER="", MAIL_PORT="x")
+
+    assert [problem.split()[0] for problem in problems] == ["MAIL_PORT", "BASE_URL", "SECRET_KEY", "MAIL_SERVER"]
+
+
+def test_a_refusal_repeats_no_secret() -> None:
+    """C58"""
+    problems = refusals(SECRET_KEY="hunter2", SECRET_KEY_FALLBACKS="hunter3", DATABASE_URL="mysql://u:hunter4@db/x")
+
+    assert not any("hunter" in problem for problem in problems)
+
+
+def test_what_is_printed_of_settings_holds_no_secret() -> None:
+    settings = read(SECRET_KEY_FALLBACKS=f"{KEY}-old", MAIL_PASSWORD="mail-secret", MAIL_USERNAME="postman")
+
+    shown = repr(settings) + str(settings)
+
+    assert [secret for secret in (KEY, "-old", "mail-secret", "db-secret") if secret in shown] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"MAILER": "off", "MAIL_SERVER": "", "MAIL_USE_TLS": ""},
+        {"MAIL_SERVER": "localhost", "MAIL_USE_TLS": ""},
+        {"MAIL_SERVER": "127.0.0.1", "MAIL_USE_TLS": "0"},
+        {"BASE_URL": "http://127.0.0.1:8000"},
+        {"BASE_URL": "http://localhost"},
+        {"BASE_URL": "https://blog.example/"},
+        {"DATABASE_URL": "sqlite:////data/site.db"},
+        {"DATABASE_URL": ""},
+    ],
+    ids=str,
+)
+def test_what_is_safe_is_not_refused(changes: dict[str, str]) -> None:
+    assert read(**changes).secret_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"MAIL_USE_TLS": "1"}, (587, True, False)),
+        ({"MAIL_USE_TLS": "true", "MAIL_PORT": "2525"}, (2525, True, False)),
+        ({"MAIL_USE_TLS": "", "MAIL_USE_SSL": "yes"}, (465, False, True)),
+        ({"MAIL_USE_TLS": "", "MAIL_PORT": "465"}, (465, False, True)),
+        ({"MAIL_USE_TLS": "1", "MAIL_PORT": "465"}, (465, False, True)),
+        ({"MAIL_USE_TLS": "0", "MAIL_SERVER": "localhost"}, (25, False, False)),
+        ({"MAIL_USE_TLS": "False", "MAIL_SERVER": "localhost"}, (25, False, False)),
+        ({"MAIL_USE_TLS": "off", "MAIL_SERVER": "localhost", "MAIL_PORT": "1025"}, (1025, False, False)),
+    ],
+    ids=str,
+)
+def test_port_and_encryption_follow_from_each_other(changes: dict[str, str], expected: tuple[int, bool, bool]) -> None:
+    settings = read(**changes)
+
+    assert (settings.mail_port, settings.mail_use_tls, settings.mail_use_ssl) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql+asyncpg://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql+psycopg2://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgres://u:p@h/d?sslmode=require", "postgresql+asyncpg://u:p@h/d?ssl=require"),
+        ("sqlite:////data/site.db", "sqlite+aiosqlite:////data/site.db"),
+        ("sqlite+aiosqlite:///site.db", "sqlite+aiosqlite:///site.db"),
+    ],
+)
+def test_a_database_is_found_however_platforms_write_it(url: str, expected: str) -> None:
+    assert read(DATABASE_URL=url).database_url == expected
+
+
+def test_a_password_may_hold_anything_and_a_key_too() -> None:
+    settings = read(MAIL_PASSWORD="  a, pass word ", SECRET_KEY=f" {KEY}, ")
+
+    assert settings.mail_password == "  a, pass word "
+    assert settings.secret_key == f" {KEY}, "
+
+
+def test_no_deployed_site_can_show_a_mailbox() -> None:
+    settings = read(DEVELOPMENT="1", MAILBOX="/tmp", MAILER="off", MAIL_SERVER="")
+
+    assert (settings.development, settings.mailbox) == (False, None)
+
+
+def test_keys_differ_by_purpose_and_old_ones_still_verify() -> None:
+    """C14, C22"""
+    settings = read(SECRET_KEY_FALLBACKS=f"{KEY}-old,{KEY}-older")
+    old = read(SECRET_KEY=f"{KEY}-old")
+
+    assert settings.key("flash") != settings.key("token.register")
+    assert settings.keys("flash")[0] == settings.key("flash")
+    assert old.key("flash") in settings.keys("flash")
+    assert len(set(settings.keys("flash"))) == 3
+
+
+def test_a_development_site_is_for_this_machine_and_keeps_its_own_key(tmp_path: Path) -> None:
+    first = Settings.for_development(8123, {}, tmp_path)
+    second = Settings.for_development(8123, {}, tmp_path)
+    elsewhere = Settings.for_development(8123, {}, tmp_path / "other")
+
+    assert first.base_url == "http://127.0.0.1:8123"
+    assert first.secret_key == second.secret_key != elsewhere.secret_key
+    assert len(first.secret_key) >= 32
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+    assert first.mailbox == tmp_path / "mailbox"
+
+
+def test_a_development_site_with_a_mail_server_writes_to_people(tmp_path: Path) -> None:
+    settings = Settings.for_development(8123, {"MAIL_SERVER": "localhost", "MAIL_PORT": "1025"}, tmp_path)
+
+    assert settings.mailbox is None
+    assert (settings.mail_server, settings.mail_port) == ("localhost", 1025)
