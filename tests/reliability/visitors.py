@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from tests.reliability.stage import HOST, Stage
 
 ANSWER_SECONDS = 60.0
+FRESH_SECONDS = 2.0  # the server hangs up after 5
 _numbers = itertools.count(1)
 
 
@@ -35,6 +36,7 @@ class Visitor:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self._used = 0.0
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, *, is_htmx: bool = False, cookie: str = "", **fields: str) -> Answer:
@@ -63,6 +65,8 @@ class Visitor:
             raise Broken from error
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if time.monotonic() - self._used > FRESH_SECONDS:
+            self.leave()
         if self._stream is None:
             self._stream = await asyncio.open_connection("127.0.0.1", self.port)
         return self._stream
@@ -71,6 +75,7 @@ class Visitor:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:])}
         body = await reader.readexactly(int(headers["content-length"]))
+        self._used = time.monotonic()
         if headers.get("connection") == "close":
             self.leave()
         return Answer(int(head[0].split(" ")[1]), headers, body)
