@@ -33,6 +33,11 @@ class Form(Generic[Shape]):
         self._data: Shape | None = None
 
     @classmethod
+    async def of(cls, request: Request, shape: type[Shape], **initial: str) -> "Form[Shape]":
+        """The form of a page that shows it and takes it: read if it was sent, else with what it begins with."""
+        return await cls.read(request, shape) if request.method == "POST" else cls(shape, initial)
+
+    @classmethod
     async def read(cls, request: Request, shape: type[Shape]) -> "Form[Shape]":
         """Reads and checks what was sent.
 

@@ -1,21 +1,13 @@
-"""Register, log in, forget a password, and get back in."""
+"""forms.Register, log in, forget a password, and get back in."""
 
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import language, limits, pages
-from webapp.accounts import letters, sessions, users
-from webapp.accounts.forms import (
-    FinishRegistration,
-    Login,
-    Register,
-    RenewResetLink,
-    ResetPassword,
-    ResetPasswordRequest,
-)
+from webapp.accounts import forms, letters, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import weakness
 from webapp.accounts.tokens import Mangled, Outdated, Purpose, Refused, Used, verify
@@ -38,7 +30,7 @@ class Sent(NamedTuple):
 
 
 async def login(request: Request) -> Response:
-    form = await Form.read(request, Login) if request.method == "POST" else Form(Login)
+    form = await Form.of(request, forms.Login)
     came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
     if request.method != "POST" and request.state.user:
         return pages.redirect(request, came_for)
@@ -54,7 +46,7 @@ async def login(request: Request) -> Response:
         part="form",
         form=form,
         next="" if came_for == "/" else came_for,
-        forgot_url=_forgot_url(form.values["username"].strip()),
+        forgot_url=f"/reset_password_request?{urlencode({'email': form.values['username'].strip()})}",
     )
 
 
@@ -67,7 +59,7 @@ async def logout(request: Request) -> Response:
 
 
 async def register(request: Request) -> Response:
-    form = await Form.read(request, Register) if request.method == "POST" else Form(Register)
+    form = await Form.of(request, forms.Register)
     if form.is_valid and request.app.state.settings.registration != "open":
         form.refuse("", _("Registration here is by invitation."), 403)
     sent = await _send(request, form, "register", form.data.email) if form.is_valid else None
@@ -79,7 +71,11 @@ async def register(request: Request) -> Response:
 
 async def finish_registration(request: Request) -> Response:
     """The form behind a proved mailbox's link: choose a name and a password."""
-    form = await Form.read(request, FinishRegistration) if request.method == "POST" else Form(FinishRegistration)
+    form = (
+        await Form.read(request, forms.FinishRegistration)
+        if request.method == "POST"
+        else Form(forms.FinishRegistration)
+    )
     try:
         address = await _proved_address(request)
     except Refused as refused:
@@ -90,16 +86,18 @@ async def finish_registration(request: Request) -> Response:
         words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
         return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
     return pages.render(
-        request, "accounts/finish_registration.html", part="form", form=form, email=address, token=_token(request)
+        request,
+        "accounts/finish_registration.html",
+        part="form",
+        form=form,
+        email=address,
+        token=request.path_params["token"],
     )
 
 
 async def reset_password_request(request: Request) -> Response:
     """Asks for a reset letter. Looks nobody up: only the mailer knows whether there is anybody to write to."""
-    if request.method == "POST":
-        form = await Form.read(request, ResetPasswordRequest)
-    else:
-        form = Form(ResetPasswordRequest, {"email": request.query_params.get("email", "")[:320]})
+    form = await Form.of(request, forms.ResetPasswordRequest, email=request.query_params.get("email", "")[:320])
     sent = await _send(request, form, "reset_password", form.data.email) if form.is_valid else None
     typed = form.values["email"].strip()
     if sent and not pages.asks_for_part(request):
@@ -113,7 +111,7 @@ async def reset_password_request(request: Request) -> Response:
 
 async def reset_password(request: Request) -> Response:
     """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
-    form = await Form.read(request, ResetPassword) if request.method == "POST" else Form(ResetPassword)
+    form = await Form.of(request, forms.ResetPassword)
     try:
         user = await _owner(request)
         if form.is_valid:
@@ -130,13 +128,18 @@ async def reset_password(request: Request) -> Response:
     except Refused as refused:
         return _bad_link(request, refused, "reset")
     return pages.render(
-        request, "accounts/reset_password.html", part="form", form=form, username=user.username, token=_token(request)
+        request,
+        "accounts/reset_password.html",
+        part="form",
+        form=form,
+        username=user.username,
+        token=request.path_params["token"],
     )
 
 
 async def renew_reset_link(request: Request) -> Response:
     """The one button of an expired or used link: a fresh one, to the account's own address."""
-    form = await Form.read(request, RenewResetLink)
+    form = await Form.read(request, forms.RenewResetLink)
     try:
         await _owner(request)
     except Outdated as refused:
@@ -147,10 +150,10 @@ async def renew_reset_link(request: Request) -> Response:
         return _bad_link_page(request, refused, "reset", form, sent)
     except Refused as refused:
         return _bad_link(request, refused, "reset")
-    return pages.redirect(request, request.app.url_path_for("reset_password", token=_token(request)))
+    return pages.redirect(request, request.app.url_path_for("reset_password", token=request.path_params["token"]))
 
 
-async def _authenticated(request: Request, form: Form[Login]) -> User | None:
+async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
     """The person who may log in, or None with the reason in the form."""
     db, state, network = request.state.db, request.app.state, limits.network(request)
     username, password = form.data.username, form.data.password
@@ -188,7 +191,7 @@ async def _send(
 
 async def _proved_address(request: Request) -> str:
     """The address of a registration link. Raises Refused; a link is used once its address has an account."""
-    claim = verify(request.app.state.settings, Purpose.REGISTER, _token(request))
+    claim = verify(request.app.state.settings, Purpose.REGISTER, request.path_params["token"])
     if await users.find(request.state.db, str(claim.subject)):
         raise Used(claim)
     return str(claim.subject)
@@ -196,7 +199,7 @@ async def _proved_address(request: Request) -> str:
 
 async def _owner(request: Request) -> User:
     """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
-    claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, _token(request))
+    claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, request.path_params["token"])
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
         raise Mangled
@@ -211,7 +214,7 @@ def _check_password(request: Request, form: Form[Any], password: str, *context: 
         form.refuse("password", weak)
 
 
-async def _added(request: Request, form: Form[FinishRegistration], address: str) -> bool:
+async def _added(request: Request, form: Form[forms.FinishRegistration], address: str) -> bool:
     """Adds the account, or says in the form that the name is taken."""
     db, data = request.state.db, form.data
     try:
@@ -226,24 +229,22 @@ async def _added(request: Request, form: Form[FinishRegistration], address: str)
 def _changed(ended: int) -> str:
     if not ended:
         return _("Your password is changed. Log in with the new password.")
-    one = "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password."
-    many = "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password."
-    return ngettext(one, many, ended) % {"ended": ended}
-
-
-def _forgot_url(typed: str) -> str:
-    """Where "Forgot your password?" leads: to the request form, with what was typed in it."""
-    return "/reset_password_request" + (f"?email={quote(typed)}" if typed else "")
+    words = ngettext(
+        "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
+        "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
+        ended,
+    )
+    return words % {"ended": ended}
 
 
 def _bad_link(request: Request, refused: Refused, kind: str) -> Response:
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, request.url.path)  # the page says what is wrong
-    return _bad_link_page(request, refused, kind, Form(RenewResetLink), None)
+    return _bad_link_page(request, refused, kind, Form(forms.RenewResetLink), None)
 
 
 def _bad_link_page(
-    request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], sent: Sent | None
+    request: Request, refused: Refused, kind: str, form: Form[forms.RenewResetLink], sent: Sent | None
 ) -> Response:
     code = 200 if sent else form.status if form.errors else 404 if isinstance(refused, Mangled) else 410
     return pages.render(
@@ -255,11 +256,6 @@ def _bad_link_page(
         reason=refused.reason,
         minutes=refused.minutes,
         kind=kind,
-        token=_token(request),
+        token=request.path_params["token"],
         sent=sent,
     )
-
-
-def _token(request: Request) -> str:
-    token: str = request.path_params["token"]
-    return token
