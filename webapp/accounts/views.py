@@ -111,7 +111,7 @@ async def reset_password_request(request: Request) -> Response:
 
 async def reset_password(request: Request) -> Response:
     """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
-    form = await Form.of(request, forms.ResetPassword)
+    form, token = await Form.of(request, forms.ResetPassword), request.path_params["token"]
     try:
         user = await _owner(request)
         if form.is_valid:
