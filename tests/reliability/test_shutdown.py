@@ -17,7 +17,9 @@ from tests.reliability.visitors import Crowd
 pytestmark = pytest.mark.anyio
 SLOW_VISITORS = 50
 MOST_SECONDS = 25.0
-HANGS = pytest.param({"faults": [{"at": "DOT", "answer": "451 too late", "hold": True}]}, id="hangs")
+HANGS = pytest.param(
+    {"faults": [{"at": "DOT", "answer": "451 too late", "hold": True}]}, id="hangs", marks=pytest.mark.soak
+)
 CRAWLS = pytest.param({"seconds": 15}, id="crawls")
 
 
