@@ -112,7 +112,7 @@ class MailServer:
     def hang_up(self) -> None:
         """Ends all open connections, as the server's restart would."""
         for session in list(self._sessions):
-            if session.transport is not None:
+            if isinstance(session.transport, asyncio.Transport):
                 session.loop.call_soon_threadsafe(session.transport.abort)
 
     def wait_for(self, count: int, patience: float = 15.0) -> list[Delivered]:
@@ -158,9 +158,9 @@ class MailServer:
 
 class _AnyPort(Controller):
     def factory(self) -> SMTP:
-        handler = super().factory()
-        self.handler._sessions.append(handler)
-        return handler
+        session: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        self.handler._sessions.append(session)
+        return session
 
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)

@@ -118,7 +118,7 @@ def test_the_answer_is_the_same_whatever_the_server_does(
 
     assert (plain.status_code, plain.headers["location"]) == (303, "/login")
     assert f"If {identity} belongs to an account, an email is on its way." in page.text
-    assert seconds < 1
+    assert seconds < 5, "a hanging server takes longer than that"
 
 
 # Nothing is lost, and nothing sent twice

@@ -126,7 +126,7 @@ def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a
     assert "535" not in visitor
     del server.answers["AUTH"]
     eventually(host, "Delivering normally")
-    assert any("newest@example.com" in letter.recipients for letter in server.wait_for(3))
+    assert any("newest@example.com" in letter.recipients for letter in server.wait_for(4))
 
 
 def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_click(

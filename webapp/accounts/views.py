@@ -128,12 +128,7 @@ async def reset_password(request: Request) -> Response:
     except Refused as refused:
         return _bad_link(request, refused, "reset")
     return pages.render(
-        request,
-        "accounts/reset_password.html",
-        part="form",
-        form=form,
-        username=user.username,
-        token=request.path_params["token"],
+        request, "accounts/reset_password.html", part="form", form=form, username=user.username, token=token
     )
 
 
