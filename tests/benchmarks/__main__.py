@@ -3,17 +3,19 @@
 import signal
 import sys
 
-from tests.benchmarks import account_pages
+from tests.benchmarks import account_pages, letters
 
-MOST_SECONDS = 300
+MOST_SECONDS = 580
 
 
 def main() -> int:
     signal.signal(signal.SIGALRM, _give_up)
     signal.alarm(MOST_SECONDS)
-    report = account_pages.measure()
-    print(report)
-    return 0 if report.is_met else 1
+    reports = []
+    for measure in (account_pages.measure, letters.measure):
+        reports.append(measure())
+        print(reports[-1], flush=True)
+    return 0 if all(report.is_met for report in reports) else 1
 
 
 def _give_up(_signal: int, _frame: object) -> None:
