@@ -85,24 +85,28 @@ class ScriptedServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        talks: set[asyncio.Task[None]] = set()
+        talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-        async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            talk = asyncio.current_task()
-            assert talk is not None
-            talks.add(talk)
-            with contextlib.suppress(OSError, asyncio.CancelledError, _Gone):
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError, _Gone):
                 await _Talk(self, reader, writer).hold()
-            talks.discard(talk)
+
+        def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(talk(reader, writer))
+            talks[task] = writer
+            task.add_done_callback(talks.pop)
 
         server = await asyncio.start_server(meet, "127.0.0.1", self.port, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
         await self._stop.wait()
         server.close()
-        for talk in list(talks):
-            talk.cancel()
+        await asyncio.sleep(0.02)  # who has just been let in begins to talk
+        for task, writer in list(talks.items()):
+            writer.transport.abort()
+            task.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
+        await asyncio.sleep(0.02)  # the transports close after the next turn of the loop
 
     def _answer(self, step: str) -> str | Fault:
         if self._queued.get(step):

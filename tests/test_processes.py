@@ -253,8 +253,7 @@ def test_a_letter_survives_a_kill_in_the_middle_of_its_sending(
     assert in_hand == [("leased", 1)]
     assert {letter.recipients for letter in letters} == {("susan@example.com",)}
     assert len({letter.message["Message-ID"] for letter in letters}) == 1
-    sent = "SELECT attempts, crashes FROM letter WHERE state = 'sent'"
-    assert wait_for_rows(database_url, sent) == [(2, 1)]
+    assert wait_for_rows(database_url, "SELECT attempts FROM letter WHERE state = 'sent'") == [(2,)]
 
 
 def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
@@ -270,7 +269,7 @@ def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
     scripted.wait_for(lambda server: len(server.hanging) >= 2)
 
     web.terminate()
-    web.wait(25)
+    web.wait(18)  # 8 s of grace for what is on the wire, and what a busy machine adds
     waiting = query(sqlite_url, "SELECT state, attempts FROM letter")
     del scripted.answers["DATA"]
     host.start("webapp", "mailer")
