@@ -100,8 +100,10 @@ class ScriptedServer:
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
         await self._stop.wait()
+        for listener in server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0.02)  # who has just been let in begins to talk: a closed server would forget them
         server.close()
-        await asyncio.sleep(0.02)  # who has just been let in begins to talk
         for task, writer in list(talks.items()):
             writer.transport.abort()
             task.cancel()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from webapp import commands, logs, migrations, pages
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "migrate":
         return migrate(settings)
     if options.command == "mailer":
-        return asyncio.run(mailer(settings))
+        return uvloop.run(mailer(settings))
     return asyncio.run(_with_database(settings, options.work(options)))
 
 

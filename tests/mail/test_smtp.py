@@ -142,7 +142,7 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
         nobody.bind(("127.0.0.1", 0))
         site = start(scripted.settings, mail_port=nobody.getsockname()[1])
         ask(site)
-        judged = "SELECT state, attempts, reason FROM letter WHERE reason IS NOT NULL"
+        judged = "SELECT state, attempts, reason FROM letter WHERE state = 'ready' AND reason IS NOT NULL"
         ((state, attempts, reason),) = wait_for_rows(site.settings.database_url, judged)
 
     assert (state, attempts) == ("ready", 0)

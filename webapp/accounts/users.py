@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 
 from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import bindparam
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -22,6 +23,8 @@ from webapp.settings import Settings
 NO_PASSWORD = "!"
 TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
 TRIES_PER_NETWORK = (Rate(30, 60),)
+_BY_EMAIL = select(User).where(col(User.email) == bindparam("identity"))
+_BY_NAME = select(User).where(col(User.username_key) == bindparam("identity"))
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 
 
@@ -81,8 +84,8 @@ async def get(db: AsyncSession, user_id: int) -> User | None:
 
 async def find(db: AsyncSession, identity: str) -> User | None:
     """The person with a canonical name or address."""
-    column = User.email if "@" in identity else User.username_key
-    return (await db.exec(select(User).where(column == identity))).first()
+    statement = _BY_EMAIL if "@" in identity else _BY_NAME
+    return (await db.exec(statement, params={"identity": identity})).first()
 
 
 async def register(db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str) -> User:

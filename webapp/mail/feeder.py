@@ -18,7 +18,7 @@ from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.mail")
 
-BATCH = 20
+BATCH = 50
 TIDY_SECONDS = 600.0
 BUDGET_ALARMS = (Rate(1, 3600),)
 

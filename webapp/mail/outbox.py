@@ -161,7 +161,8 @@ async def spent(db: AsyncSession, since: datetime) -> int:
     """How many letters were sent since then, or are in some mailer's hand."""
     connection = await db.connection()
     sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
-    leased = select(func.count()).where(letters.c.finished.is_(None), letters.c.state == LEASED)
+    in_hand = letters.c.finished.is_(None), letters.c.due > now(), letters.c.state == LEASED
+    leased = select(func.count()).where(*in_hand)
     query = select(sent.scalar_subquery() + leased.scalar_subquery())
     return int((await connection.execute(query)).scalar_one())
 
