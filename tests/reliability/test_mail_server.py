@@ -88,7 +88,7 @@ async def test_letters_wait_for_a_server_that_is_away(
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(letters=100, a_second=50), id="small"),
+        pytest.param(Size(letters=50, a_second=50), id="small"),
         pytest.param(Size(letters=1000, processes=4, a_second=50, patience=240), id="full", marks=pytest.mark.soak),
     ],
 )

@@ -107,7 +107,7 @@ class Crowd:
             answer = await visitor.post("/register", is_htmx=is_htmx, email=address)
         except Broken:
             self.broken += 1
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
             return
         self.statuses[answer.status] += 1
         if answer.status == (200 if is_htmx else 303):
