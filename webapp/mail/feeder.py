@@ -36,19 +36,21 @@ class Feeder:
         self.mailer = mailer
         self._tidy_at = 0.0
 
-    async def next(self, most: int, *, may_be_suspect: bool) -> tuple[list[Written], int]:
-        """Up to `most` written letters, oldest first, and how many were claimed for them.
-
-        A letter whose mailer died with it in hand comes by itself, if it may come, so that it can harm no other.
-        """
+    async def next(self, most: int) -> tuple[list[Written], int]:
+        """Up to `most` written letters, oldest first, and how many were claimed for them."""
         await self._tidy()
         most = min(most, await self._budget_left())
         async with self.database.session(is_writing=True) as db:
             batch = await (outbox.claim(db, self.mailer, most) if most else outbox.claim_alarm(db, self.mailer))
-            if most and not batch and may_be_suspect:
-                batch = await outbox.claim_suspect(db, self.mailer)
             await db.commit()
         return await self._write(batch), len(batch)
+
+    async def suspect(self) -> list[Written]:
+        """A letter that mailers died of, if there is one; for when nothing else is in hand that it could harm."""
+        async with self.database.session(is_writing=True) as db:
+            batch = await outbox.claim_suspect(db, self.mailer)
+            await db.commit()
+        return await self._write(batch)
 
     async def _budget_left(self) -> int:
         """How many letters the site may still send within this hour; tells the ADMINS when there are none."""

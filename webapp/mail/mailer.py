@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 import uuid
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
+SUSPECT_SECONDS = 5.0
 GRACE_SECONDS = 6.0
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
@@ -48,6 +50,7 @@ class Mailer:
         self._in_hand: dict[int, Claimed] = {}
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
+        self._suspect_at = 0.0
 
     async def run(self) -> None:
         """Works until `stop`. What breaks is logged, and begun again after a pause."""
@@ -95,15 +98,29 @@ class Mailer:
             if self.breaker.wait:
                 await _happens(self._stopping, self.breaker.wait)
                 continue
+            await self._try_suspect()
             self.database.doorbell.clear()
             # A server that was away is tried with one letter.
             most = BATCH if not self.breaker.is_open else int(not self._in_hand)
-            letters, claimed = await self._feeder.next(most, may_be_suspect=not self._in_hand) if most else ([], 0)
-            self._in_hand |= {written.letter.id: written.letter for written in letters}
-            for written in letters:
-                await self._queue.put(written)
+            letters, claimed = await self._feeder.next(most) if most else ([], 0)
+            await self._hand_over(letters)
             if claimed < (BATCH if letters else 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
+
+    async def _try_suspect(self) -> None:
+        """Now and then, a letter that mailers died of gets its turn: by itself, so that it can harm no other."""
+        if time.monotonic() < self._suspect_at or self.breaker.is_open:
+            return
+        await self._queue.join()
+        letters = await self._feeder.suspect()
+        await self._hand_over(letters)
+        await self._queue.join()
+        self._suspect_at = time.monotonic() + (0 if letters else SUSPECT_SECONDS)
+
+    async def _hand_over(self, letters: list[Written]) -> None:
+        self._in_hand |= {written.letter.id: written.letter for written in letters}
+        for written in letters:
+            await self._queue.put(written)
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
