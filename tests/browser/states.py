@@ -205,6 +205,35 @@ def mailbox_letter(person: Visitor) -> None:
 
 
 @state
+def gallery(person: Visitor) -> None:
+    person.goto("/mailbox/gallery")
+    person.sees("Every letter that this site can write")
+
+
+@state
+def gallery_letter(person: Visitor) -> None:
+    person.goto("/mailbox/gallery/reset_password.en")
+    person.sees("No faults found")
+
+
+@state
+def admin_mail(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/admin/mail")
+    person.sees("Sent in the last hour")
+
+
+@state
+def admin_mail_paused(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/admin/mail")
+    person.press("Pause")
+    person.sees("Paused since")
+    person.press("Resume")
+    person.sees("Resumed.")
+
+
+@state
 def nothing_here(person: Visitor) -> None:
     person.goto("/nowhere")
     person.sees_heading("Nothing here")

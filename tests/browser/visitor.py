@@ -128,7 +128,7 @@ class Visitor:
 
     def follows_in_letter(self, label: str) -> None:
         """Presses the button in the letter, which is shown in a frame."""
-        self.page.frame_locator("iframe").get_by_role("link", name=label, exact=True).click()
+        self.page.frame_locator("iframe").first.get_by_role("link", name=label, exact=True).click()
 
     # What people see.
 

@@ -175,10 +175,10 @@ def _sort(error: Exception, is_handed_over: bool) -> Outcome:
         return Outcome(Verdict.UNAVAILABLE, error.code, f"The server refuses our log-in: {error.message}")
     if isinstance(error, ssl.SSLError):
         return Outcome(Verdict.UNAVAILABLE, None, f"The server's certificate or TLS is not in order: {words}")
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or "not supported" in words:
         return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return Outcome(Verdict.UNAVAILABLE, error.code, error.message)
-    if is_handed_over and not isinstance(error, TimeoutError):
+    if is_handed_over:
         return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the letter: {words}")
     return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")
