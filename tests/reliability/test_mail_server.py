@@ -48,6 +48,7 @@ async def test_a_letter_leaves_at_once(size: Size, database_url: str, tmp_path: 
         assert books.most_connections <= site.connections_allowed
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize(
     "size",
     [
@@ -85,6 +86,7 @@ async def test_letters_wait_for_a_server_that_is_away(
         assert [str(letter) for (letter,) in expired if str(letter) not in listed.split()] == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize(
     "size",
     [
