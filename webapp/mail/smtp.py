@@ -58,7 +58,7 @@ class Connection:
         except (TimeoutError, OSError, aiosmtplib.SMTPException):
             pass
         finally:
-            client.close()
+            await hang_up(client)
 
     def is_idle(self) -> bool:
         return self._client is not None and not self._is_fresh()
@@ -140,6 +140,12 @@ class Breaker:
             log.warning("mail_server_unavailable", extra={"fields": fields})
             return True
         return False
+
+
+async def hang_up(client: SMTP) -> None:
+    """Closes a connection without a goodbye, and lets the event loop see it closed before it may end."""
+    client.close()
+    await asyncio.sleep(0.01)
 
 
 def client_for(settings: Settings) -> SMTP:

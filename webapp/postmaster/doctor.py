@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import migrations
 from webapp.database import Database
-from webapp.mail.smtp import client_for
+from webapp.mail.smtp import client_for, hang_up
 from webapp.postmaster import trial
 from webapp.settings import Settings
 
@@ -102,7 +102,7 @@ async def _mail_server(settings: Settings) -> Finding:
         await client.rset()
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        client.close()
+        await hang_up(client)
         return Finding(FAILURE, subject, f"{trial.words_of(error)}. Check: {trial.advice(settings, error)}")
     how = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
     login = f", logged in as {settings.mail_username}" if settings.mail_username else ""

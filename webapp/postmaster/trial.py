@@ -8,7 +8,7 @@ from email.utils import format_datetime, make_msgid, parseaddr
 import aiosmtplib
 
 from webapp.database import now
-from webapp.mail.smtp import client_for
+from webapp.mail.smtp import client_for, hang_up
 from webapp.settings import SITE_NAME, Settings
 
 
@@ -27,7 +27,7 @@ async def send(settings: Settings, address: str) -> int:
         answer = await client.data(_letter(settings, address))
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        client.close()
+        await hang_up(client)
         _say(f"The server says: {words_of(error)}")
         return _say(f"What to check: {advice(settings, error)}", 1)
     return _say(f"The server says: {answer.code} {answer.message}\nThe letter to {address} is on its way.", 0)
