@@ -126,6 +126,7 @@ def test_the_procfile_serves_and_stops_cleanly(sqlite_url: str, make_host: MakeH
     host.wait_until_ready(process)
 
     page = httpx2.get(f"{host.base_url}/login")
+    time.sleep(0.5)  # honcho writes from its signal handler: a signal amid a line of the log would break it
     process.terminate()
 
     assert page.status_code == 200
