@@ -1,6 +1,7 @@
 """The deployed site as real processes: refused, served, killed, stopped, and crowded."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
