@@ -141,10 +141,11 @@ class Mailer:
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(letter, HANDED_BACK)
         outcome = await connection.deliver(written.recipient, written.message)
-        if self.breaker.note(outcome):
-            await self._tell_all(outcome)
-        await self._finish(letter, outcome)
+        is_news = self.breaker.note(outcome)
+        await self._finish(letter, outcome)  # before anything else can fail: it is sent
         tell(letter, outcome)
+        if is_news:
+            await self._tell_all(outcome)
 
     async def _tell_all(self, outcome: Outcome) -> None:
         """Notes for all processes, and for the host, that the mail server went away or came back."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, exists, func, insert, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -129,8 +129,7 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
     if kept:
         await connection.execute(_FINISH, kept)
     if refused:
-        await connection.execute(delete(refusals).where(refusals.c.address.in_([row["address"] for row in refused])))
-        await connection.execute(insert(refusals), list({row["address"]: row for row in refused}.values()))
+        await connection.execute(_REFUSE, refused)
 
 
 async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
@@ -250,6 +249,10 @@ _WRITTEN_AT_FINISH = (
     "recipient",
     "parameters",
 )
+_REFUSE = text(
+    "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
+    " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
+).bindparams(bindparam("since", type_=refusals.c.since.type))
 _HELD = (letters.c.id == bindparam("lease_id"), letters.c.fence == bindparam("lease_fence"))
 _DISCARD = delete(letters).where(*_HELD)
 _FINISH = update(letters).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH})

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -135,9 +135,8 @@ async def purge(db: AsyncSession) -> int:
 
 async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
     connection = await db.connection()
-    changed = await connection.execute(update(statuses).where(statuses.c.id == 1).values(**values))
-    if not changed.rowcount:
-        await connection.execute(insert(statuses).values(id=1, **values))
+    await connection.execute(text("INSERT INTO mail_status (id) VALUES (1) ON CONFLICT DO NOTHING"))
+    await connection.execute(update(statuses).where(statuses.c.id == 1).values(**values))
 
 
 async def _row(db: AsyncSession) -> dict[str, Any]:
