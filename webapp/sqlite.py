@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -102,9 +101,6 @@ def _in_turn(execute: Callable[..., object], *arguments: Any) -> None:
 
 def connect(file: str, **options: Any) -> OneTripConnection:
     """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
-    # A busy event loop gives the interpreter up after this many seconds. At the usual 5 ms each trip to the thread
-    # would wait as long, and all requests behind it.
-    sys.setswitchinterval(0.0005)
     connection = OneTripConnection(lambda: sqlite3.connect(file, **options), iter_chunk_size=64)
     connection._thread.daemon = True
     return connection
