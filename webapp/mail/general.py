@@ -51,13 +51,14 @@ async def send(
 ) -> None:
     """Posts a letter in the caller's transaction: it leaves if that commits, and not otherwise.
 
-    `sender` is who it seems to be from; the envelope's sender is always the site's. An alarm leaves even when the
-    hour's budget is spent.
+    `sender` is who it seems to be from; the envelope's sender is always the site's. The text waits in the database,
+    so no link that opens something belongs in it. An alarm leaves even when the hour's budget is spent.
 
     Each recipient is a row of the outbox, tried and retried by itself; all copies carry one Message-ID, and none
     names the Bcc. Raises ValueError for what would not be a letter: no or too many recipients, an address without
     "@", a line break in a header, a header that the letter has already, or over 5 MB of attachments.
     """
+    recipients = _recipients(*to, *cc, *bcc)
     content = {
         "subject": subject,
         "text": text,
@@ -69,9 +70,6 @@ async def send(
         "headers": dict(headers or {}),
         "attachments": [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments],
     }
-    recipients = list(dict.fromkeys(_address(one) for one in (*to, *cc, *bcc)))
-    if not 1 <= len(recipients) <= MAX_RECIPIENTS:
-        raise ValueError(f"a letter has 1 to {MAX_RECIPIENTS} recipients")
     if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
         raise ValueError(f"attachments of one letter have at most {MAX_ATTACHED_BYTES} bytes")
     _message(content).as_bytes()  # what can't be written is refused now, not in the night
@@ -111,6 +109,13 @@ def _message(values: Mapping[str, Any]) -> EmailMessage:
         main, _slash, sub = one["media_type"].partition("/")
         message.add_attachment(base64.b64decode(one["content"]), maintype=main, subtype=sub, filename=one["name"])
     return message
+
+
+def _recipients(*typed: str) -> list[str]:
+    recipients = list(dict.fromkeys(_address(one) for one in typed))
+    if not 1 <= len(recipients) <= MAX_RECIPIENTS:
+        raise ValueError(f"a letter has 1 to {MAX_RECIPIENTS} recipients")
+    return recipients
 
 
 def _address(text: str) -> str:
