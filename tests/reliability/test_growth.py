@@ -1,11 +1,11 @@
 """A process after many requests and letters is what it was before."""
 
 import asyncio
-import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.reliability.conftest import Figure
@@ -23,6 +23,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Measure:
+    """`descriptors` without the connections to the mail server, of which some rest open for a while."""
+
     descriptors: int
     tasks: int
     megabytes: float
@@ -69,12 +71,13 @@ async def measured(site: Stage, tasks_file: Path) -> Measure:
     await asyncio.sleep(2)
     process.signal(signal.SIGUSR1)
     await asyncio.sleep(1)
-    return read(process.pid, tasks_file)
+    return read(process.pid, tasks_file, site.mail_server.port)
 
 
-def read(pid: int, tasks_file: Path) -> Measure:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    megabytes = round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+def read(pid: int, tasks_file: Path, mail_port: int) -> Measure:
+    process = psutil.Process(pid)
+    megabytes = round(process.memory_info().rss / 2**20, 1)
     tasks = int(tasks_file.read_text())
     tasks_file.unlink()
-    return Measure(len(os.listdir(f"/proc/{pid}/fd")), tasks, megabytes)
+    to_mail = [one for one in process.net_connections() if one.raddr and one.raddr.port == mail_port]
+    return Measure(process.num_fds() - len(to_mail), tasks, megabytes)
