@@ -13,21 +13,35 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-import webapp.accounts.letters  # noqa: F401  (their registry is filled by importing them)
-from webapp import errors, logs, pages
+import webapp.accounts.letters
+import webapp.addresses.models
+import webapp.recovery.models
+import webapp.subscriptions.models  # noqa: F401
+from webapp import errors, housekeeping, limits, logs, pages
+from webapp.accounts import sessions
+from webapp.accounts.models import Session
 from webapp.accounts.passwords import Hasher
 from webapp.accounts.sessions import CurrentUser
 from webapp.csrf import CrossSiteWrites, ForeignHost
 from webapp.database import Database, DatabaseSession
 from webapp.errors import LargeBodies, Unhandled
 from webapp.headers import SecurityHeaders
+from webapp.housekeeping import Chore
+from webapp.limits import LimitWindow
 from webapp.logs import RequestLog
 from webapp.mail.mailer import Mailer
 from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
+from webapp.security import events
+from webapp.security.models import SecurityEvent
 from webapp.settings import Misconfigured, Settings
 
 MAX_BODY_BYTES = 64 * 1024
+CHORES = (
+    Chore(Session, sessions.outdated),
+    Chore(LimitWindow, limits.outdated),
+    Chore(SecurityEvent, events.outdated),
+)
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
 
 
@@ -65,16 +79,19 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Runs the mailer beside the site, unless another process does."""
-    mailer = app.state.mailer
-    task = asyncio.create_task(mailer.run()) if app.state.settings.mailer == "web" else None
+    """Runs the mailer beside the site, unless another process does, and keeps the house tidy."""
+    mailer, database = app.state.mailer, app.state.database
+    sending = asyncio.create_task(mailer.run()) if app.state.settings.mailer == "web" else None
+    tidying = asyncio.create_task(housekeeping.run(database, CHORES))
     try:
         yield
     finally:
+        tidying.cancel()
         await mailer.stop()
-        if task:
-            await task
-        await app.state.database.close()
+        if sending:
+            await sending
+        await asyncio.wait([tidying])
+        await database.close()
 
 
 def deployed_settings() -> Settings:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address, ip_network
 
-from sqlalchemy import TextClause, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import ColumnElement, TextClause, text
+from sqlmodel import Field, SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 
@@ -69,6 +69,11 @@ async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rate
         await connection.execute(
             text("DELETE FROM limit_window WHERE key = :key"), {"key": _key(settings, name, who, rate)}
         )
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which windows have ended."""
+    return col(LimitWindow.ends) < now().timestamp()
 
 
 def network(request: Request) -> str:

@@ -10,6 +10,7 @@ from webapp.pages import HashedFiles
 from webapp.postmaster import console
 from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
+from webapp.recovery import views as recovery
 from webapp.settings import Settings
 
 FORM = ["GET", "POST"]
@@ -22,9 +23,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/logout", accounts.logout, methods=["POST"], name="logout"),
         Route("/register", accounts.register, methods=FORM, name="register"),
         Route("/register/{token}", accounts.finish_registration, methods=FORM, name="finish_registration"),
-        Route("/reset_password_request", accounts.reset_password_request, methods=FORM, name="reset_password_request"),
-        Route("/reset_password/{token}", accounts.reset_password, methods=FORM, name="reset_password"),
-        Route("/reset_password/{token}/renew", accounts.renew_reset_link, methods=["POST"], name="renew_reset_link"),
+        Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
+        Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
+        Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),

@@ -1,11 +1,13 @@
-"""The shapes of the account forms."""
+"""The shapes of the account forms, and the check that all new passwords go through."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from webapp.accounts import passwords, users
+from webapp.forms import Form
 from webapp.language import gettext as _
+from webapp.settings import Settings
 
 
 def _username(text: str) -> str:
@@ -48,3 +50,10 @@ class ResetPassword(BaseModel):
 
 class RenewResetLink(BaseModel):
     """A button without fields."""
+
+
+def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:
+    """Refuses a new password that is easy to guess; `context` are words that a guesser would try first."""
+    weak = passwords.weakness(password, settings.password_min_length, *context)
+    if weak and "password" not in form.errors:
+        form.refuse("password", weak)

@@ -19,6 +19,8 @@ PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
 PER_NETWORK = (Rate(20, 3600),)
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 REGISTER_LIFETIME = timedelta(hours=24)
+NOT_ME_LIFETIME = timedelta(hours=72)
+UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 # However somebody spells a person's name and address, so many reset letters an hour reach them.
 MOST_RESET_LETTERS = 3
 
@@ -74,6 +76,17 @@ def reset_link(settings: Settings, user: User) -> str:
     lifetime = timedelta(minutes=settings.reset_token_minutes)
     token = tokens.issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch)
     return f"{settings.base_url}/reset_password/{token}"
+
+
+def not_me_link(settings: Settings, user_id: int, kind: str) -> str:
+    """The link that stands in every security letter. No later change of the account kills it: it gives power back."""
+    return f"{settings.base_url}/not_me/{tokens.issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind)}"
+
+
+def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
+    """The link that turns off an optional kind of letter (RFC 8058)."""
+    token = tokens.issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
+    return f"{settings.base_url}/unsubscribe/{token}"
 
 
 def register_link(settings: Settings, address: str) -> str:

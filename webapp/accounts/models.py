@@ -28,6 +28,9 @@ class User(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now)
     last_seen: datetime = Field(default_factory=now)
     disabled_at: datetime | None = None
+    reset_paused_until: datetime | None = None  # "this wasn't me": no reset letters until then
+    about_me: str = Field(default="", max_length=140)
+    is_public: bool = True  # whether strangers may read the profile and the posts
 
 
 class Session(SQLModel, table=True):

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from webapp import language, limits, pages
 from webapp.accounts.models import Session, User
 from webapp.database import SAFE_METHODS, Database, now
+from webapp.security import events
+from webapp.security.events import Event, Visit
 
 COOKIE = "session"
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -98,11 +100,16 @@ def admin_required(view: View) -> View:
     return login_required(guarded)
 
 
+def visit(request: Request) -> Visit:
+    """From where a request comes, for the audit log."""
+    return Visit(limits.network(request), request.headers.get("user-agent", ""))
+
+
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
     """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
     db: AsyncSession = request.state.db
     assert user.id is not None
-    secret = secrets.token_urlsafe(32)
+    secret, here = secrets.token_urlsafe(32), visit(request)
     await _end_cookie(request)
     db.add(
         Session(
@@ -110,12 +117,12 @@ async def log_in(request: Request, response: Response, user: User, *, is_remembe
             user_id=user.id,
             epoch=user.epoch,
             is_remembered=is_remembered,
-            browser=request.headers.get("user-agent", "")[:300],
-            network=limits.network(request),
+            browser=here.browser[:300],
+            network=here.network,
             expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
         )
     )
-    await db.flush()
+    await events.note(db, Event.LOGGED_IN, user.id, here)
     await _end_oldest(db, user.id)
     pages.set_cookie(request, response, COOKIE, secret, int(ABSOLUTE.total_seconds()) if is_remembered else None)
 
@@ -123,7 +130,13 @@ async def log_in(request: Request, response: Response, user: User, *, is_remembe
 async def log_out(request: Request, response: Response) -> None:
     """Ends the session on the server and in the browser."""
     await _end_cookie(request)
+    await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, visit(request))
     pages.delete_cookie(request, response, COOKIE)
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which sessions have ended by themselves."""
+    return _sessions.c.expires_at < now()
 
 
 async def _find(database: Database, cookie: str) -> SignedIn | None:

@@ -25,15 +25,23 @@ class Purpose(StrEnum):
 
     RESET_PASSWORD = "reset_password"
     REGISTER = "register"
+    CONFIRM_EMAIL = "confirm_email"
+    UNDO_EMAIL = "undo_email"
+    NOT_ME = "not_me"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a token says: about whom (a user's id, or an address), in which epoch, until when (Unix seconds)."""
+    """What a token says: about whom (an id, or an address), in which epoch, until when (Unix seconds).
+
+    `about` is the kind of letter that the link stood in, for the purposes that need it.
+    """
 
     subject: int | str
     epoch: int
     expires: int
+    about: str = ""
 
 
 class Refused(Exception):
@@ -71,7 +79,9 @@ class Used(Outdated):
     reason = "used"
 
 
-def issue(settings: Settings, purpose: Purpose, subject: int | str, lifetime: timedelta, epoch: int = 0) -> str:
+def issue(
+    settings: Settings, purpose: Purpose, subject: int | str, lifetime: timedelta, epoch: int = 0, about: str = ""
+) -> str:
     """A token that says `subject` to the one purpose, from now for the lifetime."""
     issued = int(time.time())
     payload = {
@@ -81,6 +91,8 @@ def issue(settings: Settings, purpose: Purpose, subject: int | str, lifetime: ti
         "iat": issued,
         "exp": issued + int(lifetime.total_seconds()),
     }
+    if about:
+        payload["about"] = about
     return jwt.encode(payload, settings.key(f"token.{purpose}"), algorithm="HS256")
 
 
@@ -92,11 +104,11 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
     if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
         raise Mangled
     payload = _payload(settings, purpose, token)
-    subject, epoch, expires = payload[purpose.value], payload["epoch"], payload["exp"]
+    subject, epoch, expires, about = payload[purpose.value], payload["epoch"], payload["exp"], payload.get("about", "")
     wanted = str if purpose is Purpose.REGISTER else int
-    if type(subject) is not wanted or type(epoch) is not int or type(expires) is not int:
+    if (type(subject), type(epoch), type(expires), type(about)) != (wanted, int, int, str):
         raise Mangled
-    claim = Claim(subject, epoch, expires)
+    claim = Claim(subject, epoch, expires, about)
     if time.time() >= expires:
         raise Expired(claim)
     return claim

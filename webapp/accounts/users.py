@@ -17,6 +17,8 @@ from webapp.database import now
 from webapp.language import gettext as _
 from webapp.limits import Rate
 from webapp.mail import writing
+from webapp.security import events
+from webapp.security.events import Event, Visit
 from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
@@ -88,7 +90,9 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     return (await db.exec(statement, params={"identity": identity})).first()
 
 
-async def register(db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str) -> User:
+async def register(
+    db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str, visit: Visit
+) -> User:
     """Adds an account whose mailbox was proved. Raises Taken (the database's unique constraints decide) or Busy.
 
     Frees the connection while it hashes.
@@ -100,6 +104,8 @@ async def register(db: AsyncSession, hasher: Hasher, username: str, email: str, 
             db.add(user)
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
+    assert user.id is not None
+    await events.note(db, Event.REGISTERED, user.id, visit)
     return user
 
 
@@ -132,7 +138,9 @@ async def authenticate(
     return user
 
 
-async def change_password(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str) -> int:
+async def change_password(
+    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str, visit: Visit, event: Event
+) -> int:
     """Sets the password, ends all that was signed or opened before, and tells the person; returns how many sessions.
 
     Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
@@ -149,6 +157,7 @@ async def change_password(db: AsyncSession, hasher: Hasher, settings: Settings, 
     if changed.rowcount != 1:
         raise Overtaken
     ended = await db.exec(delete(Session).where(col(Session.user_id) == user.id))
+    await events.note(db, event, user.id, visit, ended=ended.rowcount)
     details = {"username": user.username, "when": now().isoformat()}
     await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
     return ended.rowcount
@@ -159,7 +168,8 @@ async def set_disabled(db: AsyncSession, user: User, is_disabled: bool) -> None:
     user.disabled_at = now() if is_disabled else None
     user.epoch += 1
     db.add(user)
-    await db.flush()
+    assert user.id is not None
+    await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, events.BY_THE_HOST)
 
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:

@@ -31,7 +31,8 @@ log = logging.getLogger("webapp.mail")
 class Draft:
     """What the writer of a letter decides: the one recipient, and the templates' name and values.
 
-    With `message` it needs no templates: only the headers that are missing are added.
+    With `message` it needs no templates: only the headers that are missing are added. `unsubscribe` is the link
+    that turns letters of this kind off (RFC 8058).
     """
 
     template: str
@@ -39,6 +40,7 @@ class Draft:
     values: dict[str, Any] = field(default_factory=dict)
     user_id: int | None = None
     message: EmailMessage | None = None
+    unsubscribe: str | None = None
 
 
 Samples = Callable[[Settings], list[Draft]]
@@ -47,25 +49,37 @@ Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of letter: who writes it, and how long it is worth sending."""
+    """A kind of letter: who writes it, and how long it is worth sending.
+
+    An optional one has a switch among each person's settings, which says `switch` and is usually on or off.
+    """
 
     write: Writer
     lives: timedelta
     samples: Samples
+    switch: str = ""
+    is_usual: bool = True
+
+    @property
+    def is_optional(self) -> bool:
+        return bool(self.switch)
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def letter(name: str, *, lives: timedelta, samples: Samples) -> Callable[[Writer], Writer]:
+def letter(
+    name: str, *, lives: timedelta, samples: Samples, switch: str = "", is_usual: bool = True
+) -> Callable[[Writer], Writer]:
     """Registers the writer of a kind of letter, which is given up when it could not be sent for as long as it lives.
 
     The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
-    to. `samples` makes a draft of everything that it may write, for the gallery and the tests.
+    to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `switch` are the
+    words beside an optional letter's switch, in English; `is_usual` says how it stands for who never touched it.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, lives, samples)
+        KINDS[name] = Kind(writer, lives, samples, switch, is_usual)
         return writer
 
     return register
@@ -136,6 +150,11 @@ def compose(templates: Environment, settings: Settings, letter: Claimed, draft: 
         "Auto-Submitted": "auto-generated",  # RFC 3834: out-of-office replies stay away
         "Content-Language": letter.language,
     }
+    if draft.unsubscribe:
+        headers |= {
+            "List-Unsubscribe": f"<{draft.unsubscribe}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
     if draft.message is not None:
         return _complete(draft.message, {"From": settings.sender, "To": draft.recipient} | headers)
     with language.use(letter.language):

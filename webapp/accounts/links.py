@@ -1,0 +1,64 @@
+"""What is answered to who asks for a letter, and to who follows a link that does not work."""
+
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import limits, pages
+from webapp.accounts import letters
+from webapp.accounts.forms import RenewResetLink
+from webapp.accounts.tokens import Mangled, Refused
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.limits import TooOften
+from webapp.mail import status
+
+
+class Sent(NamedTuple):
+    """A letter was posted. `is_delayed` is the same for everyone: whether letters are leaving at the moment."""
+
+    is_delayed: bool
+
+    def with_truth(self, words: str) -> str:
+        """What was to be said, and that it will take longer if it will."""
+        return f"{words} {_('Our mail is delayed at the moment; we keep trying.')}" if self.is_delayed else words
+
+
+async def send(request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None) -> Sent | None:
+    """Posts a letter, or says in the form why not. The same work, whoever is or is not behind the recipient."""
+    db, settings = request.state.db, request.app.state.settings
+    if not settings.sends_mail:
+        form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
+        return None
+    try:
+        await letters.ask_for(db, settings, kind, recipient, network=limits.network(request), user_id=user_id)
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
+        return None
+    sent = Sent(is_delayed=await status.is_delayed(db))
+    await db.commit()
+    return sent
+
+
+def bad(request: Request, refused: Refused, kind: str) -> Response:
+    if request.method == "POST" and request.headers.get("hx-request"):
+        return pages.redirect(request, request.url.path)  # the page says what is wrong
+    return bad_page(request, refused, kind, Form(RenewResetLink), None)
+
+
+def bad_page(request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], sent: Sent | None) -> Response:
+    code = 200 if sent else form.status if form.errors else 404 if isinstance(refused, Mangled) else 410
+    return pages.render(
+        request,
+        "accounts/bad_link.html",
+        part="panel",
+        form=form,
+        status=code,
+        reason=refused.reason,
+        minutes=refused.minutes,
+        kind=kind,
+        token=request.path_params["token"],
+        sent=sent,
+    )

@@ -1,0 +1,1 @@
+"""The ways back in, and "this wasn't me"."""

@@ -1,0 +1,1 @@
+"""Which of the optional letters a person wants."""

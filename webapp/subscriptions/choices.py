@@ -1,0 +1,35 @@
+"""Optional letters: which there are, who wants them, and how a person changes that."""
+
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.mail.writing import KINDS
+from webapp.subscriptions.models import LetterChoice
+
+
+async def wants(db: AsyncSession, user_id: int, kind: str) -> bool:
+    """Whether a person wants letters of an optional kind."""
+    choice = await db.get(LetterChoice, (user_id, kind))
+    return KINDS[kind].is_usual if choice is None else choice.is_wanted
+
+
+async def of(db: AsyncSession, user_id: int) -> dict[str, bool]:
+    """What a person wants, for each optional kind of letter."""
+    rows = await db.exec(select(LetterChoice).where(col(LetterChoice.user_id) == user_id))
+    chosen = {row.kind: row.is_wanted for row in rows}
+    return {name: chosen.get(name, kind.is_usual) for name, kind in KINDS.items() if kind.is_optional}
+
+
+async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> None:
+    """Writes down what a person wants. Raises KeyError for a kind of letter that is not optional."""
+    if not KINDS[kind].is_optional:
+        raise KeyError(kind)
+    connection = await db.connection()
+    await connection.execute(_CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
+
+
+_CHOOSE = text(
+    "INSERT INTO letter_choice (user_id, kind, is_wanted) VALUES (:user_id, :kind, :is_wanted)"
+    " ON CONFLICT (user_id, kind) DO UPDATE SET is_wanted = excluded.is_wanted"
+)

@@ -1,0 +1,13 @@
+"""The table of what people chose."""
+
+from sqlmodel import Field, SQLModel
+
+
+class LetterChoice(SQLModel, table=True):
+    """Whether a person wants an optional kind of letter; without a row, what is usual for that kind."""
+
+    __tablename__ = "letter_choice"
+
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    kind: str = Field(primary_key=True, max_length=40)
+    is_wanted: bool
