@@ -31,7 +31,7 @@ from starlette.types import Receive, Scope, Send
 
 from webapp import language
 from webapp.forms import Form
-from webapp.settings import ROOT, SITE_NAME, Settings
+from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
 
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
@@ -60,6 +60,7 @@ def environment(settings: Settings) -> Environment:
         "sends_mail": settings.sends_mail,
         "contact": settings.admins[0] if settings.admins else None,
         "reset_minutes": settings.reset_token_minutes,
+        "not_me_hours": NOT_ME_HOURS,
         "password_min_length": settings.password_min_length,
         "open_registration": settings.registration == "open",
     }

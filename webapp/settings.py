@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from webapp.environment import Environment
 
 SITE_NAME = "Microblog"
+NOT_ME_HOURS = 72  # how long "this wasn't me" in a letter works
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

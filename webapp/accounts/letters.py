@@ -12,14 +12,14 @@ from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
-from webapp.settings import Settings
+from webapp.settings import NOT_ME_HOURS, Settings
 
 # For each typed name or address, whether somebody has it or not, and for each network.
 PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
 PER_NETWORK = (Rate(20, 3600),)
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 REGISTER_LIFETIME = timedelta(hours=24)
-NOT_ME_LIFETIME = timedelta(hours=72)
+NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 # However somebody spells a person's name and address, so many reset letters an hour reach them.
 MOST_RESET_LETTERS = 3
@@ -62,12 +62,13 @@ async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Dra
 @letter(
     "password_changed",
     lives=timedelta(days=5),
-    samples=lambda site: [_password_changed_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY)],
+    samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", "susan", A_SAMPLE_DAY)],
 )
 async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
     username, when = letter.parameters["username"], datetime.fromisoformat(letter.parameters["when"])
-    return _password_changed_draft(settings, letter.recipient, username, when)
+    assert letter.user_id is not None
+    return _password_changed_draft(settings, letter.user_id, letter.recipient, username, when)
 
 
 def reset_link(settings: Settings, user: User) -> str:
@@ -95,7 +96,9 @@ def register_link(settings: Settings, address: str) -> str:
 
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:
+    assert user.id is not None
     values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
+    values["not_me_link"] = not_me_link(settings, user.id, "reset_password")
     return Draft("reset_password", user.email, values, user.id)
 
 
@@ -109,9 +112,9 @@ def _already_registered_draft(settings: Settings, user: User) -> Draft:
     return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
 
 
-def _password_changed_draft(settings: Settings, address: str, username: str, when: datetime) -> Draft:
-    reset_link = f"{settings.base_url}/reset_password_request"
-    return Draft("password_changed", address, {"username": username, "when": when, "reset_link": reset_link})
+def _password_changed_draft(settings: Settings, user_id: int, address: str, username: str, when: datetime) -> Draft:
+    link = not_me_link(settings, user_id, "password_changed")
+    return Draft("password_changed", address, {"username": username, "when": when, "not_me_link": link})
 
 
 def _susan() -> User:
