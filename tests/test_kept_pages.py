@@ -1,21 +1,60 @@
-"""A page that all strangers see alike is filled in once, and holds nothing of any of them."""
+"""A page that all strangers see alike is made once, and holds nothing of any of them."""
 
 from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import log_in, register
+from tests.watching import fillings
 from webapp.settings import Settings
 
+PAGES = ["/login", "/register", "/reset_password_request"]
 
-@pytest.mark.parametrize("page", ["/login", "/register", "/reset_password_request"])
-def test_a_page_is_filled_in_once_for_all_strangers(site: Site, page: str) -> None:
-    first = site.browser().get(page)
 
-    second = site.browser().get(page)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_made_once_for_all_strangers(site: Site, path: str) -> None:
+    with fillings(site) as filled_in:
+        first, second = (site.browser().get(path) for _ in range(2))
 
+    assert filled_in.count("base.html") == 1
     assert first.text == second.text
-    assert len(site.app.state.kept_pages) == 1
+    assert first.headers == second.headers
+
+
+def test_a_page_is_made_for_each_language_of_the_site(
+    make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site], sqlite_url: str
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, languages=("en", "de")))
+
+    pages = [site.browser().get("/login", headers={"accept-language": name}).text for name in ("en", "de", "de, en")]
+
+    assert ['<html lang="de"' in page for page in pages] == [False, True, True]
+
+
+def test_who_is_logged_in_sees_no_page_that_was_kept_for_strangers(site: Site, mailbox: Mailbox) -> None:
+    site.browser().get("/reset_password_request")
+    susan = site.browser()
+    register(susan, mailbox)
+    log_in(susan)
+
+    page = susan.get("/reset_password_request")
+
+    assert "Log out" in page.text
+    assert "Log out" not in site.browser().get("/reset_password_request").text
+
+
+def test_a_cookie_of_a_flash_is_read_and_not_kept(site: Site) -> None:
+    site.browser().get("/login")
+    visitor = site.browser()
+
+    flashed = visitor.post("/reset_password_request", data={"email": "susan"})
+    after = visitor.get("/login")
+
+    assert "If susan belongs" in flashed.text
+    assert "If susan belongs" not in after.text
+    assert "set-cookie" not in site.browser().get("/login").headers
 
 
 def test_what_one_visitor_brought_is_not_shown_to_the_next(site: Site) -> None:
@@ -45,9 +84,11 @@ def test_a_part_of_a_page_is_not_kept_for_the_whole(site: Site) -> None:
 
 
 def test_errors_are_not_kept(site: Site) -> None:
-    site.browser().get("/nowhere")
+    with fillings(site) as filled_in:
+        answers = [site.browser().get("/nowhere") for _ in range(2)]
 
-    assert site.app.state.kept_pages == {}
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert filled_in.count("error.html") == 2
 
 
 def test_two_sites_in_one_process_keep_their_own_pages(

@@ -56,6 +56,21 @@ def wait_until_posted(site: Site) -> None:
 
 
 @contextmanager
+def fillings(site: Site) -> Iterator[list[str]]:
+    """The templates that the site fills in meanwhile, in their order."""
+    templates, names = site.app.state.templates, []
+    get_template = templates.get_template
+
+    def get_and_note(name: str, *more: Any) -> object:
+        names.append(name)
+        return get_template(name, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "get_template", get_and_note)
+        yield names
+
+
+@contextmanager
 def statements(site: Site) -> Iterator[list[str]]:
     """The statements that the site sends to its database meanwhile, in their order."""
     seen: list[str] = []

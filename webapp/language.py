@@ -7,7 +7,7 @@ import gettext as catalogues
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 
 from webapp.settings import ROOT
 
@@ -36,6 +36,7 @@ def use(language: str) -> Iterator[None]:
         _language.reset(token)
 
 
+@lru_cache(1000)
 def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     """The best of the offered languages for an `Accept-Language` header (RFC 9110, 12.5.4)."""
     wanted: list[tuple[float, str]] = []

@@ -28,6 +28,9 @@ def configure(settings: Settings) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
 
 
 def mask(address: str) -> str:

@@ -15,7 +15,6 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
-    Template,
     pass_context,
     pass_eval_context,
     select_autoescape,
@@ -35,7 +34,6 @@ from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
 
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
-MOST_KEPT = 200
 
 
 def environment(settings: Settings) -> Environment:
@@ -75,7 +73,6 @@ def set_up(app: Starlette, settings: Settings) -> Environment:
     env.globals["static"] = lambda name: f"/static/{version}/{name}"
     app.state.templates = env
     app.state.settings = settings
-    app.state.kept_pages = {}
     app.state.flash = URLSafeTimedSerializer([key.hex() for key in reversed(settings.keys("flash"))], salt="flash")
     return env
 
@@ -88,11 +85,13 @@ def render(
     form: Form[Any] | None = None,
     status: int | None = None,
     headers: dict[str, str] | None = None,
+    is_kept: bool = False,
     **context: Any,
 ) -> Response:
     """The page `name`, or only its block `part` when htmx asked for a part of a page.
 
-    The status is the form's own (200, 422 or 429) unless one is given.
+    The status is the form's own (200, 422 or 429) unless one is given. `is_kept` says that nothing but the language
+    and the form makes this page: while the form is blank it is made once for all strangers.
     """
     block = part if part is not None and asks_for_part(request) else None
     status = status or (form.status if form else 200)
@@ -104,11 +103,13 @@ def render(
         "language": language.current(),
         "flashes": [] if block else _flashes(request),
     }
-    html = _html(request, name, block, values)
+    template = request.app.state.templates.get_template(name)
+    html = "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
     answer_headers = {"vary": "HX-Request, HX-Request-Type", **(form.headers if form else {}), **(headers or {})}
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
         delete_cookie(request, response, "flash")
+    request.state.is_same_for_strangers = is_kept and status == 200 and form is not None and form.is_blank
     return response
 
 
@@ -166,35 +167,6 @@ class HashedFiles:
         if version == self.version and response.status_code in {200, 304}:
             response.headers["cache-control"] = "public, max-age=31536000, immutable"
         await response(scope, receive, send)
-
-
-def _html(request: Request, name: str, block: str | None, values: dict[str, Any]) -> str:
-    """The template filled in, or its block; filled in but once, if all strangers see the same."""
-    template = request.app.state.templates.get_template(name)
-    key = _same_for_strangers(request, values)
-    if key is None or template.environment.auto_reload:
-        return _filled_in(template, block, values)
-    kept: dict[object, str] = request.app.state.kept_pages
-    if (name, block, key) not in kept:
-        if len(kept) >= MOST_KEPT:
-            kept.clear()
-        kept[name, block, key] = _filled_in(template, block, values)
-    return kept[name, block, key]
-
-
-def _same_for_strangers(request: Request, values: dict[str, Any]) -> tuple[object, ...] | None:
-    """All that such a page depends on; None if it may show who asks, what was typed or where a link led."""
-    form = values["form"]
-    plain = tuple((name, value) for name, value in values.items() if name not in {"form", "flashes"})
-    is_bare = request.method == "GET" and not request.scope["query_string"] and not request.path_params
-    is_empty = (form is None or form.is_blank) and not values["flashes"] and values["status"] == 200
-    if is_bare and is_empty and all(isinstance(value, str | int | None) for _name, value in plain):
-        return form and form.shape, *plain
-    return None
-
-
-def _filled_in(template: Template, block: str | None, values: dict[str, Any]) -> str:
-    return "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
 
 
 def _cookie_name(request: Request, name: str) -> str:
