@@ -22,6 +22,7 @@ PATHS = {
     "/register/{token}": {"GET", "POST"},
     "/reset_password_request": {"GET", "POST"},
     "/reset_password/{token}": {"GET", "POST"},
+    "/change_password": {"GET", "POST"},
     "/health": {"GET"},
     "/ready": {"GET"},
 }

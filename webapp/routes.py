@@ -10,6 +10,7 @@ from webapp.pages import HashedFiles
 from webapp.postmaster import console
 from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
+from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
 from webapp.settings import Settings
 
@@ -26,6 +27,8 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
+        Route("/settings", preferences.settings, name="settings"),
+        Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),

@@ -18,8 +18,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import language, limits, pages
+from webapp.accounts import users
 from webapp.accounts.models import Session, User
 from webapp.database import SAFE_METHODS, Database, now
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.limits import TooOften
 from webapp.security import events
 from webapp.security.events import Event, Visit
 
@@ -124,7 +128,46 @@ async def log_in(request: Request, response: Response, user: User, *, is_remembe
     )
     await events.note(db, Event.LOGGED_IN, user.id, here)
     await _end_oldest(db, user.id)
-    pages.set_cookie(request, response, COOKIE, secret, int(ABSOLUTE.total_seconds()) if is_remembered else None)
+    _hand_over(request, response, secret, is_remembered=is_remembered)
+
+
+async def renew(request: Request, response: Response, epoch: int) -> None:
+    """Carries the current session over into the account's new epoch, under a new id."""
+    secret, user = secrets.token_urlsafe(32), request.state.user
+    connection = await request.state.db.connection()
+    values = {"token_hash": _hash(secret), "epoch": epoch, "seen_at": now()}
+    renewed = await connection.execute(update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+    if renewed.rowcount:  # else it was ended meanwhile
+        _hand_over(request, response, secret, is_remembered=user.is_remembered)
+
+
+async def prove(
+    request: Request, form: Form[Any], current_password: str, field: str = "current_password"
+) -> User | None:
+    """The current user, if this is their password; else None, with the reason in the form.
+
+    Throttled as the log-in is, and counted before the password is looked at. Frees the connection meanwhile.
+    """
+    asking: SignedIn = request.state.user
+    user = await try_password(request, form, asking.username, current_password)
+    if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
+        return user
+    if not form.errors:
+        form.refuse(field, _("That is not your current password."))
+    return None
+
+
+async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
+    """The person whose name or address and password these are, or None; the form says so only if it was too often."""
+    db, state, here = request.state.db, request.app.state, visit(request)
+    try:
+        await users.count_try(db, state.settings, typed, here.network)
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
+        return None
+    await db.commit()  # before the password is looked at, so that guesses at once count too
+    return await users.authenticate(db, state.hasher, state.settings, typed, password, here.network)
 
 
 async def log_out(request: Request, response: Response) -> None:
@@ -161,6 +204,10 @@ async def _touch(database: Database, user: SignedIn) -> None:
         await connection.execute(update(_sessions).where(_sessions.c.id == user.session_id).values(values))
         await connection.execute(update(_users).where(_users.c.id == user.id).values(last_seen=now()))
         await db.commit()
+
+
+def _hand_over(request: Request, response: Response, secret: str, *, is_remembered: bool) -> None:
+    pages.set_cookie(request, response, COOKIE, secret, int(ABSOLUTE.total_seconds()) if is_remembered else None)
 
 
 async def _end_cookie(request: Request) -> None:

@@ -139,9 +139,18 @@ async def authenticate(
 
 
 async def change_password(
-    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str, visit: Visit, event: Event
+    db: AsyncSession,
+    hasher: Hasher,
+    settings: Settings,
+    user: User,
+    password: str,
+    visit: Visit,
+    event: Event,
+    kept: int | None = None,
 ) -> int:
     """Sets the password, ends all that was signed or opened before, and tells the person; returns how many sessions.
+
+    The session `kept` is not among them: its caller must renew it, for it is of an epoch that is over.
 
     Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
     Frees the connection while it hashes. Raises Busy.
@@ -149,6 +158,7 @@ async def change_password(
     assert user.id is not None
     await database.release(db)
     password_hash = await hasher.hash(password)
+    ended = await sign_ins(db, user)
     changed = await db.exec(
         update(User)
         .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))
@@ -156,7 +166,7 @@ async def change_password(
     )
     if changed.rowcount != 1:
         raise Overtaken
-    ended = await db.exec(delete(Session).where(col(Session.user_id) == user.id))
+    ended = await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
     await events.note(db, event, user.id, visit, ended=ended.rowcount)
     details = {"username": user.username, "when": now().isoformat()}
     await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)

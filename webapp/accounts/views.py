@@ -5,14 +5,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import language, limits, pages
+from webapp import language, pages
 from webapp.accounts import forms, links, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, Used, verify
 from webapp.accounts.users import Taken
 from webapp.forms import Form
 from webapp.language import gettext as _
-from webapp.limits import TooOften
 
 
 async def login(request: Request) -> Response:
@@ -85,17 +84,8 @@ async def finish_registration(request: Request) -> Response:
 
 async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
     """The person who may log in, or None with the reason in the form."""
-    db, state, network = request.state.db, request.app.state, limits.network(request)
-    username, password = form.data.username, form.data.password
-    try:
-        await users.count_try(db, state.settings, username, network)
-    except TooOften as refused:
-        await db.rollback()
-        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
-        return None
-    await db.commit()  # before the password is looked at, so that guesses at once count too
-    user = await users.authenticate(db, state.hasher, state.settings, username, password, network)
-    if user is None:
+    user = await sessions.try_password(request, form, form.data.username, form.data.password)
+    if user is None and not form.errors:
         form.refuse("", _("That name or address and password don't match."))
     return user
 

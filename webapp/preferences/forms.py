@@ -1,0 +1,10 @@
+"""The shapes of the settings' forms."""
+
+from pydantic import BaseModel
+
+from webapp.accounts.forms import Password
+
+
+class ChangePassword(BaseModel):
+    current_password: Password
+    password: Password
