@@ -15,6 +15,9 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.accounts.letters
 import webapp.addresses.models
+import webapp.moderation.models
+import webapp.people.models
+import webapp.posts.models
 import webapp.recovery.models
 import webapp.subscriptions.models  # noqa: F401
 from webapp import errors, housekeeping, limits, logs, pages

@@ -63,10 +63,11 @@ async def post(
     lives: timedelta,
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
+    delay: timedelta = timedelta(),
 ) -> None:
     """Adds a letter to the caller's transaction; the mailer wakes when it commits.
 
-    After `lives` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
+    It leaves after `delay` at the soonest; after `lives` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
     """
     connection = await db.connection()
     created = now()
@@ -79,7 +80,7 @@ async def post(
         "message_id": message_id,
         "state": READY,
         "created": created,
-        "due": created,
+        "due": created + delay,
         "expires": created + lives,
         "attempts": 0,
         "crashes": 0,

@@ -18,7 +18,7 @@ from jinja2 import Environment
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import language
+from webapp import language as languages
 from webapp.database import now
 from webapp.mail import outbox
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -91,18 +91,30 @@ def lifetimes() -> dict[str, timedelta]:
 
 
 async def post(
-    db: AsyncSession, settings: Settings, kind: str, recipient: str, *, user_id: int | None = None, **parameters: Any
+    db: AsyncSession,
+    settings: Settings,
+    kind: str,
+    recipient: str,
+    *,
+    user_id: int | None = None,
+    language: str | None = None,
+    delay: timedelta = timedelta(),
+    **parameters: Any,
 ) -> None:
-    """Posts a letter of a registered kind, in the language of the moment and the caller's transaction."""
+    """Posts a letter of a registered kind, in the caller's transaction.
+
+    Its language is the person's whom it goes to, if one is given, else that of the moment. See `outbox.post`.
+    """
     await outbox.post(
         db,
         kind,
         recipient=recipient,
-        language=language.current(),
+        language=language or languages.current(),
         message_id=outbox.new_message_id(settings.host),
         lives=KINDS[kind].lives,
         user_id=user_id,
         parameters=parameters,
+        delay=delay,
     )
 
 
@@ -157,7 +169,7 @@ def compose(templates: Environment, settings: Settings, letter: Claimed, draft: 
         }
     if draft.message is not None:
         return _complete(draft.message, {"From": settings.sender, "To": draft.recipient} | headers)
-    with language.use(letter.language):
+    with languages.use(letter.language):
         text = templates.get_template(f"email/{draft.template}.txt")
         html = templates.get_template(f"email/{draft.template}.html")
         values = {**draft.values, "language": letter.language}

@@ -1,0 +1,1 @@
+"""What the host does about posts and people that others complain of."""

@@ -1,0 +1,27 @@
+"""The table of reports."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from webapp.database import now
+
+
+class Report(SQLModel, table=True):
+    """Somebody complains of a post, once. `outcome` says what the host did about it."""
+
+    __tablename__ = "report"
+    __table_args__ = (UniqueConstraint("post_id", "reporter_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    post_id: int = Field(
+        sa_column=Column(
+            BigInteger().with_variant(Integer, "sqlite"), ForeignKey("post.id", ondelete="CASCADE"), nullable=False
+        )
+    )
+    reporter_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
+    reason: str = Field(max_length=300)
+    created: datetime = Field(default_factory=now)
+    settled: datetime | None = Field(default=None, index=True)
+    outcome: str = Field(default="", max_length=20)

@@ -1,0 +1,38 @@
+"""The tables of posts."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer
+from sqlmodel import Field, SQLModel
+
+from webapp.database import now
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Post(SQLModel, table=True):
+    """What somebody said: plain text. Later posts have higher ids, and pages of posts are cut by id.
+
+    A deleted post waits a while for its author to change their mind; a removed one was taken down by the host.
+    """
+
+    __tablename__ = "post"
+    # SQLite would give a deleted post's number, and so its address, to the next one.
+    __table_args__ = (Index("ix_post_author_id_id", "author_id", "id"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
+    author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
+    body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
+    created: datetime = Field(default_factory=now)
+    deleted: datetime | None = Field(default=None, index=True)
+    removed: datetime | None = None
+    removed_because: str = Field(default="", max_length=300)
+
+
+class Mention(SQLModel, table=True):
+    """A post names a person."""
+
+    __tablename__ = "mention"
+
+    post_id: int = Field(sa_column=Column(_Number, ForeignKey("post.id", ondelete="CASCADE"), primary_key=True))
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, index=True, ondelete="CASCADE")
