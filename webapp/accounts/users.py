@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -158,7 +158,7 @@ async def change_password(
     assert user.id is not None
     await database.release(db)
     password_hash = await hasher.hash(password)
-    ended = await sign_ins(db, user)
+    ended = await sign_ins(db, user, but=kept)
     changed = await db.exec(
         update(User)
         .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))
@@ -166,11 +166,17 @@ async def change_password(
     )
     if changed.rowcount != 1:
         raise Overtaken
-    ended = await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
-    await events.note(db, event, user.id, visit, ended=ended.rowcount)
+    await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
+    await events.note(db, event, user.id, visit, ended=ended)
     details = {"username": user.username, "when": now().isoformat()}
     await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
-    return ended.rowcount
+    return ended
+
+
+async def sign_ins(db: AsyncSession, user: User, but: int | None = None) -> int:
+    """In how many browsers somebody is logged in to an account, the session `but` not counted."""
+    of_user = (col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.id) != (but or 0))
+    return (await db.exec(select(func.count()).where(*of_user, col(Session.expires_at) > now()))).one()
 
 
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool) -> None:
