@@ -1,6 +1,7 @@
 """What accounts write to people. Each letter is looked up, minted and written at the moment it is sent."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -8,6 +9,7 @@ from webapp import limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
+from webapp.database import now
 from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
@@ -26,21 +28,31 @@ MOST_RESET_LETTERS = 3
 
 
 async def ask_for(
-    db: AsyncSession, settings: Settings, kind: str, recipient: str, *, network: str, user_id: int | None = None
+    db: AsyncSession,
+    settings: Settings,
+    kind: str,
+    recipient: str,
+    *,
+    network: str,
+    user_id: int | None = None,
+    **parameters: Any,
 ) -> None:
     """Posts a letter that a visitor asked for. Raises TooOften; the caller must then roll back."""
     await limits.count(db, settings, (kind, recipient, PER_ADDRESS), ("letters_network", network, PER_NETWORK))
-    await writing.post(db, settings, kind, recipient, user_id=user_id)
+    await writing.post(db, settings, kind, recipient, user_id=user_id, **parameters)
 
 
 @letter("reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, _susan())])
 async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    """To the person whose name or address was typed, or whose link had run out; to nobody if there is none."""
+    """To the person whose name or address was typed, or whose link had run out; to nobody if there is none.
+
+    With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
+    link makes nor the letters that strangers asked for keep it back.
+    """
     user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
-    if user is None or user.id is None or user.disabled_at is not None:
+    if user is None or user.disabled_at is not None:
         return None
-    an_hour_before = letter.created - timedelta(hours=1)
-    if await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= MOST_RESET_LETTERS:
+    if not letter.parameters.get("by_owner") and (_is_paused(user) or await _has_enough(db, user, letter)):
         return None
     return _reset_password_draft(settings, user)
 
@@ -93,6 +105,16 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
 def register_link(settings: Settings, address: str) -> str:
     """The link that proves a mailbox and leads to the form for a name and a password."""
     return f"{settings.base_url}/register/{tokens.issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
+
+
+def _is_paused(user: User) -> bool:
+    return user.reset_paused_until is not None and user.reset_paused_until > now()
+
+
+async def _has_enough(db: AsyncSession, user: User, letter: Claimed) -> bool:
+    assert user.id is not None
+    an_hour_before = letter.created - timedelta(hours=1)
+    return await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= MOST_RESET_LETTERS
 
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:

@@ -25,14 +25,17 @@ class Sent(NamedTuple):
         return f"{words} {_('Our mail is delayed at the moment; we keep trying.')}" if self.is_delayed else words
 
 
-async def send(request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None) -> Sent | None:
+async def send(
+    request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None, **parameters: Any
+) -> Sent | None:
     """Posts a letter, or says in the form why not. The same work, whoever is or is not behind the recipient."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
         return None
+    network = limits.network(request)
     try:
-        await letters.ask_for(db, settings, kind, recipient, network=limits.network(request), user_id=user_id)
+        await letters.ask_for(db, settings, kind, recipient, network=network, user_id=user_id, **parameters)
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
