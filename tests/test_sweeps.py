@@ -333,7 +333,8 @@ def test_every_template_compiles(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_extends_the_base(name: str) -> None:
-    assert (ROOT / "templates" / name).read_text().startswith('{% extends "base.html" %}')
+    extends = ('{% extends "base.html" %}', '{% extends "preferences/_roof.html" %}')
+    assert (ROOT / "templates" / name).read_text().startswith(extends)
 
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if not name.startswith("email/")])
