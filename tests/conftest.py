@@ -7,11 +7,13 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING, NoReturn
 
 import asyncpg
+import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 from sqlalchemy import URL, make_url
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 Browser = TestClient
 
+# In the suite the same examples each time, and no clock; `make soak` looks for new ones.
+_calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("thorough", _calm, max_examples=3000)
+hypothesis.settings.load_profile("suite")
 
 UNAVAILABLE = "not run: "
 
@@ -128,10 +135,23 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def postgres_url(postgres: URL) -> Iterator[str]:
+    with _fresh(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def standing_postgres_url(postgres: URL) -> Iterator[str]:
+    """One for the tests of a whole module."""
+    with _fresh(postgres) as url:
+        yield url
+
+
+@contextmanager
+def _fresh(server: URL) -> Iterator[str]:
     name = f"site_{os.getpid()}_{next(_numbers)}"
-    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
-    yield _named(postgres, name)
-    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
+    yield _named(server, name)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
