@@ -67,7 +67,8 @@ async def post(
 ) -> None:
     """Adds a letter to the caller's transaction; the mailer wakes when it commits.
 
-    It leaves after `delay` at the soonest; after `lives` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
+    It leaves after `delay` at the soonest; after `lives` it is no longer worth sending. The parameters must be fit
+    for JSON, and hold no secret.
     """
     connection = await db.connection()
     created = now()
