@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from webapp.accounts import passwords, users
+from webapp.accounts import passwords, users, weakness
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.settings import Settings
@@ -54,6 +54,6 @@ class RenewResetLink(BaseModel):
 
 def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:
     """Refuses a new password that is easy to guess; `context` are words that a guesser would try first."""
-    weak = passwords.weakness(password, settings.password_min_length, *context)
+    weak = weakness.of(password, settings.password_min_length, *context, settings.host)
     if weak and "password" not in form.errors:
         form.refuse("password", weak)

@@ -1,4 +1,4 @@
-"""Passwords: hash, check, and what is too easy to guess (NIST SP 800-63B-4, 3.1.1.2)."""
+"""Passwords: hash and check. What is too easy to guess stands in weakness.py."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,6 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from webapp.errors import Busy
-from webapp.language import gettext as _
-from webapp.settings import SITE_NAME
 
 MAX_LENGTH = 256
 # At 26 ms each on a core, this is a wait of about a second.
@@ -64,26 +62,6 @@ def is_hash(text: str) -> bool:
     except VerificationError:
         pass
     return True
-
-
-def weakness(password: str, min_length: int, *context: str) -> str | None:
-    """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
-    if len(password) > MAX_LENGTH:
-        return _("That is too long: at most %(max_length)s characters, please.") % {"max_length": MAX_LENGTH}
-    if len(password) < min_length:
-        return _("Too short: use at least %(min_length)s characters. A few words in a row are fine.") % {
-            "min_length": min_length
-        }
-    if len(set(password)) < 5:
-        return _("Too easy to guess: it repeats the same few characters.")
-    rest = password.casefold()
-    words = {word.casefold() for word in (*context, SITE_NAME)}
-    for piece in sorted(words | {word.partition("@")[0] for word in words}, key=len, reverse=True):
-        if len(piece) >= 3:
-            rest = rest.replace(piece, "")
-    if len(rest) < min_length // 2:
-        return _("Too easy to guess: it is mostly your name, your address or this site's name.")
-    return None
 
 
 def _fits(password: str, password_hash: str | None) -> bool:
