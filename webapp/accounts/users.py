@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import bindparam, func
@@ -168,7 +169,7 @@ async def change_password(
         raise Overtaken
     await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
     await events.note(db, event, user.id, visit, ended=ended)
-    details = {"username": user.username, "when": now().isoformat()}
+    details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
     await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
     return ended
 
