@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import anyio
 from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from webapp.errors import Busy
 
@@ -57,15 +57,17 @@ def is_hash(text: str) -> bool:
     """Whether a text from elsewhere is an argon2 hash that this site can check."""
     try:
         _argon2.verify(text, "")
-    except InvalidHashError:
+    except VerifyMismatchError:
+        return True
+    except (VerificationError, InvalidHashError):
         return False
-    except VerificationError:
-        pass
     return True
 
 
 def _fits(password: str, password_hash: str | None) -> bool:
     try:
         return _argon2.verify(password_hash or _NOBODYS, password) and password_hash is not None
-    except (VerificationError, InvalidHashError):
+    except VerifyMismatchError:
         return False
+    except (VerificationError, InvalidHashError):
+        return _fits(password, None)  # an account that has no password takes as long as one that has

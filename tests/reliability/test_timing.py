@@ -1,0 +1,173 @@
+"""Nobody tells from the time that an answer takes who is here."""
+
+import asyncio
+import gc
+import itertools
+import math
+import random
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.conftest import Site
+from tests.reliability.conftest import Figure
+from tests.watching import execute, standing_site
+from webapp.accounts import users
+
+# The fields of each form; {} is the address of somebody who is here, or of nobody.
+FORMS = {
+    "/reset_password_request": {"email": "{}"},
+    "/register": {"email": "{}"},
+    "/login": {"username": "{}", "password": "not the right password"},
+}
+# Of a password that nobody remembers.
+SOUND_HASH = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
+soak = pytest.mark.soak
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=soak)])
+def site(
+    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A site whose letters are sent by a process of their own: nothing but answers is measured."""
+    url = request.getfixturevalue("standing_postgres_url") if request.param == "postgresql" else None
+    changes = {"database_url": url} if url else {}
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("timed"), mailer="process", **changes) as site:
+        yield site
+
+
+@pytest.mark.parametrize(
+    ("form", "password_hash", "pairs"),
+    [
+        pytest.param("/reset_password_request", SOUND_HASH, 250, id="request"),
+        pytest.param("/login", SOUND_HASH, 20, id="log-in"),
+        pytest.param("/login", "", 15, id="log-in of an account without a password"),
+        pytest.param("/reset_password_request", SOUND_HASH, 2000, id="full request", marks=soak),
+        pytest.param("/register", SOUND_HASH, 2000, id="full register", marks=soak),
+        pytest.param("/login", SOUND_HASH, 700, id="full log-in", marks=soak),
+    ],
+)
+def test_the_time_of_an_answer_does_not_tell_who_is_here(
+    site: Site, form: str, password_hash: str, pairs: int, figure: Figure
+) -> None:
+    """C03"""
+    told = auc_of(site, site.app, form, pairs, password_hash)
+    if not is_chance(told, pairs):  # as it may look on a busy machine
+        told = auc_of(site, site.app, form, pairs, password_hash)
+
+    figure("C03", f"AUC {told:.3f} in {pairs} pairs")
+    assert is_chance(told, pairs)
+
+
+def test_a_millisecond_more_would_be_found(site: Site, figure: Figure) -> None:
+    """C03: the control."""
+    told = auc_of(site, telling(site.app), "/reset_password_request", 250, SOUND_HASH)
+    if is_chance(told, 250):
+        told = auc_of(site, telling(site.app), "/reset_password_request", 250, SOUND_HASH)
+
+    figure("C03", f"AUC {told:.3f} in 250 pairs with a millisecond planted")
+    assert told > 0.5
+    assert not is_chance(told, 250)
+
+
+def is_chance(auc: float, pairs: int) -> bool:
+    """Whether two samples that are alike may give such an AUC: 3.3 standard deviations (Hanley and McNeil, 1982)."""
+    return abs(auc - 0.5) <= max(0.03, 3.3 * math.sqrt(1 / (6 * pairs)))
+
+
+def telling(app: ASGIApp) -> ASGIApp:
+    """The site with a leak: a millisecond more for each address that somebody has."""
+
+    async def slower(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        if b"person" in message["body"]:
+            await asyncio.sleep(0.001)
+
+        async def again() -> Message:
+            return message
+
+        await app(scope, again, send)
+
+    return slower
+
+
+def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str) -> float:
+    """How often a random answer about somebody took longer than a random one about nobody."""
+    run = next(_numbers)
+    execute(site, "DELETE FROM limit_window")
+    execute(site, "DELETE FROM letter")
+    site.run(add_people, site, run, pairs, password_hash)
+    here, nowhere = site.run(measured, app, form, run, pairs)  # type: ignore[misc]
+    nowhere.sort()
+    return sum(bisect_left(nowhere, one) + bisect_right(nowhere, one) for one in here) / (2 * len(here) * len(nowhere))
+
+
+async def add_people(site: Site, run: int, count: int, password_hash: str) -> None:
+    lines = [f'person{run}x{number},{address("person", run, number)},"{password_hash}"' for number in range(count)]
+    async with site.app.state.database.session(is_writing=True) as db:
+        assert await users.import_csv(db, "\n".join(["username,email,password_hash", *lines])) == []
+        await db.commit()
+
+
+def address(who: str, run: int, number: int) -> str:
+    return f"{who}{run:03}x{number:04}@example.com"
+
+
+async def measured(app: ASGIApp, form: str, run: int, pairs: int) -> tuple[list[float], list[float]]:
+    """The seconds of the answers about people who are here, and about nobody, asked in turn."""
+    times: dict[str, list[float]] = {"person": [], "nobody": []}
+    gc.collect()
+    gc.disable()
+    for number in range(pairs):
+        for who in random.sample(["person", "nobody"], 2):
+            times[who].append(await seconds(app, form, address(who, run, number)))
+    gc.enable()
+    return times["person"], times["nobody"]
+
+
+async def seconds(app: ASGIApp, form: str, typed: str) -> float:
+    """From the request to the last byte of its answer, for somebody from a network of their own."""
+    number = next(_numbers)
+    body = urlencode({name: text.format(typed) for name, text in FORMS[form].items()}).encode()
+    ended: list[float] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            assert message["status"] in {303, 422}
+        elif not message.get("more_body"):
+            ended.append(time.perf_counter())
+
+    began = time.perf_counter()
+    await app(scope_of(form, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"), receive, send)
+    return ended[0] - began
+
+
+def scope_of(path: str, network: str) -> dict[str, Any]:
+    headers = {
+        "host": "blog.example",
+        "x-forwarded-for": network,
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+    }
