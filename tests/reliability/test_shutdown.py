@@ -1,9 +1,6 @@
 """A deploy in the worst moment: slow visitors outside, a mail server that hangs inside."""
 
-import asyncio
-import contextlib
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +8,8 @@ import pytest
 
 from tests.reliability import ledger
 from tests.reliability.conftest import Figure
-from tests.reliability.stage import HOST, stage
-from tests.reliability.visitors import Crowd
+from tests.reliability.stage import stage
+from tests.reliability.visitors import Crowd, slow_visitors
 
 pytestmark = pytest.mark.anyio
 SLOW_VISITORS = 50
@@ -36,7 +33,7 @@ async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
         for number in range(1, rounds + 1):
             site.mail_server.order(**trouble)
             await crowd.come(60 * number, a_second=100)
-            async with slow_visitors(process.port):
+            async with slow_visitors(process.port, SLOW_VISITORS):
                 process.signal(signal.SIGTERM)
                 seconds.append(await process.gone_after(MOST_SECONDS + 5))
             site.mail_server.order(faults=[], release=True, seconds=0)
@@ -50,29 +47,3 @@ async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
         )
         assert max(seconds) < MOST_SECONDS
         assert (books.lost, books.stuck, books.duplicates) == (set(), 0, 0)
-
-
-@contextlib.asynccontextmanager
-async def slow_visitors(port: int) -> AsyncIterator[None]:
-    """Visitors whose form comes in a byte at a time, and does not end."""
-    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(SLOW_VISITORS)]
-    for _reader, writer in streams:
-        head = ["POST /register HTTP/1.1", f"host: {HOST}", "content-type: application/x-www-form-urlencoded"]
-        writer.write("\r\n".join([*head, "content-length: 5000", "", ""]).encode())
-    try:
-        async with asyncio.TaskGroup() as group:
-            trickling = group.create_task(_trickle([writer for _reader, writer in streams]))
-            await asyncio.sleep(0.5)
-            yield
-            trickling.cancel()
-    finally:
-        for _reader, writer in streams:
-            writer.transport.abort()
-
-
-async def _trickle(writers: list[asyncio.StreamWriter]) -> None:
-    while True:
-        for writer in writers:
-            if not writer.is_closing():
-                writer.write(b"x")
-        await asyncio.sleep(0.5)

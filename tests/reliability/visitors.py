@@ -151,3 +151,29 @@ async def visiting(ports: list[int]) -> AsyncIterator[list[Visitor]]:
     finally:
         for visitor in everyone:
             visitor.leave()
+
+
+@contextlib.asynccontextmanager
+async def slow_visitors(port: int, count: int) -> AsyncIterator[None]:
+    """Visitors whose form comes in a byte at a time, and does not end."""
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    for _reader, writer in streams:
+        head = ["POST /register HTTP/1.1", f"host: {HOST}", "content-type: application/x-www-form-urlencoded"]
+        writer.write("\r\n".join([*head, "content-length: 5000", "", ""]).encode())
+    try:
+        async with asyncio.TaskGroup() as group:
+            trickling = group.create_task(_trickle([writer for _reader, writer in streams]))
+            await asyncio.sleep(0.5)
+            yield
+            trickling.cancel()
+    finally:
+        for _reader, writer in streams:
+            writer.transport.abort()
+
+
+async def _trickle(writers: list[asyncio.StreamWriter]) -> None:
+    while True:
+        for writer in writers:
+            if not writer.is_closing():
+                writer.write(b"x")
+        await asyncio.sleep(0.5)

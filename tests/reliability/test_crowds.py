@@ -1,0 +1,109 @@
+"""More visitors at once than the site can serve: some wait, some are told to come back, and nobody else notices."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.reliability.conftest import Figure
+from tests.reliability.stage import WebProcess, stage
+from tests.reliability.visitors import Answer, Visitor, slow_visitors, visiting
+
+pytestmark = pytest.mark.anyio
+CROWD = 200
+MOST_MEGABYTES = 150
+MOST_SECONDS = 25.0
+
+
+@dataclass
+class Watch:
+    """What was seen of a process meanwhile: the most memory, and the slowest answers of its other pages."""
+
+    megabytes: float = 0.0
+    slowest: float = 0.0
+    looks: int = 0
+
+
+async def test_two_hundred_log_ins_at_once_leave_the_site_serving_and_small(
+    sqlite_url: str, tmp_path: Path, figure: Figure
+) -> None:
+    """C49: memory within 150 MB of idle, other pages answer, the excess gets 503 with Retry-After."""
+    async with stage(tmp_path, sqlite_url, processes=1) as site:
+        (process,) = site.processes
+        async with visiting([process.port] * CROWD) as everyone:
+            await everyone[0].post("/login", username="warm", password="not the right password")
+            idle = megabytes(process)
+            async with watching(process) as seen:
+                answers = await asyncio.gather(
+                    *(log_in(visitor, f"person{number}") for number, visitor in enumerate(everyone))
+                )
+
+    statuses = Counter(answer.status for answer in answers)
+    figure(
+        "C49", f"{dict(statuses)}; {idle:.0f} MB idle, at most {seen.megabytes:.0f}; pages within {seen.slowest:.2f} s"
+    )
+    assert seen.megabytes - idle < MOST_MEGABYTES
+    assert statuses.keys() == {422, 503}
+    assert statuses[422] >= 80, "as many as may wait are served"
+    assert {answer.headers.get("retry-after") for answer in answers if answer.status == 503} == {"5"}
+    assert seen.looks >= 5
+    assert seen.slowest < 2.0
+
+
+@pytest.mark.parametrize("is_ended", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["served", "and ended"])
+async def test_two_hundred_slow_visitors_keep_nobody_waiting(
+    is_ended: bool, sqlite_url: str, tmp_path: Path, figure: Figure
+) -> None:
+    """C50: others are served meanwhile; SIGTERM still ends in 25 s (in the suite, with 50: test_shutdown)."""
+    async with stage(tmp_path, sqlite_url, processes=1) as site:
+        (process,) = site.processes
+        async with slow_visitors(process.port, CROWD), visiting([process.port]) as (visitor,):
+            began = time.monotonic()
+            async with watching(process) as seen:
+                answers = [await visitor.post("/register", email=f"person{number}@example.com") for number in range(20)]
+            served = time.monotonic() - began
+            if is_ended:
+                process.signal(signal.SIGTERM)
+                figure("C50", f"gone after {await process.gone_after(MOST_SECONDS + 5):.1f} s")
+                assert not await process.is_serving()
+
+        figure("C50", f"20 forms in {served:.2f} s beside {CROWD} slow ones; pages within {seen.slowest:.2f} s")
+        assert {answer.status for answer in answers} == {303}
+        assert served < 5
+        assert seen.slowest < 2.0
+
+
+async def log_in(visitor: Visitor, name: str) -> Answer:
+    return await visitor.post("/login", username=name, password="not the right password")
+
+
+def megabytes(process: WebProcess) -> float:
+    return float(psutil.Process(process.pid).memory_info().rss) / 2**20
+
+
+@contextlib.asynccontextmanager
+async def watching(process: WebProcess) -> AsyncIterator[Watch]:
+    """Looks at the process and at its other pages again and again, as a monitor and a reader would."""
+    seen = Watch()
+    async with visiting([process.port]) as (reader,), asyncio.TaskGroup() as group:
+        looking = group.create_task(_look(process, reader, seen))
+        yield seen
+        looking.cancel()
+
+
+async def _look(process: WebProcess, reader: Visitor, seen: Watch) -> None:
+    while True:
+        for path in ("/health", "/login"):
+            began = time.monotonic()
+            assert (await reader.get(path)).status == 200
+            seen.slowest = max(seen.slowest, time.monotonic() - began)
+        seen.megabytes = max(seen.megabytes, megabytes(process))
+        seen.looks += 1
+        await asyncio.sleep(0.02)
