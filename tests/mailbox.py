@@ -34,6 +34,11 @@ class Mailbox:
 
 def link_in(text: str) -> str:
     """The path of the first link that stands alone on its line."""
-    found = re.search(r"^(https?://\S+)$", text, re.MULTILINE)
+    found = paths_in(text)
     assert found, text
-    return urlsplit(found[1]).path
+    return found[0]
+
+
+def paths_in(text: str) -> list[str]:
+    """The paths of all links that stand alone on their lines."""
+    return [urlsplit(link).path for link in re.findall(r"^(https?://\S+)$", text, re.MULTILINE)]

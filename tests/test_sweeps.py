@@ -36,6 +36,8 @@ PUBLIC = {
     "reset_password_request",
     "reset_password",
     "renew_reset_link",
+    "not_me",
+    "email_reset_link",
     "health",
     "ready",
     "mailbox",
@@ -53,10 +55,11 @@ PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" no
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, her letters, and one of her reset links."""
+    """A site with susan, her letters, and one of her reset links; and with david, the account number 2."""
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("swept")) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
+        register(site.browser(), site.mailbox, "david")
         site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
         yield site
 
@@ -83,6 +86,8 @@ def path_of(site: Site, name: str) -> str:
     }
     if name == "finish_registration":
         values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
+    if name == "not_me":
+        values["token"] = letters.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
     route = next(route for route in ROUTES if route.name == name)
     return route.url_path_for(name, **{key: values[key] for key in route.param_convertors})
 

@@ -27,6 +27,8 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
+        Route("/not_me/{token}", recovery.not_me, methods=FORM, name="not_me"),
+        Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/settings", preferences.settings, name="settings"),
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),

@@ -295,7 +295,11 @@ def test_a_token_of_one_kind_never_passes_as_another(made_for: Purpose, used_for
     assert passed == (made_for is used_for)
 
 
-ENDPOINTS = {Purpose.RESET_PASSWORD: "/reset_password/{}", Purpose.REGISTER: "/register/{}"}
+ENDPOINTS = {
+    Purpose.RESET_PASSWORD: "/reset_password/{}",
+    Purpose.REGISTER: "/register/{}",
+    Purpose.NOT_ME: "/not_me/{}",
+}
 
 
 @pytest.mark.parametrize(("made_for", "used_for"), PAIRS)

@@ -100,6 +100,13 @@ def finish_registration_refused(person: Visitor) -> None:
 
 
 @state
+def finish_registration_measured(person: Visitor) -> None:
+    finish_registration(person)
+    person.fill(password="we are at home")
+    person.sees("Good.")
+
+
+@state
 def registered(person: Visitor) -> None:
     finish_registration(person)
     person.fill(username=person.name, password=NEW_PASSWORD)
@@ -178,6 +185,35 @@ def fresh_link_sent(person: Visitor) -> None:
     used_link(person)
     person.press("Email me a fresh link")
     person.sees("resh link is on its way")
+
+
+@state
+def not_me(person: Visitor) -> None:
+    person.goto(person.has_account().has_not_me_link())
+    person.sees_heading("This wasn't me")
+
+
+@state
+def not_me_said(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto(person.has_not_me_link())
+    person.press("This wasn't me")
+    person.sees_heading("Thank you. The links are dead")
+
+
+@state
+def not_me_reset_sent(person: Visitor) -> None:
+    not_me_said(person)
+    person.press("Email me a link to set a new password")
+    person.sees_heading("Check your mail")
+
+
+@state
+def not_me_expired(person: Visitor) -> None:
+    link = person.has_account().has_not_me_link()
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=73)):
+        person.goto(link)
+    person.sees_heading("This link has expired")
 
 
 @state

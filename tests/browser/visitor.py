@@ -7,7 +7,7 @@ import httpx2
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
 
-from tests.mailbox import Mailbox
+from tests.mailbox import Mailbox, paths_in
 from tests.stories import PASSWORD
 
 # Chromium itself puts a line on the console for each answer of 400 or more; our pages mean those.
@@ -87,6 +87,12 @@ class Visitor:
         with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
             assert quick.post("/reset_password_request", data={"email": self.address}).status_code == 303
         return self.mailbox.link(to=self.address, count=count)
+
+    def has_not_me_link(self) -> str:
+        """What stands beside the link in such a letter, for whom it was not who asked for it."""
+        self.has_link()
+        letter = self.mailbox.last(self.address)
+        return next(path for path in paths_in(letter.text) if path.startswith("/not_me/"))
 
     def is_logged_in(self) -> "Visitor":
         """Has an account, and is logged in in this browser."""

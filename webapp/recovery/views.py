@@ -1,4 +1,6 @@
-"""The ways back in: forget the password, follow the letter's link, choose a new one."""
+"""The ways back in: forget the password, follow the letter's link, choose a new one; or say "this wasn't me"."""
+
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,11 +9,13 @@ from webapp import pages
 from webapp.accounts import forms, links, sessions, users
 from webapp.accounts.forms import check_password
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Mangled, Outdated, Purpose, Refused, Used, verify
+from webapp.accounts.tokens import Claim, Mangled, Outdated, Purpose, Refused, Used, verify
 from webapp.accounts.users import Overtaken
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
+from webapp.recovery import disowning
+from webapp.recovery.forms import NotMe
 from webapp.security.events import Event
 
 
@@ -56,7 +60,13 @@ async def reset_password(request: Request) -> Response:
     except Refused as refused:
         return links.bad(request, refused, "reset")
     return pages.render(
-        request, "recovery/reset_password.html", part="form", form=form, username=user.username, token=token
+        request,
+        "recovery/reset_password.html",
+        part="form",
+        form=form,
+        username=user.username,
+        sign_ins=await users.sign_ins(request.state.db, user),
+        token=token,
     )
 
 
@@ -76,6 +86,69 @@ async def renew_reset_link(request: Request) -> Response:
     return pages.redirect(request, request.app.url_path_for("reset_password", token=request.path_params["token"]))
 
 
+async def not_me(request: Request) -> Response:
+    """Behind the link of every security letter. It works whoever is logged in, and without cookies."""
+    form = await Form.of(request, NotMe)
+    try:
+        user, claim = await _disowner(request)
+    except Refused as refused:
+        return links.bad(request, refused, "not_me")
+    if form.is_valid:
+        db, here = request.state.db, sessions.visit(request)
+        await disowning.disown(db, user, claim, here)
+        ended = await disowning.end_sign_ins(db, user, here) if form.data.end_sessions else 0
+        await db.commit()
+        if not pages.asks_for_part(request):
+            return pages.redirect(request, request.url.path, flash=_ended(ended) if ended else None)
+    return await _not_me_page(request, form, user, claim)
+
+
+async def email_reset_link(request: Request) -> Response:
+    """A reset letter to the account's own address, for who said "this wasn't me"."""
+    form, token = await Form.read(request, NotMe), request.path_params["token"]
+    try:
+        user, claim = await _disowner(request)
+        recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
+        sent = await links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
+        if sent and not pages.asks_for_part(request):
+            words = _("An email is on its way to the address of your account.")
+            return pages.redirect(request, "/login", flash=sent.with_truth(words))
+        user, claim = await _disowner(request)  # anew, because a refusal rolls back
+        return await _not_me_page(request, form, user, claim, sent)
+    except Refused:
+        return pages.redirect(request, request.app.url_path_for("not_me", token=token))  # which says what is wrong
+
+
+async def _disowner(request: Request) -> tuple[User, Claim]:
+    """Whose letter the link stood in. Raises Refused; no change of the account kills such a link."""
+    claim = verify(request.app.state.settings, Purpose.NOT_ME, request.path_params["token"])
+    user = await users.get(request.state.db, int(claim.subject))
+    if user is None:
+        raise Mangled
+    if user.disabled_at is not None:
+        raise Used(claim)
+    return user, claim
+
+
+async def _not_me_page(
+    request: Request, form: Form[Any], user: User, claim: Claim, sent: links.Sent | None = None
+) -> Response:
+    return pages.render(
+        request,
+        "recovery/not_me.html",
+        part="panel",
+        form=form,
+        sent=sent,
+        username=user.username,
+        what_happened=disowning.what_happened(claim.about),
+        is_about_codes=claim.about in disowning.ABOUT_CODES,
+        is_disowned=disowning.is_disowned(user, claim),
+        paused_until=user.reset_paused_until,
+        sign_ins=0 if sent else await users.sign_ins(request.state.db, user),
+        token=request.path_params["token"],
+    )
+
+
 async def _owner(request: Request) -> User:
     """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
     claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, request.path_params["token"])
@@ -85,6 +158,10 @@ async def _owner(request: Request) -> User:
     if user.epoch != claim.epoch or user.disabled_at is not None:
         raise Used(claim)
     return user
+
+
+def _ended(ended: int) -> str:
+    return ngettext("%(ended)s sign-in was ended.", "%(ended)s sign-ins were ended.", ended) % {"ended": ended}
 
 
 def _changed(ended: int) -> str:

@@ -1,0 +1,326 @@
+"""Saying "this wasn't me", as every security letter offers: it ends all links, and no sign-in unless asked."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import time_machine
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox, link_in, paths_in
+from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
+from tests.watching import disable, dump, execute, statements, table, wait_until_posted
+from webapp.accounts import letters
+from webapp.settings import Settings
+
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+SUSAN = "susan@example.com"
+START = time.time() + 1000
+
+
+@pytest.fixture
+def the_site(request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue("any_site" if "any_site" in request.fixturenames else "site")
+    return site
+
+
+@pytest.fixture
+def susan(the_site: Site, mailbox: Mailbox) -> Browser:
+    """The browser of susan, who has an account and is logged in."""
+    browser = the_site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+    return browser
+
+
+@pytest.fixture
+def link(susan: Browser, mailbox: Mailbox) -> str:
+    """The path behind a reset link that somebody had sent to susan."""
+    return forget_and_find_link(susan, mailbox)
+
+
+@pytest.fixture
+def not_me(link: str, mailbox: Mailbox) -> str:
+    """The path behind "this wasn't me" in the same letter."""
+    return not_me_in(mailbox.last(SUSAN, count=2).text)
+
+
+def not_me_in(text: str) -> str:
+    """The path behind "this wasn't me" in a letter."""
+    return next(path for path in paths_in(text) if path.startswith("/not_me/"))
+
+
+def test_looking_at_the_page_changes_nothing(site: Site, not_me: str) -> None:
+    """C20, C31: whatever a mail scanner does with the link."""
+    before = dump(site)
+
+    page = site.browser().get(not_me)
+    for method in ("HEAD", "OPTIONS", "GET"):
+        site.browser().request(method, not_me)
+
+    assert dump(site) == before
+    assert "Somebody asked for a new password." in page.text
+    assert "susan" in page.text
+    assert SUSAN not in page.text
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+def test_it_ends_every_link_and_logs_nobody_out(
+    any_site: Site, susan: Browser, link: str, not_me: str, headers: dict[str, str]
+) -> None:
+    """C19"""
+    elsewhere = any_site.browser()
+    log_in(elsewhere, remember_me="1")
+
+    answer = any_site.browser().post(not_me, headers=headers)
+
+    assert "Thank you. The links are dead" in answer.text
+    assert "It is logged in in 2 browsers." in answer.text
+    assert any_site.browser().post(link, data={"password": NEW_PASSWORD}).status_code == 410
+    assert [is_logged_in(browser) for browser in (susan, elsewhere)] == [True, True]
+    assert log_in(any_site.browser()).url.path == "/"
+
+
+def test_it_works_without_cookies_and_whoever_is_logged_in(
+    site: Site, mailbox: Mailbox, link: str, not_me: str
+) -> None:
+    other = site.browser(follow_redirects=False)
+    register(site.browser(), mailbox, "david")
+    log_in(other, "david")
+
+    answer = other.post(not_me)
+    other.cookies.clear()
+    page = other.get(not_me)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, not_me)
+    assert "No link that was sent before opens the account susan any more." in page.text
+    assert site.browser().get(link).status_code == 410
+
+
+def test_the_box_ends_all_sign_ins_too(any_site: Site, susan: Browser, not_me: str) -> None:
+    answer = any_site.browser().post(not_me, data={"end_sessions": "1"})
+
+    assert "1 sign-in was ended." in answer.text
+    assert "It is logged in nowhere." in answer.text
+    assert not is_logged_in(susan)
+
+
+def test_all_sign_ins_can_be_ended_afterwards(site: Site, susan: Browser, not_me: str) -> None:
+    page = site.browser().post(not_me)
+    was_logged_in = is_logged_in(susan)
+
+    answer = site.browser().post(not_me, data={"end_sessions": "1"}, headers=HTMX)
+
+    assert "End all sign-ins" in page.text
+    assert was_logged_in
+    assert not is_logged_in(susan)
+    assert "It is logged in nowhere." in answer.text
+
+
+def test_pressing_twice_is_pressing_once(any_site: Site, not_me: str) -> None:
+    any_site.browser().post(not_me)
+    before = table(any_site, "user_account"), table(any_site, "security_event")
+
+    answer = any_site.browser().post(not_me)
+
+    assert "Thank you. The links are dead" in answer.text
+    assert (table(any_site, "user_account"), table(any_site, "security_event")) == before
+
+
+def test_a_letter_that_comes_later_can_be_disowned_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
+    site.browser().post(not_me)
+    with time_machine.travel(time.time() + 5):
+        site.browser().post(f"{not_me}/email")
+        letter = mailbox.last(SUSAN, count=3)
+        link = link_in(letter.text)
+
+        page = site.browser().get(not_me_in(letter.text))
+        site.browser().post(not_me_in(letter.text))
+
+    assert "Also end all sign-ins" in page.text
+    assert site.browser().get(link).status_code == 410
+
+
+def test_it_is_written_down(site: Site, not_me: str) -> None:
+    site.browser("203.0.113.99").post(not_me, data={"end_sessions": "1"})
+
+    told = execute(site, "SELECT kind, network, details FROM security_event ORDER BY id DESC LIMIT 2")
+    assert told == [
+        ("sessions_ended", "203.0.113.99", '{"ended": 1}'),
+        ("disowned", "203.0.113.99", '{"letter": "reset_password"}'),
+    ]
+
+
+@pytest.mark.parametrize("typed", [SUSAN, "susan"])
+def test_for_a_day_nobody_can_have_reset_letters_sent(site: Site, mailbox: Mailbox, not_me: str, typed: str) -> None:
+    with time_machine.travel(START):
+        site.browser().post(not_me)
+    arrived = []
+
+    for hours in (1, 23.9, 24.1):
+        with time_machine.travel(START + hours * 3600):
+            ask_for_reset(site.browser(), typed)
+            wait_until_posted(site)
+            arrived.append(len(mailbox.all(SUSAN)) - 2)
+
+    assert arrived == [0, 0, 1]
+
+
+def test_an_old_reset_link_is_no_way_round_the_pause(site: Site, mailbox: Mailbox, link: str, not_me: str) -> None:
+    site.browser().post(not_me)
+
+    answer = site.browser().post(f"{link}/renew", headers=HTMX)
+    wait_until_posted(site)
+
+    assert "A fresh link is on its way" in answer.text, "who asks sees no difference"
+    assert len(mailbox.all(SUSAN)) == 2
+
+
+def test_who_asks_sees_no_difference(
+    any_site: Site,
+    not_me: str,
+    start_site: Callable[[Settings], Site],
+    make_settings: Callable[..., Settings],
+) -> None:
+    """C01, C02: the same answer and the same statements before and during the pause."""
+    silent = start_site(make_settings(database_url=any_site.settings.database_url, mailer="process"))
+    seen = []
+
+    for second in (0, 100):
+        with time_machine.travel(START + second, tick=False), statements(silent) as asked:
+            answer = silent.browser().post("/reset_password_request", data={"email": SUSAN}, headers=HTMX)
+        seen.append((answer.status_code, answer.text, dict(answer.headers), asked))
+        silent.browser().post(not_me)
+
+    assert seen[0] == seen[1]
+    assert any("INSERT INTO letter" in statement for statement in seen[0][3])
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+def test_the_person_gets_a_link_in_spite_of_the_pause(
+    any_site: Site, mailbox: Mailbox, susan: Browser, not_me: str, headers: dict[str, str]
+) -> None:
+    any_site.browser().post(not_me)
+
+    answer = any_site.browser().post(f"{not_me}/email", headers=headers)
+
+    assert "An email is on its way to the address of your account." in answer.text
+    assert SUSAN not in answer.text
+    fresh = mailbox.link(SUSAN, count=3)
+    assert any_site.browser().post(fresh, data={"password": NEW_PASSWORD}).url.path == "/login"
+    assert not is_logged_in(susan)
+
+
+def test_the_persons_letter_comes_though_strangers_have_used_up_the_hours_letters(site: Site, mailbox: Mailbox) -> None:
+    """C10: three letters an hour for whoever asks, and the person's own beside them."""
+    register(site.browser(), mailbox)
+    for minute in range(3):
+        with time_machine.travel(START + 61 * minute):
+            ask_for_reset(site.browser(), SUSAN)
+            mailbox.last(SUSAN, count=minute + 2)
+
+    with time_machine.travel(START + 200):
+        not_me = not_me_in(mailbox.last(SUSAN).text)
+        site.browser().post(f"{not_me}/email")
+
+        assert mailbox.last(SUSAN, count=5).subject == "Reset your password on Microblog"
+
+
+def test_the_persons_letters_are_limited_too(site: Site, not_me: str) -> None:
+    """C10"""
+    statuses = []
+    for second in (0, 1, 61, 122, 183):
+        with time_machine.travel(START + second, tick=False):
+            statuses.append(site.browser(follow_redirects=False).post(f"{not_me}/email").status_code)
+
+    assert statuses == [303, 429, 303, 303, 429]
+
+
+def test_the_letter_goes_to_the_address_of_now(site: Site, mailbox: Mailbox, not_me: str) -> None:
+    execute(site, "UPDATE user_account SET email = 'new@example.com', epoch = epoch + 1")
+
+    site.browser().post(f"{not_me}/email")
+
+    assert mailbox.last("new@example.com").subject == "Reset your password on Microblog"
+
+
+def test_no_change_of_the_account_kills_the_link(any_site: Site, link: str, not_me: str) -> None:
+    """A hijacker has set a password of their own, and is logged in with it."""
+    any_site.browser().post(link, data={"password": NEW_PASSWORD})
+    hijacker = any_site.browser()
+    log_in(hijacker, password=NEW_PASSWORD)
+
+    any_site.browser().post(not_me, data={"end_sessions": "1"})
+
+    assert not is_logged_in(hijacker)
+
+
+def test_the_notice_of_a_change_offers_it(site: Site, mailbox: Mailbox, link: str) -> None:
+    site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    page = site.browser().get(not_me_in(mailbox.last(SUSAN, count=3).text))
+
+    assert "The password was changed." in page.text
+
+
+@pytest.mark.parametrize(("hours", "status"), [(71.99, 200), (72, 410)])
+def test_the_link_works_for_three_days(site: Site, mailbox: Mailbox, hours: float, status: int) -> None:
+    """C15"""
+    register(site.browser(), mailbox)
+    with time_machine.travel(int(START), tick=False):
+        ask_for_reset(site.browser(), SUSAN)
+        not_me = not_me_in(mailbox.last(SUSAN, count=2).text)
+
+    with time_machine.travel(int(START) + hours * 3600, tick=False):
+        answer = site.browser().post(not_me)
+
+    assert answer.status_code == status
+    assert ("This link has expired" in answer.text) == (status == 410)
+    assert status == 200 or 'href="/reset_password_request"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["{link}", "{link}/email"])
+def test_a_link_that_is_cut_off_says_so(site: Site, mailbox: Mailbox, not_me: str, path: str) -> None:
+    """C13"""
+    answer = site.browser().post(path.format(link=not_me[:-4]))
+    wait_until_posted(site)
+
+    assert answer.status_code == 404
+    assert "This link is not whole" in answer.text
+    assert len(mailbox.all(SUSAN)) == 2
+
+
+def test_a_disabled_account_is_left_alone(site: Site, mailbox: Mailbox, not_me: str) -> None:
+    disable(site, "susan")
+    before = table(site, "user_account")
+
+    statuses = [site.browser().post(path).status_code for path in (not_me, f"{not_me}/email")]
+    wait_until_posted(site)
+
+    assert statuses == [410, 410]
+    assert table(site, "user_account") == before
+    assert len(mailbox.all(SUSAN)) == 2
+
+
+def test_a_deleted_account_has_no_such_page(site: Site, not_me: str) -> None:
+    execute(site, "DELETE FROM user_account")
+
+    assert site.browser().post(not_me).status_code == 404
+
+
+def test_a_site_without_mail_offers_no_letter(
+    make_settings: Callable[..., Settings], sqlite_url: str, site: Site, not_me: str, start_site: Callable[..., Site]
+) -> None:
+    silent = start_site(make_settings(database_url=sqlite_url, mailer="off"))
+
+    page = silent.browser().post(not_me)
+    answer = silent.browser().post(f"{not_me}/email")
+
+    assert "Email me a link" not in page.text
+    assert answer.status_code == 422
+
+
+def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
+    path = letters.not_me_link(site.settings, 1, "a_letter_of_tomorrow").removeprefix("https://blog.example")
+
+    assert "Something happened to the account." in site.browser().get(path).text
