@@ -1,0 +1,45 @@
+"use strict";
+
+// How strong a new password looks while it is typed. It is only ever measured here; the site judges what is sent.
+
+const FEWEST_DIFFERENT = 5, FEWEST_UNFORESEEN = 6; // as in webapp/accounts/weakness.py
+const PAUSE = 300; // milliseconds: a screen reader need not hear of every key
+
+// Characters that go on with a run, "aaa", "abc", "321", are no news.
+function unforeseen(codes) {
+  const step = (place) => codes[place] - codes[place - 1];
+  return codes.filter((_code, place) => place < 2 || step(place) !== step(place - 1) || Math.abs(step(place)) > 1).length;
+}
+
+function strengthOf(password, least, name) {
+  const typed = Array.from(password); // by code points, as the site counts
+  if (typed.length < least) return "short";
+  const text = name.length > 2 ? password.toLowerCase().replaceAll(name.toLowerCase(), "") : password.toLowerCase();
+  const codes = Array.from(text, (character) => character.codePointAt(0));
+  const news = unforeseen(codes);
+  if (new Set(typed).size < FEWEST_DIFFERENT || news < FEWEST_UNFORESEEN) return "weak";
+  if (news >= least + 10) return "strong";
+  return news >= least + 4 || text.trim().split(/\s+/).length > 2 ? "good" : "fair";
+}
+
+function nameBeside(field) {
+  return field.form?.querySelector("[autocomplete=username]")?.value ?? "";
+}
+
+function showStrength(field, box) {
+  const least = Number(box.dataset.least), length = Array.from(field.value).length;
+  const strength = strengthOf(field.value, least, nameBeside(field));
+  const levels = ["weak", "fair", "good", "strong"];
+  // A quarter of the bar is the way to the least length.
+  box.querySelector("meter").value = strength === "short" ? length / least : 1 + levels.indexOf(strength);
+  box.hidden = length === 0;
+  clearTimeout(box.waiting);
+  box.waiting = setTimeout(() => {
+    box.querySelector("p").textContent = box.dataset[strength].replace("{length}", length);
+  }, PAUSE);
+}
+
+document.addEventListener("input", (event) => {
+  const box = document.querySelector(`.strength[data-of="${event.target.id}"]`);
+  if (box) showStrength(event.target, box);
+});
