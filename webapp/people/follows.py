@@ -1,0 +1,157 @@
+"""Follow, unfollow, and who follows whom."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from sqlalchemy import ColumnElement, Integer, Select, Table, and_, bindparam, delete, func, or_, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.database import now
+from webapp.people.models import Follow
+
+PAGE = 30
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Rows = Select[int, str, str, datetime, bool]
+
+_follows: Table = Follow.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Key:
+    """Where a page of people ends: the next begins behind it, whoever comes or goes meanwhile."""
+
+    created: datetime
+    id: int
+
+    def __str__(self) -> str:
+        return f"{(self.created - _EPOCH) // timedelta(microseconds=1)}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The key that was written so; None for anything else."""
+        microseconds, _dash, number = text.partition("-")
+        if not all(part.isascii() and part.isdecimal() and len(part) < 17 for part in (microseconds, number)):
+            return None
+        if int(number) > 2**31 - 1:
+            return None
+        return cls(_EPOCH + timedelta(microseconds=int(microseconds)), int(number))
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Somebody in a list of followers, as the person who looks at it sees them."""
+
+    id: int
+    username: str
+    about_me: str
+    created: datetime
+    is_followed: bool
+
+    @property
+    def key(self) -> Key:
+        return Key(self.created, self.id)
+
+
+@dataclass(frozen=True)
+class Counts:
+    followers: int
+    following: int
+
+
+async def follow(db: AsyncSession, follower_id: int, followed_id: int) -> datetime | None:
+    """Lets one person follow another. Returns since when, if it is new.
+
+    None if it was so already, or if there is nobody to follow: oneself, or an account that is gone or disabled.
+    """
+    connection = await db.connection()
+    parameters = {"follower_id": follower_id, "followed_id": followed_id, "created": (created := now())}
+    added = await connection.execute(_FOLLOW, parameters)
+    return created if added.rowcount else None
+
+
+async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
+    """Ends it; whether there was anything to end."""
+    connection = await db.connection()
+    pair = (_follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id)
+    return bool((await connection.execute(delete(_follows).where(*pair))).rowcount)
+
+
+async def is_following(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
+    connection = await db.connection()
+    query = select(_follows.c.follower_id).where(
+        _follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id
+    )
+    return (await connection.execute(query)).first() is not None
+
+
+async def counts(db: AsyncSession, user_id: int) -> Counts:
+    """How many follow a person, and how many that person follows; disabled accounts are not counted."""
+    connection = await db.connection()
+    return Counts(*(await connection.execute(_COUNTS, {"user_id": user_id})).one())
+
+
+async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
+    """Who follows a person, the newest first: a page of them, and one more if there are more."""
+    query = _people(_follows.c.follower_id, viewer_id).where(_follows.c.followed_id == user_id)
+    return await _page(db, query, after)
+
+
+async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
+    """Whom a person follows, in the same way."""
+    query = _people(_follows.c.followed_id, viewer_id).where(_follows.c.follower_id == user_id)
+    return await _page(db, query, after)
+
+
+async def began_between(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[str]:
+    """The names of those who began to follow a person in that time, and still do; the first first."""
+    begun = (_follows.c.followed_id == user_id, _follows.c.created >= start, _follows.c.created < end)
+    query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
+    connection = await db.connection()
+    in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created, _users.c.id)
+    return list((await connection.execute(in_order)).scalars())
+
+
+async def _page(db: AsyncSession, query: Rows, after: Key | None) -> list[Neighbour]:
+    created, number = _follows.c.created, _users.c.id
+    if after:
+        query = query.where(or_(created < after.created, and_(created == after.created, number < after.id)))
+    connection = await db.connection()
+    rows = await connection.execute(query.order_by(created.desc(), number.desc()).limit(PAGE + 1))
+    return [Neighbour(*row) for row in rows]
+
+
+def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
+    mine = _follows.alias()
+    is_followed = (
+        select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
+    )
+    return (
+        select(_users.c.id, _users.c.username, _users.c.about_me, _follows.c.created, is_followed)
+        .join_from(_follows, _users, _users.c.id == who)
+        .where(_users.c.disabled_at.is_(None))
+    )
+
+
+def _count(of: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+    counted = select(func.count()).join_from(_follows, _users, _users.c.id == other)
+    return counted.where(of == bindparam("user_id"), _users.c.disabled_at.is_(None)).scalar_subquery()
+
+
+_COUNTS = select(
+    _count(_follows.c.followed_id, _follows.c.follower_id), _count(_follows.c.follower_id, _follows.c.followed_id)
+)
+# Whoever does it twice at once has done it once: the key decides, not a look beforehand.
+_FOLLOW = text(
+    "INSERT INTO follow (follower_id, followed_id, created)"
+    " SELECT :follower_id, id, :created FROM user_account"
+    " WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL"
+    " ON CONFLICT (follower_id, followed_id) DO NOTHING"
+).bindparams(
+    bindparam("follower_id", type_=Integer),
+    bindparam("followed_id", type_=Integer),
+    bindparam("created", type_=_follows.c.created.type),
+)
