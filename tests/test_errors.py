@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
-from tests.watching import dump, execute, table
+from tests.watching import configured_log, dump, execute, table
 from webapp.errors import Busy
 from webapp.settings import Settings
 
@@ -52,17 +52,9 @@ def test_an_unhandled_exception_gives_the_page_with_a_number_and_no_trace(
 
 def test_the_number_on_the_page_is_the_number_in_the_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """C55"""
-    from webapp import logs
-
     breaks_with(site, ZeroDivisionError(SECRET))
-    logger = logging.getLogger("webapp")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    try:
-        logs.configure(site.settings)
+    with configured_log(site.settings):
         page = site.browser().get("/broken").text
-    finally:
-        logger.handlers[:], logger.propagate = before[0], before[2]
-        logger.setLevel(before[1])
 
     found = re.search(r"<code>([0-9a-f]{16})</code>", page)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

@@ -13,8 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
-from tests.watching import ask, dump, wait_until_posted
-from webapp import logs
+from tests.watching import ask, configured_log, dump, wait_until_posted
 from webapp.logs import JSONLines, Plain, mask
 from webapp.settings import Settings
 
@@ -22,16 +21,10 @@ from webapp.settings import Settings
 @pytest.fixture
 def lines(site: Site) -> Iterator[Callable[[], list[dict[str, object]]]]:
     """The log of the site, read as a machine would."""
-    logger = logging.getLogger("webapp")
-    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
-    logs.configure(site.settings)
     written = io.StringIO()
-    [handler] = logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(written)
-    yield lambda: [json.loads(line) for line in written.getvalue().split("\n")[:-1]]
-    logger.handlers[:], logger.propagate = handlers, propagate
-    logger.setLevel(level)
+    with configured_log(site.settings) as handler:
+        handler.setStream(written)
+        yield lambda: [json.loads(line) for line in written.getvalue().split("\n")[:-1]]
 
 
 def test_no_secret_is_left_anywhere_after_a_whole_story(
@@ -126,6 +119,24 @@ def test_line_breaks_are_escaped(site: Site, lines: Callable[[], list[dict[str, 
 
     assert [line for line in said if line["event"] == "forged"] == []
     assert said[-1]["note"] == forged
+
+
+@pytest.mark.parametrize("speaker", ["uvicorn.error", "asyncio", "sqlalchemy.pool"])
+def test_what_the_site_runs_on_writes_lines_of_the_same_kind(
+    site: Site, lines: Callable[[], list[dict[str, object]]], speaker: str
+) -> None:
+    """C56: an error that only the server notices is one line, and as discreet."""
+    secret = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNldF9wYXNzd29yZCI6MX0.c2lnbmF0dXJl"
+    try:
+        raise ZeroDivisionError(f"susan@example.com {secret}")
+    except ZeroDivisionError as error:
+        logging.getLogger(speaker).error("Exception in %s\n", f"susan@example.com {secret}", exc_info=error)
+
+    [line] = lines()
+
+    assert (line["logger"], line["level"]) == (speaker, "error")
+    assert "ZeroDivisionError" in str(line["trace"])
+    assert not re.search("susan|eyJ", json.dumps(line))
 
 
 def test_each_request_has_a_number_of_its_own(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:

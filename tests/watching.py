@@ -1,12 +1,13 @@
 """What a test may see of a running site that its visitors can't: the rows, the statements, the hashes."""
 
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote
 
 import anyio
@@ -17,6 +18,7 @@ from sqlmodel import SQLModel
 
 from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import PATIENCE
+from webapp import logs
 from webapp.settings import Settings
 
 
@@ -103,6 +105,22 @@ def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(hasher, "hash", noted_hash)
     monkeypatch.setattr(hasher, "verify", noted_verify)
     return runs
+
+
+@contextmanager
+def configured_log(settings: Settings) -> Iterator["logging.StreamHandler[TextIO]"]:
+    """The log as a process of the site writes it, and afterwards as it was."""
+    loggers = [logging.getLogger(name) for name in (*logs.SPEAKERS, "uvicorn.access")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    logs.configure(settings)
+    [handler] = logging.getLogger("webapp").handlers
+    assert isinstance(handler, logging.StreamHandler)
+    try:
+        yield handler
+    finally:
+        for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            logger.handlers[:], logger.propagate = handlers, propagate
+            logger.setLevel(level)
 
 
 @contextmanager

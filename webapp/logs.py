@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.requests")
+# Who speaks in the log: the site, and what it runs on.
+SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 _SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
 # What begins a new line somewhere, or drives a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -21,13 +23,17 @@ _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def configure(settings: Settings) -> None:
-    """Sends the log of this process to standard error; for the entry points, not for libraries."""
+    """Sends the log of this process to standard error; for the entry points, not for libraries.
+
+    uvicorn's access log stays off, however it was started: it would name paths.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JSONLines() if settings.log_format == "json" and not settings.development else Plain())
-    logger = logging.getLogger("webapp")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    for name in (*SPEAKERS, "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler] if name in SPEAKERS else []
+        logger.propagate = False
+    logging.getLogger("webapp").setLevel(logging.INFO)
     # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
@@ -69,7 +75,7 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": record.getMessage(),
+        "event": redact(record.getMessage()),
         **getattr(record, "fields", {}),
     }
     if request_id := _request_id.get():
