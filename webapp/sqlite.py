@@ -11,28 +11,36 @@ import aiosqlite
 from sqlalchemy import Connection
 
 BUSY_SECONDS = 10.0
+BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 
 class OneTripConnection(aiosqlite.Connection):
     """aiosqlite goes to its thread for each cursor, execute, fetch and close; here a statement is one trip.
 
     BEGIN goes along with the first statement of its transaction, so that the only lock of the database is not
-    held while the event loop is busy with other things.
+    held while the event loop is busy with other things. Whoever has that lock then waits for nobody any more: what
+    follows is a matter of microseconds and needs no trip at all, but for the COMMIT, which may have to flush.
     """
 
     begin: str | None = None
+    has_lock = False
 
     def cursor(self) -> "OneTripCursor":  # type: ignore[override]
         return OneTripCursor(self)
 
-    async def in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
-        await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
+    async def run(self, work: Callable[..., None], *arguments: Any) -> None:
+        if self.has_lock:
+            work(*arguments)
+        else:
+            await self._execute(work, *arguments)  # type: ignore[no-untyped-call]
 
     async def commit(self) -> None:
+        self.has_lock = False
         if not self._has_not_begun():
             await super().commit()
 
     async def rollback(self) -> None:
+        self.has_lock = False
         if not self._has_not_begun():
             await super().rollback()
 
@@ -60,11 +68,11 @@ class OneTripCursor:
         if statement.startswith("BEGIN"):
             self._connection.begin = statement
             return self
-        await self._connection.in_thread(self._run, sqlite3.Cursor.execute, statement, parameters)
+        await self._connection.run(self._run, sqlite3.Cursor.execute, statement, parameters)
         return self
 
     async def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> "OneTripCursor":
-        await self._connection.in_thread(self._run, sqlite3.Cursor.executemany, statement, parameters)
+        await self._connection.run(self._run, sqlite3.Cursor.executemany, statement, parameters)
         return self
 
     async def fetchall(self) -> list[Any]:
@@ -78,6 +86,7 @@ class OneTripCursor:
             begin, self._connection.begin = self._connection.begin, None
             if begin:
                 _in_turn(cursor.execute, begin)
+                self._connection.has_lock = begin == BEGIN_WRITING
             _in_turn(execute, cursor, statement, parameters)
             self.description, self._rows = cursor.description, cursor.fetchall()
             self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
@@ -101,7 +110,7 @@ def _in_turn(execute: Callable[..., object], *arguments: Any) -> None:
 
 def connect(file: str, **options: Any) -> OneTripConnection:
     """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
-    connection = OneTripConnection(lambda: sqlite3.connect(file, **options), iter_chunk_size=64)
+    connection = OneTripConnection(lambda: sqlite3.connect(file, **options | {"check_same_thread": False}), 64)
     connection._thread.daemon = True
     return connection
 
@@ -118,4 +127,4 @@ def set_up(connection: Any, _record: object) -> None:
 def begin(connection: Connection) -> None:
     """For each new transaction. One that reads first and writes later can lose its turn, so a writer says so now."""
     is_writing = connection.get_execution_options().get("is_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    connection.exec_driver_sql(BEGIN_WRITING if is_writing else "BEGIN")

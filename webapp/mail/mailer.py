@@ -30,6 +30,8 @@ log = logging.getLogger("webapp.mail")
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
 GRACE_SECONDS = 6.0
+# How long an outcome waits for those of letters that are on the wire, to be written down with them.
+GATHER_SECONDS = 0.001
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
@@ -50,6 +52,7 @@ class Mailer:
         self._in_hand: dict[int, Claimed] = {}
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
+        self._on_the_wire = 0
         self._suspect_at = 0.0
 
     async def run(self) -> None:
@@ -140,7 +143,11 @@ class Mailer:
         has_time = letter.due - now() > timedelta(seconds=DEADLINE + 5)
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(letter, HANDED_BACK)
-        outcome = await connection.deliver(written.recipient, written.message)
+        self._on_the_wire += 1
+        try:
+            outcome = await connection.deliver(written.recipient, written.message)
+        finally:
+            self._on_the_wire -= 1
         is_news = self.breaker.note(outcome)
         await self._finish(letter, outcome)  # before anything else can fail: it is sent
         tell(letter, outcome)
@@ -158,6 +165,8 @@ class Mailer:
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended.append((letter, outcome, committed))
         async with self._finishing:
+            if self._on_the_wire and not committed.done():
+                await asyncio.sleep(GATHER_SECONDS)
             if not committed.done():
                 await self._commit_ended()
         await committed

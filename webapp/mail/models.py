@@ -13,6 +13,11 @@ from webapp.database import now
 READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dead", "expired", "suppressed"
 
 
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index of some rows only: a letter that has just been posted is then in one of them."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
 class MailStatus(SQLModel, table=True):
     """What all processes know of the mail: whether it is paused, and what troubles the mail server. One row."""
 
@@ -50,8 +55,9 @@ class Letter(SQLModel, table=True):
 
     __tablename__ = "letter"
     __table_args__ = (
-        Index("ix_letter_due", "due", postgresql_where=text("finished IS NULL"), sqlite_where=text("finished IS NULL")),
-        Index("ix_letter_user_id_created", "user_id", "created"),
+        _partial_index("ix_letter_due", "due", where="finished IS NULL"),
+        _partial_index("ix_letter_finished", "finished", where="finished IS NOT NULL"),
+        _partial_index("ix_letter_user_id_created", "user_id", "created", where="user_id IS NOT NULL"),
     )
 
     id: int | None = Field(
@@ -75,7 +81,7 @@ class Letter(SQLModel, table=True):
     verdict: str | None = Field(default=None, max_length=12)
     code: int | None = None
     reason: str | None = Field(default=None, max_length=300)
-    finished: datetime | None = Field(default=None, index=True)
+    finished: datetime | None = None
 
 
 class Verdict(Enum):
