@@ -86,6 +86,10 @@ def test_a_good_environment_is_read() -> None:
         ({"LANGUAGES": "en,tlh"}, "LANGUAGES: there is no translation for 'tlh'"),
         ({"MAIL_SENDER": "nobody"}, "MAIL_SENDER must look like"),
         ({"ADMINS": "susan@example.com, nobody"}, "ADMINS must look like"),
+        ({"SECURITY_CONTACT": "susan@example.com"}, "SECURITY_CONTACT must look like"),
+        ({"SECURITY_CONTACT": "http://example.com/security"}, "SECURITY_CONTACT must look like"),
+        ({"SECURITY_CONTACT": "mailto:nobody"}, "SECURITY_CONTACT must look like"),
+        ({"SECURITY_CONTACT": "https://example.com/\nContact: x"}, "SECURITY_CONTACT must look like"),
     ],
     ids=str,
 )

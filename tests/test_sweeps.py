@@ -38,6 +38,7 @@ PUBLIC = {
     "renew_reset_link",
     "not_me",
     "email_reset_link",
+    "security_txt",
     "health",
     "ready",
     "mailbox",

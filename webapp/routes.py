@@ -4,7 +4,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from webapp import health
+from webapp import health, wellknown
 from webapp.accounts import views as accounts
 from webapp.pages import HashedFiles
 from webapp.postmaster import console
@@ -35,6 +35,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),
         Route("/admin/mail/send_again", postmaster.send_mail_again, methods=["POST"], name="send_mail_again"),
+        Route("/.well-known/security.txt", wellknown.security_txt, name="security_txt"),
         Route("/health", health.health, name="health"),
         Route("/ready", health.ready, name="ready"),
         Mount("/static", HashedFiles(), name="static", middleware=[Middleware(GZipMiddleware)]),

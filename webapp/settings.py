@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from email.utils import parseaddr
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from webapp.environment import Environment
 
@@ -50,6 +51,7 @@ class Settings:
     mail_hourly_budget: int = 1000
     mailer: Literal["web", "process", "off"] = "web"
     admins: tuple[str, ...] = ()
+    security_contact: str = ""
     registration: Literal["open", "invite"] = "open"
     reset_token_minutes: int = 10
     password_min_length: int = 12
@@ -149,6 +151,7 @@ class _Reader(Environment):
             "mail_connections": self.number("MAIL_CONNECTIONS", 4, 1, 50),
             "mail_hourly_budget": self.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
             "admins": self.listed("ADMINS"),
+            "security_contact": self.security_contact(),
             "registration": self.choice("REGISTRATION", "open", "invite"),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
@@ -172,6 +175,16 @@ class _Reader(Environment):
         if not self.text("DATABASE_URL"):
             values["database_url"] = _database_url(f"sqlite:///{INSTANCE / 'microblog.db'}")
         return values
+
+    def security_contact(self) -> str:
+        """Where to report a weakness of the site, as security.txt wants it: the first of ADMINS if nothing is said."""
+        contact = self.text("SECURITY_CONTACT")
+        if not contact:
+            address = parseaddr(next(iter(self.listed("ADMINS")), ""))[1]
+            return f"mailto:{quote(address, safe='@+')}" if address else ""
+        if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", contact):
+            self.problems.append("SECURITY_CONTACT must look like mailto:name@example.com or https://example.com/page.")
+        return contact
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en",)
