@@ -23,6 +23,8 @@ PATHS = {
     "/reset_password_request": {"GET", "POST"},
     "/reset_password/{token}": {"GET", "POST"},
     "/change_password": {"GET", "POST"},
+    "/follow/{username}": {"POST"},
+    "/unfollow/{username}": {"POST"},
     "/.well-known/security.txt": {"GET"},
     "/health": {"GET"},
     "/ready": {"GET"},

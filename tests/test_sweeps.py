@@ -39,6 +39,7 @@ PUBLIC = {
     "not_me",
     "email_reset_link",
     "security_txt",
+    "avatar",
     "health",
     "ready",
     "mailbox",
@@ -153,6 +154,10 @@ def test_every_route_answers_every_method_with_a_sentence_and_guarded(
         assert policy.startswith("default-src 'none'")
         assert "script-src 'unsafe" not in policy
         assert_guarded(answer, content_security_policy=policy)
+    elif name == "avatar" and answer.status_code == 200:
+        for_pictures = "default-src 'none'; frame-ancestors 'none'; sandbox"
+        a_year = "private, max-age=31536000, immutable"
+        assert_guarded(answer, content_security_policy=for_pictures, cache_control=a_year)
     else:
         assert_guarded(answer)
     if answer.status_code >= 400 and method != "HEAD":

@@ -16,7 +16,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 import webapp.accounts.letters
 import webapp.addresses.models
 import webapp.moderation.models
-import webapp.people.models
+import webapp.people.letters
 import webapp.posts.models
 import webapp.recovery.models
 import webapp.subscriptions.models  # noqa: F401

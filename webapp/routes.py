@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from webapp import health, wellknown
 from webapp.accounts import views as accounts
 from webapp.pages import HashedFiles
+from webapp.people import views as people
 from webapp.postmaster import console
 from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
@@ -31,6 +32,11 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/settings", preferences.settings, name="settings"),
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
+        Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),
+        Route("/user/{username}/followers", people.followers, name="followers"),
+        Route("/user/{username}/following", people.following, name="following"),
+        Route("/follow/{username}", people.follow, methods=["POST"], name="follow"),
+        Route("/unfollow/{username}", people.unfollow, methods=["POST"], name="unfollow"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),

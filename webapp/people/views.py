@@ -1,0 +1,148 @@
+"""Pictures of people, who follows whom, and the buttons that change it."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import errors, limits, pages
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.sessions import login_required
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.limits import Rate, TooOften
+from webapp.people import avatars, follows, forms, letters
+from webapp.people.follows import Key, Neighbour
+
+# A picture is made of plain shapes, and must stay so if somebody opens it as a page.
+PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
+KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
+# Turns of the button, either way, for each person.
+MOST_TURNS = (Rate(30, 60), Rate(400, 3600))
+
+
+async def avatar(request: Request) -> Response:
+    """The picture of a person; one and the same for who is not here, is disabled, or hides from strangers."""
+    person = await users.find(request.state.db, request.path_params["username"].lower())
+    if person is None or person.disabled_at or not (person.is_public or request.state.user):
+        return _picture(avatars.NOBODY)
+    return _picture(avatars.draw(person.username), KEPT_FOR_A_YEAR)
+
+
+@login_required
+async def follow(request: Request) -> Response:
+    return await _turn(request, is_wanted=True)
+
+
+@login_required
+async def unfollow(request: Request) -> Response:
+    return await _turn(request, is_wanted=False)
+
+
+@login_required
+async def followers(request: Request) -> Response:
+    person, viewer_id = await _person(request), request.state.user.id
+    people = await follows.followers(request.state.db, _id(person), viewer_id, _after(request))
+    words = _("Who follows %(name)s") % {"name": person.username}, _("Nobody so far.")
+    return await _neighbours(request, person, people, "followers", *words)
+
+
+@login_required
+async def following(request: Request) -> Response:
+    person, viewer_id = await _person(request), request.state.user.id
+    people = await follows.following(request.state.db, _id(person), viewer_id, _after(request))
+    words = _("Whom %(name)s follows") % {"name": person.username}, _("Nobody so far.")
+    return await _neighbours(request, person, people, "following", *words)
+
+
+async def _turn(request: Request, *, is_wanted: bool) -> Response:
+    """Presses the button; pressed twice, it has been pressed once."""
+    form, person, me = await Form.read(request, forms.Follow), await _person(request), request.state.user
+    if person.id == me.id:
+        return errors.page(request, 400, _("That is you. You can follow everybody else."))
+    db, settings = request.state.db, request.app.state.settings
+    try:
+        await limits.count(db, settings, ("follow", str(me.id), MOST_TURNS))
+    except TooOften as refused:
+        await db.rollback()
+        return await _refused(request, form, await _person(request), refused)
+    if not is_wanted:
+        await follows.unfollow(db, me.id, _id(person))
+    elif since := await follows.follow(db, me.id, _id(person)):
+        await letters.tell_of_follower(db, settings, person, me.id, since)
+    await db.commit()
+    if pages.asks_for_part(request):
+        return await _button(request, form, person, is_followed=is_wanted)
+    return pages.redirect(request, _way_back(form, person))
+
+
+async def _refused(request: Request, form: Form[forms.Follow], person: User, refused: TooOften) -> Response:
+    words = _("That was very often. You can go on in %(seconds)s seconds.") % {"seconds": refused.seconds}
+    if pages.asks_for_part(request):
+        is_followed = await follows.is_following(request.state.db, request.state.user.id, _id(person))
+        return await _button(request, form, person, is_followed, words)
+    return errors.page(request, 429, words, {"retry-after": str(refused.seconds)})
+
+
+async def _button(
+    request: Request, form: Form[forms.Follow], person: User, is_followed: bool, refusal: str = ""
+) -> Response:
+    return pages.render(
+        request,
+        "people/_followed.html",
+        part="button",
+        status=429 if refusal else 200,
+        username=person.username,
+        is_followed=is_followed,
+        next=_way_back(form, person),
+        refusal=refusal,
+        followers=(await follows.counts(request.state.db, _id(person))).followers,
+    )
+
+
+async def _neighbours(
+    request: Request, person: User, people: list[Neighbour], here: str, heading: str, nobody: str
+) -> Response:
+    path, shown = request.url.path, people[: follows.PAGE]
+    return pages.render(
+        request,
+        "people/neighbours.html",
+        part="people",
+        person=person,
+        people=shown,
+        more=f"{path}?after={shown[-1].key}" if len(people) > len(shown) else None,
+        counts=await follows.counts(request.state.db, _id(person)),
+        here=here,
+        here_path=path,
+        heading=heading,
+        nobody=nobody,
+    )
+
+
+def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(svg, media_type="image/svg+xml", headers=PICTURE_HEADERS | (headers or {}))
+
+
+async def _person(request: Request) -> User:
+    """Whom the path names. A disabled account is as good as none."""
+    person = await users.find(request.state.db, request.path_params["username"].lower())
+    if person is None or person.disabled_at is not None:
+        raise HTTPException(404)
+    return person
+
+
+def _id(person: User) -> int:
+    assert person.id is not None
+    return person.id
+
+
+def _after(request: Request) -> Key | None:
+    text = request.query_params.get("after", "")
+    key = Key.parse(text)
+    if text and key is None:
+        raise HTTPException(400)
+    return key
+
+
+def _way_back(form: Form[forms.Follow], person: User) -> str:
+    return pages.local_path(form.values["next"], f"/user/{person.username}")
