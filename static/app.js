@@ -44,6 +44,7 @@ document.addEventListener("htmx:after:swap", (event) => {
 
 function showButtons() {
   for (const button of document.querySelectorAll(".field-show[hidden]")) button.hidden = false;
+  for (const button of document.querySelectorAll("[data-copies]")) button.hidden = !navigator.clipboard;
 }
 
 function togglePassword(button, show) {
@@ -55,6 +56,14 @@ function togglePassword(button, show) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".field-show");
   if (button) togglePassword(button, document.getElementById(button.getAttribute("aria-controls")).type === "password");
+});
+
+// "Copy the codes".
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).innerText);
+  say(button.dataset.copied);
 });
 
 // Browsers remember what was typed into plain text fields: a password leaves as a password.

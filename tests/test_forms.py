@@ -61,6 +61,7 @@ FORMS = {
     "/login": "username",
     "/register": "email",
     "/reset_password_request": "email",
+    "/recover": "username",
     "{reset_link}": "password",
     "{register_link}": "password",
 }

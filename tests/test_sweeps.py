@@ -38,6 +38,7 @@ PUBLIC = {
     "renew_reset_link",
     "not_me",
     "email_reset_link",
+    "recover",
     "security_txt",
     "avatar",
     "health",

@@ -18,7 +18,7 @@ import webapp.addresses.models
 import webapp.moderation.models
 import webapp.people.letters
 import webapp.posts.models
-import webapp.recovery.models
+import webapp.recovery.letters
 import webapp.subscriptions.models  # noqa: F401
 from webapp import errors, housekeeping, limits, logs, pages
 from webapp.accounts import sessions

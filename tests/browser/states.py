@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 
 from tests.browser.visitor import Visitor
-from tests.stories import NEW_PASSWORD
+from tests.stories import NEW_PASSWORD, PASSWORD
 
 LONG_NAME = "a_name_that_is_as_long_as_it_is"
 CUT_OFF = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld"
@@ -214,6 +214,34 @@ def not_me_expired(person: Visitor) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=73)):
         person.goto(link)
     person.sees_heading("This link has expired")
+
+
+@state
+def recover(person: Visitor) -> None:
+    person.goto("/recover")
+
+
+@state
+def recover_refused(person: Visitor) -> None:
+    recover(person)
+    person.fill(username=person.name, code="abcd-efgh-2345")
+    person.press("Go on")
+    person.sees("don't match, or the code has been used")
+
+
+@state
+def recovery_codes(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/recovery_codes")
+    person.sees("You have no codes.")
+
+
+@state
+def recovery_codes_made(person: Visitor) -> None:
+    recovery_codes(person)
+    person.fill(current_password=PASSWORD)
+    person.press("Make ten new codes")
+    person.sees_heading("Your recovery codes")
 
 
 @state

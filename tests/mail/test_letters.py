@@ -34,7 +34,14 @@ SITES = {
     "port": ("https://blog.example:8443", "pNUMBER+" + ODD_ADDRESS),
     "long": (f"https://{LONG_HOST}", "NUMBER" + LONG_ADDRESS[1:]),
 }
-TEMPLATES = ["already_registered", "password_changed", "register", "reset_password"]
+TEMPLATES = [
+    "already_registered",
+    "password_changed",
+    "recovery_code_used",
+    "recovery_codes_made",
+    "register",
+    "reset_password",
+]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
 # What a letter says about how long its link works.
 LIFETIMES = {"reset_password": str(MINUTES), "register": "24"}
@@ -138,6 +145,7 @@ class Sweep:
         self.folder = folder
         self.letters: dict[tuple[str, str, str], Letter] = {}
         self.kinds: set[str] = set()
+        self.page = ""  # what the last step was answered with
 
     def visit(self, name: str, language: str) -> None:
         base_url, addresses = SITES[name]
@@ -168,6 +176,14 @@ class Sweep:
         )
         link = link_in(letter.text)
         self._keep("password_changed", "Susan_1", (name, language), owner, browser, link, password=NEW_PASSWORD)
+        self._write_about_codes((name, language), owner, browser)
+
+    def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
+        browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
+        about = "recovery_codes_made", "Susan_1", where, owner, browser
+        self._keep(*about, "/recovery_codes", current_password=NEW_PASSWORD)
+        code = re.findall(r"<code>(\S+)</code>", self.page)[0]
+        self._keep("recovery_code_used", *about[1:], "/recover", username="Susan_1", code=code)
 
     def _keep(
         self,
@@ -177,10 +193,13 @@ class Sweep:
         address: str,
         browser: Browser,
         path: str,
+        /,
         **typed: str,
     ) -> Letter:
         before = len(self.server.letters)
-        assert browser.post(path, data=typed).status_code == 200
+        answer = browser.post(path, data=typed)
+        assert answer.status_code == 200
+        self.page = answer.text
         delivered = self.server.wait_for(before + 1)[-1]
         name, language = where
         letter = Letter(template, language, SITES[name][0], address, username, delivered)

@@ -1,7 +1,23 @@
 """The shapes of the forms of the ways back."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, StringConstraints
+
+from webapp.accounts.forms import Identity, Password
+from webapp.recovery import codes
+
+Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
 
 
 class NotMe(BaseModel):
     end_sessions: str = ""
+
+
+class RecoveryCodes(BaseModel):
+    current_password: Password
+
+
+class Recover(BaseModel):
+    username: Identity
+    code: Code

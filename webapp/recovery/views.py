@@ -1,4 +1,4 @@
-"""The ways back in: forget the password, follow the letter's link, choose a new one; or say "this wasn't me"."""
+"""The ways back in: forget the password and follow a letter's link; use a code; or say "this wasn't me"."""
 
 from typing import Any
 
@@ -8,14 +8,16 @@ from starlette.responses import Response
 from webapp import pages
 from webapp.accounts import forms, links, sessions, users
 from webapp.accounts.forms import check_password
+from webapp.accounts.letters import reset_link
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Mangled, Outdated, Purpose, Refused, Used, verify
 from webapp.accounts.users import Overtaken
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
-from webapp.recovery import disowning
-from webapp.recovery.forms import NotMe
+from webapp.limits import TooOften
+from webapp.recovery import codes, disowning
+from webapp.recovery.forms import NotMe, Recover, RecoveryCodes
 from webapp.security.events import Event
 
 
@@ -147,6 +149,57 @@ async def _not_me_page(
         sign_ins=0 if sent else await users.sign_ins(request.state.db, user),
         token=request.path_params["token"],
     )
+
+
+@sessions.login_required
+async def recovery_codes(request: Request) -> Response:
+    """How many are left, and the form that makes new ones. Those are shown once: in the answer to that form."""
+    form = await Form.of(request, RecoveryCodes)
+    made = await _made(request, form) if form.is_valid else []
+    left = await codes.left(request.state.db, request.state.user.id)
+    return pages.render(request, "recovery/recovery_codes.html", part="form", form=form, made=made, left=left)
+
+
+async def _made(request: Request, form: Form[RecoveryCodes]) -> list[str]:
+    """New codes, or none with the reason in the form."""
+    db, state = request.state.db, request.app.state
+    user = await sessions.prove(request, form, form.data.current_password)
+    if user is None:
+        return []
+    try:
+        made = await codes.make(db, state.hasher, state.settings, user, sessions.visit(request))
+    except Overtaken:
+        form.refuse("", _("Your account changed meanwhile. Please try again."))
+        return []
+    await db.commit()
+    return made
+
+
+async def recover(request: Request) -> Response:
+    """A recovery code leads to the form behind a fresh reset link."""
+    form = await Form.of(request, Recover)
+    user = await _recovered(request, form) if form.is_valid else None
+    if user:
+        await request.state.db.commit()
+        link = reset_link(request.app.state.settings, user).removeprefix(request.app.state.settings.base_url)
+        return pages.redirect(request, link)
+    return pages.render(request, "recovery/recover.html", part="form", form=form)
+
+
+async def _recovered(request: Request, form: Form[Recover]) -> User | None:
+    """Whose code this was, or None with the reason in the form."""
+    db, state, here = request.state.db, request.app.state, sessions.visit(request)
+    try:
+        await codes.count_try(db, state.settings, form.data.username, here.network)
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
+        return None
+    await db.commit()  # before the code is looked at, so that guesses at once count too
+    user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, here)
+    if user is None:
+        form.refuse("", _("That name or address and code don't match, or the code has been used."))
+    return user
 
 
 async def _owner(request: Request) -> User:

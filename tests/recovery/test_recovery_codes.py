@@ -1,0 +1,382 @@
+"""Recovery codes: made with the password, shown once, good for one new password each, and nobody's way to guess."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import time_machine
+from httpx2 import Response
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox, paths_in
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
+from tests.watching import count_hashes, disable, execute, standing_site, statements, table
+from webapp.accounts import letters
+from webapp.recovery import codes
+from webapp.settings import Settings
+
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+SUSAN = "susan@example.com"
+NEVER = "2222-2222-2222"  # one in 10^17 that it is right
+START = time.time() + 1000
+
+
+@pytest.fixture
+def the_site(request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue("any_site" if "any_site" in request.fixturenames else "site")
+    return site
+
+
+@pytest.fixture
+def susan(the_site: Site, mailbox: Mailbox) -> Browser:
+    """The browser of susan, who has an account and is logged in."""
+    browser = the_site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+    return browser
+
+
+@pytest.fixture
+def paper(susan: Browser) -> list[str]:
+    """The ten codes that susan printed."""
+    return made(susan)
+
+
+@pytest.fixture(scope="module")
+def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site for all tests that want no more of it than a code of susan's: argon2 is slow. Letters stay in its outbox.
+
+    Dizzy made codes too, and is disabled.
+    """
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing"), mailer="process") as site:
+        site.app.state.sheets = {}
+        for name in ("susan", "dizzy"):
+            browser = site.browser()
+            invitation = letters.register_link(site.settings, f"{name}@example.com").partition(".example")[2]
+            browser.post(invitation, data={"username": name, "password": PASSWORD})
+            log_in(browser, name)
+            site.app.state.sheets[name] = made(browser)
+        disable(site, "dizzy")
+        yield site
+
+
+@pytest.fixture
+def code(standing: Site) -> str:
+    """The next code of susan's on the standing site."""
+    return str(standing.app.state.sheets["susan"].pop())
+
+
+def made(browser: Browser, password: str = PASSWORD) -> list[str]:
+    return codes_in(browser.post("/recovery_codes", data={"current_password": password}).text)
+
+
+def codes_in(page: str) -> list[str]:
+    return re.findall(r"<code>([0-9a-z-]+)</code>", page)
+
+
+def recover(browser: Browser, code: str, username: str = "susan", **more: dict[str, str]) -> Response:
+    return browser.post("/recover", data={"username": username, "code": code}, **more)  # type: ignore[arg-type]
+
+
+def test_ten_codes_are_made_for_the_password(any_site: Site, susan: Browser) -> None:
+    before = susan.get("/recovery_codes").text
+
+    answer = susan.post("/recovery_codes", data={"current_password": PASSWORD})
+
+    found = codes_in(answer.text)
+    assert "You have no codes." in before
+    assert len(set(found)) == 10
+    assert all(re.fullmatch(f"([{codes.ALPHABET}]{{4}}-){{2}}[{codes.ALPHABET}]{{4}}", code) for code in found)
+    assert "You have 10 codes left." in susan.get("/recovery_codes").text
+
+
+def test_they_are_shown_once_and_kept_as_hashes(site: Site, susan: Browser, paper: list[str]) -> None:
+    page = susan.get("/recovery_codes").text
+    stored = repr([table(site, name) for name in ("recovery_code", "letter", "security_event")])
+
+    assert codes_in(page) == []
+    assert [code for code in paper if code in stored or code[5:].replace("-", "") in stored] == []
+    assert stored.count("$argon2id$") == 10
+
+
+@pytest.mark.parametrize(
+    ("password", "words"), [("not the password", "That is not your current password."), ("", "Please fill this in.")]
+)
+def test_without_the_password_none_are_made(site: Site, susan: Browser, password: str, words: str) -> None:
+    """C34"""
+    answer = susan.post("/recovery_codes", data={"current_password": password}, headers=HTMX)
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert table(site, "recovery_code") == []
+
+
+def test_tries_of_the_password_are_limited(site: Site, susan: Browser) -> None:
+    """C12"""
+    for _try in range(5):
+        susan.post("/recovery_codes", data={"current_password": "not the password"})
+
+    answer = susan.post("/recovery_codes", data={"current_password": PASSWORD})
+
+    assert answer.status_code == 429
+    assert table(site, "recovery_code") == []
+
+
+def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]) -> None:
+    newer = made(susan)
+
+    assert set(newer).isdisjoint(paper)
+    assert recover(site.browser(), paper[0]).status_code == 422
+    assert recover(site.browser(), newer[0]).status_code == 200
+
+
+def test_of_codes_made_at_once_only_ten_are_good(any_site: Site, susan: Browser) -> None:
+    with ThreadPoolExecutor(3) as crowd:
+        sheets = list(crowd.map(made, [susan] * 3))
+
+    assert [len(sheet) for sheet in sheets] == [10] * 3
+    assert execute(any_site, "SELECT count(*) FROM recovery_code") == [(10,)]
+
+
+def test_a_code_leads_to_a_new_password(any_site: Site, susan: Browser, paper: list[str]) -> None:
+    locked_out = any_site.browser()
+
+    page = recover(locked_out, paper[3])
+    answer = locked_out.post(page.url.path, data={"password": NEW_PASSWORD})
+
+    assert page.url.path.startswith("/reset_password/")
+    assert "It will be the password of susan. This will end 1 sign-in." in page.text
+    assert "Your password is changed, and 1 sign-in was ended." in answer.text
+    assert not is_logged_in(susan)
+    assert log_in(locked_out, password=NEW_PASSWORD).url.path == "/"
+    assert "You have 9 codes left." in locked_out.get("/recovery_codes").text
+
+
+def test_under_htmx_a_code_leads_there_by_a_real_navigation(standing: Site, code: str) -> None:
+    answer = recover(standing.browser(), code, headers=HTMX)
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["hx-redirect"].startswith("/reset_password/")
+
+
+@pytest.mark.parametrize(
+    ("username", "spelled"),
+    [
+        ("SuSan", str.upper),
+        (SUSAN, lambda code: code.replace("-", "")),
+        (" susan@EXAMPLE.com ", lambda code: f" {code[:4]} {code[5:]}\u2013 "),
+    ],
+)
+def test_a_code_is_taken_however_it_is_typed(
+    standing: Site, code: str, username: str, spelled: Callable[[str], str]
+) -> None:
+    assert recover(standing.browser(), spelled(code), username).url.path.startswith("/reset_password/")
+
+
+def test_a_used_code_is_refused(standing: Site, code: str) -> None:
+    """C16"""
+    recover(standing.browser(), code)
+
+    answer = recover(standing.browser(), code)
+
+    assert answer.status_code == 422
+    assert "match, or the code has been used" in answer.text
+
+
+def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str]) -> None:
+    """C17"""
+    browsers = [any_site.browser(follow_redirects=False) for _number in range(50)]
+
+    with ThreadPoolExecutor(50) as crowd:
+        statuses = list(crowd.map(lambda browser: recover(browser, paper[0]).status_code, browsers))
+
+    assert sorted(statuses) == [303] + [422] * 49
+    assert execute(any_site, "SELECT count(*) FROM recovery_code WHERE used IS NOT NULL") == [(1,)]
+    assert execute(any_site, "SELECT count(*) FROM letter WHERE kind = 'recovery_code_used'") == [(1,)]
+
+
+def test_a_code_opens_no_other_account(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+    """C36"""
+    register(site.browser(), mailbox, "david")
+
+    assert recover(site.browser(), paper[0], "david").status_code == 422
+    assert recover(site.browser(), paper[0], "susan").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def strangers(standing: Site) -> dict[str, tuple[str, str]]:
+    """All ways in which a name and a code may be wrong."""
+    used, unused = standing.app.state.sheets["susan"].pop(), standing.app.state.sheets["susan"][0]
+    assert recover(standing.browser(), used).url.path.startswith("/reset_password/")
+    return {
+        "nobody": ("nobdy", NEVER),
+        "no such code": ("susan", NEVER),
+        "a wrong code with a right label": ("susan", f"{unused[:4]}-2222-2222"),
+        "a used code": ("susan", used),
+        "a disabled account's code": ("dizzy", standing.app.state.sheets["dizzy"][0]),
+    }
+
+
+def refused(site: Site, username: str, code: str, headers: dict[str, str]) -> tuple[int, dict[str, str], str]:
+    """The answer, but for what was typed."""
+    answer = recover(site.browser(), code, username, headers=headers)
+    return answer.status_code, dict(answer.headers), answer.text.replace(username, "{name}").replace(code, "{code}")
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+def test_the_refusal_is_the_same_whatever_is_wrong(
+    standing: Site, strangers: dict[str, tuple[str, str]], headers: dict[str, str]
+) -> None:
+    """C01, C12: status, headers and bytes."""
+    answers = {kind: refused(standing, *typed, headers) for kind, typed in strangers.items()}
+
+    assert answers == dict.fromkeys(answers, answers["nobody"])
+    assert answers["nobody"][0] == 422
+
+
+def test_the_work_is_the_same_whatever_is_wrong(
+    standing: Site, strangers: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C02, C12: the same statements in the same order, and one hash is checked."""
+    work = {}
+
+    for kind, (username, code) in strangers.items():
+        with monkeypatch.context() as patch, statements(standing) as seen:
+            hashes = count_hashes(patch)
+            assert recover(standing.browser(), code, username).status_code == 422
+        work[kind] = (seen, hashes)
+
+    assert work == dict.fromkeys(work, work["nobody"])
+    assert work["nobody"][1] == ["verify"]
+    assert any("recovery_code" in statement for statement in work["nobody"][0])
+
+
+@pytest.mark.parametrize("username", ["susan", "nobody"])
+def test_guesses_are_limited_for_each_name_and_network(standing: Site, code: str, username: str) -> None:
+    """C12, C04: counted before the code is looked at, and the owner is not locked out elsewhere."""
+    guesser = standing.browser(f"198.51.100.{len(username)}")
+    with time_machine.travel(START, tick=False):
+        statuses = [recover(guesser, NEVER, username).status_code for _try in range(6)]
+        right = recover(guesser, code, username)
+        owner = recover(standing.browser(), code)
+    with time_machine.travel(START + 301, tick=False):
+        later = recover(guesser, NEVER, username).status_code
+
+    assert statuses == [422] * 5 + [429]
+    assert (right.status_code, right.headers["retry-after"]) == (429, "300")
+    assert owner.url.path.startswith("/reset_password/")
+    assert later == 422
+
+
+def test_guesses_are_limited_for_each_network(standing: Site) -> None:
+    """C12"""
+    guesser = standing.browser("198.51.100.77")
+
+    with time_machine.travel(START, tick=False):
+        statuses = [recover(guesser, NEVER, f"somebody{number}").status_code for number in range(31)]
+
+    assert statuses == [422] * 30 + [429]
+
+
+@pytest.mark.parametrize("code", ["", "abcd", "abcd-efgh-jkmn-pqrs", "0000-1111-oooo", "abcd-efgh-jkm\u043d"])
+def test_what_is_no_code_is_refused_beside_its_field(standing: Site, code: str) -> None:
+    answer = recover(standing.browser(), code)
+
+    assert answer.status_code == 422
+    assert 'id="code-error"' in answer.text
+
+
+def test_the_letter_of_new_codes_tells_what_to_do_if_it_was_somebody_else(
+    site: Site, mailbox: Mailbox, paper: list[str]
+) -> None:
+    letter = mailbox.last(SUSAN, count=2)
+
+    answer = site.browser().post(paths_in(letter.text)[0])
+
+    assert letter.subject == "New recovery codes on Microblog"
+    assert "Its recovery codes are dead too." in answer.text
+    assert recover(site.browser(), paper[0]).status_code == 422
+
+
+def test_the_letter_of_a_used_code_ends_what_it_opened(any_site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+    thief = any_site.browser()
+    page = recover(thief, paper[0])
+    letter = mailbox.last(SUSAN, count=3)
+
+    any_site.browser().post(paths_in(letter.text)[0])
+
+    assert letter.subject == "A recovery code was used on Microblog"
+    assert "You have 9 codes left." in letter.text
+    assert thief.post(page.url.path, data={"password": NEW_PASSWORD}).status_code == 410
+    assert recover(thief, paper[1]).status_code == 422
+
+
+def test_the_not_me_of_another_letter_leaves_the_codes_alone(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+    site.browser().post("/reset_password_request", data={"email": SUSAN})
+    letter = mailbox.last(SUSAN, count=3)
+
+    site.browser().post(next(path for path in paths_in(letter.text) if path.startswith("/not_me/")))
+
+    assert recover(site.browser(), paper[0]).url.path.startswith("/reset_password/")
+
+
+def test_the_letter_is_in_the_language_of_its_reader(standing: Site, code: str) -> None:
+    execute(standing, "UPDATE user_account SET locale = 'ru'")
+
+    recover(standing.browser(), code)
+
+    told = execute(standing, "SELECT language FROM letter WHERE kind = 'recovery_code_used' ORDER BY id DESC LIMIT 1")
+    assert told == [("ru",)]
+
+
+def test_it_is_written_down(standing: Site, code: str) -> None:
+    left = len(execute(standing, "SELECT label FROM recovery_code WHERE user_id = 1 AND used IS NULL")) - 1
+
+    recover(standing.browser("203.0.113.99"), code)
+
+    told = execute(standing, "SELECT kind, network, details FROM security_event ORDER BY id DESC LIMIT 1")
+    assert told == [("recovery_code_used", "203.0.113.99", f'{{"left": {left}}}')]
+
+
+def test_the_other_codes_outlive_a_new_password(site: Site, paper: list[str]) -> None:
+    """Whoever has neither mail nor host keeps nine ways back."""
+    browser = site.browser()
+    page = recover(browser, paper[0])
+    browser.post(page.url.path, data={"password": NEW_PASSWORD})
+
+    assert recover(site.browser(), paper[1]).url.path.startswith("/reset_password/")
+
+
+def test_the_codes_go_with_the_account(any_site: Site, paper: list[str]) -> None:
+    """C19"""
+    assert len(table(any_site, "recovery_code")) == 10
+
+    execute(any_site, "DELETE FROM user_account")
+
+    assert table(any_site, "recovery_code") == []
+
+
+def test_a_site_without_mail_names_the_way_by_code(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, mailer="off"))
+
+    page = site.browser().get("/reset_password_request").text
+
+    assert "sends no mail" in page
+    assert 'href="/recover"' in page
+
+
+def test_who_may_not_log_in_for_now_is_told_of_the_way_by_code(site: Site) -> None:
+    browser = site.browser()
+    for _try in range(5):
+        log_in(browser)
+
+    answer = log_in(browser)
+
+    assert answer.status_code == 429
+    assert 'href="/recover"' in answer.text
+    assert 'href="/recover"' not in browser.get("/login").text

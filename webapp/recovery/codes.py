@@ -1,0 +1,125 @@
+"""Recovery codes: ten to print, each of which leads to a new password, once.
+
+A code is twelve characters, shown as xxxx-xxxx-xxxx. The first four are its label, which finds the row; the other
+eight (39 bits) are kept as an argon2id hash only.
+"""
+
+import re
+import secrets
+from typing import Any
+
+from sqlalchemy import bindparam, func
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import database, limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.passwords import Hasher
+from webapp.accounts.users import Overtaken
+from webapp.database import now
+from webapp.language import gettext as _
+from webapp.limits import Rate
+from webapp.mail import writing
+from webapp.recovery.models import RecoveryCode
+from webapp.security import events
+from webapp.security.events import Event, Visit
+from webapp.settings import Settings
+
+MANY = 10
+ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # no 0 or o, no 1, i or l, no u beside v
+LABEL = 4
+_CODE = re.compile(f"[{ALPHABET}]{{12}}")
+TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
+TRIES_PER_NETWORK = (Rate(30, 60),)
+_BY_LABEL = select(RecoveryCode).where(
+    col(RecoveryCode.user_id) == bindparam("user_id"), col(RecoveryCode.label) == bindparam("label")
+)
+
+
+def canonical(text: str) -> str:
+    """A code as it is looked up, however it was typed. Raises ValueError with words for the visitor."""
+    code = re.sub(r"[\s\-\u2010-\u2015\u2212]", "", text).lower()
+    if not _CODE.fullmatch(code):
+        raise ValueError(_("A recovery code looks like xxxx-xxxx-xxxx; no 0, 1, i, l, o or u is in it."))
+    return code
+
+
+async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, visit: Visit) -> list[str]:
+    """Ten new codes, to be shown once; those that were made before are dead.
+
+    Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
+    hashes. Raises Busy.
+    """
+    assert user.id is not None
+    await database.release(db)
+    made = _new_codes()
+    rows = [
+        RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(code[LABEL:])) for code in made
+    ]
+    alone = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
+    if (await db.exec(alone)).first() != user.epoch:  # also keeps others who make codes waiting
+        raise Overtaken
+    await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
+    db.add_all(rows)
+    await events.note(db, Event.RECOVERY_CODES_MADE, user.id, visit)
+    await _tell(db, settings, user, "recovery_codes_made")
+    return [f"{code[:4]}-{code[4:8]}-{code[8:]}" for code in made]
+
+
+async def left(db: AsyncSession, user_id: int) -> int:
+    """How many codes of an account can still be used."""
+    unused = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.used).is_(None)
+    return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
+
+
+async def count_try(db: AsyncSession, settings: Settings, identity: str, network: str) -> None:
+    """Counts a try to use a code; to be committed before the code is looked at. Raises TooOften."""
+    tries = "recover", f"{identity} {network}", TRIES_PER_NAME_AND_NETWORK
+    await limits.count(db, settings, tries, ("recover_network", network, TRIES_PER_NETWORK))
+
+
+async def use(
+    db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, visit: Visit
+) -> User | None:
+    """Spends a code; returns whose it was. Of any number at once, one is told.
+
+    Whatever is wrong with the name or the code, the work is the same. Frees the connection while it hashes.
+    Raises Busy.
+    """
+    user = await users.find(db, identity)
+    of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
+    row = (await db.exec(_BY_LABEL, params=of_user)).first()
+    await database.release(db)
+    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None)
+    if user is None or user.disabled_at is not None or row is None or row.used is not None or not is_right:
+        return None
+    return await _spend(db, settings, row, visit)
+
+
+async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, visit: Visit) -> User | None:
+    """Spends the very code that was checked, unless it was spent or replaced meanwhile; returns whose it was."""
+    unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used).is_(None)
+    this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
+    if (await db.exec(update(RecoveryCode).where(*this).values(used=now()))).rowcount != 1:
+        return None
+    user, remaining = await users.get(db, row.user_id), await left(db, row.user_id)
+    assert user is not None
+    await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, visit, left=remaining)
+    await _tell(db, settings, user, "recovery_code_used", left=remaining)
+    return user
+
+
+async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
+    """Posts a letter in the person's own language, whoever is here now."""
+    details = {"username": user.username, "when": now().isoformat()} | more
+    await writing.post(db, settings, kind, user.email, user_id=user.id, language=user.locale, **details)
+
+
+def _new_codes() -> list[str]:
+    """Ten codes whose labels differ."""
+    found: dict[str, str] = {}
+    while len(found) < MANY:
+        code = "".join(secrets.choice(ALPHABET) for _place in range(12))
+        found[code[:LABEL]] = code
+    return list(found.values())
