@@ -62,6 +62,19 @@ def test_it_says_what_is_wrong_and_what_to_do(
 
 
 @pytest.mark.usefixtures("deployed")
+def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """C22"""
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", f"{SECRET_KEY}-old,{SECRET_KEY}-older")
+
+    code = main(["doctor"])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "WARNING SECRET_KEY_FALLBACKS: 2 older still open links" in said
+    assert SECRET_KEY not in said
+
+
+@pytest.mark.usefixtures("deployed")
 def test_it_sees_a_certificate_for_another_name(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,7 @@ class Finding:
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """All findings, the cheapest first. Sends nothing: the mail server is asked up to RCPT only."""
     yield _base_url(settings)
-    yield Finding(OK, "SECRET_KEY", "long enough; keep it out of backups of the database")
+    yield _keys(settings)
     async for finding in _database(settings):
         yield finding
     if not settings.sends_mail:
@@ -61,6 +61,13 @@ def _base_url(settings: Settings) -> Finding:
     if not settings.is_https:
         return Finding(WARNING, "BASE_URL", f"{settings.base_url} is for this machine alone")
     return Finding(OK, "BASE_URL", settings.base_url)
+
+
+def _keys(settings: Settings) -> Finding:
+    if settings.secret_key_fallbacks:
+        words = f"{len(settings.secret_key_fallbacks)} older still open links: empty it three days after the change"
+        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words)
+    return Finding(OK, "SECRET_KEY", "long enough; keep it out of backups of the database")
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
