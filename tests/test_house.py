@@ -25,6 +25,7 @@ PATHS = {
     "/change_password": {"GET", "POST"},
     "/follow/{username}": {"POST"},
     "/unfollow/{username}": {"POST"},
+    "/.well-known/change-password": {"GET"},
     "/.well-known/security.txt": {"GET"},
     "/health": {"GET"},
     "/ready": {"GET"},

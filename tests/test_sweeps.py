@@ -39,6 +39,7 @@ PUBLIC = {
     "not_me",
     "email_reset_link",
     "recover",
+    "well_known_change_password",
     "security_txt",
     "avatar",
     "health",

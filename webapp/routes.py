@@ -33,6 +33,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/recover", recovery.recover, methods=FORM, name="recover"),
         Route("/settings", preferences.settings, name="settings"),
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
+        Route(
+            "/.well-known/change-password", preferences.well_known_change_password, name="well_known_change_password"
+        ),
         Route("/recovery_codes", recovery.recovery_codes, methods=FORM, name="recovery_codes"),
         Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),
         Route("/user/{username}/followers", people.followers, name="followers"),

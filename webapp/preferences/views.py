@@ -20,6 +20,11 @@ async def settings(request: Request) -> Response:
     return pages.render(request, "preferences/settings.html")
 
 
+async def well_known_change_password(request: Request) -> Response:
+    """Where password managers send people (W3C, A Well-Known URL for Changing Passwords)."""
+    return pages.redirect(request, request.app.url_path_for("change_password"))
+
+
 @login_required
 async def change_password(request: Request) -> Response:
     form, user = await Form.of(request, forms.ChangePassword), request.state.user
