@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.accounts.letters
-import webapp.addresses.models
+import webapp.addresses.letters
 import webapp.moderation.models
 import webapp.people.letters
 import webapp.posts.models
@@ -25,6 +25,7 @@ from webapp.accounts import sessions
 from webapp.accounts.models import Session
 from webapp.accounts.passwords import Hasher
 from webapp.accounts.sessions import CurrentUser
+from webapp.addresses import changes
 from webapp.csrf import CrossSiteWrites, ForeignHost
 from webapp.database import Database, DatabaseSession
 from webapp.errors import LargeBodies, Unhandled
@@ -37,7 +38,7 @@ from webapp.mail.mailer import Mailer
 from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
 from webapp.security import events
-from webapp.security.models import SecurityEvent
+from webapp.security.models import AddressChange, SecurityEvent
 from webapp.settings import Misconfigured, Settings
 
 MAX_BODY_BYTES = 64 * 1024
@@ -45,6 +46,7 @@ CHORES = (
     Chore(Session, sessions.outdated),
     Chore(LimitWindow, limits.outdated),
     Chore(SecurityEvent, events.outdated),
+    Chore(AddressChange, changes.outdated),
 )
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
 

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from webapp import health, wellknown
 from webapp.accounts import views as accounts
+from webapp.addresses import views as addresses
 from webapp.pages import HashedFiles
 from webapp.people import views as people
 from webapp.postmaster import console
@@ -37,6 +38,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
             "/.well-known/change-password", preferences.well_known_change_password, name="well_known_change_password"
         ),
         Route("/recovery_codes", recovery.recovery_codes, methods=FORM, name="recovery_codes"),
+        Route("/change_email", addresses.change_email, methods=FORM, name="change_email"),
+        Route("/confirm_email/{token}", addresses.confirm_email, methods=FORM, name="confirm_email"),
+        Route("/undo_email/{token}", addresses.undo_email, methods=FORM, name="undo_email"),
         Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),
         Route("/user/{username}/followers", people.followers, name="followers"),
         Route("/user/{username}/following", people.following, name="following"),

@@ -14,6 +14,8 @@ from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
+from webapp.security import reservations
+from webapp.security.models import AddressChange
 from webapp.settings import NOT_ME_HOURS, Settings
 
 # For each typed name or address, whether somebody has it or not, and for each network.
@@ -60,12 +62,18 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
 @letter(
     "register",
     lives=timedelta(minutes=60),
-    samples=lambda site: [_register_draft(site, "susan@example.com"), _already_registered_draft(site, _susan())],
+    samples=lambda site: [
+        _register_draft(site, "susan@example.com"),
+        _already_registered_draft(site, _susan()),
+        _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
+    ],
 )
 async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    """To an address that asked for an account; if it has one, the letter says so instead."""
+    """To an address that asked for an account; if it has one, or is kept for one, the letter says so instead."""
     address = letter.recipient
     user = await users.find(db, address)
+    if user is None and (hold := await reservations.on(db, address)):
+        return await address_reserved_draft(db, settings, address, hold)
     if user is None:
         return _register_draft(settings, address)
     return None if user.disabled_at is not None else _already_registered_draft(settings, user)
@@ -102,6 +110,14 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
     return f"{settings.base_url}/unsubscribe/{token}"
 
 
+async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: AddressChange) -> Draft:
+    """To an address that an account has given up, but can still go back to."""
+    user = await users.get(db, hold.user_id)
+    assert user is not None
+    assert hold.confirmed is not None
+    return _address_reserved_draft(settings, address, user.username, reservations.ends(hold.confirmed))
+
+
 def register_link(settings: Settings, address: str) -> str:
     """The link that proves a mailbox and leads to the form for a name and a password."""
     return f"{settings.base_url}/register/{tokens.issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
@@ -132,6 +148,11 @@ def _register_draft(settings: Settings, address: str) -> Draft:
 def _already_registered_draft(settings: Settings, user: User) -> Draft:
     links = {"login_link": f"{settings.base_url}/login", "reset_link": f"{settings.base_url}/reset_password_request"}
     return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
+
+
+def _address_reserved_draft(settings: Settings, address: str, username: str, until: datetime) -> Draft:
+    values = {"username": username, "until": until, "login_link": f"{settings.base_url}/login"}
+    return Draft("address_reserved", address, values)
 
 
 def _password_changed_draft(settings: Settings, user_id: int, address: str, username: str, when: datetime) -> Draft:

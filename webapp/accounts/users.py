@@ -18,7 +18,7 @@ from webapp.database import now
 from webapp.language import gettext as _
 from webapp.limits import Rate
 from webapp.mail import writing
-from webapp.security import events
+from webapp.security import events, reservations
 from webapp.security.events import Event, Visit
 from webapp.settings import Settings
 
@@ -103,6 +103,9 @@ async def register(
     try:
         async with db.begin_nested():
             db.add(user)
+            await db.flush()
+            if await reservations.on(db, email):
+                raise Taken("email")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
     assert user.id is not None

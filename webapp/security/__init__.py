@@ -1,1 +1,1 @@
-"""What happened to accounts, and from where: the audit log, and the browsers that a person is known by."""
+"""What happened to accounts, and from where: the audit log, the known browsers, the addresses that were changed."""

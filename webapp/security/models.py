@@ -35,3 +35,22 @@ class KnownBrowser(SQLModel, table=True):
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     secret_hash: str = Field(primary_key=True, max_length=64)
     seen_at: datetime = Field(default_factory=now, index=True)
+
+
+class AddressChange(SQLModel, table=True):
+    """One request to change an address. What it asks for never changes, so a link confirms just what it was sent to.
+
+    `epoch` is the account's when it was asked: whatever ends links ends this one too. Undoing does not look at it.
+    `undone` is when that was done, or when undoing it stopped being anybody's right.
+    """
+
+    __tablename__ = "address_change"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
+    old_email: str = Field(max_length=254)
+    new_email: str = Field(max_length=254)
+    created: datetime = Field(default_factory=now, index=True)
+    confirmed: datetime | None = None
+    undone: datetime | None = None

@@ -1,0 +1,179 @@
+"""Changes of address: ask, confirm, undo.
+
+Of several owners in a row the oldest wins: undoing a change ends the right to undo whatever came after it. So does
+going back to an address by the ordinary way, which is confirmed from that address, too.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import limits
+from webapp.accounts.letters import PER_ADDRESS, PER_NETWORK
+from webapp.accounts.models import Session, User
+from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
+from webapp.database import now
+from webapp.limits import Rate
+from webapp.logs import mask
+from webapp.mail import writing
+from webapp.recovery.models import RecoveryCode
+from webapp.security import events, reservations
+from webapp.security.events import Event, Visit
+from webapp.security.models import AddressChange
+from webapp.settings import Settings
+
+# Each request is a letter to the address of now, whatever the new one is.
+PER_ACCOUNT = (Rate(3, 3600), Rate(10, 86400))
+KEPT = timedelta(days=30)
+
+_users: Table = User.__table__  # type: ignore[attr-defined]
+_sessions: Table = Session.__table__  # type: ignore[attr-defined]
+_codes: Table = RecoveryCode.__table__  # type: ignore[attr-defined]
+_changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A request, and the account that it is for as it is now; in the order of the columns of `_CHANGE`."""
+
+    id: int
+    user_id: int
+    epoch: int
+    old_email: str
+    new_email: str
+    created: datetime
+    confirmed: datetime | None
+    undone: datetime | None
+    username: str
+    account_email: str
+    account_epoch: int
+    disabled_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be confirmed."""
+        return self.confirmed is None and self.epoch == self.account_epoch and self.disabled_at is None
+
+    @property
+    def is_undoable(self) -> bool:
+        is_in_time = self.confirmed is not None and now() < reservations.ends(self.confirmed)
+        return is_in_time and self.undone is None and self.disabled_at is None
+
+
+async def get(db: AsyncSession, change_id: int) -> Change | None:
+    connection = await db.connection()
+    row: Any = (await connection.execute(_CHANGE.where(_changes.c.id == change_id))).first()
+    return Change(*row) if row else None
+
+
+async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visit: Visit) -> None:
+    """Notes the request, and writes to the new address and to the one of now.
+
+    Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
+    Raises TooOften; the caller must then roll back.
+    """
+    assert user.id is not None
+    await limits.count(
+        db,
+        settings,
+        ("confirm_email", email, PER_ADDRESS),
+        ("letters_network", visit.network, PER_NETWORK),
+        ("change_email", str(user.id), PER_ACCOUNT),
+    )
+    change = AddressChange(user_id=user.id, epoch=user.epoch, old_email=user.email, new_email=email)
+    db.add(change)
+    await db.flush()
+    await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, visit, old=mask(user.email), new=mask(email))
+    await writing.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
+    await writing.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
+
+
+async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: Visit, kept: int | None) -> int:
+    """Gives the account its new address, ends all that was signed or opened before, and tells the old one.
+
+    Returns how many sessions ended. The session `kept` is not among them; the caller must renew it.
+    Raises Overtaken if the account has left the request's epoch (of any number at once, one wins), and Taken; the
+    caller must then roll back.
+    """
+    await _move(db, change, change.new_email, _users.c.epoch == change.epoch)
+    await _set(db, _changes.c.id == change.id, confirmed=now())
+    # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
+    owned_before = select(func.min(_changes.c.id)).where(
+        _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reservations.is_undoable()
+    )
+    await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
+    ended = await _end_sessions(db, change, kept)
+    await _note(db, Event.ADDRESS_CHANGED, change, visit, old=change.old_email, new=change.new_email)
+    await writing.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
+    return ended
+
+
+async def undo(db: AsyncSession, settings: Settings, change: Change, visit: Visit) -> None:
+    """Gives the account its old address back, whatever was changed meanwhile, and locks everybody else out.
+
+    Whoever changed the address knew the password, and may have made recovery codes: neither opens the account any
+    more. What does is a reset letter, which goes to the old address again.
+    Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
+    """
+    await _move(db, change, change.old_email, password_hash=NO_PASSWORD, reset_paused_until=None)
+    if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone.is_(None), undone=now()):
+        raise Overtaken
+    await _end_undoing(db, change, _changes.c.id > change.id)
+    await _end_sessions(db, change, None)
+    await (await db.connection()).execute(delete(_codes).where(_codes.c.user_id == change.user_id))
+    await _note(db, Event.ADDRESS_RESTORED, change, visit, old=change.account_email, new=change.old_email)
+    for recipient in {change.old_email, change.account_email}:
+        await writing.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which requests are no longer needed."""
+    return _changes.c.created < now() - KEPT
+
+
+async def _move(db: AsyncSession, change: Change, email: str, *conditions: ColumnElement[bool], **values: Any) -> None:
+    """Sets the account's address, in a new epoch.
+
+    It is the first row that is locked, so of two who confirm or undo at once the second sees what the first did.
+    """
+    connection = await db.connection()
+    account = _users.c.id == change.user_id, _users.c.disabled_at.is_(None)
+    try:
+        async with db.begin_nested():
+            moved = await connection.execute(
+                update(_users).where(*account, *conditions).values(email=email, epoch=_users.c.epoch + 1, **values)
+            )
+    except IntegrityError:
+        raise Taken("email") from None
+    if moved.rowcount != 1:
+        raise Overtaken
+    if await reservations.on(db, email, but=change.user_id):
+        raise Taken("email")
+
+
+async def _set(db: AsyncSession, which: ColumnElement[bool], **values: datetime) -> int:
+    connection = await db.connection()
+    return (await connection.execute(update(_changes).where(which).values(**values))).rowcount
+
+
+async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bool]) -> None:
+    of_account = _changes.c.user_id == change.user_id
+    await _set(db, of_account & which & _changes.c.undone.is_(None), undone=now())
+
+
+async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> int:
+    connection = await db.connection()
+    of_account = _sessions.c.user_id == change.user_id, _sessions.c.id != (kept or 0)
+    return (await connection.execute(delete(_sessions).where(*of_account))).rowcount
+
+
+async def _note(db: AsyncSession, event: Event, change: Change, visit: Visit, *, old: str, new: str) -> None:
+    await events.note(db, event, change.user_id, visit, old=mask(old), new=mask(new))
+
+
+_OF_ACCOUNT = (_users.c.username, _users.c.email, _users.c.epoch, _users.c.disabled_at)
+_CHANGE = select(*_changes.c, *_OF_ACCOUNT).join_from(_changes, _users, _changes.c.user_id == _users.c.id)

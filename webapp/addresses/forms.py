@@ -1,0 +1,18 @@
+"""The shapes of the forms for a change of address."""
+
+from pydantic import BaseModel
+
+from webapp.accounts.forms import Address, Password
+
+
+class ChangeEmail(BaseModel):
+    current_password: Password
+    email: Address
+
+
+class ConfirmEmail(BaseModel):
+    """A button without fields."""
+
+
+class UndoEmail(BaseModel):
+    """A button without fields."""

@@ -1,0 +1,138 @@
+"""Change the address, confirm the new one, undo it from the old one."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import pages
+from webapp.accounts import links, sessions
+from webapp.accounts.links import Sent
+from webapp.accounts.sessions import login_required
+from webapp.accounts.tokens import Mangled, Purpose, Refused, Used, verify
+from webapp.accounts.users import Overtaken, Taken
+from webapp.addresses import changes, forms
+from webapp.addresses.changes import Change
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.language import ngettext
+from webapp.limits import TooOften
+from webapp.logs import mask
+from webapp.mail import status
+
+
+@login_required
+async def change_email(request: Request) -> Response:
+    """Asks for another address. Looks nobody up: what is written to the new one, only the mailer knows."""
+    form = await Form.of(request, forms.ChangeEmail)
+    if form.is_valid and form.data.email == request.state.user.email:
+        form.refuse("email", _("That is your address already."))
+    if form.is_valid and not request.app.state.settings.sends_mail:
+        form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
+    sent = await _asked(request, form) if form.is_valid else None
+    if sent and not pages.asks_for_part(request):
+        words = _("Check your mail: a letter is on its way to the new address.")
+        return pages.redirect(request, "/change_email", flash=sent.with_truth(words))
+    return pages.render(request, "addresses/change_email.html", part="panel", form=form, sent=sent)
+
+
+async def confirm_email(request: Request) -> Response:
+    """The button behind the link to a new address. It works in any browser; one that is logged in stays so."""
+    form = await Form.of(request, forms.ConfirmEmail)
+    try:
+        change = await _change_of(request, Purpose.CONFIRM_EMAIL)
+        if form.is_valid:
+            return await _confirmed(request, change)
+    except Overtaken:
+        return pages.redirect(request, request.url.path)  # where the link now says that it was used
+    except Taken:
+        await request.state.db.rollback()
+        form.refuse("", _("Another account has this address by now, so it can't be given to this one."))
+    except Refused as refused:
+        return links.bad(request, refused, "confirm_email")
+    token = request.path_params["token"]
+    return pages.render(request, "addresses/confirm_email.html", part="panel", form=form, change=change, token=token)
+
+
+async def undo_email(request: Request) -> Response:
+    """The button behind the link to an old address: it has the account again, and nobody is logged in any more."""
+    form = await Form.of(request, forms.UndoEmail)
+    try:
+        change = await _change_of(request, Purpose.UNDO_EMAIL)
+        if form.is_valid:
+            return await _undone(request, change)
+    except Overtaken:
+        return pages.redirect(request, request.url.path)
+    except Taken:
+        await request.state.db.rollback()
+        form.refuse("", _("Another account has this address by now. Please write to the person who runs this site."))
+    except Refused as refused:
+        return links.bad(request, refused, "undo_email")
+    token = request.path_params["token"]
+    return pages.render(request, "addresses/undo_email.html", part="panel", form=form, change=change, token=token)
+
+
+async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:
+    """Posts the letters, or says in the form why not."""
+    user = await sessions.prove(request, form, form.data.current_password)
+    if user is None:
+        return None
+    db, settings = request.state.db, request.app.state.settings
+    try:
+        await changes.ask(db, settings, user, form.data.email, sessions.visit(request))
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
+        return None
+    sent = Sent(is_delayed=await status.is_delayed(db))
+    await db.commit()
+    return sent
+
+
+async def _change_of(request: Request, purpose: Purpose) -> Change:
+    """The change that a link is for. Raises Refused; a link is used once what it does can't be done any more."""
+    claim = verify(request.app.state.settings, purpose, request.path_params["token"])
+    change = await changes.get(request.state.db, int(claim.subject))
+    if change is None:
+        raise Mangled
+    if not (change.is_open if purpose is Purpose.CONFIRM_EMAIL else change.is_undoable):
+        raise Used(claim)
+    return change
+
+
+async def _confirmed(request: Request, change: Change) -> Response:
+    db, user = request.state.db, request.state.user
+    is_here = user is not None and user.id == change.user_id
+    kept = user.session_id if is_here else None
+    ended = await changes.confirm(db, request.app.state.settings, change, sessions.visit(request), kept)
+    if is_here:
+        response = pages.redirect(request, "/settings", flash=_changed(change.new_email, ended))
+        await sessions.renew(request, response, change.epoch + 1)
+    else:
+        words = _("Your address is confirmed. Log in with your name, or with the new address.")
+        response = pages.redirect(request, "/login", flash=words)
+    await db.commit()
+    return response
+
+
+async def _undone(request: Request, change: Change) -> Response:
+    """Leads to the reset request: a link that works for days must not by itself set a password."""
+    db = request.state.db
+    await changes.undo(db, request.app.state.settings, change, sessions.visit(request))
+    await db.commit()
+    words = _("The account %(username)s has its address %(address)s again, and nobody is logged in to it.")
+    more = _("The old password no longer works: ask for a link to choose a new one.")
+    flash = f"{words % {'username': change.username, 'address': mask(change.old_email)}} {more}"
+    suffix = urlencode({"email": change.username})
+    return pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
+
+
+def _changed(address: str, ended: int) -> str:
+    if not ended:
+        return _("Your address is now %(address)s.") % {"address": address}
+    words = ngettext(
+        "Your address is now %(address)s, and %(ended)s other sign-in was ended.",
+        "Your address is now %(address)s, and %(ended)s other sign-ins were ended.",
+        ended,
+    )
+    return words % {"address": address, "ended": ended}
