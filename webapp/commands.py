@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import dossier
 from webapp.accounts import letters, users
 from webapp.mail import status, writing
 from webapp.postmaster import doctor, report, trial
@@ -63,17 +64,23 @@ def import_users(options: argparse.Namespace) -> Work:
 
 
 def look_after_users(options: argparse.Namespace) -> Work:
-    """Lists the accounts, or locks or opens one; its links and sessions end either way."""
+    """Lists the accounts; shows one, locks or opens it, or ends its sign-ins. Its links end with them."""
 
     async def work(db: AsyncSession, settings: Settings) -> int:
         if options.action == "list":
-            async for line in users.described(db):
+            async for line in dossier.all_accounts(db):
                 print(line)
             return 0
         user = await users.find_typed(db, options.name or "")
         if user is None:
             return _refuse(f"There is no account for '{options.name or ''}'.")
-        await users.set_disabled(db, user, options.action == "disable")
+        if options.action == "show":
+            async for line in dossier.of(db, user):
+                print(line)
+        elif options.action == "end-sessions":
+            print(f"Ended: {await users.end_all(db, user)} sign-ins, and every link that had been sent.")
+        else:
+            await users.set_disabled(db, user, options.action == "disable")
         await db.commit()
         return 0
 

@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -192,20 +191,22 @@ async def set_disabled(db: AsyncSession, user: User, is_disabled: bool) -> None:
     await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, events.BY_THE_HOST)
 
 
+async def end_all(db: AsyncSession, user: User) -> int:
+    """Ends everything that was signed or opened for an account, at its host's wish; returns how many sign-ins."""
+    assert user.id is not None
+    ended = await sign_ins(db, user)
+    await db.exec(update(User).where(col(User.id) == user.id).values(epoch=col(User.epoch) + 1))
+    await db.exec(delete(Session).where(col(Session.user_id) == user.id))
+    await events.note(db, Event.SESSIONS_ENDED, user.id, events.BY_THE_HOST, ended=ended)
+    return ended
+
+
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a name or an address, however it is spelled."""
     try:
         return await find(db, canonical_identity(typed))
     except ValueError:
         return None
-
-
-async def described(db: AsyncSession) -> AsyncIterator[str]:
-    """A line for each account, oldest first."""
-    for user in await db.exec(select(User).order_by(col(User.id))):
-        state = "disabled" if user.disabled_at else "active"
-        dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen:%Y-%m-%d}"
-        yield f"{user.username}\t{user.email}\t{state}\t{dates}"
 
 
 async def import_csv(db: AsyncSession, text: str) -> list[str]:
