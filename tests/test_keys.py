@@ -1,4 +1,4 @@
-"""Changing SECRET_KEY: what the old one has signed still works while it is a fallback, and no longer (C22)."""
+"""Changing SECRET_KEY: whom it logs out (nobody), and what is counted anew (C22); accounts/test_tokens.py has the links."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.conftest import SECRET_KEY, Browser, Site
-from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
+from tests.stories import ask_for_reset, is_logged_in, log_in, register
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Mangled, Purpose
 from webapp.settings import Settings
@@ -33,44 +33,6 @@ def takes_along(site: Site, browser: Browser) -> Browser:
     moved = site.browser()
     moved.cookies.update(browser.cookies)
     return moved
-
-
-@pytest.mark.parametrize(("keys", "status"), [(OLD, 200), (BOTH, 200), (NEW, 404)], ids=["old", "both", "new"])
-def test_a_link_of_the_old_key_works_during_the_overlap_only(with_keys: WithKeys, keys: Keys, status: int) -> None:
-    """C22"""
-    before = with_keys(OLD)
-    assert before.mailbox
-    register(before.browser(), before.mailbox)
-    link = forget_and_find_link(before.browser(), before.mailbox)
-
-    answer = with_keys(keys).browser().post(link, data={"password": NEW_PASSWORD})
-
-    assert answer.status_code == status
-    assert ("Log in with the new password." in answer.text) == (status == 200)
-
-
-def test_during_the_overlap_links_are_signed_with_the_new_key(with_keys: WithKeys) -> None:
-    """C22: else they would die with the old one."""
-    overlap = with_keys(BOTH)
-    assert overlap.mailbox
-    register(overlap.browser(), overlap.mailbox)
-    link = forget_and_find_link(overlap.browser(), overlap.mailbox)
-
-    answer = with_keys(NEW).browser().post(link, data={"password": NEW_PASSWORD})
-
-    assert answer.url.path == "/login"
-
-
-@pytest.mark.parametrize(("keys", "is_said"), [(OLD, True), (BOTH, True), (NEW, False)], ids=["old", "both", "new"])
-def test_what_was_to_be_said_is_said_during_the_overlap_only(with_keys: WithKeys, keys: Keys, is_said: bool) -> None:
-    """C22: flashes are signed, too."""
-    browser = with_keys(OLD).browser(follow_redirects=False)
-    ask_for_reset(browser, "susan")
-
-    page = takes_along(with_keys(keys), browser).get("/login")
-
-    assert page.status_code == 200
-    assert ("an email is on its way" in page.text) == is_said
 
 
 @pytest.mark.parametrize("keys", [BOTH, NEW], ids=["both", "new"])

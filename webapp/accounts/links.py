@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import limits, pages
-from webapp.accounts import letters
+from webapp import pages
+from webapp.accounts import letters, sessions
 from webapp.accounts.forms import RenewResetLink
 from webapp.accounts.tokens import Mangled, Refused
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.limits import TooOften
 from webapp.mail import status
+from webapp.security import events
+from webapp.security.events import Refusal
 
 
 class Sent(NamedTuple):
@@ -33,11 +35,12 @@ async def send(
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
         return None
-    network = limits.network(request)
+    here = sessions.visit(request)
     try:
-        await letters.ask_for(db, settings, kind, recipient, network=network, user_id=user_id, **parameters)
+        await letters.ask_for(db, settings, kind, recipient, network=here.network, user_id=user_id, **parameters)
     except TooOften as refused:
         await db.rollback()
+        events.refused(Refusal.LETTER_THROTTLED, here, user_id=user_id, typed=recipient, letter=kind)
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
         return None
     sent = Sent(is_delayed=await status.is_delayed(db))
@@ -46,6 +49,9 @@ async def send(
 
 
 def bad(request: Request, refused: Refused, kind: str) -> Response:
+    """Notes that a link was refused, and says why."""
+    if request.method == "POST":  # a look alone is no attempt
+        events.refused(Refusal.LINK, sessions.visit(request), link=kind, reason=refused.reason)
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, request.url.path)  # the page says what is wrong
     return bad_page(request, refused, kind, Form(RenewResetLink), None)

@@ -25,7 +25,7 @@ from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.limits import TooOften
 from webapp.security import events
-from webapp.security.events import Event, Visit
+from webapp.security.events import Event, Refusal, Visit
 
 COOKIE = "session"
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -98,6 +98,8 @@ def admin_required(view: View) -> View:
     async def guarded(request: Request) -> Response:
         admins = {parseaddr(admin)[1].lower() for admin in request.app.state.settings.admins}
         if request.state.user.email not in admins:
+            route = getattr(request.scope.get("route"), "path", None)
+            events.refused(Refusal.NOT_ALLOWED, visit(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)
         return await view(request)
 
@@ -164,6 +166,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
         await users.count_try(db, state.settings, typed, here.network)
     except TooOften as refused:
         await db.rollback()
+        events.refused(Refusal.LOG_IN_THROTTLED, here, typed=typed, seconds=refused.seconds)
         form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
     await db.commit()  # before the password is looked at, so that guesses at once count too

@@ -18,7 +18,7 @@ from webapp.language import gettext as _
 from webapp.limits import Rate
 from webapp.mail import writing
 from webapp.security import events, reservations
-from webapp.security.events import Event, Visit
+from webapp.security.events import Event, Refusal, Visit
 from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
@@ -129,6 +129,7 @@ async def authenticate(
     await database.release(db)
     is_right = await hasher.is_right(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
+        events.refused(Refusal.LOG_IN, Visit(network), user_id=user.id if user else None, typed=typed)
         return None
     if is_outdated(user.password_hash):
         new_hash = await hasher.hash(password)

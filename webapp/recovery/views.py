@@ -18,7 +18,8 @@ from webapp.language import ngettext
 from webapp.limits import TooOften
 from webapp.recovery import codes, disowning
 from webapp.recovery.forms import NotMe, Recover, RecoveryCodes
-from webapp.security.events import Event
+from webapp.security import events
+from webapp.security.events import Event, Refusal
 
 
 async def reset_password_request(request: Request) -> Response:
@@ -193,11 +194,13 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
         await codes.count_try(db, state.settings, form.data.username, here.network)
     except TooOften as refused:
         await db.rollback()
+        events.refused(Refusal.CODE_THROTTLED, here, typed=form.data.username, seconds=refused.seconds)
         form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
     await db.commit()  # before the code is looked at, so that guesses at once count too
     user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, here)
     if user is None:
+        events.refused(Refusal.CODE, here, typed=form.data.username)
         form.refuse("", _("That name or address and code don't match, or the code has been used."))
     return user
 

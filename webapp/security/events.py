@@ -11,6 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import now
+from webapp.logs import mask
 from webapp.security.models import SecurityEvent
 
 log = logging.getLogger("webapp.security")
@@ -47,6 +48,18 @@ class Visit:
     browser: str = ""
 
 
+class Refusal(StrEnum):
+    """What was not let through. It is in the log and in no table: whoever knocks shall not fill the database."""
+
+    LOG_IN = "log_in_refused"
+    LOG_IN_THROTTLED = "log_in_throttled"
+    CODE = "code_refused"
+    CODE_THROTTLED = "code_throttled"
+    LINK = "link_refused"
+    LETTER_THROTTLED = "letter_throttled"
+    NOT_ALLOWED = "not_allowed"
+
+
 BY_THE_HOST = Visit(browser="the host's command line")
 
 
@@ -58,6 +71,16 @@ async def note(db: AsyncSession, event: Event, user_id: int, visit: Visit, **det
     db.add(row)
     await db.flush()
     log.info("security", extra={"fields": {"what": event.value, "user": user_id, "network": visit.network}})
+
+
+def refused(
+    refusal: Refusal, visit: Visit, *, user_id: int | None = None, typed: str | None = None, **details: object
+) -> None:
+    """Writes a log line. `typed` is a name or an address as somebody typed it: perhaps a password, so it is masked."""
+    fields = {"what": refusal.value, "user": user_id, "network": visit.network, **details}
+    if typed is not None:
+        fields["typed"] = mask(typed.strip()[:320])
+    log.warning("security", extra={"fields": fields})
 
 
 async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[SecurityEvent]:
