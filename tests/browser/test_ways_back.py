@@ -1,0 +1,102 @@
+"""The other ways back in, in a real browser: "this wasn't me", and recovery codes; with JavaScript and without."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+def codes_on(person: Visitor) -> list[str]:
+    person.sees_heading("Your recovery codes")
+    return person.page.locator("#codes code").all_inner_texts()
+
+
+def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
+    visitor: Visitor, new_visitor: Callable[..., Visitor]
+) -> None:
+    visitor.is_logged_in()
+    stranger = new_visitor(has_javascript=visitor.has_javascript)
+    stranger.goto("/reset_password_request")
+    stranger.fill(email=visitor.address)
+    stranger.press("Email me a link")
+    stranger.sees_that_mail_is_coming()
+    visitor.goto("/mailbox")
+    visitor.opens_letter(count=2)
+    visitor.follows_in_letter("This wasn't me")
+    visitor.sees("Somebody asked for a new password.")
+
+    visitor.press("This wasn't me")
+    visitor.sees_heading("The links are dead")
+    visitor.sees("1 browser is logged in.")
+    visitor.press("End all sign-ins")
+    visitor.sees("No browser is logged in.")
+    visitor.press("Email me a link")
+    visitor.sees("An email is on its way to the address of your account.")
+    visitor.goto(visitor.mailbox.link(to=visitor.address, count=3))
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+
+    visitor.sees("Your password is changed.")
+    visitor.logs_in(NEW_PASSWORD)
+    visitor.is_at_home()
+
+
+def test_a_person_with_neither_password_nor_mail_gets_back_in_with_a_code(visitor: Visitor) -> None:
+    visitor.is_logged_in()
+    visitor.goto("/settings")
+    visitor.page.locator("#main").get_by_role("link", name=re.compile("^Recovery codes")).first.click()
+    visitor.fill(current_password=PASSWORD)
+    visitor.press("Make ten new codes")
+    code = codes_on(visitor)[7]
+    visitor.logs_out()
+    visitor.follow("Forgot your password?")
+    visitor.follow("Use a recovery code")
+
+    visitor.fill(username=visitor.name, code=code.upper().replace("-", " "))
+    visitor.press("Go on")
+    visitor.sees_heading("Choose a new password")
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+
+    visitor.sees("Your password is changed.")
+    visitor.logs_in(NEW_PASSWORD)
+    visitor.is_at_home()
+    visitor.goto("/recovery_codes")
+    visitor.sees("You have 9 codes left.")
+
+
+def test_codes_can_be_copied(scripted: Visitor) -> None:
+    scripted.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    scripted.is_logged_in()
+    scripted.goto("/recovery_codes")
+    scripted.fill(current_password=PASSWORD)
+    scripted.press("Make ten new codes")
+    codes = codes_on(scripted)
+
+    scripted.press("Copy the codes")
+
+    scripted.sees("The codes are copied.")
+    assert scripted.page.evaluate("navigator.clipboard.readText()").split() == codes
+
+
+def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor) -> None:
+    scripted.is_logged_in()
+    scripted.goto("/recovery_codes")
+    scripted.fill(current_password=PASSWORD)
+    scripted.press("Make ten new codes")
+    codes = codes_on(scripted)
+
+    scripted.page.emulate_media(media="print")
+
+    seen = scripted.page.locator("body").inner_text()
+    assert [code for code in codes if code not in seen] == []
+    assert f"{scripted.url}/recover" in seen
+    assert scripted.name in seen
+    expect(scripted.page.locator(".site-header")).to_be_hidden()
+    expect(scripted.page.get_by_role("button")).to_have_count(0)
