@@ -189,7 +189,7 @@ def test_whatever_a_form_brings_is_answered(site: Site, form: str, body: bytes, 
     assert answer.status in {200, 204, 303, 400, 410, 413, 422, 429}
 
 
-@given(ANY_TEXT)
+@given(st.builds("{}{}".format, st.sampled_from(["", "/", "//", "/\\", "\\", "/\t/", "https:"]), ANY_TEXT))
 def test_wherever_a_log_in_is_to_lead_it_leads_here(site: Site, target: str) -> None:
     """C43: for a stranger who will log in, and for who is logged in already."""
     path = f"/login?next={quote(target, errors='replace')}"
