@@ -21,7 +21,7 @@ import webapp.posts.models
 import webapp.recovery.letters
 import webapp.subscriptions.models  # noqa: F401
 from webapp import errors, housekeeping, limits, logs, pages
-from webapp.accounts import sessions
+from webapp.accounts import signins
 from webapp.accounts.models import Session
 from webapp.accounts.passwords import Hasher
 from webapp.accounts.sessions import CurrentUser
@@ -37,16 +37,17 @@ from webapp.logs import RequestLog
 from webapp.mail.mailer import Mailer
 from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
-from webapp.security import events
-from webapp.security.models import AddressChange, SecurityEvent
+from webapp.security import browsers, events
+from webapp.security.models import AddressChange, KnownBrowser, SecurityEvent
 from webapp.settings import Misconfigured, Settings
 
 MAX_BODY_BYTES = 64 * 1024
 CHORES = (
-    Chore(Session, sessions.outdated),
+    Chore(Session, signins.outdated),
     Chore(LimitWindow, limits.outdated),
     Chore(SecurityEvent, events.outdated),
     Chore(AddressChange, changes.outdated),
+    Chore(KnownBrowser, browsers.outdated),
 )
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
 

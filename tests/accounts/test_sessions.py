@@ -35,7 +35,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(site: 
     """C25"""
     answer = log_in(site.browser(follow_redirects=False))
 
-    [morsel] = SimpleCookie(answer.headers["set-cookie"]).values()
+    [morsel] = SimpleCookie(answer.headers.get_list("set-cookie")[0]).values()
     assert morsel.key == "__Host-session"
     assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, True, "lax", "/")
     assert (morsel["domain"], morsel["max-age"], morsel["expires"]) == ("", "", "")
@@ -58,7 +58,7 @@ def test_every_cookie_of_the_site_is_so(site: Site, susan: str) -> None:
     assert len(cookies) >= 5
     for cookie in cookies:
         name, _equals, rest = cookie.partition("=")
-        assert name in {"__Host-session", "__Host-flash"}
+        assert name in {"__Host-session", "__Host-browser", "__Host-flash"}
         assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(rest.split("; "))
         assert "Domain" not in rest
 

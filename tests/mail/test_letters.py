@@ -36,12 +36,14 @@ SITES = {
 }
 TEMPLATES = [
     "already_registered",
+    "new_sign_in",
     "password_changed",
     "recovery_code_used",
     "recovery_codes_made",
     "register",
     "reset_password",
 ]
+OPTIONAL = ["new_sign_in"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
 # What a letter says about how long its link works.
 LIFETIMES = {"reset_password": str(MINUTES), "register": "24"}
@@ -177,6 +179,8 @@ class Sweep:
         link = link_in(letter.text)
         self._keep("password_changed", "Susan_1", (name, language), owner, browser, link, password=NEW_PASSWORD)
         self._write_about_codes((name, language), owner, browser)
+        typed = {"username": owner, "password": NEW_PASSWORD}
+        self._keep("new_sign_in", "Susan_1", (name, language), owner, site.browser(), "/login", **typed)
 
     def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
         browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
@@ -245,8 +249,21 @@ def test_a_letter_has_no_defect(letter: Letter) -> None:
 
 
 def test_a_letter_has_these_headers_and_no_other(letter: Letter) -> None:
-    """C59, C08: no List-Unsubscribe either"""
-    assert sorted(letter.message.keys()) == sorted(HEADERS)
+    """C59, C08: no List-Unsubscribe either, but in the letters that one may turn off (RFC 8058)"""
+    more = ["List-Unsubscribe", "List-Unsubscribe-Post"] if letter.template in OPTIONAL else []
+
+    assert sorted(letter.message.keys()) == sorted([*HEADERS, *more])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] in OPTIONAL], ids="-".join)
+def test_an_optional_letter_names_the_link_that_turns_it_off(sweep: Sweep, case: tuple[str, str, str]) -> None:
+    """RFC 8058: the same link in the header, for the mail program's own button, and in the letter."""
+    letter = sweep.letters[case]
+    header = letter.message["List-Unsubscribe"]
+
+    assert letter.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert header.startswith(f"<{letter.base_url}/unsubscribe/")
+    assert header.strip("<>") in letter.links
 
 
 def test_a_letter_goes_from_the_site_to_one_person(letter: Letter) -> None:

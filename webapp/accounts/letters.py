@@ -14,19 +14,27 @@ from webapp.limits import Rate
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
-from webapp.security import reservations
+from webapp.security import browsers, reservations
 from webapp.security.models import AddressChange
 from webapp.settings import NOT_ME_HOURS, Settings
+from webapp.subscriptions import choices
 
 # For each typed name or address, whether somebody has it or not, and for each network.
 PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
 PER_NETWORK = (Rate(20, 3600),)
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+A_SAMPLE_SIGN_IN = {
+    "username": "susan",
+    "when": A_SAMPLE_DAY.isoformat(),
+    "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
+    "network": "192.0.2.7",
+}
 REGISTER_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 # However somebody spells a person's name and address, so many reset letters an hour reach them.
 MOST_RESET_LETTERS = 3
+MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
 async def ask_for(
@@ -54,7 +62,9 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
     user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
     if user is None or user.disabled_at is not None:
         return None
-    if not letter.parameters.get("by_owner") and (_is_paused(user) or await _has_enough(db, user, letter)):
+    if not letter.parameters.get("by_owner") and (
+        _is_paused(user) or await _has_enough(db, user, letter, MOST_RESET_LETTERS)
+    ):
         return None
     return _reset_password_draft(settings, user)
 
@@ -89,6 +99,23 @@ async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed
     username, when = letter.parameters["username"], datetime.fromisoformat(letter.parameters["when"])
     assert letter.user_id is not None
     return _password_changed_draft(settings, letter.user_id, letter.recipient, username, when)
+
+
+@letter(
+    "new_sign_in",
+    lives=timedelta(days=5),
+    samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
+    switch="A letter when my account is used in a new browser",
+)
+async def new_sign_in(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person who has logged in in a browser that was not seen before, if they want to know."""
+    assert letter.user_id is not None
+    user = await users.get(db, letter.user_id)
+    if user is None or user.disabled_at is not None or not await choices.wants(db, letter.user_id, letter.kind):
+        return None
+    if await _has_enough(db, user, letter, MOST_NEW_SIGN_INS):
+        return None
+    return _new_sign_in_draft(settings, letter.user_id, letter.recipient, letter.parameters)
 
 
 def reset_link(settings: Settings, user: User) -> str:
@@ -127,10 +154,10 @@ def _is_paused(user: User) -> bool:
     return user.reset_paused_until is not None and user.reset_paused_until > now()
 
 
-async def _has_enough(db: AsyncSession, user: User, letter: Claimed) -> bool:
+async def _has_enough(db: AsyncSession, user: User, letter: Claimed, most: int) -> bool:
     assert user.id is not None
     an_hour_before = letter.created - timedelta(hours=1)
-    return await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= MOST_RESET_LETTERS
+    return await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= most
 
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:
@@ -158,6 +185,18 @@ def _address_reserved_draft(settings: Settings, address: str, username: str, unt
 def _password_changed_draft(settings: Settings, user_id: int, address: str, username: str, when: datetime) -> Draft:
     link = not_me_link(settings, user_id, "password_changed")
     return Draft("password_changed", address, {"username": username, "when": when, "not_me_link": link})
+
+
+def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    unsubscribe = unsubscribe_link(settings, user_id, "new_sign_in")
+    values = details | {
+        "when": datetime.fromisoformat(details["when"]),
+        "browser": browsers.described(details["browser"]),
+        "sessions_link": f"{settings.base_url}/sessions",
+        "not_me_link": not_me_link(settings, user_id, "new_sign_in"),
+        "unsubscribe_link": unsubscribe,
+    }
+    return Draft("new_sign_in", address, values, user_id, unsubscribe=unsubscribe)
 
 
 def _susan() -> User:

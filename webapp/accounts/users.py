@@ -10,21 +10,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, limits
+from webapp import database
 from webapp.accounts.models import Session, User
 from webapp.accounts.passwords import Hasher, is_hash, is_outdated
 from webapp.database import now
 from webapp.language import gettext as _
-from webapp.limits import Rate
 from webapp.mail import writing
-from webapp.security import events, reservations
+from webapp.security import browsers, events, reservations
 from webapp.security.events import Event, Refusal, Visit
 from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
 NO_PASSWORD = "!"
-TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
-TRIES_PER_NETWORK = (Rate(30, 60),)
 _BY_EMAIL = select(User).where(col(User.email) == bindparam("identity"))
 _BY_NAME = select(User).where(col(User.username_key) == bindparam("identity"))
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
@@ -68,11 +65,7 @@ def canonical_identity(text: str) -> str:
     return text.lower()
 
 
-def _tries(typed: str, network: str) -> tuple[str, str, tuple[Rate, ...]]:
-    return "login", f"{_identity_or_nonsense(typed)} {network}", TRIES_PER_NAME_AND_NETWORK
-
-
-def _identity_or_nonsense(typed: str) -> str:
+def identity_or_nonsense(typed: str) -> str:
     """For the log-in, where a name that can't exist must look like one that doesn't."""
     try:
         return canonical_identity(typed)
@@ -112,24 +105,16 @@ async def register(
     return user
 
 
-async def count_try(db: AsyncSession, settings: Settings, typed: str, network: str) -> None:
-    """Counts a try to log in; to be committed before the password is looked at. Raises TooOften."""
-    tries = _tries(typed, network)
-    await limits.count(db, settings, tries, ("login_network", network, TRIES_PER_NETWORK))
-
-
-async def authenticate(
-    db: AsyncSession, hasher: Hasher, settings: Settings, typed: str, password: str, network: str
-) -> User | None:
+async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, visit: Visit) -> User | None:
     """The person whose password this is. A name that nobody has takes as long as one that somebody has.
 
     Frees the connection while it hashes. Raises Busy.
     """
-    user = await find(db, _identity_or_nonsense(typed))
+    user = await find(db, identity_or_nonsense(typed))
     await database.release(db)
     is_right = await hasher.is_right(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
-        events.refused(Refusal.LOG_IN, Visit(network), user_id=user.id if user else None, typed=typed)
+        events.refused(Refusal.LOG_IN, visit, user_id=user.id if user else None, typed=typed)
         return None
     if is_outdated(user.password_hash):
         new_hash = await hasher.hash(password)
@@ -138,7 +123,6 @@ async def authenticate(
             .where(col(User.id) == user.id, col(User.password_hash) == user.password_hash)
             .values(password_hash=new_hash)
         )
-    await limits.forget(db, settings, *_tries(typed, network))
     return user
 
 
@@ -171,6 +155,7 @@ async def change_password(
     if changed.rowcount != 1:
         raise Overtaken
     await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
+    await browsers.forget_others(db, user.id, visit.mark)
     await events.note(db, event, user.id, visit, ended=ended)
     details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
     await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)

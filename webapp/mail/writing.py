@@ -141,7 +141,8 @@ async def write(db: AsyncSession, settings: Settings, templates: Environment, le
     if letter.expires <= now():
         return Outcome(Verdict.LATER, None, "given up: it was too late for it")
     try:
-        draft = await KINDS[letter.kind].write(db, settings, letter)
+        with languages.use(letter.language):
+            draft = await KINDS[letter.kind].write(db, settings, letter)
         if draft is None:
             return Outcome(Verdict.NOBODY)
         if letter.user_id is None and draft.user_id is not None:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import pages
-from webapp.accounts import sessions, users
+from webapp.accounts import sessions, signins, users
 from webapp.accounts.forms import check_password
 from webapp.accounts.sessions import login_required
 from webapp.accounts.users import Overtaken
@@ -12,6 +12,7 @@ from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.preferences import forms
+from webapp.security import browsers, events
 from webapp.security.events import Event
 
 
@@ -35,6 +36,47 @@ async def change_password(request: Request) -> Response:
         if response:
             return response
     return pages.render(request, "preferences/change_password.html", part="form", form=form)
+
+
+@login_required
+async def sign_ins(request: Request) -> Response:
+    user = request.state.user
+    listed = [
+        {"session": session, "browser": browsers.described(session.browser), "is_this": session.id == user.session_id}
+        for session in await signins.of(request.state.db, user)
+    ]
+    return pages.render(request, "preferences/sign_ins.html", listed=listed)
+
+
+@login_required
+async def end_sign_in(request: Request) -> Response:
+    """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
+    await Form.read(request, forms.Press)
+    db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
+    session = next((session for session in await signins.of(db, user) if str(session.id) == chosen), None)
+    if session and session.id == user.session_id:
+        response = pages.redirect(request, "/login", flash=_("You are logged out."))
+        await sessions.log_out(request, response)
+        await db.commit()
+        return response
+    if session and await signins.end_other(db, user, session.id):
+        named = browsers.described(session.browser)
+        await events.note(db, Event.SESSION_ENDED, user.id, sessions.visit(request), browser=named)
+        await db.commit()
+        return pages.redirect(request, "/sessions", flash=_("Ended: %(browser)s.") % {"browser": named})
+    return pages.redirect(request, "/sessions", flash=_("That sign-in has ended already."))
+
+
+@login_required
+async def end_other_sign_ins(request: Request) -> Response:
+    await Form.read(request, forms.Press)
+    db, user = request.state.db, request.state.user
+    ended = await signins.end_other(db, user)
+    if ended:
+        await events.note(db, Event.SESSIONS_ENDED, user.id, sessions.visit(request), ended=ended)
+        await db.commit()
+    words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
+    return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
 
 
 async def _password_changed(request: Request, form: Form[forms.ChangePassword]) -> Response | None:

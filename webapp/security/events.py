@@ -42,10 +42,14 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Visit:
-    """From where something was done: the network as `limits.network` tells it, and the browser's own words."""
+    """From where something was done: the network as `limits.network` tells it, and the browser's own words.
+
+    `mark` is the SHA-256 of the cookie by which a browser is known again, or empty.
+    """
 
     network: str = ""
     browser: str = ""
+    mark: str = ""
 
 
 class Refusal(StrEnum):

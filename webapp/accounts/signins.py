@@ -1,0 +1,154 @@
+"""Sign-ins: the rows behind the session cookies. Find, open, renew, list and end them."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, select, update
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import Session, User
+from webapp.database import Database, now
+from webapp.security.events import Visit
+
+REMEMBERED = timedelta(days=14)  # since it was last used
+UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
+ABSOLUTE = timedelta(days=90)
+MOST = 20
+SEEN_EVERY = timedelta(minutes=1)
+
+_sessions: Table = Session.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Who is asking, and in which session."""
+
+    id: int
+    username: str
+    email: str
+    epoch: int
+    locale: str
+    session_id: int
+    is_remembered: bool
+    opened: datetime
+    seen: datetime
+
+
+async def find(database: Database, secret: str) -> SignedIn | None:
+    """Whose cookie this is. One statement in a transaction of its own: no lock is held while a form comes in."""
+    async with database.session() as db:
+        connection = await db.connection()
+        row = (await connection.execute(_CURRENT, {"token_hash": _hash(secret), "moment": now()})).first()
+    user = SignedIn(*row) if row else None
+    if user and now() - user.seen > SEEN_EVERY:
+        await _touch(database, user)
+    return user
+
+
+async def open_new(db: AsyncSession, user: User, visit: Visit, *, is_remembered: bool) -> str:
+    """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
+    assert user.id is not None
+    secret = secrets.token_urlsafe(32)
+    db.add(
+        Session(
+            token_hash=_hash(secret),
+            user_id=user.id,
+            epoch=user.epoch,
+            is_remembered=is_remembered,
+            browser=visit.browser[:300],
+            network=visit.network,
+            expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
+        )
+    )
+    await db.flush()
+    await _end_oldest(db, user.id)
+    return secret
+
+
+async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
+    """Carries a session over into the account's new epoch; returns its new secret, or None if it was ended."""
+    secret = secrets.token_urlsafe(32)
+    values = {"token_hash": _hash(secret), "epoch": epoch, "seen_at": now()}
+    connection = await db.connection()
+    renewed = await connection.execute(update(_sessions).where(_sessions.c.id == session_id).values(values))
+    return secret if renewed.rowcount else None
+
+
+async def of(db: AsyncSession, user: SignedIn) -> Sequence[Session]:
+    """The live sessions of a person, the one they ask from first and then the last seen."""
+    rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.seen_at).desc()))
+    return sorted(rows, key=lambda session: session.id != user.session_id)
+
+
+async def end(db: AsyncSession, secret: str) -> None:
+    """Ends the session of a cookie."""
+    connection = await db.connection()
+    await connection.execute(delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
+
+
+async def end_other(db: AsyncSession, user: SignedIn, session_id: int | None = None) -> int:
+    """Ends another session of the same person, or all the others if none is named; returns how many."""
+    which = [] if session_id is None else [_sessions.c.id == session_id]
+    connection = await db.connection()
+    ended = await connection.execute(delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
+    return ended.rowcount
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which sessions have ended by themselves."""
+    return _sessions.c.expires_at < now()
+
+
+def _live(user: SignedIn) -> tuple[ColumnElement[bool], ...]:
+    return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
+
+
+async def _touch(database: Database, user: SignedIn) -> None:
+    """Notes that the person was here, and lets a remembered session slide on."""
+    values: dict[str, Any] = {"seen_at": now()}
+    if user.is_remembered:
+        values["expires_at"] = min(now() + REMEMBERED, user.opened + ABSOLUTE)
+    async with database.session(is_writing=True) as db:
+        connection = await db.connection()
+        await connection.execute(update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+        await connection.execute(update(_users).where(_users.c.id == user.id).values(last_seen=now()))
+        await db.commit()
+
+
+async def _end_oldest(db: AsyncSession, user_id: int) -> None:
+    kept = select(_sessions.c.id).where(_sessions.c.user_id == user_id).order_by(_sessions.c.id.desc()).limit(MOST)
+    connection = await db.connection()
+    await connection.execute(delete(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.id.not_in(kept)))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_CURRENT = (
+    select(
+        _users.c.id,
+        _users.c.username,
+        _users.c.email,
+        _users.c.epoch,
+        _users.c.locale,
+        _sessions.c.id,
+        _sessions.c.is_remembered,
+        _sessions.c.created_at,
+        _sessions.c.seen_at,
+    )
+    .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
+    .where(
+        _sessions.c.token_hash == bindparam("token_hash"),
+        _sessions.c.expires_at > bindparam("moment"),
+        _sessions.c.epoch == _users.c.epoch,
+        _users.c.disabled_at.is_(None),
+    )
+)
