@@ -23,6 +23,7 @@ PATHS = {
     "/reset_password_request": {"GET", "POST"},
     "/reset_password/{token}": {"GET", "POST"},
     "/change_password": {"GET", "POST"},
+    "/change_email": {"GET", "POST"},
     "/follow/{username}": {"POST"},
     "/unfollow/{username}": {"POST"},
     "/.well-known/change-password": {"GET"},

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from starlette.routing import Mount, Route
 
 from tests.conftest import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
-from tests.watching import dump, standing_site
-from webapp.accounts import letters
+from tests.watching import dump, execute, standing_site
+from webapp.accounts import letters, tokens
+from webapp.accounts.tokens import Purpose
 from webapp.headers import CONTENT_SECURITY_POLICY
 from webapp.pages import environment
 from webapp.routes import routes
@@ -36,6 +38,8 @@ PUBLIC = {
     "reset_password_request",
     "reset_password",
     "renew_reset_link",
+    "confirm_email",
+    "undo_email",
     "not_me",
     "email_reset_link",
     "recover",
@@ -53,17 +57,25 @@ PUBLIC = {
     "mailbox_html",
     "mailbox_source",
 }
+# Erin asked for susan's address, and once had it herself: both links are good, and lead nowhere however often.
+ERINS_CHANGES = """
+    INSERT INTO address_change (id, user_id, epoch, old_email, new_email, created, confirmed) VALUES
+    (1, 3, 0, 'erin@example.com', 'susan@example.com', :moment, NULL),
+    (2, 3, 0, 'susan@example.com', 'erin@example.com', :moment, :moment)
+"""
 TEMPLATES = sorted(file.relative_to(ROOT / "templates").as_posix() for file in (ROOT / "templates").rglob("*.*"))
 PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" not in f"/{name}" and name != "base.html"]
 
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, her letters, and one of her reset links; and with david, the account number 2."""
+    """A site with susan, her letters, and one of her reset links; and with david and erin, the accounts 2 and 3."""
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("swept")) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
         register(site.browser(), site.mailbox, "david")
+        register(site.browser(), site.mailbox, "erin")
+        execute(site, ERINS_CHANGES, moment=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
         site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
         yield site
 
@@ -92,6 +104,8 @@ def path_of(site: Site, name: str) -> str:
         values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
     if name == "not_me":
         values["token"] = letters.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
+    if name in {"confirm_email", "undo_email"}:
+        values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
     route = next(route for route in ROUTES if route.name == name)
     return route.url_path_for(name, **{key: values[key] for key in route.param_convertors})
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import time_machine
 from tests.conftest import SECRET_KEY, Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
-from tests.watching import standing_site
+from tests.watching import execute, standing_site
 from webapp.accounts import tokens
 from webapp.accounts.tokens import HEADER, Expired, Mangled, Purpose
 from webapp.settings import Settings
@@ -220,10 +220,19 @@ FORGED: dict[str, str] = {
 
 @pytest.fixture(scope="module")
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site on which susan is the account number 1, in the epoch 0."""
+    """A site on which susan is the account number 1, in the epoch 0; 1 and 2 are changes of her address."""
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
+        moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        for confirmed in (None, moment):
+            execute(
+                site,
+                "INSERT INTO address_change (user_id, epoch, old_email, new_email, created, confirmed)"
+                " VALUES (1, 0, 'susan@example.com', 'susan@example.net', :moment, :confirmed)",
+                moment=moment,
+                confirmed=confirmed,
+            )
         yield site
 
 
@@ -275,8 +284,8 @@ def test_odd_bytes_in_a_link_are_no_error(standing: Site, bytes_in_path: str) ->
 
 
 def issued(purpose: Purpose) -> str:
-    subject: int | str = "nobody@example.com" if purpose is Purpose.REGISTER else 1
-    return tokens.issue(SETTINGS, purpose, subject, TEN_MINUTES)
+    subjects: dict[Purpose, int | str] = {Purpose.REGISTER: "nobody@example.com", Purpose.UNDO_EMAIL: 2}
+    return tokens.issue(SETTINGS, purpose, subjects.get(purpose, 1), TEN_MINUTES)
 
 
 PAIRS = list(product(Purpose, Purpose))
@@ -299,6 +308,8 @@ ENDPOINTS = {
     Purpose.RESET_PASSWORD: "/reset_password/{}",
     Purpose.REGISTER: "/register/{}",
     Purpose.NOT_ME: "/not_me/{}",
+    Purpose.CONFIRM_EMAIL: "/confirm_email/{}",
+    Purpose.UNDO_EMAIL: "/undo_email/{}",
 }
 
 

@@ -1,6 +1,7 @@
 """What is written about a change of address: to the new one, and to the one that is losing the account."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -47,17 +48,22 @@ async def address_change_asked(db: AsyncSession, settings: Settings, letter: Cla
     return _asked_draft(settings, change) if change else None
 
 
-@letter("address_changed", lives=timedelta(days=5), samples=lambda site: [_changed_draft(site, _sample())])
+@letter(
+    "address_changed", lives=timedelta(days=5), samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)]
+)
 async def address_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To the address that an account had, with the link that gives the account back."""
     change = await changes.get(db, letter.parameters["change"])
-    return _changed_draft(settings, change) if change else None
+    if change is None or change.confirmed is None:
+        return None
+    left = reservations.ends(change.confirmed) - now()
+    return _changed_draft(settings, change, min(UNDO_LIFETIME, left) if change.is_undoable else None)
 
 
 @letter(
     "address_restored",
     lives=timedelta(days=5),
-    samples=lambda site: [_restored_draft(site, _sample()), _removed_draft(_sample(), "hal@example.net")],
+    samples=lambda site: [_restored_draft(site, _undone_sample()), _removed_draft(_undone_sample(), "hal@example.net")],
 )
 async def address_restored(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To the address that an account has again, and to the one that it had meanwhile."""
@@ -74,14 +80,11 @@ def confirm_link(settings: Settings, change: Change) -> str:
     return f"{settings.base_url}/confirm_email/{token}"
 
 
-def undo_link(settings: Settings, change: Change) -> str | None:
-    """The link to the button that gives the old address back; None if there is nothing to undo any more.
+def undo_link(settings: Settings, change: Change, lifetime: timedelta) -> str:
+    """The link to the button that gives the old address back.
 
     No later change of the account kills it: it gives power back.
     """
-    if not change.is_undoable or change.confirmed is None:
-        return None
-    lifetime = min(UNDO_LIFETIME, reservations.ends(change.confirmed) - now())
     return f"{settings.base_url}/undo_email/{tokens.issue(settings, Purpose.UNDO_EMAIL, change.id, lifetime)}"
 
 
@@ -102,12 +105,13 @@ def _asked_draft(settings: Settings, change: Change) -> Draft:
     return Draft("address_change_asked", change.old_email, values | {"not_me_link": link})
 
 
-def _changed_draft(settings: Settings, change: Change) -> Draft:
+def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | None) -> Draft:
+    """Without a lifetime, without a link: there is nothing to undo any more."""
     values = {
         "username": change.username,
         "new": _masked(change.new_email),
         "when": change.confirmed,
-        "undo_link": undo_link(settings, change),
+        "undo_link": undo_link(settings, change, lifetime) if lifetime else None,
         "hours": int(UNDO_LIFETIME.total_seconds() // 3600),
     }
     return Draft("address_changed", change.old_email, values)
@@ -136,7 +140,6 @@ def _masked(address: str) -> str:
 
 def _sample() -> Change:
     """A change for sample letters."""
-    moment = datetime.now(UTC)
     return Change(
         id=0,
         user_id=0,
@@ -144,10 +147,14 @@ def _sample() -> Change:
         old_email="susan@example.com",
         new_email="susan@example.net",
         created=A_SAMPLE_DAY,
-        confirmed=moment,
+        confirmed=A_SAMPLE_DAY,
         undone=None,
         username="susan",
         account_email="susan@example.net",
         account_epoch=1,
         disabled_at=None,
     )
+
+
+def _undone_sample() -> Change:
+    return replace(_sample(), undone=A_SAMPLE_DAY)

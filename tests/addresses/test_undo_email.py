@@ -1,0 +1,254 @@
+"""Undoing a change of address: it gives the account back to the oldest owner, whatever was changed meanwhile."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import time_machine
+
+from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
+from tests.watching import disable, dump, execute, wait_until_posted
+
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+START = time.time() + 1000
+HIJACKED = "a phrase that only the thief knows"
+
+
+@pytest.fixture
+def thief(request: pytest.FixtureRequest, mailbox: Mailbox) -> Browser:
+    """The browser of somebody who has found out susan's password, and is logged in as her."""
+    site = request.getfixturevalue("any_site" if "any_site" in request.fixturenames else "site")
+    return signed_in(site, mailbox)
+
+
+def account(site: Site) -> str:
+    return str(execute(site, "SELECT email FROM user_account WHERE username_key = 'susan'")[0][0])
+
+
+def letters_about(mailbox: Mailbox, to: str, words: str) -> list[str]:
+    return [letter.text for letter in mailbox.all(to) if words in letter.subject]
+
+
+def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C34: the story from both sides. The thief knows the password, changes the address, then the password."""
+    undo = change(thief, mailbox)
+    thief.post("/change_password", data={"current_password": PASSWORD, "password": HIJACKED})
+    owner = any_site.browser()
+    assert log_in(owner, password=PASSWORD).status_code == 422, "the owner is locked out"
+
+    page = owner.get(undo)
+    answer = owner.post(undo)
+
+    assert "Give me back this address" in page.text
+    assert OLD in page.text
+    assert answer.url.path == "/reset_password_request"
+    assert "has its address s\u2026@example.com again" in answer.text
+    assert not is_logged_in(thief)
+    assert [log_in(any_site.browser(), password=word).status_code for word in (PASSWORD, HIJACKED)] == [422, 422]
+    ask_for_reset(owner, "susan")
+    reset = links(mailbox, OLD, "/reset_password/")[0]
+    assert owner.post(reset, data={"password": NEW_PASSWORD}).url.path == "/login"
+    assert log_in(owner, OLD, NEW_PASSWORD).url.path == "/"
+    assert letters_about(mailbox, NEW, "Reset") == [], "the thief's mailbox gets nothing that opens the account"
+
+
+def test_the_owner_is_told_and_the_thief_gets_no_link(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    undo = change(thief, mailbox)
+
+    site.browser().post(undo)
+    wait_until_posted(site)
+
+    told, lost = mailbox.last(OLD), mailbox.last(NEW)
+    assert told.subject == "Your account on Microblog has this address again"
+    assert lost.subject == "The change of an address on Microblog was undone"
+    assert OLD not in lost.text + lost.html
+    assert links(mailbox, NEW, "/not_me/", 0) == []
+    assert "https://blog.example/" not in lost.text
+
+
+def test_looking_at_the_link_changes_nothing(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C20, C31"""
+    undo = change(thief, mailbox)
+    wait_until_posted(site)
+    before = dump(site)
+
+    for method in ("GET", "HEAD", "OPTIONS"):
+        site.browser().request(method, undo)
+
+    assert dump(site) == before
+
+
+def test_it_works_under_htmx_and_without_cookies(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    undo = change(thief, mailbox)
+
+    answer = site.browser().post(undo, headers=HTMX)
+
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/reset_password_request?email=susan")
+    assert account(site) == OLD
+
+
+def test_the_oldest_owner_wins(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """The thief moves on to a second mailbox. The first owner's undoing ends every later one."""
+    owners = change(thief, mailbox)
+    thiefs = change(thief, mailbox, NEW, OTHER)
+
+    first = any_site.browser().post(owners)
+    second = any_site.browser().post(thiefs)
+
+    assert (first.status_code, second.status_code) == (200, 410)
+    assert account(any_site) == OLD
+
+
+def test_the_oldest_owner_wins_even_as_the_last_to_come(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    owners = change(thief, mailbox)
+    thiefs = change(thief, mailbox, NEW, OTHER)
+
+    statuses = [any_site.browser().post(path).status_code for path in (thiefs, owners, thiefs)]
+
+    assert statuses == [200, 200, 410]
+    assert account(any_site) == OLD
+
+
+def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C17: many presses of both, in any order: no 5xx, and the first owner has the account."""
+    owners = change(thief, mailbox)
+    thiefs = change(thief, mailbox, NEW, OTHER)
+
+    def press(path: str) -> int:
+        return any_site.browser(follow_redirects=False).post(path).status_code
+
+    with ThreadPoolExecutor(20) as crowd:
+        statuses = list(crowd.map(press, [thiefs, owners] * 10))
+
+    assert set(statuses) <= {303, 410}
+    assert account(any_site) == OLD
+    assert execute(any_site, "SELECT count(*) FROM security_event WHERE kind = 'address_restored'")[0][0] in {1, 2}
+
+
+def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
+    any_site: Site, mailbox: Mailbox, thief: Browser
+) -> None:
+    """The owner still had the password, and changed the address back instead of pressing the link."""
+    owners = change(thief, mailbox)
+    owner = any_site.browser()
+    log_in(owner)
+
+    with time_machine.travel(time.time() + 120):
+        back = ask_and_find_link(owner, mailbox, OLD)
+        owner.post(back)
+        wait_until_posted(any_site)
+
+    assert account(any_site) == OLD
+    assert links(mailbox, NEW, "/undo_email/", 0) == []
+    assert "There is nothing to undo." in letters_about(mailbox, NEW, "was changed")[0]
+    assert any_site.browser().post(owners).status_code == 410, "and there is nothing left to undo for the owner"
+
+
+def test_a_new_change_after_an_undone_one_can_be_undone(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    site.browser().post(change(thief, mailbox))
+    with time_machine.travel(time.time() + 3700):
+        owner = site.browser()
+        ask_for_reset(owner)
+        owner.post(links(mailbox, OLD, "/reset_password/")[0], data={"password": NEW_PASSWORD})
+        log_in(owner, password=NEW_PASSWORD)
+        owner.post("/change_email", data={"email": OTHER, "current_password": NEW_PASSWORD})
+        owner.post(links(mailbox, OTHER, "/confirm_email/")[0])
+        assert account(site) == OTHER
+
+        again = site.browser().post(links(mailbox, OLD, "/undo_email/", 2)[0])
+
+    assert again.status_code == 200
+    assert account(site) == OLD
+
+
+def test_undoing_ends_what_the_thief_has_prepared(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C19: a pending change, recovery codes, and a pause of reset letters."""
+    undo = change(thief, mailbox)
+    pending = ask_and_find_link(thief, mailbox, OTHER)
+    execute(
+        any_site,
+        "INSERT INTO recovery_code (user_id, label, code_hash, created)"
+        " SELECT id, 'ABCD', 'x', created_at FROM user_account",
+    )
+    execute(any_site, "UPDATE user_account SET reset_paused_until = '2030-01-01 00:00:00+00:00'")
+
+    any_site.browser().post(undo)
+
+    assert any_site.browser().post(pending).status_code == 410
+    assert account(any_site) == OLD
+    assert execute(any_site, "SELECT reset_paused_until FROM user_account") == [(None,)]
+    assert execute(any_site, "SELECT * FROM recovery_code") == []
+
+
+def test_a_used_link_is_refused(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C16"""
+    undo = change(thief, mailbox)
+    site.browser().post(undo)
+
+    page, answer = site.browser().get(undo), site.browser().post(undo)
+
+    assert (page.status_code, answer.status_code) == (410, 410)
+    assert "This link has been used" in page.text
+
+
+def test_a_disabled_account_is_not_opened_and_the_link_waits(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """C19: the host has locked it; afterwards the link still gives the power back."""
+    undo = change(thief, mailbox)
+    disable(site, "susan")
+    refused = site.browser().post(undo).status_code
+    execute(site, "UPDATE user_account SET disabled_at = NULL, epoch = epoch + 1")
+
+    answer = site.browser().post(undo)
+
+    assert (refused, answer.status_code) == (410, 200)
+    assert account(site) == OLD
+
+
+@pytest.mark.parametrize(("second", "status"), [(72 * 3600 - 1, 200), (72 * 3600, 410)])
+def test_a_link_works_for_three_days(site: Site, mailbox: Mailbox, second: int, status: int) -> None:
+    """C15"""
+    with time_machine.travel(int(START), tick=False):
+        undo = change(signed_in(site, mailbox), mailbox)
+
+    with time_machine.travel(int(START) + second, tick=False):
+        assert site.browser().get(undo).status_code == status
+
+
+@pytest.mark.parametrize("days", [2, 4])
+def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
+    any_site: Site, mailbox: Mailbox, thief: Browser, days: int
+) -> None:
+    """An accomplice who reads the old mailbox, too, asks for it by both ways; the page tells nothing."""
+    change(thief, mailbox)
+    with time_machine.travel(time.time() + 86400 * days):
+        accomplice = signed_in(any_site, mailbox, "mallory")
+        before = len(mailbox.all(OLD))
+        accomplice.post("/register", data={"email": OLD})
+        ask(accomplice, OLD)
+        mailbox.last(OLD, count=before + 2)
+
+    subjects = {letter.subject for letter in mailbox.all(OLD)[:2]}
+    assert subjects == {"This address is not free yet on Microblog"}
+    assert links(mailbox, OLD, "/confirm_email/", 0) == []
+
+
+def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
+    any_site: Site, mailbox: Mailbox, thief: Browser, start_site: Callable[..., Site]
+) -> None:
+    """The accomplice's link was mailed when the address was free for a moment; its use comes too late."""
+    accomplice = signed_in(any_site, mailbox, "mallory")
+    undo = change(thief, mailbox)
+    execute(any_site, "UPDATE address_change SET undone = confirmed")
+    stolen = ask_and_find_link(accomplice, mailbox, OLD)
+    execute(any_site, "UPDATE address_change SET undone = NULL")
+
+    answer = accomplice.post(stolen)
+
+    assert answer.status_code == 422
+    assert "Another account has this address by now" in answer.text
+    assert any_site.browser().post(undo).status_code == 200
+    assert account(any_site) == OLD
