@@ -205,6 +205,12 @@ def test_a_flash_that_is_not_ours_is_not_said(site: Site, how: str) -> None:
     assert "belongs to an account" in with_flash(site, value).get("/login").text
 
 
+def test_a_flash_is_signed_with_sha_256(site: Site) -> None:
+    signature = flash_of(site, "someone_signed").rpartition(".")[2]
+
+    assert len(signature) == 43, "32 bytes in base64url"
+
+
 def test_an_old_flash_is_not_said(site: Site) -> None:
     value = flash_of(site, "latecomer")
 

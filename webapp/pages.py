@@ -73,7 +73,8 @@ def set_up(app: Starlette, settings: Settings) -> Environment:
     env.globals["static"] = lambda name: f"/static/{version}/{name}"
     app.state.templates = env
     app.state.settings = settings
-    app.state.flash = URLSafeTimedSerializer([key.hex() for key in reversed(settings.keys("flash"))], salt="flash")
+    keys = [key.hex() for key in reversed(settings.keys("flash"))]
+    app.state.flash = URLSafeTimedSerializer(keys, salt="flash", signer_kwargs={"digest_method": hashlib.sha256})
     return env
 
 
