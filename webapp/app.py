@@ -15,7 +15,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.accounts.letters
 import webapp.addresses.letters
-import webapp.moderation.models
+import webapp.moderation.letters
 import webapp.people.letters
 import webapp.posts.models
 import webapp.recovery.letters

@@ -56,6 +56,7 @@ def environment(settings: Settings) -> Environment:
         "sender": settings.sender,
         "has_mailbox": settings.mailbox is not None,
         "sends_mail": settings.sends_mail,
+        "admins": settings.admin_addresses,
         "contact": settings.admins[0] if settings.admins else None,
         "reset_minutes": settings.reset_token_minutes,
         "not_me_hours": NOT_ME_HOURS,

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from webapp import health, wellknown
 from webapp.accounts import views as accounts
 from webapp.addresses import views as addresses
+from webapp.moderation import views as moderation
 from webapp.pages import HashedFiles
 from webapp.people import views as people
 from webapp.postmaster import console
@@ -49,6 +50,11 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/user/{username}/following", people.following, name="following"),
         Route("/follow/{username}", people.follow, methods=["POST"], name="follow"),
         Route("/unfollow/{username}", people.unfollow, methods=["POST"], name="unfollow"),
+        Route("/posts/{id}/report", moderation.report, methods=FORM, name="report"),
+        Route("/admin/reports", moderation.admin_reports, name="admin_reports"),
+        Route("/admin/reports/{id}/keep", moderation.keep_post, methods=["POST"], name="keep_post"),
+        Route("/admin/reports/{id}/remove", moderation.remove_post, methods=FORM, name="remove_post"),
+        Route("/admin/reports/{id}/disable", moderation.disable_author, methods=FORM, name="disable_author"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),

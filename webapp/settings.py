@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -103,6 +103,11 @@ class Settings:
     def sender(self) -> str:
         """The address that letters come from, perhaps with a name before it."""
         return self.mail_sender or f"Microblog <no-reply@{self.host}>"
+
+    @cached_property
+    def admin_addresses(self) -> frozenset[str]:
+        """The addresses of ADMINS, in the form in which accounts have them."""
+        return frozenset(parseaddr(admin)[1].lower() for admin in self.admins)
 
     @property
     def sends_mail(self) -> bool:

@@ -1,33 +1,43 @@
 """Many people at once: accounts that the host imported, and whom they follow."""
 
+import asyncio
 import re
+from functools import cache
 
 from tests.conftest import Browser, Site
-from tests.mailbox import Mailbox
-from tests.stories import log_in, register
+from tests.stories import PASSWORD, log_in
 from webapp.accounts import users
+from webapp.accounts.passwords import Hasher
 from webapp.people import follows
 
 PART = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
 def arrive(site: Site, username: str = "susan") -> Browser:
-    """Somebody registers and logs in."""
-    assert isinstance(site.mailbox, Mailbox)
+    """Somebody whom the host has imported logs in."""
+    import_people(site, username)
     browser = site.browser()
-    register(browser, site.mailbox, username)
     log_in(browser, username)
     return browser
 
 
 def import_people(site: Site, *names: str) -> None:
+    """Adds accounts, all with the same password."""
+
+    rows = [f'{name},{name.lower()}@example.com,"{_password_hash()}"' for name in names]
+
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            lines = ["username,email", *(f"{name},{name.lower()}@example.com" for name in names)]
+            lines = ["username,email,password_hash", *rows]
             assert await users.import_csv(db, "\n".join(lines)) == []
             await db.commit()
 
     site.run(work)
+
+
+@cache
+def _password_hash() -> str:
+    return asyncio.run(Hasher().hash(PASSWORD))
 
 
 def let_follow(site: Site, *pairs: tuple[str, str]) -> None:

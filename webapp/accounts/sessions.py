@@ -1,7 +1,6 @@
 """Sessions: log in, log out, who is asking, and who must log in first."""
 
 from collections.abc import Awaitable, Callable
-from email.utils import parseaddr
 from functools import wraps
 from typing import Any
 from urllib.parse import quote
@@ -69,8 +68,7 @@ def admin_required(view: View) -> View:
 
     @wraps(view)
     async def guarded(request: Request) -> Response:
-        admins = {parseaddr(admin)[1].lower() for admin in request.app.state.settings.admins}
-        if request.state.user.email not in admins:
+        if request.state.user.email not in request.app.state.settings.admin_addresses:
             route = getattr(request.scope.get("route"), "path", None)
             events.refused(Refusal.NOT_ALLOWED, visit(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)

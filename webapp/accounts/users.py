@@ -168,13 +168,13 @@ async def sign_ins(db: AsyncSession, user: User, but: int | None = None) -> int:
     return (await db.exec(select(func.count()).where(*of_user, col(Session.expires_at) > now()))).one()
 
 
-async def set_disabled(db: AsyncSession, user: User, is_disabled: bool) -> None:
+async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: Visit = events.BY_THE_HOST) -> None:
     """Locks an account, or opens it again. Either way its links and sessions end."""
     user.disabled_at = now() if is_disabled else None
     user.epoch += 1
     db.add(user)
     assert user.id is not None
-    await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, events.BY_THE_HOST)
+    await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
 
 
 async def end_all(db: AsyncSession, user: User) -> int:

@@ -36,6 +36,7 @@ class Event(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     DISOWNED = "disowned"
     RENAMED = "renamed"
+    POST_REMOVED = "post_removed"
     DISABLED = "disabled"
     ENABLED = "enabled"
 

@@ -1,0 +1,190 @@
+"""Complaints of posts: who may complain, how often, and what the hosts hear of it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from time_machine import Traveller
+
+from tests.conftest import Browser, Site
+from tests.moderation.cases import post
+from tests.people.crowd import PART, arrive, import_people
+from tests.watching import disable, execute, statements, table, wait_until_posted
+from webapp.mail.mailbox import Received
+from webapp.settings import Settings
+
+HOSTS = ("The host <host@example.com>", "other@example.com")
+REASON = {"reason": "It is an advertisement."}
+
+
+@pytest.fixture
+def hosted(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site with two hosts, and a post of bob."""
+    site = start_site(make_settings(database_url=sqlite_url, admins=HOSTS))
+    import_people(site, "bob")
+    assert post(site, "bob") == 1
+    return site
+
+
+@pytest.fixture
+def susan(hosted: Site) -> Browser:
+    return arrive(hosted)
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        yield clock
+
+
+def letters_to_hosts(site: Site) -> list[Received]:
+    """What the first host was told, once everything has left that is due."""
+
+    async def ring() -> None:
+        site.app.state.database.doorbell.set()
+
+    assert site.mailbox
+    site.run(ring)
+    wait_until_posted(site)
+    told = [letter for letter in site.mailbox.all() if "for your decision" in letter.subject]
+    found, others = ([letter for letter in told if letter.to == f"{name}@example.com"] for name in ("host", "other"))
+    assert [letter.subject for letter in found] == [letter.subject for letter in others], "each host is told"
+    return found
+
+
+def test_the_form_shows_what_is_complained_of(susan: Browser) -> None:
+    page = susan.get("/posts/1/report").text
+
+    assert "Cheap watches, only today!" in page
+    assert 'maxlength="300"' in page
+
+
+def test_who_complains_is_thanked_in_place_and_on_a_page(hosted: Site, susan: Browser) -> None:
+    part = susan.post("/posts/1/report", data=REASON, headers=PART)
+    number = post(hosted, "bob", "Another.")
+    page = susan.post(f"/posts/{number}/report", data=REASON)
+
+    assert "Thank you" in part.text
+    assert "<html" not in part.text
+    assert "Thank you" in page.text
+    assert page.history[0].status_code == 303
+    assert [row[3] for row in table(hosted, "report")] == [REASON["reason"]] * 2
+
+
+def test_one_person_complains_of_a_post_once(hosted: Site, susan: Browser) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: susan.post("/posts/1/report", data=REASON), range(4)))
+
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert len(table(hosted, "report")) == 1
+    assert "Thank you" in susan.get("/posts/1/report").text
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("", "fill this in"), (" \n ", "fill this in"), ("x" * 301, "at most 300"), ("\x00", "can&#39;t be used")],
+)
+def test_a_complaint_without_a_reason_is_refused_beside_the_field(
+    hosted: Site, susan: Browser, reason: str, words: str
+) -> None:
+    answer = susan.post("/posts/1/report", data={"reason": reason})
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert table(hosted, "report") == []
+
+
+def test_nobody_complains_of_themselves(hosted: Site, susan: Browser) -> None:
+    number = post(hosted, "susan")
+
+    answer = susan.post(f"/posts/{number}/report", data=REASON)
+
+    assert answer.status_code == 400
+    assert "You can delete it yourself." in answer.text
+
+
+@pytest.mark.parametrize("number", ["0", "2", "-1", "x", "9" * 18, "9" * 19, "9" * 400, "1%00", "%D9%A1"])
+def test_a_post_that_is_not_there_is_not_there(susan: Browser, number: str) -> None:
+    assert susan.get(f"/posts/{number}/report").status_code == 404
+    assert susan.post(f"/posts/{number}/report", data=REASON).status_code == 404
+
+
+@pytest.mark.parametrize("gone", ["deleted", "removed", "author disabled"])
+def test_what_nobody_sees_nobody_complains_of(hosted: Site, susan: Browser, gone: str) -> None:
+    if gone == "author disabled":
+        disable(hosted, "bob")
+    else:
+        execute(hosted, f"UPDATE post SET {gone} = created")
+
+    assert susan.post("/posts/1/report", data=REASON).status_code == 404
+
+
+def test_who_complains_of_everything_is_asked_to_wait(hosted: Site, susan: Browser) -> None:
+    numbers = [post(hosted, "bob", f"Post {number}") for number in range(4)]
+    for number in (1, *numbers):
+        susan.post(f"/posts/{number}/report", data=REASON)
+    import_people(hosted, "carl")
+    number = post(hosted, "carl")
+
+    answer = susan.post(f"/posts/{number}/report", data=REASON, headers=PART)
+
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) in range(1, 61)
+    assert REASON["reason"] in answer.text, "what was typed stays"
+    assert len(table(hosted, "report")) == 5
+
+
+def test_many_complaints_are_one_letter_to_each_host(hosted: Site, clock: Traveller) -> None:
+    import_people(hosted, "carl")
+    second = post(hosted, "carl")
+    for name in ("susan", "ann", "dora"):
+        browser = arrive(hosted, name)
+        browser.post("/posts/1/report", data=REASON)
+        browser.post(f"/posts/{second}/report", data=REASON)
+    clock.shift(301)
+
+    [letter] = letters_to_hosts(hosted)
+
+    assert letter.subject == "2 posts on Microblog wait for your decision"
+    assert "A post of bob: 3 complaints." in letter.text
+    assert "A post of carl: 3 complaints." in letter.text
+    assert "https://blog.example/admin/reports" in letter.text.splitlines()
+    assert "watches" not in letter.text, "what others wrote does not come into the host's mail"
+
+
+def test_more_complaints_of_the_same_post_are_no_further_letter(hosted: Site, susan: Browser, clock: Traveller) -> None:
+    susan.post("/posts/1/report", data=REASON)
+    clock.shift(301)
+    assert len(letters_to_hosts(hosted)) == 1
+
+    arrive(hosted, "ann").post("/posts/1/report", data=REASON)
+    clock.shift(301)
+
+    assert len(letters_to_hosts(hosted)) == 1
+
+
+def test_nothing_is_told_of_what_was_settled_meanwhile(hosted: Site, susan: Browser, clock: Traveller) -> None:
+    susan.post("/posts/1/report", data=REASON)
+    arrive(hosted, "host").post("/admin/reports/1/keep")
+
+    clock.shift(301)
+
+    assert letters_to_hosts(hosted) == []
+
+
+def test_the_hosts_page_needs_as_many_statements_for_one_post_as_for_many(hosted: Site, susan: Browser) -> None:
+    host = arrive(hosted, "host")
+    susan.post("/posts/1/report", data=REASON)
+    with statements(hosted) as for_one:
+        host.get("/admin/reports")
+    for number in range(3):
+        susan.post(f"/posts/{post(hosted, 'bob', f'Post {number}')}/report", data=REASON)
+
+    with statements(hosted) as for_many:
+        page = host.get("/admin/reports").text
+
+    assert page.count('class="case"') == 4
+    of_reports = [[one for one in seen if "report" in one] for seen in (for_one, for_many)]
+    assert len(of_reports[0]) == len(of_reports[1]) == 2

@@ -1,0 +1,55 @@
+"""What the host can do about a post and its author. Who loses something is told why, by letter."""
+
+from typing import Any
+
+from sqlalchemy import Table, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.database import now
+from webapp.mail import writing
+from webapp.moderation import reports
+from webapp.moderation.reports import Outcome
+from webapp.posts.models import Post
+from webapp.security import events
+from webapp.security.events import Event, Visit
+from webapp.settings import Settings
+
+_posts: Table = Post.__table__  # type: ignore[attr-defined]
+
+
+async def keep(db: AsyncSession, post_id: int) -> int:
+    """Lets a post stand; returns how many complaints that settles."""
+    return await reports.settle_post(db, post_id, Outcome.KEPT)
+
+
+async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: Visit) -> bool:
+    """Takes a post down for good; False if there is none, or somebody was quicker."""
+    connection = await db.connection()
+    taken_down = (
+        update(_posts)
+        .where(_posts.c.id == post_id, _posts.c.removed.is_(None))
+        .values(removed=now(), removed_because=reason)
+        .returning(_posts.c.author_id)
+    )
+    author_id = (await connection.execute(taken_down)).scalar_one_or_none()
+    author = await users.get(db, author_id) if author_id else None
+    if author is None or author.id is None:
+        return False
+    await reports.settle_post(db, post_id, Outcome.REMOVED)
+    await events.note(db, Event.POST_REMOVED, author.id, by, post=post_id)
+    await _tell(db, settings, "post_removed", author, post_id=post_id)
+    return True
+
+
+async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: Visit) -> None:
+    """Locks an account: nobody sees what it posted any more, and its links and sessions end."""
+    assert person.id is not None
+    await users.set_disabled(db, person, True, by)
+    await reports.settle_author(db, person.id, Outcome.DISABLED)
+    await _tell(db, settings, "account_disabled", person, reason=reason)
+
+
+async def _tell(db: AsyncSession, settings: Settings, kind: str, person: User, **parameters: Any) -> None:
+    await writing.post(db, settings, kind, person.email, user_id=person.id, language=person.locale, **parameters)

@@ -1,0 +1,175 @@
+"""Complaints of posts, and how the host settles them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Integer, Row, Select, Table, bindparam, func, select, text, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.database import now
+from webapp.moderation.models import Report
+from webapp.posts.models import Post
+
+MOST_SHOWN = 30  # posts on the host's page, those first that wait longest
+MOST_COMPLAINTS = 5  # of one post; the others are counted
+
+_reports: Table = Report.__table__  # type: ignore[attr-defined]
+_posts: Table = Post.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
+
+
+class Outcome(StrEnum):
+    """What the host did about a complaint."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Why somebody complains of a post."""
+
+    username: str
+    reason: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class Case:
+    """A post that somebody may have to decide about; `count` is how many open complaints there are of it."""
+
+    id: int
+    author_id: int
+    username: str
+    email: str
+    body: str
+    created: datetime
+    count: int
+    complaints: Sequence[Complaint] = ()
+
+    @property
+    def others(self) -> int:
+        """How many complaints are not among those that are shown."""
+        return self.count - len(self.complaints)
+
+
+async def file(db: AsyncSession, post_id: int, reporter_id: int, reason: str) -> bool:
+    """Writes a complaint down; False if this person has complained of the post before."""
+    connection = await db.connection()
+    row = {"post_id": post_id, "reporter_id": reporter_id, "reason": reason, "created": now()}
+    return bool((await connection.execute(_FILE, row)).rowcount)
+
+
+async def has_filed(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
+    connection = await db.connection()
+    query = select(_reports.c.id).where(_reports.c.post_id == post_id, _reports.c.reporter_id == reporter_id)
+    return (await connection.execute(query)).first() is not None
+
+
+async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
+    """Whether nobody else's complaint of the post is open."""
+    connection = await db.connection()
+    others = select(_reports.c.id).where(
+        _reports.c.post_id == post_id, _reports.c.reporter_id != reporter_id, _reports.c.settled.is_(None)
+    )
+    return (await connection.execute(others.limit(1))).first() is None
+
+
+async def waiting(db: AsyncSession) -> list[Case]:
+    """The posts that people complain of and the host has not decided about: two statements for any number."""
+    connection = await db.connection()
+    rows = (await connection.execute(_WAITING)).all()
+    complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
+    for post_id, username, reason, created in await connection.execute(_COMPLAINTS, {"post_ids": list(complaints)}):
+        complaints[post_id].append(Complaint(username, reason, created))
+    return [_case(row, complaints[row.id]) for row in rows]
+
+
+async def case(db: AsyncSession, post_id: int) -> Case | None:
+    """A post, whether or not somebody complains of it; None if it is gone, or its author's account is disabled."""
+    connection = await db.connection()
+    row = (await connection.execute(_ONE, {"post_id": post_id})).first()
+    return _case(row) if row else None
+
+
+async def settle_post(db: AsyncSession, post_id: int, outcome: Outcome) -> int:
+    """Closes the open complaints of a post; returns how many."""
+    connection = await db.connection()
+    return (await connection.execute(_SETTLE.where(_reports.c.post_id == post_id).values(_now(outcome)))).rowcount
+
+
+async def settle_author(db: AsyncSession, author_id: int, outcome: Outcome) -> int:
+    """Closes the open complaints of all that a person posted; returns how many."""
+    connection = await db.connection()
+    theirs = _reports.c.post_id.in_(select(_posts.c.id).where(_posts.c.author_id == author_id))
+    return (await connection.execute(_SETTLE.where(theirs).values(_now(outcome)))).rowcount
+
+
+def _now(outcome: Outcome) -> dict[str, object]:
+    return {"settled": now(), "outcome": outcome}
+
+
+def _case(row: Row[int, int, str, str, str, datetime, int], complaints: Sequence[Complaint] = ()) -> Case:
+    return Case(*row, complaints)
+
+
+def _cases() -> Select[int, int, str, str, str, datetime, int]:
+    """Posts that are to be seen, and how many complaints of each are open."""
+    is_open = (_reports.c.post_id == _posts.c.id) & _reports.c.settled.is_(None)
+    return (
+        select(
+            _posts.c.id,
+            _posts.c.author_id,
+            _users.c.username,
+            _users.c.email,
+            _posts.c.body,
+            _posts.c.created,
+            func.count(_reports.c.id),
+        )
+        .join_from(_posts, _users, _users.c.id == _posts.c.author_id)
+        .outerjoin(_reports, is_open)
+        .where(_posts.c.deleted.is_(None), _posts.c.removed.is_(None), _users.c.disabled_at.is_(None))
+        .group_by(_posts.c.id, _users.c.id)
+    )
+
+
+def _complaints() -> Select[int, str, str, datetime]:
+    """The first few open complaints of each of some posts."""
+    place = func.row_number().over(partition_by=_reports.c.post_id, order_by=_reports.c.id).label("place")
+    some = (
+        select(_reports.c.post_id, _reports.c.reporter_id, _reports.c.reason, _reports.c.created, place)
+        .where(_reports.c.settled.is_(None), _reports.c.post_id.in_(bindparam("post_ids", expanding=True)))
+        .subquery()
+    )
+    return (
+        select(some.c.post_id, _users.c.username, some.c.reason, some.c.created)
+        .join_from(some, _users, _users.c.id == some.c.reporter_id)
+        .where(some.c.place <= MOST_COMPLAINTS)
+        .order_by(some.c.post_id, some.c.place)
+    )
+
+
+_ONE = _cases().where(_posts.c.id == bindparam("post_id", type_=BigInteger))
+_WAITING = (
+    _cases()
+    .having(func.count(_reports.c.id) > 0)
+    .where(_posts.c.id.in_(select(_reports.c.post_id).where(_reports.c.settled.is_(None))))
+    .order_by(func.min(_reports.c.id))
+    .limit(MOST_SHOWN)
+)
+_COMPLAINTS = _complaints()
+_SETTLE = update(_reports).where(_reports.c.settled.is_(None))
+# One complaint for each person and post: the key decides, not a look beforehand.
+_FILE = text(
+    "INSERT INTO report (post_id, reporter_id, reason, created, outcome)"
+    " VALUES (:post_id, :reporter_id, :reason, :created, '')"
+    " ON CONFLICT (post_id, reporter_id) DO NOTHING"
+).bindparams(
+    bindparam("post_id", type_=BigInteger),
+    bindparam("reporter_id", type_=Integer),
+    bindparam("created", type_=_reports.c.created.type),
+)

@@ -1,0 +1,118 @@
+"""Report a post; and, for ADMINS, decide what becomes of it."""
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import errors, limits, pages
+from webapp.accounts import users
+from webapp.accounts.sessions import admin_required, login_required
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.limits import Rate, TooOften
+from webapp.moderation import decisions, forms, letters, reports
+from webapp.moderation.reports import Case
+from webapp.security.events import Visit
+
+REPORTING = (Rate(5, 60), Rate(30, 86400))
+MOST_DIGITS = 18  # a number with more of them fits no column
+
+
+@login_required
+async def report(request: Request) -> Response:
+    form, post, me = await Form.of(request, forms.Report), await _post(request), request.state.user
+    if post.author_id == me.id:
+        return errors.page(request, 400, _("That is your own post. You can delete it yourself."))
+    is_filed = await reports.has_filed(request.state.db, post.id, me.id)
+    if form.is_valid and not is_filed:
+        is_filed = await _filed(request, form, post)
+    if is_filed and request.method == "POST" and not pages.asks_for_part(request):
+        return pages.redirect(request, request.url.path)
+    return pages.render(
+        request,
+        "moderation/report.html",
+        part="panel",
+        form=form,
+        post=post,
+        is_filed=is_filed,
+        most=forms.MOST_CHARACTERS,
+    )
+
+
+@admin_required
+async def admin_reports(request: Request) -> Response:
+    return pages.render(request, "moderation/admin_reports.html", cases=await reports.waiting(request.state.db))
+
+
+@admin_required
+async def keep_post(request: Request) -> Response:
+    await Form.read(request, forms.Press)
+    post = await _post(request)
+    await decisions.keep(request.state.db, post.id)
+    await request.state.db.commit()
+    return _decided(request, _("The post of %(name)s stays.") % {"name": post.username})
+
+
+@admin_required
+async def remove_post(request: Request) -> Response:
+    form, post = await Form.of(request, forms.Decision), await _post(request)
+    if not form.is_valid:
+        return _decision(request, "moderation/remove_post.html", form, post)
+    db, settings = request.state.db, request.app.state.settings
+    await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
+    await db.commit()
+    return _decided(request, _("The post of %(name)s is removed.") % {"name": post.username})
+
+
+@admin_required
+async def disable_author(request: Request) -> Response:
+    form, post = await Form.of(request, forms.Decision), await _post(request)
+    settings = request.app.state.settings
+    if form.is_valid and post.email in settings.admin_addresses:
+        form.refuse("", _("That person looks after this site, as you do. Only its command line can do that."))
+    person = await users.get(request.state.db, post.author_id) if form.is_valid else None
+    if person is None:
+        return _decision(request, "moderation/disable_author.html", form, post)
+    await decisions.disable(request.state.db, settings, person, form.data.reason, _by(request))
+    await request.state.db.commit()
+    return _decided(request, _("The account of %(name)s is disabled.") % {"name": post.username})
+
+
+async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool:
+    """Files the complaint, or says in the form why not."""
+    db, settings, me = request.state.db, request.app.state.settings, request.state.user
+    try:
+        await limits.count(db, settings, ("report", str(me.id), REPORTING))
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("That were many reports. You can go on in %(seconds)s seconds."), refused.seconds)
+        return False
+    if await reports.file(db, post.id, me.id, form.data.reason):
+        await letters.tell_hosts(db, settings, post.id, me.id)
+    await db.commit()
+    return True
+
+
+async def _post(request: Request) -> Case:
+    """The post that the path names, if it is there to be seen."""
+    number = request.path_params["id"]
+    is_number = number.isascii() and number.isdecimal() and len(number) <= MOST_DIGITS
+    post = await reports.case(request.state.db, int(number)) if is_number else None
+    if post is None:
+        raise HTTPException(404)
+    return post
+
+
+def _decision(request: Request, page: str, form: Form[Any], post: Case) -> Response:
+    return pages.render(request, page, part="form", form=form, post=post, most=forms.MOST_CHARACTERS)
+
+
+def _decided(request: Request, words: str) -> Response:
+    return pages.redirect(request, request.app.url_path_for("admin_reports"), flash=words)
+
+
+def _by(request: Request) -> Visit:
+    """For the audit log of somebody else's account: who did it, but not from where."""
+    return Visit(browser=f"the host's page: {request.state.user.username}")
