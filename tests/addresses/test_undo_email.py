@@ -46,7 +46,7 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     assert "Give me back this address" in page.text
     assert OLD in page.text
     assert answer.url.path == "/reset_password_request"
-    assert "has its address s\u2026@example.com again" in answer.text
+    assert "has its address susan@example.com again" in answer.text
     assert not is_logged_in(thief)
     assert [log_in(any_site.browser(), password=word).status_code for word in (PASSWORD, HIJACKED)] == [422, 422]
     ask_for_reset(owner, "susan")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import time_machine
 
+from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
 from tests.stories import NEW_PASSWORD, PASSWORD
 
@@ -242,6 +243,52 @@ def recovery_codes_made(person: Visitor) -> None:
     person.fill(current_password=PASSWORD)
     person.press("Make ten new codes")
     person.sees_heading("Your recovery codes")
+
+
+@state
+def change_email(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/change_email")
+
+
+@state
+def change_email_refused(person: Visitor) -> None:
+    change_email(person)
+    person.fill(email="nowhere")
+    person.press("Email me a link")
+    person.sees("doesn't look like an address")
+
+
+@state
+def change_email_sent(person: Visitor) -> None:
+    change_email(person)
+    person.fill(email=person.new_address, current_password=PASSWORD)
+    person.press("Email me a link")
+    person.sees_heading("Check your mail")
+
+
+@state
+def confirm_email(person: Visitor) -> None:
+    change_email_sent(person)
+    person.goto(links(person.mailbox, person.new_address, "/confirm_email/")[0])
+    person.sees_heading("Use this address?")
+
+
+@state
+def confirm_email_taken(person: Visitor) -> None:
+    confirm_email(person)
+    person.has_account_at_new_address()
+    person.press("Yes, use this address")
+    person.sees("Another account has this address by now")
+
+
+@state
+def undo_email(person: Visitor) -> None:
+    confirm_email(person)
+    person.press("Yes, use this address")
+    person.sees(f"Your address is now {person.new_address}.")
+    person.goto(links(person.mailbox, person.address, "/undo_email/")[0])
+    person.sees_heading("Take the account back")
 
 
 @state

@@ -7,6 +7,7 @@ import httpx2
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
 
+from tests.addresses.steps import links
 from tests.mailbox import Mailbox, paths_in
 from tests.stories import PASSWORD
 
@@ -28,6 +29,7 @@ class Visitor:
         self.mailbox = mailbox
         self.name = f"susan{number}"
         self.address = f"susan{number}@example.com"
+        self.new_address = f"susan{number}@example.net"
         self.has_javascript = has_javascript
         self.faults: list[str] = []
         self.expected = {404, 410, 422, 429}
@@ -93,6 +95,13 @@ class Visitor:
         self.has_link()
         letter = self.mailbox.last(self.address)
         return next(path for path in paths_in(letter.text) if path.startswith("/not_me/"))
+
+    def has_account_at_new_address(self) -> None:
+        """Another one, so that this person's can't move there."""
+        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+            quick.post("/register", data={"email": self.new_address})
+            link = links(self.mailbox, self.new_address, "/register/")[0]
+            assert quick.post(link, data={"username": f"{self.name}b", "password": PASSWORD}).status_code == 303
 
     def is_logged_in(self) -> "Visitor":
         """Has an account, and is logged in in this browser."""

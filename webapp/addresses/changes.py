@@ -21,7 +21,7 @@ from webapp.limits import Rate
 from webapp.logs import mask
 from webapp.mail import writing
 from webapp.recovery.models import RecoveryCode
-from webapp.security import events, reservations
+from webapp.security import browsers, events, reservations
 from webapp.security.events import Event, Visit
 from webapp.security.models import AddressChange
 from webapp.settings import Settings
@@ -125,6 +125,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, visit: Visi
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _end_sessions(db, change, None)
     await (await db.connection()).execute(delete(_codes).where(_codes.c.user_id == change.user_id))
+    await browsers.forget_others(db, change.user_id, visit.mark)
     await _note(db, Event.ADDRESS_RESTORED, change, visit, old=change.account_email, new=change.old_email)
     for recipient in {change.old_email, change.account_email}:
         await writing.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)

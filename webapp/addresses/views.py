@@ -17,7 +17,6 @@ from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.limits import TooOften
-from webapp.logs import mask
 from webapp.mail import status
 
 
@@ -122,7 +121,7 @@ async def _undone(request: Request, change: Change) -> Response:
     await db.commit()
     words = _("The account %(username)s has its address %(address)s again, and nobody is logged in to it.")
     more = _("The old password no longer works: ask for a link to choose a new one.")
-    flash = f"{words % {'username': change.username, 'address': mask(change.old_email)}} {more}"
+    flash = f"{words % {'username': change.username, 'address': change.old_email}} {more}"
     suffix = urlencode({"email": change.username})
     return pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
 

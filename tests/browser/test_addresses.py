@@ -1,0 +1,46 @@
+"""A changed address in a real browser, from both sides, with JavaScript and without."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.addresses.steps import links
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_address_is_changed_and_taken_back_by_its_owner(
+    visitor: Visitor, new_visitor: Callable[..., Visitor]
+) -> None:
+    """C34: somebody else at the open computer moves the account; the owner, elsewhere, has the letter."""
+    visitor.is_logged_in()
+    visitor.goto("/settings")
+    visitor.page.locator("#main").get_by_role("link", name="Address").click()
+    visitor.fill(email=visitor.new_address, current_password="not the password")
+    visitor.press("Email me a link")
+    visitor.sees("That is not your current password.")
+    visitor.fill(email=visitor.new_address, current_password=PASSWORD)
+    visitor.press("Email me a link")
+    visitor.sees_heading("Check your mail") if visitor.has_javascript else visitor.sees("Check your mail")
+    visitor.goto(links(visitor.mailbox, visitor.new_address, "/confirm_email/")[0])
+    visitor.press("Yes, use this address")
+    visitor.sees(f"Your address is now {visitor.new_address}.")
+
+    owner = new_visitor(has_javascript=visitor.has_javascript)
+    owner.goto(links(visitor.mailbox, visitor.address, "/undo_email/")[0])
+    owner.press("Give me back this address")
+
+    owner.sees(f"has its address {visitor.address} again")
+    expect(owner.page.get_by_label("Name or address")).to_have_value(visitor.name)
+    visitor.is_stranger()
+    owner.press("Email me a link")
+    owner.sees_that_mail_is_coming()
+    owner.goto(links(visitor.mailbox, visitor.address, "/reset_password/")[0])
+    owner.fill(password=NEW_PASSWORD)
+    owner.press("Save the new password")
+    owner.sees("Your password is changed.")
+    visitor.logs_in()
+    visitor.sees("That name or address and password don't match.")
