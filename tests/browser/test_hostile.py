@@ -181,6 +181,23 @@ def test_a_hostile_address_is_text_in_pages_letters_and_the_mailbox(visitor: Vis
     visitor.has_no_foreign_markup()
 
 
+def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]) -> None:
+    """C38: in the list of sign-ins, and in the letter that tells of a new one."""
+    victim, elsewhere = (new_visitor(user_agent=" ".join(HOSTILE)) for _browser in range(2))
+    victim.is_logged_in()
+    elsewhere.name, elsewhere.address = victim.name, victim.address
+    elsewhere.logs_in()
+    elsewhere.is_at_home()
+
+    elsewhere.goto("/sessions")
+    elsewhere.sees_heading("Sign-ins")
+    elsewhere.has_no_foreign_markup()
+    elsewhere.goto("/mailbox")
+    elsewhere.opens_letter(count=2)
+    elsewhere.sees("A new sign-in to your account")
+    elsewhere.has_no_foreign_markup()
+
+
 @pytest.mark.parametrize("path", ["/{}", "/login?next={}", "/reset_password_request?email={}", "/reset_password/{}"])
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_stands_in_the_address_bar_is_shown_as_text(scripted: Visitor, path: str, text: str) -> None:
