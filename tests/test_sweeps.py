@@ -42,6 +42,8 @@ PUBLIC = {
     "undo_email",
     "not_me",
     "email_reset_link",
+    "unsubscribe",
+    "subscribe_again",
     "recover",
     "well_known_change_password",
     "security_txt",
@@ -102,6 +104,8 @@ def path_of(site: Site, name: str) -> str:
     }
     if name == "finish_registration":
         values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
+    if name in {"unsubscribe", "subscribe_again"}:
+        values["token"] = letters.unsubscribe_link(SETTINGS, 1, "new_sign_in").rpartition("/")[2]
     if name == "not_me":
         values["token"] = letters.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
     if name in {"confirm_email", "undo_email"}:
@@ -311,7 +315,8 @@ def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str, he
     """C29: the guard refuses nothing of ours; log-out and the like then want a log-in."""
     answer = stranger.post(path_of(site, name), headers=headers)
 
-    assert answer.status_code in {303, 422}
+    mail_programs_press_it = {"unsubscribe", "subscribe_again"}
+    assert answer.status_code in ({200} if name in mail_programs_press_it else {303, 422})
 
 
 def test_looking_at_every_page_changes_nothing(site: Site, susan: Browser) -> None:

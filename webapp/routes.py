@@ -34,6 +34,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/recover", recovery.recover, methods=FORM, name="recover"),
         Route("/settings", preferences.settings, name="settings"),
+        Route("/edit_profile", preferences.edit_profile, methods=FORM, name="edit_profile"),
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
         Route(
             "/.well-known/change-password", preferences.well_known_change_password, name="well_known_change_password"
@@ -45,6 +46,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/sessions", preferences.sign_ins, name="sign_ins"),
         Route("/sessions/end_others", preferences.end_other_sign_ins, methods=["POST"], name="end_other_sign_ins"),
         Route("/sessions/{id}/end", preferences.end_sign_in, methods=["POST"], name="end_sign_in"),
+        Route("/letters", preferences.letters, methods=FORM, name="letters"),
+        Route("/unsubscribe/{token}", preferences.unsubscribe, methods=FORM, name="unsubscribe"),
+        Route("/unsubscribe/{token}/again", preferences.subscribe_again, methods=["POST"], name="subscribe_again"),
         Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),
         Route("/user/{username}/followers", people.followers, name="followers"),
         Route("/user/{username}/following", people.following, name="following"),

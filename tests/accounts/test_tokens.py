@@ -285,7 +285,8 @@ def test_odd_bytes_in_a_link_are_no_error(standing: Site, bytes_in_path: str) ->
 
 def issued(purpose: Purpose) -> str:
     subjects: dict[Purpose, int | str] = {Purpose.REGISTER: "nobody@example.com", Purpose.UNDO_EMAIL: 2}
-    return tokens.issue(SETTINGS, purpose, subjects.get(purpose, 1), TEN_MINUTES)
+    about = "new_sign_in" if purpose is Purpose.UNSUBSCRIBE else ""
+    return tokens.issue(SETTINGS, purpose, subjects.get(purpose, 1), TEN_MINUTES, about=about)
 
 
 PAIRS = list(product(Purpose, Purpose))
@@ -310,6 +311,7 @@ ENDPOINTS = {
     Purpose.NOT_ME: "/not_me/{}",
     Purpose.CONFIRM_EMAIL: "/confirm_email/{}",
     Purpose.UNDO_EMAIL: "/undo_email/{}",
+    Purpose.UNSUBSCRIBE: "/unsubscribe/{}",
 }
 
 

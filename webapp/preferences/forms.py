@@ -1,8 +1,16 @@
 """The shapes of the settings' forms."""
 
-from pydantic import BaseModel
+from typing import Annotated, Any
 
-from webapp.accounts.forms import Password
+from pydantic import AfterValidator, BaseModel, StringConstraints, create_model
+
+from webapp.accounts.forms import Password, Username
+
+ABOUT_ME_LENGTH = 140
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 class Press(BaseModel):
@@ -12,3 +20,15 @@ class Press(BaseModel):
 class ChangePassword(BaseModel):
     current_password: Password
     password: Password
+
+
+class EditProfile(BaseModel):
+    username: Username
+    about_me: Annotated[str, AfterValidator(_one_line), StringConstraints(max_length=ABOUT_ME_LENGTH)] = ""
+    is_public: str = ""
+
+
+def letter_choices(kinds: list[str]) -> type[BaseModel]:
+    """A checkbox for each kind of letter."""
+    fields: dict[str, Any] = dict.fromkeys(kinds, (str, ""))
+    return create_model("LetterChoices", **fields)

@@ -4,16 +4,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import pages
-from webapp.accounts import sessions, signins, users
+from webapp.accounts import links, sessions, signins, users
 from webapp.accounts.forms import check_password
 from webapp.accounts.sessions import login_required
-from webapp.accounts.users import Overtaken
+from webapp.accounts.tokens import Mangled, Purpose, Refused, verify
+from webapp.accounts.users import Overtaken, Taken
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
-from webapp.preferences import forms
+from webapp.mail.writing import KINDS
+from webapp.preferences import correspondence, forms, profiles
 from webapp.security import browsers, events
 from webapp.security.events import Event
+from webapp.subscriptions import choices
 
 
 @login_required
@@ -36,6 +39,27 @@ async def change_password(request: Request) -> Response:
         if response:
             return response
     return pages.render(request, "preferences/change_password.html", part="form", form=form)
+
+
+@login_required
+async def edit_profile(request: Request) -> Response:
+    db = request.state.db
+    user = await users.get(db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
+    is_public = "1" if user.is_public else ""
+    form = await Form.of(
+        request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
+    )
+    if form.is_valid:
+        data, here = form.data, sessions.visit(request)
+        try:
+            await profiles.change(db, user, data.username, data.about_me, bool(data.is_public), here)
+        except Taken as taken:
+            form.refuse("username", str(taken))
+        else:
+            await db.commit()
+            return pages.redirect(request, "/settings", flash=_("Your profile is saved."))
+    return pages.render(request, "preferences/edit_profile.html", part="form", form=form)
 
 
 @login_required
@@ -77,6 +101,61 @@ async def end_other_sign_ins(request: Request) -> Response:
         await db.commit()
     words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
     return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
+
+
+@login_required
+async def letters(request: Request) -> Response:
+    """The letters that were sent, and the switches of those that one may turn off."""
+    db, user = request.state.db, request.state.user
+    wanted = await choices.of(db, user.id)
+    initial = {kind: "1" for kind, is_wanted in wanted.items() if is_wanted}
+    form = await Form.of(request, forms.letter_choices(list(wanted)), **initial)
+    if form.is_valid:
+        for kind in wanted:
+            await choices.choose(db, user.id, kind, bool(form.values[kind]))
+        await db.commit()
+        return pages.redirect(request, "/letters", flash=_("Saved: only the letters that you want will come."))
+    sent = await correspondence.latest(db, user.id)
+    switches = [(kind, _(KINDS[kind].switch)) for kind in wanted]
+    return pages.render(request, "preferences/letters.html", part="form", form=form, sent=sent, switches=switches)
+
+
+async def unsubscribe(request: Request) -> Response:
+    """Behind the link of a letter that one may turn off.
+
+    A POST turns it off whoever sends it, and whatever its body says: mail programs do so by themselves, without
+    cookies (RFC 8058).
+    """
+    return await _choice(request, is_wanted=False)
+
+
+async def subscribe_again(request: Request) -> Response:
+    return await _choice(request, is_wanted=True)
+
+
+async def _choice(request: Request, *, is_wanted: bool) -> Response:
+    """Shows the choice that a link is about; a POST makes it first."""
+    db, token, is_post = request.state.db, request.path_params["token"], request.method == "POST"
+    try:
+        claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
+        user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
+        if user is None or user.id is None or kind is None or not kind.is_optional:
+            raise Mangled
+    except Refused as refused:
+        return links.bad(request, refused, "unsubscribe")
+    if is_post:
+        await choices.choose(db, user.id, claim.about, is_wanted)
+        await db.commit()
+    return pages.render(
+        request,
+        "preferences/unsubscribe.html",
+        part="panel",
+        username=user.username,
+        switch=_(kind.switch),
+        is_wanted=await choices.wants(db, user.id, claim.about),
+        is_answer=is_post,
+        token=token,
+    )
 
 
 async def _password_changed(request: Request, form: Form[forms.ChangePassword]) -> Response | None:

@@ -1,0 +1,28 @@
+"""What others see of a person: the name, a few words, and who may read them."""
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.accounts.users import Taken
+from webapp.security import events
+from webapp.security.events import Event, Visit
+
+
+async def change(db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, visit: Visit) -> None:
+    """Changes a profile. Raises Taken: the database's unique constraint decides about the name."""
+    values = {
+        "username": username,
+        "username_key": username.lower(),
+        "about_me": about_me,
+        "is_public": is_public,
+    }
+    try:
+        async with db.begin_nested():
+            await db.exec(update(User).where(col(User.id) == user.id).values(values))
+    except IntegrityError:
+        raise Taken("username") from None
+    if username != user.username:
+        assert user.id is not None
+        await events.note(db, Event.RENAMED, user.id, visit, before=user.username, after=username)
