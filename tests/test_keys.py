@@ -1,4 +1,4 @@
-"""Changing SECRET_KEY: whom it logs out (nobody), and what is counted anew (C22); accounts/test_tokens.py has the links."""
+"""A new SECRET_KEY logs nobody out, and begins the counts anew (C22); accounts/test_tokens.py has the links."""
 
 from collections.abc import Callable
 from datetime import timedelta
