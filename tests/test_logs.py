@@ -189,7 +189,15 @@ def test_the_values_of_a_failed_statement_are_not_in_its_trace(
 
 @pytest.mark.parametrize(
     ("address", "masked"),
-    [("susan@example.com", "s…@example.com"), ("a@b.c", "a…@b.c"), ("susan", "s…"), ("", "…"), ("@x", "@…")],
+    [
+        ("susan@example.com", "s…@example.com"),
+        ("a@b.c", "a…@b.c"),
+        ("susan", "s…"),
+        ("", "…"),
+        ("@x", "@…"),
+        ("pass@word", "p…"),
+        ("a@b.c d", "a…"),
+    ],
 )
 def test_an_address_is_masked(address: str, masked: str) -> None:
     """C56"""

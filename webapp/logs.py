@@ -17,6 +17,7 @@ log = logging.getLogger("webapp.requests")
 # Who speaks in the log: the site, and what it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 _SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
+_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 # What begins a new line somewhere, or drives a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -40,9 +41,12 @@ def configure(settings: Settings) -> None:
 
 
 def mask(address: str) -> str:
-    """`susan@example.com` as `s…@example.com`: enough for the host to recognise, too little to collect."""
+    """`susan@example.com` as `s…@example.com`: enough for the host to recognise, too little to collect.
+
+    What has no domain behind its last @ may be a password in the wrong field.
+    """
     local, _at, domain = address.rpartition("@")
-    return f"{local[:1]}…@{domain}" if local else f"{address[:1]}…"
+    return f"{local[:1]}…@{domain}" if local and _DOMAIN.fullmatch(domain) else f"{address[:1]}…"
 
 
 def redact(text: str) -> str:
