@@ -36,10 +36,12 @@ document.addEventListener("htmx:error", (event) => {
 
 // After a swap the reader goes on at the first mistake, or at the heading of the new panel.
 document.addEventListener("htmx:after:swap", (event) => {
-  showButtons();
-  if (!isPost(event) || event.detail.ctx.swap === "none") return;
-  const panel = document.getElementById("panel");
-  (panel?.querySelector("[aria-invalid=true]") ?? panel?.querySelector("h1"))?.focus();
+  prepare();
+  const { ctx } = event.detail;
+  if (!isPost(event) || ctx.swap === "none") return;
+  const part = document.getElementById(ctx.target?.id || "panel");
+  const next = part?.querySelector("[aria-invalid=true]") ?? part?.querySelector("h1, [data-focus]");
+  (next ?? (part?.matches("article") ? part : null))?.focus();
 });
 
 function showButtons() {
@@ -80,4 +82,60 @@ document.addEventListener("input", (event) => {
   link.href = url.pathname + url.search;
 });
 
-showButtons();
+// The composer counts along, as people count: a flag or a family is one character. The server has the last word.
+const segmenter = window.Intl?.Segmenter && new Intl.Segmenter(document.documentElement.lang);
+const lengthOf = (text) => (segmenter ? [...segmenter.segment(text)] : [...text]).length;
+
+function countAlong() {
+  const line = document.querySelector("[data-counts]");
+  const box = line && document.getElementById(line.dataset.counts);
+  if (!box) return;
+  const left = box.dataset.most - lengthOf(box.value.trim().replace(/\n{3,}/g, "\n\n"));
+  line.textContent = left < 0 ? line.dataset.over.replace("{}", -left) : line.dataset.left.replace("{}", left);
+  line.classList.toggle("is-over", left < 0);
+  line.hidden = false;
+  document.getElementById("body-hint").hidden = true;
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.dataset.most) countAlong();
+});
+
+// Ctrl+Enter posts, as in most such boxes.
+document.addEventListener("keydown", (event) => {
+  if (event.target.dataset?.most && event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
+});
+
+// What is asked for now and then is not asked for while nobody looks.
+document.addEventListener("htmx:before:request", (event) => {
+  if (document.hidden && event.target.dataset?.hxTrigger?.startsWith("every ")) event.preventDefault();
+});
+
+// "5 minutes ago" goes on while the page stays open.
+const steps = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const relative = new Intl.RelativeTimeFormat(document.documentElement.lang);
+
+function tellTime() {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    const step = steps.find(([, length]) => seconds >= length);
+    if (step) time.textContent = relative.format(-Math.round(seconds / step[1]), step[0]);
+  }
+}
+
+// "Undo" stays for as long as it works.
+function endUndo() {
+  for (const form of document.querySelectorAll("[data-undo]")) {
+    setTimeout(() => form.querySelector("button")?.remove(), form.dataset.undo * 1000);
+    form.removeAttribute("data-undo");
+  }
+}
+
+function prepare() {
+  showButtons();
+  countAlong();
+  endUndo();
+}
+
+setInterval(tellTime, 30000);
+prepare();

@@ -15,7 +15,9 @@ from webapp.settings import ROOT, Settings
 SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="sqlite+aiosqlite://")
 # DESIGN.md's paths and forms, as far as they are built.
 PATHS = {
-    "/": {"GET"},
+    "/": {"GET", "POST"},
+    "/explore": {"GET"},
+    "/user/{username}": {"GET"},
     "/login": {"GET", "POST"},
     "/logout": {"POST"},
     "/register": {"GET", "POST"},

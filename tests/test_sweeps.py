@@ -47,6 +47,9 @@ PUBLIC = {
     "recover",
     "well_known_change_password",
     "security_txt",
+    "explore",
+    "profile",
+    "post",
     "avatar",
     "health",
     "ready",
@@ -79,6 +82,9 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         register(site.browser(), site.mailbox, "erin")
         execute(site, ERINS_CHANGES, moment=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
         site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
+        author = site.browser()
+        log_in(author)
+        author.post("/", data={"body": "Hello."})
         yield site
 
 
@@ -101,6 +107,7 @@ def path_of(site: Site, name: str) -> str:
         "token": site.app.state.link.rpartition("/")[2],
         "id": site.mailbox.all()[0].id,
         "username": "susan",
+        "post_id": 1,
     }
     if name == "finish_registration":
         values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]

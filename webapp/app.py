@@ -17,7 +17,7 @@ import webapp.accounts.letters
 import webapp.addresses.letters
 import webapp.moderation.letters
 import webapp.people.letters
-import webapp.posts.models
+import webapp.posts.letters
 import webapp.recovery.letters
 import webapp.subscriptions.models  # noqa: F401
 from webapp import errors, housekeeping, limits, logs, pages
@@ -35,6 +35,8 @@ from webapp.kept import KeptPages
 from webapp.limits import LimitWindow
 from webapp.logs import RequestLog
 from webapp.mail.mailer import Mailer
+from webapp.posts import posts
+from webapp.posts.models import Post
 from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
 from webapp.security import browsers, events
@@ -48,6 +50,7 @@ CHORES = (
     Chore(SecurityEvent, events.outdated),
     Chore(AddressChange, changes.outdated),
     Chore(KnownBrowser, browsers.outdated),
+    Chore(Post, posts.outdated),
 )
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
 

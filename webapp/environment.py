@@ -19,10 +19,13 @@ class Environment:
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: str, default: bool = False) -> bool:
         word = self.text(name).lower()
-        if word not in {"", "0", "false", "no", "off", "1", "true", "yes", "on"}:
+        if not word:
+            return default
+        if word not in {"0", "false", "no", "off", "1", "true", "yes", "on"}:
             self.problems.append(f"{name} is neither yes nor no; say 1 or 0.")
+            return default
         return word in {"1", "true", "yes", "on"}
 
     def number(self, name: str, default: int, low: int, high: int) -> int:

@@ -3,13 +3,13 @@
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime, format_timedelta
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import (
     Environment,
@@ -34,6 +34,7 @@ from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
 
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
+MOMENT_SECONDS = 60
 
 
 def environment(settings: Settings) -> Environment:
@@ -49,7 +50,7 @@ def environment(settings: Settings) -> Environment:
     )
     env.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
     env.globals |= {"gettext": _gettext, "_": _gettext}  # as the extension's own, but cheaper
-    env.filters |= {"time": _time, "plain_time": _plain_time}
+    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day}
     env.globals["site"] = {
         "name": SITE_NAME,
         "base_url": settings.base_url,
@@ -61,6 +62,7 @@ def environment(settings: Settings) -> Environment:
         "reset_minutes": settings.reset_token_minutes,
         "not_me_hours": NOT_ME_HOURS,
         "password_min_length": settings.password_min_length,
+        "public_profiles": settings.public_profiles,
         "open_registration": settings.registration == "open",
     }
     return env
@@ -215,4 +217,28 @@ def _time(context: Context, when: datetime) -> Markup:
 
 @pass_context
 def _plain_time(_context: Context, when: datetime) -> str:
-    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=language.current())} UTC"
+    return _exact(when, language.current())
+
+
+@pass_context
+def _ago(_context: Context, when: datetime) -> Markup:
+    """How long ago that was, with the exact time behind it; app.js counts on."""
+    name, seconds = language.current(), (datetime.now(UTC) - when).total_seconds()
+    words = language.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), name)
+    time = Markup('<time datetime="{}" title="{}" data-ago>{}</time>')
+    return time.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name), words)
+
+
+@pass_context
+def _day(_context: Context, when: datetime) -> str:
+    return format_date(when.astimezone(UTC), "long", locale=language.current())
+
+
+@lru_cache(10_000)
+def _exact(when: datetime, name: str) -> str:
+    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=name)} UTC"
+
+
+@lru_cache(10_000)
+def _ago_words(minutes: int, name: str) -> str:
+    return format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name)

@@ -22,7 +22,13 @@ FORM = ["GET", "POST"]
 
 def routes(settings: Settings) -> list[BaseRoute]:
     site: list[BaseRoute] = [
-        Route("/", posts.home, name="home"),
+        Route("/", posts.home, methods=FORM, name="home"),
+        Route("/explore", posts.explore, name="explore"),
+        Route("/news", posts.news, name="news"),
+        Route("/user/{username}", posts.profile, name="profile"),
+        Route("/user/{username}/{post_id:int}", posts.post, name="post"),
+        Route("/posts/{post_id:int}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
+        Route("/posts/{post_id:int}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
         Route("/login", accounts.login, methods=FORM, name="login"),
         Route("/logout", accounts.logout, methods=["POST"], name="logout"),
         Route("/register", accounts.register, methods=FORM, name="register"),

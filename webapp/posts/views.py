@@ -1,12 +1,181 @@
-"""The pages of posts."""
+"""The pages of posts: home, explore, a person's, a single post; and writing, deleting, changing one's mind."""
 
+from typing import Any
+
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import pages
+from webapp.accounts import users
+from webapp.accounts.models import User
 from webapp.accounts.sessions import login_required
+from webapp.forms import Form
+from webapp.language import gettext as _
+from webapp.language import ngettext
+from webapp.limits import TooOften
+from webapp.people import follows
+from webapp.posts import forms, posts, text, timeline
+from webapp.posts.timeline import Card
 
 
 @login_required
 async def home(request: Request) -> Response:
-    return pages.render(request, "posts/home.html")
+    """What one's people say; and the form to say something oneself."""
+    form, db, user = await Form.of(request, forms.Write), request.state.db, request.state.user
+    post_id = await _written(request, form) if form.is_valid else None
+    if post_id and not pages.asks_for_part(request):
+        return pages.redirect(request, "/")
+    if request.method == "POST" and pages.asks_for_part(request):
+        card = await timeline.one(db, post_id) if post_id else None
+        shown = Form(forms.Write) if post_id else form
+        return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
+    page = await timeline.home(db, user.id, _most(request), _before(request))
+    return pages.render(request, "posts/home.html", part="posts", form=form, page=page, **_composer())
+
+
+async def explore(request: Request) -> Response:
+    """What everybody says; to strangers, what they may read."""
+    user = request.state.user
+    if user is None and not request.app.state.settings.public_profiles:
+        return pages.redirect(request, "/login?next=/explore")
+    page = await timeline.explore(request.state.db, _most(request), _before(request), only_public=user is None)
+    return pages.render(request, "posts/explore.html", part="posts", page=page)
+
+
+async def profile(request: Request) -> Response:
+    """A person, and what they said."""
+    db, person = request.state.db, await _person(request)
+    assert person.id is not None
+    page = await timeline.of(db, person.id, _most(request), _before(request))
+    counts = await follows.counts(db, person.id)
+    return pages.render(
+        request,
+        "posts/profile.html",
+        part="posts",
+        person=person,
+        counts=counts,
+        is_followed=await _is_followed(request, person.id),
+        page=page,
+    )
+
+
+async def post(request: Request) -> Response:
+    """A single post at its own address; to its author, for a moment, also the one just deleted."""
+    username, post_id = request.path_params["username"], _post_id(request)
+    card, user = await timeline.one(request.state.db, post_id), request.state.user
+    if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
+        return pages.render(request, "posts/post.html", card=card)
+    if user and await posts.is_restorable(request.state.db, user.id, post_id):
+        return pages.render(request, "posts/deleted.html", post_id=post_id)
+    raise HTTPException(404)
+
+
+@login_required
+async def delete_post(request: Request) -> Response:
+    await Form.read(request, forms.Button)
+    db, user, post_id = request.state.db, request.state.user, _post_id(request)
+    if not await posts.delete(db, user.id, post_id):
+        raise HTTPException(404)
+    await db.commit()
+    if pages.asks_for_part(request):
+        return pages.render(request, "posts/deleted.html", part="deleted", post_id=post_id)
+    return pages.redirect(request, f"/user/{user.username}/{post_id}")
+
+
+@login_required
+async def restore_post(request: Request) -> Response:
+    await Form.read(request, forms.Button)
+    db, user, post_id = request.state.db, request.state.user, _post_id(request)
+    if not await posts.restore(db, user.id, post_id):
+        words = _("It is too late: that post is gone. A deleted post can be brought back for ten seconds.")
+        return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
+    await db.commit()
+    if pages.asks_for_part(request):
+        return pages.render(request, "posts/post.html", part="post", card=await timeline.one(db, post_id))
+    return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is back."))
+
+
+@login_required
+async def news(request: Request) -> Response:
+    """How many posts are newer than those on the page: asked now and then while it is looked at."""
+    db, user, after = request.state.db, request.state.user, _number(request, "after", 0)
+    is_home = request.query_params.get("of") != "explore"
+    count = await (timeline.news_at_home if is_home else timeline.news_to_explore)(db, user.id, after)
+    return pages.render(
+        request,
+        "posts/news.html",
+        part="news",
+        count=count,
+        words=_news(count),
+        here_path="/" if is_home else "/explore",
+    )
+
+
+def _news(count: int) -> str:
+    if count >= timeline.MOST_NEWS:
+        return _("More than %(count)s new posts") % {"count": timeline.MOST_NEWS - 1}
+    return ngettext("%(count)s new post", "%(count)s new posts", count) % {"count": count}
+
+
+async def _written(request: Request, form: Form[forms.Write]) -> int | None:
+    """Posts what was typed; returns its number, or None with the reason in the form."""
+    db, settings = request.state.db, request.app.state.settings
+    try:
+        post_id = await posts.write(db, settings, request.state.user.id, form.data.body)
+    except TooOften as refused:
+        await db.rollback()
+        form.refuse_for_now(_("That was a lot at once. You can post again in %(seconds)s seconds."), refused.seconds)
+        return None
+    await db.commit()
+    return post_id
+
+
+async def _person(request: Request) -> User:
+    """Whom the path names; to strangers, one who hides is as good as none, and so is one who is disabled."""
+    name = request.path_params["username"]
+    person = await users.find(request.state.db, name.lower()) if users.USERNAME.fullmatch(name) else None
+    if person is None or person.disabled_at is not None:
+        raise HTTPException(404)
+    if not request.state.user and not _is_for_strangers(request, person):
+        raise HTTPException(404)
+    return person
+
+
+async def _is_followed(request: Request, person_id: int) -> bool:
+    user = request.state.user
+    return user is not None and await follows.is_following(request.state.db, user.id, person_id)
+
+
+def _is_for_strangers(request: Request, whose: User | Card) -> bool:
+    return whose.is_public and request.app.state.settings.public_profiles
+
+
+def _composer() -> dict[str, Any]:
+    return {"most_characters": text.MOST_CHARACTERS}
+
+
+def _most(request: Request) -> int:
+    most: int = request.app.state.settings.posts_per_page
+    return most
+
+
+def _before(request: Request) -> int:
+    return _number(request, "before", timeline.LAST)
+
+
+def _number(request: Request, name: str, usual: int) -> int:
+    typed = request.query_params.get(name, "")
+    if not typed:
+        return usual
+    if not (typed.isascii() and typed.isdecimal() and len(typed) < 19):
+        raise HTTPException(400)
+    return int(typed)
+
+
+def _post_id(request: Request) -> int:
+    """The number in the path; one that no post can have leads nowhere."""
+    post_id: int = request.path_params["post_id"]
+    if post_id > timeline.LAST:
+        raise HTTPException(404)
+    return post_id

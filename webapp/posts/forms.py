@@ -1,0 +1,15 @@
+"""The shapes of the forms of posts."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel
+
+from webapp.posts import text
+
+
+class Write(BaseModel):
+    body: Annotated[str, AfterValidator(text.clean)]
+
+
+class Button(BaseModel):
+    """A button without fields."""

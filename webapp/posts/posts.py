@@ -1,0 +1,107 @@
+"""Write a post, delete it, change one's mind."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Table, insert, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import limits
+from webapp.accounts.models import User
+from webapp.database import now
+from webapp.limits import Rate, TooOften
+from webapp.mail import writing
+from webapp.posts import text
+from webapp.posts.models import Mention, Post
+from webapp.settings import Settings
+
+POSTING = (Rate(5, 60), Rate(60, 3600))
+UNDO = timedelta(seconds=10)
+UNDO_GRACE = timedelta(seconds=5)  # the button is pressed at the last moment, and the line is slow
+KEPT_WHEN_DELETED = timedelta(hours=1)
+MOST_MENTIONED = 10
+# Those who are mentioned several times within so long get one letter. It waits a little longer than it collects,
+# so that what was posted at the last moment has been committed.
+TOLD_ONCE_IN = timedelta(seconds=60)
+LETTER_DELAY = TOLD_ONCE_IN + timedelta(seconds=5)
+TELLING = (Rate(1, int(TOLD_ONCE_IN.total_seconds())),)
+
+_posts: Table = Post.__table__  # type: ignore[attr-defined]
+_mentions: Table = Mention.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
+
+
+async def write(db: AsyncSession, settings: Settings, author_id: int, body: str) -> int:
+    """Adds a post whose body is clean, and posts the letters to those whom it mentions; returns its number.
+
+    Raises TooOften; the caller must then roll back.
+    """
+    await limits.count(db, settings, ("post", str(author_id), POSTING))
+    connection = await db.connection()
+    created = now()
+    row = {"author_id": author_id, "body": body, "created": created, "removed_because": ""}
+    post_id: int = (await connection.execute(insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
+    await _mention(db, settings, post_id, author_id, text.mentioned(body), created)
+    return post_id
+
+
+async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
+    """Hides a person's own post; whether there was one to hide. It is gone for good a while later."""
+    connection = await db.connection()
+    own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
+    hidden = update(_posts).where(*own, _posts.c.deleted.is_(None), _posts.c.removed.is_(None)).values(deleted=now())
+    return bool((await connection.execute(hidden)).rowcount)
+
+
+async def restore(db: AsyncSession, author_id: int, post_id: int) -> bool:
+    """Brings back what its author has just deleted; False if there is nothing to bring back any more."""
+    connection = await db.connection()
+    restored = update(_posts).where(*_restorable(author_id, post_id)).values(deleted=None)
+    return bool((await connection.execute(restored)).rowcount)
+
+
+async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
+    connection = await db.connection()
+    found = await connection.execute(select(_posts.c.id).where(*_restorable(author_id, post_id)))
+    return found.first() is not None
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which posts were deleted so long ago that nobody will want them back."""
+    return _posts.c.deleted < now() - KEPT_WHEN_DELETED
+
+
+def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
+    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed.is_(None))
+    return (*own, _posts.c.deleted > now() - UNDO - UNDO_GRACE)
+
+
+async def _mention(
+    db: AsyncSession, settings: Settings, post_id: int, author_id: int, names: list[str], created: datetime
+) -> None:
+    """Notes whom a post mentions, the first few of them, and tells them; its author need not be told."""
+    if not names:
+        return
+    connection = await db.connection()
+    query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.locale).where(
+        _users.c.username_key.in_(names), _users.c.disabled_at.is_(None)
+    )
+    people = sorted(await connection.execute(query), key=lambda person: names.index(person.username_key))
+    people = people[:MOST_MENTIONED]
+    if people:
+        await connection.execute(insert(_mentions), [{"post_id": post_id, "user_id": person.id} for person in people])
+    # In one order for everybody: two posts that mention the same people lock the same rows in it.
+    for person in sorted(people):
+        if person.id != author_id:
+            await _tell(db, settings, person.id, person.email, person.locale, created)
+
+
+async def _tell(
+    db: AsyncSession, settings: Settings, user_id: int, address: str, locale: str, created: datetime
+) -> None:
+    """Posts a letter for what is mentioned from now on; unless one that covers it is waiting."""
+    try:
+        await limits.count(db, settings, ("mention", str(user_id), TELLING))
+    except TooOften:
+        return
+    since, delay = created.isoformat(), LETTER_DELAY
+    await writing.post(db, settings, "mention", address, user_id=user_id, language=locale, delay=delay, since=since)

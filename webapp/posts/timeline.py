@@ -1,0 +1,217 @@
+"""Timelines: what a person sees at home, what everybody posts, what one person posted.
+
+All are cut by the number of a post, not by a count of posts: a page stays the same while new posts arrive.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    TextualSelect,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.people.models import Follow
+from webapp.posts.models import Mention, Post
+from webapp.posts.text import markup
+
+Query = Select[*tuple[Any, ...]]
+
+LAST = 2**63 - 1  # no post has a higher number
+MOST_NEWS = 100
+
+_posts: Table = Post.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
+_follows: Table = Follow.__table__  # type: ignore[attr-defined]
+_mentions: Table = Mention.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A post as it is shown. `names` are those whom it mentions, in lower case."""
+
+    id: int
+    author_id: int
+    username: str
+    is_public: bool
+    body: str
+    created: datetime
+    names: frozenset[str] = frozenset()
+
+    @property
+    def markup(self) -> Markup:
+        return markup(self.body, self.names)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Posts, the newest first; `older` is the number before which the next page begins, None on the last."""
+
+    cards: list[Card]
+    older: int | None
+
+    @property
+    def newest(self) -> int:
+        return self.cards[0].id if self.cards else 0
+
+
+async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
+    """One's own posts and those of the people one follows."""
+    return await _page(db, _home(_is_sqlite(db), most + 1), {"user_id": user_id, "before": before}, most)
+
+
+async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool = False) -> Page:
+    """Everybody's posts; only those that strangers may read, if it is for one."""
+    query = _explore(most + 1)
+    return await _page(db, query.where(_users.c.is_public) if only_public else query, {"before": before}, most)
+
+
+async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST) -> Page:
+    """One person's posts."""
+    query = _explore(most + 1).where(_posts.c.author_id == bindparam("author_id"))
+    return await _page(db, query, {"author_id": author_id, "before": before}, most)
+
+
+async def one(db: AsyncSession, post_id: int) -> Card | None:
+    """A single post, if it is to be seen."""
+    page = await _page(db, _CARDS.where(_posts.c.id == bindparam("post_id")), {"post_id": post_id}, 1)
+    return page.cards[0] if page.cards else None
+
+
+async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
+    """How many posts of people one follows are newer than a post, up to MOST_NEWS."""
+    return await _number(db, _news_at_home(_is_sqlite(db)), {"user_id": user_id, "after": after})
+
+
+async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
+    """How many posts of everybody else are newer than a post, up to MOST_NEWS."""
+    return await _number(db, _NEWS_TO_EXPLORE, {"user_id": user_id, "after": after})
+
+
+async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
+    """The posts of that time in which others mention a person: the author's name and the post's number."""
+    posted = (_posts.c.created >= start, _posts.c.created < end, *_shown(), _users.c.disabled_at.is_(None))
+    query = (
+        select(_users.c.username, _posts.c.id)
+        .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
+        .join(_users, _posts.c.author_id == _users.c.id)
+        .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *posted)
+        .order_by(_posts.c.id)
+    )
+    connection = await db.connection()
+    return [(name, post_id) for name, post_id in await connection.execute(query)]
+
+
+async def _page(db: AsyncSession, query: Query, parameters: dict[str, int], most: int) -> Page:
+    """Two statements, however many posts: the posts, of which one more was asked for, and whom they mention."""
+    connection = await db.connection()
+    rows = (await connection.execute(query, parameters)).all()
+    names = await _names(db, [row.id for row in rows[:most]])
+    cards = [Card(**row._mapping, names=names.get(row.id, frozenset())) for row in rows[:most]]
+    return Page(cards, cards[-1].id if len(rows) > most else None)
+
+
+async def _names(db: AsyncSession, post_ids: list[int]) -> dict[int, frozenset[str]]:
+    connection = await db.connection()
+    names: dict[int, set[str]] = {}
+    for post_id, name in await connection.execute(_MENTIONED, {"post_ids": post_ids}):
+        names.setdefault(post_id, set()).add(name)
+    return {post_id: frozenset(some) for post_id, some in names.items()}
+
+
+async def _number(db: AsyncSession, query: Select[int], parameters: dict[str, int]) -> int:
+    connection = await db.connection()
+    return (await connection.execute(query, parameters)).scalar_one()
+
+
+def _is_sqlite(db: AsyncSession) -> bool:
+    return db.get_bind().dialect.name == "sqlite"
+
+
+def _number_of_rows(most: int) -> ColumnElement[int]:
+    """Written out: for a parameter PostgreSQL would make a plan that is good for any number, and bad for few."""
+    return literal_column(str(most), Integer)
+
+
+def _shown() -> tuple[ColumnElement[bool], ...]:
+    return _posts.c.deleted.is_(None), _posts.c.removed.is_(None)
+
+
+_CARDS = (
+    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*_shown(), _users.c.disabled_at.is_(None))
+)
+_MENTIONED = (
+    select(_mentions.c.post_id, _users.c.username_key)
+    .join_from(_mentions, _users, _mentions.c.user_id == _users.c.id)
+    .where(_mentions.c.post_id.in_(bindparam("post_ids", expanding=True)), _users.c.disabled_at.is_(None))
+)
+_NEWS_TO_EXPLORE = select(func.count()).select_from(
+    select(_posts.c.id)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*_shown(), _users.c.disabled_at.is_(None))
+    .where(_posts.c.id > bindparam("after"), _posts.c.author_id != bindparam("user_id"))
+    .limit(_number_of_rows(MOST_NEWS))
+    .subquery()
+)
+
+
+# The newest posts of some authors, before or after a number: between two, PostgreSQL would expect so few that it
+# looks through all posts between them. Each author's few newest are read from the index, and the
+# newest of those are taken: the work is bounded by the people one follows, be they silent or busy, and grows
+# neither with all people nor with all posts. SQLite has no LATERAL, but looks up what such a subquery names.
+_NEWEST = """
+    SELECT found.id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY found.id DESC LIMIT {most}
+"""
+_THEIRS = """
+    SELECT id FROM post WHERE author_id = author.id AND deleted IS NULL AND removed IS NULL
+    AND {bound} ORDER BY id DESC LIMIT {most}
+"""
+# Not a join, for which a planner may take it into its head to read all people.
+_FOLLOWED = """
+    SELECT followed_id AS id FROM follow
+    WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL
+"""
+_FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)"
+
+
+def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSelect:
+    theirs = f"post AS found WHERE found.id IN ({_THEIRS})" if is_sqlite else f"LATERAL ({_THEIRS}) AS found"
+    authors = authors if is_sqlite else f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
+    statement = _NEWEST
+    for name, value in {"authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}.items():
+        statement = statement.replace(f"{{{name}}}", value)
+    numbers = [bindparam(name, type_=BigInteger) for name in ("user_id", bound.partition(":")[2])]
+    return text(statement).bindparams(*numbers).columns(id=BigInteger)
+
+
+@cache
+def _home(is_sqlite: bool, most: int) -> Query:
+    newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
+    return _CARDS.where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+
+
+@cache
+def _explore(most: int) -> Query:
+    earlier = _posts.c.id < bindparam("before")
+    return _CARDS.where(earlier).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+
+
+@cache
+def _news_at_home(is_sqlite: bool) -> Select[int]:
+    return select(func.count()).select_from(_newest(is_sqlite, _FOLLOWED, "id > :after", MOST_NEWS).subquery())
