@@ -25,6 +25,7 @@ FORMS = {
     "/reset_password_request": {"email": "{}"},
     "/register": {"email": "{}"},
     "/login": {"username": "{}", "password": "not the right password"},
+    "/recover": {"username": "{}", "code": "2222-2222-2222"},
 }
 # Of a password that nobody remembers.
 SOUND_HASH = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
@@ -49,6 +50,7 @@ def site(
         pytest.param("/reset_password_request", SOUND_HASH, 250, id="request"),
         pytest.param("/login", SOUND_HASH, 20, id="log-in"),
         pytest.param("/login", "", 15, id="log-in of an account without a password"),
+        pytest.param("/recover", SOUND_HASH, 15, id="recovery code"),
         pytest.param("/reset_password_request", SOUND_HASH, 2000, id="full request", marks=soak),
         pytest.param("/register", SOUND_HASH, 2000, id="full register", marks=soak),
         pytest.param("/login", SOUND_HASH, 700, id="full log-in", marks=soak),
