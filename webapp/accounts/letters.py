@@ -10,7 +10,7 @@ from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
 from webapp.database import now
-from webapp.limits import Rate
+from webapp.limits import Rate, TooOften
 from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
@@ -62,9 +62,7 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
     user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
     if user is None or user.disabled_at is not None:
         return None
-    if not letter.parameters.get("by_owner") and (
-        _is_paused(user) or await _has_enough(db, user, letter, MOST_RESET_LETTERS)
-    ):
+    if not letter.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, letter)):
         return None
     return _reset_password_draft(settings, user)
 
@@ -152,6 +150,20 @@ def register_link(settings: Settings, address: str) -> str:
 
 def _is_paused(user: User) -> bool:
     return user.reset_paused_until is not None and user.reset_paused_until > now()
+
+
+async def _gets_many(db: AsyncSession, settings: Settings, user: User, letter: Claimed) -> bool:
+    """Counts a letter to a typed name or address when it is written first: only then is it known who gets it.
+
+    By rows of the outbox it could not be told: other processes may be writing to the same person at this moment.
+    """
+    if letter.user_id is not None:
+        return False
+    try:
+        await limits.count(db, settings, (f"{letter.kind}_to", str(user.id), (Rate(MOST_RESET_LETTERS, 3600),)))
+    except TooOften:
+        return True
+    return False
 
 
 async def _has_enough(db: AsyncSession, user: User, letter: Claimed, most: int) -> bool:
