@@ -105,7 +105,7 @@ def test_nobody_complains_of_themselves(hosted: Site, susan: Browser) -> None:
     assert "You can delete it yourself." in answer.text
 
 
-@pytest.mark.parametrize("number", ["0", "2", "-1", "x", "9" * 18, "9" * 19, "9" * 400, "1%00", "%D9%A1"])
+@pytest.mark.parametrize("number", ["0", "2", "-1", "x", str(2**63), "9" * 400, "1%00", "%D9%A1"])
 def test_a_post_that_is_not_there_is_not_there(susan: Browser, number: str) -> None:
     assert susan.get(f"/posts/{number}/report").status_code == 404
     assert susan.post(f"/posts/{number}/report", data=REASON).status_code == 404

@@ -14,10 +14,10 @@ from webapp.language import gettext as _
 from webapp.limits import Rate, TooOften
 from webapp.moderation import decisions, forms, letters, reports
 from webapp.moderation.reports import Case
+from webapp.posts import timeline
 from webapp.security.events import Visit
 
 REPORTING = (Rate(5, 60), Rate(30, 86400))
-MOST_DIGITS = 18  # a number with more of them fits no column
 
 
 @login_required
@@ -97,9 +97,8 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
 
 async def _post(request: Request) -> Case:
     """The post that the path names, if it is there to be seen."""
-    number = request.path_params["id"]
-    is_number = number.isascii() and number.isdecimal() and len(number) <= MOST_DIGITS
-    post = await reports.case(request.state.db, int(number)) if is_number else None
+    number = request.path_params["post_id"]
+    post = await reports.case(request.state.db, number) if number <= timeline.LAST else None
     if post is None:
         raise HTTPException(404)
     return post
