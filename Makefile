@@ -28,6 +28,7 @@ format: .venv/test
 
 soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v -m soak tests/reliability
+	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/test_pages.py
 
 bench: .venv/test ## measure: ratios side by side, in one run
 	$(BIN)/python -m tests.benchmarks
