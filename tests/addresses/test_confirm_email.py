@@ -80,21 +80,21 @@ def test_under_htmx_it_ends_in_a_real_navigation(susan: Browser, link: str) -> N
 
 
 def test_a_change_ends_reset_links_and_all_other_sessions(
-    any_site: Site, mailbox: Mailbox, susan: Browser, link: str
+    site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
     """C19"""
-    others = [any_site.browser(), any_site.browser()]
+    others = [site.browser(), site.browser()]
     for other in others:
         log_in(other)
-    ask_for_reset(any_site.browser())
+    ask_for_reset(site.browser())
     reset = links(mailbox, OLD, "/reset_password/")[0]
 
     answer = susan.post(link)
 
     assert "and 2 other sign-ins were ended" in answer.text
     assert [is_logged_in(browser) for browser in [susan, *others]] == [True, False, False]
-    assert any_site.browser().post(reset, data={"password": NEW_PASSWORD}).status_code == 410
-    assert log_in(any_site.browser()).url.path == "/", "the password is what it was"
+    assert site.browser().post(reset, data={"password": NEW_PASSWORD}).status_code == 410
+    assert log_in(site.browser()).url.path == "/", "the password is what it was"
 
 
 def test_the_session_goes_on_under_a_new_id(site: Site, susan: Browser, link: str) -> None:
@@ -199,26 +199,26 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
 
 @pytest.mark.parametrize("event", ["used", "password reset", "disabled", "not me"])
 def test_a_request_dies_with_the_account_s_other_links(
-    any_site: Site, mailbox: Mailbox, susan: Browser, link: str, event: str
+    site: Site, mailbox: Mailbox, susan: Browser, link: str, event: str
 ) -> None:
     """C16, C19: whatever ends links ends this one, too."""
     if event == "used":
-        any_site.browser().post(link)
+        site.browser().post(link)
     elif event == "password reset":
-        ask_for_reset(any_site.browser())
+        ask_for_reset(site.browser())
         reset = links(mailbox, OLD, "/reset_password/")[0]
-        any_site.browser().post(reset, data={"password": NEW_PASSWORD})
+        site.browser().post(reset, data={"password": NEW_PASSWORD})
     elif event == "disabled":
-        disable(any_site, "susan")
+        disable(site, "susan")
     else:
-        any_site.browser().post(links(mailbox, OLD, "/not_me/")[0])
-    before = address(any_site)
+        site.browser().post(links(mailbox, OLD, "/not_me/")[0])
+    before = address(site)
 
-    page, answer = any_site.browser().get(link), any_site.browser().post(link)
+    page, answer = site.browser().get(link), site.browser().post(link)
 
     assert (page.status_code, answer.status_code) == (410, 410)
     assert "This link has been used" in page.text
-    assert address(any_site) == before
+    assert address(site) == before
 
 
 def test_a_letter_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, susan: Browser) -> None:
