@@ -4,12 +4,17 @@ import argparse
 import sys
 from collections.abc import Awaitable, Callable
 
+from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import dossier
 from webapp.accounts import letters, users
 from webapp.mail import status, writing
+from webapp.moderation import decisions
+from webapp.moderation.forms import MOST_CHARACTERS, Decision
 from webapp.postmaster import doctor, report, trial
+from webapp.posts import timeline
+from webapp.security import events
 from webapp.settings import Settings
 
 Work = Callable[[AsyncSession, Settings], Awaitable[int]]
@@ -79,12 +84,38 @@ def look_after_users(options: argparse.Namespace) -> Work:
                 print(line)
         elif options.action == "end-sessions":
             print(f"Ended: {await users.end_all(db, user)} sign-ins, and every link that had been sent.")
+        elif options.action == "disable" and options.reason:
+            await decisions.disable(db, settings, user, options.reason, events.BY_THE_HOST)
         else:
             await users.set_disabled(db, user, options.action == "disable")
         await db.commit()
         return 0
 
     return work
+
+
+def remove_post(options: argparse.Namespace) -> Work:
+    """Takes a post down; its author gets the reason by letter."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        is_number = 0 < options.number <= timeline.LAST
+        if not is_number or not await decisions.remove(
+            db, settings, options.number, options.reason, events.BY_THE_HOST
+        ):
+            return _refuse(f"There is no post {options.number}, or it was removed before.")
+        await db.commit()
+        print(f"Post {options.number} is removed. Its author gets the reason by letter.")
+        return 0
+
+    return work
+
+
+def reason(text: str) -> str:
+    """What stands behind --reason. Raises ArgumentTypeError."""
+    try:
+        return Decision(reason=text).reason
+    except ValidationError:
+        raise argparse.ArgumentTypeError(f"say why in 1 to {MOST_CHARACTERS} characters") from None
 
 
 def look_after_mail(options: argparse.Namespace) -> Work:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, BaseModel, StringConstraints
+from pydantic import BaseModel, BeforeValidator, StringConstraints
 
 MOST_CHARACTERS = 300
 
