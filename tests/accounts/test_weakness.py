@@ -73,8 +73,8 @@ def test_any_phrase_will_do(password: str) -> None:
         ("2024password!", COMMON),
         ("p4$$w0rd1234!", COMMON),
         ("1loveyou!!2024", COMMON),
-        ("drowssap4321", COMMON),
-        ("sunshinesunshine", COMMON),
+        ("enihsnus-2024", COMMON),
+        ("abc123abc123abc123", COMMON),
         ("sunshine sunshine", COMMON),
         ("p a s s w o r d", COMMON),
         ("ｐａｓｓｗｏｒｄ１２３４", COMMON),
@@ -86,10 +86,10 @@ def test_what_is_easy_to_guess_is_refused_with_the_reason(password: str, words: 
     assert words in (weakness.of(password, 12, *CONTEXT) or "")
 
 
-@pytest.mark.parametrize("order", [("susan", "susan.smith@example.com"), ("susan.smith@example.com", "susan")])
+@pytest.mark.parametrize("order", [("ann", "annabel@example.com"), ("annabel@example.com", "ann")])
 def test_the_longest_word_is_taken_out_first(order: tuple[str, str]) -> None:
-    """Else the rest of an address would count as a phrase of its own."""
-    assert weakness.of("susan.smith@example.com", 12, *order)
+    """Else the rest of a longer word would count as a phrase of its own."""
+    assert ABOUT in (weakness.of("annabelannabel1", 12, *order) or "")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_shortest_is_a_setting_and_the_list_holds_the_short_ones_too(passwor
 )
 def test_no_password_is_hard_to_judge(password: str) -> None:
     """C48: far less than a hash costs, whatever is typed. The best of three, as the machine may be busy."""
-    context = ("x" * 20_000, f"a.b@{'.'.join(['abc'] * 60)}", "blog.example")
+    context = (" ".join(f"{number:x}" for number in range(4096, 8192)), f"a.b@{'.'.join(['abc'] * 60)}", "blog.example")
 
     assert min(seconds(lambda: weakness.of(password, 12, *context)) for _try in range(3)) < 0.05
 
@@ -153,9 +153,7 @@ def newcomer(site: Site, mailbox: Mailbox) -> Callable[..., str]:
     return register_with
 
 
-@pytest.mark.parametrize(
-    ("password", "words"), [("password1234", COMMON), ("susanblogexample", ABOUT.partition("'")[0])]
-)
+@pytest.mark.parametrize(("password", "words"), [("password1234", COMMON), ("blog/blog/blog", ABOUT.partition("'")[0])])
 def test_the_reason_stands_beside_the_field(newcomer: Callable[..., str], password: str, words: str) -> None:
     """C48: also the words of the site's own host are refused."""
     page = newcomer(password=password)
