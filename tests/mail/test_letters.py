@@ -18,6 +18,7 @@ from tests.inspection import query
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, Delivered, MailServer
 from tests.stories import NEW_PASSWORD, PASSWORD
+from tests.watching import execute, wait_until_posted
 from webapp import migrations
 from webapp.accounts import letters as account_letters
 from webapp.mail.writing import KINDS
@@ -35,6 +36,7 @@ SITES = {
     "long": (f"https://{LONG_HOST}", "NUMBER" + LONG_ADDRESS[1:]),
 }
 TEMPLATES = [
+    "account_disabled",
     "address_change_asked",
     "address_changed",
     "address_removed",
@@ -43,14 +45,20 @@ TEMPLATES = [
     "address_taken",
     "already_registered",
     "confirm_email",
+    "mention",
+    "new_follower",
     "new_sign_in",
     "password_changed",
+    "post_removed",
+    "post_reported",
     "recovery_code_used",
     "recovery_codes_made",
     "register",
     "reset_password",
 ]
-OPTIONAL = ["new_sign_in"]
+OPTIONAL = ["mention", "new_follower", "new_sign_in"]
+# There is nothing to do, but to write to the host.
+WITHOUT_LINK = ["account_disabled", "address_removed", "post_removed"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
 # What a letter says about how long its link works.
 LIFETIMES = {"reset_password": str(MINUTES), "register": "24", "confirm_email": "24", "address_changed": "72"}
@@ -154,6 +162,7 @@ class Sweep:
         self.folder = folder
         self.letters: dict[tuple[str, str, str], Letter] = {}
         self.kinds: set[str] = set()
+        self.site: Site  # the one that writes at the moment
         self.page = ""  # what the last step was answered with
 
     def visit(self, name: str, language: str) -> None:
@@ -167,9 +176,11 @@ class Sweep:
             languages=(language,),
             reset_token_minutes=MINUTES,
             trusted_proxies=1,
+            admins=(addresses.replace("NUMBER", "h"),),
             **self.server.settings,
         )
         with Site(settings) as site:
+            self.site = site
             self._write_all(site, name, language, addresses)
         self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM letter")}
 
@@ -189,6 +200,7 @@ class Sweep:
         typed = {"username": owner, "password": NEW_PASSWORD}
         self._keep("new_sign_in", "Susan_1", (name, language), owner, site.browser(), "/login", **typed)
         self._write_about_addresses((name, language), addresses, browser, site.settings)
+        self._write_about_people((name, language), addresses, site)
 
     def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
         browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
@@ -214,6 +226,29 @@ class Sweep:
         self._keep_both(where, wanted, browser, "/change_email", **typed)
         wanted = {owner: ("address_restored", "Susan_1"), second: ("address_removed", "Susan_1")}
         self._keep_both(where, wanted, browser, undo)
+
+    def _write_about_people(self, where: tuple[str, str], addresses: str, site: Site) -> None:
+        """The host follows Fay and mentions her, and then has enough of what she posts."""
+        fays, hosts = addresses.replace("NUMBER", "f"), addresses.replace("NUMBER", "h")
+        fay, host = self._arrive(site, "Fay_1", fays), self._arrive(site, "Host_1", hosts)
+        fay.post("/letters", data={"new_follower": "1", "mention": "1"})
+        fay.post("/", data={"body": "Cheap watches, only today!"})
+        fay.post("/", data={"body": "And bags."})
+        to_fay, why = ("Fay_1", where, fays, host), {"reason": "Advertising is not wanted here."}
+
+        self._keep("new_follower", *to_fay, "/follow/Fay_1")
+        self._keep("mention", *to_fay, "/", body="No more of it, @Fay_1.")
+        self._keep("post_reported", None, where, hosts, host, "/posts/1/report", **why)
+        self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
+        self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
+
+    def _arrive(self, site: Site, username: str, address: str) -> Browser:
+        invitation = urlsplit(account_letters.register_link(site.settings, address)).path
+        browser = site.browser()
+        browser.post(invitation, data={"username": username, "password": PASSWORD})
+        browser.post("/login", data={"username": username, "password": PASSWORD})
+        wait_until_posted(site)  # a letter may tell of the new browser
+        return browser
 
     def _move(self, where: tuple[str, str], browser: Browser, old: str, new: str) -> str:
         """Changes the address; returns the path of the link that undoes it."""
@@ -251,6 +286,8 @@ class Sweep:
         answer = browser.post(path, data=typed)
         assert answer.status_code == 200
         self.page = answer.text
+        # Some letters wait for what else may come.
+        execute(self.site, "UPDATE letter SET due = created WHERE finished IS NULL AND due > created")
         delivered = self.server.wait_for(before + 1)[-1]
         name, language = where
         letter = Letter(template, language, SITES[name][0], address, username, delivered)
@@ -357,7 +394,7 @@ def test_every_link_of_a_letter_stands_whole_on_a_line_of_its_own(letter: Letter
     encodings = {part["Content-Transfer-Encoding"] for part in letter.message.iter_parts()}
     addresses_in_text = re.findall(r"https?://\S+", letter.text)
 
-    assert letter.links or letter.template == "address_removed", letter.text
+    assert letter.links or letter.template in WITHOUT_LINK, letter.text
     assert encodings <= {"7bit", "8bit", "base64"}
     assert set(addresses_in_text) - set(letter.links) <= {letter.base_url}
     if encodings <= {"7bit", "8bit"}:
