@@ -15,8 +15,8 @@ from tests.reliability.visitors import visiting
 
 pytestmark = pytest.mark.anyio
 DATABASES = pytest.mark.parametrize(
-    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True
-)
+    "database_url", ["postgresql", pytest.param("sqlite", marks=pytest.mark.soak)], indirect=True
+)  # several processes write at the very same time only on PostgreSQL
 # Of the password "correct horse battery".
 PASSWORD, NEW_PASSWORD = "correct horse battery", "a quite different staple"
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$K6pEy2stiENFfugKlP28mQ$BUU0m+tkZWrTk7vp2woD496IhpMvM7XMGOSN1b459Lo"
