@@ -15,7 +15,7 @@ from webapp.language import gettext as _
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
-MAX_FIELD_BYTES = 16 * 1024
+MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
 
 
 class Form(Generic[Shape]):
