@@ -1,6 +1,7 @@
 """Write a post, delete it, change one's mind."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Table, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -36,12 +37,18 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
     Raises TooOften; the caller must then roll back.
     """
     await limits.count(db, settings, ("post", str(author_id), POSTING))
-    connection = await db.connection()
     created = now()
-    row = {"author_id": author_id, "body": body, "created": created, "removed_because": ""}
-    post_id: int = (await connection.execute(insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
-    await _mention(db, settings, post_id, author_id, text.mentioned(body), created)
+    post_id, people = await _add(db, author_id, body, created)
+    # In one order for everybody: two posts that mention the same people lock the same rows in it.
+    for person in sorted(people):
+        if person.id != author_id:
+            await _tell(db, settings, person, created)
     return post_id
+
+
+async def add(db: AsyncSession, author_id: int, body: str, created: datetime | None = None) -> int:
+    """Adds a post as if it had been written then, however often; nobody is told."""
+    return (await _add(db, author_id, body, created or now()))[0]
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
@@ -75,33 +82,48 @@ def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]
     return (*own, _posts.c.deleted > now() - UNDO - UNDO_GRACE)
 
 
-async def _mention(
-    db: AsyncSession, settings: Settings, post_id: int, author_id: int, names: list[str], created: datetime
-) -> None:
-    """Notes whom a post mentions, the first few of them, and tells them; its author need not be told."""
+class _Person(NamedTuple):
+    id: int
+    name: str
+    address: str
+    locale: str
+
+
+async def _add(db: AsyncSession, author_id: int, body: str, created: datetime) -> tuple[int, list[_Person]]:
+    connection = await db.connection()
+    row = {"author_id": author_id, "body": body, "created": created, "removed_because": ""}
+    post_id: int = (await connection.execute(insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
+    people = await _mentioned(db, text.mentioned(body))
+    if people:
+        await connection.execute(insert(_mentions), [{"post_id": post_id, "user_id": each.id} for each in people])
+    return post_id, people
+
+
+async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
+    """Those of the names that are somebody's, the first few of them."""
     if not names:
-        return
+        return []
     connection = await db.connection()
     query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.locale).where(
         _users.c.username_key.in_(names), _users.c.disabled_at.is_(None)
     )
-    people = sorted(await connection.execute(query), key=lambda person: names.index(person.username_key))
-    people = people[:MOST_MENTIONED]
-    if people:
-        await connection.execute(insert(_mentions), [{"post_id": post_id, "user_id": person.id} for person in people])
-    # In one order for everybody: two posts that mention the same people lock the same rows in it.
-    for person in sorted(people):
-        if person.id != author_id:
-            await _tell(db, settings, person.id, person.email, person.locale, created)
+    people = [_Person(*row) for row in await connection.execute(query)]
+    return sorted(people, key=lambda person: names.index(person.name))[:MOST_MENTIONED]
 
 
-async def _tell(
-    db: AsyncSession, settings: Settings, user_id: int, address: str, locale: str, created: datetime
-) -> None:
+async def _tell(db: AsyncSession, settings: Settings, person: _Person, created: datetime) -> None:
     """Posts a letter for what is mentioned from now on; unless one that covers it is waiting."""
     try:
-        await limits.count(db, settings, ("mention", str(user_id), TELLING))
+        await limits.count(db, settings, ("mention", str(person.id), TELLING))
     except TooOften:
         return
-    since, delay = created.isoformat(), LETTER_DELAY
-    await writing.post(db, settings, "mention", address, user_id=user_id, language=locale, delay=delay, since=since)
+    await writing.post(
+        db,
+        settings,
+        "mention",
+        person.address,
+        user_id=person.id,
+        language=person.locale,
+        delay=LETTER_DELAY,
+        since=created.isoformat(),
+    )

@@ -1,0 +1,165 @@
+"""Mentions: linked where the person is here; and told by letter, once a minute at most, to who wants to know."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from time_machine import Traveller
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.people.crowd import arrive, import_people
+from tests.posts.wall import say
+from tests.watching import disable, execute, wait_until_posted
+from webapp.mail.mailbox import Received
+
+BOB = "bob@example.com"
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        yield clock
+
+
+@pytest.fixture
+def susan(any_site: Site) -> Browser:
+    """She is here, and so is bob."""
+    import_people(any_site, "bob")
+    return arrive(any_site)
+
+
+def told(site: Site, mailbox: Mailbox, address: str = BOB) -> list[Received]:
+    """The letters about mentions, once everything has left that is due."""
+
+    async def ring() -> None:
+        site.app.state.database.doorbell.set()
+
+    site.run(ring)
+    wait_until_posted(site)
+    return [letter for letter in mailbox.all(address) if "mentioned" in letter.subject]
+
+
+def posts_in(letter: Received) -> list[str]:
+    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", letter.text, re.MULTILINE)
+
+
+def test_who_is_mentioned_gets_a_letter_with_a_link_and_no_word_of_the_post(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    post_id = say(susan, "@Bob: buy at https://evil.example/ now!")
+    clock.shift(70)
+
+    [letter] = told(any_site, mailbox)
+
+    assert letter.subject == "susan mentioned you on Microblog"
+    assert posts_in(letter) == [f"/user/susan/{post_id}"]
+    assert b"evil.example" not in letter.source
+    assert "buy at" not in letter.text
+
+
+def test_all_mentions_within_a_minute_are_one_letter(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    john = arrive(any_site, "john")
+    mentions = [(susan, "@bob"), (john, "Hi @bob, @bob!"), (susan, "@nobody @BOB")]
+    wanted = [say(browser, body) for browser, body in mentions]
+    clock.shift(70)
+
+    [letter] = told(any_site, mailbox)
+
+    assert letter.subject == "You were mentioned on Microblog 3 times"
+    assert [int(path.rpartition("/")[2]) for path in posts_in(letter)] == wanted
+
+
+def test_a_later_mention_is_in_a_later_letter(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    wanted = [[f"/user/susan/{say(susan, '@bob')}"]]
+    clock.shift(70)
+    wanted.append([f"/user/susan/{say(susan, '@bob')}"])
+    clock.shift(70)
+
+    letters = told(any_site, mailbox)
+
+    assert sorted(posts_in(letter) for letter in letters) == wanted
+
+
+@pytest.mark.parametrize("change", ["deleted", "removed", "author disabled", "disabled"])
+def test_the_letter_says_only_what_still_stands(site: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
+    import_people(site, "bob")
+    susan = arrive(site)
+    post_id = say(susan, "@bob")
+    if change == "deleted":
+        susan.post(f"/posts/{post_id}/delete", data={})
+    elif change == "removed":
+        execute(site, "UPDATE post SET removed = created")
+    else:
+        disable(site, "susan" if change == "author disabled" else "bob")
+    clock.shift(70)
+
+    assert told(site, mailbox) == []
+
+
+def test_nobody_is_told_of_their_own_mention_of_themselves(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    susan = arrive(site)
+    say(susan, "I am @susan.")
+    clock.shift(70)
+
+    assert told(site, mailbox, "susan@example.com") == []
+    assert 'class="mention" href="/user/susan"' in susan.get("/").text
+
+
+def test_ten_people_a_post_are_told_and_linked_at_most(site: Site, clock: Traveller) -> None:
+    names = [f"fan{number}" for number in range(12)]
+    import_people(site, *names)
+    susan = arrive(site)
+
+    say(susan, " ".join(f"@{name}" for name in names))
+
+    assert len(execute(site, "SELECT id FROM letter WHERE kind = 'mention'")) == 10
+    assert re.findall(r'class="mention" href="/user/(\w+)"', susan.get("/").text) == names[:10]
+
+
+def test_a_letter_is_in_the_language_of_the_person(site: Site, clock: Traveller) -> None:
+    import_people(site, "bob")
+    execute(site, "UPDATE user_account SET locale = 'xx'")
+
+    say(arrive(site), "@bob")
+
+    assert execute(site, "SELECT language FROM letter WHERE kind = 'mention'") == [("xx",)]
+
+
+def test_one_click_ends_the_letters_for_good(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    """RFC 8058: a mail program presses it, without cookies."""
+    say(susan, "@bob")
+    clock.shift(70)
+    [letter] = told(any_site, mailbox)
+    headers = message_from_bytes(letter.source)
+    link = headers["List-Unsubscribe"].strip("<>")
+
+    answer = any_site.browser().post(urlsplit(link).path, data={"List-Unsubscribe": "One-Click"})
+    say(susan, "@bob again")
+    clock.shift(70)
+
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert answer.status_code == 200
+    assert told(any_site, mailbox) == [letter]
+
+
+def test_a_mention_of_somebody_who_left_or_never_was_is_plain_text(site: Site) -> None:
+    import_people(site, "bob", "dan")
+    susan = arrive(site)
+    say(susan, "@bob @dan @nobody")
+    disable(site, "dan")
+
+    page = susan.get("/").text
+
+    assert re.findall(r'class="mention" href="/user/(\w+)"', page) == ["bob"]
+    assert "@dan @nobody" in page

@@ -1,0 +1,35 @@
+"""A page needs the same few statements, however much there is to show."""
+
+import re
+
+from tests.conftest import Browser, Site
+from tests.people.crowd import arrive, import_people, let_follow
+from tests.posts.wall import let_post
+from tests.watching import statements, wait_until_posted
+
+# With the one that finds out who is asking.
+PAGES = {"/": 3, "/explore": 3, "/user/bob": 6, "/user/bob/1": 3, "/news?of=home&after=1": 2}
+
+
+def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Site) -> None:
+    susan, crowd = arrive(any_site), [f"fan{number}" for number in range(50)]
+    import_people(any_site, "bob", *crowd)
+    let_follow(any_site, ("susan", "bob"), ("fan0", "bob"))
+    let_post(any_site, ("bob", "Hello @fan0."))
+    wait_until_posted(any_site)
+    with_one = {path: _asked(any_site, susan, path) for path in PAGES}
+
+    let_follow(any_site, *((fan, "bob") for fan in crowd), *(("susan", fan) for fan in crowd[:9]))
+    let_post(any_site, ("fan1", "@susan @bob @fan1 @fan2 https://example.com/"), ("bob", "@fan3 @fan4"), count=25)
+    with_fifty = {path: _asked(any_site, susan, path) for path in PAGES}
+
+    assert with_fifty == with_one
+    assert {path: len(asked) for path, asked in with_fifty.items()} == PAGES
+
+
+def _asked(site: Site, browser: Browser, path: str) -> list[str]:
+    """Without those of the mailer, which come when they come; a list of numbers may be longer."""
+    with statements(site) as seen:
+        assert browser.get(path).status_code == 200
+    others = re.compile(r"^BEGIN|\b(letter|mail_status)\b")
+    return [one.partition("(")[0] for one in seen if not others.search(one)]
