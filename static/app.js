@@ -38,6 +38,7 @@ document.addEventListener("htmx:error", (event) => {
 document.addEventListener("htmx:after:swap", (event) => {
   prepare();
   const { ctx } = event.detail;
+  goOnAt(ctx.target);
   if (!isPost(event) || ctx.swap === "none") return;
   const part = document.getElementById(ctx.target?.id || "panel");
   const next = part?.querySelector("[aria-invalid=true]") ?? part?.querySelector("h1, [data-focus]");
@@ -81,6 +82,18 @@ document.addEventListener("input", (event) => {
   url.searchParams.set("email", event.target.value);
   link.href = url.pathname + url.search;
 });
+
+// After "Older posts" reading goes on at the first of them.
+document.addEventListener("htmx:before:swap", (event) => {
+  if (event.detail.ctx.target?.id === "older") event.detail.ctx.target.previousElementSibling?.setAttribute("data-last", "");
+});
+
+function goOnAt(target) {
+  if (target?.id !== "older") return;
+  const last = document.querySelector("[data-last]");
+  last?.removeAttribute("data-last");
+  last?.nextElementSibling?.focus();
+}
 
 // The composer counts along, as people count: a flag or a family is one character. The server has the last word.
 const segmenter = window.Intl?.Segmenter && new Intl.Segmenter(document.documentElement.lang);

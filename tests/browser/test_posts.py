@@ -1,0 +1,76 @@
+"""Posts in a real browser, with JavaScript and without."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.browser.walls import has_posted, says
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
+    visitor.is_logged_in()
+    post = says(visitor, "<b>Bold</b> words")
+    expect(visitor.page.get_by_label("What is new?")).to_have_value("")
+
+    post.get_by_role("button", name="Delete").click()
+    visitor.sees("Your post is deleted.")
+    expect(post).to_have_count(0)
+    visitor.press("Undo")
+
+    expect(post).to_be_visible()
+    visitor.has_no_foreign_markup()
+    visitor.goto("/")
+    expect(post).to_be_visible()
+
+
+def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: Visitor) -> None:
+    visitor.is_logged_in()
+    box = visitor.page.get_by_label("What is new?")
+    box.fill("x" * 281)
+
+    visitor.press("Post")
+
+    visitor.sees("That is 281 characters long: at most 280, please.")
+    expect(box).to_be_focused()
+    expect(box).to_have_value("x" * 281)
+
+
+def test_older_posts_are_one_press_away(visitor: Visitor) -> None:
+    """With script they come to the end of the page, and reading goes on at the first of them."""
+    visitor.is_logged_in()
+    has_posted(visitor, 22)
+    visitor.goto(f"/user/{visitor.name}")
+    expect(visitor.page.locator("article")).to_have_count(20)
+
+    visitor.follow("Older posts")
+
+    expect(visitor.page.locator("article")).to_have_count(22 if visitor.has_javascript else 2)
+    if visitor.has_javascript:
+        expect(visitor.page.locator("article").nth(20)).to_be_focused()
+
+
+def test_the_counter_counts_as_people_do(scripted: Visitor) -> None:
+    scripted.is_logged_in()
+    counter = scripted.page.locator(".composer-left")
+    expect(counter).to_have_text("280 left")
+
+    scripted.page.get_by_label("What is new?").fill("\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea")
+    expect(counter).to_have_text("277 left")
+    scripted.page.get_by_label("What is new?").fill("x" * 283)
+
+    expect(counter).to_have_text("3 too many")
+
+
+def test_news_is_asked_for_while_somebody_looks(scripted: Visitor) -> None:
+    scripted.page.clock.install()
+    scripted.is_logged_in()
+    scripted.page.clock.run_for(40_000)
+    asked: list[str] = []
+    scripted.page.on("request", lambda request: asked.append(request.url) if "/news" in request.url else None)
+
+    scripted.page.clock.run_for(10_000)
+
+    expect(scripted.page.locator("#news")).to_be_empty()
+    assert len(asked) == 1
