@@ -36,9 +36,9 @@ class Visitor:
         self.expected_words: list[str] = []
         self.posts: list[str] = []
         self._trusted: list[str] = []
-        self._headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
+        self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
         self.context = browser.new_context(
-            base_url=url, java_script_enabled=has_javascript, extra_http_headers=self._headers, **options
+            base_url=url, java_script_enabled=has_javascript, extra_http_headers=self.headers, **options
         )
         self.context.set_default_timeout(PATIENCE)
         self.context.on("page", self._watch)
@@ -78,7 +78,7 @@ class Visitor:
 
     def has_account(self) -> "Visitor":
         """Registers through the front door, but without looking at the pages on the way."""
-        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+        with httpx2.Client(base_url=self.url, headers=self.headers) as quick:
             quick.post("/register", data={"email": self.address})
             link = self.mailbox.link(to=self.address)
             assert quick.post(link, data={"username": self.name, "password": PASSWORD}).status_code == 303
@@ -86,7 +86,7 @@ class Visitor:
 
     def has_link(self, count: int = 2) -> str:
         """The link of the reset letter that this person, who has an account, asked for just so."""
-        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+        with httpx2.Client(base_url=self.url, headers=self.headers) as quick:
             assert quick.post("/reset_password_request", data={"email": self.address}).status_code == 303
         return self.mailbox.link(to=self.address, count=count)
 
@@ -98,7 +98,7 @@ class Visitor:
 
     def has_account_at_new_address(self) -> None:
         """Another one, so that this person's can't move there."""
-        with httpx2.Client(base_url=self.url, headers=self._headers) as quick:
+        with httpx2.Client(base_url=self.url, headers=self.headers) as quick:
             quick.post("/register", data={"email": self.new_address})
             link = links(self.mailbox, self.new_address, "/register/")[0]
             assert quick.post(link, data={"username": f"{self.name}b", "password": PASSWORD}).status_code == 303

@@ -1,0 +1,96 @@
+"""Others on the site, and the pages about them in every state: lists of people, reports, decisions."""
+
+import re
+
+import httpx2
+
+from tests.browser.states import state
+from tests.browser.visitor import Visitor
+from tests.stories import PASSWORD
+
+WHY = "Advertising is not wanted here."
+
+
+def neighbour_of(person: Visitor) -> str:
+    """The name of somebody else, who has posted something and follows the person, if there is such an account."""
+    name = f"bob_{person.name}"
+    with httpx2.Client(base_url=person.url, headers=person.headers, follow_redirects=True) as quick:
+        quick.post("/register", data={"email": f"{name}@example.com"})
+        link = person.mailbox.link(to=f"{name}@example.com")
+        quick.post(link, data={"username": name, "password": PASSWORD})
+        quick.post("/login", data={"username": name, "password": PASSWORD})
+        quick.post("/", data={"body": "Cheap watches, only today!\nhttps://watches.example/a/rather/long/address"})
+        quick.post(f"/follow/{person.name}")
+    return name
+
+
+def explain(person: Visitor, reason: str) -> None:
+    person.page.locator("textarea[name=reason]").fill(reason)
+
+
+@state
+def followers(person: Visitor) -> None:
+    person.is_logged_in()
+    name = neighbour_of(person)
+    person.goto(f"/user/{person.name}/followers")
+    person.sees(name)
+
+
+@state
+def following_nobody(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto(f"/user/{person.name}/following")
+    person.sees("Nobody so far.")
+
+
+@state
+def report(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto(f"/user/{neighbour_of(person)}")
+    person.follow("Report")
+    person.sees_heading("Report this post")
+
+
+@state
+def report_refused(person: Visitor) -> None:
+    report(person)
+    person.press("Report the post")
+    person.sees("Please fill this in.")
+
+
+@state
+def report_sent(person: Visitor) -> None:
+    report(person)
+    explain(person, "It is an advertisement.")
+    person.press("Report the post")
+    person.sees_heading("Thank you, we will look at it")
+
+
+@state
+def admin_reports(person: Visitor) -> None:
+    report_sent(person)
+    person.goto("/admin/reports")
+    person.sees(f"bob_{person.name}")
+
+
+@state
+def remove_post(person: Visitor) -> None:
+    admin_reports(person)
+    case = person.page.locator(".case", has_text=f"bob_{person.name}")
+    case.get_by_role("link", name="Remove the post").click()
+    person.sees_heading("Remove this post")
+
+
+def post_removed(person: Visitor) -> None:
+    remove_post(person)
+    explain(person, WHY)
+    person.press("Remove the post")
+    person.sees("is removed.")
+
+
+@state
+def disable_author(person: Visitor) -> None:
+    admin_reports(person)
+    case = person.page.locator(".case", has_text=f"bob_{person.name}")
+    case.get_by_role("link", name=re.compile("^Disable")).click()
+    person.sees_heading(f"Disable the account of bob_{person.name}")
