@@ -218,7 +218,7 @@ def test_the_page_of_one_person_is_never_anothers(site: Site, mailbox: Mailbox, 
     david = site.browser()
     log_in(david, "david")
 
-    pages = logged_in(site).get("/").text, david.get("/").text
+    pages = logged_in(site).get("/settings").text, david.get("/settings").text
 
     assert ["susan@example.com" in page for page in pages] == [True, False]
     assert ["david@example.com" in page for page in pages] == [False, True]
