@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import argon2
 import pytest
 import time_machine
 from httpx2 import Response
 
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, paths_in
-from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import count_hashes, disable, execute, standing_site, statements, table
 from webapp.accounts import letters
 from webapp.recovery import codes
@@ -139,6 +141,29 @@ def test_of_codes_made_at_once_only_ten_are_good(any_site: Site, susan: Browser)
 
     assert [len(sheet) for sheet in sheets] == [10] * 3
     assert execute(any_site, "SELECT count(*) FROM recovery_code") == [(10,)]
+
+
+def test_codes_asked_for_before_a_reset_are_not_made_after_it(
+    any_site: Site, susan: Browser, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C33: somebody with the old password stands in the hash of the first code while susan resets it."""
+    link = forget_and_find_link(any_site.browser(), mailbox)
+    hash_password = argon2.PasswordHasher.hash
+    is_first = [True]
+
+    def slow_hash(self: argon2.PasswordHasher, password: str | bytes, **more: Any) -> str:
+        if is_first.pop() if is_first else False:
+            any_site.browser().post(link, data={"password": NEW_PASSWORD})
+        return hash_password(self, password, **more)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", slow_hash)
+    answer = susan.post("/recovery_codes", data={"current_password": PASSWORD})
+
+    assert is_first == []
+    assert answer.status_code == 422
+    assert "Your account changed meanwhile." in answer.text
+    assert table(any_site, "recovery_code") == []
+    assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/", "the reset did commit"
 
 
 def test_a_code_leads_to_a_new_password(any_site: Site, susan: Browser, paper: list[str]) -> None:

@@ -219,6 +219,29 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
     assert told.subject == "Your password on Microblog was changed"
 
 
+@pytest.mark.parametrize(
+    ("hours", "before", "after"),
+    [
+        (1, "This will end 2 sign-ins.", "Your password is changed, and 2 sign-ins were ended."),
+        (25, "This will end 1 sign-in.", "Your password is changed, and 1 sign-in was ended."),
+        (15 * 24, "It will be the password of susan.</p>", "Your password is changed. Log in"),
+    ],
+)
+def test_the_form_says_how_many_sign_ins_will_end_and_the_next_page_how_many_did(
+    site: Site, mailbox: Mailbox, susan: Browser, hours: int, before: str, after: str
+) -> None:
+    """Only those that are alive: one here until the browser closes, or for a day, and one that is remembered."""
+    log_in(site.browser(), remember_me="1")
+
+    with time_machine.travel(time.time() + hours * 3600):
+        link = forget_and_find_link(site.browser(), mailbox)
+        page = site.browser().get(link)
+        answer = site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    assert before in page.text
+    assert after in answer.text
+
+
 def test_the_notice_is_posted_in_the_transaction_of_the_change(
     any_site: Site, link: str, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:
