@@ -12,6 +12,7 @@ from webapp.security.events import Event, Visit
 
 async def change(db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, visit: Visit) -> None:
     """Changes a profile. Raises Taken: the database's unique constraint decides about the name."""
+    before = user.username  # the update changes the row in hand, too
     values = {
         "username": username,
         "username_key": username.lower(),
@@ -23,6 +24,6 @@ async def change(db: AsyncSession, user: User, username: str, about_me: str, is_
             await db.exec(update(User).where(col(User.id) == user.id).values(values))
     except IntegrityError:
         raise Taken("username") from None
-    if username != user.username:
+    if username != before:
         assert user.id is not None
-        await events.note(db, Event.RENAMED, user.id, visit, before=user.username, after=username)
+        await events.note(db, Event.RENAMED, user.id, visit, before=before, after=username)

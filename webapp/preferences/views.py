@@ -96,9 +96,10 @@ async def end_other_sign_ins(request: Request) -> Response:
     await Form.read(request, forms.Press)
     db, user = request.state.db, request.state.user
     ended = await signins.end_other(db, user)
-    if ended:
-        await events.note(db, Event.SESSIONS_ENDED, user.id, sessions.visit(request), ended=ended)
-        await db.commit()
+    if not ended:
+        return pages.redirect(request, "/sessions", flash=_("There was no other sign-in."))
+    await events.note(db, Event.SESSIONS_ENDED, user.id, sessions.visit(request), ended=ended)
+    await db.commit()
     words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
     return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
 
@@ -164,7 +165,7 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword]) 
     if user is None:
         return None
     db, state, kept = request.state.db, request.app.state, request.state.user.session_id
-    here = sessions.visit(request)
+    here, new_epoch = sessions.visit(request), user.epoch + 1
     try:
         ended = await users.change_password(
             db, state.hasher, state.settings, user, form.data.password, here, Event.PASSWORD_CHANGED, kept=kept
@@ -172,7 +173,7 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword]) 
     except Overtaken:
         return pages.redirect(request, "/change_password", flash=_("Your account changed meanwhile. Please try again."))
     response = pages.redirect(request, "/settings", flash=_changed(ended))
-    await sessions.renew(request, response, user.epoch + 1)
+    await sessions.renew(request, response, new_epoch)
     await db.commit()
     return response
 

@@ -1,0 +1,232 @@
+"""Known browsers: a letter tells of a new one, and an old one is not locked out by guessers (C12)."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
+from tests.watching import execute, statements, wait_until_posted
+from webapp.database import now
+
+COOKIE = "__Host-browser"
+WRONG = "not the right password"
+SUSAN = "susan@example.com"
+PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
+NETWORK = "198.51.100.7"
+
+
+@pytest.fixture
+def known(site: Site, mailbox: Mailbox) -> Browser:
+    """The browser in which susan has logged in first, and logged out again."""
+    register(site.browser(), mailbox)
+    return used(site.browser())
+
+
+def used(browser: Browser, username: str = "susan") -> Browser:
+    """A browser in which somebody has logged in and out."""
+    log_in(browser, username)
+    assert is_logged_in(browser)
+    browser.post("/logout")
+    return browser
+
+
+def told(site: Site, mailbox: Mailbox, address: str = SUSAN) -> int:
+    """How many letters have told of a new browser."""
+    wait_until_posted(site)
+    return sum("A new sign-in" in letter.subject for letter in mailbox.all(address))
+
+
+def test_the_first_log_in_ever_is_no_news_and_a_new_browser_is(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    used(any_site.browser())
+    after_the_first = told(any_site, mailbox)
+
+    phone = any_site.browser(NETWORK)
+    phone.headers["user-agent"] = PHONE
+    used(phone)
+
+    letter = mailbox.last(SUSAN, count=2)
+    assert (after_the_first, told(any_site, mailbox)) == (0, 1)
+    assert "It was Firefox on Android, from the network 198.51.100.7" in " ".join(letter.text.split())
+    assert "https://blog.example/sessions\n" in letter.text
+    assert "https://blog.example/not_me/" in letter.text
+
+
+def test_a_browser_is_new_only_once_whatever_its_network(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    used(any_site.browser())
+    phone = used(any_site.browser())
+
+    phone.headers["x-forwarded-for"] = NETWORK
+    used(phone)
+
+    assert told(any_site, mailbox) == 1
+
+
+def test_the_cookie_is_long_lived_and_out_of_reach(site: Site, known: Browser) -> None:
+    """C25"""
+    answer = known.post("/login", data={"username": "susan", "password": PASSWORD}, follow_redirects=False)
+
+    [cookie] = [line for line in answer.headers.get_list("set-cookie") if line.startswith(COOKIE)]
+    assert set(cookie.split("; ")[1:]) == {"HttpOnly", "Max-Age=34560000", "Path=/", "SameSite=lax", "Secure"}
+
+
+def test_the_row_holds_only_the_digest_of_the_cookie(site: Site, known: Browser) -> None:
+    digest = hashlib.sha256(known.cookies[COOKIE].encode()).hexdigest()
+
+    assert execute(site, "SELECT user_id, secret_hash FROM known_browser") == [(1, digest)]
+
+
+def test_two_people_may_share_a_browser(site: Site, mailbox: Mailbox, known: Browser) -> None:
+    register(site.browser(), mailbox, "david")
+    cookie = known.cookies[COOKIE]
+
+    for name in ("david", "susan", "david"):
+        used(known, name)
+
+    assert known.cookies[COOKIE] == cookie
+    assert [told(site, mailbox, f"{name}@example.com") for name in ("susan", "david")] == [0, 0]
+
+
+@pytest.mark.parametrize("planted", ["x", "a" * 44, "a b", "a" * 4000])
+def test_a_cookie_that_is_none_of_ours_is_replaced(site: Site, mailbox: Mailbox, known: Browser, planted: str) -> None:
+    """C26"""
+    browser = site.browser()
+    browser.cookies.set(COOKIE, planted, domain="blog.example", path="/")
+
+    log_in(browser)
+
+    values = {cookie.value for cookie in browser.cookies.jar if cookie.name == COOKIE}
+    assert is_logged_in(browser)
+    assert all(len(value or "") == 43 for value in values - {planted})
+    assert planted not in repr(execute(site, "SELECT * FROM known_browser"))
+    assert told(site, mailbox) == 1
+
+
+def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbox, known: Browser) -> None:
+    """Its row was cleared away; the account is no newcomer's for that."""
+    with time_machine.travel(now() + timedelta(minutes=10)):
+        log_in(known)
+    with time_machine.travel(now() + timedelta(minutes=20)):
+        known.get("/")
+    execute(site, "DELETE FROM known_browser")
+
+    used(site.browser())
+
+    assert told(site, mailbox) == 1
+
+
+def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbox: Mailbox) -> None:
+    """Whoever had the old password may have made a browser known."""
+    register(any_site.browser(), mailbox)
+    here, thief = any_site.browser(), used(any_site.browser())
+    log_in(here)
+    assert told(any_site, mailbox) == 1
+
+    here.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+    log_in(here, password=NEW_PASSWORD)
+    told_of_here = told(any_site, mailbox)
+    log_in(thief, password=NEW_PASSWORD)
+
+    assert (told_of_here, told(any_site, mailbox)) == (1, 2)
+
+
+def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    browser = used(any_site.browser())
+    rows = ", ".join(f"(1, 'old-{number}', :long_ago)" for number in range(60))
+    execute(any_site, f"INSERT INTO known_browser VALUES {rows}".replace(":long_ago", "'2026-01-01 00:00:00+00:00'"))
+
+    used(any_site.browser())
+    used(browser)
+
+    assert execute(any_site, "SELECT count(*) FROM known_browser") == [(50,)]
+    assert told(any_site, mailbox) == 1, "those in use are kept"
+
+
+def test_a_letter_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, known: Browser) -> None:
+    log_in(known)
+    known.post("/letters", data={})
+
+    used(site.browser())
+
+    assert told(site, mailbox) == 0
+    assert execute(site, "SELECT count(*) FROM letter WHERE kind = 'new_sign_in'") == [(0,)]
+
+
+def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mailbox: Mailbox, known: Browser) -> None:
+    """C10"""
+    for _time in range(12):
+        log_in(site.browser())
+
+    assert told(site, mailbox) == 10
+
+
+@pytest.mark.parametrize("names", [["susan"], [f"somebody{number}" for number in range(6)]], ids=["name", "network"])
+def test_guessers_in_the_same_network_do_not_lock_the_owner_out(site: Site, mailbox: Mailbox, names: list[str]) -> None:
+    """C12: neither by her name nor by using up the network."""
+    register(site.browser(), mailbox)
+    owner, stranger = used(site.browser(NETWORK)), site.browser(NETWORK)
+    for name in names:
+        for _try in range(5):
+            log_in(site.browser(NETWORK), name, WRONG)
+
+    log_in(stranger)
+    log_in(owner)
+
+    assert not is_logged_in(stranger), "the guessers are throttled"
+    assert is_logged_in(owner)
+
+
+def test_a_known_browser_has_five_tries_too(site: Site, known: Browser) -> None:
+    """C12: by name or by address, they are the same five."""
+    spelled = ["susan", "SUSAN", SUSAN, "Susan", SUSAN.upper()]
+
+    tries = [log_in(known, typed, WRONG).status_code for typed in spelled]
+    sixth = log_in(known)
+
+    assert tries == [422] * 5
+    assert sixth.status_code == 429
+    assert not is_logged_in(known)
+
+
+def test_the_right_password_in_a_known_browser_starts_its_count_anew(site: Site, known: Browser) -> None:
+    for _round in range(2):
+        statuses = [log_in(known, "susan", WRONG).status_code for _try in range(4)]
+        used(known)
+
+        assert statuses == [422] * 4
+
+
+def test_a_browser_known_for_another_account_gains_nothing(site: Site, mailbox: Mailbox, known: Browser) -> None:
+    """C12: neither more tries at susan's password, nor more tries in all."""
+    register(site.browser(), mailbox, "david")
+    davids = used(site.browser(NETWORK), "david")
+
+    at_susans = [log_in(davids, "susan", WRONG).status_code for _try in range(6)]
+    at_anybodys = [log_in(davids, f"somebody{number}", WRONG).status_code for number in range(25)]
+
+    assert at_susans == [422] * 5 + [429]
+    assert at_anybodys == [422] * 24 + [429], "with his own log-in and five at susan's, thirty in a minute"
+
+
+def test_with_a_cookie_too_the_work_is_the_same_for_a_name_that_nobody_has(any_site: Site, mailbox: Mailbox) -> None:
+    """C12, C02"""
+    for name in ("susan", "david"):
+        register(any_site.browser(), mailbox, name)
+    davids = used(any_site.browser(), "david")
+    tables = ("user_account", "known_browser", "limit_window", "session")  # the mailer looks into others
+    work: dict[str, list[str]] = {}
+
+    for name in ("warms", "susan", "nobdy", "susan@example.com", "nobdy@example.com"):
+        with statements(any_site) as seen:
+            log_in(davids, name, WRONG)
+        work[name] = [statement for statement in seen if any(table in statement for table in tables)]
+
+    assert work["susan"] == work["nobdy"]
+    assert work["susan@example.com"] == work["nobdy@example.com"]
+    assert any("known_browser" in statement for statement in work["nobdy"])

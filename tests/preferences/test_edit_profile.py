@@ -1,0 +1,162 @@
+"""The profile: a name that nobody else has, a line about oneself, and who may read it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from httpx2 import Response
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import is_logged_in, log_in, register
+from tests.watching import execute
+
+LINE = "I like long walks & \u201cshort\u201d <posts>."
+
+
+@pytest.fixture
+def susan(site: Site, mailbox: Mailbox) -> Browser:
+    return logged_in(site, mailbox)
+
+
+def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:
+    register(site.browser(), mailbox, name)
+    browser = site.browser()
+    log_in(browser, name)
+    return browser
+
+
+def save(browser: Browser, username: str = "susan", about_me: str = "", **more: str) -> Response:
+    return browser.post("/edit_profile", data={"username": username, "about_me": about_me, **more})
+
+
+def profile(site: Site) -> tuple[str, str, str, bool]:
+    query = "SELECT username, username_key, about_me, is_public FROM user_account WHERE id = 1"
+    [(username, key, about_me, is_public)] = execute(site, query)
+    return username, key, about_me, bool(is_public)
+
+
+def errors(answer: Response) -> list[str]:
+    return re.findall(r'id="(\w+)-error"', answer.text)
+
+
+def test_a_profile_is_saved_and_shown_again(any_site: Site, mailbox: Mailbox) -> None:
+    browser = logged_in(any_site, mailbox)
+
+    answer = save(browser, "Sue", LINE)
+
+    page = browser.get("/edit_profile").text
+    assert "Your profile is saved." in answer.text
+    assert profile(any_site) == ("Sue", "sue", LINE, False)
+    assert 'value="Sue"' in page
+    assert 'value="I like long walks &amp; \u201cshort\u201d &lt;posts&gt;."' in page
+    assert 'name="is_public" type="checkbox" value="1">' in page
+
+
+def test_it_is_public_until_one_says_otherwise(site: Site, susan: Browser) -> None:
+    shown = 'name="is_public" type="checkbox" value="1" checked' in susan.get("/edit_profile").text
+
+    save(susan, is_public="1")
+
+    assert shown
+    assert profile(site)[3]
+
+
+def test_a_new_name_is_a_security_event_and_a_new_line_is_none(site: Site, susan: Browser) -> None:
+    for name in ("susan", "SUSAN", "sue"):
+        save(susan, name, LINE)
+
+    events = execute(site, "SELECT details FROM security_event WHERE kind = 'renamed' ORDER BY id")
+    assert [re.findall(r"[a-zA-Z]+", details) for (details,) in events] == [
+        ["before", "susan", "after", "SUSAN"],
+        ["before", "SUSAN", "after", "sue"],
+    ]
+
+
+def test_one_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Browser) -> None:
+    save(susan, "sue")
+
+    old, new = site.browser(), site.browser()
+    log_in(old)
+    log_in(new, "sue")
+    assert [is_logged_in(browser) for browser in (susan, old, new)] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", ["david", "David", "DAVID", " david "])
+def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, name: str) -> None:
+    register(any_site.browser(), mailbox, "david")
+    browser = logged_in(any_site, mailbox)
+
+    answer = save(browser, name, LINE)
+
+    assert answer.status_code == 422
+    assert "That name is taken." in answer.text
+    assert errors(answer) == ["username"]
+    assert execute(any_site, "SELECT username, about_me FROM user_account ORDER BY id") == [
+        ("david", ""),
+        ("susan", ""),
+    ]
+
+
+def test_of_two_people_who_want_a_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
+    """The database decides: no look-up before it could."""
+    browsers = [logged_in(any_site, mailbox, name) for name in ("susan", "david")]
+
+    with ThreadPoolExecutor(2) as pool:
+        statuses = list(pool.map(lambda browser: save(browser, "sue").status_code, browsers))
+
+    assert sorted(statuses) == [200, 422]
+    assert execute(any_site, "SELECT count(*) FROM user_account WHERE username_key = 'sue'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "about_me", "field"),
+    [
+        ("", "", "username"),
+        ("su", "", "username"),
+        ("two words", "", "username"),
+        ("s\u00fcsan", "", "username"),
+        ("\u017fusan", "", "username"),
+        ("x" * 31, "", "username"),
+        ("susan", "x" * 141, "about_me"),
+        ("susan", "a\x00b", "about_me"),
+        ("susan\x00", "", "username"),
+    ],
+)
+def test_a_mistake_is_said_beside_its_field(site: Site, susan: Browser, name: str, about_me: str, field: str) -> None:
+    """C46"""
+    answer = save(susan, name, about_me)
+
+    assert answer.status_code == 422
+    assert errors(answer) == [field]
+    assert profile(site) == ("susan", "susan", "", True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("\u044f" * 140, "\u044f" * 140),
+        ("\U0001f600" * 140, "\U0001f600" * 140),
+        ("  one\r\n\r\n two\t", "one two"),
+        (" " * 500, ""),
+    ],
+)
+def test_a_line_has_140_characters_however_they_are_written(
+    any_site: Site, mailbox: Mailbox, typed: str, kept: str
+) -> None:
+    save(logged_in(any_site, mailbox), about_me=typed)
+
+    assert profile(any_site)[2] == kept
+
+
+def test_no_other_field_is_changed(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C36: what the form does not have, and whose profile it is."""
+    register(site.browser(), mailbox, "david")
+    query = "SELECT id, email, epoch, password_hash, disabled_at, locale FROM user_account ORDER BY id"
+    before = execute(site, query)
+
+    answer = save(susan, "sue", id="2", user_id="2", email="x@example.com", epoch="9", disabled_at="", locale="ru")
+
+    assert answer.status_code == 200
+    assert execute(site, query) == before
+    assert execute(site, "SELECT username FROM user_account ORDER BY id") == [("sue",), ("david",)]

@@ -1,0 +1,130 @@
+"""The list of sign-ins: what it says of each, and how they are ended."""
+
+import re
+
+import pytest
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import is_logged_in, log_in, register
+from tests.watching import execute
+
+PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
+
+
+@pytest.fixture
+def susan(site: Site, mailbox: Mailbox) -> Browser:
+    register(site.browser(), mailbox)
+    return logged_in(site)
+
+
+def logged_in(site: Site, user_agent: str = "a program", username: str = "susan", network: str = "") -> Browser:
+    browser = site.browser(network)
+    browser.headers["user-agent"] = user_agent
+    log_in(browser, username)
+    return browser
+
+
+def listed(browser: Browser) -> list[str]:
+    """The sign-ins that the page shows, each as the words of its row."""
+    rows = re.findall(r'<li class="roof-row">(.*?)</li>', browser.get("/sessions").text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
+
+
+def test_each_sign_in_says_browser_network_and_when(site: Site, susan: Browser) -> None:
+    """C34"""
+    logged_in(site, PHONE, network="198.51.100.7")
+
+    here, phone = listed(susan)
+
+    assert here.startswith("a browser This one Network 203.0.113.")
+    assert phone.startswith("Firefox on Android Network 198.51.100.7 Since ")
+    assert "Last seen " in phone
+    assert [row.endswith(button) for row, button in [(here, "Log out"), (phone, "End")]] == [True, True]
+
+
+def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser) -> None:
+    """C38"""
+    logged_in(site, "<script>alert(1)</script> Firefox/1 on <b>Windows</b>")
+
+    page = susan.get("/sessions").text
+
+    assert "Firefox on Windows" in page
+    assert "alert(1)" not in page
+
+
+def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:
+    """C34"""
+    register(any_site.browser(), mailbox)
+    here, phone, third = logged_in(any_site), logged_in(any_site, PHONE), logged_in(any_site)
+    [[phone_id]] = execute(any_site, "SELECT id FROM session WHERE browser = :phone", phone=PHONE)
+
+    answer = here.post(f"/sessions/{phone_id}/end")
+
+    assert "Ended: Firefox on Android." in answer.text
+    assert [is_logged_in(browser) for browser in (here, phone, third)] == [True, False, True]
+    assert execute(any_site, "SELECT kind FROM security_event ORDER BY id DESC LIMIT 1") == [("session_ended",)]
+
+
+def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
+    """C34"""
+    for name in ("susan", "david"):
+        register(any_site.browser(), mailbox, name)
+    david = logged_in(any_site, username="david")
+    here, others = logged_in(any_site), [logged_in(any_site) for _number in range(3)]
+
+    answer = here.post("/sessions/end_others")
+
+    assert "3 other sign-ins were ended." in answer.text
+    assert [is_logged_in(browser) for browser in (here, *others, david)] == [True, False, False, False, True]
+    assert listed(here) == listed(here)[:1]
+
+
+def test_ending_the_one_in_hand_logs_out(site: Site, susan: Browser) -> None:
+    """C27"""
+    kept = susan.cookies["__Host-session"]
+    [[own_id]] = execute(site, "SELECT id FROM session")
+
+    answer = susan.post(f"/sessions/{own_id}/end")
+
+    replay = site.browser()
+    replay.cookies.set("__Host-session", kept, domain="blog.example")
+    assert answer.url.path == "/login"
+    assert "You are logged out." in answer.text
+    assert "__Host-session" not in susan.cookies
+    assert not is_logged_in(replay)
+
+
+def test_nobody_ends_the_sign_ins_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C36: and the answer is the same as for a sign-in that nobody has."""
+    register(site.browser(), mailbox, "david")
+    [[susans]] = execute(site, "SELECT id FROM session")
+    david = logged_in(site, username="david")
+
+    anothers, nobodys = david.post(f"/sessions/{susans}/end"), david.post("/sessions/99999/end")
+
+    assert is_logged_in(susan)
+    assert anothers.text == nobodys.text
+    assert "That sign-in has ended already." in anothers.text
+
+
+@pytest.mark.parametrize("odd", ["0", "-1", "abc", "9" * 40, "1e0", "٣", "1%00", "1 or 1=1"])
+def test_a_sign_in_that_cannot_be_ends_nothing(site: Site, susan: Browser, odd: str) -> None:
+    """C46"""
+    answer = susan.post(f"/sessions/{odd}/end")
+
+    assert answer.status_code == 200
+    assert "That sign-in has ended already." in answer.text
+    assert is_logged_in(susan)
+
+
+def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> None:
+    """C28"""
+    for number, change in enumerate(["expires_at = created_at", "epoch = epoch + 1"]):
+        logged_in(site, PHONE + str(number))
+        execute(site, f"UPDATE session SET {change} WHERE browser = :browser", browser=PHONE + str(number))
+
+    answer = susan.post("/sessions/end_others")
+
+    assert len(listed(susan)) == 1
+    assert "There was no other sign-in." in answer.text

@@ -1,0 +1,139 @@
+"""The link that turns letters off: with a press of the page's button, or by the mail program's own (RFC 8058)."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from tests.conftest import Site
+from tests.inspection import query
+from tests.mailbox import Mailbox
+from tests.stories import log_in, register
+from tests.watching import ask, execute, wait_until_posted
+from webapp.accounts import letters, tokens
+from webapp.accounts.tokens import Purpose
+from webapp.database import now
+
+KIND = "new_sign_in"
+BOUNDARY = "multipart/form-data; boundary=x"
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def link(site: Site, mailbox: Mailbox) -> str:
+    """The path behind the link in a letter's header, as a mail program finds it."""
+    register(site.browser(), mailbox)
+    for _browser in range(2):
+        log_in(site.browser())
+    letter = mailbox.last("susan@example.com", count=2)
+    return str(letter.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
+
+
+def chosen(site: Site) -> list[tuple[int, str, bool]]:
+    rows = execute(site, "SELECT user_id, kind, is_wanted FROM letter_choice")
+    return [(user_id, kind, bool(is_wanted)) for user_id, kind, is_wanted in rows]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, b"List-Unsubscribe=One-Click"),
+        (BOUNDARY, MULTIPART),
+        (BOUNDARY, b"cut off"),
+        ("multipart/form-data", b""),
+        ("", b""),
+        ("", b"List-Unsubscribe=One-Click"),
+        ("application/json", b"{"),
+        (FORM, b"a=1&a=2&kind=password_changed&%00=%ff"),
+        ("text/plain", b"\xff" * 60_000),
+    ],
+)
+def test_a_mail_program_turns_letters_off_with_one_click(site: Site, link: str, content_type: str, body: bytes) -> None:
+    """RFC 8058: no cookie, no Origin, no redirect, whatever the body."""
+    headers = [("host", "blog.example"), ("content-length", str(len(body)))]
+
+    answer = ask(site, "POST", link, [*headers, *([("content-type", content_type)] if content_type else [])], body)
+
+    assert answer.status == 200
+    assert chosen(site) == [(1, KIND, False)]
+
+
+def test_no_such_letter_comes_any_more(site: Site, mailbox: Mailbox, link: str) -> None:
+    site.browser().post(link)
+
+    log_in(site.browser())
+
+    wait_until_posted(site)
+    assert len([letter for letter in mailbox.all() if "new sign-in" in letter.subject]) == 1
+
+
+def test_looking_turns_nothing_off(site: Site, link: str) -> None:
+    """C31: mail scanners open links."""
+    answers = [site.browser().request(method, link) for method in ("GET", "HEAD", "OPTIONS")]
+
+    assert answers[0].status_code == 200
+    assert "Turn these letters off?" in answers[0].text
+    assert "A letter when my account is used in a new browser" in answers[0].text
+    assert chosen(site) == []
+
+
+def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    link = letters.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+    browser = any_site.browser()
+
+    pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
+
+    assert ["These letters are off" in page for page in pages] == [True, True, False]
+    assert "These letters are on again" in pages[2]
+    assert chosen(any_site) == [(1, KIND, True)]
+
+
+def test_the_button_brings_a_part_of_the_page(site: Site, link: str) -> None:
+    headers = {"hx-request": "true", "hx-request-type": "partial", "sec-fetch-site": "same-origin"}
+
+    answer = site.browser().post(link, headers=headers)
+
+    assert answer.text.strip().startswith('<section class="panel" id="panel"')
+    assert chosen(site) == [(1, KIND, False)]
+
+
+@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}])
+def test_another_site_turns_nothing_off(site: Site, link: str, headers: dict[str, str]) -> None:
+    """C29"""
+    answer = site.browser().post(link, headers=headers)
+
+    assert answer.status_code == 403
+    assert chosen(site) == []
+
+
+@pytest.mark.parametrize("about", ["password_changed", "no_such_letter", ""])
+def test_a_link_about_a_letter_without_a_switch_turns_nothing_off(site: Site, link: str, about: str) -> None:
+    token = tokens.issue(site.settings, Purpose.UNSUBSCRIBE, 1, timedelta(days=1), about=about)
+
+    answer = site.browser().post(f"/unsubscribe/{token}")
+
+    assert answer.status_code == 404
+    assert "This link is not whole" in answer.text
+    assert chosen(site) == []
+
+
+def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site, link: str) -> None:
+    query(site.settings.database_url, "DELETE FROM user_account")
+
+    assert site.browser().post(link).status_code == 404
+
+
+def test_the_link_works_for_a_year(site: Site, link: str) -> None:
+    for days, status in ((364, 200), (366, 410)):
+        with time_machine.travel(now() + timedelta(days=days)):
+            assert site.browser().get(link).status_code == status
+
+
+def test_it_works_after_the_password_and_the_address_have_changed(site: Site, link: str) -> None:
+    """It opens nothing, so nothing need end it."""
+    execute(site, "UPDATE user_account SET epoch = 7, email = 'susan@example.org', username = 'sue'")
+
+    assert "sue" in site.browser().post(link).text
+    assert chosen(site) == [(1, KIND, False)]

@@ -1,0 +1,243 @@
+"""Who may do what: every route of the site, as a stranger, another person, the owner and a host (C36)."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlmodel import SQLModel
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import PASSWORD, forget_and_find_link, log_in, register
+from tests.test_sweeps import NAMES, ROUTES, path_of
+from tests.watching import execute, standing_site
+from webapp.accounts import letters
+
+# Everybody, also without an account.
+ANYONE = {
+    "explore",
+    "profile",
+    "post",
+    "login",
+    "register",
+    "reset_password_request",
+    "recover",
+    "well_known_change_password",
+    "avatar",
+    "security_txt",
+    "health",
+    "ready",
+    "mailbox",
+    "gallery",
+    "gallery_letter",
+    "gallery_html",
+    "gallery_source",
+    "mailbox_letter",
+    "mailbox_html",
+    "mailbox_source",
+}
+# Whoever holds the link, for the account that the link is about.
+LINK = {
+    "finish_registration",
+    "reset_password",
+    "renew_reset_link",
+    "not_me",
+    "email_reset_link",
+    "confirm_email",
+    "undo_email",
+    "unsubscribe",
+    "subscribe_again",
+}
+# Who is logged in, for themselves only.
+SELF = {
+    "home",
+    "news",
+    "logout",
+    "settings",
+    "edit_profile",
+    "change_password",
+    "recovery_codes",
+    "change_email",
+    "sign_ins",
+    "end_other_sign_ins",
+    "letters",
+    "followers",
+    "following",
+    "follow",
+    "unfollow",
+    "report",
+}
+# Who is logged in, for what is their own: the path names it.
+OWNER = {"delete_post", "restore_post", "end_sign_in"}
+ADMIN = {
+    "admin_reports",
+    "keep_post",
+    "remove_post",
+    "disable_author",
+    "admin_mail",
+    "pause_mail",
+    "resume_mail",
+    "send_mail_again",
+}
+WRITES = [route.name for route in ROUTES if "POST" in (route.methods or ())]
+# Fields that some form of ours has, filled in well, and fields that would be somebody's if we took them.
+GREEDY = {
+    "username": "susan",
+    "current_password": PASSWORD,
+    "password": "a quite different staple",
+    "email": "thief@example.com",
+    "about_me": "taken over",
+    "is_public": "1",
+    "body": "taken over",
+    "reason": "taken over",
+    "code": "AAAA-AAAA-AAAA",
+    "new_sign_in": "1",
+    "end_sessions": "1",
+    "id": "1",
+    "user_id": "1",
+    "author_id": "1",
+    "follower_id": "1",
+    "reporter_id": "1",
+    "session_id": "1",
+    "is_admin": "1",
+    "epoch": "7",
+    "disabled_at": "2026-01-01",
+}
+OTHERS_MAY_NAME_HER = {("follow", "followed_id"), ("mention", "user_id")}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, who has used all of it, and its host."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("roles"), admins=("host@example.com",)) as site:
+        assert site.mailbox
+        for name in ("susan", "host"):
+            register(site.browser(), site.mailbox, name)
+        use(site, site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def susan(site: Site) -> Browser:
+    return person(site, "susan")
+
+
+def use(site: Site, mailbox: Mailbox) -> None:
+    """Fills each table that can hold something of susan's."""
+    browser = person(site, "susan")
+    browser.post("/", data={"body": "my own words"})
+    browser.post("/letters", data={})
+    browser.post("/follow/host")
+    browser.post("/recovery_codes", data={"current_password": PASSWORD})
+    browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
+    host = person(site, "host")
+    host.post("/", data={"body": "a word of the host's"})
+    [[other]] = execute(site, "SELECT id FROM post WHERE author_id = 2")
+    browser.post(f"/posts/{other}/report", data={"reason": "dull"})
+    site.app.state.link = forget_and_find_link(site.browser(), mailbox)
+
+
+def person(site: Site, name: str) -> Browser:
+    browser = site.browser(follow_redirects=False)
+    assert log_in(browser, name).status_code == 303
+    return browser
+
+
+def somebody(site: Site) -> Browser:
+    """A person with an account of their own, new for each test: what they do to themselves is their own affair."""
+    name = f"david{next(_numbers)}"
+    link = urlsplit(letters.register_link(site.settings, f"{name}@example.com")).path
+    site.browser().post(link, data={"username": name, "password": PASSWORD})
+    return person(site, name)
+
+
+def aimed(site: Site, name: str) -> str:
+    """The path of a route, which names what is susan's: her name, her post, her session."""
+    if name == "end_sign_in":
+        return f"/sessions/{execute(site, 'SELECT max(id) FROM session WHERE user_id = 1')[0][0]}/end"
+    return path_of(site, name)
+
+
+def susans(site: Site) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that is susan's, and what the log of events says of her; not when she was last seen."""
+    rows = {}
+    for table in SQLModel.metadata.tables.values():
+        owners = [column.name for column in table.columns if _is_susans(table.name, column)]
+        for owner in owners:
+            columns = ", ".join(column.name for column in table.columns if column.name not in {"last_seen", "seen_at"})
+            query = f"SELECT {columns} FROM {table.name} WHERE {owner} = 1 ORDER BY 1, 2"
+            rows[f"{table.name}.{owner}"] = execute(site, query)
+    return rows
+
+
+def _is_susans(table: str, column: Any) -> bool:
+    refers = any(key.column.table.name == "user_account" for key in column.foreign_keys)
+    is_hers = refers or (table, column.name) in {("user_account", "id"), ("security_event", "user_id")}
+    return is_hers and (table, column.name) not in OTHERS_MAY_NAME_HER
+
+
+def test_the_table_names_every_route_once() -> None:
+    groups = [ANYONE, LINK, SELF, OWNER, ADMIN]
+
+    assert sorted(itertools.chain(*groups)) == sorted(NAMES)
+
+
+def test_susan_has_something_in_every_table(site: Site) -> None:
+    """Else the tests below would watch over nothing."""
+    assert [name for name, rows in susans(site).items() if not rows] == []
+
+
+@pytest.mark.parametrize("name", [name for name in WRITES if name not in LINK])
+@pytest.mark.parametrize("role", ["stranger", "another"])
+def test_nobody_changes_what_is_susans(site: Site, susan: Browser, name: str, role: str) -> None:
+    """C36: though the path, and each field that could, names her."""
+    path, before = aimed(site, name), susans(site)
+    browser = site.browser(follow_redirects=False) if role == "stranger" else somebody(site)
+
+    answer = browser.post(path, data=GREEDY)
+
+    assert answer.status_code < 500
+    assert susans(site) == before
+
+
+@pytest.mark.parametrize("name", [name for name in WRITES if name in ADMIN])
+def test_the_host_decides_and_nobody_else(site: Site, name: str) -> None:
+    """C36"""
+    path = aimed(site, name)
+
+    as_stranger = site.browser(follow_redirects=False).post(path)
+    as_another = somebody(site).post(path)
+    as_host = person(site, "host").post(path)
+
+    assert (as_stranger.status_code, as_stranger.headers["location"]) == (303, "/login")
+    assert as_another.status_code == 403
+    assert as_host.status_code in {303, 422}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LINK and not name.startswith("mailbox")])
+@pytest.mark.parametrize("role", ["stranger", "another"])
+def test_nobody_reads_what_only_susan_may(site: Site, name: str, role: str) -> None:
+    """C36: her address, her networks, her letters."""
+    browser = site.browser(follow_redirects=False) if role == "stranger" else somebody(site)
+    networks = [network for (network,) in execute(site, "SELECT DISTINCT network FROM session WHERE user_id = 1")]
+
+    answer = browser.get(aimed(site, name))
+
+    # The gallery's sample person is called susan@example.com; its letters are nobody's.
+    secrets = ["susan@example.org", *networks, *([] if name.startswith("gallery") else ["susan@example.com"])]
+    assert [secret for secret in secrets if secret in answer.text] == []
+
+
+@pytest.mark.parametrize("name", ["delete_post", "restore_post", "end_sign_in"])
+def test_the_owner_may(site: Site, susan: Browser, name: str) -> None:
+    """C36: the refusals above are refusals of others. In the order of the table: deleted, then brought back."""
+    path, before = aimed(site, name), susans(site)
+
+    answer = susan.post(path)
+
+    assert answer.status_code == 303
+    assert susans(site) != before
