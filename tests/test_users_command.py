@@ -67,6 +67,7 @@ def test_what_is_shown_holds_no_secret_and_drives_no_terminal(any_site: Site, ma
 
 def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     register(any_site.browser(), mailbox)
+    log_in(any_site.browser())
     execute(
         any_site,
         "INSERT INTO recovery_code (user_id, label, code_hash, created, used)"
@@ -87,9 +88,10 @@ def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run:
 
     assert "account 1, disabled since 20" in disabled
     assert "account 1, active\n" in enabled
+    assert "Sign-ins:\nChanges of address:\n" in enabled, "one that disabling has ended is not live"
     assert "Recovery codes left: 1\n" in enabled
     assert "susan@example.com -> void@example.com\tvoid\n" in enabled
-    assert [line.split("\t")[1] for line in enabled.splitlines()[-3:]] == ["enabled", "disabled", "registered"]
+    assert [line.split("\t")[1] for line in enabled.splitlines()[-4:-2]] == ["enabled", "disabled"]
 
 
 def test_all_sign_ins_and_links_of_an_account_are_ended(any_site: Site, mailbox: Mailbox, run: Run) -> None:

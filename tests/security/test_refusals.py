@@ -73,6 +73,18 @@ def test_a_wrong_recovery_code_is_in_the_log(site: Site, said: Said) -> None:
     assert said() == [{"what": "code_refused", "user": None, "network": NETWORK, "typed": "s…"}]
 
 
+def test_throttled_tries_of_recovery_codes_are_in_the_log(site: Site, said: Said) -> None:
+    """C12"""
+    browser = site.browser(NETWORK)
+    for _try in range(6):
+        browser.post("/recover", data={"username": "susan", "code": "ab23-cd45-ef67"})
+
+    throttled = said()[-1]
+
+    assert 0 < throttled.pop("seconds") <= 300
+    assert throttled == {"what": "code_throttled", "user": None, "network": NETWORK, "typed": "s…"}
+
+
 def test_a_bad_link_that_is_used_is_in_the_log_and_one_that_is_looked_at_is_not(
     site: Site, mailbox: Mailbox, said: Said
 ) -> None:
