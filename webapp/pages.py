@@ -195,9 +195,10 @@ def _version_of(folder: Path) -> str:
 
 
 def _path_for(app: Starlette) -> Callable[..., str]:
-    """`app.url_path_for`, which walks the routes, but only once for each path without parameters."""
+    """`app.url_path_for`, which walks the routes, but only once for each of them."""
     plain = cache(lambda name: str(app.url_path_for(name)))
-    return lambda name, **parameters: app.url_path_for(name, **parameters) if parameters else plain(name)
+    route = cache(lambda name: next(route for route in app.routes if getattr(route, "name", "") == name))
+    return lambda name, **parameters: route(name).url_path_for(name, **parameters) if parameters else plain(name)
 
 
 @pass_eval_context
