@@ -10,7 +10,7 @@ from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, chang
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, ask_for_reset, is_logged_in, log_in, register
-from tests.watching import disable, dump, execute, wait_until_posted
+from tests.watching import disable, dump, execute, table, wait_until_posted
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000
@@ -83,16 +83,18 @@ def test_a_change_ends_reset_links_and_all_other_sessions(
     site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
     """C19"""
-    others = [site.browser(), site.browser()]
+    others = [site.browser() for _number in range(3)]
     for other in others:
         log_in(other)
+    execute(site, "UPDATE session SET expires_at = created_at WHERE id = (SELECT max(id) FROM session)")
     ask_for_reset(site.browser())
     reset = links(mailbox, OLD, "/reset_password/")[0]
 
     answer = susan.post(link)
 
     assert "and 2 other sign-ins were ended" in answer.text
-    assert [is_logged_in(browser) for browser in [susan, *others]] == [True, False, False]
+    assert [is_logged_in(browser) for browser in [susan, *others]] == [True, False, False, False]
+    assert len(table(site, "session")) == 1
     assert site.browser().post(reset, data={"password": NEW_PASSWORD}).status_code == 410
     assert log_in(site.browser()).url.path == "/", "the password is what it was"
 

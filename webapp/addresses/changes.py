@@ -167,9 +167,13 @@ async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bo
 
 
 async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> int:
+    """Ends the account's sessions but the one that is kept; returns how many of them were alive."""
     connection = await db.connection()
-    of_account = _sessions.c.user_id == change.user_id, _sessions.c.id != (kept or 0)
-    return (await connection.execute(delete(_sessions).where(*of_account))).rowcount
+    others = _sessions.c.user_id == change.user_id, _sessions.c.id != (kept or 0)
+    is_alive = _sessions.c.epoch == change.account_epoch, _sessions.c.expires_at > now()
+    alive = (await connection.execute(select(func.count()).where(*others, *is_alive))).scalar_one()
+    await connection.execute(delete(_sessions).where(*others))
+    return int(alive)
 
 
 async def _note(db: AsyncSession, event: Event, change: Change, visit: Visit, *, old: str, new: str) -> None:
