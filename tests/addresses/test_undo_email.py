@@ -11,7 +11,7 @@ from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, chang
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
-from tests.watching import disable, dump, execute, wait_until_posted
+from tests.watching import disable, dump, execute, table, wait_until_posted
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000
@@ -48,6 +48,7 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     assert answer.url.path == "/reset_password_request"
     assert "has its address susan@example.com again" in answer.text
     assert not is_logged_in(thief)
+    assert table(any_site, "session") == []
     assert [log_in(any_site.browser(), password=word).status_code for word in (PASSWORD, HIJACKED)] == [422, 422]
     ask_for_reset(owner, "susan")
     reset = links(mailbox, OLD, "/reset_password/")[0]
@@ -182,6 +183,21 @@ def test_undoing_ends_what_the_thief_has_prepared(site: Site, mailbox: Mailbox, 
     assert account(site) == OLD
     assert execute(site, "SELECT reset_paused_until FROM user_account") == [(None,)]
     assert execute(site, "SELECT * FROM recovery_code") == []
+
+
+def test_the_thief_cannot_say_this_was_not_me_afterwards(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+    """It would end the owner's links, and pause the very letters that the owner needs now."""
+    undo = change(thief, mailbox)
+    ask(thief, OTHER)
+    thiefs = links(mailbox, NEW, "/not_me/")[0]
+    with time_machine.travel(time.time() + 10):
+        before = len(links(mailbox, OLD, "/not_me/"))
+        site.browser().post(undo)
+        owners = links(mailbox, OLD, "/not_me/", before + 1)[0]
+
+        statuses = [site.browser().post(path).status_code for path in (thiefs, owners)]
+
+    assert statuses == [410, 200]
 
 
 def test_a_used_link_is_refused(site: Site, mailbox: Mailbox, thief: Browser) -> None:

@@ -12,7 +12,7 @@ from webapp.accounts.tokens import Claim
 from webapp.database import now
 from webapp.language import gettext as _
 from webapp.recovery.models import RecoveryCode
-from webapp.security import events
+from webapp.security import events, reservations
 from webapp.security.events import Event, Visit
 
 PAUSE = timedelta(hours=24)
@@ -24,8 +24,13 @@ def is_disowned(user: User, claim: Claim) -> bool:
     """Whether it was said already of this letter, or of a later one, and the pause still holds."""
     if user.reset_paused_until is None or user.reset_paused_until <= now():
         return False
-    written = datetime.fromtimestamp(claim.expires, UTC) - NOT_ME_LIFETIME
-    return user.reset_paused_until - PAUSE >= written
+    return user.reset_paused_until - PAUSE >= _written(claim)
+
+
+async def is_void(db: AsyncSession, user: User, claim: Claim) -> bool:
+    """Whether the link was mailed to somebody from whom the account was taken back: they must not lock it again."""
+    assert user.id is not None
+    return await reservations.was_in_other_hands(db, user.id, _written(claim))
 
 
 async def disown(db: AsyncSession, user: User, claim: Claim, visit: Visit) -> None:
@@ -71,3 +76,7 @@ def what_happened(kind: str) -> str:
         "recovery_code_used": _("A recovery code was used."),
     }
     return told.get(kind, _("Something happened to the account."))
+
+
+def _written(claim: Claim) -> datetime:
+    return datetime.fromtimestamp(claim.expires, UTC) - NOT_ME_LIFETIME

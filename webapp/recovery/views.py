@@ -128,7 +128,7 @@ async def _disowner(request: Request) -> tuple[User, Claim]:
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
         raise Mangled
-    if user.disabled_at is not None:
+    if user.disabled_at is not None or await disowning.is_void(request.state.db, user, claim):
         raise Used(claim)
     return user, claim
 

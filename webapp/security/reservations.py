@@ -18,6 +18,19 @@ def is_undoable() -> ColumnElement[bool]:
     return col(AddressChange.undone).is_(None) & (col(AddressChange.confirmed) > now() - KEPT)
 
 
+async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -> bool:
+    """Whether an account had, in some second, an address from which it was taken back since.
+
+    The second of the taking back itself does not count: the letters about it are written then.
+    """
+    query = select(AddressChange.id).where(
+        col(AddressChange.user_id) == user_id,
+        col(AddressChange.confirmed) <= second,
+        col(AddressChange.undone) > second + timedelta(seconds=1),
+    )
+    return (await db.exec(query.limit(1))).first() is not None
+
+
 async def on(db: AsyncSession, address: str, *, but: int = 0) -> AddressChange | None:
     """The change that keeps an address for an account, unless that is the account `but`.
 
