@@ -1,7 +1,10 @@
 """Reads environment variables by kind, and collects what is wrong with them instead of stopping at the first."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import parseaddr
 from typing import TypeVar
+from urllib.parse import quote
 
 Word = TypeVar("Word", bound=str)
 
@@ -44,3 +47,13 @@ class Environment:
                 return known
         self.problems.append(f"{name} must be one of: {', '.join(words)}.")
         return words[0]
+
+    def contact(self, name: str, addresses: Sequence[str]) -> str:
+        """How somebody is reached, as a URI: by mail or on a page; the first of the addresses if nothing is said."""
+        uri = self.text(name)
+        if not uri:
+            address = parseaddr(next(iter(addresses), ""))[1]
+            return f"mailto:{quote(address, safe='@+')}" if address else ""
+        if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", uri):
+            self.problems.append(f"{name} must look like mailto:name@example.com or https://example.com/page.")
+        return uri

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from email.utils import parseaddr
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from webapp.environment import Environment
 
@@ -158,7 +157,7 @@ class _Reader(Environment):
             "mail_connections": self.number("MAIL_CONNECTIONS", 4, 1, 50),
             "mail_hourly_budget": self.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
             "admins": self.listed("ADMINS"),
-            "security_contact": self.security_contact(),
+            "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
             "registration": self.choice("REGISTRATION", "open", "invite"),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
@@ -184,16 +183,6 @@ class _Reader(Environment):
         if not self.text("DATABASE_URL"):
             values["database_url"] = _database_url(f"sqlite:///{INSTANCE / 'microblog.db'}")
         return values
-
-    def security_contact(self) -> str:
-        """Where to report a weakness of the site, as security.txt wants it: the first of ADMINS if nothing is said."""
-        contact = self.text("SECURITY_CONTACT")
-        if not contact:
-            address = parseaddr(next(iter(self.listed("ADMINS")), ""))[1]
-            return f"mailto:{quote(address, safe='@+')}" if address else ""
-        if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", contact):
-            self.problems.append("SECURITY_CONTACT must look like mailto:name@example.com or https://example.com/page.")
-        return contact
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en",)
