@@ -292,6 +292,62 @@ def undo_email(person: Visitor) -> None:
 
 
 @state
+def settings(person: Visitor) -> None:
+    person.is_logged_in()
+    person.page.locator(".site-header").get_by_role("link", name="Settings").click()
+    person.sees_heading("Settings")
+
+
+@state
+def change_password(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/change_password")
+    person.sees_heading("Change your password")
+
+
+@state
+def change_password_refused(person: Visitor) -> None:
+    change_password(person)
+    person.fill(current_password="not the password", password=NEW_PASSWORD)
+    person.press("Save the new password")
+    person.sees("That is not your current password.")
+
+
+@state
+def sign_ins(person: Visitor) -> None:
+    person.is_logged_in()
+    person.has_phone()
+    person.goto("/sessions")
+    person.sees("Firefox on Android")
+
+
+@state
+def letters(person: Visitor) -> None:
+    person.is_logged_in()
+    person.has_phone()
+    person.goto("/letters")
+    person.sees("A sign-in in a new browser")
+
+
+@state
+def unsubscribed(person: Visitor) -> None:
+    person.is_logged_in()
+    person.has_phone()
+    person.goto(links(person.mailbox, person.address, "/unsubscribe/")[0])
+    person.press("Turn them off")
+    person.sees_heading("These letters are off")
+
+
+@state
+def edit_profile_refused(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/edit_profile")
+    person.fill(username="two words", about_me="x" * 141)
+    person.press("Save")
+    person.sees("That is too long")
+
+
+@state
 def cut_off_link(person: Visitor) -> None:
     person.goto(f"/reset_password/{CUT_OFF}")
 

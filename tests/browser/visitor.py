@@ -15,6 +15,7 @@ from tests.stories import PASSWORD
 STATUS_LINE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 WIDTHS = (1200, 375, 320)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 PATIENCE = 20_000  # milliseconds, for a busy machine
 expect.set_options(timeout=PATIENCE)
 
@@ -36,6 +37,7 @@ class Visitor:
         self.expected_words: list[str] = []
         self.posts: list[str] = []
         self._trusted: list[str] = []
+        self._phone: dict[str, str] = {}
         self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
         self.context = browser.new_context(
             base_url=url, java_script_enabled=has_javascript, extra_http_headers=self.headers, **options
@@ -83,6 +85,16 @@ class Visitor:
             link = self.mailbox.link(to=self.address)
             assert quick.post(link, data={"username": self.name, "password": PASSWORD}).status_code == 303
         return self
+
+    def has_phone(self) -> None:
+        """Logs in in another browser, at which nobody looks."""
+        with httpx2.Client(base_url=self.url, headers={**self.headers, "User-Agent": PHONE}) as phone:
+            assert phone.post("/login", data={"username": self.name, "password": PASSWORD}).status_code == 303
+            self._phone = dict(phone.cookies)
+
+    def is_logged_in_on_phone(self) -> bool:
+        with httpx2.Client(base_url=self.url, headers=self.headers, cookies=self._phone) as phone:
+            return phone.get("/").status_code == 200
 
     def has_link(self, count: int = 2) -> str:
         """The link of the reset letter that this person, who has an account, asked for just so."""

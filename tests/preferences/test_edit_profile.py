@@ -132,6 +132,12 @@ def test_a_mistake_is_said_beside_its_field(site: Site, susan: Browser, name: st
     assert profile(site) == ("susan", "susan", "", True)
 
 
+def test_a_line_that_is_too_long_is_told_how_long_it_may_be(site: Site, susan: Browser) -> None:
+    answer = save(susan, about_me="x" * 141)
+
+    assert "That is too long: at most 140 characters, please." in answer.text
+
+
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, StringConstraints, create_model
+from pydantic import BeforeValidator, BaseModel, StringConstraints, create_model
 
 from webapp.accounts.forms import Password, Username
 
@@ -11,6 +11,9 @@ ABOUT_ME_LENGTH = 140
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(_one_line)]
 
 
 class Press(BaseModel):
@@ -24,7 +27,7 @@ class ChangePassword(BaseModel):
 
 class EditProfile(BaseModel):
     username: Username
-    about_me: Annotated[str, AfterValidator(_one_line), StringConstraints(max_length=ABOUT_ME_LENGTH)] = ""
+    about_me: AboutMe = ""
     is_public: str = ""
 
 

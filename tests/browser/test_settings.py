@@ -1,0 +1,67 @@
+"""The settings in a real browser, with JavaScript and without."""
+
+import pytest
+
+from tests.addresses.steps import links
+from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_changed_password_leaves_only_this_browser_logged_in(visitor: Visitor) -> None:
+    """C26, C34"""
+    visitor.is_logged_in()
+    visitor.has_phone()
+    visitor.goto("/change_password")
+
+    visitor.fill(current_password=PASSWORD, password=NEW_PASSWORD)
+    visitor.press("Save the new password")
+
+    visitor.sees("Your password is changed, and 1 other sign-in was ended.")
+    visitor.sees_heading("Settings")
+    assert not visitor.is_logged_in_on_phone()
+    visitor.goto("/")
+    visitor.is_at_home()
+
+
+def test_a_person_finds_a_sign_in_and_ends_it(visitor: Visitor) -> None:
+    """C34"""
+    visitor.is_logged_in()
+    visitor.has_phone()
+    visitor.goto("/sessions")
+
+    visitor.press("End Firefox on Android")
+
+    visitor.sees("Ended: Firefox on Android.")
+    assert not visitor.is_logged_in_on_phone()
+
+
+def test_letters_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
+    """In a browser that knows nobody."""
+    visitor.has_account()
+    for _browser in range(2):
+        visitor.has_phone()
+    path = links(visitor.mailbox, visitor.address, "/unsubscribe/")[0]
+
+    visitor.goto(path)
+    visitor.press("Turn them off")
+    visitor.sees_heading("These letters are off")
+    visitor.press("Turn them on again")
+
+    visitor.sees_heading("These letters are on again")
+
+
+def test_a_person_chooses_a_name_and_which_letters_come(visitor: Visitor) -> None:
+    visitor.is_logged_in()
+    visitor.goto("/edit_profile")
+    visitor.fill(username=visitor.name.upper(), about_me="I like long walks.")
+    visitor.press("Save")
+    visitor.sees("Your profile is saved.")
+    visitor.follow("Letters What we sent you, and which letters you want.")
+
+    visitor.page.get_by_label("A letter when my account is used in a new browser").uncheck()
+    visitor.press("Save")
+
+    visitor.sees("Saved")
+    assert not visitor.page.get_by_label("A letter when my account is used in a new browser").is_checked()
