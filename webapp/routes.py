@@ -15,6 +15,7 @@ from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
 from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
+from webapp.search import views as search
 from webapp.settings import Settings
 
 FORM = ["GET", "POST"]
@@ -25,6 +26,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/", posts.home, methods=FORM, name="home"),
         Route("/explore", posts.explore, name="explore"),
         Route("/news", posts.news, name="news"),
+        Route("/search", search.search, name="search"),
         Route("/user/{username}", posts.profile, name="profile"),
         Route("/user/{username}/{post_id:int}", posts.post, name="post"),
         Route("/posts/{post_id:int}/delete", posts.delete_post, methods=["POST"], name="delete_post"),

@@ -3,6 +3,7 @@
 All are cut by the number of a post, not by a count of posts: a page stays the same while new posts arrive.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -92,6 +93,12 @@ async def one(db: AsyncSession, post_id: int) -> Card | None:
     return page.cards[0] if page.cards else None
 
 
+async def among(db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int) -> Page:
+    """The posts whose numbers a statement finds; it gives one more than `most` if there are more."""
+    query = _CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
+    return await _page(db, query, parameters, most)
+
+
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
     """How many posts of people one follows are newer than a post, up to MOST_NEWS."""
     return await _number(db, _news_at_home(_is_sqlite(db)), {"user_id": user_id, "after": after})
@@ -116,7 +123,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
     return [(name, post_id) for name, post_id in await connection.execute(query)]
 
 
-async def _page(db: AsyncSession, query: Query, parameters: dict[str, int], most: int) -> Page:
+async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
     """Two statements, however many posts: the posts, of which one more was asked for, and whom they mention."""
     connection = await db.connection()
     rows = (await connection.execute(query, parameters)).all()

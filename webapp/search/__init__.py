@@ -1,0 +1,1 @@
+"""Find posts and people by their words."""

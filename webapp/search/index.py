@@ -1,0 +1,109 @@
+"""What is found, by each database's own index of words.
+
+Both are kept by the database itself (migration 0007), and hold every text. Who may see what is asked of the posts and
+people, as on any other page, so that a post which is deleted or an account which is disabled is gone at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import BigInteger, Boolean, Integer, String, TextualSelect, bindparam, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.posts import timeline
+from webapp.posts.timeline import LAST, Page
+from webapp.search import words
+from webapp.search.words import Term
+
+MOST_PEOPLE = 10
+
+# SQLite walks through the words first, and through their posts from the newest on, until it has enough.
+_POSTS = {
+    True: """
+    SELECT found.id FROM post_words AS words
+    CROSS JOIN post AS found ON found.id = words.rowid CROSS JOIN user_account AS author ON author.id = found.author_id
+    WHERE words.post_words MATCH :words AND words.rowid < :before AND {visible} ORDER BY words.rowid DESC LIMIT {most}
+    """,
+    False: """
+    SELECT found.id FROM post AS found JOIN user_account AS author ON author.id = found.author_id
+    WHERE found.words @@ CAST(:words AS tsquery) AND found.id < :before AND {visible}
+    ORDER BY found.id DESC LIMIT {most}
+    """,
+}
+_VISIBLE = """
+    found.deleted IS NULL AND found.removed IS NULL AND author.disabled_at IS NULL
+    AND (author.is_public OR :viewer_id > 0)
+"""
+_MATCHING = {
+    True: "person_words AS words CROSS JOIN user_account AS person ON person.id = words.rowid"
+    " WHERE words.person_words MATCH :words",
+    False: "user_account AS person WHERE person.words @@ CAST(:words AS tsquery)",
+}
+# Whose name it is, then whose name begins so, then who says it of themselves.
+_PEOPLE = f"""
+    SELECT person.id, person.username, person.about_me, EXISTS (
+        SELECT 1 FROM follow WHERE follow.follower_id = :viewer_id AND follow.followed_id = person.id
+    ) AS is_followed
+    FROM {{matching}} AND person.disabled_at IS NULL AND (person.is_public OR :viewer_id > 0)
+    ORDER BY CASE
+        WHEN person.username_key = :name THEN 0
+        WHEN substr(person.username_key, 1, length(:name)) = :name THEN 1
+        ELSE 2
+    END, person.username_key LIMIT {MOST_PEOPLE + 1}
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who was found, as the one who looks sees them."""
+
+    id: int
+    username: str
+    about_me: str
+    is_followed: bool
+
+
+async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, most: int, before: int = LAST) -> Page:
+    """The posts with all of the terms, the newest first; to strangers, those that they may read."""
+    is_sqlite = _is_sqlite(db)
+    parameters = {
+        "words": words.for_posts(terms, is_sqlite=is_sqlite),
+        "viewer_id": viewer_id or 0,
+        "before": before,
+    }
+    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most)
+
+
+async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:
+    """The people of whom each term says the name, or how it begins, or what they say of themselves.
+
+    At most MOST_PEOPLE, and one more if there are more.
+    """
+    is_sqlite = _is_sqlite(db)
+    parameters = {
+        "words": words.for_people(terms, is_sqlite=is_sqlite),
+        "viewer_id": viewer_id or 0,
+        "name": terms[0].name,
+    }
+    connection = await db.connection()
+    return [Person(*row) for row in await connection.execute(_people(is_sqlite), parameters)]
+
+
+def _is_sqlite(db: AsyncSession) -> bool:
+    return db.get_bind().dialect.name == "sqlite"
+
+
+@cache
+def _posts(is_sqlite: bool, most: int) -> TextualSelect:
+    statement = text(_POSTS[is_sqlite].format(visible=_VISIBLE, most=most))
+    kinds = {"words": String, "viewer_id": Integer, "before": BigInteger}
+    return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(id=BigInteger)
+
+
+@cache
+def _people(is_sqlite: bool) -> TextualSelect:
+    statement = text(_PEOPLE.format(matching=_MATCHING[is_sqlite]))
+    kinds = {"words": String, "viewer_id": Integer, "name": String}
+    found = {"id": Integer, "username": String, "about_me": String, "is_followed": Boolean}
+    return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(**found)

@@ -1,0 +1,92 @@
+"""The page that finds posts and people."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import limits, pages
+from webapp.language import gettext as _
+from webapp.limits import Rate, TooOften
+from webapp.posts import timeline
+from webapp.posts.timeline import Page
+from webapp.search import index, words
+from webapp.search.index import Person
+
+SEARCHING = (Rate(30, 60),)  # for each network
+
+
+async def search(request: Request) -> Response:
+    """What people wrote, and who is here, by words; to strangers, what they may read."""
+    user, settings = request.state.user, request.app.state.settings
+    if user is None and not settings.public_profiles:
+        return _to_log_in(request)
+    typed, before = " ".join(request.query_params.get("q", "").split()), _before(request)
+    try:
+        terms = words.parse(typed) if typed else ()
+        if terms:
+            await _count(request)
+    except ValueError as refused:
+        return _page(request, typed, refusal=str(refused), status=422)
+    except TooOften as refused:
+        sentence = _("That was a lot at once. You can search again in %(seconds)s seconds.")
+        headers = {"retry-after": str(refused.seconds)}
+        return _page(request, typed, refusal=sentence % {"seconds": refused.seconds}, status=429, headers=headers)
+    if not terms:
+        return _page(request, typed)
+    db, viewer_id = request.state.db, user.id if user else None
+    page = await index.posts(db, terms, viewer_id, settings.posts_per_page, before)
+    if before != timeline.LAST:
+        return _page(request, typed, part="posts", page=page)
+    return _page(request, typed, page=page, people=await index.people(db, terms, viewer_id))
+
+
+def _page(
+    request: Request,
+    typed: str,
+    *,
+    part: str = "results",
+    page: Page | None = None,
+    people: Sequence[Person] = (),
+    refusal: str = "",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    return pages.render(
+        request,
+        "search/search.html",
+        part=part,
+        status=status,
+        headers=headers,
+        typed=typed,
+        most_characters=words.MOST_CHARACTERS,
+        page=page,
+        people=people[: index.MOST_PEOPLE],
+        has_more_people=len(people) > index.MOST_PEOPLE,
+        refusal=refusal,
+    )
+
+
+async def _count(request: Request) -> None:
+    """Counts a search, in a transaction of its own: it is the only thing that searching writes. Raises TooOften."""
+    state = request.app.state
+    async with state.database.session(is_writing=True) as db:
+        await limits.count(db, state.settings, ("search", limits.network(request), SEARCHING))
+        await db.commit()
+
+
+def _to_log_in(request: Request) -> Response:
+    """And back to what was asked afterwards."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return pages.redirect(request, f"/login?next={quote(request.url.path + query)}")
+
+
+def _before(request: Request) -> int:
+    typed = request.query_params.get("before", "")
+    if not typed:
+        return timeline.LAST
+    if not (typed.isascii() and typed.isdecimal() and len(typed) < 19):
+        raise HTTPException(400)
+    return int(typed)

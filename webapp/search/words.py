@@ -1,0 +1,98 @@
+"""What people type to find something: words, "words that stand together", and the beginnings of word*.
+
+Each database gets it in its own language, made of letters and digits only: nothing that is typed is an error there.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import regex
+
+from webapp.language import gettext as _
+
+MOST_CHARACTERS = 100
+# Fewer would find most words that there are, and take their time.
+LEAST_BEGINNING = 2
+
+_PART = regex.compile(r'"([^"]*)"?|([^\s"]+)')
+_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*")
+_ACCENTED = regex.compile(r"[\u00c0-\u024f\u1e00-\u1eff]|[ёЁ]")
+_NAME = regex.compile(r"@?(\w+)\*?", regex.ASCII)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that stand one after the other; the last may only be how a word begins.
+
+    `name` is what a person's name may begin with, in lower case; "" if none does.
+    """
+
+    words: tuple[str, ...]
+    is_beginning: bool = False
+    name: str = ""
+
+    @classmethod
+    def of(cls, text: str, *, is_quoted: bool) -> Self:
+        words = tuple(_WORD.findall(_plain(text)))
+        if is_quoted:
+            return cls(words)
+        name = _NAME.fullmatch(text)
+        is_beginning = text.endswith("*") and bool(words) and len(words[-1]) >= LEAST_BEGINNING
+        return cls(words, is_beginning, name[1].lower() if name else "")
+
+
+def parse(typed: str) -> tuple[Term, ...]:
+    """What was typed, as terms that all must be found. Raises ValueError with words for the visitor."""
+    if len(typed) > MOST_CHARACTERS:
+        words = _("That is long. Please search with at most %(most)s characters.")
+        raise ValueError(words % {"most": MOST_CHARACTERS})
+    terms = [Term.of(quoted or plain, is_quoted=bool(quoted)) for quoted, plain in _PART.findall(typed)]
+    if not any(term.words for term in terms):
+        raise ValueError(_("Only letters and digits can be found. Please type a word."))
+    return tuple(term for term in terms if term.words)
+
+
+def for_posts(terms: Sequence[Term], *, is_sqlite: bool) -> str:
+    """Posts that have all of it, in the language of FTS5 or of PostgreSQL's tsquery."""
+    write = _fts5 if is_sqlite else _tsquery
+    return (" AND " if is_sqlite else " & ").join(write(term) for term in terms)
+
+
+def for_people(terms: Sequence[Term], *, is_sqlite: bool) -> str:
+    """People whose name begins with a term, or who say it of themselves; for each of the terms."""
+    write = _person_fts5 if is_sqlite else _person_tsquery
+    return (" AND " if is_sqlite else " & ").join(f"({write(term)})" for term in terms)
+
+
+def _person_fts5(term: Term) -> str:
+    says = f"about_me : {_fts5(term)}"
+    return f'username : "{term.name}" * OR {says}' if term.name else says
+
+
+def _person_tsquery(term: Term) -> str:
+    says = _tsquery(term, "B")
+    return f"'{term.name}':*A | {says}" if term.name else says
+
+
+def _fts5(term: Term) -> str:
+    phrase = " + ".join(f'"{word}"' for word in term.words)
+    return f"({phrase} *)" if term.is_beginning else f"({phrase})"
+
+
+def _tsquery(term: Term, weight: str = "") -> str:
+    *words, last = [f"'{word}':{weight}" for word in term.words]
+    return f"({' <-> '.join([*words, last + '*' if term.is_beginning else last])})"
+
+
+def _plain(text: str) -> str:
+    """Without capitals and accents, as it is indexed."""
+    text = unicodedata.normalize("NFC", text)
+    without_accents: str = _ACCENTED.sub(lambda found: _base(found[0]), text)
+    return without_accents.lower()
+
+
+def _base(letter: str) -> str:
+    base = unicodedata.normalize("NFD", letter)[0]
+    return base if base.isascii() or base in "еЕ" else letter
