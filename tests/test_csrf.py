@@ -158,6 +158,25 @@ def test_a_deployed_site_on_loopback_answers_to_its_one_name(migrated_sqlite: Pa
     assert (own.status, other.status) == (200, 400)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "host", "status"),
+    [
+        ("http://127.0.0.1", "127.0.0.1:80", 200),
+        ("http://127.0.0.1", "127.0.0.1:443", 400),
+        ("http://[::1]", "[::1]:80", 200),
+        ("https://blog.example", "blog.example:80", 400),
+        ("https://blog.example:8443", "blog.example:8443:443", 400),
+        ("https://blog.example:8443", "blog.example", 400),
+    ],
+)
+def test_the_port_that_a_scheme_means_may_be_said(
+    migrated_sqlite: Path, tmp_path: Path, base_url: str, host: str, status: int
+) -> None:
+    """C09"""
+    with standing_site(migrated_sqlite, tmp_path, base_url=base_url, mailer="process") as site:
+        assert ask(site, "GET", "/login", [("host", host)]).status == status
+
+
 def test_another_site_logs_nobody_in_or_out(site: Site, mailbox: Mailbox) -> None:
     """C29, C30"""
     register(site.browser(), mailbox)
