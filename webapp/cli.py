@@ -9,11 +9,13 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.applications import Starlette
 
 from webapp import commands, logs, migrations, pages
 from webapp.app import create_app, deployed_settings
 from webapp.database import Database
+from webapp.demo import filling
 from webapp.mail.mailer import Mailer
 from webapp.settings import INSTANCE, ROOT, Misconfigured, Settings
 
@@ -22,17 +24,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     if options.command == "dev":
-        return dev(options.port)
-    settings = _settings()
+        return dev(options.port, is_empty=options.empty)
+    settings = _settings(options.command)
     if options.command == "migrate":
         return migrate(settings)
     if options.command == "mailer":
         return uvloop.run(mailer(settings))
+    if options.command == "demo" and settings.development:
+        migrate(settings)
     return asyncio.run(_with_database(settings, options.work(options)))
 
 
-def dev(port: int) -> int:
-    """Serves a site for this machine alone, migrated and reloading."""
+def dev(port: int, *, is_empty: bool = False) -> int:
+    """Serves a site for this machine alone, migrated, reloading and, unless it shall be empty, with people in it."""
     os.environ["PORT"] = str(port)
     try:
         settings = Settings.for_development(port)
@@ -40,6 +44,8 @@ def dev(port: int) -> int:
         print(refused, file=sys.stderr)
         return 3
     migrate(settings)
+    if not (is_empty or _is_deployed()):
+        asyncio.run(_with_database(settings, _fill_if_empty))
     print(f"Microblog is at {settings.base_url}", file=sys.stderr)
     if settings.mailbox:
         print(f"Its letters are at {settings.base_url}/mailbox", file=sys.stderr)
@@ -97,10 +103,18 @@ async def _with_database(settings: Settings, work: commands.Work) -> int:
         await database.close()
 
 
-def _settings() -> Settings:
+async def _fill_if_empty(db: AsyncSession, settings: Settings) -> int:
+    is_empty = await filling.is_empty(db)
+    return await commands.fill_with_demo(argparse.Namespace())(db, settings) if is_empty else 0
+
+
+def _is_deployed() -> bool:
+    return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
+
+
+def _settings(command: str) -> Settings:
     """The deployed site's settings; those of the development site on a machine that has no other."""
-    is_deployed = any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
-    if not is_deployed and (INSTANCE / "development.db").exists():
+    if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
         return Settings.for_development(int(os.environ.get("PORT", "8000")))
     return deployed_settings()
 
@@ -110,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = add.add_parser("dev", help="serve a site for this machine alone, with a mailbox page")
     command.add_argument("--port", type=int, default=8000)
+    command.add_argument("--empty", action="store_true", help="leave an empty database empty, without the demo")
+    command = add.add_parser("demo", help="fill an empty development site with a small community")
+    command.set_defaults(work=commands.fill_with_demo)
     add.add_parser("migrate", help="bring the database to the state that the code expects")
     add.add_parser("mailer", help="send letters in a process of its own")
     command = add.add_parser("send-test-mail", help="send a letter now and repeat the server's words")

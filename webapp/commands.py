@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import dossier
 from webapp.accounts import letters, users
+from webapp.demo import filling
 from webapp.mail import status, writing
 from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
@@ -133,6 +134,24 @@ def look_after_mail(options: argparse.Namespace) -> Work:
         print(report.sentence(await status.read(db), settings))
         for letter in await report.given_up(db):
             print(f"{letter.id}\t{letter.kind}\t{letter.recipient}\t{letter.finished:%Y-%m-%d %H:%M}\t{letter.reason}")
+        return 0
+
+    return work
+
+
+def fill_with_demo(options: argparse.Namespace) -> Work:
+    """Fills an empty development site with a small community, and says how to log in."""
+
+    async def work(db: AsyncSession, settings: Settings) -> int:
+        try:
+            filled = await filling.fill(db, settings)
+        except filling.Refused as refused:
+            return _refuse(str(refused))
+        await db.commit()
+        host, *others = filled.names
+        print(f"A small community lives here now. Log in as {host}, who is the host, or as one of")
+        print(f"{', '.join(others)}.")
+        print(f"Everybody's password: {filled.password}")
         return 0
 
     return work

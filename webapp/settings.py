@@ -18,6 +18,7 @@ SITE_NAME = "Microblog"
 NOT_ME_HOURS = 72  # how long "this wasn't me" in a letter works
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
+DEVELOPMENT_HOST = "wilma@example.com"  # whose pages the host's are on a site for this machine, unless ADMINS says
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Set by platforms whose disk is gone with the process: Heroku, Cloud Run.
 FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
@@ -80,8 +81,10 @@ class Settings:
         """Reads settings for this machine alone: loopback, a key of its own, letters into a mailbox page."""
         read = _Reader(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
+        common = read.common()
+        common["admins"] = common["admins"] or (DEVELOPMENT_HOST,)
         settings = cls(
-            **{"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **read.common()},
+            **{"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **common},
             base_url=f"http://127.0.0.1:{port}",
             secret_key=_own_key(instance / "secret_key"),
             development=True,

@@ -62,13 +62,15 @@ class Counts:
     following: int
 
 
-async def follow(db: AsyncSession, follower_id: int, followed_id: int) -> datetime | None:
-    """Lets one person follow another. Returns since when, if it is new.
+async def follow(
+    db: AsyncSession, follower_id: int, followed_id: int, since: datetime | None = None
+) -> datetime | None:
+    """Lets one person follow another, from now or as if since then. Returns since when, if it is new.
 
     None if it was so already, or if there is nobody to follow: oneself, or an account that is gone or disabled.
     """
     connection = await db.connection()
-    parameters = {"follower_id": follower_id, "followed_id": followed_id, "created": (created := now())}
+    parameters = {"follower_id": follower_id, "followed_id": followed_id, "created": (created := since or now())}
     added = await connection.execute(_FOLLOW, parameters)
     return created if added.rowcount else None
 

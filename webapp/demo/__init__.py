@@ -1,0 +1,1 @@
+"""A small community for a site that is only being looked at."""
