@@ -1,5 +1,6 @@
 """The site map: every path, its name, its view, in reading order."""
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
@@ -21,6 +22,21 @@ from webapp.settings import Settings
 FORM = ["GET", "POST"]
 
 
+class Number(Convertor[int]):
+    """The number of a post. Starlette's own `int` fails on thousands of digits; with so many, there is no such page."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", Number())
+
+
 def routes(settings: Settings) -> list[BaseRoute]:
     site: list[BaseRoute] = [
         Route("/", posts.home, methods=FORM, name="home"),
@@ -28,9 +44,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/news", posts.news, name="news"),
         Route("/search", search.search, name="search"),
         Route("/user/{username}", posts.profile, name="profile"),
-        Route("/user/{username}/{post_id:int}", posts.post, name="post"),
-        Route("/posts/{post_id:int}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
-        Route("/posts/{post_id:int}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
+        Route("/user/{username}/{post_id:number}", posts.post, name="post"),
+        Route("/posts/{post_id:number}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
+        Route("/posts/{post_id:number}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
         Route("/login", accounts.login, methods=FORM, name="login"),
         Route("/logout", accounts.logout, methods=["POST"], name="logout"),
         Route("/register", accounts.register, methods=FORM, name="register"),
@@ -62,11 +78,11 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/user/{username}/following", people.following, name="following"),
         Route("/follow/{username}", people.follow, methods=["POST"], name="follow"),
         Route("/unfollow/{username}", people.unfollow, methods=["POST"], name="unfollow"),
-        Route("/posts/{post_id:int}/report", moderation.report, methods=FORM, name="report"),
+        Route("/posts/{post_id:number}/report", moderation.report, methods=FORM, name="report"),
         Route("/admin/reports", moderation.admin_reports, name="admin_reports"),
-        Route("/admin/reports/{post_id:int}/keep", moderation.keep_post, methods=["POST"], name="keep_post"),
-        Route("/admin/reports/{post_id:int}/remove", moderation.remove_post, methods=FORM, name="remove_post"),
-        Route("/admin/reports/{post_id:int}/disable", moderation.disable_author, methods=FORM, name="disable_author"),
+        Route("/admin/reports/{post_id:number}/keep", moderation.keep_post, methods=["POST"], name="keep_post"),
+        Route("/admin/reports/{post_id:number}/remove", moderation.remove_post, methods=FORM, name="remove_post"),
+        Route("/admin/reports/{post_id:number}/disable", moderation.disable_user, methods=FORM, name="disable_user"),
         Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
         Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
         Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),

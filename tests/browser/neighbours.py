@@ -89,7 +89,7 @@ def post_removed(person: Visitor) -> None:
 
 
 @state
-def disable_author(person: Visitor) -> None:
+def disable_user(person: Visitor) -> None:
     admin_reports(person)
     case = person.page.locator(".case", has_text=f"bob_{person.name}")
     case.get_by_role("link", name=re.compile("^Disable")).click()

@@ -2,7 +2,7 @@
 
 import pytest
 
-import tests.browser.neighbours  # noqa: F401 its pages are among the states
+import tests.browser.neighbours
 import tests.browser.walls  # noqa: F401
 from tests.browser.states import STATES
 from tests.browser.visitor import Visitor

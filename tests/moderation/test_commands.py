@@ -53,6 +53,17 @@ def test_a_post_is_removed_and_its_author_is_told_why(site: Site, run: Callable[
     assert WHY in told
 
 
+def test_a_post_is_removed_once(site: Site, run: Callable[..., str]) -> None:
+    import_people(site, "bob")
+    number = post(site, "bob")
+    run("posts", "remove", str(number), "--reason", WHY)
+
+    said = run("posts", "remove", str(number), "--reason", "Another.")
+
+    assert "was removed before" in said
+    assert WHY in letter_to_bob(site), "the first reason stands, and is told once"
+
+
 def test_a_person_is_disabled_and_told_why(site: Site, run: Callable[..., str]) -> None:
     import_people(site, "bob")
 

@@ -4,9 +4,12 @@ import asyncio
 import re
 from functools import cache
 
+from sqlmodel import select
+
 from tests.conftest import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import users
+from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
 from webapp.people import follows
 
@@ -45,13 +48,9 @@ def let_follow(site: Site, *pairs: tuple[str, str]) -> None:
 
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
+            ids = {user.username_key: user.id or 0 for user in await db.exec(select(User))}
             for follower, followed in pairs:
-                one, other = await users.find(db, follower), await users.find(db, followed)
-                assert one
-                assert other
-                assert one.id
-                assert other.id
-                await follows.follow(db, one.id, other.id)
+                assert await follows.follow(db, ids[follower.lower()], ids[followed.lower()])
             await db.commit()
 
     site.run(work)

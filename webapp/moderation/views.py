@@ -14,7 +14,6 @@ from webapp.language import gettext as _
 from webapp.limits import Rate, TooOften
 from webapp.moderation import decisions, forms, letters, reports
 from webapp.moderation.reports import Case
-from webapp.posts import timeline
 from webapp.security.events import Visit
 
 REPORTING = (Rate(5, 60), Rate(30, 86400))
@@ -67,14 +66,14 @@ async def remove_post(request: Request) -> Response:
 
 
 @admin_required
-async def disable_author(request: Request) -> Response:
+async def disable_user(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
     settings = request.app.state.settings
     if form.is_valid and post.email in settings.admin_addresses:
         form.refuse("", _("That person looks after this site, as you do. Only its command line can do that."))
     person = await users.get(request.state.db, post.author_id) if form.is_valid else None
     if person is None:
-        return _decision(request, "moderation/disable_author.html", form, post)
+        return _decision(request, "moderation/disable_user.html", form, post)
     await decisions.disable(request.state.db, settings, person, form.data.reason, _by(request))
     await request.state.db.commit()
     return _decided(request, _("The account of %(name)s is disabled.") % {"name": post.username})
@@ -97,8 +96,7 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
 
 async def _post(request: Request) -> Case:
     """The post that the path names, if it is there to be seen."""
-    number = request.path_params["post_id"]
-    post = await reports.case(request.state.db, number) if number <= timeline.LAST else None
+    post = await reports.case(request.state.db, request.path_params["post_id"])
     if post is None:
         raise HTTPException(404)
     return post
