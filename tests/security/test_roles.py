@@ -76,7 +76,7 @@ ADMIN = {
     "admin_reports",
     "keep_post",
     "remove_post",
-    "disable_author",
+    "disable_user",
     "admin_mail",
     "pause_mail",
     "resume_mail",
