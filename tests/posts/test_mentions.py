@@ -108,9 +108,10 @@ def test_the_letter_says_only_what_still_stands(site: Site, mailbox: Mailbox, cl
 def test_nobody_is_told_of_their_own_mention_of_themselves(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
     susan = arrive(site)
     say(susan, "I am @susan.")
+    posted = execute(site, "SELECT id FROM letter WHERE kind = 'mention'")
     clock.shift(70)
 
-    assert told(site, mailbox, "susan@example.com") == []
+    assert posted == told(site, mailbox, "susan@example.com") == []
     assert 'class="mention" href="/user/susan"' in susan.get("/").text
 
 

@@ -220,6 +220,15 @@ def test_names_are_mentioned_once_each_and_in_their_order() -> None:
     assert text.mentioned("@bob @Ann, @bob and https://example.com/@carl") == ["bob", "ann"]
 
 
+@pytest.mark.parametrize(
+    "words", ["<script>alert(1)</script>", "<b onclick=x>", "&lt;b&gt;", "<!-- -->", "\"'><i>", "]]>"]
+)
+def test_markup_in_a_post_is_text(words: str) -> None:
+    """C38"""
+    assert shown(words).tags == []
+    assert shown(words).words == words
+
+
 @given(writing)
 def test_no_text_makes_any_markup_but_links_and_line_breaks(words: str) -> None:
     """C38"""

@@ -179,11 +179,11 @@ _NEWS_TO_EXPLORE = select(func.count()).select_from(
 
 
 # The newest posts of some authors, before or after a number: between two, PostgreSQL would expect so few that it
-# looks through all posts between them. Each author's few newest are read from the index, and the
-# newest of those are taken: the work is bounded by the people one follows, be they silent or busy, and grows
-# neither with all people nor with all posts. SQLite has no LATERAL, but looks up what such a subquery names.
+# looks through all posts between them. Each author's few newest are read from the index, and the newest of those are
+# taken: the work is bounded by the people one follows, be they silent or busy, and grows neither with all people nor
+# with all posts. SQLite has no LATERAL, but makes a table of what such a subquery gathers.
 _NEWEST = """
-    SELECT found.id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY found.id DESC LIMIT {most}
+    SELECT {number} AS id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY {number} DESC LIMIT {most}
 """
 _THEIRS = """
     SELECT id FROM post WHERE author_id = author.id AND deleted IS NULL AND removed IS NULL
@@ -198,10 +198,14 @@ _FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)
 
 
 def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSelect:
-    theirs = f"post AS found WHERE found.id IN ({_THEIRS})" if is_sqlite else f"LATERAL ({_THEIRS}) AS found"
-    authors = authors if is_sqlite else f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
+    if is_sqlite:
+        number, theirs = "found.value", f"json_each((SELECT json_group_array(id) FROM ({_THEIRS}))) AS found"
+    else:
+        number, theirs = "found.id", f"LATERAL ({_THEIRS}) AS found"
+        authors = f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
+    parts = {"number": number, "authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}
     statement = _NEWEST
-    for name, value in {"authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}.items():
+    for name, value in parts.items():
         statement = statement.replace(f"{{{name}}}", value)
     numbers = [bindparam(name, type_=BigInteger) for name in ("user_id", bound.partition(":")[2])]
     return text(statement).bindparams(*numbers).columns(id=BigInteger)
