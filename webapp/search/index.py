@@ -17,6 +17,7 @@ from webapp.search import words
 from webapp.search.words import Term
 
 MOST_PEOPLE = 10
+_PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 # SQLite walks through the words first, and through their posts from the newest on, until it has enough.
 _POSTS = {
@@ -66,7 +67,7 @@ class Person:
 
 async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, most: int, before: int = LAST) -> Page:
     """The posts with all of the terms, the newest first; to strangers, those that they may read."""
-    is_sqlite = _is_sqlite(db)
+    is_sqlite = await _prepared(db)
     parameters = {
         "words": words.for_posts(terms, is_sqlite=is_sqlite),
         "viewer_id": viewer_id or 0,
@@ -80,7 +81,7 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
 
     At most MOST_PEOPLE, and one more if there are more.
     """
-    is_sqlite = _is_sqlite(db)
+    is_sqlite = await _prepared(db)
     parameters = {
         "words": words.for_people(terms, is_sqlite=is_sqlite),
         "viewer_id": viewer_id or 0,
@@ -90,8 +91,15 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
     return [Person(*row) for row in await connection.execute(_people(is_sqlite), parameters)]
 
 
-def _is_sqlite(db: AsyncSession) -> bool:
-    return db.get_bind().dialect.name == "sqlite"
+async def _prepared(db: AsyncSession) -> bool:
+    """Lets PostgreSQL look at the words before it makes a plan; returns whether it is SQLite, which needs no such word.
+
+    Else it would soon make one plan for all words, and read every post in vain for one that nobody has written.
+    """
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    if not is_sqlite:
+        await (await db.connection()).execute(_PLAN_EACH)
+    return is_sqlite
 
 
 @cache

@@ -16,7 +16,7 @@ MOST_CHARACTERS = 100
 # Fewer would find most words that there are, and take their time.
 LEAST_BEGINNING = 2
 
-_PART = regex.compile(r'"([^"]*)"?|([^\s"]+)')
+_PART = regex.compile(r'"([^"]*"?\*?)|([^\s"]+)')
 _WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*")
 _ACCENTED = regex.compile(r"[\u00c0-\u024f\u1e00-\u1eff]|[ёЁ]")
 _NAME = regex.compile(r"@?(\w+)\*?", regex.ASCII)
@@ -36,10 +36,8 @@ class Term:
     @classmethod
     def of(cls, text: str, *, is_quoted: bool) -> Self:
         words = tuple(_WORD.findall(_plain(text)))
-        if is_quoted:
-            return cls(words)
-        name = _NAME.fullmatch(text)
         is_beginning = text.endswith("*") and bool(words) and len(words[-1]) >= LEAST_BEGINNING
+        name = None if is_quoted else _NAME.fullmatch(text)
         return cls(words, is_beginning, name[1].lower() if name else "")
 
 
