@@ -92,7 +92,7 @@ def test_two_people_may_share_a_browser(site: Site, mailbox: Mailbox, known: Bro
     assert [told(site, mailbox, f"{name}@example.com") for name in ("susan", "david")] == [0, 0]
 
 
-@pytest.mark.parametrize("planted", ["x", "a" * 44, "a b", "a" * 4000])
+@pytest.mark.parametrize("planted", ["x", "a" * 4000])
 def test_a_cookie_that_is_none_of_ours_is_replaced(site: Site, mailbox: Mailbox, known: Browser, planted: str) -> None:
     """C26"""
     browser = site.browser()

@@ -1,7 +1,9 @@
 """Changing the password: it asks for the current one, ends the other sign-ins, and tells the person."""
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from httpx2 import Response
@@ -9,11 +11,27 @@ from httpx2 import Response
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
-from tests.watching import execute
+from tests.watching import execute, standing_site
 
 WRONG = "not the right password"
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 COOKIE = "__Host-session"
+
+
+@pytest.fixture(scope="module")
+def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, for what must change nothing."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def visitor(standing: Site) -> Browser:
+    browser = standing.browser()
+    log_in(browser)
+    return browser
 
 
 def logged_in(site: Site, mailbox: Mailbox) -> Browser:
@@ -86,15 +104,15 @@ def test_a_wrong_current_password_is_refused_beside_its_field(site: Site, mailbo
         ("x" * 257, NEW_PASSWORD, "current_password"),
     ],
 )
-def test_a_mistake_is_said_beside_its_field(site: Site, mailbox: Mailbox, current: str, new: str, field: str) -> None:
+def test_a_mistake_is_said_beside_its_field(
+    standing: Site, visitor: Browser, current: str, new: str, field: str
+) -> None:
     """C47, C48"""
-    browser = logged_in(site, mailbox)
-
-    answer = change(browser, current, new)
+    answer = change(visitor, current, new)
 
     assert answer.status_code == 422
     assert re.findall(r'id="(\w+)-error"', answer.text) == [field]
-    assert execute(site, "SELECT epoch FROM user_account") == [(0,)]
+    assert execute(standing, "SELECT epoch FROM user_account") == [(0,)]
 
 
 def test_guesses_at_the_current_password_are_throttled_as_log_ins_are(site: Site, mailbox: Mailbox) -> None:
@@ -138,8 +156,8 @@ def test_the_answer_is_a_part_of_the_page_or_a_real_navigation(site: Site, mailb
     assert (done.status_code, done.headers["hx-redirect"]) == (204, "/settings")
 
 
-def test_a_password_manager_finds_the_account_and_both_passwords(site: Site, mailbox: Mailbox) -> None:
-    page = logged_in(site, mailbox).get("/change_password").text
+def test_a_password_manager_finds_the_account_and_both_passwords(visitor: Browser) -> None:
+    page = visitor.get("/change_password").text
 
     fields = re.findall(r"<input [^>]*>", page)
 

@@ -1,7 +1,9 @@
 """The profile: a name that nobody else has, a line about oneself, and who may read it."""
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from httpx2 import Response
@@ -9,7 +11,7 @@ from httpx2 import Response
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import is_logged_in, log_in, register
-from tests.watching import execute
+from tests.watching import execute, standing_site
 
 LINE = "I like long walks & \u201cshort\u201d <posts>."
 
@@ -17,6 +19,22 @@ LINE = "I like long walks & \u201cshort\u201d <posts>."
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
     return logged_in(site, mailbox)
+
+
+@pytest.fixture(scope="module")
+def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, for what must change nothing."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def visitor(standing: Site) -> Browser:
+    browser = standing.browser()
+    log_in(browser)
+    return browser
 
 
 def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:
@@ -82,7 +100,7 @@ def test_one_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Br
     assert [is_logged_in(browser) for browser in (susan, old, new)] == [True, False, True]
 
 
-@pytest.mark.parametrize("name", ["david", "David", "DAVID", " david "])
+@pytest.mark.parametrize("name", ["david", " DAVID "])
 def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, name: str) -> None:
     register(any_site.browser(), mailbox, "david")
     browser = logged_in(any_site, mailbox)
@@ -123,17 +141,19 @@ def test_of_two_people_who_want_a_name_at_once_one_gets_it(any_site: Site, mailb
         ("susan\x00", "", "username"),
     ],
 )
-def test_a_mistake_is_said_beside_its_field(site: Site, susan: Browser, name: str, about_me: str, field: str) -> None:
+def test_a_mistake_is_said_beside_its_field(
+    standing: Site, visitor: Browser, name: str, about_me: str, field: str
+) -> None:
     """C46"""
-    answer = save(susan, name, about_me)
+    answer = save(visitor, name, about_me)
 
     assert answer.status_code == 422
     assert errors(answer) == [field]
-    assert profile(site) == ("susan", "susan", "", True)
+    assert profile(standing) == ("susan", "susan", "", True)
 
 
-def test_a_line_that_is_too_long_is_told_how_long_it_may_be(site: Site, susan: Browser) -> None:
-    answer = save(susan, about_me="x" * 141)
+def test_a_line_that_is_too_long_is_told_how_long_it_may_be(visitor: Browser) -> None:
+    answer = save(visitor, about_me="x" * 141)
 
     assert "That is too long: at most 140 characters, please." in answer.text
 
@@ -141,10 +161,8 @@ def test_a_line_that_is_too_long_is_told_how_long_it_may_be(site: Site, susan: B
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [
-        ("\u044f" * 140, "\u044f" * 140),
-        ("\U0001f600" * 140, "\U0001f600" * 140),
-        ("  one\r\n\r\n two\t", "one two"),
-        (" " * 500, ""),
+        ("\u044f\U0001f600" * 70, "\u044f\U0001f600" * 70),
+        ("  one\r\n\r\n two\t" + " " * 500, "one two"),
     ],
 )
 def test_a_line_has_140_characters_however_they_are_written(

@@ -1,13 +1,15 @@
 """The list of sign-ins: what it says of each, and how they are ended."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import is_logged_in, log_in, register
-from tests.watching import execute
+from tests.watching import execute, standing_site
 
 PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 
@@ -16,6 +18,22 @@ PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 def susan(site: Site, mailbox: Mailbox) -> Browser:
     register(site.browser(), mailbox)
     return logged_in(site)
+
+
+@pytest.fixture(scope="module")
+def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, for what must change nothing."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def visitor(standing: Site) -> Browser:
+    browser = standing.browser()
+    log_in(browser)
+    return browser
 
 
 def logged_in(site: Site, user_agent: str = "a program", username: str = "susan", network: str = "") -> Browser:
@@ -109,13 +127,13 @@ def test_nobody_ends_the_sign_ins_of_another(site: Site, mailbox: Mailbox, susan
 
 
 @pytest.mark.parametrize("odd", ["0", "-1", "abc", "9" * 40, "1e0", "٣", "1%00", "1 or 1=1"])
-def test_a_sign_in_that_cannot_be_ends_nothing(site: Site, susan: Browser, odd: str) -> None:
+def test_a_sign_in_that_cannot_be_ends_nothing(visitor: Browser, odd: str) -> None:
     """C46"""
-    answer = susan.post(f"/sessions/{odd}/end")
+    answer = visitor.post(f"/sessions/{odd}/end")
 
     assert answer.status_code == 200
     assert "That sign-in has ended already." in answer.text
-    assert is_logged_in(susan)
+    assert is_logged_in(visitor)
 
 
 def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> None:
