@@ -32,7 +32,7 @@ soak: .venv/test ## the reliability figures at full size; about 40 minutes
 
 bench: .venv/test ## measure: ratios side by side, in one run
 	$(BIN)/python -m tests.benchmarks
-
+	$(BIN)/python -m tests.benchmarks.timelines
 pins: ## remake the pinned requirements from pyproject.toml (wants uv)
 	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt
 	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements-dev.txt

@@ -19,7 +19,7 @@ def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Sit
     wait_until_posted(any_site)
     with_one = {path: _asked(any_site, susan, path) for path in PAGES}
 
-    let_follow(any_site, *((fan, "bob") for fan in crowd), *(("susan", fan) for fan in crowd[:9]))
+    let_follow(any_site, *((fan, "bob") for fan in crowd[1:]), *(("susan", fan) for fan in crowd[:9]))
     let_post(any_site, ("fan1", "@susan @bob @fan1 @fan2 https://example.com/"), ("bob", "@fan3 @fan4"), count=25)
     with_fifty = {path: _asked(any_site, susan, path) for path in PAGES}
 
