@@ -15,6 +15,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.accounts.letters
 import webapp.addresses.letters
+import webapp.digests.letters
 import webapp.moderation.letters
 import webapp.people.letters
 import webapp.posts.letters
@@ -28,6 +29,7 @@ from webapp.accounts.sessions import CurrentUser
 from webapp.addresses import changes
 from webapp.csrf import CrossSiteWrites, ForeignHost
 from webapp.database import Database, DatabaseSession
+from webapp.digests.planning import Digests
 from webapp.errors import LargeBodies, Unhandled
 from webapp.headers import SecurityHeaders
 from webapp.housekeeping import Chore
@@ -35,9 +37,9 @@ from webapp.kept import KeptPages
 from webapp.limits import LimitWindow
 from webapp.logs import RequestLog
 from webapp.mail.mailer import Mailer
+from webapp.postmaster.alarms import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post
-from webapp.postmaster.alarms import Alarms
 from webapp.routes import routes
 from webapp.security import browsers, events
 from webapp.security.models import AddressChange, KnownBrowser, SecurityEvent
@@ -90,10 +92,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Runs the mailer beside the site, unless another process does, and keeps the house tidy."""
-    mailer, database = app.state.mailer, app.state.database
-    sending = asyncio.create_task(mailer.run()) if app.state.settings.mailer == "web" else None
-    tidying = asyncio.create_task(housekeeping.run(database, CHORES))
+    """Runs the mailer beside the site, unless another process does, and keeps the house in order."""
+    mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
+    sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
+    works = (*CHORES, Digests(settings)) if settings.sends_mail else CHORES
+    tidying = asyncio.create_task(housekeeping.run(database, works))
     try:
         yield
     finally:

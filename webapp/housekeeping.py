@@ -1,6 +1,6 @@
-"""Clears away what is no longer needed, a little at a time, so that nobody waits behind it.
+"""What is done again and again, a little at a time, so that nobody waits behind it: above all, clearing away.
 
-Every web process does so; what one has cleared away the others no longer find.
+Every web process does so; what one has done the others no longer find.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 from sqlmodel import SQLModel
@@ -21,6 +22,16 @@ PAUSE_SECONDS = 0.5
 EVERY_SECONDS = 600.0
 
 
+class Work(Protocol):
+    """Something that is done every few minutes."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def do(self, database: Database) -> bool:
+        """Does a part of it in a transaction of its own; whether there is more to do at once."""
+
+
 @dataclass(frozen=True)
 class Chore:
     """The rows of a table that may go: those that the condition, made at that moment, names."""
@@ -28,8 +39,12 @@ class Chore:
     model: type[SQLModel]
     condition: Callable[[], ColumnElement[bool]]
 
-    async def do(self, database: Database) -> int:
-        """Deletes a batch in a transaction of its own; returns how many rows went."""
+    @property
+    def name(self) -> str:
+        return str(self.model.__tablename__)
+
+    async def do(self, database: Database) -> bool:
+        """Deletes a batch."""
         table: Table = self.model.__table__  # type: ignore[attr-defined]
         key = tuple_(*table.primary_key.columns)
         batch = select(*table.primary_key.columns).where(self.condition()).limit(BATCH)
@@ -37,21 +52,21 @@ class Chore:
             connection = await db.connection()
             gone = await connection.execute(delete(table).where(key.in_(batch)))
             await db.commit()
-        return gone.rowcount
+        return gone.rowcount == BATCH
 
 
-async def run(database: Database, chores: Sequence[Chore]) -> None:
-    """Does the chores again and again, until it is cancelled."""
+async def run(database: Database, works: Sequence[Work]) -> None:
+    """Does all of it again and again, until it is cancelled."""
     while True:
         # Processes that started together shall not all come at once.
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))
-        for chore in chores:
+        for work in works:
             try:
-                await _do_all(database, chore)
+                await _do_all(database, work)
             except Exception:
-                log.exception("chore_failed", extra={"fields": {"table": chore.model.__tablename__}})
+                log.exception("chore_failed", extra={"fields": {"chore": work.name}})
 
 
-async def _do_all(database: Database, chore: Chore) -> None:
-    while await chore.do(database) == BATCH:
+async def _do_all(database: Database, work: Work) -> None:
+    while await work.do(database):
         await asyncio.sleep(PAUSE_SECONDS)

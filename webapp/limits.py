@@ -11,6 +11,7 @@ from functools import cache
 from ipaddress import ip_address, ip_network
 
 from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
@@ -62,6 +63,24 @@ async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tup
     waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
     if waits:
         raise TooOften(math.ceil(max(waits)))
+
+
+async def begin(db: AsyncSession, settings: Settings, name: str, people: list[str], rate: Rate) -> set[str]:
+    """Begins a window for each of the people who is in none; returns who they are. The others are left as they are."""
+    if not people:
+        return set()
+    moment = now().timestamp()
+    keys = {_key(settings, name, who, rate): who for who in people}
+    # In one order for everybody: two processes that begin the same windows wait for each other and don't lock.
+    rows = [{"key": key, "count": 1, "ends": moment + rate.seconds} for key in sorted(keys)]
+    connection = await db.connection()
+    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
+    begun = statement.on_conflict_do_update(
+        index_elements=["key"],
+        set_={"count": 1, "ends": statement.excluded.ends},
+        where=col(LimitWindow.ends) <= moment,
+    ).returning(col(LimitWindow.key))
+    return {keys[key] for key in (await connection.execute(begun)).scalars()}
 
 
 async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:

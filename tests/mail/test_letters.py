@@ -21,6 +21,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD
 from tests.watching import execute, wait_until_posted
 from webapp import migrations
 from webapp.accounts import letters as account_letters
+from webapp.mail import writing
 from webapp.mail.writing import KINDS
 from webapp.settings import ROOT, Settings
 
@@ -45,6 +46,7 @@ TEMPLATES = [
     "address_taken",
     "already_registered",
     "confirm_email",
+    "digest",
     "mention",
     "new_follower",
     "new_sign_in",
@@ -56,7 +58,7 @@ TEMPLATES = [
     "register",
     "reset_password",
 ]
-OPTIONAL = ["mention", "new_follower", "new_sign_in"]
+OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 # There is nothing to do, but to write to the host.
 WITHOUT_LINK = ["account_disabled", "address_removed", "post_removed"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
@@ -231,13 +233,14 @@ class Sweep:
         """The host follows Fay and mentions her, and then has enough of what she posts."""
         fays, hosts = addresses.replace("NUMBER", "f"), addresses.replace("NUMBER", "h")
         fay, host = self._arrive(site, "Fay_1", fays), self._arrive(site, "Host_1", hosts)
-        fay.post("/letters", data={"new_follower": "1", "mention": "1"})
+        fay.post("/letters", data={"new_follower": "1", "mention": "1", "digest": "1"})
         fay.post("/", data={"body": "Cheap watches, only today!"})
         fay.post("/", data={"body": "And bags."})
         to_fay, why = ("Fay_1", where, fays, host), {"reason": "Advertising is not wanted here."}
 
         self._keep("new_follower", *to_fay, "/follow/Fay_1")
         self._keep("mention", *to_fay, "/", body="No more of it, @Fay_1.")
+        self._keep_digest(site, where, fays)
         self._keep("post_reported", None, where, hosts, host, "/posts/1/report", **why)
         self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
@@ -270,6 +273,21 @@ class Sweep:
             letter = Letter(template, language, SITES[name][0], delivered.recipients[0], username, delivered)
             self.letters[template, language, name] = found[letter.address] = letter
         return found
+
+    def _keep_digest(self, site: Site, where: tuple[str, str], fays: str) -> None:
+        """What is posted for Fay in her hour, without the wait for it."""
+        before = len(self.server.letters)
+        [(number,)] = execute(site, "SELECT id FROM user_account WHERE username = 'Fay_1'")
+
+        async def plan() -> None:
+            async with site.app.state.database.session(is_writing=True) as db:
+                await writing.post(db, site.settings, "digest", fays, user_id=number, language=where[1])
+                await db.commit()
+
+        site.run(plan)
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        self.letters["digest", language, name] = Letter("digest", language, SITES[name][0], fays, "Fay_1", delivered)
 
     def _keep(
         self,

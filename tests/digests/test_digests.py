@@ -1,0 +1,209 @@
+"""The weekly digest: only what was missed, only to who asked for it, once, and never all at once."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+import time_machine
+from sqlalchemy import insert
+from time_machine import Traveller
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.people.crowd import arrive, import_people, let_follow
+from tests.posts.wall import let_post
+from tests.stories import log_in
+from tests.watching import disable, execute, wait_until_posted
+from webapp.accounts.models import User
+from webapp.digests import missed, planning
+from webapp.digests.planning import Digests
+from webapp.mail.mailbox import Received
+from webapp.settings import Settings
+from webapp.subscriptions.models import LetterChoice
+
+SUSAN = "susan@example.com"
+DAY = timedelta(days=1)
+PEOPLE = 10_000
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    """In the hour of the account that is made first."""
+    with time_machine.travel(datetime(2026, 3, 2, 1, 5, tzinfo=UTC), tick=True) as clock:
+        yield clock
+
+
+@pytest.fixture
+def susan(any_site: Site, clock: Traveller) -> Browser:
+    """She wants the digest, and is away from now on. Bob and ann are there; she follows bob."""
+    susan = arrive(any_site)
+    import_people(any_site, "bob", "ann")
+    let_follow(any_site, ("susan", "bob"))
+    assert susan.post("/letters", data={"digest": "1"}).status_code == 200
+    wait_until_posted(any_site)
+    clock.shift(DAY)
+    return susan
+
+
+def plan(site: Site) -> None:
+    site.run(_plan, site)
+
+
+async def _plan(site: Site) -> None:
+    """What every process does every few minutes."""
+    digests = Digests(site.settings)
+    while await digests.do(site.app.state.database):
+        pass
+
+
+async def _plan_together(site: Site) -> None:
+    await asyncio.gather(*(_plan(site) for _process in range(4)))
+
+
+def digests(site: Site, mailbox: Mailbox) -> list[Received]:
+    """What has been sent once all has left that waits its turn."""
+    execute(site, "UPDATE letter SET due = created WHERE finished IS NULL AND due > created")
+
+    async def ring() -> None:
+        site.app.state.database.doorbell.set()
+
+    site.run(ring)
+    wait_until_posted(site)
+    return [letter for letter in mailbox.all(SUSAN) if letter.subject == "What you missed on Microblog"]
+
+
+def posts_in(letter: Received) -> list[str]:
+    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", letter.text, re.MULTILINE)
+
+
+def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
+    any_site: Site, susan: Browser, mailbox: Mailbox
+) -> None:
+    [mine, hers, _other] = let_post(any_site, ("bob", "Buy now"), ("ann", "Hello @susan"), ("ann", "To nobody"))
+    let_follow(any_site, ("ann", "susan"))
+    plan(any_site)
+
+    [letter] = digests(any_site, mailbox)
+
+    assert posts_in(letter) == [f"/user/ann/{hers}", f"/user/bob/{mine}"]
+    assert "Somebody began to follow you: ann" in letter.text
+    assert "Buy now" not in letter.text
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in letter.source
+
+
+def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    let_post(any_site, ("ann", "@susan"), count=7)
+    numbers = let_post(any_site, ("bob", "Again"), count=9)
+    plan(any_site)
+
+    [letter] = digests(any_site, mailbox)
+
+    assert posts_in(letter)[5:] == [f"/user/bob/{number}" for number in reversed(numbers[-5:])]
+    assert "You were mentioned in 7 posts:" in letter.text
+    assert "And in 2 others." in letter.text
+    assert "And 4 other posts." in letter.text
+
+
+def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    let_post(any_site, ("bob", "Again"), count=missed.MOST_READ + 1)
+    plan(any_site)
+
+    [letter] = digests(any_site, mailbox)
+
+    assert "And more than 90 other posts." in letter.text
+
+
+def test_whoever_has_missed_nothing_gets_none(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    """Ann is not followed, and bob spoke before susan's last visit."""
+    let_post(any_site, ("ann", "To nobody"), ("bob", "Seen already"))
+    log_in(susan)
+    clock.shift(timedelta(minutes=2))
+    susan.get("/")
+    plan(any_site)
+
+    assert digests(any_site, mailbox) == []
+
+
+def test_what_is_older_than_a_week_is_not_told(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    let_post(any_site, ("bob", "Long ago"))
+    clock.shift(8 * DAY)
+    [fresh] = let_post(any_site, ("bob", "Lately"))
+    plan(any_site)
+
+    [letter] = digests(any_site, mailbox)
+
+    assert posts_in(letter) == [f"/user/bob/{fresh}"]
+
+
+def test_it_comes_once_a_week_in_the_persons_hour(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    planned: dict[int, datetime] = {}
+    for hours in range(0, 24 * 15, 6):
+        if hours % 24 == 0:
+            let_post(any_site, ("bob", "Good morning"))
+        plan(any_site)
+        for (number,) in execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'"):
+            planned.setdefault(number, datetime.now(UTC))
+        clock.shift(timedelta(hours=6))
+    moments = list(planned.values())
+
+    assert [moment.hour for moment in moments] == [1, 1, 1]
+    assert [(after - before).days for before, after in pairwise(moments)] == [7, 7]
+
+
+def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    let_post(any_site, ("bob", "Hello"))
+    log_in(susan)
+    susan.post("/letters", data={})
+    plan(any_site)
+
+    assert execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'") == []
+
+
+def test_a_disabled_account_gets_none(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    let_post(any_site, ("bob", "Hello"))
+    disable(any_site, "susan")
+    plan(any_site)
+
+    assert execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'") == []
+
+
+@pytest.fixture
+def crowd(
+    start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings], database_url: str, clock: Traveller
+) -> Site:
+    """Ten thousand people who want it; a process elsewhere sends the letters."""
+    site = start_site(make_settings(database_url=database_url, mailer="process"))
+    names = [f"person{number}" for number in range(1, PEOPLE + 1)]
+    people = [{"username": name, "username_key": name, "email": f"{name}@example.com"} for name in names]
+    choices = [{"user_id": number, "kind": "digest", "is_wanted": True} for number in range(1, PEOPLE + 1)]
+
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            connection = await db.connection()
+            await connection.execute(insert(User), [person | {"password_hash": "!"} for person in people])
+            await connection.execute(insert(LetterChoice), choices)
+            await db.commit()
+
+    site.run(work)
+    return site
+
+
+def test_several_processes_plan_ten_thousand_people_a_little_at_a_time(crowd: Site) -> None:
+    crowd.run(Digests(crowd.settings).do, crowd.app.state.database)
+    [(first,)] = execute(crowd, "SELECT count(*) FROM letter")
+    crowd.run(_plan_together, crowd)
+    rows = execute(crowd, "SELECT user_id, due FROM letter WHERE kind = 'digest'")
+
+    assert first == planning.BATCH
+    assert sorted(user_id for user_id, _due in rows) == [number for number in range(1, PEOPLE + 1) if number % 24 == 1]
+    assert Counter(str(due)[:16] for _user_id, due in rows).most_common(1)[0][1] < 25, "not many in one minute"

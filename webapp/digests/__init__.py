@@ -1,0 +1,1 @@
+"""Once a week, a letter with what a person missed."""

@@ -1,0 +1,41 @@
+"""What happened on the site while a person was not there."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.database import now
+from webapp.people import follows
+from webapp.posts import timeline
+
+AT_MOST_FROM = timedelta(days=7)
+MOST_READ = 100  # posts of those whom a person follows; what lies behind them is "and more"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Posts are the author's name and the post's number, the newest first; no post is in both lists."""
+
+    mentions: list[tuple[str, int]]
+    posts: list[tuple[str, int]]
+    is_more: bool  # and further posts, uncounted
+    followers: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.mentions or self.posts or self.followers)
+
+
+async def by(db: AsyncSession, user: User) -> Missed:
+    """What a person has missed since the last visit, or in the last seven days if that is shorter."""
+    assert user.id is not None
+    end = now()
+    since = max(user.last_seen, end - AT_MOST_FROM)
+    mentions = (await timeline.mentions(db, user.id, since, end))[::-1]
+    page = await timeline.home(db, user.id, MOST_READ)
+    fresh = [card for card in page.cards if card.created >= since]
+    told = {post_id for _name, post_id in mentions}
+    posts = [(card.username, card.id) for card in fresh if card.author_id != user.id and card.id not in told]
+    is_more = page.older is not None and len(fresh) == MOST_READ
+    return Missed(mentions, posts, is_more, await follows.began_between(db, user.id, since, end))

@@ -1,0 +1,72 @@
+"""When digests are posted: each person has an hour of the day, and no two in less than a week.
+
+Every web process plans. The window of a person's next digest and the letter are one transaction, so that
+neither a crash nor another process makes two of one, or none.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import limits
+from webapp.accounts.models import User
+from webapp.database import Database, now
+from webapp.digests.letters import KIND
+from webapp.limits import Rate
+from webapp.mail import writing
+from webapp.settings import Settings
+from webapp.subscriptions.models import LetterChoice
+
+BATCH = 100
+HOURS = 24
+# It ends before the hour of a week later, however late within the hour this one was planned.
+WINDOW = Rate(1, int(timedelta(days=6, hours=12).total_seconds()))
+
+
+class Digests:
+    """Posts the digests of those whose hour it is, a batch at a time."""
+
+    name = "digests"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._after = 0  # the last person who was looked at
+
+    async def do(self, database: Database) -> bool:
+        async with database.session(is_writing=True) as db:
+            readers = await _readers(db, now().hour, self._after)
+            fresh = await limits.begin(db, self._settings, KIND, [str(reader.id) for reader in readers], WINDOW)
+            for reader in readers:
+                if str(reader.id) in fresh:
+                    await _post(db, self._settings, reader)
+            await db.commit()
+        is_more = len(readers) == BATCH
+        self._after = readers[-1].id if is_more else 0
+        return is_more
+
+
+class _Reader(NamedTuple):
+    id: int
+    address: str
+    locale: str
+
+
+async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
+    """Those who want the letter and whose hour it is, by number."""
+    wanted = (col(LetterChoice.kind) == KIND, col(LetterChoice.is_wanted), col(LetterChoice.user_id) > after)
+    query = (
+        select(col(User.id), col(User.email), col(User.locale))
+        .join(LetterChoice, col(LetterChoice.user_id) == col(User.id))
+        .where(*wanted, col(User.id) % HOURS == hour, col(User.disabled_at).is_(None))
+        .order_by(col(User.id))
+        .limit(BATCH)
+    )
+    return [_Reader(number or 0, address, locale) for number, address, locale in await db.exec(query)]
+
+
+async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:
+    """The letters of an hour leave one after the other, not at once."""
+    delay = timedelta(seconds=reader.id // HOURS * 97 % 3600)
+    await writing.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.locale, delay=delay)
