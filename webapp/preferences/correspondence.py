@@ -63,8 +63,6 @@ def named(kind: str) -> str:
         "mention": _("Somebody mentioned you"),
         "digest": _("What you missed"),
         "post_reported": _("A post was reported"),
-        "post_removed": _("A post of yours was removed"),
-        "account_disabled": _("Your account was disabled"),
     }
     return names.get(kind) or _("A letter from %(site)s") % {"site": SITE_NAME}
 
