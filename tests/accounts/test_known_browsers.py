@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from tests.addresses.steps import links
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -133,6 +134,18 @@ def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbo
     log_in(thief, password=NEW_PASSWORD)
 
     assert (told_of_here, told(any_site, mailbox)) == (1, 2)
+
+
+def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+    here, thief = used(site.browser()), used(site.browser())
+
+    here.post(links(mailbox, SUSAN, "/not_me/")[0], data={"end_sessions": "1"})
+    log_in(here)
+    told_of_here = told(site, mailbox)
+    log_in(thief)
+
+    assert (told_of_here, told(site, mailbox)) == (1, 2)
 
 
 def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:

@@ -12,7 +12,7 @@ from webapp.accounts.tokens import Claim
 from webapp.database import now
 from webapp.language import gettext as _
 from webapp.recovery.models import RecoveryCode
-from webapp.security import events, reservations
+from webapp.security import browsers, events, reservations
 from webapp.security.events import Event, Visit
 
 PAUSE = timedelta(hours=24)
@@ -49,6 +49,7 @@ async def disown(db: AsyncSession, user: User, claim: Claim, visit: Visit) -> No
     await db.exec(update(Session).where(*carried).values(epoch=epoch))
     if claim.about in ABOUT_CODES:
         await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
+    await browsers.forget_others(db, user.id, visit.mark)
     await events.note(db, Event.DISOWNED, user.id, visit, letter=claim.about)
     await db.refresh(user)
 
