@@ -26,9 +26,9 @@ def _samples(settings: Settings) -> list[Draft]:
     susan = User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")
     some = [("ann", 9), ("carl_the_second", 8), ("ann", 7)]
     return [
+        _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
         _draft(settings, susan, Missed([], some[:1], False, [])),
         _draft(settings, susan, Missed(some[:1], [], False, ["bob"])),
-        _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
     ]
 
 
