@@ -75,10 +75,10 @@ async def test_a_log_in_with_the_old_password_that_a_reset_overtakes_opens_nothi
                     await asyncio.sleep(0.01)
             reset = await owner.post(link, password=NEW_PASSWORD)
             pause.unlink()
-            cookie = (await logging_in).headers.get("set-cookie", "").partition(";")[0]
-            pages = [await one.get("/", cookie) for one in (late, owner)]
-            new = await late.post("/login", username="susan", password=NEW_PASSWORD)
-            page = await owner.get("/", new.headers["set-cookie"].partition(";")[0])
+            old = (await logging_in).cookies["session"]
+            pages = [await one.get("/", f"session={old}") for one in (late, owner)]
+            new = (await late.post("/login", username="susan", password=NEW_PASSWORD)).cookies["session"]
+            page = await owner.get("/", f"session={new}")
 
         assert (reset.status, reset.location) == (303, "/login")
         assert [(page.status, page.location) for page in pages] == [(303, "/login")] * 2

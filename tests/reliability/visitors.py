@@ -20,6 +20,7 @@ _numbers = itertools.count(1)
 class Answer:
     status: int
     headers: dict[str, str]
+    cookies: dict[str, str]
     body: bytes
 
     @property
@@ -73,12 +74,14 @@ class Visitor:
 
     async def _read(self, reader: asyncio.StreamReader) -> Answer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in head[1:])}
+        lines = [(name.lower(), value.strip()) for name, _colon, value in (line.partition(":") for line in head[1:])]
+        headers, set_ = dict(lines), [value.partition(";")[0] for name, value in lines if name == "set-cookie"]
+        cookies = {name: value for name, _equals, value in (cookie.partition("=") for cookie in set_)}
         body = await reader.readexactly(int(headers["content-length"]))
         self._used = time.monotonic()
         if headers.get("connection") == "close":
             self.leave()
-        return Answer(int(head[0].split(" ")[1]), headers, body)
+        return Answer(int(head[0].split(" ")[1]), headers, cookies, body)
 
     def leave(self) -> None:
         if self._stream:
