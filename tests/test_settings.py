@@ -213,6 +213,15 @@ def test_a_development_site_is_for_this_machine_and_keeps_its_own_key(tmp_path: 
     assert first.mailbox == tmp_path / "mailbox"
 
 
+@pytest.mark.parametrize(("admins", "host"), [("", "wilma@example.com"), ("me@example.com", "me@example.com")])
+def test_a_development_site_has_a_host_of_its_own_unless_admins_names_one(
+    tmp_path: Path, admins: str, host: str
+) -> None:
+    settings = Settings.for_development(8123, {"ADMINS": admins}, tmp_path)
+
+    assert settings.admins == (host,)
+
+
 def test_a_development_site_with_a_mail_server_writes_to_people(tmp_path: Path) -> None:
     settings = Settings.for_development(8123, {"MAIL_SERVER": "localhost", "MAIL_PORT": "1025"}, tmp_path)
 

@@ -81,10 +81,9 @@ class Settings:
         """Reads settings for this machine alone: loopback, a key of its own, letters into a mailbox page."""
         read = _Reader(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
-        common = read.common()
-        common["admins"] = common["admins"] or (DEVELOPMENT_HOST,)
+        common = {"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **read.common()}
         settings = cls(
-            **{"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **common},
+            **{**common, "admins": common["admins"] or (DEVELOPMENT_HOST,)},
             base_url=f"http://127.0.0.1:{port}",
             secret_key=_own_key(instance / "secret_key"),
             development=True,
