@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, BaseModel, StringConstraints, create_model
+from pydantic import BaseModel, BeforeValidator, StringConstraints, create_model
 
 from webapp.accounts.forms import Password, Username
 
