@@ -48,8 +48,10 @@ PUBLIC = {
     "well_known_change_password",
     "security_txt",
     "explore",
+    "explore_feed",
     "search",
     "profile",
+    "profile_feed",
     "post",
     "avatar",
     "health",
@@ -186,6 +188,8 @@ def test_every_route_answers_every_method_with_a_sentence_and_guarded(
         for_pictures = "default-src 'none'; frame-ancestors 'none'; sandbox"
         a_year = "private, max-age=31536000, immutable"
         assert_guarded(answer, content_security_policy=for_pictures, cache_control=a_year)
+    elif name.endswith("_feed") and answer.status_code == 200:
+        assert_guarded(answer, cache_control="public, max-age=300")
     else:
         assert_guarded(answer)
     if answer.status_code >= 400 and method != "HEAD":

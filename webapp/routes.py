@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from webapp import health, wellknown
 from webapp.accounts import views as accounts
 from webapp.addresses import views as addresses
+from webapp.feeds import views as feeds
 from webapp.moderation import views as moderation
 from webapp.pages import HashedFiles
 from webapp.people import views as people
@@ -73,6 +74,8 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/letters", preferences.letters, methods=FORM, name="letters"),
         Route("/unsubscribe/{token}", preferences.unsubscribe, methods=FORM, name="unsubscribe"),
         Route("/unsubscribe/{token}/again", preferences.subscribe_again, methods=["POST"], name="subscribe_again"),
+        Route("/explore/feed.atom", feeds.explore_feed, name="explore_feed"),
+        Route("/user/{username}/feed.atom", feeds.profile_feed, name="profile_feed"),
         Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),
         Route("/user/{username}/followers", people.followers, name="followers"),
         Route("/user/{username}/following", people.following, name="following"),

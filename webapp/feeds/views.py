@@ -1,0 +1,62 @@
+"""The feeds of everybody and of one person: what strangers may read, whoever asks for it."""
+
+import hashlib
+from email.utils import format_datetime
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp.accounts import users
+from webapp.feeds import atom
+from webapp.feeds.atom import Feed
+from webapp.posts import timeline
+from webapp.settings import SITE_NAME
+
+MOST = 20
+# The same for everybody, in any language, so caches on the way may keep it.
+KEPT = {"cache-control": "public, max-age=300"}
+
+
+async def explore_feed(request: Request) -> Response:
+    """The newest posts of everybody."""
+    if not request.app.state.settings.public_profiles:
+        raise HTTPException(404)
+    page = await timeline.explore(request.state.db, MOST, only_public=True)
+    return _answer(request, Feed(SITE_NAME, request.url.path, "/explore", page.cards))
+
+
+async def profile_feed(request: Request) -> Response:
+    """The newest posts of one person; one who hides from strangers is as good as none."""
+    db, name = request.state.db, request.path_params["username"]
+    person = await users.find(db, name.lower()) if users.USERNAME.fullmatch(name) else None
+    is_public = request.app.state.settings.public_profiles
+    if person is None or person.id is None or person.disabled_at or not (person.is_public and is_public):
+        raise HTTPException(404)
+    page_path = f"/user/{person.username}"
+    page = await timeline.of(db, person.id, MOST)
+    title = f"{person.username} · {SITE_NAME}"
+    feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, person.created_at)
+    return _answer(request, feed)
+
+
+def _answer(request: Request, feed: Feed) -> Response:
+    """The feed, or only that it has not changed since it was last asked for."""
+    document = atom.write(feed, request.app.state.settings)
+    etag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
+    modified = format_datetime(feed.updated, usegmt=True)
+    headers = KEPT | {"etag": etag, "last-modified": modified}
+    if _is_known(request, etag, modified):
+        return Response(status_code=304, headers=headers)
+    return Response(document, media_type=atom.MEDIA_TYPE, headers=headers)
+
+
+def _is_known(request: Request, etag: str, modified: str) -> bool:
+    """Whether the reader has this very document (RFC 9110, section 13).
+
+    A date must be the very one that we gave: where the newest post was deleted, an older one is the newest.
+    """
+    known = request.headers.get("if-none-match")
+    if known is None:
+        return request.headers.get("if-modified-since") == modified
+    return etag in {tag.strip().removeprefix("W/") for tag in known.split(",")} or known.strip() == "*"
