@@ -9,7 +9,7 @@ from httpx2 import Response
 from tests.conftest import Browser, Site
 from tests.people.crowd import PART, arrive, import_people, names_in
 from tests.posts.wall import let_post, numbers_in, say
-from tests.watching import execute, statements, wait_until_posted
+from tests.watching import dump, execute, statements, wait_until_posted
 from webapp.search import index
 from webapp.search.views import SEARCHING
 from webapp.settings import Settings
@@ -181,6 +181,20 @@ def test_a_network_searches_thirty_times_a_minute_and_no_oftener(any_site: Site)
     assert "You can search again in" in answers[-1].text
     assert still_open == [200, 200]
     assert any_site.browser("192.0.2.2").get("/search?q=garden").status_code == 200
+
+
+def test_a_search_writes_nothing_but_that_it_was_one(site: Site) -> None:
+    """C31"""
+    susan = arrive(site)
+    say(susan, "A garden.")
+    wait_until_posted(site)
+    before = dump(site)
+
+    search(susan, "garden")
+    after = dump(site)
+
+    assert after.pop("limit_window") != before.pop("limit_window")
+    assert after == before
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1" * 19, "٣"])
