@@ -148,7 +148,7 @@ def test_who_is_hidden_has_no_feed_whoever_asks_and_is_in_none(any_site: Site, h
     let_post(any_site, ("susan", "Hello."))
 
     execute(any_site, hidden)
-    answers = [bob.get(path) for path in ("/user/susan/feed.atom", "/user/nobody/feed.atom", "/user/a%20b/feed.atom")]
+    answers = [bob.get(path) for path in ("/user/susan/feed.atom", "/user/nobody/feed.atom", "/user/%00/feed.atom")]
 
     assert [answer.status_code for answer in answers] == [404, 404, 404]
     assert len({answer.text for answer in answers}) == 1

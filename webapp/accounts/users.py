@@ -83,6 +83,11 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     return (await db.exec(statement, params={"identity": identity})).first()
 
 
+async def named(db: AsyncSession, name: str) -> User | None:
+    """The person with a name as it stands in a path. An address there is none: nobody shall learn whose it is."""
+    return await find(db, name.lower()) if USERNAME.fullmatch(name) else None
+
+
 async def register(
     db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str, visit: Visit
 ) -> User:

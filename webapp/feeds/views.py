@@ -28,8 +28,8 @@ async def explore_feed(request: Request) -> Response:
 
 async def profile_feed(request: Request) -> Response:
     """The newest posts of one person; one who hides from strangers is as good as none."""
-    db, name = request.state.db, request.path_params["username"]
-    person = await users.find(db, name.lower()) if users.USERNAME.fullmatch(name) else None
+    db = request.state.db
+    person = await users.named(db, request.path_params["username"])
     is_public = request.app.state.settings.public_profiles
     if person is None or person.id is None or person.disabled_at or not (person.is_public and is_public):
         raise HTTPException(404)

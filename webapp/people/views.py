@@ -23,7 +23,7 @@ MOST_TURNS = (Rate(30, 60), Rate(400, 3600))
 
 async def avatar(request: Request) -> Response:
     """The picture of a person; one and the same for who is not here, is disabled, or hides from strangers."""
-    person = await users.find(request.state.db, request.path_params["username"].lower())
+    person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at or not (person.is_public or request.state.user):
         return _picture(avatars.NOBODY)
     return _picture(avatars.draw(person.username), KEPT_FOR_A_YEAR)
@@ -125,7 +125,7 @@ def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
 
 async def _person(request: Request) -> User:
     """Whom the path names. A disabled account is as good as none."""
-    person = await users.find(request.state.db, request.path_params["username"].lower())
+    person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)
     return person

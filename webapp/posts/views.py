@@ -133,8 +133,7 @@ async def _written(request: Request, form: Form[forms.Write]) -> int | None:
 
 async def _person(request: Request) -> User:
     """Whom the path names; to strangers, one who hides is as good as none, and so is one who is disabled."""
-    name = request.path_params["username"]
-    person = await users.find(request.state.db, name.lower()) if users.USERNAME.fullmatch(name) else None
+    person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)
     if not request.state.user and not _is_for_strangers(request, person):

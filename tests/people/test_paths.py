@@ -1,0 +1,25 @@
+"""Whom a path names: somebody by their name, and nobody by anything else."""
+
+import pytest
+
+from tests.conftest import Site
+from tests.people.crowd import arrive, import_people
+from webapp.people import avatars
+
+# Susan's address; and what no database may be asked for.
+NO_NAMES = ["susan@example.com", "SUSAN@EXAMPLE.COM", "%00", "susan%00", "susan%0A", "su", "%F0%9F%8E%89", "ſusan"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_is_no_name_leads_to_nobody(any_site: Site, name: str) -> None:
+    """C01, C46: else an address would show a stranger whether it has an account, and whose."""
+    import_people(any_site, "susan")
+    bob = arrive(any_site, "bob")
+    places = ["", "/followers", "/following", "/1", "/feed.atom"]
+
+    pages = [bob.get(f"/user/{name}{place}") for place in places]
+    turns = [bob.post(f"/{verb}/{name}") for verb in ("follow", "unfollow")]
+
+    assert [page.status_code for page in [*pages, *turns]] == [404] * 7
+    assert any_site.browser().get(f"/user/{name}/avatar.svg").text == avatars.NOBODY
+    assert any_site.browser().get("/user/SUSAN/avatar.svg").text == avatars.draw("susan")
