@@ -67,6 +67,8 @@ def test_a_post_is_not_found_by_other_words(library: Site, typed: str) -> None:
     [
         ("susan", ["susan", "Susan_2", "bob"]),
         ("@susan", ["susan", "Susan_2", "bob"]),
+        ('"sus', ["sus", "susan", "Susan_2"]),
+        ('"sus"', []),
         ("SUS", ["sus", "susan", "Susan_2"]),
         ("sus*", ["sus", "susan", "Susan_2", "bob"]),
         ("susan_", ["Susan_2", "bob"]),

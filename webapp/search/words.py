@@ -16,10 +16,10 @@ MOST_CHARACTERS = 100
 # Fewer would find most words that there are, and take their time.
 LEAST_BEGINNING = 2
 
-_PART = regex.compile(r'"([^"]*"?\*?)|([^\s"]+)')
+_PART = regex.compile(r'"[^"]*"?\*?|[^\s"]+')
 _WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*")
 _ACCENTED = regex.compile(r"[\u00c0-\u024f\u1e00-\u1eff]|[ёЁ]")
-_NAME = regex.compile(r"@?(\w+)\*?", regex.ASCII)
+_NAME = regex.compile(r'"?@?(\w+)\*?', regex.ASCII)
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Term:
     name: str = ""
 
     @classmethod
-    def of(cls, text: str, *, is_quoted: bool) -> Self:
+    def of(cls, text: str) -> Self:
         words = tuple(_WORD.findall(_plain(text)))
         is_beginning = text.endswith("*") and bool(words) and len(words[-1]) >= LEAST_BEGINNING
-        name = None if is_quoted else _NAME.fullmatch(text)
+        name = _NAME.fullmatch(text)
         return cls(words, is_beginning, name[1].lower() if name else "")
 
 
@@ -46,7 +46,7 @@ def parse(typed: str) -> tuple[Term, ...]:
     if len(typed) > MOST_CHARACTERS:
         words = _("That is long. Please search with at most %(most)s characters.")
         raise ValueError(words % {"most": MOST_CHARACTERS})
-    terms = [Term.of(quoted or plain, is_quoted=bool(quoted)) for quoted, plain in _PART.findall(typed)]
+    terms = [Term.of(part) for part in _PART.findall(typed)]
     if not any(term.words for term in terms):
         raise ValueError(_("Only letters and digits can be found. Please type a word."))
     return tuple(term for term in terms if term.words)
