@@ -7,7 +7,7 @@ from tests.people.crowd import arrive, import_people
 from webapp.people import avatars
 
 # Susan's address; and what no database may be asked for.
-NO_NAMES = ["susan@example.com", "SUSAN@EXAMPLE.COM", "%00", "susan%00", "susan%0A", "su", "%F0%9F%8E%89", "ſusan"]
+NO_NAMES = ["SUSAN@example.com", "susan%00", "susan%0A", "ſusan"]
 
 
 @pytest.mark.parametrize("name", NO_NAMES)

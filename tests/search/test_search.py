@@ -223,19 +223,19 @@ def test_no_number_of_a_page_is_refused(site: Site, before: str) -> None:
     assert site.browser().get("/search", params={"q": "garden", "before": before}).status_code == 400
 
 
-def test_a_search_needs_as_many_statements_for_one_as_for_fifty(any_site: Site) -> None:
-    susan, crowd = arrive(any_site), [f"fan{number}" for number in range(50)]
+def test_a_search_needs_as_many_statements_for_one_as_for_many(any_site: Site) -> None:
+    susan, crowd = arrive(any_site), [f"fan{number}" for number in range(15)]
     import_people(any_site, "bob", *crowd[:1])
     let_post(any_site, ("bob", "fan @fan0"))
     wait_until_posted(any_site)
     with_one = _asked(any_site, susan, "/search?q=fan")
 
     import_people(any_site, *crowd[1:])
-    let_post(any_site, *((fan, "fan @bob @fan1") for fan in crowd))
-    with_fifty = _asked(any_site, susan, "/search?q=fan")
+    let_post(any_site, *((fan, "fan @bob @fan1") for fan in crowd), count=2)
+    with_many = _asked(any_site, susan, "/search?q=fan")
 
     plans = sum("plan_cache_mode" in one for one in with_one)
-    assert with_fifty == with_one
+    assert with_many == with_one
     assert len(with_one) - plans == 5  # who asks, how often, posts, whom they mention, people
     assert plans == (0 if any_site.settings.database_url.startswith("sqlite") else 2)
 
