@@ -9,7 +9,7 @@ import time_machine
 
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
-from tests.stories import ask_for_reset, is_logged_in, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute, statements, table
 
 START = int(time.time()) + 1000
@@ -61,6 +61,19 @@ def test_every_cookie_of_the_site_is_so(site: Site, susan: str) -> None:
         assert name in {"__Host-session", "__Host-browser", "__Host-flash"}
         assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(rest.split("; "))
         assert "Domain" not in rest
+
+
+def test_a_changed_password_gives_the_browser_a_new_session_of_256_bits(site: Site, susan: str) -> None:
+    """C26"""
+    browser = logged_in(site)
+    before = browser.cookies["__Host-session"]
+
+    browser.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+
+    after = browser.cookies["__Host-session"]
+    assert is_logged_in(browser)
+    assert after != before
+    assert len(after) >= 43
 
 
 def test_a_remembered_session_outlives_the_browser(site: Site, susan: str) -> None:

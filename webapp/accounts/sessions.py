@@ -59,7 +59,6 @@ def login_required(view: View) -> View:
             return pages.redirect(request, request.app.url_path_for("login") + suffix)
         return await view(request)
 
-    guarded.is_login_required = True  # type: ignore[attr-defined]
     return guarded
 
 
