@@ -1,8 +1,10 @@
 """Passwords: hashed whole, and never at the price of the rest of the site."""
 
 import anyio
+import argon2
 import pytest
 from anyio.lowlevel import checkpoint
+from argon2.exceptions import VerifyMismatchError
 
 from tests.conftest import Site
 from tests.mailbox import Mailbox
@@ -64,6 +66,27 @@ async def test_a_missing_hash_costs_as_much_as_a_wrong_password(
     assert not await hasher.is_right("anything at all", None)
     assert hashes == ["verify"]
     assert not is_outdated(passwords._NOBODYS), "at today's costs"
+
+
+@pytest.mark.parametrize("stored", [None, "", "!", "plain text", "$argon2id$v=19$broken", passwords._NOBODYS])
+async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch, stored: str | None
+) -> None:
+    """C12, C02: an account that never had a password takes as long as one that has."""
+    compared: list[str] = []
+    verify = argon2.PasswordHasher.verify
+
+    def noted(self: argon2.PasswordHasher, hash: str, password: str) -> bool:
+        try:
+            return verify(self, hash, password)
+        except VerifyMismatchError:  # only what was hashed to the end is compared
+            compared.append(hash)
+            raise
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", noted)
+
+    assert not await Hasher().is_right("anything at all", stored)
+    assert compared == [passwords._NOBODYS]
 
 
 async def test_the_nobodys_hash_opens_nothing(anyio_backend: str) -> None:
