@@ -177,6 +177,7 @@ def test_a_hostile_address_is_text_in_pages_letters_and_the_mailbox(visitor: Vis
     visitor.logs_in(NEW_PASSWORD)
     visitor.is_at_home()
 
+    visitor.goto("/settings")
     visitor.sees(visitor.address)
     visitor.has_no_foreign_markup()
 
