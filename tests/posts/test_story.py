@@ -1,0 +1,36 @@
+"""Two people, from the first post to the last letter, with plain forms."""
+
+import re
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import log_in, register
+from tests.watching import execute, wait_until_posted
+
+
+def test_two_people_follow_post_mention_get_letters_and_end_them_with_one_click(
+    any_site: Site, mailbox: Mailbox
+) -> None:
+    susan, david = any_site.browser(), any_site.browser()
+    for browser, name in ((susan, "susan"), (david, "david")):
+        register(browser, mailbox, name)
+        log_in(browser, name)
+    susan.post("/letters", data={"mention": "1", "new_follower": "1"})
+
+    david.post("/follow/susan")
+    susan.post("/", data={"body": "Good morning, everybody."})
+    david.post("/", data={"body": "Good morning, @susan!"})
+    execute(any_site, "UPDATE letter SET due = created WHERE finished IS NULL")  # a minute later
+    wait_until_posted(any_site)
+    letters = [one for one in mailbox.all("susan@example.com") if "david" in one.subject]
+    for one in letters:
+        link = re.findall(r"<https://blog.example(/unsubscribe/\S+)>", str(one.message["List-Unsubscribe"]))[0]
+        any_site.browser().post(link, data={"List-Unsubscribe": "One-Click"})
+
+    assert "Good morning, everybody." in david.get("/").text
+    assert 'href="/user/susan"' in susan.get("/user/david").text
+    assert sorted(one.subject for one in letters) == [
+        "david follows you on Microblog",
+        "david mentioned you on Microblog",
+    ]
+    assert execute(any_site, "SELECT kind FROM letter_choice WHERE is_wanted") == []
