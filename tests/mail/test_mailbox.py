@@ -168,6 +168,23 @@ def test_old_letters_make_room(site: Site) -> None:
     assert "202001010000" not in names
 
 
+def test_a_letter_that_made_room_while_the_mailbox_was_read_is_left_out(site: Site, browser: Browser) -> None:
+    folder = site.settings.mailbox
+    assert folder is not None
+    folder.mkdir(exist_ok=True)
+    (folder / "20200101.eml").symlink_to("gone")  # as if it were deleted between the listing and the reading
+    message = EmailMessage(policy=SMTP)
+    message["From"], message["To"], message["Date"] = "a@example.com", "b@example.com", "Sun, 22 Nov 2026 09:00 +0000"
+    message["Subject"] = "The one that is there"
+    keep(site, message)
+
+    page = browser.get("/mailbox")
+
+    assert page.status_code == 200
+    assert "The one that is there" in page.text
+    assert browser.get("/mailbox/20200101").status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/mailbox", "/mailbox/x", "/mailbox/x/html", "/mailbox/x/source"])
 def test_a_deployed_site_has_no_mailbox(
     sqlite_url: str,

@@ -100,7 +100,7 @@ class Received:
 
 def received(folder: Path) -> list[Received]:
     """All letters of the mailbox, newest first."""
-    return [_open(file) for file in sorted(folder.glob("*.eml"), reverse=True)]
+    return [letter for file in sorted(folder.glob("*.eml"), reverse=True) if (letter := _open(file))]
 
 
 def find(folder: Path, letter_id: str) -> Received | None:
@@ -108,6 +108,9 @@ def find(folder: Path, letter_id: str) -> Received | None:
 
 
 @lru_cache(KEPT)
-def _open(file: Path) -> Received:
-    """Reads a letter, once: its file has a name of its own and never changes."""
-    return Received.parse(file.stem, file.read_bytes())
+def _open(file: Path) -> Received | None:
+    """Reads a letter, once: its file never changes. None if it has just made room for a newer one."""
+    try:
+        return Received.parse(file.stem, file.read_bytes())
+    except FileNotFoundError:
+        return None
