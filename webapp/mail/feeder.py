@@ -1,7 +1,9 @@
 """What the mailer's workers are fed with: letters that are due, claimed and written, as many as may leave now."""
 
+import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from jinja2 import Environment
@@ -19,6 +21,7 @@ from webapp.settings import SITE_NAME, Settings
 log = logging.getLogger("webapp.mail")
 
 BATCH = 50
+WRITTEN_AT_ONCE = 10
 TIDY_SECONDS = 600.0
 BUDGET_ALARMS = (Rate(1, 3600),)
 
@@ -43,14 +46,14 @@ class Feeder:
         async with self.database.session(is_writing=True) as db:
             batch = await (outbox.claim(db, self.mailer, most) if most else outbox.claim_alarm(db, self.mailer))
             await db.commit()
-        return await self._write(batch), len(batch)
+        return await self._write_all(batch), len(batch)
 
     async def suspect(self) -> list[Written]:
         """A letter that mailers died of, if there is one; for when nothing else is in hand that it could harm."""
         async with self.database.session(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer)
             await db.commit()
-        return await self._write(batch)
+        return await self._write_all(batch)
 
     async def _budget_left(self) -> int:
         """How many letters the site may still send within this hour; tells the ADMINS when there are none."""
@@ -85,10 +88,16 @@ class Feeder:
                 )
             await db.commit()
 
-    async def _write(self, batch: list[Claimed]) -> list[Written]:
+    async def _write_all(self, batch: list[Claimed]) -> list[Written]:
+        """Writes letters, a few at a time, so that nobody waits long for the database meanwhile."""
+        written = []
+        for start in range(0, len(batch), WRITTEN_AT_ONCE):
+            written += await self._write(batch[start : start + WRITTEN_AT_ONCE])
+            await asyncio.sleep(0)
+        return written
+
+    async def _write(self, batch: Sequence[Claimed]) -> list[Written]:
         """Writes letters in one transaction; each in its own if one of them breaks it."""
-        if not batch:
-            return []
         try:
             async with self.database.session(is_writing=True) as db:
                 written, ended = await self._written(db, batch)
@@ -106,7 +115,7 @@ class Feeder:
         return written
 
     async def _written(
-        self, db: AsyncSession, batch: list[Claimed]
+        self, db: AsyncSession, batch: Sequence[Claimed]
     ) -> tuple[list[Written], list[tuple[Claimed, Outcome]]]:
         """The letters that can leave, and what became of the others."""
         written: list[Written] = []
