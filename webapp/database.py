@@ -5,19 +5,24 @@ closes; so a slow visitor, a password hash or a mail server never waits while ho
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import MetaData, event
+from sqlalchemy import CursorResult, Executable, MetaData, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp import sqlite
+
+Columns = TypeVarTuple("Columns")
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
@@ -87,6 +92,23 @@ async def release(db: AsyncSession) -> None:
     """Ends the transaction and frees the connection, before something slow; what was read can still be read."""
     if db.in_transaction():
         await asyncio.shield(db.close())  # also when the request is cancelled meanwhile
+
+
+@overload
+async def execute(
+    db: AsyncSession, statement: TypedReturnsRows[*Columns], parameters: Parameters = None
+) -> CursorResult[*Columns]: ...
+@overload
+async def execute(
+    db: AsyncSession, statement: Executable, parameters: Parameters = None
+) -> CursorResult[*tuple[Any, ...]]: ...
+async def execute(db: AsyncSession, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+    """Runs a statement past the ORM: rows come as they are, and nothing that the session holds is touched."""
+    return await db.run_sync(_execute, statement, parameters)
+
+
+def _execute(session: Session, statement: Executable, parameters: Any) -> CursorResult[Any]:
+    return session.connection().execute(statement, parameters)
 
 
 def ring_after_commit(db: AsyncSession) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 from sqlmodel import SQLModel
 
-from webapp.database import Database
+from webapp.database import Database, execute
 
 log = logging.getLogger("webapp.housekeeping")
 
@@ -49,8 +49,7 @@ class Chore:
         key = tuple_(*table.primary_key.columns)
         batch = select(*table.primary_key.columns).where(self.condition()).limit(BATCH)
         async with database.session(is_writing=True) as db:
-            connection = await db.connection()
-            gone = await connection.execute(delete(table).where(key.in_(batch)))
+            gone = await execute(db, delete(table).where(key.in_(batch)))
             await db.commit()
         return gone.rowcount == BATCH
 

@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.settings import Settings
 
 
@@ -58,8 +58,7 @@ async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tup
     parameters: dict[str, object] = {"now": moment}
     for number, (key, rate) in enumerate(sorted(rates.items())):
         parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
-    connection = await db.connection()
-    rows = (await connection.execute(_statement(len(rates)), parameters)).all()
+    rows = (await execute(db, _statement(len(rates)), parameters)).all()
     waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
     if waits:
         raise TooOften(math.ceil(max(waits)))
@@ -73,23 +72,19 @@ async def begin(db: AsyncSession, settings: Settings, name: str, people: list[st
     keys = {_key(settings, name, who, rate): who for who in people}
     # In one order for everybody: two processes that begin the same windows wait for each other and don't lock.
     rows = [{"key": key, "count": 1, "ends": moment + rate.seconds} for key in sorted(keys)]
-    connection = await db.connection()
-    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
+    statement = (sqlite if db.get_bind().dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
     begun = statement.on_conflict_do_update(
         index_elements=["key"],
         set_={"count": 1, "ends": statement.excluded.ends},
         where=col(LimitWindow.ends) <= moment,
     ).returning(col(LimitWindow.key))
-    return {keys[key] for key in (await connection.execute(begun)).scalars()}
+    return {keys[key] for key in (await execute(db, begun)).scalars()}
 
 
 async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:
     """Starts the count anew, as after a successful log-in."""
-    connection = await db.connection()
     for rate in rates:
-        await connection.execute(
-            text("DELETE FROM limit_window WHERE key = :key"), {"key": _key(settings, name, who, rate)}
-        )
+        await execute(db, text("DELETE FROM limit_window WHERE key = :key"), {"key": _key(settings, name, who, rate)})
 
 
 def outdated() -> ColumnElement[bool]:

@@ -25,7 +25,6 @@ async def test_processes_that_speak_first_at_the_same_moment_do_not_trip_over_ea
     await asyncio.gather(*(speak(database) for database in processes))
 
     async with processes[0].session() as db:
-        assert await status.is_delayed(db)
         trouble = (await status.read(db)).trouble
     assert trouble
     assert (trouble.code, trouble.reason) == (535, "no")

@@ -46,10 +46,13 @@ async def ask_for(
     network: str,
     user_id: int | None = None,
     **parameters: Any,
-) -> None:
-    """Posts a letter that a visitor asked for. Raises TooOften; the caller must then roll back."""
+) -> bool:
+    """Posts a letter that a visitor asked for, and returns whether letters are delayed.
+
+    Raises TooOften; the caller must then roll back.
+    """
     await limits.count(db, settings, (kind, recipient, PER_ADDRESS), ("letters_network", network, PER_NETWORK))
-    await writing.post(db, settings, kind, recipient, user_id=user_id, **parameters)
+    return await writing.post(db, settings, kind, recipient, user_id=user_id, **parameters)
 
 
 @letter("reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, _susan())])

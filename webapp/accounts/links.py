@@ -12,7 +12,6 @@ from webapp.accounts.tokens import Mangled, Refused
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.limits import TooOften
-from webapp.mail import status
 from webapp.security import events
 from webapp.security.events import Refusal
 
@@ -37,15 +36,16 @@ async def send(
         return None
     here = sessions.visit(request)
     try:
-        await letters.ask_for(db, settings, kind, recipient, network=here.network, user_id=user_id, **parameters)
+        is_delayed = await letters.ask_for(
+            db, settings, kind, recipient, network=here.network, user_id=user_id, **parameters
+        )
     except TooOften as refused:
         await db.rollback()
         events.refused(Refusal.LETTER_THROTTLED, here, user_id=user_id, typed=recipient, letter=kind)
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
         return None
-    sent = Sent(is_delayed=await status.is_delayed(db))
     await db.commit()
-    return sent
+    return Sent(is_delayed)
 
 
 def bad(request: Request, refused: Refused, kind: str) -> Response:

@@ -13,7 +13,7 @@ from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import Session, User
-from webapp.database import Database, now
+from webapp.database import Database, execute, now
 from webapp.security.events import Visit
 
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -44,8 +44,7 @@ class SignedIn:
 async def find(database: Database, secret: str) -> SignedIn | None:
     """Whose cookie this is. One statement in a transaction of its own: no lock is held while a form comes in."""
     async with database.session() as db:
-        connection = await db.connection()
-        row = (await connection.execute(_CURRENT, {"token_hash": _hash(secret), "moment": now()})).first()
+        row = (await execute(db, _CURRENT, {"token_hash": _hash(secret), "moment": now()})).first()
     user = SignedIn(*row) if row else None
     if user and now() - user.seen > SEEN_EVERY:
         await _touch(database, user)
@@ -76,8 +75,7 @@ async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
     """Carries a session over into the account's new epoch; returns its new secret, or None if it was ended."""
     secret = secrets.token_urlsafe(32)
     values = {"token_hash": _hash(secret), "epoch": epoch, "seen_at": now()}
-    connection = await db.connection()
-    renewed = await connection.execute(update(_sessions).where(_sessions.c.id == session_id).values(values))
+    renewed = await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
     return secret if renewed.rowcount else None
 
 
@@ -89,15 +87,13 @@ async def of(db: AsyncSession, user: SignedIn) -> Sequence[Session]:
 
 async def end(db: AsyncSession, secret: str) -> None:
     """Ends the session of a cookie."""
-    connection = await db.connection()
-    await connection.execute(delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
+    await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
 
 
 async def end_other(db: AsyncSession, user: SignedIn, session_id: int | None = None) -> int:
     """Ends another session of the same person, or all the others if none is named; returns how many."""
     which = [] if session_id is None else [_sessions.c.id == session_id]
-    connection = await db.connection()
-    ended = await connection.execute(delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
+    ended = await execute(db, delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
     return ended.rowcount
 
 
@@ -116,16 +112,14 @@ async def _touch(database: Database, user: SignedIn) -> None:
     if user.is_remembered:
         values["expires_at"] = min(now() + REMEMBERED, user.opened + ABSOLUTE)
     async with database.session(is_writing=True) as db:
-        connection = await db.connection()
-        await connection.execute(update(_sessions).where(_sessions.c.id == user.session_id).values(values))
-        await connection.execute(update(_users).where(_users.c.id == user.id).values(last_seen=now()))
+        await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+        await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen=now()))
         await db.commit()
 
 
 async def _end_oldest(db: AsyncSession, user_id: int) -> None:
     kept = select(_sessions.c.id).where(_sessions.c.user_id == user_id).order_by(_sessions.c.id.desc()).limit(MOST)
-    connection = await db.connection()
-    await connection.execute(delete(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.id.not_in(kept)))
+    await execute(db, delete(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.id.not_in(kept)))
 
 
 def _hash(secret: str) -> str:

@@ -16,7 +16,7 @@ from webapp import limits
 from webapp.accounts.letters import PER_ADDRESS, PER_NETWORK
 from webapp.accounts.models import Session, User
 from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.limits import Rate
 from webapp.logs import mask
 from webapp.mail import writing
@@ -65,13 +65,12 @@ class Change:
 
 
 async def get(db: AsyncSession, change_id: int) -> Change | None:
-    connection = await db.connection()
-    row: Any = (await connection.execute(_CHANGE.where(_changes.c.id == change_id))).first()
+    row: Any = (await execute(db, _CHANGE.where(_changes.c.id == change_id))).first()
     return Change(*row) if row else None
 
 
-async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visit: Visit) -> None:
-    """Notes the request, and writes to the new address and to the one of now.
+async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visit: Visit) -> bool:
+    """Notes the request, and writes to the new address and to the one of now; returns whether letters are delayed.
 
     Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
     Raises TooOften; the caller must then roll back.
@@ -89,7 +88,7 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visi
     await db.flush()
     await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, visit, old=mask(user.email), new=mask(email))
     await writing.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
-    await writing.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
+    return await writing.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
 
 
 async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: Visit, kept: int | None) -> int:
@@ -124,7 +123,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, visit: Visi
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _end_sessions(db, change, None)
-    await (await db.connection()).execute(delete(_codes).where(_codes.c.user_id == change.user_id))
+    await execute(db, delete(_codes).where(_codes.c.user_id == change.user_id))
     await browsers.forget_others(db, change.user_id, visit.mark)
     await _note(db, Event.ADDRESS_RESTORED, change, visit, old=change.account_email, new=change.old_email)
     for recipient in {change.old_email, change.account_email}:
@@ -141,12 +140,11 @@ async def _move(db: AsyncSession, change: Change, email: str, *conditions: Colum
 
     It is the first row that is locked, so of two who confirm or undo at once the second sees what the first did.
     """
-    connection = await db.connection()
     account = _users.c.id == change.user_id, _users.c.disabled_at.is_(None)
     try:
         async with db.begin_nested():
-            moved = await connection.execute(
-                update(_users).where(*account, *conditions).values(email=email, epoch=_users.c.epoch + 1, **values)
+            moved = await execute(
+                db, update(_users).where(*account, *conditions).values(email=email, epoch=_users.c.epoch + 1, **values)
             )
     except IntegrityError:
         raise Taken("email") from None
@@ -157,8 +155,7 @@ async def _move(db: AsyncSession, change: Change, email: str, *conditions: Colum
 
 
 async def _set(db: AsyncSession, which: ColumnElement[bool], **values: datetime) -> int:
-    connection = await db.connection()
-    return (await connection.execute(update(_changes).where(which).values(**values))).rowcount
+    return (await execute(db, update(_changes).where(which).values(**values))).rowcount
 
 
 async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bool]) -> None:
@@ -168,11 +165,10 @@ async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bo
 
 async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> int:
     """Ends the account's sessions but the one that is kept; returns how many of them were alive."""
-    connection = await db.connection()
     others = _sessions.c.user_id == change.user_id, _sessions.c.id != (kept or 0)
     is_alive = _sessions.c.epoch == change.account_epoch, _sessions.c.expires_at > now()
-    alive = (await connection.execute(select(func.count()).where(*others, *is_alive))).scalar_one()
-    await connection.execute(delete(_sessions).where(*others))
+    alive = (await execute(db, select(func.count()).where(*others, *is_alive))).scalar_one()
+    await execute(db, delete(_sessions).where(*others))
     return int(alive)
 
 

@@ -17,7 +17,6 @@ from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.limits import TooOften
-from webapp.mail import status
 
 
 @login_required
@@ -78,14 +77,13 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
         return None
     db, settings = request.state.db, request.app.state.settings
     try:
-        await changes.ask(db, settings, user, form.data.email, sessions.visit(request))
+        is_delayed = await changes.ask(db, settings, user, form.data.email, sessions.visit(request))
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
         return None
-    sent = Sent(is_delayed=await status.is_delayed(db))
     await db.commit()
-    return sent
+    return Sent(is_delayed)
 
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:

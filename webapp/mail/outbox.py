@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, ex
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.mail.models import (
     DEAD,
     EXPIRED,
@@ -32,6 +32,8 @@ from webapp.mail.models import (
 )
 
 REFUSED_FOR = timedelta(hours=24)
+# A trouble that no mailer has seen again for so long is over, even if no letter has proved it since.
+TROUBLE_LASTS = timedelta(minutes=5)
 LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
 # Seconds between attempts; the last one repeats until the letter expires.
@@ -64,13 +66,13 @@ async def post(
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
     delay: timedelta = timedelta(),
-) -> None:
+) -> bool:
     """Adds a letter to the caller's transaction; the mailer wakes when it commits.
 
     It leaves after `delay` at the soonest; after `lives` it is no longer worth sending. The parameters must be fit
     for JSON, and hold no secret.
+    Returns whether letters are not leaving at the moment: the one thing that visitors are told of the mail.
     """
-    connection = await db.connection()
     created = now()
     row = {
         "kind": kind,
@@ -87,8 +89,9 @@ async def post(
         "crashes": 0,
         "fence": 0,
     }
-    await connection.execute(insert(letters), row)
     database.ring_after_commit(db)
+    seen = {"seen_since": created - TROUBLE_LASTS}
+    return (await execute(db, _POST, row | seen)).scalar_one()
 
 
 async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
@@ -107,16 +110,14 @@ async def claim_suspect(db: AsyncSession, worker: str) -> list[Claimed]:
 
 
 async def _claim(db: AsyncSession, statement: Update, worker: str, most: int) -> list[Claimed]:
-    connection = await db.connection()
     moment = now()
     parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
-    rows = (await connection.execute(statement, parameters)).all()
+    rows = (await execute(db, statement, parameters)).all()
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
 async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Writes down what became of letters. Rows that another worker has claimed since stay as they are."""
-    connection = await db.connection()
     gone = [_lease(letter) for letter, outcome in results if outcome.verdict is Verdict.NOBODY]
     kept = [
         _lease(letter) | _after(letter, outcome) for letter, outcome in results if outcome.verdict is not Verdict.NOBODY
@@ -127,52 +128,47 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
         if outcome.refused
     ]
     if gone:
-        await connection.execute(_DISCARD, gone)
+        await execute(db, _DISCARD, gone)
     if kept:
-        await connection.execute(_FINISH, kept)
+        await execute(db, _FINISH, kept)
     if refused:
-        await connection.execute(_REFUSE, refused)
+        await execute(db, _REFUSE, refused)
 
 
 async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
     """Those of the addresses that were refused for good within the last day."""
     if not addresses:
         return set()
-    connection = await db.connection()
     query = select(refusals.c.address).where(refusals.c.address.in_(addresses), refusals.c.since > now() - REFUSED_FOR)
-    return set((await connection.execute(query)).scalars())
+    return set((await execute(db, query)).scalars())
 
 
 async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
     """Notes whose letter it is, once the mailer has found out."""
-    connection = await db.connection()
-    await connection.execute(update(letters).where(letters.c.id == letter.id).values(user_id=user_id))
+    await execute(db, update(letters).where(letters.c.id == letter.id).values(user_id=user_id))
 
 
 async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
     """How many letters of a kind went, or are about to go, to a person before this one."""
-    connection = await db.connection()
     query = select(func.count()).where(
         letters.c.user_id == user_id, letters.c.kind == kind, letters.c.created > since, letters.c.id < before.id
     )
-    return (await connection.execute(query)).scalar_one()
+    return (await execute(db, query)).scalar_one()
 
 
 async def spent(db: AsyncSession, since: datetime) -> int:
     """How many letters were sent since then, or are in some mailer's hand."""
-    connection = await db.connection()
     sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
     in_hand = letters.c.finished.is_(None), letters.c.due > now(), letters.c.state == LEASED
     leased = select(func.count()).where(*in_hand)
     query = select(sent.scalar_subquery() + leased.scalar_subquery())
-    return int((await connection.execute(query)).scalar_one())
+    return int((await execute(db, query)).scalar_one())
 
 
 async def oldest_waiting(db: AsyncSession) -> datetime | None:
     """When the oldest letter was posted that has neither been sent nor given up."""
-    connection = await db.connection()
     query = select(func.min(letters.c.created)).where(letters.c.finished.is_(None))
-    oldest: datetime | None = (await connection.execute(query)).scalar_one()
+    oldest: datetime | None = (await execute(db, query)).scalar_one()
     return oldest
 
 
@@ -212,6 +208,8 @@ def _lease(letter: Claimed) -> dict[str, Any]:
     return {"lease_id": letter.id, "lease_fence": letter.fence}
 
 
+_IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen >= bindparam("seen_since"))
+_POST = insert(letters).returning(exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE))
 _DUE = letters.c.finished.is_(None) & (letters.c.due <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
 # No more than one mailer died with it in hand. At one death many letters were in hand, and most are not its cause.

@@ -100,12 +100,12 @@ async def post(
     language: str | None = None,
     delay: timedelta = timedelta(),
     **parameters: Any,
-) -> None:
+) -> bool:
     """Posts a letter of a registered kind, in the caller's transaction.
 
     Its language is the person's whom it goes to, if one is given, else that of the moment. See `outbox.post`.
     """
-    await outbox.post(
+    return await outbox.post(
         db,
         kind,
         recipient=recipient,

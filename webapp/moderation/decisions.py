@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.mail import writing
 from webapp.moderation import reports
 from webapp.moderation.reports import Outcome
@@ -26,14 +26,13 @@ async def keep(db: AsyncSession, post_id: int) -> int:
 
 async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: Visit) -> bool:
     """Takes a post down for good; False if there is none, or somebody was quicker."""
-    connection = await db.connection()
     taken_down = (
         update(_posts)
         .where(_posts.c.id == post_id, _posts.c.removed.is_(None))
         .values(removed=now(), removed_because=reason)
         .returning(_posts.c.author_id)
     )
-    author_id = (await connection.execute(taken_down)).scalar_one_or_none()
+    author_id = (await execute(db, taken_down)).scalar_one_or_none()
     author = await users.get(db, author_id) if author_id else None
     if author is None or author.id is None:
         return False

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Integer, Row, Select, Table, bindparam, func,
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.moderation.models import Report
 from webapp.posts.models import Post
 
@@ -59,54 +59,47 @@ class Case:
 
 async def file(db: AsyncSession, post_id: int, reporter_id: int, reason: str) -> bool:
     """Writes a complaint down; False if this person has complained of the post before."""
-    connection = await db.connection()
     row = {"post_id": post_id, "reporter_id": reporter_id, "reason": reason, "created": now()}
-    return bool((await connection.execute(_FILE, row)).rowcount)
+    return bool((await execute(db, _FILE, row)).rowcount)
 
 
 async def has_filed(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
-    connection = await db.connection()
     query = select(_reports.c.id).where(_reports.c.post_id == post_id, _reports.c.reporter_id == reporter_id)
-    return (await connection.execute(query)).first() is not None
+    return (await execute(db, query)).first() is not None
 
 
 async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
     """Whether nobody else's complaint of the post is open."""
-    connection = await db.connection()
     others = select(_reports.c.id).where(
         _reports.c.post_id == post_id, _reports.c.reporter_id != reporter_id, _reports.c.settled.is_(None)
     )
-    return (await connection.execute(others.limit(1))).first() is None
+    return (await execute(db, others.limit(1))).first() is None
 
 
 async def waiting(db: AsyncSession) -> list[Case]:
     """The posts that people complain of and the host has not decided about: two statements for any number."""
-    connection = await db.connection()
-    rows = (await connection.execute(_WAITING)).all()
+    rows = (await execute(db, _WAITING)).all()
     complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
-    for post_id, username, reason, created in await connection.execute(_COMPLAINTS, {"post_ids": list(complaints)}):
+    for post_id, username, reason, created in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
         complaints[post_id].append(Complaint(username, reason, created))
     return [_case(row, complaints[row.id]) for row in rows]
 
 
 async def case(db: AsyncSession, post_id: int) -> Case | None:
     """A post, whether or not somebody complains of it; None if it is gone, or its author's account is disabled."""
-    connection = await db.connection()
-    row = (await connection.execute(_ONE, {"post_id": post_id})).first()
+    row = (await execute(db, _ONE, {"post_id": post_id})).first()
     return _case(row) if row else None
 
 
 async def settle_post(db: AsyncSession, post_id: int, outcome: Outcome) -> int:
     """Closes the open complaints of a post; returns how many."""
-    connection = await db.connection()
-    return (await connection.execute(_SETTLE.where(_reports.c.post_id == post_id).values(_now(outcome)))).rowcount
+    return (await execute(db, _SETTLE.where(_reports.c.post_id == post_id).values(_now(outcome)))).rowcount
 
 
 async def settle_author(db: AsyncSession, author_id: int, outcome: Outcome) -> int:
     """Closes the open complaints of all that a person posted; returns how many."""
-    connection = await db.connection()
     theirs = _reports.c.post_id.in_(select(_posts.c.id).where(_posts.c.author_id == author_id))
-    return (await connection.execute(_SETTLE.where(theirs).values(_now(outcome)))).rowcount
+    return (await execute(db, _SETTLE.where(theirs).values(_now(outcome)))).rowcount
 
 
 def _now(outcome: Outcome) -> dict[str, object]:

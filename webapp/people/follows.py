@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Integer, Select, Table, and_, bindparam, d
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.people.models import Follow
 
 PAGE = 30
@@ -69,31 +69,27 @@ async def follow(
 
     None if it was so already, or if there is nobody to follow: oneself, or an account that is gone or disabled.
     """
-    connection = await db.connection()
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created": (created := since or now())}
-    added = await connection.execute(_FOLLOW, parameters)
+    added = await execute(db, _FOLLOW, parameters)
     return created if added.rowcount else None
 
 
 async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
     """Ends it; whether there was anything to end."""
-    connection = await db.connection()
     pair = (_follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id)
-    return bool((await connection.execute(delete(_follows).where(*pair))).rowcount)
+    return bool((await execute(db, delete(_follows).where(*pair))).rowcount)
 
 
 async def is_following(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
-    connection = await db.connection()
     query = select(_follows.c.follower_id).where(
         _follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id
     )
-    return (await connection.execute(query)).first() is not None
+    return (await execute(db, query)).first() is not None
 
 
 async def counts(db: AsyncSession, user_id: int) -> Counts:
     """How many follow a person, and how many that person follows; disabled accounts are not counted."""
-    connection = await db.connection()
-    return Counts(*(await connection.execute(_COUNTS, {"user_id": user_id})).one())
+    return Counts(*(await execute(db, _COUNTS, {"user_id": user_id})).one())
 
 
 async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
@@ -112,17 +108,15 @@ async def began_between(db: AsyncSession, user_id: int, start: datetime, end: da
     """The names of those who began to follow a person in that time, and still do; the first first."""
     begun = (_follows.c.followed_id == user_id, _follows.c.created >= start, _follows.c.created < end)
     query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
-    connection = await db.connection()
     in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created, _users.c.id)
-    return list((await connection.execute(in_order)).scalars())
+    return list((await execute(db, in_order)).scalars())
 
 
 async def _page(db: AsyncSession, query: Rows, after: Key | None) -> list[Neighbour]:
     created, number = _follows.c.created, _users.c.id
     if after:
         query = query.where(or_(created < after.created, and_(created == after.created, number < after.id)))
-    connection = await db.connection()
-    rows = await connection.execute(query.order_by(created.desc(), number.desc()).limit(PAGE + 1))
+    rows = await execute(db, query.order_by(created.desc(), number.desc()).limit(PAGE + 1))
     return [Neighbour(*row) for row in rows]
 
 

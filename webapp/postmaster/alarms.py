@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from webapp import limits, mail
-from webapp.database import Database, now
+from webapp.database import Database, execute, now
 from webapp.limits import Rate, TooOften
 from webapp.logs import redact
 from webapp.settings import SITE_NAME, Settings
@@ -72,20 +72,18 @@ class Alarms:
             to=self.settings.admins,
             is_alarm=True,
         )
-        connection = await db.connection()
-        await connection.execute(
-            text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
+        await execute(
+            db, text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
         )
 
 
 async def _count(db: AsyncSession, fingerprint: str) -> int:
-    connection = await db.connection()
     statement = text(
         "INSERT INTO error_report (fingerprint, count, last_seen) VALUES (:fingerprint, 1, :moment)"
         " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1, last_seen = excluded.last_seen"
         " RETURNING count"
     ).bindparams(bindparam("moment", type_=UTCDateTime))
-    result = await connection.execute(statement, {"fingerprint": fingerprint, "moment": now()})
+    result = await execute(db, statement, {"fingerprint": fingerprint, "moment": now()})
     return int(result.scalar_one())
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import migrations
-from webapp.database import Database
+from webapp.database import Database, execute
 from webapp.mail.smtp import client_for, hang_up
 from webapp.postmaster import trial
 from webapp.settings import Settings
@@ -74,9 +74,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     database = Database(settings.database_url)
     try:
         async with database.session() as db:
-            connection = await db.connection()
             version = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
-            number = (await connection.execute(text(version))).scalar_one()
+            number = (await execute(db, text(version))).scalar_one()
             name = "SQLite" if database.is_sqlite else "PostgreSQL"
             if database.is_sqlite and sqlite3.sqlite_version_info < SOUND_SQLITE:
                 yield Finding(
@@ -84,7 +83,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 )
             else:
                 yield Finding(OK, "database", f"{name} {number}")
-            there = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+            there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
             newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
             if there == newest:
                 yield Finding(OK, "migrations", f"at {there}, the newest")

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import limits
 from webapp.accounts.models import User
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.limits import Rate, TooOften
 from webapp.mail import writing
 from webapp.posts import text
@@ -53,22 +53,19 @@ async def add(db: AsyncSession, author_id: int, body: str, created: datetime | N
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Hides a person's own post; whether there was one to hide. It is gone for good a while later."""
-    connection = await db.connection()
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
     hidden = update(_posts).where(*own, _posts.c.deleted.is_(None), _posts.c.removed.is_(None)).values(deleted=now())
-    return bool((await connection.execute(hidden)).rowcount)
+    return bool((await execute(db, hidden)).rowcount)
 
 
 async def restore(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Brings back what its author has just deleted; False if there is nothing to bring back any more."""
-    connection = await db.connection()
     restored = update(_posts).where(*_restorable(author_id, post_id)).values(deleted=None)
-    return bool((await connection.execute(restored)).rowcount)
+    return bool((await execute(db, restored)).rowcount)
 
 
 async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    connection = await db.connection()
-    found = await connection.execute(select(_posts.c.id).where(*_restorable(author_id, post_id)))
+    found = await execute(db, select(_posts.c.id).where(*_restorable(author_id, post_id)))
     return found.first() is not None
 
 
@@ -90,12 +87,11 @@ class _Person(NamedTuple):
 
 
 async def _add(db: AsyncSession, author_id: int, body: str, created: datetime) -> tuple[int, list[_Person]]:
-    connection = await db.connection()
     row = {"author_id": author_id, "body": body, "created": created, "removed_because": ""}
-    post_id: int = (await connection.execute(insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
+    post_id: int = (await execute(db, insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
     people = await _mentioned(db, text.mentioned(body))
     if people:
-        await connection.execute(insert(_mentions), [{"post_id": post_id, "user_id": each.id} for each in people])
+        await execute(db, insert(_mentions), [{"post_id": post_id, "user_id": each.id} for each in people])
     return post_id, people
 
 
@@ -103,11 +99,10 @@ async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
     """Those of the names that are somebody's, the first few of them."""
     if not names:
         return []
-    connection = await db.connection()
     query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.locale).where(
         _users.c.username_key.in_(names), _users.c.disabled_at.is_(None)
     )
-    people = [_Person(*row) for row in await connection.execute(query)]
+    people = [_Person(*row) for row in await execute(db, query)]
     return sorted(people, key=lambda person: names.index(person.name))[:MOST_MENTIONED]
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
+from webapp.database import execute
 from webapp.people.models import Follow
 from webapp.posts.models import Mention, Post
 from webapp.posts.text import markup
@@ -119,30 +120,26 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
         .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *posted)
         .order_by(_posts.c.id)
     )
-    connection = await db.connection()
-    return [(name, post_id) for name, post_id in await connection.execute(query)]
+    return [(name, post_id) for name, post_id in await execute(db, query)]
 
 
 async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
     """Two statements, however many posts: the posts, of which one more was asked for, and whom they mention."""
-    connection = await db.connection()
-    rows = (await connection.execute(query, parameters)).all()
+    rows = (await execute(db, query, parameters)).all()
     names = await _names(db, [row.id for row in rows[:most]])
     cards = [Card(**row._mapping, names=names.get(row.id, frozenset())) for row in rows[:most]]
     return Page(cards, cards[-1].id if len(rows) > most else None)
 
 
 async def _names(db: AsyncSession, post_ids: list[int]) -> dict[int, frozenset[str]]:
-    connection = await db.connection()
     names: dict[int, set[str]] = {}
-    for post_id, name in await connection.execute(_MENTIONED, {"post_ids": post_ids}):
+    for post_id, name in await execute(db, _MENTIONED, {"post_ids": post_ids}):
         names.setdefault(post_id, set()).add(name)
     return {post_id: frozenset(some) for post_id, some in names.items()}
 
 
 async def _number(db: AsyncSession, query: Select[int], parameters: dict[str, int]) -> int:
-    connection = await db.connection()
-    return (await connection.execute(query, parameters)).scalar_one()
+    return (await execute(db, query, parameters)).scalar_one()
 
 
 def _is_sqlite(db: AsyncSession) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.database import execute
 from webapp.language import gettext as _
 from webapp.logs import mask, redact
 from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
@@ -39,8 +40,7 @@ class Sent:
 async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
     """The last letters for a person, newest first, also those that went to another address."""
     newest_first = letters.c.created.desc(), letters.c.id.desc()
-    connection = await db.connection()
-    rows = await connection.execute(_SHOWN.where(letters.c.user_id == user_id).order_by(*newest_first).limit(MOST))
+    rows = await execute(db, _SHOWN.where(letters.c.user_id == user_id).order_by(*newest_first).limit(MOST))
     return [Sent(named(row.kind), row.created, _outcome(row), _address(row.recipient)) for row in rows]
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from sqlalchemy import BigInteger, Boolean, Integer, String, TextualSelect, bindparam, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.database import execute
 from webapp.posts import timeline
 from webapp.posts.timeline import LAST, Page
 from webapp.search import words
@@ -87,8 +88,7 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
         "viewer_id": viewer_id or 0,
         "name": terms[0].name,
     }
-    connection = await db.connection()
-    return [Person(*row) for row in await connection.execute(_people(is_sqlite), parameters)]
+    return [Person(*row) for row in await execute(db, _people(is_sqlite), parameters)]
 
 
 async def _prepared(db: AsyncSession) -> bool:
@@ -98,7 +98,7 @@ async def _prepared(db: AsyncSession) -> bool:
     """
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     if not is_sqlite:
-        await (await db.connection()).execute(_PLAN_EACH)
+        await execute(db, _PLAN_EACH)
     return is_sqlite
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.language import gettext as _
 from webapp.security.models import KnownBrowser
 
@@ -62,8 +62,7 @@ def mark(secret: str) -> str:
 async def meet(db: AsyncSession, user_id: int, mark: str) -> set[str]:
     """Notes that a person has logged in in a browser; returns the marks of those they were known by until now."""
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)))
-    connection = await db.connection()
-    await connection.execute(_MEET, {"user_id": user_id, "secret_hash": mark, "seen_at": now()})
+    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "seen_at": now()})
     if len(known) >= MOST:
         kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
         kept = kept.order_by(col(KnownBrowser.seen_at).desc()).limit(MOST)

@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.database import execute
 from webapp.mail.writing import KINDS
 from webapp.subscriptions.models import LetterChoice
 
@@ -25,8 +26,7 @@ async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> 
     """Writes down what a person wants. Raises KeyError for a kind of letter that is not optional."""
     if not KINDS[kind].is_optional:
         raise KeyError(kind)
-    connection = await db.connection()
-    await connection.execute(_CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
+    await execute(db, _CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
 
 
 _CHOOSE = text(
