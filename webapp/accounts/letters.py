@@ -15,7 +15,7 @@ from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.security import browsers, reservations
-from webapp.security.models import AddressChange
+from webapp.security.reservations import Reservation
 from webapp.settings import NOT_ME_HOURS, Settings
 from webapp.subscriptions import choices
 
@@ -138,12 +138,11 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
     return f"{settings.base_url}/unsubscribe/{token}"
 
 
-async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: AddressChange) -> Draft:
+async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
     """To an address that an account has given up, but can still go back to."""
     user = await users.get(db, hold.user_id)
     assert user is not None
-    assert hold.confirmed is not None
-    return _address_reserved_draft(settings, address, user.username, reservations.ends(hold.confirmed))
+    return _address_reserved_draft(settings, address, user.username, hold.until)
 
 
 def register_link(settings: Settings, address: str) -> str:

@@ -1,21 +1,35 @@
 """Addresses that are kept for who lost them: while a change of address can be undone, nobody else gets the old one."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement
-from sqlmodel import col, select
+from sqlalchemy import Table, bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.security.models import AddressChange
 
 # The letter with the link that undoes a change may be under way for five days, and the link works for three more.
 KEPT = timedelta(days=8)
 
 
-def is_undoable() -> ColumnElement[bool]:
-    """Which changes of address can still be undone."""
-    return col(AddressChange.undone).is_(None) & (col(AddressChange.confirmed) > now() - KEPT)
+_changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
+_STILL = bindparam("still", callable_=lambda: now() - KEPT, type_=_changes.c.confirmed.type)
+# Which changes of address can still be undone.
+IS_UNDOABLE = _changes.c.undone.is_(None) & (_changes.c.confirmed > _STILL)
+_ON = (
+    select(_changes.c.user_id, _changes.c.confirmed)
+    .where(_changes.c.old_email == bindparam("address"), _changes.c.user_id != bindparam("but"), IS_UNDOABLE)
+    .order_by(_changes.c.id.desc())
+    .limit(1)
+)
+
+
+class Reservation(NamedTuple):
+    """The account that an address is kept for, and until when."""
+
+    user_id: int
+    until: datetime
 
 
 async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -> bool:
@@ -23,24 +37,22 @@ async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -
 
     The second of the taking back itself does not count: the letters about it are written then.
     """
-    query = select(AddressChange.id).where(
-        col(AddressChange.user_id) == user_id,
-        col(AddressChange.confirmed) <= second,
-        col(AddressChange.undone) > second + timedelta(seconds=1),
+    query = select(_changes.c.id).where(
+        _changes.c.user_id == user_id,
+        _changes.c.confirmed <= second,
+        _changes.c.undone > second + timedelta(seconds=1),
     )
-    return (await db.exec(query.limit(1))).first() is not None
+    return (await execute(db, query.limit(1))).first() is not None
 
 
-async def on(db: AsyncSession, address: str, *, but: int = 0) -> AddressChange | None:
-    """The change that keeps an address for an account, unless that is the account `but`.
+async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:
+    """For whom an address is kept, unless that is the account `but`.
 
     Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
     every change that freed the address seen.
     """
-    query = select(AddressChange).where(
-        col(AddressChange.old_email) == address, col(AddressChange.user_id) != but, is_undoable()
-    )
-    return (await db.exec(query.order_by(col(AddressChange.id).desc()).limit(1))).first()
+    row = (await execute(db, _ON, {"address": address, "but": but})).first()
+    return Reservation(row.user_id, ends(row.confirmed)) if row else None
 
 
 def ends(confirmed: datetime) -> datetime:
