@@ -45,7 +45,8 @@ def now() -> datetime:
 class Database:
     """One database of one application.
 
-    `doorbell` is set whenever a commit left something for a background task of this process to do.
+    `doorbell` is set whenever a commit left something for a background task of this process to do; `visitors` is
+    how many requests the process is answering, which go before such tasks.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,6 +67,7 @@ class Database:
         )
         self.writing = self.engine.execution_options(is_writing=True)
         self.doorbell = asyncio.Event()
+        self.visitors = 0
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
             event.listen(self.engine.sync_engine, "begin", sqlite.begin)
@@ -141,7 +143,9 @@ class DatabaseSession:
             await send(message)
 
         scope.setdefault("state", {})["db"] = db
+        self.database.visitors += 1
         try:
             await self.app(scope, receive, send_after_release)
         finally:
+            self.database.visitors -= 1
             await release(db)

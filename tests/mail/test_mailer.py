@@ -1,5 +1,6 @@
 """The mailer under way: real letters over real connections, in fair weather and foul."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import letters as account_letters
 from webapp.database import now
-from webapp.mail import mailer, outbox, smtp
+from webapp.mail import mailer, outbox, smtp, writing
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -340,6 +341,45 @@ def test_a_letter_reaches_its_server_soon_after_the_answer(
     mail_server.wait_for(2)
 
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(("visitors", "rests"), [(mailer.RUSH_VISITORS - 1, 0), (mailer.RUSH_VISITORS, 3)])
+def test_letters_give_way_to_many_visitors(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+    visitors: int,
+    rests: int,
+) -> None:
+    """They still leave, a few at a time."""
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    ask(site, "first@example.com")
+    mail_server.wait_for(1)
+    rested = []
+
+    async def rest(_stopping: object, seconds: float) -> bool:
+        if seconds == mailer.RUSH_SECONDS:
+            rested.append(len(mail_server.letters))
+        await asyncio.sleep(0.05)
+        return False
+
+    monkeypatch.setattr(mailer, "_happens", rest)
+    site.app.state.database.visitors = visitors
+    site.run(_post, site, 2 * mailer.RUSH_BATCH + 5)
+    mail_server.wait_for(1 + 2 * mailer.RUSH_BATCH + 5)
+
+    assert len(rested) >= rests
+    assert bool(rested) == bool(rests)
+
+
+async def _post(site: Site, count: int) -> None:
+    """Posts so many letters, all at one moment."""
+    async with site.app.state.database.session(is_writing=True) as db:
+        for number in range(count):
+            await writing.post(db, site.settings, "register", f"person{number}@example.com")
+        await db.commit()
 
 
 def _shift(database_url: str, statement: str) -> None:

@@ -29,6 +29,8 @@ log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
+# While so many visitors wait for their pages, the feeder takes only so many letters, and rests so long after them.
+RUSH_VISITORS, RUSH_BATCH, RUSH_SECONDS = 8, 10, 0.25
 GRACE_SECONDS = 6.0
 # How long an outcome waits for those of letters that are on the wire, to be written down with them.
 GATHER_SECONDS = 0.001
@@ -104,10 +106,13 @@ class Mailer:
             await self._try_suspect()
             self.database.doorbell.clear()
             # A server that was away is tried with one letter.
-            most = BATCH if not self.breaker.is_open else int(not self._in_hand)
+            is_rush = self.database.visitors >= RUSH_VISITORS
+            most = int(not self._in_hand) if self.breaker.is_open else RUSH_BATCH if is_rush else BATCH
             letters, claimed = await self._feeder.next(most) if most else ([], 0)
             await self._hand_over(letters)
-            if claimed < (BATCH if letters else 1):
+            if is_rush:
+                await _happens(self._stopping, RUSH_SECONDS)
+            elif claimed < (BATCH if letters else 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
 
     async def _try_suspect(self) -> None:
