@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING, NoReturn
@@ -16,12 +17,16 @@ import asyncpg
 import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
+from argon2 import PasswordHasher
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
 from sqlalchemy import URL, make_url
 from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
-from webapp import migrations
+from webapp import migrations, pages
+from webapp.accounts import passwords
 from webapp.app import create_app
 from webapp.settings import Settings
 
@@ -36,6 +41,9 @@ _calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=
 hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("thorough", _calm, max_examples=3000)
 hypothesis.settings.load_profile("suite")
+
+DEAR, NOBODYS = passwords._argon2, passwords._NOBODYS
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 UNAVAILABLE = "not run: "
 
@@ -63,6 +71,40 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+class OneCompilation(BytecodeCache):
+    """Templates that are compiled once for all sites of a run."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if compiled := self._compiled.get(bucket.key):
+            bucket.bytecode_from_string(compiled)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sites() -> Iterator[None]:
+    """Compiles no template twice, and hashes passwords at next to no cost: half of the suite's time went there.
+
+    What runs in a process of its own is as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "Environment", partial(Environment, bytecode_cache=OneCompilation()))
+        patch.setattr(passwords, "_argon2", CHEAP)
+        patch.setattr(passwords, "_NOBODYS", CHEAP.hash("nobody's"))
+        yield
+
+
+@pytest.fixture
+def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes passwords as a deployed site does, for the tests that are about that."""
+    monkeypatch.setattr(passwords, "_argon2", DEAR)
+    monkeypatch.setattr(passwords, "_NOBODYS", NOBODYS)
 
 
 @pytest.fixture(scope="session")

@@ -214,6 +214,7 @@ def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str, monkeypatch:
     assert hashes == []
 
 
+@pytest.mark.usefixtures("dear_passwords")
 def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)

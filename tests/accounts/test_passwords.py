@@ -14,6 +14,8 @@ from webapp.accounts import passwords
 from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated
 from webapp.errors import Busy
 
+pytestmark = pytest.mark.usefixtures("dear_passwords")
+
 
 @pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
 async def test_every_character_counts(anyio_backend: str, length: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserType
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import HOSTS, Visitor
 from tests.conftest import unavailable
 from tests.mailbox import Mailbox
 from webapp import migrations
@@ -29,8 +29,8 @@ class ListeningSite:
     def __init__(self, instance: Path) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         port = self._socket.getsockname()[1]
-        hosts = ",".join(f"susan{number}@example.com" for number in range(1, 500))  # whoever a test calls a host
-        self.settings = Settings.for_development(port, {"TRUSTED_PROXIES": "1", "ADMINS": hosts}, instance=instance)
+        environment = {"TRUSTED_PROXIES": "1", "ADMINS": ",".join(HOSTS)}
+        self.settings = Settings.for_development(port, environment, instance=instance)
         self.url = self.settings.base_url
         self.mailbox = Mailbox(instance / "mailbox")
         migrations.upgrade(self.settings.database_url)

@@ -385,14 +385,14 @@ def gallery_letter(person: Visitor) -> None:
 
 @state
 def admin_mail(person: Visitor) -> None:
-    person.is_logged_in()
+    person.is_host().is_logged_in()
     person.goto("/admin/mail")
     person.sees("Sent in the last hour")
 
 
 @state
 def admin_mail_paused(person: Visitor) -> None:
-    person.is_logged_in()
+    person.is_host().is_logged_in()
     person.goto("/admin/mail")
     person.press("Pause")
     person.sees("Paused since")

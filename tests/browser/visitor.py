@@ -18,6 +18,8 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 PATIENCE = 20_000  # milliseconds, for a busy machine
 expect.set_options(timeout=PATIENCE)
+HOSTS = tuple(f"host{number}@example.com" for number in range(1, 21))  # in ADMINS; one for each test that wants one
+_free_hosts = iter(HOSTS)
 
 
 class Visitor:
@@ -86,6 +88,11 @@ class Visitor:
             assert quick.post(link, data={"username": self.name, "password": PASSWORD}).status_code == 303
         return self
 
+    def is_host(self) -> "Visitor":
+        """Will have an account with an address in ADMINS."""
+        self.address = next(_free_hosts)
+        return self
+
     def has_phone(self) -> None:
         """Logs in in another browser, at which nobody looks."""
         with httpx2.Client(base_url=self.url, headers={**self.headers, "User-Agent": PHONE}) as phone:
@@ -116,9 +123,11 @@ class Visitor:
             assert quick.post(link, data={"username": f"{self.name}b", "password": PASSWORD}).status_code == 303
 
     def is_logged_in(self) -> "Visitor":
-        """Has an account, and is logged in in this browser."""
+        """Has an account, and is logged in in this browser, which shows the home page."""
         self.has_account()
-        self.logs_in()
+        form: dict[str, str | float | bool] = {"username": self.name, "password": PASSWORD}
+        assert self.context.request.post("/login", form=form, max_redirects=0).status == 303
+        self.goto("/")
         self.is_at_home()
         return self
 

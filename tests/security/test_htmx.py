@@ -10,7 +10,7 @@ from httpx2 import Response as Answer
 from tests.conftest import Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
-from tests.watching import dump, standing_site
+from tests.watching import dump, standing_site, wait_until_posted
 
 # Each header that htmx 4 has, and some that it had, with values that it would never send.
 WISHES = [
@@ -97,6 +97,7 @@ def test_who_is_logged_in_is_still_no_host(site: Site, wish: dict[str, str]) -> 
     """C40, C36"""
     susan = site.browser(follow_redirects=False)
     log_in(susan)
+    wait_until_posted(site)
     before = dump(site)
     hosts = [name for name in NAMES if "/admin/" in path_of(site, name)]
 
