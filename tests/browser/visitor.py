@@ -30,17 +30,8 @@ class Visitor:
     ) -> None:
         self.url = url
         self.mailbox = mailbox
-        self.name = f"susan{number}"
-        self.address = f"susan{number}@example.com"
-        self.new_address = f"susan{number}@example.net"
         self.has_javascript = has_javascript
-        self.faults: list[str] = []
-        self.expected = {404, 410, 422, 429}
-        self.expected_words: list[str] = []
-        self.posts: list[str] = []
-        self._trusted: list[str] = []
-        self._phone: dict[str, str] = {}
-        self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
+        self._begin(number)
         self.context = browser.new_context(
             base_url=url, java_script_enabled=has_javascript, extra_http_headers=self.headers, **options
         )
@@ -49,10 +40,39 @@ class Visitor:
         self.context.on("request", self._note)
         self.page: Page = self.context.new_page()
 
-    def leave(self) -> list[str]:
-        """Closes the browser; returns what went wrong: errors, violations, dialogs, foreign requests."""
+    def _begin(self, number: int) -> None:
+        self.name = f"susan{number}"
+        self.address = f"susan{number}@example.com"
+        self.new_address = f"susan{number}@example.net"
+        self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
+        self.faults: list[str] = []
+        self.expected = {404, 410, 422, 429}
+        self.expected_words: list[str] = []
+        self.posts: list[str] = []
+        self._trusted: list[str] = []
+        self._phone: dict[str, str] = {}
+
+    def makes_room(self, number: int) -> "Visitor":
+        """Somebody else sits down at the same browser."""
+        self._begin(number)
+        self.context.set_extra_http_headers(self.headers)
+        return self
+
+    def stands_up(self) -> None:
+        """Leaves nothing behind in the browser: no page, no cookie, no permission."""
+        for page in self.context.pages[1:]:
+            page.close()
+        self.page = self.context.pages[0]
+        self.context.unroute_all()
+        self.page.unroute_all()
+        self.page.goto("about:blank")
+        self.page.emulate_media(media="null", color_scheme="null")
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+
+    def leave(self) -> None:
+        """Closes the browser."""
         self.context.close()
-        return self.faults
 
     def trusts(self, url: str) -> None:
         """Goes to another site on purpose."""
