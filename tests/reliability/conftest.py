@@ -7,6 +7,12 @@ import pytest
 
 Figure = Callable[[str, object], None]
 PREFIX = "figure "
+WAITS_MOST = {"test_shutdown", "test_mail_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What mostly waits comes first, so that another worker is busy beside it."""
+    items.sort(key=lambda item: item.path.stem not in WAITS_MOST)
 
 
 @pytest.fixture
