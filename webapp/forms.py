@@ -15,6 +15,7 @@ from webapp.language import gettext as _
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
+MAX_DIGITS = 18  # of a number in a query: no database has longer ones
 MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
 
 
@@ -82,6 +83,20 @@ class Form(Generic[Shape]):
         except ValidationError as refused:
             for error in refused.errors(include_url=False, include_input=False):
                 self.refuse(str(error["loc"][0]) if error["loc"] else "", _words(error["type"], error.get("ctx", {})))
+
+
+class Press(BaseModel):
+    """The shape of a button without fields."""
+
+
+def number_in_query(request: Request, name: str, usual: int) -> int:
+    """The number that a query gives, or the usual one. Raises HTTPException(400) for what is none."""
+    typed = request.query_params.get(name, "")
+    if not typed:
+        return usual
+    if not (typed.isascii() and typed.isdecimal() and len(typed) <= MAX_DIGITS):
+        raise HTTPException(400)
+    return int(typed)
 
 
 async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:

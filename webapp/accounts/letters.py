@@ -55,7 +55,9 @@ async def ask_for(
     return await writing.post(db, settings, kind, recipient, user_id=user_id, **parameters)
 
 
-@letter("reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, _susan())])
+@letter(
+    "reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, a_sample_person())]
+)
 async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To the person whose name or address was typed, or whose link had run out; to nobody if there is none.
 
@@ -75,7 +77,7 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
     lives=timedelta(minutes=60),
     samples=lambda site: [
         _register_draft(site, "susan@example.com"),
-        _already_registered_draft(site, _susan()),
+        _already_registered_draft(site, a_sample_person()),
         _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
     ],
 )
@@ -110,13 +112,20 @@ async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person who has logged in in a browser that was not seen before, if they want to know."""
+    user = await reader(db, letter)
+    if user is None or await _has_enough(db, user, letter, MOST_NEW_SIGN_INS):
+        return None
+    assert user.id is not None
+    return _new_sign_in_draft(settings, user.id, letter.recipient, letter.parameters)
+
+
+async def reader(db: AsyncSession, letter: Claimed) -> User | None:
+    """Whom an optional letter is for; None if they are gone or disabled, or want no such letters."""
     assert letter.user_id is not None
     user = await users.get(db, letter.user_id)
     if user is None or user.disabled_at is not None or not await choices.wants(db, letter.user_id, letter.kind):
         return None
-    if await _has_enough(db, user, letter, MOST_NEW_SIGN_INS):
-        return None
-    return _new_sign_in_draft(settings, letter.user_id, letter.recipient, letter.parameters)
+    return user
 
 
 def reset_link(settings: Settings, user: User) -> str:
@@ -213,6 +222,6 @@ def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: 
     return Draft("new_sign_in", address, values, user_id, unsubscribe=unsubscribe)
 
 
-def _susan() -> User:
+def a_sample_person() -> User:
     """A person for sample letters."""
     return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")

@@ -5,15 +5,13 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
-from webapp.accounts.letters import unsubscribe_link
+from webapp.accounts.letters import a_sample_person, reader, unsubscribe_link
 from webapp.accounts.models import User
 from webapp.digests import missed
 from webapp.digests.missed import Missed
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.settings import Settings
-from webapp.subscriptions import choices
 
 KIND = "digest"
 LIVES = timedelta(days=1)  # the next one tells it better
@@ -23,7 +21,7 @@ FOLLOWERS_NAMED = 5
 
 
 def _samples(settings: Settings) -> list[Draft]:
-    susan = User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")
+    susan = a_sample_person()
     some = [("ann", 9), ("carl_the_second", 8), ("ann", 7)]
     return [
         _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
@@ -35,12 +33,9 @@ def _samples(settings: Settings) -> list[Draft]:
 @letter(KIND, lives=LIVES, samples=_samples, switch="A letter once a week with what I missed", is_usual=False)
 async def digest(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""
-    assert letter.user_id is not None
-    user = await users.get(db, letter.user_id)
-    if user is None or user.disabled_at is not None or not await choices.wants(db, letter.user_id, letter.kind):
-        return None
-    what = await missed.by(db, user)
-    return _draft(settings, user, what) if what else None
+    user = await reader(db, letter)
+    what = await missed.by(db, user) if user else None
+    return _draft(settings, user, what) if user and what else None
 
 
 def _draft(settings: Settings, user: User, what: Missed) -> Draft:

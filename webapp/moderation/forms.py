@@ -25,7 +25,3 @@ class Decision(BaseModel):
     """Why a post goes, or an account is disabled: its owner reads it."""
 
     reason: Reason
-
-
-class Press(BaseModel):
-    """A button without fields."""

@@ -1,12 +1,13 @@
 """What the host is told of complaints, and what people are told of the host's decisions."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import limits
 from webapp.accounts import users
+from webapp.accounts.letters import A_SAMPLE_DAY, a_sample_person
 from webapp.accounts.models import User
 from webapp.limits import Rate, TooOften
 from webapp.mail import writing
@@ -22,7 +23,6 @@ GATHERED = timedelta(minutes=5)
 NAMED = 10
 QUOTED = 120
 LIVES = timedelta(days=5)
-A_SAMPLE_DAY = datetime.fromisoformat("2026-01-31T12:00:00+00:00")
 
 
 async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
@@ -47,7 +47,7 @@ async def post_reported(db: AsyncSession, settings: Settings, letter: Claimed) -
     return _reported_draft(settings, letter.recipient, cases) if cases else None
 
 
-@letter("post_removed", lives=LIVES, samples=lambda site: [_removed_draft(site, _susan(), _sample_post())])
+@letter("post_removed", lives=LIVES, samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())])
 async def post_removed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To the author of a post that the host has removed."""
     assert letter.user_id is not None
@@ -57,7 +57,9 @@ async def post_removed(db: AsyncSession, settings: Settings, letter: Claimed) ->
     return _removed_draft(settings, user, post)
 
 
-@letter("account_disabled", lives=LIVES, samples=lambda site: [_disabled_draft(site, _susan(), "Advertising.")])
+@letter(
+    "account_disabled", lives=LIVES, samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")]
+)
 async def account_disabled(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whose account the host has disabled; to nobody if it has been opened again."""
     assert letter.user_id is not None
@@ -86,10 +88,6 @@ def _removed_draft(settings: Settings, user: User, post: Post) -> Draft:
 
 def _disabled_draft(settings: Settings, user: User, reason: str) -> Draft:
     return Draft("account_disabled", user.email, {"username": user.username, "reason": reason}, user.id)
-
-
-def _susan() -> User:
-    return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")
 
 
 def _sample_post() -> Post:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from webapp import errors, limits, pages
 from webapp.accounts import users
 from webapp.accounts.sessions import admin_required, login_required
-from webapp.forms import Form
+from webapp.forms import Form, Press
 from webapp.language import gettext as _
 from webapp.limits import Rate, TooOften
 from webapp.moderation import decisions, forms, letters, reports
@@ -47,7 +47,7 @@ async def admin_reports(request: Request) -> Response:
 
 @admin_required
 async def keep_post(request: Request) -> Response:
-    await Form.read(request, forms.Press)
+    await Form.read(request, Press)
     post = await _post(request)
     await decisions.keep(request.state.db, post.id)
     await request.state.db.commit()

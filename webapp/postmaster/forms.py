@@ -5,10 +5,6 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 
-class Press(BaseModel):
-    """A button without fields."""
-
-
 class SendAgain(BaseModel):
     """The letter to send again; all that were given up if it is left out."""
 

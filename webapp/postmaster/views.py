@@ -5,12 +5,12 @@ from starlette.responses import Response
 
 from webapp import pages
 from webapp.accounts.sessions import admin_required
-from webapp.forms import Form
+from webapp.forms import Form, Press
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.mail import status, writing
 from webapp.postmaster import report
-from webapp.postmaster.forms import Press, SendAgain
+from webapp.postmaster.forms import SendAgain
 
 
 @admin_required

@@ -9,7 +9,3 @@ from webapp.posts import text
 
 class Write(BaseModel):
     body: Annotated[str, AfterValidator(text.clean)]
-
-
-class Button(BaseModel):
-    """A button without fields."""

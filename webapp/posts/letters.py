@@ -3,29 +3,25 @@
 It quotes nobody: what a stranger wrote shall not arrive as this site's mail, with a link in it.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
-from webapp.accounts.letters import unsubscribe_link
+from webapp.accounts.letters import a_sample_person, reader, unsubscribe_link
 from webapp.accounts.models import User
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.posts import timeline
-from webapp.posts.posts import TOLD_ONCE_IN
 from webapp.settings import Settings
-from webapp.subscriptions import choices
+from webapp.subscriptions import gathering
 
-# A post and its count look at the clock one after the other. Better told of twice than not at all.
-LEEWAY = timedelta(seconds=1)
 LINKED = 10
 LIVES = timedelta(days=2)
 
 
 def _samples(settings: Settings) -> list[Draft]:
-    susan = User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")
+    susan = a_sample_person()
     posts = [("john", 7), ("ann_the_second", 8), ("john", 9)]
     return [_draft(settings, susan, posts[:1]), _draft(settings, susan, posts * 4)]
 
@@ -33,12 +29,10 @@ def _samples(settings: Settings) -> list[Draft]:
 @letter("mention", lives=LIVES, samples=_samples, switch="A letter when somebody mentions me")
 async def mention(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
-    assert letter.user_id is not None
-    user = await users.get(db, letter.user_id)
-    if user is None or user.disabled_at is not None or not await choices.wants(db, letter.user_id, letter.kind):
+    user = await reader(db, letter)
+    if user is None or user.id is None:
         return None
-    since = datetime.fromisoformat(letter.parameters["since"])
-    posts = await timeline.mentions(db, letter.user_id, since - LEEWAY, since + TOLD_ONCE_IN + LEEWAY)
+    posts = await timeline.mentions(db, user.id, *gathering.period(letter))
     return _draft(settings, user, posts) if posts else None
 
 

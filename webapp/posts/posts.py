@@ -9,22 +9,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import limits
 from webapp.accounts.models import User
 from webapp.database import execute, now
-from webapp.limits import Rate, TooOften
-from webapp.mail import writing
+from webapp.limits import Rate
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
 from webapp.settings import Settings
+from webapp.subscriptions import gathering
 
 POSTING = (Rate(5, 60), Rate(60, 3600))
 UNDO = timedelta(seconds=10)
 UNDO_GRACE = timedelta(seconds=5)  # the button is pressed at the last moment, and the line is slow
 KEPT_WHEN_DELETED = timedelta(hours=1)
 MOST_MENTIONED = 10
-# Those who are mentioned several times within so long get one letter. It waits a little longer than it collects,
-# so that what was posted at the last moment has been committed.
-TOLD_ONCE_IN = timedelta(seconds=60)
-LETTER_DELAY = TOLD_ONCE_IN + timedelta(seconds=5)
-TELLING = (Rate(1, int(TOLD_ONCE_IN.total_seconds())),)
 
 _posts: Table = Post.__table__  # type: ignore[attr-defined]
 _mentions: Table = Mention.__table__  # type: ignore[attr-defined]
@@ -42,7 +37,9 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
     # In one order for everybody: two posts that mention the same people lock the same rows in it.
     for person in sorted(people):
         if person.id != author_id:
-            await _tell(db, settings, person, created)
+            await gathering.tell(
+                db, settings, "mention", person.address, user_id=person.id, language=person.locale, since=created
+            )
     return post_id
 
 
@@ -104,21 +101,3 @@ async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
     )
     people = [_Person(*row) for row in await execute(db, query)]
     return sorted(people, key=lambda person: names.index(person.name))[:MOST_MENTIONED]
-
-
-async def _tell(db: AsyncSession, settings: Settings, person: _Person, created: datetime) -> None:
-    """Posts a letter for what is mentioned from now on; unless one that covers it is waiting."""
-    try:
-        await limits.count(db, settings, ("mention", str(person.id), TELLING))
-    except TooOften:
-        return
-    await writing.post(
-        db,
-        settings,
-        "mention",
-        person.address,
-        user_id=person.id,
-        language=person.locale,
-        delay=LETTER_DELAY,
-        since=created.isoformat(),
-    )

@@ -10,7 +10,7 @@ from webapp import pages
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import login_required
-from webapp.forms import Form
+from webapp.forms import Form, Press, number_in_query
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.limits import TooOften
@@ -73,7 +73,7 @@ async def post(request: Request) -> Response:
 
 @login_required
 async def delete_post(request: Request) -> Response:
-    await Form.read(request, forms.Button)
+    await Form.read(request, Press)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
     if not await posts.delete(db, user.id, post_id):
         raise HTTPException(404)
@@ -85,7 +85,7 @@ async def delete_post(request: Request) -> Response:
 
 @login_required
 async def restore_post(request: Request) -> Response:
-    await Form.read(request, forms.Button)
+    await Form.read(request, Press)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
     if not await posts.restore(db, user.id, post_id):
         words = _("It is too late: that post is gone. A deleted post can be brought back for ten seconds.")
@@ -99,7 +99,7 @@ async def restore_post(request: Request) -> Response:
 @login_required
 async def news(request: Request) -> Response:
     """How many posts are newer than those on the page: asked now and then while it is looked at."""
-    db, user, after = request.state.db, request.state.user, _number(request, "after", 0)
+    db, user, after = request.state.db, request.state.user, number_in_query(request, "after", 0)
     is_home = request.query_params.get("of") != "explore"
     count = await (timeline.news_at_home if is_home else timeline.news_to_explore)(db, user.id, after)
     return pages.render(
@@ -160,16 +160,7 @@ def _most(request: Request) -> int:
 
 
 def _before(request: Request) -> int:
-    return _number(request, "before", timeline.LAST)
-
-
-def _number(request: Request, name: str, usual: int) -> int:
-    typed = request.query_params.get(name, "")
-    if not typed:
-        return usual
-    if not (typed.isascii() and typed.isdecimal() and len(typed) < 19):
-        raise HTTPException(400)
-    return int(typed)
+    return number_in_query(request, "before", timeline.LAST)
 
 
 def _post_id(request: Request) -> int:

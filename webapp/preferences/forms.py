@@ -16,10 +16,6 @@ def _one_line(text: str) -> str:
 AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(_one_line)]
 
 
-class Press(BaseModel):
-    """A button without fields."""
-
-
 class ChangePassword(BaseModel):
     current_password: Password
     password: Password

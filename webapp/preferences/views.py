@@ -1,4 +1,4 @@
-"""The pages of one's own account: the list of them, and the password."""
+"""The pages of one's own account: profile, password, address, sign-ins and letters."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,7 +9,7 @@ from webapp.accounts.forms import check_password
 from webapp.accounts.sessions import login_required
 from webapp.accounts.tokens import Mangled, Purpose, Refused, verify
 from webapp.accounts.users import Overtaken, Taken
-from webapp.forms import Form
+from webapp.forms import Form, Press
 from webapp.language import gettext as _
 from webapp.language import ngettext
 from webapp.mail.writing import KINDS
@@ -75,7 +75,7 @@ async def sign_ins(request: Request) -> Response:
 @login_required
 async def end_sign_in(request: Request) -> Response:
     """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
-    await Form.read(request, forms.Press)
+    await Form.read(request, Press)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await signins.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
@@ -93,7 +93,7 @@ async def end_sign_in(request: Request) -> Response:
 
 @login_required
 async def end_other_sign_ins(request: Request) -> Response:
-    await Form.read(request, forms.Press)
+    await Form.read(request, Press)
     db, user = request.state.db, request.state.user
     ended = await signins.end_other(db, user)
     if not ended:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import limits, pages
+from webapp.forms import number_in_query
 from webapp.language import gettext as _
 from webapp.limits import Rate, TooOften
 from webapp.posts import timeline
@@ -23,7 +23,8 @@ async def search(request: Request) -> Response:
     user, settings = request.state.user, request.app.state.settings
     if user is None and not settings.public_profiles:
         return _to_log_in(request)
-    typed, before = " ".join(request.query_params.get("q", "").split()), _before(request)
+    typed = " ".join(request.query_params.get("q", "").split())
+    before = number_in_query(request, "before", timeline.LAST)
     try:
         terms = words.parse(typed) if typed else ()
         if terms:
@@ -81,12 +82,3 @@ def _to_log_in(request: Request) -> Response:
     """And back to what was asked afterwards."""
     query = f"?{request.url.query}" if request.url.query else ""
     return pages.redirect(request, f"/login?next={quote(request.url.path + query)}")
-
-
-def _before(request: Request) -> int:
-    typed = request.query_params.get("before", "")
-    if not typed:
-        return timeline.LAST
-    if not (typed.isascii() and typed.isdecimal() and len(typed) < 19):
-        raise HTTPException(400)
-    return int(typed)
