@@ -1,9 +1,7 @@
 """Changing the password: it asks for the current one, ends the other sign-ins, and tells the person."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from httpx2 import Response
@@ -11,27 +9,11 @@ from httpx2 import Response
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
-from tests.watching import execute, standing_site
+from tests.watching import execute
 
 WRONG = "not the right password"
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 COOKIE = "__Host-session"
-
-
-@pytest.fixture(scope="module")
-def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, for what must change nothing."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
-        assert site.mailbox
-        register(site.browser(), site.mailbox)
-        yield site
-
-
-@pytest.fixture(scope="module")
-def visitor(standing: Site) -> Browser:
-    browser = standing.browser()
-    log_in(browser)
-    return browser
 
 
 def logged_in(site: Site, mailbox: Mailbox) -> Browser:

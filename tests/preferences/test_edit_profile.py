@@ -1,9 +1,7 @@
 """The profile: a name that nobody else has, a line about oneself, and who may read it."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from httpx2 import Response
@@ -11,7 +9,7 @@ from httpx2 import Response
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import is_logged_in, log_in, register
-from tests.watching import execute, standing_site
+from tests.watching import execute
 
 LINE = "I like long walks & \u201cshort\u201d <posts>."
 
@@ -19,22 +17,6 @@ LINE = "I like long walks & \u201cshort\u201d <posts>."
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
     return logged_in(site, mailbox)
-
-
-@pytest.fixture(scope="module")
-def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, for what must change nothing."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
-        assert site.mailbox
-        register(site.browser(), site.mailbox)
-        yield site
-
-
-@pytest.fixture(scope="module")
-def visitor(standing: Site) -> Browser:
-    browser = standing.browser()
-    log_in(browser)
-    return browser
 
 
 def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:

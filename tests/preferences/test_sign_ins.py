@@ -1,15 +1,13 @@
 """The list of sign-ins: what it says of each, and how they are ended."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import is_logged_in, log_in, register
-from tests.watching import execute, standing_site
+from tests.watching import execute
 
 PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 
@@ -18,22 +16,6 @@ PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 def susan(site: Site, mailbox: Mailbox) -> Browser:
     register(site.browser(), mailbox)
     return logged_in(site)
-
-
-@pytest.fixture(scope="module")
-def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, for what must change nothing."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
-        assert site.mailbox
-        register(site.browser(), site.mailbox)
-        yield site
-
-
-@pytest.fixture(scope="module")
-def visitor(standing: Site) -> Browser:
-    browser = standing.browser()
-    log_in(browser)
-    return browser
 
 
 def logged_in(site: Site, user_agent: str = "a program", username: str = "susan", network: str = "") -> Browser:

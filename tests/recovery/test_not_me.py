@@ -19,21 +19,6 @@ START = time.time() + 1000
 
 
 @pytest.fixture
-def the_site(request: pytest.FixtureRequest) -> Site:
-    site: Site = request.getfixturevalue("any_site" if "any_site" in request.fixturenames else "site")
-    return site
-
-
-@pytest.fixture
-def susan(the_site: Site, mailbox: Mailbox) -> Browser:
-    """The browser of susan, who has an account and is logged in."""
-    browser = the_site.browser()
-    register(browser, mailbox)
-    log_in(browser)
-    return browser
-
-
-@pytest.fixture
 def link(susan: Browser, mailbox: Mailbox) -> str:
     """The path behind a reset link that somebody had sent to susan."""
     return forget_and_find_link(susan, mailbox)

@@ -28,21 +28,6 @@ START = time.time() + 1000
 
 
 @pytest.fixture
-def the_site(request: pytest.FixtureRequest) -> Site:
-    site: Site = request.getfixturevalue("any_site" if "any_site" in request.fixturenames else "site")
-    return site
-
-
-@pytest.fixture
-def susan(the_site: Site, mailbox: Mailbox) -> Browser:
-    """The browser of susan, who has an account and is logged in."""
-    browser = the_site.browser()
-    register(browser, mailbox)
-    log_in(browser)
-    return browser
-
-
-@pytest.fixture
 def paper(susan: Browser) -> list[str]:
     """The ten codes that susan printed."""
     return made(susan)
