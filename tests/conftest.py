@@ -250,10 +250,10 @@ class Site:
         client.portal = self._running.portal
         return client
 
-    def run(self, work: Callable[..., object], *arguments: object) -> object:
+    def run(self, work: Callable[..., object], *arguments: object, **more: object) -> object:
         """Awaits an async function where the site runs."""
         assert self._running.portal is not None
-        return self._running.portal.call(work, *arguments)
+        return self._running.portal.call(partial(work, *arguments, **more))
 
 
 @pytest.fixture

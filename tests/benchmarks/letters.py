@@ -146,6 +146,7 @@ async def _post(database: Database, count: int) -> None:
             "parameters": {},
             "language": "en",
             "message_id": outbox.new_message_id("blog.example"),
+            "can_wait": False,
             "state": "ready",
             "created": moment,
             "due": moment,

@@ -16,7 +16,8 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import letters as account_letters
 from webapp.database import now
-from webapp.mail import mailer, outbox, smtp, writing
+from webapp.mail import mailer, outbox, smtp
+from webapp.mail.writing import KINDS
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -259,6 +260,29 @@ def test_letters_over_the_hours_budget_wait_and_none_is_lost(
     assert len({letter.recipients for letter in letters}) == len(letters) == 7
 
 
+def test_what_can_wait_keeps_no_other_waiting_and_leaves_it_a_fifth_of_the_budget(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    sent = "SELECT recipient FROM letter WHERE state = 'sent'"
+    site = start_site(make_settings(database_url=database_url, mail_hourly_budget=10, **mail_server.settings))
+    site.run(_post, site, 12, "patient", can_wait=True)
+    wait_for_rows(database_url, sent, 8)
+    time.sleep(0.5)
+    patient = len(mail_server.letters)
+
+    site.run(_post, site, 2, "locked_out")
+    letters = mail_server.wait_for(10)
+    time.sleep(0.5)
+
+    assert patient == 8
+    assert [letter.recipients[0][:10] for letter in letters[8:]] == ["locked_out"] * 2
+    assert len(mail_server.letters) == 10
+
+
+def test_what_can_wait_is_no_letter_that_somebody_waits_for() -> None:
+    assert {name for name, kind in KINDS.items() if kind.can_wait} == {"mention", "new_follower", "digest"}
+
+
 def test_a_letter_that_cannot_be_written_harms_no_other(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -374,11 +398,19 @@ def test_letters_give_way_to_many_visitors(
     assert bool(rested) == bool(rests)
 
 
-async def _post(site: Site, count: int) -> None:
+async def _post(site: Site, count: int, name: str = "person", *, can_wait: bool = False) -> None:
     """Posts so many letters, all at one moment."""
     async with site.app.state.database.session(is_writing=True) as db:
         for number in range(count):
-            await writing.post(db, site.settings, "register", f"person{number}@example.com")
+            await outbox.post(
+                db,
+                "register",
+                recipient=f"{name}{number}@example.com",
+                language="en",
+                message_id=outbox.new_message_id("blog.example"),
+                lives=timedelta(hours=1),
+                can_wait=can_wait,
+            )
         await db.commit()
 
 

@@ -31,16 +31,19 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def post(database: Database, count: int = 1, lives: timedelta = AN_HOUR) -> None:
+async def post(
+    database: Database, count: int = 1, lives: timedelta = AN_HOUR, name: str = "person", *, can_wait: bool = False
+) -> None:
     async with database.session(is_writing=True) as db:
         for number in range(count):
             await outbox.post(
                 db,
                 "reset_password",
-                recipient=f"person{number}@example.com",
+                recipient=f"{name}{number}@example.com",
                 language="en",
                 message_id=outbox.new_message_id("blog.example"),
                 lives=lives,
+                can_wait=can_wait,
                 parameters={"color": "red"},
             )
         await db.commit()
@@ -117,6 +120,20 @@ async def test_a_claimed_letter_is_nobody_elses(database: Database) -> None:
     assert [letter.recipient for letter in first] == ["person0@example.com"]
     assert (second, suspect) == ([], [])
     assert (await only_row(database)).leased_by == "one"
+
+
+async def test_what_can_wait_is_claimed_only_when_asked_for(database: Database) -> None:
+    await post(database, 3, name="patient", can_wait=True)
+    await post(database, 2)
+
+    first, second = await claim(database), await claim(database)
+    async with database.session(is_writing=True) as db:
+        others = await outbox.claim_what_can_wait(db, "one", 2)
+        await db.commit()
+
+    assert [letter.recipient for letter in first] == ["person0@example.com", "person1@example.com"]
+    assert second == []
+    assert [letter.recipient for letter in others] == ["patient0@example.com", "patient1@example.com"]
 
 
 async def test_an_attempt_is_counted_before_it_is_made(database: Database) -> None:

@@ -30,7 +30,14 @@ def _samples(settings: Settings) -> list[Draft]:
     ]
 
 
-@letter(KIND, lives=LIVES, samples=_samples, switch="A letter once a week with what I missed", is_usual=False)
+@letter(
+    KIND,
+    lives=LIVES,
+    samples=_samples,
+    switch="A letter once a week with what I missed",
+    is_usual=False,
+    can_wait=True,
+)
 async def digest(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""
     user = await reader(db, letter)

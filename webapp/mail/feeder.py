@@ -37,14 +37,19 @@ class Feeder:
         self.database = database
         self.templates = templates
         self.mailer = mailer
+        # This much of the hour's budget is never spent on what can wait.
+        self._reserve = settings.mail_hourly_budget // 5
         self._tidy_at = 0.0
 
     async def next(self, most: int) -> tuple[list[Written], int]:
         """Up to `most` written letters, oldest first, and how many were claimed for them."""
         await self._tidy()
-        most = min(most, await self._budget_left())
+        left = await self._budget_left()
+        most = min(most, left)
         async with self.database.session(is_writing=True) as db:
             batch = await (outbox.claim(db, self.mailer, most) if most else outbox.claim_alarm(db, self.mailer))
+            if (room := min(most, left - self._reserve) - len(batch)) > 0:
+                batch += await outbox.claim_what_can_wait(db, self.mailer, room)
             await db.commit()
         return await self._write_all(batch), len(batch)
 

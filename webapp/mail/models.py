@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, false, text
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now
@@ -47,7 +47,7 @@ class Letter(SQLModel, table=True):
 
     `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are gone once the
     letter was sent; a letter that was given up keeps them until it is sent again or cleared away.
-    `verdict`, `code` and `reason` are of its last attempt.
+    `verdict`, `code` and `reason` are of its last attempt. What `can_wait` leaves when nothing else is due.
 
     A claim is a lease: it puts `due` to the lease's end, so a letter whose mailer died is simply due again.
     `fence` goes up with each claim, so that a worker whose lease ran out changes nothing any more.
@@ -55,7 +55,7 @@ class Letter(SQLModel, table=True):
 
     __tablename__ = "letter"
     __table_args__ = (
-        _partial_index("ix_letter_due", "due", where="finished IS NULL"),
+        _partial_index("ix_letter_can_wait_due", "can_wait", "due", where="finished IS NULL"),
         _partial_index("ix_letter_finished", "finished", where="finished IS NOT NULL"),
         _partial_index("ix_letter_user_id_created", "user_id", "created", where="user_id IS NOT NULL"),
     )
@@ -70,6 +70,7 @@ class Letter(SQLModel, table=True):
     language: str = Field(max_length=12)
     user_id: int | None = None
     message_id: str = Field(max_length=320)
+    can_wait: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     state: str = Field(default=READY, max_length=12)
     created: datetime = Field(default_factory=now)
     due: datetime = Field(default_factory=now)

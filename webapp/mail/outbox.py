@@ -66,11 +66,12 @@ async def post(
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
     delay: timedelta = timedelta(),
+    can_wait: bool = False,
 ) -> bool:
     """Adds a letter to the caller's transaction; the mailer wakes when it commits.
 
-    It leaves after `delay` at the soonest; after `lives` it is no longer worth sending. The parameters must be fit
-    for JSON, and hold no secret.
+    It leaves after `delay` at the soonest, and behind all others that are due if it can wait; after `lives` it is no
+    longer worth sending. The parameters must be fit for JSON, and hold no secret.
     Returns whether letters are not leaving at the moment: the one thing that visitors are told of the mail.
     """
     created = now()
@@ -81,6 +82,7 @@ async def post(
         "language": language,
         "user_id": user_id,
         "message_id": message_id,
+        "can_wait": can_wait,
         "state": READY,
         "created": created,
         "due": created + delay,
@@ -95,8 +97,13 @@ async def post(
 
 
 async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
-    """Leases up to `most` due letters to the worker, oldest first, and counts the attempt."""
+    """Leases up to `most` due letters that can't wait to the worker, oldest first, and counts the attempt."""
     return await _claim(db, _CLAIM, worker, most)
+
+
+async def claim_what_can_wait(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
+    """Leases up to `most` of the others; for when nothing is due that can't wait."""
+    return await _claim(db, _CLAIM_WHAT_CAN_WAIT, worker, most)
 
 
 async def claim_alarm(db: AsyncSession, worker: str) -> list[Claimed]:
@@ -234,8 +241,9 @@ def _lease_out(chosen: ColumnElement[bool]) -> Update:
     )
 
 
-_CLAIM = _lease_out(_UNSUSPECTED)
-_CLAIM_ALARM = _lease_out(_UNSUSPECTED & (letters.c.kind == "alarm"))
+_CLAIM = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(False))
+_CLAIM_WHAT_CAN_WAIT = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(True))
+_CLAIM_ALARM = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(False) & (letters.c.kind == "alarm"))
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _WRITTEN_AT_FINISH = (
     "state",

@@ -51,7 +51,8 @@ Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 class Kind:
     """A kind of letter: who writes it, and how long it is worth sending.
 
-    An optional one has a switch among each person's settings, which says `switch` and is usually on or off.
+    One that can wait leaves behind all others, however long it has waited. An optional one has a switch among each
+    person's settings, which says `switch` and is usually on or off.
     """
 
     write: Writer
@@ -59,6 +60,7 @@ class Kind:
     samples: Samples
     switch: str = ""
     is_usual: bool = True
+    can_wait: bool = False
 
     @property
     def is_optional(self) -> bool:
@@ -69,17 +71,24 @@ KINDS: dict[str, Kind] = {}
 
 
 def letter(
-    name: str, *, lives: timedelta, samples: Samples, switch: str = "", is_usual: bool = True
+    name: str,
+    *,
+    lives: timedelta,
+    samples: Samples,
+    switch: str = "",
+    is_usual: bool = True,
+    can_wait: bool = False,
 ) -> Callable[[Writer], Writer]:
     """Registers the writer of a kind of letter, which is given up when it could not be sent for as long as it lives.
 
     The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
     to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `switch` are the
     words beside an optional letter's switch, in English; `is_usual` says how it stands for who never touched it.
+    What `can_wait` never keeps a letter waiting that can't.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, lives, samples, switch, is_usual)
+        KINDS[name] = Kind(writer, lives, samples, switch, is_usual, can_wait)
         return writer
 
     return register
@@ -115,6 +124,7 @@ async def post(
         user_id=user_id,
         parameters=parameters,
         delay=delay,
+        can_wait=KINDS[kind].can_wait,
     )
 
 

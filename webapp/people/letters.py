@@ -42,7 +42,14 @@ def _samples(settings: Settings) -> list[Draft]:
     return [_draft(settings, susan, names[:1], 1), _draft(settings, susan, names, 12)]
 
 
-@letter("new_follower", lives=LIVES, samples=_samples, switch="A letter when somebody follows me", is_usual=False)
+@letter(
+    "new_follower",
+    lives=LIVES,
+    samples=_samples,
+    switch="A letter when somebody follows me",
+    is_usual=False,
+    can_wait=True,
+)
 async def new_follower(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""
     user = await reader(db, letter)

@@ -26,7 +26,7 @@ def _samples(settings: Settings) -> list[Draft]:
     return [_draft(settings, susan, posts[:1]), _draft(settings, susan, posts * 4)]
 
 
-@letter("mention", lives=LIVES, samples=_samples, switch="A letter when somebody mentions me")
+@letter("mention", lives=LIVES, samples=_samples, switch="A letter when somebody mentions me", can_wait=True)
 async def mention(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
     user = await reader(db, letter)
