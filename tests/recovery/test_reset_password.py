@@ -411,6 +411,19 @@ def test_renewing_is_limited_like_asking(site: Site, mailbox: Mailbox) -> None:
     assert waits == [None, "59", None, None, "3417"]
 
 
+def test_who_renews_a_link_whose_account_is_gone_is_told_so(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+    link = forget_and_find_link(site.browser(), mailbox)
+    wait_until_posted(site)
+    execute(site, "DELETE FROM user_account")
+
+    answer = site.browser().post(f"{link}/renew", headers=HTMX)
+    page = site.browser().get(answer.headers["hx-redirect"])
+
+    assert (page.status_code, page.url.path) == (404, link)
+    assert "This link is not whole" in page.text
+
+
 def test_a_good_link_is_not_renewed_but_opened(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     link = forget_and_find_link(site.browser(), mailbox)

@@ -48,12 +48,12 @@ async def send(
     return Sent(is_delayed)
 
 
-def bad(request: Request, refused: Refused, kind: str) -> Response:
-    """Notes that a link was refused, and says why."""
+def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:
+    """Notes that a link was refused, and says why; `page` is the path of the link's own page, if this is another."""
     if request.method == "POST":  # a look alone is no attempt
         events.refused(Refusal.LINK, sessions.visit(request), link=kind, reason=refused.reason)
     if request.method == "POST" and request.headers.get("hx-request"):
-        return pages.redirect(request, request.url.path)  # the page says what is wrong
+        return pages.redirect(request, page or request.url.path)  # the page says what is wrong
     return bad_page(request, refused, kind, Form(RenewResetLink), None)
 
 

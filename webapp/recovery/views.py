@@ -76,6 +76,7 @@ async def reset_password(request: Request) -> Response:
 async def renew_reset_link(request: Request) -> Response:
     """The one button of an expired or used link: a fresh one, to the account's own address."""
     form = await Form.read(request, forms.RenewResetLink)
+    page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await _owner(request)
     except Outdated as refused:
@@ -85,8 +86,8 @@ async def renew_reset_link(request: Request) -> Response:
             return pages.redirect(request, "/login", flash=sent.with_truth(_("A fresh link is on its way.")))
         return links.bad_page(request, refused, "reset", form, sent)
     except Refused as refused:
-        return links.bad(request, refused, "reset")
-    return pages.redirect(request, request.app.url_path_for("reset_password", token=request.path_params["token"]))
+        return links.bad(request, refused, "reset", page)
+    return pages.redirect(request, page)
 
 
 async def not_me(request: Request) -> Response:
