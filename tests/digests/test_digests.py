@@ -66,7 +66,7 @@ async def _plan_together(site: Site) -> None:
 
 def digests(site: Site, mailbox: Mailbox) -> list[Received]:
     """What has been sent once all has left that waits its turn."""
-    execute(site, "UPDATE letter SET due = created WHERE finished IS NULL AND due > created")
+    execute(site, "UPDATE letter SET due = created WHERE state = 'ready' AND due > created")
 
     async def ring() -> None:
         site.app.state.database.doorbell.set()

@@ -305,7 +305,7 @@ class Sweep:
         assert answer.status_code == 200
         self.page = answer.text
         # Some letters wait for what else may come.
-        execute(self.site, "UPDATE letter SET due = created WHERE finished IS NULL AND due > created")
+        execute(self.site, "UPDATE letter SET due = created WHERE state = 'ready' AND due > created")
         delivered = self.server.wait_for(before + 1)[-1]
         name, language = where
         letter = Letter(template, language, SITES[name][0], address, username, delivered)

@@ -20,7 +20,7 @@ def test_two_people_follow_post_mention_get_letters_and_end_them_with_one_click(
     david.post("/follow/susan")
     susan.post("/", data={"body": "Good morning, everybody."})
     david.post("/", data={"body": "Good morning, @susan!"})
-    execute(any_site, "UPDATE letter SET due = created WHERE finished IS NULL")  # a minute later
+    execute(any_site, "UPDATE letter SET due = created WHERE state = 'ready'")  # a minute later
     wait_until_posted(any_site)
     letters = [one for one in mailbox.all("susan@example.com") if "david" in one.subject]
     for one in letters:
