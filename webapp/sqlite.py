@@ -17,6 +17,8 @@ import aiosqlite
 from sqlalchemy import Connection
 
 BUSY_SECONDS = 10.0
+# Another process holds the lock, or mends what a crashed one left. SQLite's own wait sleeps up to 100 ms at a time.
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
 BEGIN_READING, BEGIN_WRITING = "BEGIN", "BEGIN IMMEDIATE"
 # A commit only appends to the log. After so many the log is written back, in the thread: that may have to flush.
 COMMITS_A_CHECKPOINT = 200
@@ -62,27 +64,20 @@ class OneTripConnection(aiosqlite.Connection):
             await super().rollback()
 
     async def _take_lock(self) -> None:
-        """Takes the write lock as soon as no other process holds it. Raises what SQLite raises.
-
-        SQLite's own wait would sleep, and the event loop with it, for up to 100 ms at a time.
-        """
         deadline = time.monotonic() + BUSY_SECONDS
-        while not self.has_lock:
-            try:
-                self._conn.execute(BEGIN_WRITING)
-                self.has_lock = True
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(random.uniform(0.0001, 0.0004))
-
-    def _checkpoint(self) -> None:
-        self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        while not _has_run(lambda: self._conn.execute(BEGIN_WRITING), deadline):
+            await asyncio.sleep(_pause())
+        self.has_lock = True
 
     def _read(self, begin: str | None, work: Callable[[], None]) -> None:
         if begin:
             self._conn.execute(begin)
-        work()
+        deadline = time.monotonic() + BUSY_SECONDS
+        while not _has_run(work, deadline):
+            time.sleep(_pause())
+
+    def _checkpoint(self) -> None:
+        self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 class OneTripCursor:
@@ -118,6 +113,21 @@ class OneTripCursor:
             execute(cursor, statement, parameters)
             self.description, self._rows = cursor.description, cursor.fetchall()
             self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
+
+
+def _has_run(statement: Callable[[], object], deadline: float) -> bool:
+    """Whether it ran, or must be tried again. Raises what SQLite raises; that it is busy only after the deadline."""
+    try:
+        statement()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in BUSY or time.monotonic() > deadline:
+            raise
+        return False
+    return True
+
+
+def _pause() -> float:
+    return random.uniform(0.0001, 0.0004)
 
 
 def connect(file: str, **options: Any) -> OneTripConnection:
