@@ -142,7 +142,7 @@ def set_up(connection: Any, _record: object) -> None:
     """For each new connection."""
     connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
     cursor = connection.cursor()
-    pragmas = ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=0", "synchronous=NORMAL", "wal_autocheckpoint=0")
+    pragmas = ("busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0")
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
