@@ -12,6 +12,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
+from webapp.accounts import users
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000
@@ -250,6 +251,26 @@ def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
     subjects = {letter.subject for letter in mailbox.all(OLD)[:2]}
     assert subjects == {"This address is not free yet on Microblog"}
     assert links(mailbox, OLD, "/confirm_email/", 0) == []
+
+
+def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
+    any_site: Site, mailbox: Mailbox, thief: Browser
+) -> None:
+    people = f"username,email\njohn,{OLD}"
+
+    async def imported() -> list[str]:
+        async with any_site.app.state.database.session(is_writing=True) as db:
+            return await users.import_csv(db, people)
+
+    change(thief, mailbox)
+    while_it_can = any_site.run(imported)
+    execute(any_site, "UPDATE address_change SET undone = created")
+    afterwards = any_site.run(imported)
+
+    assert while_it_can == [
+        f"line 2: the address '{OLD}' has an account already, or is kept for one that can go back to it"
+    ]
+    assert afterwards == []
 
 
 def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(

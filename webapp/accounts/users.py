@@ -213,7 +213,7 @@ async def import_csv(db: AsyncSession, text: str) -> list[str]:
     if not rows or not {"username", "email"} <= set(rows[0][1]):
         return ["the first line must name the columns: username,email (and perhaps password_hash)."]
     names = set((await db.exec(select(User.username_key))).all())
-    addresses = set((await db.exec(select(User.email))).all())
+    addresses = set((await db.exec(select(User.email))).all()) | await reservations.held(db)
     problems = []
     for number, row in rows:
         try:
@@ -238,7 +238,7 @@ def _user(row: dict[str, str], names: set[str], addresses: set[str]) -> User:
     if username.lower() in names:
         raise ValueError(f"the name '{username}' is taken")
     if email in addresses:
-        raise ValueError(f"the address '{email}' has an account already")
+        raise ValueError(f"the address '{email}' has an account already, or is kept for one that can go back to it")
     names.add(username.lower())
     addresses.add(email)
     return _new(username, email, password_hash or NO_PASSWORD)

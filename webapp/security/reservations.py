@@ -55,6 +55,11 @@ async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | N
     return Reservation(row.user_id, ends(row.confirmed)) if row else None
 
 
+async def held(db: AsyncSession) -> set[str]:
+    """All addresses that are kept for somebody."""
+    return set((await execute(db, select(_changes.c.old_email).where(IS_UNDOABLE))).scalars())
+
+
 def ends(confirmed: datetime) -> datetime:
     """Until when a change that was confirmed then can be undone."""
     return confirmed + KEPT
