@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from webapp.database import now
 from webapp.errors import UNAVAILABLE
-from webapp.mail import outbox
+from webapp.mail import status
 
 
 async def health(request: Request) -> Response:
@@ -18,7 +18,7 @@ async def ready(request: Request) -> Response:
     problems = [] if mailer.is_running or not wanted else ["the mailer is not running"]
     age = None
     try:
-        oldest = await outbox.oldest_waiting(request.state.db)
+        oldest = await status.oldest_waiting(request.state.db)
         age = round((now() - oldest).total_seconds()) if oldest else 0
     except UNAVAILABLE:
         problems.append("the database can't be used; was `python -m webapp migrate` run?")

@@ -9,18 +9,18 @@ import pytest
 import time_machine
 from sqlmodel import col, select
 
+from tests.mail.posting import AN_HOUR, post
 from webapp import pages
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, now
-from webapp.mail import outbox, writing
+from webapp.mail import outbox, status, writing
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, Letter, Outcome, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
 from webapp.mail.smtp import DEADLINE
 from webapp.settings import Settings
 
 pytestmark = pytest.mark.anyio
-AN_HOUR = timedelta(hours=1)
 A_MOMENT = timedelta(seconds=1)
 
 
@@ -29,24 +29,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
-
-
-async def post(
-    database: Database, count: int = 1, lives: timedelta = AN_HOUR, name: str = "person", *, can_wait: bool = False
-) -> None:
-    async with database.session(is_writing=True) as db:
-        for number in range(count):
-            await outbox.post(
-                db,
-                "reset_password",
-                recipient=f"{name}{number}@example.com",
-                language="en",
-                message_id=outbox.new_message_id("blog.example"),
-                lives=lives,
-                can_wait=can_wait,
-                parameters={"color": "red"},
-            )
-        await db.commit()
 
 
 async def claim(database: Database, worker: str = "one", most: int = 10) -> list[Claimed]:
@@ -362,7 +344,7 @@ async def test_what_was_sent_in_the_last_hour_or_is_being_sent_is_counted(databa
     await finish(database, second, Outcome(Verdict.SENT))
 
     async with database.session() as db:
-        count = await outbox.spent(db, now() - AN_HOUR)
+        count = await status.spent(db, now() - AN_HOUR)
 
     assert count == 2
 
@@ -373,10 +355,10 @@ async def test_the_oldest_waiting_letter_is_known(database: Database) -> None:
 
     await finish(database, first, Outcome(Verdict.SENT))
     async with database.session() as db:
-        oldest = await outbox.oldest_waiting(db)
+        oldest = await status.oldest_waiting(db)
     await finish(database, second, Outcome(Verdict.NEVER))
     async with database.session() as db:
-        none = await outbox.oldest_waiting(db)
+        none = await status.oldest_waiting(db)
 
     assert oldest == second.created
     assert none is None

@@ -42,7 +42,7 @@ class Feeder:
         self._tidy_at = 0.0
 
     async def next(self, most: int) -> tuple[list[Written], int]:
-        """Up to `most` written letters, oldest first, and how many were claimed for them."""
+        """Up to `most` written letters, those that can wait last, and how many were claimed for them."""
         await self._tidy()
         left = await self._budget_left()
         most = min(most, left)
@@ -66,7 +66,7 @@ class Feeder:
         if not budget:
             return BATCH
         async with self.database.session() as db:
-            spent = await outbox.spent(db, since=now() - timedelta(hours=1))
+            spent = await status.spent(db, since=now() - timedelta(hours=1))
         if spent >= budget:
             await self._tell_of_budget(budget)
         return max(0, budget - spent)

@@ -105,8 +105,8 @@ class Mailer:
                 continue
             await self._try_suspect()
             self.database.doorbell.clear()
-            # A server that was away is tried with one letter.
             is_rush = self.database.visitors >= RUSH_VISITORS
+            # A server that was away is tried with one letter.
             most = int(not self._in_hand) if self.breaker.is_open else RUSH_BATCH if is_rush else BATCH
             letters, claimed = await self._feeder.next(most) if most else ([], 0)
             await self._hand_over(letters)

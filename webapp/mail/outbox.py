@@ -163,22 +163,6 @@ async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, be
     return (await execute(db, query)).scalar_one()
 
 
-async def spent(db: AsyncSession, since: datetime) -> int:
-    """How many letters were sent since then, or are in some mailer's hand."""
-    sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
-    in_hand = letters.c.finished.is_(None), letters.c.due > now(), letters.c.state == LEASED
-    leased = select(func.count()).where(*in_hand)
-    query = select(sent.scalar_subquery() + leased.scalar_subquery())
-    return int((await execute(db, query)).scalar_one())
-
-
-async def oldest_waiting(db: AsyncSession) -> datetime | None:
-    """When the oldest letter was posted that has neither been sent nor given up."""
-    query = select(func.min(letters.c.created)).where(letters.c.finished.is_(None))
-    oldest: datetime | None = (await execute(db, query)).scalar_one()
-    return oldest
-
-
 def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
     """The row's columns after an outcome."""
     moment = now()

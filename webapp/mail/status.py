@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import execute, now
-from webapp.mail.models import DEAD, EXPIRED, READY, SENT, SUPPRESSED, Outcome
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Outcome
 from webapp.mail.outbox import TROUBLE_LASTS, letters, refusals
 from webapp.mail.outbox import status as statuses
 
@@ -60,6 +60,22 @@ async def read(db: AsyncSession) -> Status:
         median_seconds=median(times) if times else None,
         given_up=given_up,
     )
+
+
+async def spent(db: AsyncSession, since: datetime) -> int:
+    """How many letters were sent since then, or are in some mailer's hand."""
+    sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
+    in_hand = letters.c.finished.is_(None), letters.c.due > now(), letters.c.state == LEASED
+    leased = select(func.count()).where(*in_hand)
+    query = select(sent.scalar_subquery() + leased.scalar_subquery())
+    return int((await execute(db, query)).scalar_one())
+
+
+async def oldest_waiting(db: AsyncSession) -> datetime | None:
+    """When the oldest letter was posted that has neither been sent nor given up."""
+    query = select(func.min(letters.c.created)).where(letters.c.finished.is_(None))
+    oldest: datetime | None = (await execute(db, query)).scalar_one()
+    return oldest
 
 
 async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcome) -> None:
