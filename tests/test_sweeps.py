@@ -375,7 +375,7 @@ def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str,
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_template_compiles(name: str) -> None:
-    environment(SETTINGS).get_template(name)
+    assert environment(SETTINGS).get_template(name).name == name
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Site
 from tests.inspection import query, wait_for_rows
+from tests.mail.posting import post
 from tests.mailserver import Certificates, MailServer
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
@@ -265,12 +266,12 @@ def test_what_can_wait_keeps_no_other_waiting_and_leaves_it_a_fifth_of_the_budge
 ) -> None:
     sent = "SELECT recipient FROM letter WHERE state = 'sent'"
     site = start_site(make_settings(database_url=database_url, mail_hourly_budget=10, **mail_server.settings))
-    site.run(_post, site, 12, "patient", can_wait=True)
+    site.run(post, site.app.state.database, 12, kind="register", name="patient", can_wait=True)
     wait_for_rows(database_url, sent, 8)
     time.sleep(0.5)
     patient = len(mail_server.letters)
 
-    site.run(_post, site, 2, "locked_out")
+    site.run(post, site.app.state.database, 2, kind="register", name="locked_out")
     letters = mail_server.wait_for(10)
     time.sleep(0.5)
 
@@ -391,27 +392,11 @@ def test_letters_give_way_to_many_visitors(
 
     monkeypatch.setattr(mailer, "_happens", rest)
     site.app.state.database.visitors = visitors
-    site.run(_post, site, 2 * mailer.RUSH_BATCH + 5)
+    site.run(post, site.app.state.database, 2 * mailer.RUSH_BATCH + 5, kind="register")
     mail_server.wait_for(1 + 2 * mailer.RUSH_BATCH + 5)
 
     assert len(rested) >= rests
     assert bool(rested) == bool(rests)
-
-
-async def _post(site: Site, count: int, name: str = "person", *, can_wait: bool = False) -> None:
-    """Posts so many letters, all at one moment."""
-    async with site.app.state.database.session(is_writing=True) as db:
-        for number in range(count):
-            await outbox.post(
-                db,
-                "register",
-                recipient=f"{name}{number}@example.com",
-                language="en",
-                message_id=outbox.new_message_id("blog.example"),
-                lives=timedelta(hours=1),
-                can_wait=can_wait,
-            )
-        await db.commit()
 
 
 def _shift(database_url: str, statement: str) -> None:

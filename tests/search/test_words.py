@@ -132,13 +132,19 @@ TYPED = st.one_of(
 
 @given(typed=TYPED)
 def test_nothing_that_is_typed_is_an_error(library: Site, typed: str) -> None:
+    found = []
+
     async def look(terms: tuple[words.Term, ...]) -> None:
         async with library.app.state.database.session() as db:
-            await index.posts(db, terms, None, 20)
-            await index.people(db, terms, 1)
+            found.append(len((await index.posts(db, terms, None, 20)).cards))
+            found.append(len(await index.people(db, terms, 1)))
 
     try:
         terms = words.parse(typed)
     except ValueError:  # with its sentence, as above
         return
     library.run(look, terms)
+
+    posts, people = found
+    assert posts <= 20
+    assert people <= index.MOST_PEOPLE

@@ -1,0 +1,33 @@
+"""Letters that lie in the outbox, posted as features do."""
+
+from datetime import timedelta
+
+from webapp.database import Database
+from webapp.mail import outbox
+
+AN_HOUR = timedelta(hours=1)
+
+
+async def post(
+    database: Database,
+    count: int = 1,
+    lives: timedelta = AN_HOUR,
+    *,
+    kind: str = "reset_password",
+    name: str = "person",
+    can_wait: bool = False,
+) -> None:
+    """Posts so many letters, all at one moment."""
+    async with database.session(is_writing=True) as db:
+        for number in range(count):
+            await outbox.post(
+                db,
+                kind,
+                recipient=f"{name}{number}@example.com",
+                language="en",
+                message_id=outbox.new_message_id("blog.example"),
+                lives=lives,
+                can_wait=can_wait,
+                parameters={"color": "red"},
+            )
+        await db.commit()
