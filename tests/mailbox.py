@@ -15,21 +15,22 @@ class Mailbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def all(self, to: str | None = None) -> list[Received]:
-        """What has arrived so far, newest first."""
-        return [letter for letter in mailbox.received(self.folder) if to in {None, letter.to}]
+    def all(self, to: str | None = None, subject: str = "") -> list[Received]:
+        """What has arrived so far, newest first; of some subject only, if its first words are given."""
+        letters = mailbox.received(self.folder)
+        return [letter for letter in letters if to in {None, letter.to} and letter.subject.startswith(subject)]
 
-    def last(self, to: str | None = None, count: int = 1) -> Received:
+    def last(self, to: str | None = None, count: int = 1, subject: str = "") -> Received:
         """The newest letter, once at least `count` have arrived."""
         deadline = time.monotonic() + PATIENCE
-        while len(letters := self.all(to)) < count:
+        while len(letters := self.all(to, subject)) < count:
             assert time.monotonic() < deadline, f"{len(letters)} of {count} letters to {to} arrived"
             time.sleep(0.01)
         return letters[0]
 
-    def link(self, to: str | None = None, count: int = 1) -> str:
+    def link(self, to: str | None = None, count: int = 1, subject: str = "") -> str:
         """The path behind the link of the newest letter."""
-        return link_in(self.last(to, count).text)
+        return link_in(self.last(to, count, subject).text)
 
 
 def link_in(text: str) -> str:

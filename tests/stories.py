@@ -7,6 +7,7 @@ from tests.mailbox import Mailbox
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "a quite different staple"
+RESET_SUBJECT = "Reset your password"
 
 
 def register(browser: Browser, mailbox: Mailbox, username: str = "susan", password: str = PASSWORD) -> str:
@@ -33,6 +34,6 @@ def ask_for_reset(browser: Browser, identity: str = "susan@example.com") -> Resp
 def forget_and_find_link(browser: Browser, mailbox: Mailbox, username: str = "susan") -> str:
     """Asks for a reset letter and returns the path behind its link."""
     address = f"{username.lower()}@example.com"
-    before = len(mailbox.all(address))
+    before = len(mailbox.all(address, RESET_SUBJECT))
     ask_for_reset(browser, address)
-    return mailbox.link(to=address, count=before + 1)
+    return mailbox.link(address, before + 1, RESET_SUBJECT)
