@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import anyio
 import argon2
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from tests.conftest import SECRET_KEY, Site
@@ -76,16 +76,19 @@ def fillings(site: Site) -> Iterator[list[str]]:
 def statements(site: Site) -> Iterator[list[str]]:
     """The statements that the site sends to its database meanwhile, in their order."""
     seen: list[str] = []
+    dialect = site.app.state.database.engine.dialect
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        seen.append(statement)
+    def noting(run: Callable[..., None]) -> Callable[..., None]:
+        def run_and_note(cursor: Any, statement: str, *rest: Any) -> None:
+            seen.append(statement)
+            run(cursor, statement, *rest)
 
-    engine = site.app.state.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
+        return run_and_note
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("do_execute", "do_executemany"):
+            patch.setattr(dialect, name, noting(getattr(dialect, name)))
         yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:

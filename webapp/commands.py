@@ -29,7 +29,7 @@ def invite(options: argparse.Namespace) -> Work:
             address = users.canonical_address(options.address)
         except ValueError as refused:
             return _refuse(str(refused))
-        if await users.find(db, address):
+        if await users.has_account(db, address):
             return _refuse(f"{address} has an account already.")
         print(letters.register_link(settings, address))
         return 0

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address, ip_network
 
-from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy import ColumnElement, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 
 from webapp.database import execute, now
+from webapp.prepared import Prepared
 from webapp.settings import Settings
 
 
@@ -58,7 +59,7 @@ async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tup
     parameters: dict[str, object] = {"now": moment}
     for number, (key, rate) in enumerate(sorted(rates.items())):
         parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
-    rows = (await execute(db, _statement(len(rates)), parameters)).all()
+    rows = await _statement(len(rates)).rows(db, parameters)
     waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
     if waits:
         raise TooOften(math.ceil(max(waits)))
@@ -112,13 +113,15 @@ def network(request: Request) -> str:
 
 
 @cache
-def _statement(rows: int) -> TextClause:
+def _statement(rows: int) -> Prepared:
     values = ", ".join(f"(:key{number}, 1, :ends{number})" for number in range(rows))
-    return text(
-        f"INSERT INTO limit_window (key, count, ends) VALUES {values} ON CONFLICT (key) DO UPDATE SET"
-        " count = CASE WHEN limit_window.ends <= :now THEN 1 ELSE limit_window.count + 1 END,"
-        " ends = CASE WHEN limit_window.ends <= :now THEN excluded.ends ELSE limit_window.ends END"
-        " RETURNING key, count, ends"
+    return Prepared(
+        text(
+            f"INSERT INTO limit_window (key, count, ends) VALUES {values} ON CONFLICT (key) DO UPDATE SET"
+            " count = CASE WHEN limit_window.ends <= :now THEN 1 ELSE limit_window.count + 1 END,"
+            " ends = CASE WHEN limit_window.ends <= :now THEN excluded.ends ELSE limit_window.ends END"
+            " RETURNING key, count, ends"
+        )
     )
 
 

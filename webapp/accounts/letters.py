@@ -84,12 +84,11 @@ async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) 
 async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
     """To an address that asked for an account; if it has one, or is kept for one, the letter says so instead."""
     address = letter.recipient
+    if not await users.has_account(db, address):
+        hold = await reservations.on(db, address)
+        return await address_reserved_draft(db, settings, address, hold) if hold else _register_draft(settings, address)
     user = await users.find(db, address)
-    if user is None and (hold := await reservations.on(db, address)):
-        return await address_reserved_draft(db, settings, address, hold)
-    if user is None:
-        return _register_draft(settings, address)
-    return None if user.disabled_at is not None else _already_registered_draft(settings, user)
+    return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
 
 
 @letter(

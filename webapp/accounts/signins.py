@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import Session, User
 from webapp.database import Database, execute, now
+from webapp.prepared import Prepared
 from webapp.security.events import Visit
 
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -44,7 +45,7 @@ class SignedIn:
 async def find(database: Database, secret: str) -> SignedIn | None:
     """Whose cookie this is. One statement in a transaction of its own: no lock is held while a form comes in."""
     async with database.session() as db:
-        row = (await execute(db, _CURRENT, {"token_hash": _hash(secret), "moment": now()})).first()
+        row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
     user = SignedIn(*row) if row else None
     if user and now() - user.seen > SEEN_EVERY:
         await _touch(database, user)
@@ -126,7 +127,7 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-_CURRENT = (
+_CURRENT = Prepared(
     select(
         _users.c.id,
         _users.c.username,

@@ -16,6 +16,7 @@ from webapp.accounts.passwords import Hasher, is_hash, is_outdated
 from webapp.database import now
 from webapp.language import gettext as _
 from webapp.mail import writing
+from webapp.prepared import Prepared
 from webapp.security import browsers, events, reservations
 from webapp.security.events import Event, Refusal, Visit
 from webapp.settings import Settings
@@ -23,6 +24,7 @@ from webapp.settings import Settings
 # Nothing hashes to this: an account that has it opens by a reset link only.
 NO_PASSWORD = "!"
 _BY_EMAIL = select(User).where(col(User.email) == bindparam("identity"))
+_ID_BY_EMAIL = Prepared(select(col(User.id)).where(col(User.email) == bindparam("address")))
 _BY_NAME = select(User).where(col(User.username_key) == bindparam("identity"))
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 
@@ -81,6 +83,11 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     """The person with a canonical name or address."""
     statement = _BY_EMAIL if "@" in identity else _BY_NAME
     return (await db.exec(statement, params={"identity": identity})).first()
+
+
+async def has_account(db: AsyncSession, address: str) -> bool:
+    """Whether a canonical address belongs to an account; cheaper than to find whose it is."""
+    return await _ID_BY_EMAIL.row(db, {"address": address}) is not None
 
 
 async def named(db: AsyncSession, name: str) -> User | None:

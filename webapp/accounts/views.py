@@ -93,7 +93,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
 async def _proved_address(request: Request) -> str:
     """The address of a registration link. Raises Refused; a link is used once its address has an account."""
     claim = verify(request.app.state.settings, Purpose.REGISTER, request.path_params["token"])
-    if await users.find(request.state.db, str(claim.subject)):
+    if await users.has_account(request.state.db, str(claim.subject)):
         raise Used(claim)
     return str(claim.subject)
 

@@ -102,7 +102,7 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: V
     await _set(db, _changes.c.id == change.id, confirmed=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
-        _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reservations.IS_UNDOABLE
+        _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reservations.undoable()
     )
     await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
     ended = await _end_sessions(db, change, kept)

@@ -8,10 +8,24 @@ import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, case, delete, exists, func, insert, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -30,6 +44,7 @@ from webapp.mail.models import (
     RefusedAddress,
     Verdict,
 )
+from webapp.prepared import Prepared
 
 REFUSED_FOR = timedelta(hours=24)
 # A trouble that no mailer has seen again for so long is over, even if no letter has proved it since.
@@ -83,17 +98,14 @@ async def post(
         "user_id": user_id,
         "message_id": message_id,
         "can_wait": can_wait,
-        "state": READY,
         "created": created,
         "due": created + delay,
         "expires": created + lives,
-        "attempts": 0,
-        "crashes": 0,
-        "fence": 0,
     }
     database.ring_after_commit(db)
     seen = {"seen_since": created - TROUBLE_LASTS}
-    return (await execute(db, _POST, row | seen)).scalar_one()
+    [(is_delayed,)] = await _POST.rows(db, row | seen)
+    return bool(is_delayed)
 
 
 async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
@@ -116,10 +128,10 @@ async def claim_suspect(db: AsyncSession, worker: str) -> list[Claimed]:
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
 
 
-async def _claim(db: AsyncSession, statement: Update, worker: str, most: int) -> list[Claimed]:
+async def _claim(db: AsyncSession, statement: Prepared, worker: str, most: int) -> list[Claimed]:
     moment = now()
     parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
-    rows = (await execute(db, statement, parameters)).all()
+    rows = await statement.rows(db, parameters)
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
@@ -135,9 +147,9 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
         if outcome.refused
     ]
     if gone:
-        await execute(db, _DISCARD, gone)
+        await _DISCARD.run_each(db, gone)
     if kept:
-        await execute(db, _FINISH, kept)
+        await _FINISH.run_each(db, kept)
     if refused:
         await execute(db, _REFUSE, refused)
 
@@ -146,21 +158,28 @@ async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
     """Those of the addresses that were refused for good within the last day."""
     if not addresses:
         return set()
-    query = select(refusals.c.address).where(refusals.c.address.in_(addresses), refusals.c.since > now() - REFUSED_FOR)
-    return set((await execute(db, query)).scalars())
+    parameters = {f"address{number}": address for number, address in enumerate(addresses)}
+    rows = await _refused(len(addresses)).rows(db, parameters | {"since": now() - REFUSED_FOR})
+    return {address for (address,) in rows}
 
 
 async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
     """Notes whose letter it is, once the mailer has found out."""
-    await execute(db, update(letters).where(letters.c.id == letter.id).values(user_id=user_id))
+    await _BELONGS.run_each(db, [{"letter": letter.id, "owner": user_id}])
 
 
 async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
     """How many letters of a kind went, or are about to go, to a person before this one."""
-    query = select(func.count()).where(
-        letters.c.user_id == user_id, letters.c.kind == kind, letters.c.created > since, letters.c.id < before.id
+    [(count,)] = await _SENT_TO.rows(db, {"owner": user_id, "kind": kind, "since": since, "before": before.id})
+    return int(count)
+
+
+@cache
+def _refused(count: int) -> Prepared:
+    among: list[BindParameter[str]] = [bindparam(f"address{number}") for number in range(count)]
+    return Prepared(
+        select(refusals.c.address).where(refusals.c.address.in_(among), refusals.c.since > bindparam("since"))
     )
-    return (await execute(db, query)).scalar_one()
 
 
 def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
@@ -200,17 +219,22 @@ def _lease(letter: Claimed) -> dict[str, Any]:
 
 
 _IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen >= bindparam("seen_since"))
-_POST = insert(letters).returning(exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE))
+_POST = Prepared(
+    insert(letters)
+    .values(state=READY, attempts=0, crashes=0, fence=0)
+    .returning(exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)),
+    *("kind", "recipient", "parameters", "language", "user_id", "message_id", "can_wait", "created", "due", "expires"),
+)
 _DUE = letters.c.finished.is_(None) & (letters.c.due <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
 # No more than one mailer died with it in hand. At one death many letters were in hand, and most are not its cause.
 _UNSUSPECTED = letters.c.crashes == 0
 
 
-def _lease_out(chosen: ColumnElement[bool]) -> Update:
+def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
     # SQLite has no SKIP LOCKED, and needs none: its writers take turns. SQLAlchemy leaves it out there.
     due = select(letters.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(letters.c.due).limit(bindparam("most"))
-    return (
+    return Prepared(
         update(letters)
         .where(letters.c.id.in_(due.with_for_update(skip_locked=True)))
         .values(
@@ -245,6 +269,20 @@ _REFUSE = text(
     "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
     " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
 ).bindparams(bindparam("since", type_=refusals.c.since.type))
-_HELD = (letters.c.id == bindparam("lease_id"), letters.c.fence == bindparam("lease_fence"))
-_DISCARD = delete(letters).where(*_HELD)
-_FINISH = update(letters).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH})
+_BELONGS = Prepared(update(letters).where(letters.c.id == bindparam("letter")).values(user_id=bindparam("owner")))
+_SENT_TO = Prepared(
+    select(func.count()).where(
+        letters.c.user_id == bindparam("owner"),
+        letters.c.kind == bindparam("kind"),
+        letters.c.created > bindparam("since"),
+        letters.c.id < bindparam("before"),
+    )
+)
+_HELD = (
+    letters.c.id == bindparam("lease_id"),
+    letters.c.fence == bindparam("lease_fence"),
+)
+_DISCARD = Prepared(delete(letters).where(*_HELD))
+_FINISH = Prepared(
+    update(letters).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH})
+)

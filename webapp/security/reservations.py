@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute, now
+from webapp.prepared import Prepared
 from webapp.security.models import AddressChange
 
 # The letter with the link that undoes a change may be under way for five days, and the link works for three more.
@@ -14,12 +15,20 @@ KEPT = timedelta(days=8)
 
 
 _changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
-_STILL = bindparam("still", callable_=lambda: now() - KEPT, type_=_changes.c.confirmed.type)
-# Which changes of address can still be undone.
-IS_UNDOABLE = _changes.c.undone.is_(None) & (_changes.c.confirmed > _STILL)
-_ON = (
+
+
+def _confirmed_since(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Which changes of address were confirmed since then, and not undone."""
+    return _changes.c.undone.is_(None) & (_changes.c.confirmed > moment)
+
+
+_ON = Prepared(
     select(_changes.c.user_id, _changes.c.confirmed)
-    .where(_changes.c.old_email == bindparam("address"), _changes.c.user_id != bindparam("but"), IS_UNDOABLE)
+    .where(
+        _changes.c.old_email == bindparam("address"),
+        _changes.c.user_id != bindparam("but"),
+        _confirmed_since(bindparam("moment")),
+    )
     .order_by(_changes.c.id.desc())
     .limit(1)
 )
@@ -51,13 +60,18 @@ async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | N
     Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
     every change that freed the address seen.
     """
-    row = (await execute(db, _ON, {"address": address, "but": but})).first()
-    return Reservation(row.user_id, ends(row.confirmed)) if row else None
+    row = await _ON.row(db, {"address": address, "but": but, "moment": now() - KEPT})
+    return Reservation(row[0], ends(row[1])) if row else None
+
+
+def undoable() -> ColumnElement[bool]:
+    """Which changes of address can still be undone."""
+    return _confirmed_since(now() - KEPT)
 
 
 async def held(db: AsyncSession) -> set[str]:
     """All addresses that are kept for somebody."""
-    return set((await execute(db, select(_changes.c.old_email).where(IS_UNDOABLE))).scalars())
+    return set((await execute(db, select(_changes.c.old_email).where(undoable()))).scalars())
 
 
 def ends(confirmed: datetime) -> datetime:
