@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -35,11 +36,22 @@ from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
 MOMENT_SECONDS = 60
+LINE = 72  # characters of a letter's text
+
+
+class Templates(Environment):
+    """Templates whose globals are all there before the first of them is loaded, so that a plain dict holds them.
+
+    Jinja's own map looks each of them up twice, in Python, for each page and each import.
+    """
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **(d or {})}
 
 
 def environment(settings: Settings) -> Environment:
     """The templates of pages and letters, with what all of them may use."""
-    env = Environment(
+    env = Templates(
         loader=FileSystemLoader(ROOT / "templates"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
@@ -49,8 +61,9 @@ def environment(settings: Settings) -> Environment:
         auto_reload=settings.development,
     )
     env.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    env.globals |= {"gettext": _gettext, "_": _gettext}  # as the extension's own, but cheaper
-    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day}
+    # As the extension's own, but cheaper.
+    env.globals |= {"gettext": _gettext, "_": _gettext, "ngettext": _ngettext}
+    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day, "wrapped": _wrapped}
     env.globals["site"] = {
         "name": SITE_NAME,
         "base_url": settings.base_url,
@@ -203,11 +216,38 @@ def _path_for(app: Starlette) -> Callable[..., str]:
 
 @pass_eval_context
 def _gettext(evaluation: EvalContext, text: str, **variables: Any) -> str:
+    if not variables:
+        return _plain(text, language.current(), evaluation.autoescape)
     translated = language.gettext(text)
     return (_marked(translated) if evaluation.autoescape else translated) % variables
 
 
+@pass_eval_context
+def _ngettext(evaluation: EvalContext, one: str, many: str, num: int, **variables: Any) -> str:
+    translated = language.ngettext(one, many, num)
+    return (_marked(translated) if evaluation.autoescape else translated) % {"num": num, **variables}
+
+
+@lru_cache(maxsize=5000)
+def _plain(text: str, language_name: str, is_markup: bool) -> str:
+    """A text that stands for itself, in the language in force, which is named."""
+    translated = language.gettext(text) % {}
+    return _marked(translated) if is_markup else translated
+
+
 _marked = lru_cache(maxsize=1000)(Markup)
+
+
+def _wrapped(text: str) -> str:
+    """Text in lines of at most 72 characters, but for words that are longer, such as links."""
+    return "\n".join(
+        line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
+    )
+
+
+@lru_cache(maxsize=1000)
+def _wrapped_line(line: str) -> str:
+    return textwrap.fill(line, LINE, break_long_words=False, break_on_hyphens=False)
 
 
 @pass_context
