@@ -10,7 +10,6 @@ import time_machine
 from sqlmodel import col, select
 
 from tests.mail.posting import AN_HOUR, post
-from webapp import pages
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, now
@@ -169,6 +168,17 @@ async def test_who_comes_after_the_lease_changes_nothing(database: Database, ver
     assert (await only_row(database)).model_dump() == before
 
 
+async def test_a_finished_letter_can_not_be_handed_back(database: Database) -> None:
+    await post(database)
+    (letter,) = await claim(database)
+    await finish(database, letter, Outcome(Verdict.NEVER, 550, "no such person"))
+    before = (await only_row(database)).model_dump()
+
+    await finish(database, letter, Outcome(Verdict.UNAVAILABLE))
+
+    assert (await only_row(database)).model_dump() == before
+
+
 async def test_a_finished_letter_is_never_claimed_again(database: Database) -> None:
     await post(database, 2)
     sent, refused = await claim(database)
@@ -277,7 +287,7 @@ async def test_a_letter_that_mailers_keep_dying_of_is_given_up(
             (letter,) = await claim_suspect(database)
 
     async with database.session(is_writing=True) as db:
-        outcome = await writing.write(db, settings, pages.environment(settings), letter)
+        outcome = await writing.draft(db, settings, letter)
     assert isinstance(outcome, Outcome)
     await finish(database, letter, outcome)
 

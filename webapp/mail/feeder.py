@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 from jinja2 import Environment
@@ -15,13 +15,13 @@ from webapp.database import Database, now
 from webapp.limits import Rate, TooOften
 from webapp.mail import general, outbox, status, writing
 from webapp.mail.models import Claimed, Outcome, Verdict
-from webapp.mail.writing import Written
+from webapp.mail.writing import Draft, Written
 from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.mail")
 
 BATCH = 50
-WRITTEN_AT_ONCE = 10
+DRAFTED_AT_ONCE = 10
 TIDY_SECONDS = 600.0
 BUDGET_ALARMS = (Rate(1, 3600),)
 
@@ -41,8 +41,8 @@ class Feeder:
         self._reserve = settings.mail_hourly_budget // 5
         self._tidy_at = 0.0
 
-    async def next(self, most: int) -> tuple[list[Written], int]:
-        """Up to `most` written letters, those that can wait last, and how many were claimed for them."""
+    async def claim(self, most: int) -> list[Claimed]:
+        """Up to `most` letters that may leave now, those that can wait last."""
         await self._tidy()
         left = await self._budget_left()
         most = min(most, left)
@@ -51,14 +51,28 @@ class Feeder:
             if (room := min(most, left - self._reserve) - len(batch)) > 0:
                 batch += await outbox.claim_what_can_wait(db, self.mailer, room)
             await db.commit()
-        return await self._write_all(batch), len(batch)
+        return batch
 
-    async def suspect(self) -> list[Written]:
+    async def claim_suspect(self) -> list[Claimed]:
         """A letter that mailers died of, if there is one; for when nothing else is in hand that it could harm."""
         async with self.database.session(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer)
             await db.commit()
-        return await self._write_all(batch)
+        return batch
+
+    async def write(self, batch: Sequence[Claimed]) -> AsyncIterator[Written]:
+        """Those of the letters that there is somebody to send to, each as soon as it is written.
+
+        A few are looked up at once, and none is written while the database waits; others have their turn in between.
+        """
+        for start in range(0, len(batch), DRAFTED_AT_ONCE):
+            for letter, draft in await self._drafts(batch[start : start + DRAFTED_AT_ONCE]):
+                written = writing.write(self.settings, self.templates, letter, draft)
+                if isinstance(written, Written):
+                    yield written
+                else:
+                    await self._end(letter, written)
+                await asyncio.sleep(0)
 
     async def _budget_left(self) -> int:
         """How many letters the site may still send within this hour; tells the ADMINS when there are none."""
@@ -93,47 +107,43 @@ class Feeder:
                 )
             await db.commit()
 
-    async def _write_all(self, batch: list[Claimed]) -> list[Written]:
-        """Writes letters, a few at a time, so that nobody waits long for the database meanwhile."""
-        written = []
-        for start in range(0, len(batch), WRITTEN_AT_ONCE):
-            written += await self._write(batch[start : start + WRITTEN_AT_ONCE])
-            await asyncio.sleep(0)
-        return written
-
-    async def _write(self, batch: Sequence[Claimed]) -> list[Written]:
-        """Writes letters in one transaction; each in its own if one of them breaks it."""
+    async def _drafts(self, batch: Sequence[Claimed]) -> list[tuple[Claimed, Draft]]:
+        """What letters are to say, looked up in one transaction; each in its own if one of them breaks it."""
         try:
             async with self.database.session(is_writing=True) as db:
-                written, ended = await self._written(db, batch)
+                drafts, ended = await self._drafted(db, batch)
                 await outbox.finish(db, ended)
                 await db.commit()
         except DBAPIError:
             if len(batch) > 1:
-                return [written for letter in batch for written in await self._write([letter])]
-            written, ended = [], [(batch[0], NOT_WRITTEN)]
-            async with self.database.session(is_writing=True) as db:
-                await outbox.finish(db, ended)
-                await db.commit()
+                return [draft for letter in batch for draft in await self._drafts([letter])]
+            await self._end(batch[0], NOT_WRITTEN)
+            return []
         for letter, outcome in ended:
             tell(letter, outcome)
-        return written
+        return drafts
 
-    async def _written(
+    async def _drafted(
         self, db: AsyncSession, batch: Sequence[Claimed]
-    ) -> tuple[list[Written], list[tuple[Claimed, Outcome]]]:
-        """The letters that can leave, and what became of the others."""
-        written: list[Written] = []
+    ) -> tuple[list[tuple[Claimed, Draft]], list[tuple[Claimed, Outcome]]]:
+        """The letters that can be written, and what became of the others."""
+        drafts: list[tuple[Claimed, Draft]] = []
         ended: list[tuple[Claimed, Outcome]] = []
         for letter in batch:
-            result = await writing.write(db, self.settings, self.templates, letter)
-            if isinstance(result, Written):
-                written.append(result)
+            result = await writing.draft(db, self.settings, letter)
+            if isinstance(result, Draft):
+                drafts.append((letter, result))
             else:
                 ended.append((letter, result))
-        refused = await outbox.refused_among(db, [one.recipient for one in written])
-        ended += [(one.letter, SUPPRESSED) for one in written if one.recipient in refused]
-        return [one for one in written if one.recipient not in refused], ended
+        refused = await outbox.refused_among(db, [draft.recipient for _letter, draft in drafts])
+        ended += [(letter, SUPPRESSED) for letter, draft in drafts if draft.recipient in refused]
+        return [(letter, draft) for letter, draft in drafts if draft.recipient not in refused], ended
+
+    async def _end(self, letter: Claimed, outcome: Outcome) -> None:
+        async with self.database.session(is_writing=True) as db:
+            await outbox.finish(db, [(letter, outcome)])
+            await db.commit()
+        tell(letter, outcome)
 
     async def _tidy(self) -> None:
         """Clears away a few of the letters that were finished long ago, now and then."""

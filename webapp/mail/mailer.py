@@ -55,6 +55,7 @@ class Mailer:
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
         self._on_the_wire = 0
+        self._wire_is_clear = asyncio.Event()
         self._suspect_at = 0.0
 
     async def run(self) -> None:
@@ -108,11 +109,11 @@ class Mailer:
             is_rush = self.database.visitors >= RUSH_VISITORS
             # A server that was away is tried with one letter.
             most = int(not self._in_hand) if self.breaker.is_open else RUSH_BATCH if is_rush else BATCH
-            letters, claimed = await self._feeder.next(most) if most else ([], 0)
-            await self._hand_over(letters)
+            claimed = await self._feeder.claim(most) if most else []
+            written = await self._hand_over(claimed)
             if is_rush:
                 await _happens(self._stopping, RUSH_SECONDS)
-            elif claimed < (BATCH if letters else 1):
+            elif len(claimed) < (BATCH if written else 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
 
     async def _try_suspect(self) -> None:
@@ -120,15 +121,20 @@ class Mailer:
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
         await self._queue.join()
-        letters = await self._feeder.suspect()
-        await self._hand_over(letters)
+        written = await self._hand_over(await self._feeder.claim_suspect())
         await self._queue.join()
-        self._suspect_at = time.monotonic() + (0 if letters else SUSPECT_SECONDS)
+        self._suspect_at = time.monotonic() + (0 if written else SUSPECT_SECONDS)
 
-    async def _hand_over(self, letters: list[Written]) -> None:
-        self._in_hand |= {written.letter.id: written.letter for written in letters}
-        for written in letters:
+    async def _hand_over(self, claimed: list[Claimed]) -> int:
+        """Queues letters as they are written; returns how many there was somebody to send to."""
+        self._in_hand |= {letter.id: letter for letter in claimed}
+        ended = {letter.id for letter in claimed}
+        async for written in self._feeder.write(claimed):
+            ended.discard(written.letter.id)
             await self._queue.put(written)
+        for letter_id in ended:
+            del self._in_hand[letter_id]
+        return len(claimed) - len(ended)
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
@@ -149,10 +155,13 @@ class Mailer:
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(letter, HANDED_BACK)
         self._on_the_wire += 1
+        self._wire_is_clear.clear()
         try:
             outcome = await connection.deliver(written.recipient, written.message)
         finally:
             self._on_the_wire -= 1
+            if not self._on_the_wire:
+                self._wire_is_clear.set()
         is_news = self.breaker.note(outcome)
         await self._finish(letter, outcome)  # before anything else can fail: it is sent
         tell(letter, outcome)
@@ -171,7 +180,7 @@ class Mailer:
         self._ended.append((letter, outcome, committed))
         async with self._finishing:
             if self._on_the_wire and not committed.done():
-                await asyncio.sleep(GATHER_SECONDS)
+                await _happens(self._wire_is_clear, GATHER_SECONDS)
             if not committed.done():
                 await self._commit_ended()
         await committed

@@ -281,6 +281,7 @@ _SENT_TO = Prepared(
 _HELD = (
     letters.c.id == bindparam("lease_id"),
     letters.c.fence == bindparam("lease_fence"),
+    letters.c.state == LEASED,  # and not what was finished already
 )
 _DISCARD = Prepared(delete(letters).where(*_HELD))
 _FINISH = Prepared(

@@ -144,8 +144,8 @@ class Conveyance(Protocol):
     def is_idle(self) -> bool: ...
 
 
-async def write(db: AsyncSession, settings: Settings, templates: Environment, letter: Claimed) -> Written | Outcome:
-    """Writes a letter, or says what became of it instead. Raises only what the database raises."""
+async def draft(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | Outcome:
+    """What a letter is to say, or what became of it instead. Raises only what the database raises."""
     if letter.crashes > outbox.CRASHES_ALLOWED:
         return Outcome(Verdict.NEVER, None, "given up: its mailer died of it again and again")
     if letter.expires <= now():
@@ -153,16 +153,28 @@ async def write(db: AsyncSession, settings: Settings, templates: Environment, le
     try:
         with languages.use(letter.language):
             draft = await KINDS[letter.kind].write(db, settings, letter)
-        if draft is None:
-            return Outcome(Verdict.NOBODY)
-        if letter.user_id is None and draft.user_id is not None:
-            await outbox.belongs_to(db, letter, draft.user_id)
-        return Written(letter, draft.recipient, compose(templates, settings, letter, draft))
     except DBAPIError:
         raise
     except Exception as error:
-        log.exception("letter_not_written", extra={"fields": {"letter": letter.id, "kind": letter.kind}})
-        return Outcome(Verdict.LATER, None, f"not written: {type(error).__name__}")
+        return _not_written(letter, error)
+    if draft is None:
+        return Outcome(Verdict.NOBODY)
+    if letter.user_id is None and draft.user_id is not None:
+        await outbox.belongs_to(db, letter, draft.user_id)
+    return draft
+
+
+def write(settings: Settings, templates: Environment, letter: Claimed, draft: Draft) -> Written | Outcome:
+    """Writes a letter, or says that it could not be written."""
+    try:
+        return Written(letter, draft.recipient, compose(templates, settings, letter, draft))
+    except Exception as error:
+        return _not_written(letter, error)
+
+
+def _not_written(letter: Claimed, error: Exception) -> Outcome:
+    log.error("letter_not_written", exc_info=error, extra={"fields": {"letter": letter.id, "kind": letter.kind}})
+    return Outcome(Verdict.LATER, None, f"not written: {type(error).__name__}")
 
 
 def compose(templates: Environment, settings: Settings, letter: Claimed, draft: Draft) -> bytes:
