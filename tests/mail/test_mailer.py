@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from tests.conftest import Site
 from tests.inspection import query, wait_for_rows
@@ -17,9 +18,10 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import letters as account_letters
 from webapp.database import now
-from webapp.mail import mailer, outbox, smtp
+from webapp.mail import mailer, outbox, smtp, writing
 from webapp.mail.feeder import BATCH
-from webapp.mail.writing import KINDS
+from webapp.mail.models import Claimed, Outcome
+from webapp.mail.writing import KINDS, Draft
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -304,6 +306,37 @@ def test_a_letter_that_cannot_be_written_harms_no_other(
 
     assert {letter.recipients[0] for letter in letters} == {"person0@example.com", "person2@example.com"}
     assert reason == "not written: KeyError"
+
+
+def test_a_letter_that_breaks_its_mailer_harms_no_other(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No letter should; but if one does, it comes by itself in the end, and is given up."""
+    draft = writing.draft
+
+    async def draft_or_break(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | Outcome:
+        drafted = await draft(db, settings, letter)
+        if letter.recipient == "person1@example.com" and isinstance(drafted, Draft):
+            raise RuntimeError("no reason that anybody thought of")
+        return drafted
+
+    monkeypatch.setattr(writing, "draft", draft_or_break)
+    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(mailer, "DEADLINE", -5.0)
+    monkeypatch.setattr(mailer, "SUSPECT_SECONDS", 0.1)
+    monkeypatch.setattr(mailer, "RESTART_DELAYS", (0.05,))
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+
+    site.run(post, site.app.state.database, 3, kind="register")
+    letters = mail_server.wait_for(2)
+    states = wait_until_settled(site)
+
+    assert {letter.recipients[0] for letter in letters} == {"person0@example.com", "person2@example.com"}
+    assert [state for state, _attempts, _code in states] == ["sent", "dead", "sent"]
 
 
 def test_two_mailers_on_one_database_never_send_a_letter_twice(

@@ -128,13 +128,19 @@ class Mailer:
     async def _hand_over(self, claimed: list[Claimed]) -> int:
         """Queues letters as they are written; returns how many there was somebody to send to."""
         self._in_hand |= {letter.id: letter for letter in claimed}
-        ended = {letter.id for letter in claimed}
-        async for written in self._feeder.write(claimed):
-            ended.discard(written.letter.id)
-            await self._queue.put(written)
-        for letter_id in ended:
-            del self._in_hand[letter_id]
-        return len(claimed) - len(ended)
+        unwritten = {letter.id for letter in claimed}
+        try:
+            async for written in self._feeder.write(claimed):
+                unwritten.discard(written.letter.id)
+                await self._queue.put(written)
+        except asyncio.CancelledError:
+            unwritten.clear()  # the mailer is stopped, and hands them back
+            raise
+        finally:
+            # There is nobody to send them to; or one of them breaks the mailer, and all their leases run out.
+            for letter_id in unwritten:
+                del self._in_hand[letter_id]
+        return len(claimed) - len(unwritten)
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
