@@ -29,8 +29,10 @@ log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
-# While so many visitors wait for their pages, the feeder takes only so many letters, and rests so long after them.
-RUSH_VISITORS, RUSH_BATCH, RUSH_SECONDS = 8, 10, 0.25
+# While so many visitors wait for their pages, the feeder rests so long after each letter.
+RUSH_VISITORS, RUSH_SECONDS = 3, 0.05
+# How many written letters wait for each connection, so that it never waits for a letter.
+WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
 # How long an outcome waits for those of letters that are on the wire, to be written down with them.
 GATHER_SECONDS = 0.001
@@ -50,7 +52,7 @@ class Mailer:
         self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self._feeder = Feeder(settings, database, templates, self.name)
         self._stopping = asyncio.Event()
-        self._queue: asyncio.Queue[Written] = asyncio.Queue(BATCH)
+        self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._finishing = asyncio.Lock()
@@ -106,14 +108,11 @@ class Mailer:
                 continue
             await self._try_suspect()
             self.database.doorbell.clear()
-            is_rush = self.database.visitors >= RUSH_VISITORS
             # A server that was away is tried with one letter.
-            most = int(not self._in_hand) if self.breaker.is_open else RUSH_BATCH if is_rush else BATCH
+            most = int(not self._in_hand) if self.breaker.is_open else BATCH
             claimed = await self._feeder.claim(most) if most else []
             written = await self._hand_over(claimed)
-            if is_rush:
-                await _happens(self._stopping, RUSH_SECONDS)
-            elif len(claimed) < (BATCH if written else 1):
+            if len(claimed) < (BATCH if written else 1):
                 await _happens(self.database.doorbell, POLL_SECONDS)
 
     async def _try_suspect(self) -> None:
@@ -133,6 +132,8 @@ class Mailer:
             async for written in self._feeder.write(claimed):
                 unwritten.discard(written.letter.id)
                 await self._queue.put(written)
+                if self.database.visitors >= RUSH_VISITORS:
+                    await _happens(self._stopping, RUSH_SECONDS)
         except asyncio.CancelledError:
             unwritten.clear()  # the mailer is stopped, and hands them back
             raise
@@ -212,11 +213,14 @@ class Mailer:
         letters = list(self._in_hand.values())
         self._in_hand.clear()
         self._ended.clear()
-        self._queue = asyncio.Queue(BATCH)
+        self._queue = self._new_queue()
         if letters:
             async with self.database.session(is_writing=True) as db:
                 await outbox.finish(db, [(letter, HANDED_BACK) for letter in letters])
                 await db.commit()
+
+    def _new_queue(self) -> asyncio.Queue[Written]:
+        return asyncio.Queue(WRITTEN_AHEAD * self.settings.mail_connections)
 
     def _connection(self) -> Conveyance:
         if self.settings.mailbox is not None:
