@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from webapp.mail import mailbox
-from webapp.mail.mailbox import Received
+from webapp.delivery import mailbox
+from webapp.delivery.mailbox import Received
 
 PATIENCE = 10.0
 

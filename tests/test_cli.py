@@ -15,7 +15,7 @@ from tests.processes import Host
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp import cli
-from webapp.mail import smtp
+from webapp.delivery import smtp
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]

@@ -29,6 +29,7 @@ from webapp.accounts.sessions import CurrentUser
 from webapp.addresses import changes
 from webapp.csrf import CrossSiteWrites, ForeignHost
 from webapp.database import Database, DatabaseSession
+from webapp.delivery.mailer import Mailer
 from webapp.digests.planning import Digests
 from webapp.errors import LargeBodies, Unhandled
 from webapp.headers import SecurityHeaders
@@ -36,7 +37,6 @@ from webapp.housekeeping import Chore
 from webapp.kept import KeptPages
 from webapp.limits import LimitWindow
 from webapp.logs import RequestLog
-from webapp.mail.mailer import Mailer
 from webapp.postmaster.alarms import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from webapp import commands, logs, migrations, pages
 from webapp.app import create_app, deployed_settings
 from webapp.database import Database
+from webapp.delivery.mailer import Mailer
 from webapp.demo import filling
-from webapp.mail.mailer import Mailer
 from webapp.settings import INSTANCE, ROOT, Misconfigured, Settings
 
 

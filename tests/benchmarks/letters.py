@@ -28,8 +28,8 @@ from tests.benchmarks.mailsink import MailSink, mail_sink
 from tests.benchmarks.report import Reach, Report
 from webapp import migrations, pages
 from webapp.database import Database, now
+from webapp.delivery.mailer import Mailer
 from webapp.mail import outbox
-from webapp.mail.mailer import Mailer
 from webapp.settings import Settings
 
 CONNECTIONS = 4

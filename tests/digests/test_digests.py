@@ -19,9 +19,9 @@ from tests.posts.wall import let_post
 from tests.stories import log_in
 from tests.watching import disable, execute, wait_until_posted
 from webapp.accounts.models import User
+from webapp.delivery.mailbox import Received
 from webapp.digests import missed, planning
 from webapp.digests.planning import Digests
-from webapp.mail.mailbox import Received
 from webapp.settings import Settings
 from webapp.subscriptions.models import LetterChoice
 

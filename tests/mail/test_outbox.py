@@ -13,10 +13,10 @@ from tests.mail.posting import AN_HOUR, post
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, now
+from webapp.delivery.smtp import DEADLINE
 from webapp.mail import outbox, status, writing
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, Letter, Outcome, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
-from webapp.mail.smtp import DEADLINE
 from webapp.settings import Settings
 
 pytestmark = pytest.mark.anyio

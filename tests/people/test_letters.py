@@ -14,7 +14,7 @@ from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.watching import disable, execute, wait_until_posted
 from webapp.accounts import users
-from webapp.mail.mailbox import Received
+from webapp.delivery.mailbox import Received
 from webapp.subscriptions import choices
 
 BOB = "bob@example.com"

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Browser, Site
 from tests.mailserver import MailServer
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
-from webapp.mail import smtp
+from webapp.delivery import smtp
 from webapp.settings import Settings
 
 PAGES = ["/admin/mail", "/admin/mail/pause", "/admin/mail/resume", "/admin/mail/send_again"]

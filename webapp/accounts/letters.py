@@ -11,7 +11,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
 from webapp.database import now
 from webapp.limits import Rate, TooOften
-from webapp.mail import outbox, writing
+from webapp.mail import status, writing
 from webapp.mail.models import Claimed
 from webapp.mail.writing import Draft, letter
 from webapp.security import browsers, reservations
@@ -179,7 +179,7 @@ async def _gets_many(db: AsyncSession, settings: Settings, user: User, letter: C
 async def _has_enough(db: AsyncSession, user: User, letter: Claimed, most: int) -> bool:
     assert user.id is not None
     an_hour_before = letter.created - timedelta(hours=1)
-    return await outbox.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= most
+    return await status.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= most
 
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:

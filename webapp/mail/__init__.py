@@ -1,4 +1,4 @@
-"""How letters leave, and why none is lost. Knows nothing of accounts.
+"""What is to be written to whom, and what became of it. Knows nothing of accounts; `webapp.delivery` takes it away.
 
 `mail.send(db, settings, subject=…, text=…, to=[…])` is the general door; docs/mail.md tells the rest.
 """

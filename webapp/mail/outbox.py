@@ -7,29 +7,26 @@ again when its lease runs out, with the same Message-ID.
 import random
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Table,
     bindparam,
     case,
     delete,
     exists,
-    func,
     insert,
     select,
-    text,
     update,
 )
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.database import execute, now
+from webapp.database import now
+from webapp.mail import refusals
 from webapp.mail.models import (
     DEAD,
     EXPIRED,
@@ -41,12 +38,10 @@ from webapp.mail.models import (
     Letter,
     MailStatus,
     Outcome,
-    RefusedAddress,
     Verdict,
 )
 from webapp.prepared import Prepared
 
-REFUSED_FOR = timedelta(hours=24)
 # A trouble that no mailer has seen again for so long is over, even if no letter has proved it since.
 TROUBLE_LASTS = timedelta(minutes=5)
 LEASE = timedelta(seconds=90)
@@ -55,7 +50,6 @@ CRASHES_ALLOWED = 4
 RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
 
 letters: Table = Letter.__table__  # type: ignore[attr-defined]
-refusals: Table = RefusedAddress.__table__  # type: ignore[attr-defined]
 status: Table = MailStatus.__table__  # type: ignore[attr-defined]
 
 
@@ -141,45 +135,16 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
     kept = [
         _lease(letter) | _after(letter, outcome) for letter, outcome in results if outcome.verdict is not Verdict.NOBODY
     ]
-    refused = [
-        {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
-        for _letter, outcome in results
-        if outcome.refused
-    ]
     if gone:
         await _DISCARD.run_each(db, gone)
     if kept:
         await _FINISH.run_each(db, kept)
-    if refused:
-        await execute(db, _REFUSE, refused)
-
-
-async def refused_among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
-    """Those of the addresses that were refused for good within the last day."""
-    if not addresses:
-        return set()
-    parameters = {f"address{number}": address for number, address in enumerate(addresses)}
-    rows = await _refused(len(addresses)).rows(db, parameters | {"since": now() - REFUSED_FOR})
-    return {address for (address,) in rows}
+    await refusals.note(db, [outcome for _letter, outcome in results if outcome.refused])
 
 
 async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
     """Notes whose letter it is, once the mailer has found out."""
     await _BELONGS.run_each(db, [{"letter": letter.id, "owner": user_id}])
-
-
-async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
-    """How many letters of a kind went, or are about to go, to a person before this one."""
-    [(count,)] = await _SENT_TO.rows(db, {"owner": user_id, "kind": kind, "since": since, "before": before.id})
-    return int(count)
-
-
-@cache
-def _refused(count: int) -> Prepared:
-    among: list[BindParameter[str]] = [bindparam(f"address{number}") for number in range(count)]
-    return Prepared(
-        select(refusals.c.address).where(refusals.c.address.in_(among), refusals.c.since > bindparam("since"))
-    )
 
 
 def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
@@ -265,19 +230,7 @@ _WRITTEN_AT_FINISH = (
     "recipient",
     "parameters",
 )
-_REFUSE = text(
-    "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
-    " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
-).bindparams(bindparam("since", type_=refusals.c.since.type))
 _BELONGS = Prepared(update(letters).where(letters.c.id == bindparam("letter")).values(user_id=bindparam("owner")))
-_SENT_TO = Prepared(
-    select(func.count()).where(
-        letters.c.user_id == bindparam("owner"),
-        letters.c.kind == bindparam("kind"),
-        letters.c.created > bindparam("since"),
-        letters.c.id < bindparam("before"),
-    )
-)
 _HELD = (
     letters.c.id == bindparam("lease_id"),
     letters.c.fence == bindparam("lease_fence"),

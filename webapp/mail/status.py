@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import execute, now
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Outcome
-from webapp.mail.outbox import TROUBLE_LASTS, letters, refusals
+from webapp.mail import refusals
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome
+from webapp.mail.outbox import TROUBLE_LASTS, letters
 from webapp.mail.outbox import status as statuses
+from webapp.prepared import Prepared
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)
@@ -111,6 +113,12 @@ async def given_up(db: AsyncSession, most: int = 50) -> Sequence[Any]:
     return (await execute(db, query.order_by(letters.c.finished.desc()).limit(most))).all()
 
 
+async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
+    """How many letters of a kind went, or are about to go, to a person before this one."""
+    [(count,)] = await _SENT_TO.rows(db, {"owner": user_id, "kind": kind, "since": since, "before": before.id})
+    return int(count)
+
+
 async def send_again(db: AsyncSession, lives: dict[str, timedelta], letter_id: int | None = None) -> int:
     """Makes one given-up letter due again, or all of them, with its whole lifetime; returns how many.
 
@@ -126,7 +134,7 @@ async def send_again(db: AsyncSession, lives: dict[str, timedelta], letter_id: i
         again = await execute(db, update(letters).where(*chosen).values(**values, crashes=0))
         count += again.rowcount
     if count:
-        await execute(db, delete(refusals))
+        await refusals.forget(db)
         database.ring_after_commit(db)
     return count
 
@@ -156,3 +164,13 @@ def _trouble(row: dict[str, Any]) -> Trouble | None:
     if since is None or now() - row["trouble_seen"] > TROUBLE_LASTS:
         return None
     return Trouble(since, row["trouble_code"], row["trouble_reason"] or "")
+
+
+_SENT_TO = Prepared(
+    select(func.count()).where(
+        letters.c.user_id == bindparam("owner"),
+        letters.c.kind == bindparam("kind"),
+        letters.c.created > bindparam("since"),
+        letters.c.id < bindparam("before"),
+    )
+)

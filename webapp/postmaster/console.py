@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from webapp import headers, pages
-from webapp.mail import mailbox as mailboxes
-from webapp.mail.mailbox import Received
+from webapp.delivery import mailbox as mailboxes
+from webapp.delivery.mailbox import Received
 from webapp.postmaster import gallery as galleries
 from webapp.postmaster import inspection
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import migrations
 from webapp.database import Database, execute
-from webapp.mail.smtp import client_for, hang_up
+from webapp.delivery.smtp import client_for, hang_up
 from webapp.postmaster import trial
 from webapp.settings import Settings
 

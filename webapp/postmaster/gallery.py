@@ -7,8 +7,8 @@ from datetime import timedelta
 from jinja2 import Environment
 
 from webapp.database import now
+from webapp.delivery.mailbox import Received
 from webapp.mail import outbox, writing
-from webapp.mail.mailbox import Received
 from webapp.mail.models import Claimed
 from webapp.postmaster import inspection
 from webapp.settings import Settings

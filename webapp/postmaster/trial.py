@@ -8,7 +8,7 @@ from email.utils import format_datetime, make_msgid, parseaddr
 import aiosmtplib
 
 from webapp.database import now
-from webapp.mail.smtp import client_for, hang_up
+from webapp.delivery.smtp import client_for, hang_up
 from webapp.settings import SITE_NAME, Settings
 
 

@@ -11,7 +11,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import MailServer
 from tests.stories import ask_for_reset, register
-from webapp.mail.mailbox import KEPT, MailboxConnection
+from webapp.delivery.mailbox import KEPT, MailboxConnection
 from webapp.settings import Settings
 
 HOSTILE = """<script>alert(1)</script> "onmouseover='x' </pre></iframe> {{7*7}}"""

@@ -17,11 +17,11 @@ from datetime import timedelta
 from jinja2 import Environment
 
 from webapp.database import Database, now
+from webapp.delivery.feeder import BATCH, Feeder, tell
+from webapp.delivery.mailbox import MailboxConnection
+from webapp.delivery.smtp import DEADLINE, Breaker, Connection
 from webapp.mail import outbox, status
-from webapp.mail.feeder import BATCH, Feeder, tell
-from webapp.mail.mailbox import MailboxConnection
 from webapp.mail.models import Claimed, Outcome, Verdict
-from webapp.mail.smtp import DEADLINE, Breaker, Connection
 from webapp.mail.writing import Conveyance, Written
 from webapp.settings import Settings
 

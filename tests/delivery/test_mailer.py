@@ -18,8 +18,9 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import letters as account_letters
 from webapp.database import now
-from webapp.mail import mailer, outbox, smtp, writing
-from webapp.mail.feeder import BATCH
+from webapp.delivery import mailer, smtp
+from webapp.delivery.feeder import BATCH
+from webapp.mail import outbox, writing
 from webapp.mail.models import Claimed, Outcome
 from webapp.mail.writing import KINDS, Draft
 from webapp.settings import Settings

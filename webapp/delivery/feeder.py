@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import limits
 from webapp.database import Database, now
 from webapp.limits import Rate, TooOften
-from webapp.mail import general, outbox, status, writing
+from webapp.mail import general, outbox, refusals, status, writing
 from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.mail.writing import Draft, Written
 from webapp.settings import SITE_NAME, Settings
@@ -135,7 +135,7 @@ class Feeder:
                 drafts.append((letter, result))
             else:
                 ended.append((letter, result))
-        refused = await outbox.refused_among(db, [draft.recipient for _letter, draft in drafts])
+        refused = await refusals.among(db, [draft.recipient for _letter, draft in drafts])
         ended += [(letter, SUPPRESSED) for letter, draft in drafts if draft.recipient in refused]
         return [(letter, draft) for letter, draft in drafts if draft.recipient not in refused], ended
 

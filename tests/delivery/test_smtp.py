@@ -13,7 +13,8 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp import migrations
 from webapp.accounts import letters as account_letters
-from webapp.mail import mailer, outbox, smtp
+from webapp.delivery import mailer, smtp
+from webapp.mail import outbox
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]

@@ -1,0 +1,56 @@
+"""Addresses that a mail server refused for good: letters to them are not tried again for a day."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cache
+
+from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import execute, now
+from webapp.mail.models import Outcome, RefusedAddress
+from webapp.prepared import Prepared
+
+KEPT = timedelta(hours=24)
+
+_refusals: Table = RefusedAddress.__table__  # type: ignore[attr-defined]
+
+
+async def note(db: AsyncSession, outcomes: Sequence[Outcome]) -> None:
+    """Notes the addresses of outcomes that were refusals of an address."""
+    rows = [
+        {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
+        for outcome in outcomes
+    ]
+    if rows:
+        await _NOTE.run_each(db, rows)
+
+
+async def among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
+    """Those of the addresses that were refused for good within the last day."""
+    if not addresses:
+        return set()
+    parameters = {f"address{number}": address for number, address in enumerate(addresses)}
+    rows = await _among(len(addresses)).rows(db, parameters | {"since": now() - KEPT})
+    return {address for (address,) in rows}
+
+
+async def forget(db: AsyncSession) -> None:
+    """Lets all of them be tried again."""
+    await execute(db, delete(_refusals))
+
+
+_NOTE = Prepared(
+    text(
+        "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
+        " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
+    ).bindparams(bindparam("since", type_=_refusals.c.since.type))
+)
+
+
+@cache
+def _among(count: int) -> Prepared:
+    addresses: list[BindParameter[str]] = [bindparam(f"address{number}") for number in range(count)]
+    return Prepared(
+        select(_refusals.c.address).where(_refusals.c.address.in_(addresses), _refusals.c.since > bindparam("since"))
+    )
