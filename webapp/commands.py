@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import dossier
+from webapp import dossier, importing
 from webapp.accounts import letters, users
 from webapp.demo import filling
 from webapp.mail import status, writing
@@ -59,7 +59,7 @@ def import_users(options: argparse.Namespace) -> Work:
         sys.exit(f"{options.file}: {error}")
 
     async def work(db: AsyncSession, settings: Settings) -> int:
-        problems = await users.import_csv(db, text)
+        problems = await importing.add_accounts(db, text)
         if problems:
             return _refuse("\n".join([*problems, "Nothing was imported."]))
         await db.commit()

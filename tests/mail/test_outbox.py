@@ -10,7 +10,7 @@ import time_machine
 from sqlmodel import col, select
 
 from tests.mail.posting import AN_HOUR, post
-from webapp.accounts import users
+from webapp import importing
 from webapp.accounts.models import User
 from webapp.database import Database, now
 from webapp.delivery.smtp import DEADLINE
@@ -70,7 +70,7 @@ async def test_a_letter_is_posted_with_its_cause_or_not_at_all(
     database: Database, is_committed: bool, expected: int
 ) -> None:
     async with database.session(is_writing=True) as db:
-        await users.import_csv(db, "username,email\nsusan,susan@example.com")
+        await importing.add_accounts(db, "username,email\nsusan,susan@example.com")
         await outbox.post(
             db, "welcome", recipient="susan@example.com", language="en", message_id="<1@blog.example>", lives=AN_HOUR
         )

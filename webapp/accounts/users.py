@@ -1,6 +1,5 @@
 """Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
 
-import csv
 import re
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.accounts.models import Session, User
-from webapp.accounts.passwords import Hasher, is_hash, is_outdated
+from webapp.accounts.passwords import Hasher, is_outdated
 from webapp.database import now
 from webapp.language import gettext as _
 from webapp.mail import writing
@@ -103,7 +102,7 @@ async def register(
     Frees the connection while it hashes.
     """
     await database.release(db)
-    user = _new(username, email, await hasher.hash(password), locale)
+    user = new(username, email, await hasher.hash(password), locale)
     try:
         async with db.begin_nested():
             db.add(user)
@@ -115,6 +114,12 @@ async def register(
     assert user.id is not None
     await events.note(db, Event.REGISTERED, user.id, visit)
     return user
+
+
+def new(username: str, email: str, password_hash: str, locale: str = "en") -> User:
+    """An account that is not added yet; its address in canonical form."""
+    key = username.lower()
+    return User(username=username, username_key=key, email=email, password_hash=password_hash, locale=locale)
 
 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, visit: Visit) -> User | None:
@@ -205,52 +210,3 @@ async def find_typed(db: AsyncSession, typed: str) -> User | None:
         return await find(db, canonical_identity(typed))
     except ValueError:
         return None
-
-
-async def import_csv(db: AsyncSession, text: str) -> list[str]:
-    """Adds the accounts of a CSV text with the columns username, email and perhaps password_hash (argon2).
-
-    Returns what is wrong, naming each bad line; the caller commits only if that is nothing.
-    """
-    try:
-        reader = csv.DictReader(text.splitlines(), strict=True)
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        return [f"this is no CSV: {error}"]
-    if not rows or not {"username", "email"} <= set(rows[0][1]):
-        return ["the first line must name the columns: username,email (and perhaps password_hash)."]
-    names = set((await db.exec(select(User.username_key))).all())
-    addresses = set((await db.exec(select(User.email))).all()) | await reservations.held(db)
-    problems = []
-    for number, row in rows:
-        try:
-            db.add(_user(row, names, addresses))
-        except ValueError as refused:
-            problems.append(f"line {number}: {refused}")
-    if not problems:
-        await db.flush()
-    return problems
-
-
-def _user(row: dict[str, str], names: set[str], addresses: set[str]) -> User:
-    """The account of one line. Raises ValueError; adds its name and address to those that are taken."""
-    username, password_hash = (row["username"] or "").strip(), (row.get("password_hash") or "").strip()
-    if None in row:
-        raise ValueError("there are more values than columns")
-    if not USERNAME.fullmatch(username):
-        raise ValueError(f"'{username}' is not a name: 3 to 30 letters from a to z, digits or underscores")
-    email = canonical_address(row["email"] or "")
-    if password_hash and not is_hash(password_hash):
-        raise ValueError("the password_hash is not an argon2 hash")
-    if username.lower() in names:
-        raise ValueError(f"the name '{username}' is taken")
-    if email in addresses:
-        raise ValueError(f"the address '{email}' has an account already, or is kept for one that can go back to it")
-    names.add(username.lower())
-    addresses.add(email)
-    return _new(username, email, password_hash or NO_PASSWORD)
-
-
-def _new(username: str, email: str, password_hash: str, locale: str = "en") -> User:
-    key = username.lower()
-    return User(username=username, username_key=key, email=email, password_hash=password_hash, locale=locale)

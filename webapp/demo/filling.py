@@ -15,6 +15,7 @@ from typing import Any
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import importing
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
@@ -78,7 +79,7 @@ async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime)
     file = io.StringIO()
     rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
     csv.writer(file).writerows([("username", "email", "password_hash"), *rows])
-    if problems := await users.import_csv(db, file.getvalue()):
+    if problems := await importing.add_accounts(db, file.getvalue()):
         raise ValueError("\n".join(problems))
     numbers = {}
     for each in community["people"]:
