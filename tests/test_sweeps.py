@@ -19,9 +19,9 @@ from tests.watching import dump, execute, standing_site, wait_until_posted
 from webapp.accounts import letters, tokens
 from webapp.accounts.tokens import Purpose
 from webapp.headers import CONTENT_SECURITY_POLICY
-from webapp.pages import environment
 from webapp.routes import routes
 from webapp.settings import ROOT, Settings
+from webapp.templating import environment
 
 SETTINGS = Settings(
     base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://", mailbox=Path("mailbox")

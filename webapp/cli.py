@@ -12,7 +12,7 @@ import uvloop
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.applications import Starlette
 
-from webapp import commands, logs, migrations, pages
+from webapp import commands, logs, migrations, templating
 from webapp.app import create_app, deployed_settings
 from webapp.database import Database
 from webapp.delivery.mailer import Mailer
@@ -85,7 +85,7 @@ async def mailer(settings: Settings) -> int:
         return 3
     logs.configure(settings)
     database = Database(settings.database_url)
-    postman = Mailer(settings, database, pages.environment(settings))
+    postman = Mailer(settings, database, templating.environment(settings))
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, lambda: asyncio.ensure_future(postman.stop()))

@@ -2,88 +2,31 @@
 
 import hashlib
 import re
-import textwrap
-from collections.abc import Callable, MutableMapping
-from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from babel.dates import format_date, format_datetime, format_timedelta
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from jinja2 import (
-    Environment,
-    FileSystemLoader,
-    StrictUndefined,
-    pass_context,
-    pass_eval_context,
-    select_autoescape,
-)
-from jinja2.nodes import EvalContext
-from jinja2.runtime import Context
-from markupsafe import Markup
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from webapp import language
+from webapp import language, templating
 from webapp.forms import Form
-from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
+from webapp.settings import ROOT, Settings
 
 STATIC = ROOT / "static"
 FLASH_SECONDS = 300
-MOMENT_SECONDS = 60
-LINE = 72  # characters of a letter's text
-
-
-class Templates(Environment):
-    """Templates whose globals are all there before the first of them is loaded, so that a plain dict holds them.
-
-    Jinja's own map looks each of them up twice, in Python, for each page and each import.
-    """
-
-    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        return {**self.globals, **(d or {})}
-
-
-def environment(settings: Settings) -> Environment:
-    """The templates of pages and letters, with what all of them may use."""
-    env = Templates(
-        loader=FileSystemLoader(ROOT / "templates"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n"],
-        auto_reload=settings.development,
-    )
-    env.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    # As the extension's own, but cheaper.
-    env.globals |= {"gettext": _gettext, "_": _gettext, "ngettext": _ngettext}
-    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day, "wrapped": _wrapped}
-    env.globals["site"] = {
-        "name": SITE_NAME,
-        "base_url": settings.base_url,
-        "sender": settings.sender,
-        "has_mailbox": settings.mailbox is not None,
-        "sends_mail": settings.sends_mail,
-        "admins": settings.admin_addresses,
-        "contact": settings.admins[0] if settings.admins else None,
-        "reset_minutes": settings.reset_token_minutes,
-        "not_me_hours": NOT_ME_HOURS,
-        "password_min_length": settings.password_min_length,
-        "public_profiles": settings.public_profiles,
-        "open_registration": settings.registration == "open",
-    }
-    return env
 
 
 def set_up(app: Starlette, settings: Settings) -> Environment:
     """Gives the application its templates; returns them, for the letters."""
-    env = environment(settings)
+    env = templating.environment(settings)
     version = _version_of(STATIC)
     env.globals["path"] = _path_for(app)
     env.globals["static"] = lambda name: f"/static/{version}/{name}"
@@ -212,74 +155,3 @@ def _path_for(app: Starlette) -> Callable[..., str]:
     plain = cache(lambda name: str(app.url_path_for(name)))
     route = cache(lambda name: next(route for route in app.routes if getattr(route, "name", "") == name))
     return lambda name, **parameters: route(name).url_path_for(name, **parameters) if parameters else plain(name)
-
-
-@pass_eval_context
-def _gettext(evaluation: EvalContext, text: str, **variables: Any) -> str:
-    if not variables:
-        return _plain(text, language.current(), evaluation.autoescape)
-    translated = language.gettext(text)
-    return (_marked(translated) if evaluation.autoescape else translated) % variables
-
-
-@pass_eval_context
-def _ngettext(evaluation: EvalContext, one: str, many: str, num: int, **variables: Any) -> str:
-    translated = language.ngettext(one, many, num)
-    return (_marked(translated) if evaluation.autoescape else translated) % {"num": num, **variables}
-
-
-@lru_cache(maxsize=5000)
-def _plain(text: str, language_name: str, is_markup: bool) -> str:
-    """A text that stands for itself, in the language in force, which is named."""
-    translated = language.gettext(text) % {}
-    return _marked(translated) if is_markup else translated
-
-
-_marked = lru_cache(maxsize=1000)(Markup)
-
-
-def _wrapped(text: str) -> str:
-    """Text in lines of at most 72 characters, but for words that are longer, such as links."""
-    return "\n".join(
-        line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
-    )
-
-
-@lru_cache(maxsize=1000)
-def _wrapped_line(line: str) -> str:
-    return textwrap.fill(line, LINE, break_long_words=False, break_on_hyphens=False)
-
-
-@pass_context
-def _time(context: Context, when: datetime) -> Markup:
-    words = _plain_time(context, when)
-    return Markup('<time datetime="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), words)
-
-
-@pass_context
-def _plain_time(_context: Context, when: datetime) -> str:
-    return _exact(when, language.current())
-
-
-@pass_context
-def _ago(_context: Context, when: datetime) -> Markup:
-    """How long ago that was, with the exact time behind it; app.js counts on."""
-    name, seconds = language.current(), (datetime.now(UTC) - when).total_seconds()
-    words = language.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), name)
-    time = Markup('<time datetime="{}" title="{}" data-ago>{}</time>')
-    return time.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name), words)
-
-
-@pass_context
-def _day(_context: Context, when: datetime) -> str:
-    return format_date(when.astimezone(UTC), "long", locale=language.current())
-
-
-@lru_cache(10_000)
-def _exact(when: datetime, name: str) -> str:
-    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=name)} UTC"
-
-
-@lru_cache(10_000)
-def _ago_words(minutes: int, name: str) -> str:
-    return format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name)

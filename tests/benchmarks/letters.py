@@ -26,7 +26,7 @@ from sqlalchemy import insert
 import webapp.app  # noqa: F401  (registers the letters)
 from tests.benchmarks.mailsink import MailSink, mail_sink
 from tests.benchmarks.report import Reach, Report
-from webapp import migrations, pages
+from webapp import migrations, templating
 from webapp.database import Database, now
 from webapp.delivery.mailer import Mailer
 from webapp.mail import outbox
@@ -117,7 +117,7 @@ def _settings(url: str, port: int) -> Settings:
 
 async def _drain(settings: Settings, waiting: int, count: int) -> tuple[float, float, float]:
     database = Database(settings.database_url)
-    mailer = Mailer(settings, database, pages.environment(settings))
+    mailer = Mailer(settings, database, templating.environment(settings))
     await _post(database, 1)
     run = asyncio.create_task(mailer.run())
     while await _left(database) < 1:  # then connections are open and templates compiled
@@ -190,7 +190,7 @@ def _bare(port: int, count: int) -> float:
 
 
 def _thread(port: int, count: int) -> float:
-    templates = pages.environment(_settings("sqlite+aiosqlite:///unused.db", port))
+    templates = templating.environment(_settings("sqlite+aiosqlite:///unused.db", port))
     values = {"link": f"https://blog.example/register/{'x' * 200}", "minutes": 1440, "language": "en", "subject": "S"}
 
     places = threading.Semaphore(CONNECTIONS)
