@@ -69,7 +69,7 @@ def environment(settings: Settings) -> Environment:
 
 
 @pass_eval_context
-def _gettext(evaluation: EvalContext, text: str, **variables: Any) -> str:
+def _gettext(evaluation: EvalContext, text: str, /, **variables: Any) -> str:
     if not variables:
         return _plain(text, language.current(), evaluation.autoescape)
     translated = language.gettext(text)
@@ -77,9 +77,9 @@ def _gettext(evaluation: EvalContext, text: str, **variables: Any) -> str:
 
 
 @pass_eval_context
-def _ngettext(evaluation: EvalContext, one: str, many: str, num: int, **variables: Any) -> str:
-    translated = language.ngettext(one, many, num)
-    return (_marked(translated) if evaluation.autoescape else translated) % {"num": num, **variables}
+def _ngettext(evaluation: EvalContext, one: str, many: str, number: int, /, **variables: Any) -> str:
+    translated = language.ngettext(one, many, number)
+    return (_marked(translated) if evaluation.autoescape else translated) % {"num": number, **variables}
 
 
 @lru_cache(maxsize=5000)
