@@ -31,13 +31,13 @@ def free_port() -> int:
 class Process:
     """A command in a process group of its own, with what it wrote."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path, root: Path = ROOT) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
-                cwd=ROOT,
-                env={**KEPT, "PYTHONPATH": str(ROOT), **environment},
+                cwd=root,
+                env={**KEPT, "PYTHONPATH": str(root), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -58,6 +58,10 @@ class Process:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {seconds} s:\n{self.output}") from None
+
+    def signal(self, number: int) -> None:
+        """To the whole group, as a terminal does."""
+        os.killpg(self._process.pid, number)
 
     def terminate(self) -> None:
         """Asks the parent of the group to end, as a platform does."""

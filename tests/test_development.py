@@ -1,0 +1,117 @@
+"""What a newcomer does: `python -m webapp dev` in a fresh copy of the tree, as `make run` calls it."""
+
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.mailbox import Mailbox
+from tests.processes import PYTHON, Process, free_port
+from tests.stories import NEW_PASSWORD
+from webapp.settings import ROOT
+
+PATIENCE = 30.0
+PARTS = ("webapp", "static", "templates")
+
+
+class Checkout:
+    """A copy of the tree, with a development site in it."""
+
+    def __init__(self, folder: Path, ends: ExitStack) -> None:
+        self.root = folder / "microblog"
+        for part in PARTS:
+            shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        self.log = folder / "dev.log"
+        self.port = free_port()
+        self.mailbox = Mailbox(self.root / "instance" / "mailbox")
+        self._ends = ends
+
+    def start(self, *options: str) -> Process:
+        """Starts the site, and waits until it answers."""
+        self.log.unlink(missing_ok=True)
+        command = [PYTHON, "-m", "webapp", "dev", "--port", str(self.port), *options]
+        process = Process(command, {}, self.log, self.root)
+        self._ends.callback(process.kill)
+        self.wait_for(lambda page: "Microblog" in page, process)
+        return process
+
+    def browser(self) -> httpx2.Client:
+        client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, verify=False)
+        return self._ends.enter_context(client)
+
+    def wait_for(self, is_there: Callable[[str], bool], process: Process) -> None:
+        """Waits until the log-in page is as it should be."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                if is_there(httpx2.get(f"http://127.0.0.1:{self.port}/login", verify=False).text):
+                    return
+            except httpx2.TransportError:
+                pass
+            assert process.is_alive, process.output
+            assert time.monotonic() < deadline, process.output
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    with ExitStack() as ends:
+        yield Checkout(tmp_path, ends)
+
+
+def interrupt(process: Process) -> None:
+    """Ctrl-C"""
+    process.signal(signal.SIGINT)
+    process.wait(15)
+
+
+def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_letter(checkout: Checkout) -> None:
+    process = checkout.start()
+    browser = checkout.browser()
+    names, password = re.search(r"Log in as (\w+)", process.output), re.search(r"password: (.+)", process.output)
+    assert names, process.output
+    assert password, process.output
+
+    browser.post("/reset_password_request", data={"email": names[1]})
+    link = checkout.mailbox.link(subject="Reset your password")
+    shown = browser.get("/mailbox").text
+    browser.post(link, data={"password": NEW_PASSWORD})
+    home = browser.post("/login", data={"username": names[1], "password": NEW_PASSWORD})
+
+    assert f"Microblog is at http://127.0.0.1:{checkout.port}\n" in process.output
+    assert "Reset your password on Microblog" in shown
+    assert home.url.path == "/"
+    assert "post-body" in home.text
+    assert browser.get("/admin/mail").status_code == 200, "whose name is printed first is the host"
+
+
+def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Checkout) -> None:
+    process, browser = checkout.start("--empty"), checkout.browser()
+    browser.post("/register", data={"email": "susan@example.com"})
+    browser.post(checkout.mailbox.link(), data={"username": "susan", "password": NEW_PASSWORD})
+    browser.post("/login", data={"username": "susan", "password": NEW_PASSWORD})
+    interrupt(process)
+
+    process = checkout.start()
+    home = browser.get("/")
+
+    assert home.url.path == "/", "the same key"
+    assert "susan" in home.text, "the same database"
+    assert "password:" not in process.output, "there is somebody, so nobody is made up"
+
+
+def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
+    process = checkout.start("--empty")
+
+    settings, page = checkout.root / "webapp" / "settings.py", checkout.root / "templates" / "accounts" / "login.html"
+    settings.write_text(settings.read_text().replace('SITE_NAME = "Microblog"', 'SITE_NAME = "Notes"'))
+    checkout.wait_for(lambda text: "Notes" in text, process)
+    page.write_text(page.read_text().replace('{{ _("Log in") }}', "Come in"))
+
+    checkout.wait_for(lambda text: "Come in" in text, process)
