@@ -102,11 +102,14 @@ def test_a_site_may_hide_all_its_people(migrated_sqlite: Path, tmp_path: Path) -
 
 
 def test_a_profile_tells_about_a_person(standing: Site, susan: Browser) -> None:
-    execute(standing, "UPDATE user_account SET about_me = 'Bakes <bread>.' WHERE username = 'Ann'")
+    execute(
+        standing, "UPDATE user_account SET about_me = 'Bakes <bread>: https://bread.example/.' WHERE username = 'Ann'"
+    )
 
     page = susan.get("/user/ann").text
 
-    assert "Bakes &lt;bread&gt;." in page
+    assert 'Bakes &lt;bread&gt;: <a href="https://bread.example/"' in page
+    assert re.search(r'https://bread\.example/"[^>]* rel="nofollow noopener ugc"', page)
     assert "1 follower" in page
     assert re.search(r"Here since \w+ \d+, \d{4}", page)
     assert 'action="/unfollow/Ann"' in page

@@ -54,6 +54,7 @@ async def profile(request: Request) -> Response:
         "posts/profile.html",
         part="posts",
         person=person,
+        about=text.markup(person.about_me, ()),
         counts=counts,
         is_followed=await _is_followed(request, person.id),
         page=page,
