@@ -243,6 +243,20 @@ def test_what_is_on_the_wire_at_a_stop_may_finish(
     assert {state for (state,) in rows} <= {"sent", "ready"}
 
 
+def test_a_mailer_that_has_just_begun_stops_at_once(
+    sqlite_url: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told between two looks into the outbox, and does not sleep over it."""
+    monkeypatch.setattr(mailer, "POLL_SECONDS", 30.0)
+    started = time.monotonic()
+
+    for _time in range(5):
+        with Site(make_settings(database_url=sqlite_url)) as site:
+            site.browser().get("/login")
+
+    assert time.monotonic() - started < 10
+
+
 def test_letters_over_the_hours_budget_wait_and_none_is_lost(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:

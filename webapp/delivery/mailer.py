@@ -112,7 +112,7 @@ class Mailer:
             most = int(not self._in_hand) if self.breaker.is_open else BATCH
             claimed = await self._feeder.claim(most) if most else []
             written = await self._hand_over(claimed)
-            if len(claimed) < (BATCH if written else 1):
+            if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
                 await _happens(self.database.doorbell, POLL_SECONDS)
 
     async def _try_suspect(self) -> None:
