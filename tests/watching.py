@@ -74,13 +74,17 @@ def fillings(site: Site) -> Iterator[list[str]]:
 
 @contextmanager
 def statements(site: Site) -> Iterator[list[str]]:
-    """The statements that the site sends to its database meanwhile, in their order."""
+    """The statements that are sent to the database for requests meanwhile, in their order.
+
+    Not those of the mailer and of what tidies up, which come when they come.
+    """
     seen: list[str] = []
     dialect = site.app.state.database.engine.dialect
 
     def noting(run: Callable[..., None]) -> Callable[..., None]:
         def run_and_note(cursor: Any, statement: str, *rest: Any) -> None:
-            seen.append(statement)
+            if logs.current_request.get():
+                seen.append(statement)
             run(cursor, statement, *rest)
 
         return run_and_note

@@ -20,7 +20,8 @@ _SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 # What begins a new line somewhere, or drives a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+# The id of the request that is being answered; None in what goes on beside requests.
+current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 
 
 def configure(settings: Settings) -> None:
@@ -82,7 +83,7 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
         "event": redact(record.getMessage()),
         **getattr(record, "fields", {}),
     }
-    if request_id := _request_id.get():
+    if request_id := current_request.get():
         fields["request_id"] = request_id
     if record.exc_info:
         fields["trace"] = redact(formatter.formatException(record.exc_info))
@@ -110,7 +111,7 @@ class RequestLog:
 
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
-        token = _request_id.set(request_id)
+        token = current_request.set(request_id)
         try:
             await self.app(scope, receive, send_and_note)
         finally:
@@ -119,4 +120,4 @@ class RequestLog:
                 route = getattr(scope.get("route"), "path", None)
                 fields = {"method": scope["method"], "route": route, "status": status, "ms": milliseconds}
                 log.info("request", extra={"fields": fields})
-            _request_id.reset(token)
+            current_request.reset(token)
