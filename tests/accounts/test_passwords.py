@@ -1,5 +1,11 @@
 """Passwords: hashed whole, and never at the price of the rest of the site."""
 
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import anyio
 import argon2
 import pytest
@@ -8,8 +14,8 @@ from argon2.exceptions import VerifyMismatchError
 
 from tests.conftest import Site
 from tests.mailbox import Mailbox
-from tests.stories import ask_for_reset, forget_and_find_link, log_in, register
-from tests.watching import count_hashes
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
+from tests.watching import count_hashes, execute
 from webapp.accounts import passwords
 from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated
 from webapp.errors import Busy
@@ -164,3 +170,38 @@ def test_asking_for_a_letter_hashes_nothing(site: Site, monkeypatch: pytest.Monk
     ask_for_reset(site.browser(), "susan")
 
     assert hashes == []
+
+
+def test_nothing_is_held_while_a_password_is_hashed(
+    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a connection nor, with it, a lock: a hash takes long, and others want to go on."""
+    pool, held = any_site.app.state.database.engine.pool, Counter[str]()
+
+    def watched(name: str) -> Callable[..., Any]:
+        work = getattr(Hasher, name)
+
+        async def work_and_look(self: Hasher, *arguments: Any) -> Any:
+            deadline = time.monotonic() + 2
+            while pool.checkedout() and time.monotonic() < deadline:  # the mailer has its turns, too
+                await asyncio.sleep(0.01)
+            held[name] += pool.checkedout()
+            held["all"] += 1
+            return await work(self, *arguments)
+
+        return work_and_look
+
+    monkeypatch.setattr(Hasher, "hash", watched("hash"))
+    monkeypatch.setattr(Hasher, "is_right", watched("is_right"))
+    browser = any_site.browser()
+
+    register(browser, mailbox)
+    cheap = argon2.PasswordHasher(time_cost=2, memory_cost=64, parallelism=1).hash(PASSWORD)
+    execute(any_site, "UPDATE user_account SET password_hash = :cheap", cheap=cheap)
+    log_in(browser)
+    changed = browser.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+    browser.post(forget_and_find_link(browser, mailbox), data={"password": PASSWORD})
+
+    assert changed.url.path != "/change_password"
+    assert log_in(any_site.browser()).url.path == "/"
+    assert held == {"all": 7, "hash": 0, "is_right": 0}

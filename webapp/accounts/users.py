@@ -22,9 +22,13 @@ from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
 NO_PASSWORD = "!"
-_BY_EMAIL = select(User).where(col(User.email) == bindparam("identity"))
-_ID_BY_EMAIL = Prepared(select(col(User.id)).where(col(User.email) == bindparam("address")))
-_BY_NAME = select(User).where(col(User.username_key) == bindparam("identity"))
+_HAS_EMAIL = col(User.email) == bindparam("identity")
+_HAS_NAME = col(User.username_key) == bindparam("identity")
+_BY_EMAIL, _BY_NAME = select(User).where(_HAS_EMAIL), select(User).where(_HAS_NAME)
+_ID_BY_EMAIL = Prepared(select(col(User.id)).where(_HAS_EMAIL))
+_CREDENTIALS = select(col(User.id), col(User.epoch), col(User.password_hash))
+_CREDENTIALS_BY_EMAIL = Prepared(_CREDENTIALS.where(_HAS_EMAIL))
+_CREDENTIALS_BY_NAME = Prepared(_CREDENTIALS.where(_HAS_NAME))
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 
 
@@ -86,7 +90,7 @@ async def find(db: AsyncSession, identity: str) -> User | None:
 
 async def has_account(db: AsyncSession, address: str) -> bool:
     """Whether a canonical address belongs to an account; cheaper than to find whose it is."""
-    return await _ID_BY_EMAIL.row(db, {"address": address}) is not None
+    return await _ID_BY_EMAIL.row(db, {"identity": address}) is not None
 
 
 async def named(db: AsyncSession, name: str) -> User | None:
@@ -127,13 +131,18 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
 
     Frees the connection while it hashes. Raises Busy.
     """
-    user = await find(db, identity_or_nonsense(typed))
+    identity = identity_or_nonsense(typed)
+    # No more than this is read before the hash: to make an object of a row would take longer than to find none.
+    found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
     await database.release(db)
-    is_right = await hasher.is_right(password, user.password_hash if user else None)
-    if user is None or not is_right or user.disabled_at is not None:
-        events.refused(Refusal.LOG_IN, visit, user_id=user.id if user else None, typed=typed)
+    user_id, epoch, password_hash = found or (None, None, None)
+    is_right = await hasher.is_right(password, password_hash)
+    user = await get(db, user_id) if user_id is not None and is_right else None
+    if user is None or user.epoch != epoch or user.disabled_at is not None:
+        events.refused(Refusal.LOG_IN, visit, user_id=user_id, typed=typed)
         return None
     if is_outdated(user.password_hash):
+        await database.release(db)
         new_hash = await hasher.hash(password)
         await db.exec(
             update(User)
