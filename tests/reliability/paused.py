@@ -1,26 +1,46 @@
-"""The site with a hand on its hashing: while PAUSE_FILE is there, a checked password is not yet answered for."""
+"""The site with a hand on its log-in: while PAUSE_FILE is there, it goes no further than to PAUSE_AT.
 
+"checked": the password was checked; "opening": and the account read again, and a session is about to be opened.
+"""
+
+import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import argon2
 from starlette.applications import Starlette
 
 from webapp import app
+from webapp.accounts import signins
 
 
 def create_app() -> Starlette:
-    verify = argon2.PasswordHasher.verify
-    pause = Path(os.environ["PAUSE_FILE"])
+    verify, open_new = argon2.PasswordHasher.verify, signins.open_new
+    pause, place = Path(os.environ["PAUSE_FILE"]), os.environ["PAUSE_AT"]
 
     def verify_and_wait(self: argon2.PasswordHasher, hash: str | bytes, password: str | bytes) -> bool:
         is_right = verify(self, hash, password)
-        if pause.exists():
-            pause.with_suffix(".reached").touch()
-        while pause.exists():
+        while _is_paused(pause):
             time.sleep(0.01)
         return is_right
 
-    setattr(argon2.PasswordHasher, "verify", verify_and_wait)  # noqa: B010
+    async def wait_and_open(*arguments: Any, **more: Any) -> str:
+        while _is_paused(pause):
+            await asyncio.sleep(0.01)
+        return await open_new(*arguments, **more)
+
+    if place == "checked":
+        setattr(argon2.PasswordHasher, "verify", verify_and_wait)  # noqa: B010
+    else:
+        setattr(signins, "open_new", wait_and_open)  # noqa: B010
     return app.create_app()
+
+
+def _is_paused(pause: Path) -> bool:
+    """Whether to wait; says that this place was reached."""
+    if not pause.exists():
+        return False
+    pause.with_suffix(".reached").touch()
+    return True
