@@ -32,8 +32,8 @@ soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/test_pages.py
 
 bench: .venv/test ## measure: ratios side by side, in one run
-	$(BIN)/python -m tests.benchmarks
-	$(BIN)/python -m tests.benchmarks.timelines
+	status=0; for part in tests.benchmarks tests.benchmarks.timelines; do $(BIN)/python -m $$part || status=1; done; exit $$status
+
 pins: ## remake the pinned requirements from pyproject.toml (wants uv)
 	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt
 	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements-dev.txt
