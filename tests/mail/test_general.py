@@ -82,7 +82,7 @@ def test_a_letter_in_another_script_keeps_its_text(mailing_site: Site, mail_serv
         ({"to": []}, "recipients"),
         ({"to": [f"p{number}@example.com" for number in range(51)]}, "recipients"),
         ({"to": ["nobody"]}, "not an address"),
-        ({"to": ["a@example.com\r\nBcc: eve@example.com"]}, "not an address"),
+        ({"to": ["a@example.com\r\nBcc: eve@example.com"]}, "not an address|linefeed|carriage return"),
         ({"subject": "Hello\r\nBcc: eve@example.com"}, "linefeed|carriage return"),
         ({"headers": {"Bcc": "eve@example.com"}}, "the letter's own"),
         ({"headers": {"X-A": "1\nBcc: eve@example.com"}}, "linefeed|carriage return"),
