@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -82,6 +82,20 @@ def _group_exists(group: int) -> bool:
     return True
 
 
+def wait_for_page(url: str, process: Process, is_so: Callable[[httpx2.Response], bool], seconds: float = 30) -> None:
+    """Waits until a page of the process is as it should be; fails when the process ends before."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if is_so(httpx2.get(url, timeout=5, verify=False)):
+                return
+        except httpx2.TransportError:
+            pass
+        assert process.is_alive, process.output
+        assert time.monotonic() < deadline, process.output
+        time.sleep(0.05)
+
+
 class Host:
     """A machine on which a site is deployed: its environment, and the processes started on it."""
 
@@ -123,16 +137,7 @@ class Host:
         return process
 
     def wait_until_ready(self, process: Process, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if httpx2.get(f"{self.base_url}/health", timeout=2).status_code == 200:
-                    return
-            except httpx2.TransportError:
-                pass
-            assert process.is_alive, process.output
-            assert time.monotonic() < deadline, process.output
-            time.sleep(0.05)
+        wait_for_page(f"{self.base_url}/health", process, lambda page: page.status_code == 200, seconds)
 
     def browser(self, number: int = 1) -> httpx2.Client:
         """A browser from a network of its own."""

@@ -3,8 +3,7 @@
 import re
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import httpx2
 import pytest
 
 from tests.mailbox import Mailbox
-from tests.processes import PYTHON, Process, free_port
+from tests.processes import PYTHON, Process, free_port, wait_for_page
 from tests.stories import NEW_PASSWORD
 from webapp.settings import ROOT
 
-PATIENCE = 30.0
 PARTS = ("webapp", "static", "templates")
 
 
@@ -38,25 +36,16 @@ class Checkout:
         command = [PYTHON, "-m", "webapp", "dev", "--port", str(self.port), *options]
         process = Process(command, {}, self.log, self.root)
         self._ends.callback(process.kill)
-        self.wait_for(lambda page: "Microblog" in page, process)
+        self.wait_for("Microblog", process)
         return process
 
     def browser(self) -> httpx2.Client:
         client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, verify=False)
         return self._ends.enter_context(client)
 
-    def wait_for(self, is_there: Callable[[str], bool], process: Process) -> None:
-        """Waits until the log-in page is as it should be."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                if is_there(httpx2.get(f"http://127.0.0.1:{self.port}/login", verify=False).text):
-                    return
-            except httpx2.TransportError:
-                pass
-            assert process.is_alive, process.output
-            assert time.monotonic() < deadline, process.output
-            time.sleep(0.05)
+    def wait_for(self, words: str, process: Process) -> None:
+        """Waits until they stand on the log-in page."""
+        wait_for_page(f"http://127.0.0.1:{self.port}/login", process, lambda page: words in page.text)
 
 
 @pytest.fixture
@@ -111,7 +100,7 @@ def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
 
     settings, page = checkout.root / "webapp" / "settings.py", checkout.root / "templates" / "accounts" / "login.html"
     settings.write_text(settings.read_text().replace('SITE_NAME = "Microblog"', 'SITE_NAME = "Notes"'))
-    checkout.wait_for(lambda text: "Notes" in text, process)
+    checkout.wait_for("Notes", process)
     page.write_text(page.read_text().replace('{{ _("Log in") }}', "Come in"))
 
-    checkout.wait_for(lambda text: "Come in" in text, process)
+    checkout.wait_for("Come in", process)
