@@ -93,12 +93,12 @@ class Settings:
             raise Misconfigured(read.problems)
         return settings
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The site's host name, without a port."""
         return urlsplit(self.base_url).hostname or ""
 
-    @property
+    @cached_property
     def is_https(self) -> bool:
         return self.base_url.startswith("https:")
 
