@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import PATIENCE
 from webapp import logs
+from webapp.direct import Direct
 from webapp.settings import Settings
 
 
@@ -81,17 +82,18 @@ def statements(site: Site) -> Iterator[list[str]]:
     seen: list[str] = []
     dialect = site.app.state.database.engine.dialect
 
-    def noting(run: Callable[..., None]) -> Callable[..., None]:
-        def run_and_note(cursor: Any, statement: str, *rest: Any) -> None:
+    def noting(run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_and_note(cursor_or_transaction: Any, statement: str, *rest: Any) -> Any:
             if logs.current_request.get():
                 seen.append(statement)
-            run(cursor, statement, *rest)
+            return run(cursor_or_transaction, statement, *rest)
 
         return run_and_note
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("do_execute", "do_executemany"):
-            patch.setattr(dialect, name, noting(getattr(dialect, name)))
+        for owner, names in ((dialect, ("do_execute", "do_executemany")), (Direct, ("run", "run_each"))):
+            for name in names:
+                patch.setattr(owner, name, noting(getattr(owner, name)))
         yield seen
 
 

@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp import sqlite
+from webapp.direct import Direct, Transaction
 
 Columns = TypeVarTuple("Columns")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -86,6 +87,10 @@ class Database:
         engine = self.writing if is_writing else self.engine
         return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell})
 
+    def direct(self, *, is_writing: bool = False) -> Direct:
+        """A transaction for prepared statements alone, as a context. It needs a connection of its own."""
+        return Direct(self.engine, {"doorbell": self.doorbell}, _ring, is_writing=is_writing)
+
     async def close(self) -> None:
         await self.engine.dispose()
 
@@ -113,13 +118,13 @@ def _execute(session: Session, statement: Executable, parameters: Any) -> Cursor
     return session.connection().execute(statement, parameters)
 
 
-def ring_after_commit(db: AsyncSession) -> None:
-    """Sets the database's doorbell once this session's transaction has committed."""
+def ring_after_commit(db: Transaction) -> None:
+    """Sets the database's doorbell once this transaction has committed."""
     db.info["must_ring"] = True
 
 
 @event.listens_for(Session, "after_commit")
-def _ring(session: Session) -> None:
+def _ring(session: Session | Direct) -> None:
     if session.info.pop("must_ring", False):
         session.info["doorbell"].set()
 

@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 
 from webapp.database import execute, now
+from webapp.direct import Transaction
 from webapp.prepared import Prepared
 from webapp.settings import Settings
 
@@ -47,7 +48,7 @@ class TooOften(Exception):
         self.seconds = seconds
 
 
-async def count(db: AsyncSession, settings: Settings, *uses: tuple[str, str, tuple[Rate, ...]]) -> None:
+async def count(db: Transaction, settings: Settings, *uses: tuple[str, str, tuple[Rate, ...]]) -> None:
     """Counts one use of each (name, who, rates), all in one statement.
 
     Raises TooOften if any is over its rate; the caller must then roll back, so that none of it counts.

@@ -13,16 +13,16 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import ReturnsRows
 from sqlalchemy.types import TypeEngine
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-Row = tuple[Any, ...]
+from webapp.direct import Direct, Row, Transaction
+
 Convert = Callable[[Any], Any] | None
 
 
 class Prepared:
     """A statement with bind parameters for all that changes; for an INSERT, also the columns that it is given.
 
-    It runs in the transaction of the session that it is given, past the ORM. Raises what SQLAlchemy raises.
+    It runs in the transaction that it is given, past the ORM. Raises what SQLAlchemy raises.
     """
 
     def __init__(self, statement: Executable, *columns: str) -> None:
@@ -30,17 +30,23 @@ class Prepared:
         self.columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
-    async def rows(self, db: AsyncSession, parameters: Mapping[str, Any]) -> list[Row]:
+    async def rows(self, db: Transaction, parameters: Mapping[str, Any]) -> list[Row]:
         """Runs it once; returns its rows, each with the columns in their order."""
+        if isinstance(db, Direct):
+            compiled = self._for(db.dialect)
+            return compiled.converted(await db.run(compiled.text, compiled.values(parameters)))
         return await db.run_sync(self._run, parameters)
 
-    async def row(self, db: AsyncSession, parameters: Mapping[str, Any]) -> Row | None:
+    async def row(self, db: Transaction, parameters: Mapping[str, Any]) -> Row | None:
         """Runs it once; returns the first row, or None if there is none."""
         rows = await self.rows(db, parameters)
         return rows[0] if rows else None
 
-    async def run_each(self, db: AsyncSession, parameters: Sequence[Mapping[str, Any]]) -> None:
+    async def run_each(self, db: Transaction, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Runs it once for each of the parameters, in one trip where the driver can."""
+        if isinstance(db, Direct):
+            compiled = self._for(db.dialect)
+            return await db.run_each(compiled.text, [compiled.values(each) for each in parameters])
         await db.run_sync(self._run_each, parameters)
 
     def _run(self, session: Session, parameters: Mapping[str, Any]) -> list[Row]:

@@ -10,6 +10,7 @@ from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
 from webapp.database import now
+from webapp.direct import Transaction
 from webapp.limits import Rate, TooOften
 from webapp.mail import status, writing
 from webapp.mail.models import Claimed
@@ -38,7 +39,7 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
 async def ask_for(
-    db: AsyncSession,
+    db: Transaction,
     settings: Settings,
     kind: str,
     recipient: str,

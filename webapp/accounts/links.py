@@ -9,6 +9,7 @@ from webapp import pages
 from webapp.accounts import letters, sessions
 from webapp.accounts.forms import RenewResetLink
 from webapp.accounts.tokens import Mangled, Refused
+from webapp.database import release
 from webapp.forms import Form
 from webapp.language import gettext as _
 from webapp.limits import TooOften
@@ -30,21 +31,22 @@ async def send(
     request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None, **parameters: Any
 ) -> Sent | None:
     """Posts a letter, or says in the form why not. The same work, whoever is or is not behind the recipient."""
-    db, settings = request.state.db, request.app.state.settings
+    settings, database = request.app.state.settings, request.app.state.database
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
         return None
     here = sessions.visit(request)
+    await release(request.state.db)  # nobody holds one connection while waiting for another
     try:
-        is_delayed = await letters.ask_for(
-            db, settings, kind, recipient, network=here.network, user_id=user_id, **parameters
-        )
+        async with database.direct(is_writing=True) as db:
+            is_delayed = await letters.ask_for(
+                db, settings, kind, recipient, network=here.network, user_id=user_id, **parameters
+            )
+            await db.commit()
     except TooOften as refused:
-        await db.rollback()
         events.refused(Refusal.LETTER_THROTTLED, here, user_id=user_id, typed=recipient, letter=kind)
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
         return None
-    await db.commit()
     return Sent(is_delayed)
 
 

@@ -46,7 +46,7 @@ class Feeder:
         await self._tidy()
         left = await self._budget_left()
         most = min(most, left)
-        async with self.database.session(is_writing=True) as db:
+        async with self.database.direct(is_writing=True) as db:
             batch = await (outbox.claim(db, self.mailer, most) if most else outbox.claim_alarm(db, self.mailer))
             if (room := min(most, left - self._reserve) - len(batch)) > 0:
                 batch += await outbox.claim_what_can_wait(db, self.mailer, room)
@@ -55,7 +55,7 @@ class Feeder:
 
     async def claim_suspect(self) -> list[Claimed]:
         """A letter that mailers died of, if there is one; for when nothing else is in hand that it could harm."""
-        async with self.database.session(is_writing=True) as db:
+        async with self.database.direct(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer)
             await db.commit()
         return batch
@@ -140,7 +140,7 @@ class Feeder:
         return [(letter, draft) for letter, draft in drafts if draft.recipient not in refused], ended
 
     async def _end(self, letter: Claimed, outcome: Outcome) -> None:
-        async with self.database.session(is_writing=True) as db:
+        async with self.database.direct(is_writing=True) as db:
             await outbox.finish(db, [(letter, outcome)])
             await db.commit()
         tell(letter, outcome)

@@ -198,7 +198,7 @@ class Mailer:
     async def _commit_ended(self) -> None:
         batch, self._ended = self._ended, []
         try:
-            async with self.database.session(is_writing=True) as db:
+            async with self.database.direct(is_writing=True) as db:
                 await outbox.finish(db, [(letter, outcome) for letter, outcome, _future in batch])
                 await db.commit()
         except BaseException as error:
@@ -215,7 +215,7 @@ class Mailer:
         self._ended.clear()
         self._queue = self._new_queue()
         if letters:
-            async with self.database.session(is_writing=True) as db:
+            async with self.database.direct(is_writing=True) as db:
                 await outbox.finish(db, [(letter, HANDED_BACK) for letter in letters])
                 await db.commit()
 

@@ -5,7 +5,7 @@ again when its lease runs out, with the same Message-ID.
 """
 
 import random
-import uuid
+import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from operator import itemgetter
@@ -22,10 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import now
+from webapp.direct import Transaction
 from webapp.mail import refusals
 from webapp.mail.models import (
     DEAD,
@@ -61,11 +61,11 @@ def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
 
 def new_message_id(host: str) -> str:
     """A Message-ID of its own on the host's domain (RFC 5322, 3.6.4); a letter keeps it over all its attempts."""
-    return f"<{uuid.uuid4().hex}@{host}>"
+    return f"<{secrets.token_hex(16)}@{host}>"
 
 
 async def post(
-    db: AsyncSession,
+    db: Transaction,
     kind: str,
     *,
     recipient: str,
@@ -102,34 +102,34 @@ async def post(
     return bool(is_delayed)
 
 
-async def claim(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
+async def claim(db: Transaction, worker: str, most: int) -> list[Claimed]:
     """Leases up to `most` due letters that can't wait to the worker, oldest first, and counts the attempt."""
     return await _claim(db, _CLAIM, worker, most)
 
 
-async def claim_what_can_wait(db: AsyncSession, worker: str, most: int) -> list[Claimed]:
+async def claim_what_can_wait(db: Transaction, worker: str, most: int) -> list[Claimed]:
     """Leases up to `most` of the others; for when nothing is due that can't wait."""
     return await _claim(db, _CLAIM_WHAT_CAN_WAIT, worker, most)
 
 
-async def claim_alarm(db: AsyncSession, worker: str) -> list[Claimed]:
+async def claim_alarm(db: Transaction, worker: str) -> list[Claimed]:
     """Leases one letter that is an alarm, which goes before and beyond the hour's budget; or none."""
     return await _claim(db, _CLAIM_ALARM, worker, 1)
 
 
-async def claim_suspect(db: AsyncSession, worker: str) -> list[Claimed]:
+async def claim_suspect(db: Transaction, worker: str) -> list[Claimed]:
     """Leases one letter with which in hand more than one mailer died, so that the next may too; or none."""
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
 
 
-async def _claim(db: AsyncSession, statement: Prepared, worker: str, most: int) -> list[Claimed]:
+async def _claim(db: Transaction, statement: Prepared, worker: str, most: int) -> list[Claimed]:
     moment = now()
     parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
     rows = await statement.rows(db, parameters)
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
-async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -> None:
+async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Writes down what became of letters. Rows that another worker has claimed since stay as they are."""
     gone = [_lease(letter) for letter, outcome in results if outcome.verdict is Verdict.NOBODY]
     kept = [
@@ -142,7 +142,7 @@ async def finish(db: AsyncSession, results: Sequence[tuple[Claimed, Outcome]]) -
     await refusals.note(db, [outcome for _letter, outcome in results if outcome.refused])
 
 
-async def belongs_to(db: AsyncSession, letter: Claimed, user_id: int) -> None:
+async def belongs_to(db: Transaction, letter: Claimed, user_id: int) -> None:
     """Notes whose letter it is, once the mailer has found out."""
     await _BELONGS.run_each(db, [{"letter": letter.id, "owner": user_id}])
 

@@ -8,6 +8,7 @@ from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute, now
+from webapp.direct import Transaction
 from webapp.mail.models import Outcome, RefusedAddress
 from webapp.prepared import Prepared
 
@@ -16,7 +17,7 @@ KEPT = timedelta(hours=24)
 _refusals: Table = RefusedAddress.__table__  # type: ignore[attr-defined]
 
 
-async def note(db: AsyncSession, outcomes: Sequence[Outcome]) -> None:
+async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:
     """Notes the addresses of outcomes that were refusals of an address."""
     rows = [
         {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
@@ -26,7 +27,7 @@ async def note(db: AsyncSession, outcomes: Sequence[Outcome]) -> None:
         await _NOTE.run_each(db, rows)
 
 
-async def among(db: AsyncSession, addresses: Sequence[str]) -> set[str]:
+async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
     """Those of the addresses that were refused for good within the last day."""
     if not addresses:
         return set()

@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import language as languages
 from webapp.database import now
+from webapp.direct import Transaction
 from webapp.mail import outbox
 from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.settings import Settings
@@ -100,7 +101,7 @@ def lifetimes() -> dict[str, timedelta]:
 
 
 async def post(
-    db: AsyncSession,
+    db: Transaction,
     settings: Settings,
     kind: str,
     recipient: str,

@@ -117,7 +117,6 @@ async def email_reset_link(request: Request) -> Response:
         if sent and not pages.asks_for_part(request):
             words = _("An email is on its way to the address of your account.")
             return pages.redirect(request, "/login", flash=sent.with_truth(words))
-        user, claim = await _disowner(request)  # anew, because a refusal rolls back
         return await _not_me_page(request, form, user, claim, sent)
     except Refused:
         return pages.redirect(request, request.app.url_path_for("not_me", token=token))  # which says what is wrong
