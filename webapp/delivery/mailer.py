@@ -30,7 +30,7 @@ log = logging.getLogger("webapp.mail")
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
 # While so many visitors wait for their pages, the feeder rests so long after each letter.
-RUSH_VISITORS, RUSH_SECONDS = 3, 0.05
+RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
 # How many written letters wait for each connection, so that it never waits for a letter.
 WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
