@@ -43,8 +43,8 @@ class SignedIn:
 
 
 async def find(database: Database, secret: str) -> SignedIn | None:
-    """Whose cookie this is. One statement in a transaction of its own: no lock is held while a form comes in."""
-    async with database.session() as db:
+    """Whose cookie this is. One statement by itself: no lock is held while a form comes in."""
+    async with database.direct() as db:
         row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
     user = SignedIn(*row) if row else None
     if user and now() - user.seen > SEEN_EVERY:
