@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import datetime
 from email.utils import parseaddr
+from functools import cached_property
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -63,6 +64,10 @@ class Connection:
     def is_idle(self) -> bool:
         return self._client is not None and not self._is_fresh()
 
+    @cached_property
+    def _tls_context(self) -> ssl.SSLContext | None:
+        return _tls_context(self.settings)  # once: the machine's certificates take some 25 ms to read
+
     async def _attempt(self, recipient: str, message: bytes) -> Outcome:
         is_handed_over = False
         try:
@@ -85,7 +90,7 @@ class Connection:
         if not self._is_fresh():
             await self.close()
         if self._client is None:
-            self._client = client_for(self.settings)
+            self._client = client_for(self.settings, self._tls_context)
             self._letters = 0
             await self._client.connect()
             self._used = time.monotonic()
@@ -148,9 +153,8 @@ async def hang_up(client: SMTP) -> None:
     await asyncio.sleep(0.01)
 
 
-def client_for(settings: Settings) -> SMTP:
+def client_for(settings: Settings, tls_context: ssl.SSLContext | None = None) -> SMTP:
     """A client that encrypts as the settings say, or not at all: it never falls back to plain text."""
-    is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
     return SMTP(
         hostname=settings.mail_server,
         port=settings.mail_port,
@@ -159,8 +163,12 @@ def client_for(settings: Settings) -> SMTP:
         username=settings.mail_username or None,
         password=settings.mail_password or None,
         timeout=COMMAND_TIMEOUT,
-        tls_context=ssl.create_default_context() if is_encrypted else None,
+        tls_context=tls_context or _tls_context(settings),
     )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if settings.mail_use_tls or settings.mail_use_ssl else None
 
 
 def _sort(error: Exception, is_handed_over: bool) -> Outcome:
