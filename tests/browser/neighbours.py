@@ -2,8 +2,6 @@
 
 import re
 
-import httpx2
-
 from tests.browser.states import state
 from tests.browser.visitor import Visitor
 from tests.stories import PASSWORD
@@ -14,7 +12,7 @@ WHY = "Advertising is not wanted here."
 def neighbour_of(person: Visitor) -> str:
     """The name of somebody else, who has posted something and follows the person, if there is such an account."""
     name = f"bob_{person.name}"
-    with httpx2.Client(base_url=person.url, headers=person.headers, follow_redirects=True) as quick:
+    with person.quick(follow_redirects=True) as quick:
         quick.post("/register", data={"email": f"{name}@example.com"})
         link = person.mailbox.link(to=f"{name}@example.com")
         quick.post(link, data={"username": name, "password": PASSWORD})

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import time_machine
 from playwright.sync_api import Locator, expect
 
@@ -27,7 +26,7 @@ def says(person: Visitor, words: str = "Hello, world.") -> Locator:
 def has_posted(person: Visitor, count: int) -> None:
     """So many posts of theirs over the last hours, made without looking at the pages."""
     cookies = {cookie.get("name", ""): cookie.get("value", "") for cookie in person.context.cookies()}
-    with httpx2.Client(base_url=person.url, headers=person.headers, cookies=cookies) as quick:
+    with person.quick(cookies=cookies) as quick:
         for number in range(count):
             with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2 * (number - count))):
                 assert quick.post("/", data={"body": f"Post number {number}."}).status_code == 303
