@@ -11,7 +11,7 @@ run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 
 test: .venv/test lint ## every check and every test
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak" --ignore tests/reliability
-	$(BIN)/python -m pytest -q -n 3 -m "not soak" tests/reliability
+	$(BIN)/python -m pytest -q -n 4 -m "not soak" tests/reliability
 	$(BIN)/python -m pytest -q -n 2 -m browser
 
 test-quick: .venv/test ## the tests that need no browser
