@@ -70,7 +70,7 @@ async def add(database: Database, *ids: int) -> None:
 
 
 async def kinds(database: Database) -> list[str]:
-    async with database.session() as db:
+    async with database.direct() as db:
         return [kind for (kind,) in await KINDS.rows(db, {})]
 
 

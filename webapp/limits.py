@@ -55,7 +55,9 @@ async def count(db: Transaction, settings: Settings, *uses: tuple[str, str, tupl
     """
     moment = now().timestamp()
     rates = {
-        _key(settings, name, who, rate): rate for name, who, some_rates in uses for rate in some_rates
+        key: rate
+        for name, who, some_rates in uses
+        for key, rate in zip(_keys(settings, name, who, some_rates), some_rates, strict=True)
     }  # each key once, and sorted: two processes that lock the same rows lock them in the same order
     parameters: dict[str, object] = {"now": moment}
     for number, (key, rate) in enumerate(sorted(rates.items())):
@@ -71,7 +73,7 @@ async def begin(db: AsyncSession, settings: Settings, name: str, people: list[st
     if not people:
         return set()
     moment = now().timestamp()
-    keys = {_key(settings, name, who, rate): who for who in people}
+    keys = {key: who for who in people for key in _keys(settings, name, who, (rate,))}
     # In one order for everybody: two processes that begin the same windows wait for each other and don't lock.
     rows = [{"key": key, "count": 1, "ends": moment + rate.seconds} for key in sorted(keys)]
     statement = (sqlite if db.get_bind().dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
@@ -85,8 +87,8 @@ async def begin(db: AsyncSession, settings: Settings, name: str, people: list[st
 
 async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:
     """Starts the count anew, as after a successful log-in."""
-    for rate in rates:
-        await execute(db, text("DELETE FROM limit_window WHERE key = :key"), {"key": _key(settings, name, who, rate)})
+    for key in _keys(settings, name, who, rates):
+        await execute(db, text("DELETE FROM limit_window WHERE key = :key"), {"key": key})
 
 
 def outdated() -> ColumnElement[bool]:
@@ -126,7 +128,7 @@ def _statement(rows: int) -> Prepared:
     )
 
 
-def _key(settings: Settings, name: str, who: str, rate: Rate) -> str:
+def _keys(settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> list[str]:
     """Not the address itself: the table shall not tell who asked for what. One person's windows lie side by side."""
     secret = hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
-    return f"{secret}:{name}:{rate.seconds}"
+    return [f"{secret}:{name}:{rate.seconds}" for rate in rates]
