@@ -52,8 +52,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.is_sqlite = url.startswith("sqlite")
-        # One connection for a process: several only wait for each other's locks, and slowly.
-        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (12, {})
+        # SQLite: several connections would only wait for each other's locks, and slowly. PostgreSQL: those of two
+        # processes fit into the twenty that a platform's smallest plan allows.
+        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (8, {})
         # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.
         reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(
