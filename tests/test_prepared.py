@@ -11,9 +11,10 @@ from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from webapp.database import Database, ring_after_commit
-from webapp.direct import Transaction
+from webapp.direct import Transaction, _PostgreSQL
 from webapp.mail.outbox import letters
 from webapp.prepared import Prepared
+from webapp.sqlite import OneTripConnection
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +172,25 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Da
     assert await kinds(database) == ["held"]
     await asyncio.gather(*(change(database, 7, f"kind {number}") for number in range(20)))
     assert [kind[:5] for kind in await kinds(database)] == ["kind "]
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next transaction on that connection would be a part of this one."""
+
+    async def fail(_driver: object) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch:
+        for driver in (OneTripConnection, _PostgreSQL):
+            patch.setattr(driver, "rollback", fail)
+        with pytest.raises(Exception, match="no"):
+            async with database.direct(is_writing=True) as db:
+                await ADD.rows(db, LETTER)
+
+    await add(database, 8)
+    async with database.direct() as db:
+        assert await OLDEST.row(db, {"moment": MOMENT}) == (8, {"count": 3, "name": "Zoë"}, MOMENT, None)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 

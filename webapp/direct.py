@@ -85,7 +85,10 @@ class Direct:
             try:
                 await self._driver.rollback()
             except BaseException as error:
-                await self._fail(error)
+                try:
+                    await self._fail(error)
+                finally:
+                    self._throw_away()
         self._give_back()
         self._has_failed = False
 
@@ -106,6 +109,11 @@ class Direct:
         if self._connection:
             self._connection.close()
         self._connection = self._driver = None
+
+    def _throw_away(self) -> None:
+        if self._connection:
+            self._connection.invalidate()  # nobody else shall go on within this transaction
+        self._give_back()
 
     async def _fail(self, error: BaseException) -> NoReturn:
         self._has_failed = True
