@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from webapp.database import Database, ring_after_commit
-from webapp.direct import Transaction, _PostgreSQL
+from webapp.direct import PostgreSQL, Transaction
 from webapp.mail.outbox import letters
 from webapp.prepared import Prepared
 from webapp.sqlite import OneTripConnection
@@ -182,7 +182,7 @@ async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeyp
         raise RuntimeError("no")
 
     with monkeypatch.context() as patch:
-        for driver in (OneTripConnection, _PostgreSQL):
+        for driver in (OneTripConnection, PostgreSQL):
             patch.setattr(driver, "rollback", fail)
         with pytest.raises(Exception, match="no"):
             async with database.direct(is_writing=True) as db:

@@ -118,7 +118,7 @@ class Direct:
     async def _fail(self, error: BaseException) -> NoReturn:
         self._has_failed = True
         await greenlet_spawn(self._raise, error)
-        raise AssertionError
+        raise AssertionError("SQLAlchemy raises what it is given")
 
     def _raise(self, error: BaseException) -> None:
         """As SQLAlchemy does: it tells whether the connection is lost, and wraps what a driver raises."""
@@ -152,7 +152,7 @@ class Driver(Protocol):
     async def rollback(self) -> None: ...
 
 
-class _PostgreSQL:
+class PostgreSQL:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection
 
@@ -172,7 +172,7 @@ class _PostgreSQL:
         await self.connection.execute("ROLLBACK")
 
 
-class _SQLite:
+class SQLite:
     def __init__(self, connection: OneTripConnection) -> None:
         self.connection = connection
         self.commit = connection.commit
@@ -188,4 +188,4 @@ class _SQLite:
         await self.connection.cursor().executemany(text, many_values)
 
 
-_DRIVERS: dict[str, Callable[[Any], Driver]] = {"postgresql": _PostgreSQL, "sqlite": _SQLite}
+_DRIVERS: dict[str, Callable[[Any], Driver]] = {"postgresql": PostgreSQL, "sqlite": SQLite}

@@ -169,13 +169,18 @@ def test_the_whole_story_with_two_workers_on_postgresql_and_a_real_mail_server(
         other.close()
 
 
-def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
-    """C20"""
-    host = make_host(sqlite_url, **mail_environment(scripted))
+def host_with_link(make_host: MakeHost, database_url: str, scripted: ScriptedServer) -> tuple[Host, str]:
+    """A site of two workers, and the link of a reset letter that has arrived."""
+    host = make_host(database_url, **mail_environment(scripted))
     host.serve("--workers", "2")
     add_account(host)
     ask_for_reset(host)
-    link = link_in(scripted.wait_for_letters(1)[0].text)
+    return host, link_in(scripted.wait_for_letters(1)[0].text)
+
+
+def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
+    """C20"""
+    host, link = host_with_link(make_host, sqlite_url, scripted)
     methods = ["GET", "HEAD", "OPTIONS"]
 
     with host.browser() as scanner, ThreadPoolExecutor(10) as crowd:
@@ -191,11 +196,7 @@ def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHo
 
 def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
     """C17, G3"""
-    host = make_host(database_url, **mail_environment(scripted))
-    host.serve("--workers", "2")
-    add_account(host)
-    ask_for_reset(host)
-    link = link_in(scripted.wait_for_letters(1)[0].text)
+    host, link = host_with_link(make_host, database_url, scripted)
     together = Barrier(50)
 
     def use(number: int) -> tuple[int, int, str]:
