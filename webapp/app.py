@@ -34,7 +34,6 @@ from webapp.digests.planning import Digests
 from webapp.errors import LargeBodies, Unhandled
 from webapp.headers import SecurityHeaders
 from webapp.housekeeping import Chore
-from webapp.kept import KeptPages
 from webapp.limits import LimitWindow
 from webapp.logs import RequestLog
 from webapp.postmaster.alarms import Alarms
@@ -74,7 +73,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
             # As an argument of Starlette it would stand before these, and answer without their page and headers.
             Middleware(RequestBodyLimitMiddleware, MAX_BODY_BYTES),
             Middleware(ForeignHost, settings),
-            *([] if settings.development else [Middleware(KeptPages, settings)]),
             Middleware(CrossSiteWrites, settings),
             Middleware(DatabaseSession, database),
             Middleware(CurrentUser, database),

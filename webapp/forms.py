@@ -54,11 +54,6 @@ class Form(Generic[Shape]):
         return self._data
 
     @property
-    def is_blank(self) -> bool:
-        """Whether nothing was typed, and nothing is wrong."""
-        return not any(self.values.values()) and not self.errors
-
-    @property
     def is_valid(self) -> bool:
         return self._data is not None and not self.errors
 

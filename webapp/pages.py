@@ -45,13 +45,11 @@ def render(
     form: Form[Any] | None = None,
     status: int | None = None,
     headers: dict[str, str] | None = None,
-    is_kept: bool = False,
     **context: Any,
 ) -> Response:
     """The page `name`, or only its block `part` when htmx asked for a part of a page.
 
-    The status is the form's own (200, 422 or 429) unless one is given. `is_kept` says that nothing but the language
-    and the form makes this page: while the form is blank it is made once for all strangers.
+    The status is the form's own (200, 422 or 429) unless one is given.
     """
     block = part if part is not None and asks_for_part(request) else None
     status = status or (form.status if form else 200)
@@ -69,7 +67,6 @@ def render(
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
         delete_cookie(request, response, "flash")
-    request.state.is_same_for_strangers = is_kept and status == 200 and form is not None and form.is_blank
     return response
 
 

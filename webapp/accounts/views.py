@@ -30,7 +30,6 @@ async def login(request: Request) -> Response:
         "accounts/login.html",
         part="form",
         form=form,
-        is_kept=True,
         next="" if came_for == "/" else came_for,
         forgot_url=f"/reset_password_request?{urlencode({'email': form.values['username'].strip()})}",
     )
@@ -52,7 +51,7 @@ async def register(request: Request) -> Response:
     if sent and not pages.asks_for_part(request):
         words = _("Check your mail: a letter is on its way to that address.")
         return pages.redirect(request, "/login", flash=sent.with_truth(words))
-    return pages.render(request, "accounts/register.html", part="panel", form=form, sent=sent, is_kept=True)
+    return pages.render(request, "accounts/register.html", part="panel", form=form, sent=sent)
 
 
 async def finish_registration(request: Request) -> Response:

@@ -32,7 +32,7 @@ async def reset_password_request(request: Request) -> Response:
         minutes = request.app.state.settings.reset_token_minutes
         return pages.redirect(request, "/login", flash=sent.with_truth(words % {"typed": typed, "minutes": minutes}))
     return pages.render(
-        request, "recovery/reset_password_request.html", part="panel", form=form, sent=sent, typed=typed, is_kept=True
+        request, "recovery/reset_password_request.html", part="panel", form=form, sent=sent, typed=typed
     )
 
 
