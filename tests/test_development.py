@@ -98,7 +98,10 @@ def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Chec
 def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
     process = checkout.start("--empty")
 
-    settings, page = checkout.root / "webapp" / "settings.py", checkout.root / "templates" / "accounts" / "login.html"
+    settings, page = (
+        checkout.root / "webapp" / "settings.py",
+        checkout.root / "templates" / "authentication" / "login.html",
+    )
     settings.write_text(settings.read_text().replace('SITE_NAME = "Microblog"', 'SITE_NAME = "Notes"'))
     checkout.wait_for("Notes", process)
     page.write_text(page.read_text().replace('{{ _("Log in") }}', "Come in"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount, Route
 
-from webapp.mail.writing import KINDS
+from webapp.mail.kinds import KINDS
 from webapp.routes import routes
 from webapp.settings import ROOT, Settings
 

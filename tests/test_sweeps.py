@@ -16,12 +16,12 @@ from starlette.routing import Mount, Route
 from tests.conftest import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.watching import dump, execute, standing_site, wait_until_posted
-from webapp.accounts import letters, tokens
+from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
-from webapp.headers import CONTENT_SECURITY_POLICY
 from webapp.routes import routes
 from webapp.settings import ROOT, Settings
-from webapp.templating import environment
+from webapp.web.security_headers import CONTENT_SECURITY_POLICY
+from webapp.web.templating import environment
 
 SETTINGS = Settings(
     base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://", mailbox=Path("mailbox")
@@ -40,7 +40,7 @@ PUBLIC = {
     "renew_reset_link",
     "confirm_email",
     "undo_email",
-    "not_me",
+    "report_not_me",
     "email_reset_link",
     "unsubscribe",
     "subscribe_again",
@@ -113,11 +113,11 @@ def path_of(site: Site, name: str) -> str:
         "post_id": 1,
     }
     if name == "finish_registration":
-        values["token"] = letters.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
+        values["token"] = tokens.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
     if name in {"unsubscribe", "subscribe_again"}:
-        values["token"] = letters.unsubscribe_link(SETTINGS, 1, "new_sign_in").rpartition("/")[2]
-    if name == "not_me":
-        values["token"] = letters.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
+        values["token"] = tokens.unsubscribe_link(SETTINGS, 1, "new_sign_in").rpartition("/")[2]
+    if name == "report_not_me":
+        values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
     if name in {"confirm_email", "undo_email"}:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
     route = next(route for route in ROUTES if route.name == name)

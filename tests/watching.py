@@ -19,7 +19,7 @@ from sqlmodel import SQLModel
 from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import PATIENCE
 from webapp import logs
-from webapp.direct import Direct
+from webapp.database.hot import Direct
 from webapp.settings import Settings
 
 

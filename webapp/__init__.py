@@ -3,10 +3,11 @@
 Read it in this order:
 
 1. `routes.py`, the site map: every path and the view that answers it.
-2. `accounts/views.py` and `recovery/views.py`, the main job: register, log in, forget a password, get back in.
+2. `recovery/`, the main job: forget a password, follow a link, get back in. `authentication/` has the rest of the door.
 3. `accounts/tokens.py` and `accounts/users.py`: what a link is worth, and what ends it.
-4. `mail/outbox.py` and `delivery/mailer.py`: how a letter leaves, and why it is not lost.
+4. `mail/outbox.py` and `delivery/mailer.py`: how an email leaves, and why it is not lost.
 5. `app.py`, which puts all of it together.
 
-The other modules of this folder are the toolkit. They know nothing of accounts or letters.
+A folder is a room; the first line of its `__init__.py` says what it is for. `web` and `database` are the toolkit and
+know no feature; docs/architecture.md says who may import whom.
 """

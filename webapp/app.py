@@ -6,51 +6,58 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-import webapp.accounts.letters
-import webapp.addresses.letters
-import webapp.digests.letters
-import webapp.moderation.letters
-import webapp.people.letters
-import webapp.posts.letters
-import webapp.recovery.letters
-import webapp.subscriptions.models  # noqa: F401
-from webapp import errors, housekeeping, limits, logs, pages
-from webapp.accounts import signins
-from webapp.accounts.models import Session
+import webapp.addresses.emails
+import webapp.authentication.emails
+import webapp.digests.emails
+import webapp.moderation.emails
+import webapp.notifications.models
+import webapp.people.emails
+import webapp.posts.emails
+import webapp.recovery.emails  # noqa: F401  (registers its kinds of email)
+from webapp import logs, rate_limits
+from webapp.accounts import known_browsers, sessions
+from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.accounts.passwords import Hasher
-from webapp.accounts.sessions import CurrentUser
 from webapp.addresses import changes
-from webapp.csrf import CrossSiteWrites, ForeignHost
-from webapp.database import Database, DatabaseSession
+from webapp.audit import events
+from webapp.audit.models import SecurityEvent
+from webapp.authentication.auth import CurrentUser
+from webapp.database import Database, cleanup
+from webapp.database.cleanup import Chore
 from webapp.delivery.mailer import Mailer
+from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
-from webapp.errors import LargeBodies, Unhandled
-from webapp.headers import SecurityHeaders
-from webapp.housekeeping import Chore
-from webapp.limits import LimitWindow
-from webapp.logs import RequestLog
-from webapp.postmaster.alarms import Alarms
+from webapp.mail_preview.inbox import MailboxTransport
+from webapp.operator.error_alerts import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post
+from webapp.rate_limits import LimitWindow
 from webapp.routes import routes
-from webapp.security import browsers, events
-from webapp.security.models import AddressChange, KnownBrowser, SecurityEvent
 from webapp.settings import Misconfigured, Settings
+from webapp.web import errors, pages
+from webapp.web.csrf import CrossSiteWrites
+from webapp.web.database_session import DatabaseSession
+from webapp.web.errors import LargeBodies, Unhandled
+from webapp.web.hosts import ForeignHost
+from webapp.web.request_log import RequestLog
+from webapp.web.security_headers import SecurityHeaders
 
 MAX_BODY_BYTES = 64 * 1024
 CHORES = (
-    Chore(Session, signins.outdated),
-    Chore(LimitWindow, limits.outdated),
+    Chore(Session, sessions.outdated),
+    Chore(LimitWindow, rate_limits.outdated),
     Chore(SecurityEvent, events.outdated),
     Chore(AddressChange, changes.outdated),
-    Chore(KnownBrowser, browsers.outdated),
+    Chore(KnownBrowser, known_browsers.outdated),
     Chore(Post, posts.outdated),
 )
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
@@ -84,8 +91,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
     templates = pages.set_up(app, settings)
     app.state.database = database
     app.state.hasher = Hasher()
-    app.state.mailer = Mailer(settings, database, templates)
+    app.state.mailer = mailer(settings, database, templates)
     return app
+
+
+def mailer(settings: Settings, database: Database, templates: Environment) -> Mailer:
+    """What empties the outbox: over SMTP, or on a development site into the mailbox."""
+    transport: Callable[[], Transport] = partial(Connection, settings)
+    if settings.mailbox:
+        transport = partial(MailboxTransport, settings.mailbox)
+    return Mailer(settings, database, templates, transport)
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +109,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
     works = (*CHORES, Digests(settings)) if settings.sends_mail else CHORES
-    tidying = asyncio.create_task(housekeeping.run(database, works))
+    tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield
     finally:

@@ -3,17 +3,12 @@
 import json
 import logging
 import re
-import secrets
-import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from webapp.settings import Settings
 
-log = logging.getLogger("webapp.requests")
 # Who speaks in the log: the site, and what it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 _SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
@@ -88,36 +83,3 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
     if record.exc_info:
         fields["trace"] = redact(formatter.formatException(record.exc_info))
     return fields
-
-
-class RequestLog:
-    """Names each request and writes a line when it was answered."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        started = time.perf_counter()
-        status = 500
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
-        token = current_request.set(request_id)
-        try:
-            await self.app(scope, receive, send_and_note)
-        finally:
-            if not scope["path"].startswith("/static/"):
-                milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                route = getattr(scope.get("route"), "path", None)
-                fields = {"method": scope["method"], "route": route, "status": status, "ms": milliseconds}
-                log.info("request", extra={"fields": fields})
-            current_request.reset(token)

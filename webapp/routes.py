@@ -5,20 +5,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from webapp import health, wellknown
-from webapp.accounts import views as accounts
 from webapp.addresses import views as addresses
+from webapp.authentication import views as authentication
 from webapp.feeds import views as feeds
+from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
-from webapp.pages import HashedFiles
+from webapp.operator import views as operator
 from webapp.people import views as people
-from webapp.postmaster import console
-from webapp.postmaster import views as postmaster
 from webapp.posts import views as posts
 from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
 from webapp.search import views as search
 from webapp.settings import Settings
+from webapp.web.static_files import HashedFiles
 
 FORM = ["GET", "POST"]
 
@@ -48,14 +47,14 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/user/{username}/{post_id:number}", posts.post, name="post"),
         Route("/posts/{post_id:number}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
         Route("/posts/{post_id:number}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
-        Route("/login", accounts.login, methods=FORM, name="login"),
-        Route("/logout", accounts.logout, methods=["POST"], name="logout"),
-        Route("/register", accounts.register, methods=FORM, name="register"),
-        Route("/register/{token}", accounts.finish_registration, methods=FORM, name="finish_registration"),
+        Route("/login", authentication.login, methods=FORM, name="login"),
+        Route("/logout", authentication.logout, methods=["POST"], name="logout"),
+        Route("/register", authentication.register, methods=FORM, name="register"),
+        Route("/register/{token}", authentication.finish_registration, methods=FORM, name="finish_registration"),
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
-        Route("/not_me/{token}", recovery.not_me, methods=FORM, name="not_me"),
+        Route("/not_me/{token}", recovery.report_not_me, methods=FORM, name="report_not_me"),
         Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/recover", recovery.recover, methods=FORM, name="recover"),
         Route("/settings", preferences.settings, name="settings"),
@@ -86,23 +85,23 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/admin/reports/{post_id:number}/keep", moderation.keep_post, methods=["POST"], name="keep_post"),
         Route("/admin/reports/{post_id:number}/remove", moderation.remove_post, methods=FORM, name="remove_post"),
         Route("/admin/reports/{post_id:number}/disable", moderation.disable_user, methods=FORM, name="disable_user"),
-        Route("/admin/mail", postmaster.admin_mail, name="admin_mail"),
-        Route("/admin/mail/pause", postmaster.pause_mail, methods=["POST"], name="pause_mail"),
-        Route("/admin/mail/resume", postmaster.resume_mail, methods=["POST"], name="resume_mail"),
-        Route("/admin/mail/send_again", postmaster.send_mail_again, methods=["POST"], name="send_mail_again"),
-        Route("/.well-known/security.txt", wellknown.security_txt, name="security_txt"),
-        Route("/health", health.health, name="health"),
-        Route("/ready", health.ready, name="ready"),
+        Route("/admin/mail", operator.admin_mail, name="admin_mail"),
+        Route("/admin/mail/pause", operator.pause_mail, methods=["POST"], name="pause_mail"),
+        Route("/admin/mail/resume", operator.resume_mail, methods=["POST"], name="resume_mail"),
+        Route("/admin/mail/send_again", operator.send_mail_again, methods=["POST"], name="send_mail_again"),
+        Route("/.well-known/security.txt", operator.security_txt, name="security_txt"),
+        Route("/health", operator.health, name="health"),
+        Route("/ready", operator.ready, name="ready"),
         Mount("/static", HashedFiles(), name="static", middleware=[Middleware(GZipMiddleware)]),
     ]
     mailbox: list[BaseRoute] = [
-        Route("/mailbox", console.mailbox, name="mailbox"),
-        Route("/mailbox/gallery", console.gallery, name="gallery"),
-        Route("/mailbox/gallery/{id}", console.gallery_letter, name="gallery_letter"),
-        Route("/mailbox/gallery/{id}/html", console.gallery_html, name="gallery_html"),
-        Route("/mailbox/gallery/{id}/source", console.gallery_source, name="gallery_source"),
-        Route("/mailbox/{id}", console.mailbox_letter, name="mailbox_letter"),
-        Route("/mailbox/{id}/html", console.mailbox_html, name="mailbox_html"),
-        Route("/mailbox/{id}/source", console.mailbox_source, name="mailbox_source"),
+        Route("/mailbox", mail_preview.mailbox, name="mailbox"),
+        Route("/mailbox/gallery", mail_preview.gallery, name="gallery"),
+        Route("/mailbox/gallery/{id}", mail_preview.gallery_letter, name="gallery_letter"),
+        Route("/mailbox/gallery/{id}/html", mail_preview.gallery_html, name="gallery_html"),
+        Route("/mailbox/gallery/{id}/source", mail_preview.gallery_source, name="gallery_source"),
+        Route("/mailbox/{id}", mail_preview.mailbox_letter, name="mailbox_letter"),
+        Route("/mailbox/{id}/html", mail_preview.mailbox_html, name="mailbox_html"),
+        Route("/mailbox/{id}/source", mail_preview.mailbox_source, name="mailbox_source"),
     ]
     return site + (mailbox if settings.mailbox else [])

@@ -18,7 +18,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find
 from tests.watching import count_hashes, execute
 from webapp.accounts import passwords
 from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated
-from webapp.errors import Busy
+from webapp.rate_limits import Busy
 
 pytestmark = pytest.mark.usefixtures("dear_passwords")
 

@@ -13,8 +13,8 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import PASSWORD, is_logged_in, log_in, register
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
+from webapp.accounts.models import AddressChange
 from webapp.app import CHORES
-from webapp.security.models import AddressChange
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}

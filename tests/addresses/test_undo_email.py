@@ -12,7 +12,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
-from webapp import importing
+from webapp.cli import import_users
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000
@@ -260,7 +260,7 @@ def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
 
     async def imported() -> list[str]:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            return await importing.add_accounts(db, people)
+            return await import_users.add_accounts(db, people)
 
     change(thief, mailbox)
     while_it_can = any_site.run(imported)

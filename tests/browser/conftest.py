@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, BrowserType
 from tests.browser.visitor import HOSTS, Visitor
 from tests.conftest import unavailable
 from tests.mailbox import Mailbox
-from webapp import migrations
 from webapp.app import create_app
+from webapp.database import migrations
 from webapp.settings import Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -16,13 +16,13 @@ from tests.mail.posting import post
 from tests.mailserver import Certificates, MailServer
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
-from webapp.accounts import letters as account_letters
+from webapp.accounts import tokens
 from webapp.database import now
-from webapp.delivery import mailer, smtp
-from webapp.delivery.feeder import BATCH
-from webapp.mail import outbox, writing
+from webapp.delivery import dispatcher, mailer, smtp
+from webapp.delivery.dispatcher import BATCH
+from webapp.mail import outbox
+from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.models import Claimed, Outcome
-from webapp.mail.writing import KINDS, Draft
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -50,7 +50,7 @@ def ask(site: Site, address: str = "newcomer@example.com") -> None:
 
 def add_account(site: Site, username: str = "susan") -> None:
     """By an invitation, which needs no mail."""
-    link = account_letters.register_link(site.settings, f"{username}@example.com")
+    link = tokens.register_link(site.settings, f"{username}@example.com")
     path = link.removeprefix(site.settings.base_url)
     assert site.browser().post(path, data={"username": username, "password": PASSWORD}).url.path == "/login"
 
@@ -331,7 +331,7 @@ def test_a_letter_that_breaks_its_mailer_harms_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No letter should; but if one does, it comes by itself in the end, and is given up."""
-    draft = writing.draft
+    draft = dispatcher.draft
 
     async def draft_or_break(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | Outcome:
         drafted = await draft(db, settings, letter)
@@ -339,7 +339,7 @@ def test_a_letter_that_breaks_its_mailer_harms_no_other(
             raise RuntimeError("no reason that anybody thought of")
         return drafted
 
-    monkeypatch.setattr(writing, "draft", draft_or_break)
+    monkeypatch.setattr(dispatcher, "draft", draft_or_break)
     monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
     monkeypatch.setattr(mailer, "DEADLINE", -5.0)
     monkeypatch.setattr(mailer, "SUSPECT_SECONDS", 0.1)

@@ -11,8 +11,8 @@ from tests.inspection import query, wait_for_rows
 from tests.mailserver import PASSWORD, Certificates, MailServer
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
-from webapp import migrations
-from webapp.accounts import letters as account_letters
+from webapp.accounts import tokens
+from webapp.database import migrations
 from webapp.delivery import mailer, smtp
 from webapp.mail import outbox
 from webapp.settings import Settings
@@ -333,7 +333,7 @@ def posted(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
             **server.settings,
         )
         with Site(settings) as site:
-            link = account_letters.register_link(settings, "susan@example.com").removeprefix(settings.base_url)
+            link = tokens.register_link(settings, "susan@example.com").removeprefix(settings.base_url)
             site.browser().post(link, data={"username": "susan", "password": PASSWORD})
             yield site, server
 
@@ -375,7 +375,7 @@ def test_a_person_is_mailed_at_the_stored_address_however_it_was_typed(
 ) -> None:
     """C06, C08"""
     site = start(mail_server.settings)
-    link = account_letters.register_link(site.settings, "susan@example.com").removeprefix(site.settings.base_url)
+    link = tokens.register_link(site.settings, "susan@example.com").removeprefix(site.settings.base_url)
     site.browser().post(link, data={"username": "susan", "password": PASSWORD})
 
     assert ask_for_reset(site.browser(), typed).status_code == 200

@@ -19,11 +19,11 @@ from tests.posts.wall import let_post
 from tests.stories import log_in
 from tests.watching import disable, execute, wait_until_posted
 from webapp.accounts.models import User
-from webapp.delivery.mailbox import Received
 from webapp.digests import missed, planning
 from webapp.digests.planning import Digests
+from webapp.mail_preview.inbox import Received
+from webapp.notifications.models import LetterChoice
 from webapp.settings import Settings
-from webapp.subscriptions.models import LetterChoice
 
 SUSAN = "susan@example.com"
 DAY = timedelta(days=1)

@@ -12,7 +12,7 @@ from tests.conftest import Site
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import Delivered, MailServer
 from webapp import mail
-from webapp.mail import writing
+from webapp.mail import kinds
 from webapp.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "mail.md"
@@ -117,14 +117,14 @@ def party(site: Site) -> Iterator[None]:
     environment.loader = ChoiceLoader([DictLoader(templates), environment.loader])
     exec(files["webapp/parties/letters.py"], {})
     yield
-    del writing.KINDS["party"]
+    del kinds.KINDS["party"]
 
 
 @pytest.mark.usefixtures("party")
 def test_the_example_of_the_documentation_works(site: Site, mailbox: Mailbox) -> None:
     async def invite() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            await writing.post(db, site.settings, "party", "susan@example.com", host="Ann")
+            await kinds.post(db, site.settings, "party", "susan@example.com", host="Ann")
             await db.commit()
 
     site.run(invite)

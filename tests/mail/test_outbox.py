@@ -10,11 +10,12 @@ import time_machine
 from sqlmodel import col, select
 
 from tests.mail.posting import AN_HOUR, post
-from webapp import importing
 from webapp.accounts.models import User
+from webapp.cli import import_users
 from webapp.database import Database, now
+from webapp.delivery import dispatcher
 from webapp.delivery.smtp import DEADLINE
-from webapp.mail import outbox, status, writing
+from webapp.mail import outbox, status
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, Letter, Outcome, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
 from webapp.settings import Settings
@@ -70,7 +71,7 @@ async def test_a_letter_is_posted_with_its_cause_or_not_at_all(
     database: Database, is_committed: bool, expected: int
 ) -> None:
     async with database.session(is_writing=True) as db:
-        await importing.add_accounts(db, "username,email\nsusan,susan@example.com")
+        await import_users.add_accounts(db, "username,email\nsusan,susan@example.com")
         await outbox.post(
             db, "welcome", recipient="susan@example.com", language="en", message_id="<1@blog.example>", lives=AN_HOUR
         )
@@ -287,7 +288,7 @@ async def test_a_letter_that_mailers_keep_dying_of_is_given_up(
             (letter,) = await claim_suspect(database)
 
     async with database.session(is_writing=True) as db:
-        outcome = await writing.draft(db, settings, letter)
+        outcome = await dispatcher.draft(db, settings, letter)
     assert isinstance(outcome, Outcome)
     await finish(database, letter, outcome)
 

@@ -9,7 +9,7 @@ from tests.conftest import SECRET_KEY, Site
 from tests.moderation.cases import post
 from tests.people.crowd import arrive, import_people
 from tests.watching import execute, wait_until_posted
-from webapp import cli
+from webapp.cli import main
 
 WHY = "Advertising is not wanted here."
 
@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, site: Site, capsys: pytest.CaptureFixtu
 
     def run(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):
-            cli.main([*arguments])
+            main.main([*arguments])
         return "".join(capsys.readouterr())
 
     return run

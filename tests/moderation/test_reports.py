@@ -13,7 +13,7 @@ from tests.conftest import Browser, Site
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
-from webapp.delivery.mailbox import Received
+from webapp.mail_preview.inbox import Received
 from webapp.settings import Settings
 
 HOSTS = ("The host <host@example.com>", "other@example.com")

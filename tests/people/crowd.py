@@ -8,9 +8,9 @@ from sqlmodel import select
 
 from tests.conftest import Browser, Site
 from tests.stories import PASSWORD, log_in
-from webapp import importing
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
+from webapp.cli import import_users
 from webapp.people import follows
 
 PART = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -32,7 +32,7 @@ def import_people(site: Site, *names: str) -> None:
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             lines = ["username,email,password_hash", *rows]
-            assert await importing.add_accounts(db, "\n".join(lines)) == []
+            assert await import_users.add_accounts(db, "\n".join(lines)) == []
             await db.commit()
 
     site.run(work)

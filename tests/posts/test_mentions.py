@@ -15,7 +15,7 @@ from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import say
 from tests.watching import disable, execute, wait_until_posted
-from webapp.delivery.mailbox import Received
+from webapp.mail_preview.inbox import Received
 
 BOB = "bob@example.com"
 

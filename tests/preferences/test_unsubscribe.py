@@ -11,7 +11,7 @@ from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.stories import log_in, register
 from tests.watching import ask, execute, standing_site, wait_until_posted
-from webapp.accounts import letters, tokens
+from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database import now
 
@@ -93,7 +93,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 
 def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    link = letters.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+    link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
     browser = any_site.browser()
 
     pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
@@ -133,7 +133,7 @@ def test_a_link_about_a_letter_without_a_switch_turns_nothing_off(site: Site, li
 
 
 def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site) -> None:
-    link = letters.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
+    link = tokens.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
 
     assert site.browser().post(link).status_code == 404
 

@@ -10,7 +10,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in, paths_in
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, statements, table, wait_until_posted
-from webapp.accounts import letters
+from webapp.accounts import tokens
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
@@ -303,6 +303,6 @@ def test_a_site_without_mail_offers_no_letter(
 
 
 def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
-    path = letters.not_me_link(site.settings, 1, "a_letter_of_tomorrow").removeprefix("https://blog.example")
+    path = tokens.not_me_link(site.settings, 1, "a_letter_of_tomorrow").removeprefix("https://blog.example")
 
     assert "Something happened to the account." in site.browser().get(path).text

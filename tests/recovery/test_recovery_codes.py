@@ -17,7 +17,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, paths_in
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import count_hashes, disable, execute, standing_site, statements, table
-from webapp.accounts import letters
+from webapp.accounts import tokens
 from webapp.recovery import codes
 from webapp.settings import Settings
 
@@ -43,7 +43,7 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
         site.app.state.sheets = {}
         for name in ("susan", "dizzy"):
             browser = site.browser()
-            invitation = letters.register_link(site.settings, f"{name}@example.com").partition(".example")[2]
+            invitation = tokens.register_link(site.settings, f"{name}@example.com").partition(".example")[2]
             browser.post(invitation, data={"username": name, "password": PASSWORD})
             log_in(browser, name)
             site.app.state.sheets[name] = made(browser)

@@ -13,11 +13,11 @@ import argon2
 from starlette.applications import Starlette
 
 from webapp import app
-from webapp.accounts import signins
+from webapp.accounts import sessions
 
 
 def create_app() -> Starlette:
-    verify, open_new = argon2.PasswordHasher.verify, signins.open_new
+    verify, open_new = argon2.PasswordHasher.verify, sessions.open_new
     pause, place = Path(os.environ["PAUSE_FILE"]), os.environ["PAUSE_AT"]
 
     def verify_and_wait(self: argon2.PasswordHasher, hash: str | bytes, password: str | bytes) -> bool:
@@ -34,7 +34,7 @@ def create_app() -> Starlette:
     if place == "checked":
         setattr(argon2.PasswordHasher, "verify", verify_and_wait)  # noqa: B010
     else:
-        setattr(signins, "open_new", wait_and_open)  # noqa: B010
+        setattr(sessions, "open_new", wait_and_open)  # noqa: B010
     return app.create_app()
 
 

@@ -19,7 +19,7 @@ from tests.mailserver import Certificates, MailServer
 from tests.processes import Host
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD
-from webapp.accounts import letters as account_letters
+from webapp.accounts import tokens
 from webapp.settings import Settings
 
 MakeHost = Callable[..., Host]
@@ -61,7 +61,7 @@ def settings_of(host: Host) -> Settings:
 def add_account(host: Host, username: str = "susan") -> None:
     """By an invitation, which needs no mail."""
     with host.browser(200) as browser:
-        link = account_letters.register_link(settings_of(host), f"{username}@example.com")
+        link = tokens.register_link(settings_of(host), f"{username}@example.com")
         answer = browser.post(link, data={"username": username, "password": PASSWORD})
     assert answer.url.path == "/login", answer.text
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.conftest import Site
 from tests.reliability.conftest import Figure
 from tests.watching import execute, standing_site
-from webapp import importing
+from webapp.cli import import_users
 
 # The fields of each form; {} is the address of somebody who is here, or of nobody.
 FORMS = {
@@ -115,7 +115,7 @@ def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str) 
 async def add_people(site: Site, run: int, count: int, password_hash: str) -> None:
     lines = [f'person{run}x{number},{address("person", run, number)},"{password_hash}"' for number in range(count)]
     async with site.app.state.database.session(is_writing=True) as db:
-        assert await importing.add_accounts(db, "\n".join(["username,email,password_hash", *lines])) == []
+        assert await import_users.add_accounts(db, "\n".join(["username,email,password_hash", *lines])) == []
         await db.commit()
 
 

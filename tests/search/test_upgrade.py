@@ -3,7 +3,7 @@
 from alembic import command
 
 from tests.inspection import query
-from webapp import migrations
+from webapp.database import migrations
 
 SUSAN = """
     INSERT INTO user_account

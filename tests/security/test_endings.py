@@ -9,7 +9,7 @@ from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import disable, execute, wait_until_posted
-from webapp.accounts import letters, users
+from webapp.accounts import tokens, users
 
 SUSAN = "susan@example.com"
 
@@ -34,7 +34,7 @@ class Life:
             async with self.site.app.state.database.session() as db:
                 user = await users.find(db, "susan")
                 assert user
-                return letters.reset_link(self.site.settings, user)
+                return tokens.reset_link(self.site.settings, user)
 
         return str(self.site.run(make)).partition(".example")[2]
 

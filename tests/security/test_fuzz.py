@@ -19,11 +19,12 @@ from starlette.requests import Request
 from tests.conftest import SECRET_KEY, Site
 from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
-from webapp import language, limits
-from webapp.accounts import letters, tokens
+from webapp import i18n
+from webapp.accounts import tokens
 from webapp.accounts.tokens import Claim, Mangled, Purpose, Refused
 from webapp.accounts.users import canonical_address, canonical_identity
 from webapp.settings import Settings
+from webapp.web import client_ip
 
 SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
 RESET = Purpose.RESET_PASSWORD
@@ -136,7 +137,7 @@ def accepted(canonical: Callable[[str], str], text: str) -> str | None:
 @given(st.one_of(ANY_TEXT, st.builds(";q=".join, st.lists(ANY_TEXT)), st.builds(",".join, st.lists(ANY_TEXT))))
 @example("ru;q=nan,en;q=inf,;q=-1e999,ru;q=")
 def test_whatever_language_is_wanted_one_of_ours_is_chosen(header: str) -> None:
-    assert language.choose(header, ("en", "ru")) in {"en", "ru"}
+    assert i18n.choose(header, ("en", "ru")) in {"en", "ru"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -147,13 +148,13 @@ def site(
     url = request.getfixturevalue("standing_postgres_url") if request.param == "postgresql" else None
     changes = {"database_url": url} if url else {}
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("fuzzed"), mailer="process", **changes) as site:
-        link = letters.register_link(site.settings, "susan@example.com").partition(".example")[2]
+        link = tokens.register_link(site.settings, "susan@example.com").partition(".example")[2]
         site.browser().post(link, data={"username": "susan", "password": PASSWORD})
         susan = site.browser()
         susan.post("/login", data={"username": "susan", "password": PASSWORD})
         site.app.state.cookie = f"__Host-session={susan.cookies['__Host-session']}"
         site.app.state.reset_path = f"/reset_password/{WORD}"
-        site.app.state.register_path = letters.register_link(site.settings, "new@example.com").partition(".example")[2]
+        site.app.state.register_path = tokens.register_link(site.settings, "new@example.com").partition(".example")[2]
         yield site
 
 
@@ -255,4 +256,4 @@ def network_behind(hops: int, forwarded: str) -> str:
     site = Starlette()
     site.state.settings = replace(SETTINGS, trusted_proxies=hops)
     headers = [(b"x-forwarded-for", forwarded.encode("latin-1"))]
-    return limits.network(Request({"type": "http", "headers": headers, "client": ("192.0.2.7", 1), "app": site}))
+    return client_ip.of(Request({"type": "http", "headers": headers, "client": ("192.0.2.7", 1), "app": site}))

@@ -14,14 +14,14 @@ from tests.mailbox import Mailbox
 from tests.stories import PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
 from tests.watching import execute, standing_site
-from webapp.accounts import letters
+from webapp.accounts import tokens
 
 # Whoever holds the link, for the account that the link is about.
 LINK = {
     "finish_registration",
     "reset_password",
     "renew_reset_link",
-    "not_me",
+    "report_not_me",
     "email_reset_link",
     "confirm_email",
     "undo_email",
@@ -134,7 +134,7 @@ def person(site: Site, name: str) -> Browser:
 def somebody(site: Site) -> Browser:
     """A person with an account of their own, new for each test: what they do to themselves is their own affair."""
     name = f"david{next(_numbers)}"
-    link = urlsplit(letters.register_link(site.settings, f"{name}@example.com")).path
+    link = urlsplit(tokens.register_link(site.settings, f"{name}@example.com")).path
     site.browser().post(link, data={"username": name, "password": PASSWORD})
     return person(site, name)
 

@@ -1,1 +1,1 @@
-"""Who you are: accounts, sessions, and the way back in."""
+"""Who you are: accounts, their passwords, their sessions and the links that speak for them. Knows no HTTP."""

@@ -48,3 +48,46 @@ class Session(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now)
     seen_at: datetime = Field(default_factory=now)
     expires_at: datetime = Field(index=True)
+
+
+class KnownBrowser(SQLModel, table=True):
+    """A browser in which a person has logged in before. Its cookie holds 256 random bits, the row their SHA-256."""
+
+    __tablename__ = "known_browser"
+
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    secret_hash: str = Field(primary_key=True, max_length=64)
+    seen_at: datetime = Field(default_factory=now, index=True)
+
+
+class AddressChange(SQLModel, table=True):
+    """One request to change an address. What it asks for never changes, so a link confirms just what it was sent to.
+
+    `epoch` is the account's when it was asked: whatever ends links ends this one too. Undoing does not look at it.
+    `undone` is when that was done, or when undoing it stopped being anybody's right.
+    """
+
+    __tablename__ = "address_change"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
+    old_email: str = Field(max_length=254)
+    new_email: str = Field(max_length=254)
+    created: datetime = Field(default_factory=now, index=True)
+    confirmed: datetime | None = None
+    undone: datetime | None = None
+
+
+class RecoveryCode(SQLModel, table=True):
+    """A code that sets a new password, once. `label` is its first part, in clear, and finds the row;
+    the rest is kept as an argon2id hash only.
+    """
+
+    __tablename__ = "recovery_code"
+
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    label: str = Field(primary_key=True, max_length=8)
+    code_hash: str = Field(max_length=200)
+    created: datetime = Field(default_factory=now)
+    used: datetime | None = None

@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
-from webapp.errors import Busy
+from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
 # At 26 ms each on a core, this is a wait of about a second.

@@ -1,164 +1,149 @@
-"""Sessions: log in, log out, who is asking, and who must log in first."""
+"""Sign-ins: the rows behind the session cookies. Find, open, renew, list and end them."""
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy import ColumnElement, Table, bindparam, delete, select, update
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import language, limits, pages
-from webapp.accounts import signins, tries, users
-from webapp.accounts.models import User
-from webapp.accounts.signins import ABSOLUTE, SignedIn
-from webapp.database import SAFE_METHODS, Database, now
-from webapp.forms import Form
-from webapp.language import gettext as _
-from webapp.limits import TooOften
-from webapp.mail import writing
-from webapp.security import browsers, events
-from webapp.security.events import Event, Refusal, Visit
+from webapp.accounts.models import Session, User
+from webapp.audit.events import Visit
+from webapp.database import Database, execute, now
+from webapp.database.hot import Prepared
 
-COOKIE = "session"
-BROWSER_COOKIE = "browser"
-View = Callable[[Request], Awaitable[Response]]
+REMEMBERED = timedelta(days=14)  # since it was last used
+UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
+ABSOLUTE = timedelta(days=90)
+MOST = 20
+SEEN_EVERY = timedelta(minutes=1)
+
+_sessions: Table = Session.__table__  # type: ignore[attr-defined]
+_users: Table = User.__table__  # type: ignore[attr-defined]
 
 
-class CurrentUser:
-    """Finds out who is asking, as `request.state.user`; None is the stranger."""
+@dataclass(frozen=True)
+class SignedIn:
+    """Who is asking, and in which session."""
 
-    def __init__(self, app: ASGIApp, database: Database) -> None:
-        self.app = app
-        self.database = database
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/static/"):
-            return await self.app(scope, receive, send)
-
-        request = Request(scope)
-        cookie = pages.read_cookie(request, COOKIE)
-        user = await signins.find(self.database, cookie) if cookie else None
-        request.state.user = user
-        languages = request.app.state.settings.languages
-        wanted = f"{user.locale};q=1," if user else ""
-        with language.use(language.choose(wanted + request.headers.get("accept-language", ""), languages)):
-            await self.app(scope, receive, send)
+    id: int
+    username: str
+    email: str
+    epoch: int
+    locale: str
+    session_id: int
+    is_remembered: bool
+    opened: datetime
+    seen: datetime
 
 
-def login_required(view: View) -> View:
-    """Sends strangers to the log-in page, and back afterwards."""
-
-    @wraps(view)
-    async def guarded(request: Request) -> Response:
-        if request.state.user is None:
-            came_for = request.url.path if request.method in SAFE_METHODS else "/"
-            suffix = f"?next={quote(came_for)}" if came_for != "/" else ""
-            return pages.redirect(request, request.app.url_path_for("login") + suffix)
-        return await view(request)
-
-    return guarded
-
-
-def admin_required(view: View) -> View:
-    """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first."""
-
-    @wraps(view)
-    async def guarded(request: Request) -> Response:
-        if request.state.user.email not in request.app.state.settings.admin_addresses:
-            route = getattr(request.scope.get("route"), "path", None)
-            events.refused(Refusal.NOT_ALLOWED, visit(request), user_id=request.state.user.id, route=route)
-            raise HTTPException(403)
-        return await view(request)
-
-    return login_required(guarded)
-
-
-def visit(request: Request) -> Visit:
-    """From where a request comes, for the audit log."""
-    mark = browsers.mark(pages.read_cookie(request, BROWSER_COOKIE))
-    return Visit(limits.network(request), request.headers.get("user-agent", ""), mark)
-
-
-async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
-    """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
-    db, here = request.state.db, visit(request)
-    assert user.id is not None
-    await _end_cookie(request)
-    secret = await signins.open_new(db, user, here, is_remembered=is_remembered)
-    await events.note(db, Event.LOGGED_IN, user.id, here)
-    _hand_over(request, response, secret, is_remembered=is_remembered)
-    await _recognize(request, response, user, here)
-
-
-async def renew(request: Request, response: Response, epoch: int) -> None:
-    """Carries the current session over into the account's new epoch, under a new id."""
-    user: SignedIn = request.state.user
-    secret = await signins.renew(request.state.db, user.session_id, epoch)
-    if secret:  # else it was ended meanwhile
-        _hand_over(request, response, secret, is_remembered=user.is_remembered)
-
-
-async def prove(
-    request: Request, form: Form[Any], current_password: str, field: str = "current_password"
-) -> User | None:
-    """The current user, if this is their password; else None, with the reason in the form.
-
-    Throttled as the log-in is, and counted before the password is looked at. Frees the connection meanwhile.
-    """
-    asking: SignedIn = request.state.user
-    user = await try_password(request, form, asking.username, current_password)
-    if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
-        return user
-    if not form.errors:
-        form.refuse(field, _("That is not your current password."))
-    return None
-
-
-async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
-    """The person whose name or address and password these are, or None; the form says so only if it was too often."""
-    db, state, here = request.state.db, request.app.state, visit(request)
-    try:
-        await tries.count(db, state.settings, typed, here)
-    except TooOften as refused:
-        await db.rollback()
-        events.refused(Refusal.LOG_IN_THROTTLED, here, typed=typed, seconds=refused.seconds)
-        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
-        return None
-    await db.commit()  # before the password is looked at, so that guesses at once count too
-    user = await users.authenticate(db, state.hasher, typed, password, here)
-    if user is not None and user.id is not None:
-        await tries.forget(db, state.settings, typed, here, user.id)
+async def find(database: Database, secret: str) -> SignedIn | None:
+    """Whose cookie this is. One statement by itself: no lock is held while a form comes in."""
+    async with database.direct() as db:
+        row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
+    user = SignedIn(*row) if row else None
+    if user and now() - user.seen > SEEN_EVERY:
+        await _touch(database, user)
     return user
 
 
-async def log_out(request: Request, response: Response) -> None:
-    """Ends the session on the server and in the browser."""
-    await _end_cookie(request)
-    await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, visit(request))
-    pages.delete_cookie(request, response, COOKIE)
-
-
-async def _recognize(request: Request, response: Response, user: User, here: Visit) -> None:
-    """Knows the browser from now on. Tells the person of a new one, but not at the account's very first log-in."""
-    db, settings, secret = request.state.db, request.app.state.settings, pages.read_cookie(request, BROWSER_COOKIE)
+async def open_new(db: AsyncSession, user: User, visit: Visit, *, is_remembered: bool) -> str:
+    """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
     assert user.id is not None
-    if not here.mark:
-        secret = browsers.new_secret()
-    known = await browsers.meet(db, user.id, browsers.mark(secret))
-    is_first = not known and user.last_seen < user.created_at + signins.SEEN_EVERY
-    if here.mark not in known and not is_first:
-        details: dict[str, Any] = {"when": now().isoformat(), "browser": here.browser[:300], "network": here.network}
-        await writing.post(db, settings, "new_sign_in", user.email, user_id=user.id, username=user.username, **details)
-    pages.set_cookie(request, response, BROWSER_COOKIE, secret, int(browsers.KEPT.total_seconds()))
+    secret = secrets.token_urlsafe(32)
+    db.add(
+        Session(
+            token_hash=_hash(secret),
+            user_id=user.id,
+            epoch=user.epoch,
+            is_remembered=is_remembered,
+            browser=visit.browser[:300],
+            network=visit.network,
+            expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
+        )
+    )
+    await db.flush()
+    await _end_oldest(db, user.id)
+    return secret
 
 
-async def _end_cookie(request: Request) -> None:
-    if cookie := pages.read_cookie(request, COOKIE):
-        await signins.end(request.state.db, cookie)
+async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
+    """Carries a session over into the account's new epoch; returns its new secret, or None if it was ended."""
+    secret = secrets.token_urlsafe(32)
+    values = {"token_hash": _hash(secret), "epoch": epoch, "seen_at": now()}
+    renewed = await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
+    return secret if renewed.rowcount else None
 
 
-def _hand_over(request: Request, response: Response, secret: str, *, is_remembered: bool) -> None:
-    pages.set_cookie(request, response, COOKIE, secret, int(ABSOLUTE.total_seconds()) if is_remembered else None)
+async def of(db: AsyncSession, user: SignedIn) -> Sequence[Session]:
+    """The live sessions of a person, the one they ask from first and then the last seen."""
+    rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.seen_at).desc()))
+    return sorted(rows, key=lambda session: session.id != user.session_id)
+
+
+async def end(db: AsyncSession, secret: str) -> None:
+    """Ends the session of a cookie."""
+    await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
+
+
+async def end_other(db: AsyncSession, user: SignedIn, session_id: int | None = None) -> int:
+    """Ends another session of the same person, or all the others if none is named; returns how many."""
+    which = [] if session_id is None else [_sessions.c.id == session_id]
+    ended = await execute(db, delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
+    return ended.rowcount
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which sessions have ended by themselves."""
+    return _sessions.c.expires_at < now()
+
+
+def _live(user: SignedIn) -> tuple[ColumnElement[bool], ...]:
+    return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
+
+
+async def _touch(database: Database, user: SignedIn) -> None:
+    """Notes that the person was here, and lets a remembered session slide on."""
+    values: dict[str, Any] = {"seen_at": now()}
+    if user.is_remembered:
+        values["expires_at"] = min(now() + REMEMBERED, user.opened + ABSOLUTE)
+    async with database.session(is_writing=True) as db:
+        await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+        await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen=now()))
+        await db.commit()
+
+
+async def _end_oldest(db: AsyncSession, user_id: int) -> None:
+    kept = select(_sessions.c.id).where(_sessions.c.user_id == user_id).order_by(_sessions.c.id.desc()).limit(MOST)
+    await execute(db, delete(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.id.not_in(kept)))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_CURRENT = Prepared(
+    select(
+        _users.c.id,
+        _users.c.username,
+        _users.c.email,
+        _users.c.epoch,
+        _users.c.locale,
+        _sessions.c.id,
+        _sessions.c.is_remembered,
+        _sessions.c.created_at,
+        _sessions.c.seen_at,
+    )
+    .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
+    .where(
+        _sessions.c.token_hash == bindparam("token_hash"),
+        _sessions.c.expires_at > bindparam("moment"),
+        _sessions.c.epoch == _users.c.epoch,
+        _users.c.disabled_at.is_(None),
+    )
+)

@@ -12,8 +12,12 @@ from typing import Any
 
 import jwt
 
-from webapp.settings import Settings
+from webapp.accounts.models import User
+from webapp.settings import NOT_ME_HOURS, Settings
 
+REGISTER_LIFETIME = timedelta(hours=24)
+NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
+UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 # All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. Nothing else in a header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 _SHAPE = re.compile(HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}")
@@ -111,6 +115,30 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
     if time.time() >= expires:
         raise Expired(claim)
     return claim
+
+
+def reset_link(settings: Settings, user: User) -> str:
+    """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES."""
+    assert user.id is not None
+    lifetime = timedelta(minutes=settings.reset_token_minutes)
+    token = issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch)
+    return f"{settings.base_url}/reset_password/{token}"
+
+
+def not_me_link(settings: Settings, user_id: int, kind: str) -> str:
+    """The link that stands in every security letter. No later change of the account kills it: it gives power back."""
+    return f"{settings.base_url}/not_me/{issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind)}"
+
+
+def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
+    """The link that turns off an optional kind of letter (RFC 8058)."""
+    token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
+    return f"{settings.base_url}/unsubscribe/{token}"
+
+
+def register_link(settings: Settings, address: str) -> str:
+    """The link that proves a mailbox and leads to the form for a name and a password."""
+    return f"{settings.base_url}/register/{issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
 
 
 def _payload(settings: Settings, purpose: Purpose, token: str) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
+from webapp.accounts import known_browsers, reserved_emails
 from webapp.accounts.models import Session, User
 from webapp.accounts.passwords import Hasher, is_outdated
+from webapp.audit import events
+from webapp.audit.events import Event, Refusal, Visit
 from webapp.database import now
-from webapp.language import gettext as _
-from webapp.mail import writing
-from webapp.prepared import Prepared
-from webapp.security import browsers, events, reservations
-from webapp.security.events import Event, Refusal, Visit
+from webapp.database.hot import Prepared
+from webapp.i18n import gettext as _
+from webapp.mail import kinds
 from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
@@ -111,7 +112,7 @@ async def register(
         async with db.begin_nested():
             db.add(user)
             await db.flush()
-            if await reservations.on(db, email):
+            if await reserved_emails.on(db, email):
                 raise Taken("email")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
@@ -181,10 +182,10 @@ async def change_password(
     if changed.rowcount != 1:
         raise Overtaken
     await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
-    await browsers.forget_others(db, user.id, visit.mark)
+    await known_browsers.forget_others(db, user.id, visit.mark)
     await events.note(db, event, user.id, visit, ended=ended)
     details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
-    await writing.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
+    await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
     return ended
 
 

@@ -1,1 +1,1 @@
-"""Changing the address of an account: the new one confirms, the old one can undo."""
+"""Change the address of an account: the new one confirms, the old one can undo it."""

@@ -12,18 +12,17 @@ from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import limits
-from webapp.accounts.letters import PER_ADDRESS, PER_NETWORK
-from webapp.accounts.models import Session, User
+from webapp import rate_limits
+from webapp.accounts import known_browsers, reserved_emails
+from webapp.accounts.models import AddressChange, RecoveryCode, Session, User
 from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
+from webapp.audit import events
+from webapp.audit.events import Event, Visit
+from webapp.authentication.throttle import EMAILS_PER_ADDRESS, EMAILS_PER_NETWORK
 from webapp.database import execute, now
-from webapp.limits import Rate
 from webapp.logs import mask
-from webapp.mail import writing
-from webapp.recovery.models import RecoveryCode
-from webapp.security import browsers, events, reservations
-from webapp.security.events import Event, Visit
-from webapp.security.models import AddressChange
+from webapp.mail import kinds
+from webapp.rate_limits import Rate
 from webapp.settings import Settings
 
 # Each request is a letter to the address of now, whatever the new one is.
@@ -60,7 +59,7 @@ class Change:
 
     @property
     def is_undoable(self) -> bool:
-        is_in_time = self.confirmed is not None and now() < reservations.ends(self.confirmed)
+        is_in_time = self.confirmed is not None and now() < reserved_emails.ends(self.confirmed)
         return is_in_time and self.undone is None and self.disabled_at is None
 
 
@@ -76,19 +75,19 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visi
     Raises TooOften; the caller must then roll back.
     """
     assert user.id is not None
-    await limits.count(
+    await rate_limits.count(
         db,
         settings,
-        ("confirm_email", email, PER_ADDRESS),
-        ("letters_network", visit.network, PER_NETWORK),
+        ("confirm_email", email, EMAILS_PER_ADDRESS),
+        ("letters_network", visit.network, EMAILS_PER_NETWORK),
         ("change_email", str(user.id), PER_ACCOUNT),
     )
     change = AddressChange(user_id=user.id, epoch=user.epoch, old_email=user.email, new_email=email)
     db.add(change)
     await db.flush()
     await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, visit, old=mask(user.email), new=mask(email))
-    await writing.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
-    return await writing.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
+    await kinds.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
+    return await kinds.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
 
 
 async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: Visit, kept: int | None) -> int:
@@ -102,12 +101,12 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: V
     await _set(db, _changes.c.id == change.id, confirmed=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
-        _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reservations.undoable()
+        _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reserved_emails.undoable()
     )
     await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
     ended = await _end_sessions(db, change, kept)
     await _note(db, Event.ADDRESS_CHANGED, change, visit, old=change.old_email, new=change.new_email)
-    await writing.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
+    await kinds.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
     return ended
 
 
@@ -124,10 +123,10 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, visit: Visi
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _end_sessions(db, change, None)
     await execute(db, delete(_codes).where(_codes.c.user_id == change.user_id))
-    await browsers.forget_others(db, change.user_id, visit.mark)
+    await known_browsers.forget_others(db, change.user_id, visit.mark)
     await _note(db, Event.ADDRESS_RESTORED, change, visit, old=change.account_email, new=change.old_email)
     for recipient in {change.old_email, change.account_email}:
-        await writing.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
+        await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
 
 
 def outdated() -> ColumnElement[bool]:
@@ -150,7 +149,7 @@ async def _move(db: AsyncSession, change: Change, email: str, *conditions: Colum
         raise Taken("email") from None
     if moved.rowcount != 1:
         raise Overtaken
-    if await reservations.on(db, email, but=change.user_id):
+    if await reserved_emails.on(db, email, but=change.user_id):
         raise Taken("email")
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from webapp.accounts.forms import Address, Password
+from webapp.authentication.forms import Address, Password
 
 
 class ChangeEmail(BaseModel):

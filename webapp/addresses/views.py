@@ -5,18 +5,18 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import pages
-from webapp.accounts import links, sessions
-from webapp.accounts.links import Sent
-from webapp.accounts.sessions import login_required
 from webapp.accounts.tokens import Mangled, Purpose, Refused, Used, verify
 from webapp.accounts.users import Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
-from webapp.forms import Form
-from webapp.language import gettext as _
-from webapp.language import ngettext
-from webapp.limits import TooOften
+from webapp.authentication import auth, email_links
+from webapp.authentication.auth import login_required
+from webapp.authentication.email_links import Sent
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.rate_limits import TooOften
+from webapp.web import pages
+from webapp.web.forms import Form
 
 
 @login_required
@@ -47,7 +47,7 @@ async def confirm_email(request: Request) -> Response:
         await request.state.db.rollback()
         form.refuse("", _("Another account has this address by now, so it can't be given to this one."))
     except Refused as refused:
-        return links.bad(request, refused, "confirm_email")
+        return email_links.bad(request, refused, "confirm_email")
     token = request.path_params["token"]
     return pages.render(request, "addresses/confirm_email.html", part="panel", form=form, change=change, token=token)
 
@@ -65,19 +65,19 @@ async def undo_email(request: Request) -> Response:
         await request.state.db.rollback()
         form.refuse("", _("Another account has this address by now. Please write to the person who runs this site."))
     except Refused as refused:
-        return links.bad(request, refused, "undo_email")
+        return email_links.bad(request, refused, "undo_email")
     token = request.path_params["token"]
     return pages.render(request, "addresses/undo_email.html", part="panel", form=form, change=change, token=token)
 
 
 async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:
     """Posts the letters, or says in the form why not."""
-    user = await sessions.prove(request, form, form.data.current_password)
+    user = await auth.prove(request, form, form.data.current_password)
     if user is None:
         return None
     db, settings = request.state.db, request.app.state.settings
     try:
-        is_delayed = await changes.ask(db, settings, user, form.data.email, sessions.visit(request))
+        is_delayed = await changes.ask(db, settings, user, form.data.email, auth.visit(request))
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
@@ -101,10 +101,10 @@ async def _confirmed(request: Request, change: Change) -> Response:
     db, user = request.state.db, request.state.user
     is_here = user is not None and user.id == change.user_id
     kept = user.session_id if is_here else None
-    ended = await changes.confirm(db, request.app.state.settings, change, sessions.visit(request), kept)
+    ended = await changes.confirm(db, request.app.state.settings, change, auth.visit(request), kept)
     if is_here:
         response = pages.redirect(request, "/settings", flash=_changed(change.new_email, ended))
-        await sessions.renew(request, response, change.epoch + 1)
+        await auth.renew(request, response, change.epoch + 1)
     else:
         words = _("Your address is confirmed. Log in with your name, or with the new address.")
         response = pages.redirect(request, "/login", flash=words)
@@ -115,7 +115,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
 async def _undone(request: Request, change: Change) -> Response:
     """Leads to the reset request: a link that works for days must not by itself set a password."""
     db = request.state.db
-    await changes.undo(db, request.app.state.settings, change, sessions.visit(request))
+    await changes.undo(db, request.app.state.settings, change, auth.visit(request))
     await db.commit()
     words = _("The account %(username)s has its address %(address)s again, and nobody is logged in to it.")
     more = _("The old password no longer works: ask for a link to choose a new one.")

@@ -1,1 +1,1 @@
-"""How letters leave: claimed from the outbox, written, and handed to the mail server."""
+"""How an email leaves: claimed from the outbox, written, and handed to the mail server."""

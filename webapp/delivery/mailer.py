@@ -12,17 +12,16 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 from jinja2 import Environment
 
 from webapp.database import Database, now
-from webapp.delivery.feeder import BATCH, Feeder, tell
-from webapp.delivery.mailbox import MailboxConnection
-from webapp.delivery.smtp import DEADLINE, Breaker, Connection
+from webapp.delivery.dispatcher import BATCH, Feeder, Written, tell
+from webapp.delivery.smtp import DEADLINE, Breaker, Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
-from webapp.mail.writing import Conveyance, Written
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -42,11 +41,21 @@ HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
 class Mailer:
-    """Empties one database's outbox until it is stopped. Several processes may do so at once."""
+    """Empties one database's outbox until it is stopped. Several processes may do so at once.
 
-    def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
+    `transport` makes what takes the emails away, one for each worker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        templates: Environment,
+        transport: Callable[[], Transport],
+    ) -> None:
         self.settings = settings
         self.database = database
+        self.transport = transport
         self.breaker = Breaker()
         self.is_running = False
         self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
@@ -145,7 +154,7 @@ class Mailer:
 
     async def _send_all(self) -> None:
         """One worker: sends letter after letter over its own connection."""
-        connection = self._connection()
+        connection = self.transport()
         try:
             while True:
                 if written := await _next(self._queue, POLL_SECONDS):
@@ -156,7 +165,7 @@ class Mailer:
         finally:
             await connection.close()
 
-    async def _send(self, connection: Conveyance, written: Written) -> None:
+    async def _send(self, connection: Transport, written: Written) -> None:
         letter = written.letter
         has_time = letter.due - now() > timedelta(seconds=DEADLINE + 5)
         if self._stopping.is_set() or self.breaker.wait or not has_time:
@@ -221,11 +230,6 @@ class Mailer:
 
     def _new_queue(self) -> asyncio.Queue[Written]:
         return asyncio.Queue(WRITTEN_AHEAD * self.settings.mail_connections)
-
-    def _connection(self) -> Conveyance:
-        if self.settings.mailbox is not None:
-            return MailboxConnection(self.settings.mailbox)
-        return Connection(self.settings)
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:

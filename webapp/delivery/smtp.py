@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from email.utils import parseaddr
 from functools import cached_property
+from typing import Protocol
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -23,6 +24,14 @@ LETTERS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
 # Seconds to leave the server alone after it could not be used; the last one repeats.
 PAUSES = (1, 2, 5, 15, 30)
+
+
+class Transport(Protocol):
+    """What takes a written letter away."""
+
+    async def deliver(self, recipient: str, message: bytes) -> Outcome: ...
+    async def close(self) -> None: ...
+    def is_idle(self) -> bool: ...
 
 
 class Connection:

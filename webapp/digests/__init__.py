@@ -1,1 +1,1 @@
-"""Once a week, a letter with what a person missed."""
+"""Once a week, an email with what a person missed."""

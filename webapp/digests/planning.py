@@ -10,14 +10,14 @@ from typing import NamedTuple
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import limits
+from webapp import rate_limits
 from webapp.accounts.models import User
 from webapp.database import Database, now
-from webapp.digests.letters import KIND
-from webapp.limits import Rate
-from webapp.mail import writing
+from webapp.digests.emails import KIND
+from webapp.mail import kinds
+from webapp.notifications.models import LetterChoice
+from webapp.rate_limits import Rate
 from webapp.settings import Settings
-from webapp.subscriptions.models import LetterChoice
 
 BATCH = 100
 HOURS = 24
@@ -37,7 +37,7 @@ class Digests:
     async def do(self, database: Database) -> bool:
         async with database.session(is_writing=True) as db:
             readers = await _readers(db, now().hour, self._after)
-            fresh = await limits.begin(db, self._settings, KIND, [str(reader.id) for reader in readers], WINDOW)
+            fresh = await rate_limits.begin(db, self._settings, KIND, [str(reader.id) for reader in readers], WINDOW)
             for reader in readers:
                 if str(reader.id) in fresh:
                     await _post(db, self._settings, reader)
@@ -69,4 +69,4 @@ async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
 async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:
     """The letters of an hour leave one after the other, not at once."""
     delay = timedelta(seconds=reader.id // HOURS * 97 % 3600)
-    await writing.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.locale, delay=delay)
+    await kinds.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.locale, delay=delay)

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import language as languages
-from webapp.mail import outbox, writing
+from webapp import i18n as languages
+from webapp.mail import mime, outbox
+from webapp.mail.kinds import Draft, letter
 from webapp.mail.models import Claimed
-from webapp.mail.writing import Draft, letter
 from webapp.settings import Settings
 
 MAX_RECIPIENTS = 50
@@ -104,7 +104,7 @@ def _message(values: Mapping[str, Any]) -> EmailMessage:
         if name.lower() in OWN_HEADERS:
             raise ValueError(f"{name} is the letter's own")
         message[name] = value
-    writing.add_parts(message, values["text"], values["html"])
+    mime.add_parts(message, values["text"], values["html"])
     for one in values["attachments"]:
         main, _slash, sub = one["media_type"].partition("/")
         message.add_attachment(base64.b64decode(one["content"]), maintype=main, subtype=sub, filename=one["name"])

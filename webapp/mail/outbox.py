@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from webapp import database
 from webapp.database import now
-from webapp.direct import Transaction
+from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import (
     DEAD,
@@ -40,7 +40,6 @@ from webapp.mail.models import (
     Outcome,
     Verdict,
 )
-from webapp.prepared import Prepared
 
 # A trouble that no mailer has seen again for so long is over, even if no letter has proved it since.
 TROUBLE_LASTS = timedelta(minutes=5)

@@ -8,9 +8,8 @@ from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute, now
-from webapp.direct import Transaction
+from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
-from webapp.prepared import Prepared
 
 KEPT = timedelta(hours=24)
 

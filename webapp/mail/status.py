@@ -11,11 +11,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import execute, now
+from webapp.database.hot import Prepared
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome
 from webapp.mail.outbox import TROUBLE_LASTS, letters
 from webapp.mail.outbox import status as statuses
-from webapp.prepared import Prepared
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)

@@ -7,13 +7,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
+from webapp.audit import events
+from webapp.audit.events import Event, Visit
 from webapp.database import execute, now
-from webapp.mail import writing
+from webapp.mail import kinds
 from webapp.moderation import reports
 from webapp.moderation.reports import Outcome
 from webapp.posts.models import Post
-from webapp.security import events
-from webapp.security.events import Event, Visit
 from webapp.settings import Settings
 
 _posts: Table = Post.__table__  # type: ignore[attr-defined]
@@ -51,4 +51,4 @@ async def disable(db: AsyncSession, settings: Settings, person: User, reason: st
 
 
 async def _tell(db: AsyncSession, settings: Settings, kind: str, person: User, **parameters: Any) -> None:
-    await writing.post(db, settings, kind, person.email, user_id=person.id, language=person.locale, **parameters)
+    await kinds.post(db, settings, kind, person.email, user_id=person.id, language=person.locale, **parameters)

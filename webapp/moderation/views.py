@@ -6,15 +6,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import errors, limits, pages
+from webapp import rate_limits
 from webapp.accounts import users
-from webapp.accounts.sessions import admin_required, login_required
-from webapp.forms import Form, Press
-from webapp.language import gettext as _
-from webapp.limits import Rate, TooOften
-from webapp.moderation import decisions, forms, letters, reports
+from webapp.audit.events import Visit
+from webapp.authentication.auth import admin_required, login_required
+from webapp.i18n import gettext as _
+from webapp.moderation import decisions, emails, forms, reports
 from webapp.moderation.reports import Case
-from webapp.security.events import Visit
+from webapp.rate_limits import Rate, TooOften
+from webapp.web import errors, pages
+from webapp.web.forms import Form, Press
 
 REPORTING = (Rate(5, 60), Rate(30, 86400))
 
@@ -83,13 +84,13 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
     """Files the complaint, or says in the form why not."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     try:
-        await limits.count(db, settings, ("report", str(me.id), REPORTING))
+        await rate_limits.count(db, settings, ("report", str(me.id), REPORTING))
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("That were many reports. You can go on in %(seconds)s seconds."), refused.seconds)
         return False
     if await reports.file(db, post.id, me.id, form.data.reason):
-        await letters.tell_hosts(db, settings, post.id, me.id)
+        await emails.tell_hosts(db, settings, post.id, me.id)
     await db.commit()
     return True
 

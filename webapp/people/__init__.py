@@ -1,1 +1,1 @@
-"""Who is here, and who follows whom."""
+"""People and who follows whom."""

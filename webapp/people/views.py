@@ -4,15 +4,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import errors, limits, pages
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.sessions import login_required
-from webapp.forms import Form
-from webapp.language import gettext as _
-from webapp.limits import Rate, TooOften
-from webapp.people import avatars, follows, forms, letters
+from webapp.authentication.auth import login_required
+from webapp.i18n import gettext as _
+from webapp.people import avatars, emails, follows, forms
 from webapp.people.follows import Key, Neighbour
+from webapp.rate_limits import Rate, TooOften
+from webapp.web import errors, pages
+from webapp.web.forms import Form
 
 # A picture is made of plain shapes, and must stay so if somebody opens it as a page.
 PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
@@ -62,14 +63,14 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
         return errors.page(request, 400, _("That is you. You can follow everybody else."))
     db, settings = request.state.db, request.app.state.settings
     try:
-        await limits.count(db, settings, ("follow", str(me.id), MOST_TURNS))
+        await rate_limits.count(db, settings, ("follow", str(me.id), MOST_TURNS))
     except TooOften as refused:
         await db.rollback()
         return await _refused(request, form, await _person(request), refused)
     if not is_wanted:
         await follows.unfollow(db, me.id, _id(person))
     elif since := await follows.follow(db, me.id, _id(person)):
-        await letters.tell_of_follower(db, settings, person, me.id, since)
+        await emails.tell_of_follower(db, settings, person, me.id, since)
     await db.commit()
     if pages.asks_for_part(request):
         return await _button(request, form, person, is_followed=is_wanted)

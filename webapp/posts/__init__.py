@@ -1,1 +1,1 @@
-"""What was said."""
+"""Posts: write, read and delete them."""

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Table, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import limits
+from webapp import rate_limits
 from webapp.accounts.models import User
 from webapp.database import execute, now
-from webapp.limits import Rate
+from webapp.notifications import batching
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
+from webapp.rate_limits import Rate
 from webapp.settings import Settings
-from webapp.subscriptions import gathering
 
 POSTING = (Rate(5, 60), Rate(60, 3600))
 UNDO = timedelta(seconds=10)
@@ -31,13 +31,13 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
 
     Raises TooOften; the caller must then roll back.
     """
-    await limits.count(db, settings, ("post", str(author_id), POSTING))
+    await rate_limits.count(db, settings, ("post", str(author_id), POSTING))
     created = now()
     post_id, people = await _add(db, author_id, body, created)
     # In one order for everybody: two posts that mention the same people lock the same rows in it.
     for person in sorted(people):
         if person.id != author_id:
-            await gathering.tell(
+            await batching.tell(
                 db, settings, "mention", person.address, user_id=person.id, language=person.locale, since=created
             )
     return post_id

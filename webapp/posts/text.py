@@ -10,7 +10,7 @@ import idna
 import regex
 from markupsafe import Markup, escape
 
-from webapp.language import gettext as _
+from webapp.i18n import gettext as _
 
 MOST_CHARACTERS = 280
 MOST_CODE_POINTS = 4000  # as in the table; no writing system needs that many for 280 characters

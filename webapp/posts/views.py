@@ -6,17 +6,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import pages
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.sessions import login_required
-from webapp.forms import Form, Press, number_in_query
-from webapp.language import gettext as _
-from webapp.language import ngettext
-from webapp.limits import TooOften
+from webapp.authentication.auth import login_required
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.people import follows
 from webapp.posts import forms, posts, text, timeline
 from webapp.posts.timeline import Card
+from webapp.rate_limits import TooOften
+from webapp.web import pages
+from webapp.web.forms import Form, Press, number_in_query
 
 
 @login_required

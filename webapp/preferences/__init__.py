@@ -1,1 +1,1 @@
-"""The settings of one's own account, under one roof."""
+"""The pages where people look after their own account."""

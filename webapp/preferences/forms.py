@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, create_model
 
-from webapp.accounts.forms import Password, Username
+from webapp.authentication.forms import Password, Username
 
 ABOUT_ME_LENGTH = 140
 

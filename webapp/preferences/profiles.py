@@ -6,8 +6,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
-from webapp.security import events
-from webapp.security.events import Event, Visit
+from webapp.audit import events
+from webapp.audit.events import Event, Visit
 
 
 async def change(db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, visit: Visit) -> None:

@@ -3,20 +3,21 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import pages
-from webapp.accounts import links, sessions, signins, users
-from webapp.accounts.forms import check_password
-from webapp.accounts.sessions import login_required
+from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.tokens import Mangled, Purpose, Refused, verify
 from webapp.accounts.users import Overtaken, Taken
-from webapp.forms import Form, Press
-from webapp.language import gettext as _
-from webapp.language import ngettext
-from webapp.mail.writing import KINDS
-from webapp.preferences import correspondence, forms, profiles
-from webapp.security import browsers, events
-from webapp.security.events import Event
-from webapp.subscriptions import choices
+from webapp.audit import events
+from webapp.audit.events import Event
+from webapp.authentication import auth, email_links
+from webapp.authentication.auth import login_required
+from webapp.authentication.forms import check_password
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.mail.kinds import KINDS
+from webapp.notifications import history, switches
+from webapp.preferences import forms, profiles
+from webapp.web import pages
+from webapp.web.forms import Form, Press
 
 
 @login_required
@@ -51,7 +52,7 @@ async def edit_profile(request: Request) -> Response:
         request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
     )
     if form.is_valid:
-        data, here = form.data, sessions.visit(request)
+        data, here = form.data, auth.visit(request)
         try:
             await profiles.change(db, user, data.username, data.about_me, bool(data.is_public), here)
         except Taken as taken:
@@ -66,10 +67,14 @@ async def edit_profile(request: Request) -> Response:
 async def sign_ins(request: Request) -> Response:
     user = request.state.user
     listed = [
-        {"session": session, "browser": browsers.described(session.browser), "is_this": session.id == user.session_id}
-        for session in await signins.of(request.state.db, user)
+        {
+            "session": session,
+            "browser": known_browsers.described(session.browser),
+            "is_this": session.id == user.session_id,
+        }
+        for session in await sessions.of(request.state.db, user)
     ]
-    return pages.render(request, "preferences/sign_ins.html", listed=listed)
+    return pages.render(request, "preferences/sessions.html", listed=listed)
 
 
 @login_required
@@ -77,15 +82,15 @@ async def end_sign_in(request: Request) -> Response:
     """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
     await Form.read(request, Press)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
-    session = next((session for session in await signins.of(db, user) if str(session.id) == chosen), None)
+    session = next((session for session in await sessions.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
         response = pages.redirect(request, "/login", flash=_("You are logged out."))
-        await sessions.log_out(request, response)
+        await auth.log_out(request, response)
         await db.commit()
         return response
-    if session and await signins.end_other(db, user, session.id):
-        named = browsers.described(session.browser)
-        await events.note(db, Event.SESSION_ENDED, user.id, sessions.visit(request), browser=named)
+    if session and await sessions.end_other(db, user, session.id):
+        named = known_browsers.described(session.browser)
+        await events.note(db, Event.SESSION_ENDED, user.id, auth.visit(request), browser=named)
         await db.commit()
         return pages.redirect(request, "/sessions", flash=_("Ended: %(browser)s.") % {"browser": named})
     return pages.redirect(request, "/sessions", flash=_("That sign-in has ended already."))
@@ -95,10 +100,10 @@ async def end_sign_in(request: Request) -> Response:
 async def end_other_sign_ins(request: Request) -> Response:
     await Form.read(request, Press)
     db, user = request.state.db, request.state.user
-    ended = await signins.end_other(db, user)
+    ended = await sessions.end_other(db, user)
     if not ended:
         return pages.redirect(request, "/sessions", flash=_("There was no other sign-in."))
-    await events.note(db, Event.SESSIONS_ENDED, user.id, sessions.visit(request), ended=ended)
+    await events.note(db, Event.SESSIONS_ENDED, user.id, auth.visit(request), ended=ended)
     await db.commit()
     words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
     return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
@@ -108,17 +113,17 @@ async def end_other_sign_ins(request: Request) -> Response:
 async def letters(request: Request) -> Response:
     """The letters that were sent, and the switches of those that one may turn off."""
     db, user = request.state.db, request.state.user
-    wanted = await choices.of(db, user.id)
+    wanted = await switches.of(db, user.id)
     initial = {kind: "1" for kind, is_wanted in wanted.items() if is_wanted}
     form = await Form.of(request, forms.letter_choices(list(wanted)), **initial)
     if form.is_valid:
         for kind in wanted:
-            await choices.choose(db, user.id, kind, bool(form.values[kind]))
+            await switches.choose(db, user.id, kind, bool(form.values[kind]))
         await db.commit()
         return pages.redirect(request, "/letters", flash=_("Saved: only the letters that you want will come."))
-    sent = await correspondence.latest(db, user.id)
-    switches = [(kind, _(KINDS[kind].switch)) for kind in wanted]
-    return pages.render(request, "preferences/letters.html", part="form", form=form, sent=sent, switches=switches)
+    sent = await history.latest(db, user.id)
+    labels = [(kind, _(KINDS[kind].switch)) for kind in wanted]
+    return pages.render(request, "preferences/emails.html", part="form", form=form, sent=sent, switches=labels)
 
 
 async def unsubscribe(request: Request) -> Response:
@@ -143,9 +148,9 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         if user is None or user.id is None or kind is None or not kind.is_optional:
             raise Mangled
     except Refused as refused:
-        return links.bad(request, refused, "unsubscribe")
+        return email_links.bad(request, refused, "unsubscribe")
     if is_post:
-        await choices.choose(db, user.id, claim.about, is_wanted)
+        await switches.choose(db, user.id, claim.about, is_wanted)
         await db.commit()
     return pages.render(
         request,
@@ -153,7 +158,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         part="panel",
         username=user.username,
         switch=_(kind.switch),
-        is_wanted=await choices.wants(db, user.id, claim.about),
+        is_wanted=await switches.wants(db, user.id, claim.about),
         is_answer=is_post,
         token=token,
     )
@@ -161,11 +166,11 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
 
 async def _password_changed(request: Request, form: Form[forms.ChangePassword]) -> Response | None:
     """Changes the password, or says in the form why not. This browser stays logged in, under a new session id."""
-    user = await sessions.prove(request, form, form.data.current_password)
+    user = await auth.prove(request, form, form.data.current_password)
     if user is None:
         return None
     db, state, kept = request.state.db, request.app.state, request.state.user.session_id
-    here, new_epoch = sessions.visit(request), user.epoch + 1
+    here, new_epoch = auth.visit(request), user.epoch + 1
     try:
         ended = await users.change_password(
             db, state.hasher, state.settings, user, form.data.password, here, Event.PASSWORD_CHANGED, kept=kept
@@ -173,7 +178,7 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword]) 
     except Overtaken:
         return pages.redirect(request, "/change_password", flash=_("Your account changed meanwhile. Please try again."))
     response = pages.redirect(request, "/settings", flash=_changed(ended))
-    await sessions.renew(request, response, new_epoch)
+    await auth.renew(request, response, new_epoch)
     await db.commit()
     return response
 

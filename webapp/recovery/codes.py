@@ -12,18 +12,17 @@ from sqlalchemy import bindparam, func
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, limits
+from webapp import database, rate_limits
 from webapp.accounts import users
-from webapp.accounts.models import User
+from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.passwords import Hasher
 from webapp.accounts.users import Overtaken
+from webapp.audit import events
+from webapp.audit.events import Event, Visit
 from webapp.database import now
-from webapp.language import gettext as _
-from webapp.limits import Rate
-from webapp.mail import writing
-from webapp.recovery.models import RecoveryCode
-from webapp.security import events
-from webapp.security.events import Event, Visit
+from webapp.i18n import gettext as _
+from webapp.mail import kinds
+from webapp.rate_limits import Rate
 from webapp.settings import Settings
 
 MANY = 10
@@ -76,7 +75,7 @@ async def left(db: AsyncSession, user_id: int) -> int:
 async def count_try(db: AsyncSession, settings: Settings, identity: str, network: str) -> None:
     """Counts a try to use a code; to be committed before the code is looked at. Raises TooOften."""
     tries = "recover", f"{identity} {network}", TRIES_PER_NAME_AND_NETWORK
-    await limits.count(db, settings, tries, ("recover_network", network, TRIES_PER_NETWORK))
+    await rate_limits.count(db, settings, tries, ("recover_network", network, TRIES_PER_NETWORK))
 
 
 async def use(
@@ -113,7 +112,7 @@ async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, visit:
 async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
     """Posts a letter in the person's own language, whoever is here now."""
     details = {"username": user.username, "when": now().isoformat()} | more
-    await writing.post(db, settings, kind, user.email, user_id=user.id, language=user.locale, **details)
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.locale, **details)
 
 
 def _new_codes() -> list[str]:

@@ -5,27 +5,27 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import pages
-from webapp.accounts import forms, links, sessions, users
-from webapp.accounts.forms import check_password
-from webapp.accounts.letters import reset_link
+from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Mangled, Outdated, Purpose, Refused, Used, verify
+from webapp.accounts.tokens import Claim, Mangled, Outdated, Purpose, Refused, Used, reset_link, verify
 from webapp.accounts.users import Overtaken
-from webapp.forms import Form
-from webapp.language import gettext as _
-from webapp.language import ngettext
-from webapp.limits import TooOften
-from webapp.recovery import codes, disowning
+from webapp.audit import events
+from webapp.audit.events import Event, Refusal
+from webapp.authentication import auth, email_links, forms
+from webapp.authentication.forms import check_password
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.rate_limits import TooOften
+from webapp.recovery import codes, not_me
 from webapp.recovery.forms import NotMe, Recover, RecoveryCodes
-from webapp.security import events
-from webapp.security.events import Event, Refusal
+from webapp.web import pages
+from webapp.web.forms import Form
 
 
 async def reset_password_request(request: Request) -> Response:
     """Asks for a reset letter. Looks nobody up: only the mailer knows whether there is anybody to write to."""
     form = await Form.of(request, forms.ResetPasswordRequest, email=request.query_params.get("email", "")[:320])
-    sent = await links.send(request, form, "reset_password", form.data.email) if form.is_valid else None
+    sent = await email_links.send(request, form, "reset_password", form.data.email) if form.is_valid else None
     typed = form.values["email"].strip()
     if sent and not pages.asks_for_part(request):
         words = _("If %(typed)s belongs to an account, an email is on its way. The link works for %(minutes)s minutes.")
@@ -53,7 +53,7 @@ async def reset_password(request: Request) -> Response:
                 state.settings,
                 user,
                 form.data.password,
-                sessions.visit(request),
+                auth.visit(request),
                 Event.PASSWORD_RESET,
             )
             await db.commit()
@@ -61,7 +61,7 @@ async def reset_password(request: Request) -> Response:
     except Overtaken:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
     except Refused as refused:
-        return links.bad(request, refused, "reset")
+        return email_links.bad(request, refused, "reset")
     return pages.render(
         request,
         "recovery/reset_password.html",
@@ -81,26 +81,26 @@ async def renew_reset_link(request: Request) -> Response:
         await _owner(request)
     except Outdated as refused:
         subject = refused.claim.subject
-        sent = await links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
+        sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
         if sent and not pages.asks_for_part(request):
             return pages.redirect(request, "/login", flash=sent.with_truth(_("A fresh link is on its way.")))
-        return links.bad_page(request, refused, "reset", form, sent)
+        return email_links.bad_page(request, refused, "reset", form, sent)
     except Refused as refused:
-        return links.bad(request, refused, "reset", page)
+        return email_links.bad(request, refused, "reset", page)
     return pages.redirect(request, page)
 
 
-async def not_me(request: Request) -> Response:
+async def report_not_me(request: Request) -> Response:
     """Behind the link of every security letter. It works whoever is logged in, and without cookies."""
     form = await Form.of(request, NotMe)
     try:
         user, claim = await _disowner(request)
     except Refused as refused:
-        return links.bad(request, refused, "not_me")
+        return email_links.bad(request, refused, "not_me")
     if form.is_valid:
-        db, here = request.state.db, sessions.visit(request)
-        await disowning.disown(db, user, claim, here)
-        ended = await disowning.end_sign_ins(db, user, here) if form.data.end_sessions else 0
+        db, here = request.state.db, auth.visit(request)
+        await not_me.disown(db, user, claim, here)
+        ended = await not_me.end_sign_ins(db, user, here) if form.data.end_sessions else 0
         await db.commit()
         if not pages.asks_for_part(request):
             return pages.redirect(request, request.url.path, flash=_ended(ended) if ended else None)
@@ -113,13 +113,15 @@ async def email_reset_link(request: Request) -> Response:
     try:
         user, claim = await _disowner(request)
         recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
-        sent = await links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
+        sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
         if sent and not pages.asks_for_part(request):
             words = _("An email is on its way to the address of your account.")
             return pages.redirect(request, "/login", flash=sent.with_truth(words))
         return await _not_me_page(request, form, user, claim, sent)
     except Refused:
-        return pages.redirect(request, request.app.url_path_for("not_me", token=token))  # which says what is wrong
+        return pages.redirect(
+            request, request.app.url_path_for("report_not_me", token=token)
+        )  # which says what is wrong
 
 
 async def _disowner(request: Request) -> tuple[User, Claim]:
@@ -128,31 +130,31 @@ async def _disowner(request: Request) -> tuple[User, Claim]:
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
         raise Mangled
-    if user.disabled_at is not None or await disowning.is_void(request.state.db, user, claim):
+    if user.disabled_at is not None or await not_me.is_void(request.state.db, user, claim):
         raise Used(claim)
     return user, claim
 
 
 async def _not_me_page(
-    request: Request, form: Form[Any], user: User, claim: Claim, sent: links.Sent | None = None
+    request: Request, form: Form[Any], user: User, claim: Claim, sent: email_links.Sent | None = None
 ) -> Response:
     return pages.render(
         request,
-        "recovery/not_me.html",
+        "recovery/report_not_me.html",
         part="panel",
         form=form,
         sent=sent,
         username=user.username,
-        what_happened=disowning.what_happened(claim.about),
-        is_about_codes=claim.about in disowning.ABOUT_CODES,
-        is_disowned=disowning.is_disowned(user, claim),
+        what_happened=not_me.what_happened(claim.about),
+        is_about_codes=claim.about in not_me.ABOUT_CODES,
+        is_disowned=not_me.is_disowned(user, claim),
         paused_until=user.reset_paused_until,
         sign_ins=0 if sent else await users.sign_ins(request.state.db, user),
         token=request.path_params["token"],
     )
 
 
-@sessions.login_required
+@auth.login_required
 async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones. Those are shown once: in the answer to that form."""
     form = await Form.of(request, RecoveryCodes)
@@ -164,11 +166,11 @@ async def recovery_codes(request: Request) -> Response:
 async def _made(request: Request, form: Form[RecoveryCodes]) -> list[str]:
     """New codes, or none with the reason in the form."""
     db, state = request.state.db, request.app.state
-    user = await sessions.prove(request, form, form.data.current_password)
+    user = await auth.prove(request, form, form.data.current_password)
     if user is None:
         return []
     try:
-        made = await codes.make(db, state.hasher, state.settings, user, sessions.visit(request))
+        made = await codes.make(db, state.hasher, state.settings, user, auth.visit(request))
     except Overtaken:
         form.refuse("", _("Your account changed meanwhile. Please try again."))
         return []
@@ -189,7 +191,7 @@ async def recover(request: Request) -> Response:
 
 async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """Whose code this was, or None with the reason in the form."""
-    db, state, here = request.state.db, request.app.state, sessions.visit(request)
+    db, state, here = request.state.db, request.app.state, auth.visit(request)
     try:
         await codes.count_try(db, state.settings, form.data.username, here.network)
     except TooOften as refused:

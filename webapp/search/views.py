@@ -6,14 +6,15 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import limits, pages
-from webapp.forms import number_in_query
-from webapp.language import gettext as _
-from webapp.limits import Rate, TooOften
+from webapp import rate_limits
+from webapp.i18n import gettext as _
 from webapp.posts import timeline
 from webapp.posts.timeline import Page
+from webapp.rate_limits import Rate, TooOften
 from webapp.search import index, words
 from webapp.search.index import Person
+from webapp.web import client_ip, pages
+from webapp.web.forms import number_in_query
 
 SEARCHING = (Rate(30, 60),)  # for each network
 
@@ -74,7 +75,7 @@ async def _count(request: Request) -> None:
     """Counts a search, in a transaction of its own: it is the only thing that searching writes. Raises TooOften."""
     state = request.app.state
     async with state.database.session(is_writing=True) as db:
-        await limits.count(db, state.settings, ("search", limits.network(request), SEARCHING))
+        await rate_limits.count(db, state.settings, ("search", client_ip.of(request), SEARCHING))
         await db.commit()
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import regex
 
-from webapp.language import gettext as _
+from webapp.i18n import gettext as _
 
 MOST_CHARACTERS = 100
 # Fewer would find most words that there are, and take their time.

@@ -1,0 +1,318 @@
+"""Registering: the mailbox is proved first, and nobody is told who is here already."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import time_machine
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import PASSWORD, is_logged_in, log_in, register
+from tests.watching import disable, execute, statements, table, wait_until_posted
+from webapp.accounts import tokens
+from webapp.settings import Settings
+
+HTMX = {"hx-request": "true", "hx-request-type": "partial"}
+START = int(time.time()) + 1000
+NEW = "new@example.com"
+
+
+def ask(site: Site, address: str = NEW, **headers: str) -> tuple[int, str]:
+    answer = site.browser().post("/register", data={"email": address}, headers=headers)
+    return answer.status_code, answer.text
+
+
+@pytest.fixture
+def link(site: Site, mailbox: Mailbox) -> str:
+    """The path behind a registration link for a new address."""
+    ask(site)
+    return mailbox.link(NEW)
+
+
+def finish(site: Site, link: str, username: str = "susan", password: str = PASSWORD) -> tuple[int, str]:
+    answer = site.browser().post(link, data={"username": username, "password": password})
+    return answer.status_code, answer.text
+
+
+def test_there_is_no_account_before_the_mailbox_is_proved(site: Site, mailbox: Mailbox, link: str) -> None:
+    before = table(site, "user_account")
+
+    status, text = finish(site, link, "Susan_7")
+
+    assert before == []
+    assert status == 200
+    assert "Welcome, Susan_7! Your account is ready." in text
+    assert execute(site, "SELECT username, username_key, email, epoch FROM user_account") == [
+        ("Susan_7", "susan_7", NEW, 0)
+    ]
+
+
+def test_registering_logs_nobody_in(site: Site, link: str) -> None:
+    browser = site.browser()
+
+    browser.post(link, data={"username": "susan", "password": PASSWORD})
+
+    assert not is_logged_in(browser)
+    log_in(browser)
+    assert is_logged_in(browser)
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+def test_the_answer_is_the_same_for_an_address_that_has_an_account(
+    site: Site, mailbox: Mailbox, headers: dict[str, str]
+) -> None:
+    """C12: all addresses of one length, because the answer repeats it."""
+    register(site.browser(), mailbox, "susan")
+    register(site.browser(), mailbox, "dizzy")
+    disable(site, "dizzy")
+
+    answers = {name: ask_later(site, f"{name}@example.com", headers) for name in ("nobdy", "susan", "dizzy")}
+
+    plain = {name: (status, text.replace(name, "{name}")) for name, (status, text) in answers.items()}
+    assert plain["susan"] == plain["nobdy"] == plain["dizzy"]
+
+
+def ask_later(site: Site, address: str, headers: dict[str, str]) -> tuple[int, str]:
+    with time_machine.travel(START):
+        return ask(site, address, **headers)
+
+
+def test_the_work_is_the_same_for_an_address_that_has_an_account(
+    any_site: Site, mailbox: Mailbox, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
+) -> None:
+    """C12, C02"""
+    register(any_site.browser(), mailbox, "susan")
+    silent = start_site(make_settings(database_url=any_site.settings.database_url, mailer="process"))
+    execute(silent, "DELETE FROM limit_window")
+    work = {}
+
+    for name in ("warms", "susan", "nobdy"):
+        with statements(silent) as work[name]:
+            ask(silent, f"{name}@example.com")
+
+    assert work["susan"] == work["nobdy"]
+    assert not any("user_account" in statement for statement in work["susan"])
+
+
+def test_an_address_that_has_an_account_gets_a_letter_that_says_so(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+
+    with time_machine.travel(START):
+        ask(site, "Susan@Example.com")
+        letter = mailbox.last("susan@example.com", count=2)
+
+    assert letter.subject == "You already have an account on Microblog"
+    assert "https://blog.example/login" in letter.text
+    assert "/register/" not in letter.text
+
+
+def test_a_disabled_account_gets_no_letter(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+    disable(site, "susan")
+
+    with time_machine.travel(START):
+        ask(site, "susan@example.com")
+        wait_until_posted(site)
+
+    assert len(mailbox.all()) == 1
+
+
+@pytest.mark.parametrize("taken", ["susan", "SUSAN", "Susan", " susan "])
+def test_a_name_is_taken_however_it_is_spelled(any_site: Site, mailbox: Mailbox, taken: str) -> None:
+    register(any_site.browser(), mailbox, "Susan")
+    ask(any_site)
+    link = mailbox.link(NEW)
+
+    status, text = finish(any_site, link, taken)
+    after = finish(any_site, link, "susan2")
+
+    assert status == 422
+    assert "That name is taken." in text
+    assert 'id="username-error"' in text
+    assert PASSWORD not in text
+    assert "Welcome, susan2!" in after[1], "the link lives on after a mistake"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ab",
+        "a" * 31,
+        "su san",
+        "susan!",
+        "susan-b",
+        "\u017fusan",
+        "s\u00fcsan",
+        "sus@n",
+        "../x",
+        "\u0661\u0662\u0663",
+    ],
+)
+def test_what_is_no_name_is_refused_beside_its_field(site: Site, link: str, name: str) -> None:
+    status, text = finish(site, link, name)
+
+    assert status == 422
+    assert 'id="username-error"' in text
+    assert table(site, "user_account") == []
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 30, "___", "007", "A_z"])
+def test_what_is_a_name_is_taken_for_one(site: Site, link: str, name: str) -> None:
+    assert "Welcome" in finish(site, link, name)[1]
+
+
+@pytest.mark.parametrize(
+    ("password", "words"),
+    [
+        ("short", "Too short: use at least 12 characters."),
+        ("susansusansusan", "Too easy to guess"),
+        ("new@example.com", "Too easy to guess"),
+        ("microblogmicroblog", "Too easy to guess"),
+        ("a" * 257, "That is too long: at most 256 characters"),
+    ],
+)
+def test_a_bad_password_is_refused_with_the_reason(site: Site, link: str, password: str, words: str) -> None:
+    """C47, C48"""
+    status, text = finish(site, link, "susan", password)
+
+    assert status == 422
+    assert words in text
+    assert 'id="password-error"' in text
+    assert 'value="susan"' in text, "the name need not be typed again"
+
+
+def test_a_used_link_says_so(any_site: Site, mailbox: Mailbox) -> None:
+    """C16"""
+    ask(any_site)
+    link = mailbox.link(NEW)
+    finish(any_site, link)
+
+    answers = [
+        any_site.browser().get(link),
+        any_site.browser().post(link, data={"username": "david", "password": PASSWORD}),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 410
+        assert "This link has been used" in answer.text
+        assert 'href="/login"' in answer.text
+    assert len(table(any_site, "user_account")) == 1
+
+
+def test_an_expired_link_says_so(site: Site, mailbox: Mailbox) -> None:
+    """C15"""
+    with time_machine.travel(START, tick=False):
+        ask(site)
+        link = mailbox.link(NEW)
+
+    with time_machine.travel(START + 86399, tick=False):
+        in_time = site.browser().get(link)
+    with time_machine.travel(START + 86400, tick=False):
+        too_late = finish(site, link)
+
+    assert in_time.status_code == 200
+    assert too_late[0] == 410
+    assert "This link has expired" in too_late[1]
+    assert "Register again" in too_late[1]
+    assert table(site, "user_account") == []
+
+
+@pytest.mark.parametrize("cut", [1, 5, 60])
+def test_a_mangled_link_says_so(site: Site, link: str, cut: int) -> None:
+    status, text = finish(site, link[:-cut])
+
+    assert status == 404
+    assert "This link is not whole" in text
+    assert table(site, "user_account") == []
+
+
+def test_looking_at_a_link_does_not_spend_it(site: Site, link: str) -> None:
+    """C20"""
+    for method in ("GET", "HEAD", "OPTIONS", "GET"):
+        site.browser().request(method, link)
+
+    assert "Welcome" in finish(site, link)[1]
+
+
+def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
+    """The database decides."""
+    addresses = [f"person{number}@example.com" for number in range(6)]
+    for address in addresses:
+        ask(any_site, address)
+    links = [mailbox.link(address) for address in addresses]
+
+    with ThreadPoolExecutor(len(links)) as crowd:
+        statuses = sorted(status for status, _text in crowd.map(lambda link: finish(any_site, link, "Susan"), links))
+
+    assert statuses == [200] + [422] * 5
+    assert len(table(any_site, "user_account")) == 1
+
+
+def test_of_twenty_uses_of_one_link_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
+    """C17: for registration links, whose use is the account itself."""
+    ask(any_site)
+    link = mailbox.link(NEW)
+
+    with ThreadPoolExecutor(20) as crowd:
+        answers = list(crowd.map(lambda number: finish(any_site, link, f"susan{number}"), range(20)))
+
+    assert {status for status, _text in answers} <= {200, 410, 422}
+    assert sum("Welcome" in text for _status, text in answers) == 1
+    assert len(table(any_site, "user_account")) == 1
+
+
+def test_by_invitation_no_letter_goes_out_and_an_invitation_opens(
+    sqlite_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, registration="invite", admins=("host@blog.example",)))
+    invitation = tokens.register_link(site.settings, NEW).partition("blog.example")[2]
+
+    page = site.browser().get("/register")
+    status, text = ask(site)
+    finished = finish(site, invitation)
+
+    assert "is by invitation" in page.text
+    assert "mailto:host@blog.example" in page.text
+    assert status == 403
+    assert "Registration here is by invitation." in text or "is by invitation" in text
+    assert table(site, "letter") == []
+    assert "Welcome, susan!" in finished[1]
+
+
+def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None:
+    """C04"""
+    register(site.browser(), mailbox)
+    execute(site, "DELETE FROM limit_window")
+
+    statuses = {
+        address: [ask(site, address)[0] for _try in range(2)]
+        for address in (NEW, "susan@example.com", "SUSAN2@example.com")
+    }
+
+    assert list(statuses.values()) == [[200, 429]] * 3
+
+
+def test_letters_of_both_kinds_from_one_network_count_together(site: Site) -> None:
+    """C10"""
+    browser = site.browser(follow_redirects=False)
+
+    statuses = [
+        browser.post(path, data={"email": f"somebody{number}@example.com"}).status_code
+        for number in range(11)
+        for path in ("/register", "/reset_password_request")
+    ]
+
+    assert statuses == [303] * 20 + [429] * 2
+
+
+def test_an_address_is_stored_in_its_one_form(site: Site, mailbox: Mailbox) -> None:
+    """C06"""
+    ask(site, " Some.One+tag@B\u00fccher.Example ")
+    link = mailbox.link("some.one+tag@xn--bcher-kva.example")
+
+    finish(site, link)
+
+    assert execute(site, "SELECT email FROM user_account") == [("some.one+tag@xn--bcher-kva.example",)]

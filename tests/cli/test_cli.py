@@ -1,0 +1,421 @@
+"""The command line, as the host of a site uses it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from argon2 import PasswordHasher
+
+from tests.conftest import SECRET_KEY, Site
+from tests.inspection import query
+from tests.mailserver import Certificates, MailServer
+from tests.processes import Host
+from tests.smtp_script import Fault, ScriptedServer
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
+from webapp.cli import main
+from webapp.delivery import smtp
+from webapp.settings import Settings
+
+StartSite = Callable[[Settings], Site]
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, sqlite_url: str) -> pytest.MonkeyPatch:
+    """A deployed site's environment; tests change it."""
+    variables = {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": SECRET_KEY,
+        "DATABASE_URL": sqlite_url,
+        "MAILER": "off",
+        "TRUSTED_PROXIES": "1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.fixture
+def run(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs one command; returns its exit code and what it printed."""
+
+    def run(*arguments: str) -> Ended:
+        try:
+            code = main.main([*arguments])
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+            return Ended(code, *_with(capsys, ended.code))
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+def _with(capsys: pytest.CaptureFixture[str], said: object) -> tuple[str, str]:
+    out, err = capsys.readouterr()
+    return out, err + (said if isinstance(said, str) else "")
+
+
+@pytest.fixture
+def people(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("username,email\nsusan,susan@example.com\nJohn_1,john@example.com\n")
+    assert run("import-users", str(file)).code == 0
+
+
+@pytest.fixture
+def site(run: Run, start_site: StartSite) -> Site:
+    """The site of the environment, running."""
+    return start_site(Settings.from_environment())
+
+
+# invite, reset-link
+
+
+def test_an_invitation_makes_an_account_without_mail(run: Run, site: Site) -> None:
+    ended = run("invite", "Susan@Example.com")
+    browser = site.browser()
+
+    answer = browser.post(ended.out.strip(), data={"username": "susan", "password": PASSWORD})
+    log_in(browser)
+
+    assert ended.code == 0
+    assert ended.out.startswith("https://blog.example/register/")
+    assert answer.url.path == "/login"
+    assert is_logged_in(browser)
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("susan@example.com", "has an account already"), ("susan", "doesn't look like an address"), ("a@b@c", "address")],
+)
+def test_an_invitation_that_leads_nowhere_is_refused(run: Run, address: str, words: str) -> None:
+    ended = run("invite", address)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert words in ended.err
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("name", ["susan", "SUSAN", "susan@example.com", "Susan@Example.COM"])
+def test_a_reset_link_helps_a_person_without_mail(run: Run, site: Site, name: str) -> None:
+    ended = run("reset-link", name)
+    browser = site.browser()
+
+    browser.post(ended.out.strip(), data={"password": NEW_PASSWORD})
+    log_in(browser, password=NEW_PASSWORD)
+
+    assert (ended.code, ended.err) == (0, "It works once, for 10 minutes.\n")
+    assert is_logged_in(browser)
+
+
+@pytest.mark.parametrize("name", ["nobody", "nobody@example.com", "not a name", ""])
+def test_a_reset_link_for_nobody_is_refused(run: Run, name: str) -> None:
+    ended = run("reset-link", name)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "There is no account" in ended.err
+
+
+# users
+
+
+@pytest.mark.usefixtures("people")
+def test_accounts_are_listed_oldest_first(run: Run) -> None:
+    ended = run("users", "list")
+
+    rows = [line.split("\t")[:3] for line in ended.out.splitlines()]
+    assert rows == [["susan", "susan@example.com", "active"], ["John_1", "john@example.com", "active"]]
+
+
+@pytest.mark.usefixtures("people")
+def test_a_disabled_account_is_shut_until_it_is_enabled(run: Run, site: Site) -> None:
+    """C19"""
+    browser = site.browser()
+    browser.post(run("reset-link", "susan").out.strip(), data={"password": PASSWORD})
+    log_in(browser)
+    link = run("reset-link", "susan").out.strip()
+
+    disabled = run("users", "disable", "susan")
+    listed = run("users", "list").out.splitlines()[0]
+    was_open = is_logged_in(browser)
+    old_link = browser.get(link).status_code
+    log_in(browser)
+    opened_while_disabled = is_logged_in(browser)
+    no_link = run("reset-link", "susan")
+    enabled = run("users", "enable", "susan@example.com")
+    log_in(browser)
+
+    assert (disabled.code, enabled.code, no_link.code) == (0, 0, 1)
+    assert "\tdisabled\t" in listed
+    assert (was_open, old_link, opened_while_disabled) == (False, 410, False)
+    assert is_logged_in(browser)
+
+
+@pytest.mark.parametrize("arguments", [("disable", "nobody"), ("enable", "nobody"), ("disable",)])
+def test_nobody_cannot_be_disabled(run: Run, arguments: tuple[str, ...]) -> None:
+    ended = run("users", *arguments)
+
+    assert ended.code == 1
+    assert "There is no account" in ended.err
+
+
+# import-users
+
+
+def test_imported_people_log_in_with_the_password_they_had(run: Run, site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    hashed = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    file.write_text(
+        f'\ufeffusername,email,password_hash\nSusan,Susan@Example.com,"{hashed}"\n\njohn,john@b\u00fccher.example,\n'
+    )
+    browser = site.browser()
+
+    ended = run("import-users", str(file))
+    log_in(browser)
+
+    assert ended.code == 0
+    assert is_logged_in(browser)
+    emails = [email for (email,) in query(site.settings.database_url, "SELECT email FROM user_account ORDER BY id")]
+    assert emails == ["susan@example.com", "john@xn--bcher-kva.example"]
+
+
+def test_an_import_with_bad_lines_names_each_and_adds_nobody(run: Run, tmp_path: Path, people: None) -> None:
+    file = tmp_path / "more.csv"
+    file.write_text(
+        "username,email,password_hash\n"
+        "good,good@example.com,\n"
+        "no,no@example.com,\n"
+        "\n"
+        "mary,not an address,\n"
+        "SUSAN,new@example.com,\n"
+        "peter,john@example.com,\n"
+        "good,again@example.com,\n"
+        "anna,anna@example.com,plain password\n"
+        "eve,eve@example.com,,too,many\n"
+        "short\n"
+    )
+
+    ended = run("import-users", str(file))
+    listed = run("users", "list").out.splitlines()
+
+    assert ended.code == 1
+    lines = ended.err.splitlines()
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
+        f"line {number}" for number in (3, 5, 6, 7, 8, 9, 10, 11)
+    ]
+    assert lines[-1] == "Nothing was imported."
+    assert [line.partition("\t")[0] for line in listed] == ["susan", "John_1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the first line must name the columns"),
+        (b"name,mail\nsusan,susan@example.com\n", "the first line must name the columns"),
+        (b'username,email\n"susan,susan@example.com\n', "this is no CSV"),
+        (b"\xff\xfe\x00\x00", "decode"),
+    ],
+)
+def test_a_file_that_is_no_list_of_people_is_refused(run: Run, tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(content)
+
+    ended = run("import-users", str(file))
+
+    assert ended.code == 1
+    assert words in ended.err
+
+
+def test_a_file_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    ended = run("import-users", str(tmp_path / "nothing.csv"))
+
+    assert ended.code == 1
+    assert "No such file" in ended.err
+
+
+# migrate
+
+
+def test_migrating_makes_the_database_and_twice_does_no_harm(
+    run: Run, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'new' / 'folder' / 'site.db'}")
+
+    first, second = run("migrate"), run("migrate")
+
+    assert (first.code, second.code) == (0, 0)
+    assert run("users", "list") == (0, "", "")
+
+
+# send-test-mail
+
+
+@pytest.fixture
+def trusting(environment: pytest.MonkeyPatch, certificates: Certificates) -> pytest.MonkeyPatch:
+    """An environment that sends mail, trusts the test's authority, and is not patient."""
+    environment.setenv("SSL_CERT_FILE", str(certificates.authority))
+    environment.setenv("MAILER", "web")
+    environment.setattr(smtp, "COMMAND_TIMEOUT", 0.5)
+    return environment
+
+
+def use(environment: pytest.MonkeyPatch, server: ScriptedServer | MailServer, **more: str) -> None:
+    variables = {
+        "MAIL_SERVER": "localhost",
+        "MAIL_PORT": str(server.port),
+        "MAIL_USE_TLS": "1",
+        "MAIL_USERNAME": "microblog",
+        "MAIL_PASSWORD": "the mail password",
+    }
+    for name, value in (variables | more).items():
+        environment.setenv(name, value)
+
+
+@pytest.fixture
+def scripted(certificates: Certificates) -> Iterator[ScriptedServer]:
+    with ScriptedServer(starttls=certificates.right) as server:
+        yield server
+
+
+def test_a_test_letter_is_sent_and_the_server_quoted(
+    run: Run, trusting: pytest.MonkeyPatch, mail_server: MailServer
+) -> None:
+    use(trusting, mail_server)
+
+    ended = run("send-test-mail", "susan@example.com")
+
+    (letter,) = mail_server.letters
+    assert ended.code == 0, ended
+    assert "logged in as microblog" in ended.out
+    assert "The server says: 250 OK" in ended.out
+    assert letter.recipients == ("susan@example.com",)
+    assert "https://blog.example can send letters." in letter.text
+    assert "the mail password" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "advice"),
+    [
+        ("AUTH", "535 5.7.8 Username and Password not accepted", "MAIL_USERNAME and MAIL_PASSWORD"),
+        ("MAIL", "550 5.7.1 not your address", "MAIL_SENDER"),
+        ("RCPT", "550 5.1.1 no such person", "the server's words above"),
+        ("DOT", "554 5.7.1 looks like spam", "the server's words above"),
+        ("CONNECT", "554 5.7.1 your network is blocked", "the server's words above"),
+    ],
+)
+def test_a_refusal_is_quoted_with_what_to_check(
+    run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer, step: str, answer: str, advice: str
+) -> None:
+    scripted.answers[step] = answer
+    use(trusting, scripted)
+
+    ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert f"The server says: {answer}" in ended.out
+    assert f"What to check: {advice}" in ended.err
+    assert scripted.letters == []
+
+
+def test_a_refused_port_is_named(run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        use(trusting, scripted, MAIL_PORT=str(port))
+
+        ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert f"does it listen on port {port}" in ended.err
+
+
+def test_a_blocked_port_is_named(run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer) -> None:
+    scripted.answers["CONNECT"] = Fault.HANG
+    use(trusting, scripted)
+
+    ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert f"port {scripted.port} seems blocked" in ended.err
+
+
+@pytest.mark.parametrize("certificate", ["wrong_name", "unknown"])
+def test_a_bad_certificate_is_named(
+    run: Run, trusting: pytest.MonkeyPatch, certificates: Certificates, certificate: str
+) -> None:
+    """C60"""
+    with ScriptedServer(starttls=getattr(certificates, certificate)) as server:
+        use(trusting, server)
+
+        ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert "What to check: MAIL_SERVER must be the name in the server's certificate" in ended.err
+    assert "AUTH" not in server.verbs
+
+
+def test_implicit_tls_at_a_starttls_port_is_recognised(
+    run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer
+) -> None:
+    use(trusting, scripted, MAIL_USE_TLS="0", MAIL_USE_SSL="1")
+
+    ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert "465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1" in ended.err
+
+
+def test_a_port_without_starttls_is_recognised(run: Run, trusting: pytest.MonkeyPatch) -> None:
+    """C60"""
+    with ScriptedServer() as server:
+        use(trusting, server)
+
+        ended = run("send-test-mail", "susan@example.com")
+
+    assert ended.code == 1
+    assert f"Port {server.port} has no STARTTLS." in ended.err
+    assert "AUTH" not in server.verbs
+
+
+def test_a_site_without_a_server_says_so(run: Run) -> None:
+    ended = run("send-test-mail", "susan@example.com")
+
+    assert (ended.code, ended.err) == (1, "MAIL_SERVER is not set, so there is no server to try.\n")
+
+
+# The whole program
+
+
+def test_python_m_webapp_is_the_command_line(sqlite_url: str, tmp_path: Path) -> None:
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        file = tmp_path / "people.csv"
+        file.write_text("username,email\nsusan,susan@example.com\n")
+        imported = host.start("webapp", "import-users", str(file))
+        code = imported.wait(30)
+        listed = host.start("webapp", "users", "list")
+        wrong = host.start("webapp", "users", "delete")
+
+        assert (code, listed.wait(30), wrong.wait(30)) == (0, 0, 2)
+        assert listed.output.startswith("susan\tsusan@example.com\tactive\t")
+        assert "invalid choice" in wrong.output
+
+
+def test_a_bad_environment_ends_any_command_with_its_sentences(run: Run, environment: pytest.MonkeyPatch) -> None:
+    """C58"""
+    environment.setenv("SECRET_KEY", "dev")
+
+    ended = run("users", "list")
+
+    assert ended.code == 3
+    assert ended.err.startswith("SECRET_KEY is too easy to guess")

@@ -1,0 +1,154 @@
+"""The community of a site that is only being looked at: believable, the same every time, and never on a real site."""
+
+import argparse
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from tests.conftest import SECRET_KEY, Browser, Site
+from tests.posts.wall import words_in
+from tests.stories import log_in
+from tests.watching import dump, execute
+from webapp.accounts import password_strength
+from webapp.cli import commands, main
+from webapp.cli.demo import COMMUNITY
+from webapp.posts import text
+from webapp.settings import DEVELOPMENT_HOST, Settings
+
+StartSite = Callable[[Settings], Site]
+PEOPLE = {person["name"]: person for person in tomllib.loads(COMMUNITY.read_text("utf-8"))["people"]}
+WORDS = "open the garden gate"
+
+
+@pytest.fixture
+def make_site(start_site: StartSite, make_settings: Callable[..., Settings]) -> Callable[[str], Site]:
+    def make(url: str) -> Site:
+        return start_site(make_settings(database_url=url, development=True, admins=(DEVELOPMENT_HOST,)))
+
+    return make
+
+
+@pytest.fixture
+def village(make_site: Callable[[str], Site], sqlite_url: str) -> Site:
+    """A site in development, with the demo in it."""
+    site = make_site(sqlite_url)
+    assert fill(site) == 0
+    return site
+
+
+def fill(site: Site) -> int:
+    """What `python -m webapp demo` does; its exit code."""
+
+    async def work() -> int:
+        async with site.app.state.database.session(is_writing=True) as db:
+            return await commands.fill_with_demo(argparse.Namespace())(db, site.settings)
+
+    code = site.run(work)
+    assert isinstance(code, int)
+    return code
+
+
+def enter(site: Site, name: str) -> Browser:
+    browser = site.browser()
+    assert log_in(browser, name, WORDS).url.path == "/"
+    return browser
+
+
+def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
+    make_site: Callable[[str], Site], database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site(database_url)
+
+    code, printed = fill(site), capsys.readouterr().out
+    host = enter(site, "wilma")
+
+    assert code == 0
+    assert f"password: {WORDS}" in printed
+    assert [name for name in PEOPLE if name not in printed] == []
+    assert len(words_in(host.get("/"))) == site.settings.posts_per_page
+    assert "minutes ago" in host.get("/").text
+    assert "The hedgehog is innocent" in host.get("/admin/reports").text
+
+
+def test_strangers_may_read_all_but_her_who_does_not_want_it(village: Site) -> None:
+    stranger, neighbour = village.browser(), enter(village, "noor")
+
+    closed = [name for name in PEOPLE if not words_in(stranger.get(f"/user/{name}"))]
+
+    assert closed == ["hazel_m"]
+    assert [name for name in PEOPLE if not words_in(neighbour.get(f"/user/{name}"))] == []
+
+
+def test_the_password_keeps_the_rules_for_everybodys() -> None:
+    assert [name for name in PEOPLE if password_strength.of(WORDS, 12, name, f"{name}@example.com")] == []
+
+
+def test_nobody_is_written_to(village: Site) -> None:
+    assert execute(village, "SELECT kind FROM letter") == []
+
+
+def test_whoever_is_mentioned_or_followed_is_somebody_and_every_word_is_fit_to_post() -> None:
+    community: dict[str, Any] = tomllib.loads(COMMUNITY.read_text("utf-8"))
+    said = [*community["said"]["posts"], *community["said"]["lately"]]
+    named = {name for _when, _name, body in said for name in text.mentioned(body)}
+
+    assert named | {name for person in PEOPLE.values() for name in person["follows"]} <= set(PEOPLE)
+    assert {name for _when, name, _body in said} == set(PEOPLE)
+    assert [body for _when, _name, body in said if text.clean(body) != body] == []
+    assert [name for name, person in PEOPLE.items() if text.count(person["about"]) > 140] == []
+
+
+@pytest.mark.parametrize("clock", ["00:01", "12:00", "23:59"])
+def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
+    make_site: Callable[[str], Site], sqlite_url: str, clock: str
+) -> None:
+    moment = datetime.fromisoformat(f"2026-03-01T{clock}:00+00:00")
+    with time_machine.travel(moment, tick=False):
+        site = make_site(sqlite_url)
+        fill(site)
+    rows = execute(
+        site,
+        "SELECT post.created, created_at, last_seen FROM post JOIN user_account u ON u.id = author_id ORDER BY post.id",
+    )
+    said, joined, seen = (
+        [datetime.fromisoformat(row[column]).replace(tzinfo=UTC) for row in rows] for column in range(3)
+    )
+    [(followed,)] = execute(site, "SELECT max(created) FROM follow")
+
+    assert said == sorted(said)
+    assert timedelta() < moment - said[-1] < timedelta(minutes=10)
+    assert moment - said[0] > timedelta(days=20)
+    assert [1 for spoke, came in zip(said, joined, strict=True) if spoke < came] == []
+    assert max(*seen, datetime.fromisoformat(followed).replace(tzinfo=UTC)) <= moment
+
+
+def test_a_site_with_people_is_left_as_it_is(village: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    before = dump(village)
+
+    code = fill(village)
+
+    assert (code, dump(village)) == (1, before)
+    assert "has people already" in capsys.readouterr().err
+
+
+def test_a_deployed_site_is_refused(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str, capsys: pytest.CaptureFixture[str], start_site: StartSite
+) -> None:
+    variables = {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": SECRET_KEY,
+        "DATABASE_URL": sqlite_url,
+        "MAILER": "off",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    code = main.main(["demo"])
+
+    assert code == 1
+    assert "this one is deployed" in capsys.readouterr().err
+    assert execute(start_site(Settings.from_environment()), "SELECT id FROM user_account") == []

@@ -1,0 +1,118 @@
+"""`python -m webapp users`: what the host of a site sees of an account, and can do with it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import SECRET_KEY, Site
+from tests.mailbox import Mailbox
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
+from tests.watching import execute
+from webapp.cli.main import main
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(any_site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `users` beside the running site; returns the exit code and what it printed."""
+    values = {
+        "BASE_URL": any_site.settings.base_url,
+        "SECRET_KEY": SECRET_KEY,
+        "DATABASE_URL": any_site.settings.database_url,
+        "MAILER": "off",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        return main(["users", *arguments]), capsys.readouterr().out
+
+    return run
+
+
+def test_an_account_is_shown_with_its_sign_ins_and_what_happened(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    register(any_site.browser(), mailbox)
+    browser = any_site.browser("198.51.100.7")
+    browser.headers["user-agent"] = "Firefox on a boat"
+    log_in(browser)
+
+    code, shown = run("show", "Susan@Example.com")
+
+    assert code == 0
+    assert shown.startswith("susan <susan@example.com>, account 1, active\n")
+    assert "Recovery codes left: 0\n" in shown
+    sign_ins = shown.partition("Sign-ins:\n")[2].partition("Changes of address:")[0]
+    assert [line.split("\t")[2:] for line in sign_ins.splitlines()] == [["198.51.100.7", "Firefox on a boat"]]
+    events = shown.partition("Latest events:\n")[2].splitlines()
+    assert [line.split("\t")[1] for line in events] == ["logged_in", "registered"]
+
+
+def test_what_is_shown_holds_no_secret_and_drives_no_terminal(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    """C21, C56: the browser's own words come from whoever logged in."""
+    register(any_site.browser(), mailbox)
+    browser = any_site.browser()
+    browser.headers["user-agent"] = "\x1b[2J\x07 a browser \x1b[31m"
+    log_in(browser)
+    link = forget_and_find_link(any_site.browser(), mailbox)
+
+    _code, shown = run("show", "susan")
+
+    rows = execute(any_site, "SELECT token_hash, password_hash FROM session, user_account")
+    assert [secret for secret in (*rows[0], link.rpartition("/")[2], PASSWORD) if secret in shown] == []
+    assert " a browser" in shown
+    assert [character for character in shown if not character.isprintable() and character not in "\n\t"] == []
+
+
+def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    register(any_site.browser(), mailbox)
+    log_in(any_site.browser())
+    execute(
+        any_site,
+        "INSERT INTO recovery_code (user_id, label, code_hash, created, used)"
+        " SELECT id, 'aaaa', 'x', created_at, NULL FROM user_account"
+        " UNION SELECT id, 'bbbb', 'x', created_at, created_at FROM user_account",
+    )
+    execute(
+        any_site,
+        "INSERT INTO address_change (user_id, epoch, old_email, new_email, created)"
+        " SELECT id, epoch, email, 'new@example.com', created_at FROM user_account"
+        " UNION SELECT id, epoch + 7, email, 'void@example.com', created_at FROM user_account",
+    )
+
+    run("disable", "susan")
+    _code, disabled = run("show", "susan")
+    run("enable", "susan")
+    _code, enabled = run("show", "susan")
+
+    assert "account 1, disabled since 20" in disabled
+    assert "account 1, active\n" in enabled
+    assert "Sign-ins:\nChanges of address:\n" in enabled, "one that disabling has ended is not live"
+    assert "Recovery codes left: 1\n" in enabled
+    assert "susan@example.com -> void@example.com\tvoid\n" in enabled
+    assert [line.split("\t")[1] for line in enabled.splitlines()[-4:-2]] == ["enabled", "disabled"]
+
+
+def test_all_sign_ins_and_links_of_an_account_are_ended(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    """C19: those of others are not."""
+    for name in ("susan", "peter"):
+        register(any_site.browser(), mailbox, name)
+    browsers = [any_site.browser() for _number in range(3)]
+    log_in(browsers[0])
+    log_in(browsers[1])
+    log_in(browsers[2], "peter")
+    link = forget_and_find_link(any_site.browser(), mailbox)
+
+    ended = run("end-sessions", "susan")
+
+    assert ended == (0, "Ended: 2 sign-ins, and every link that had been sent.\n")
+    assert [is_logged_in(browser) for browser in browsers] == [False, False, True]
+    assert any_site.browser().post(link, data={"password": NEW_PASSWORD}).status_code == 410
+    assert log_in(any_site.browser()).url.path == "/", "the password is still good"
+    assert "sessions_ended" in run("show", "susan")[1]
+
+
+@pytest.mark.parametrize("action", ["show", "end-sessions"])
+def test_nobody_cannot_be_shown(run: Run, action: str) -> None:
+    assert run(action, "nobody") == (1, "")

@@ -1,0 +1,152 @@
+"""What is no longer needed goes, a little at a time, and nothing else does."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+from sqlmodel import SQLModel
+
+from tests.conftest import Site
+from tests.mailbox import PATIENCE
+from tests.stories import ask_for_reset
+from tests.watching import execute
+from webapp import app
+from webapp.accounts.models import Session, User
+from webapp.audit.models import SecurityEvent
+from webapp.database import cleanup, now
+from webapp.database.cleanup import BATCH, Chore
+from webapp.rate_limits import LimitWindow
+
+DAY = timedelta(days=1)
+
+
+def add(site: Site, model: type[SQLModel], *rows: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await (await db.connection()).execute(insert(model), rows)
+            await db.commit()
+
+    site.run(run)
+
+
+def a_session(number: int, age: timedelta) -> dict[str, Any]:
+    """Number 1 is the account of `tidy_site`; a session ends after its two weeks."""
+    moments = {"created_at": now() - age, "seen_at": now() - age, "expires_at": now() - age + 14 * DAY}
+    fixed = {"user_id": 1, "epoch": 0, "is_remembered": True, "browser": "", "network": ""}
+    return {"token_hash": f"{number}", **fixed, **moments}
+
+
+def a_window(number: int, age: timedelta) -> dict[str, Any]:
+    return {"key": f"test:{number}", "count": 1, "ends": (now() - age).timestamp() + 600}
+
+
+def an_event(number: int, age: timedelta) -> dict[str, Any]:
+    return {"user_id": number, "kind": "logged_in", "created": now() - age, "network": "", "browser": "", "details": {}}
+
+
+Row = Callable[[int, timedelta], dict[str, Any]]
+# What is kept, how one row is made, and how old it may become.
+KEPT: list[tuple[type[SQLModel], Row, timedelta]] = [
+    (Session, a_session, 14 * DAY),
+    (LimitWindow, a_window, timedelta(minutes=10)),
+    (SecurityEvent, an_event, 180 * DAY),
+]
+
+
+@pytest.fixture
+def _without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites started from now on tidy up all the time."""
+    monkeypatch.setattr(cleanup, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0.02)
+
+
+@pytest.fixture
+def tidy_site(_without_delay: None, any_site: Site) -> Site:
+    """A site with one account, that tidies up all the time; on each kind of database."""
+    add_susan(any_site)
+    return any_site
+
+
+def add_susan(site: Site) -> None:
+    names = {"username": "susan", "username_key": "susan", "email": "susan@example.com"}
+    add(site, User, names | {"password_hash": "!"})
+
+
+def count(site: Site, model: type[SQLModel]) -> int:
+    [(rows,)] = execute(site, f"SELECT count(*) FROM {model.__tablename__}")
+    return int(rows)
+
+
+def wait_until_tidy(site: Site, model: type[SQLModel], rows: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (there := count(site, model)) > rows:
+        assert time.monotonic() < deadline, f"{there} rows are still there"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=["sessions", "limits", "events"])
+def test_what_has_ended_goes_and_the_rest_stays(
+    tidy_site: Site, model: type[SQLModel], row: Row, kept: timedelta
+) -> None:
+    minute = timedelta(minutes=1)
+    ended = [row(number, kept + minute) for number in range(1, BATCH + 2)]
+    add(tidy_site, model, *ended, row(9001, kept - minute), row(9002, timedelta(0)))
+
+    wait_until_tidy(tidy_site, model, 2)
+    add(tidy_site, model, row(1, kept + minute))
+    wait_until_tidy(tidy_site, model, 2)
+
+    assert count(tidy_site, model) == 2, "it comes again, and the two that are still good stay"
+
+
+def test_ten_thousand_rows_hold_nobody_up(any_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go in batches, and between the batches others write."""
+    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0.02)
+    add(any_site, SecurityEvent, *(an_event(number, 200 * DAY) for number in range(10_000)))
+    browser, seen = any_site.browser(), set[int]()
+    waits: list[float] = []
+
+    with tidying(any_site) as chore:
+        while not chore.done():
+            began = time.perf_counter()
+            ask_for_reset(browser, f"person{len(waits)}")
+            waits.append(time.perf_counter() - began)
+            seen.add(count(any_site, SecurityEvent))
+
+    assert count(any_site, SecurityEvent) == 0
+    assert len(seen - {0, 10_000}) >= 3, "somebody was served while rows were still to go"
+    assert all(rows % BATCH == 0 for rows in seen)
+    assert max(waits) < 2.0
+
+
+@contextmanager
+def tidying(site: Site) -> Iterator["Future[None]"]:
+    """Does the events' chore in the running site meanwhile."""
+    chore = next(chore for chore in app.CHORES if chore.model is SecurityEvent)
+    portal = site._running.portal
+    assert portal is not None
+    done = portal.start_task_soon(cleanup._do_all, site.app.state.database, chore)
+    yield done
+    done.result(PATIENCE)
+
+
+@pytest.mark.usefixtures("_without_delay")
+def test_a_chore_that_fails_keeps_no_other_from_being_done(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(app, "CHORES", (Chore(LimitWindow, broken), *app.CHORES))
+    site: Site = request.getfixturevalue("site")
+    add_susan(site)
+    add(site, Session, a_session(1, 15 * DAY))
+
+    wait_until_tidy(site, Session, 0)
+
+    assert "chore_failed" in caplog.messages

@@ -1,0 +1,238 @@
+"""Prepared statements on both databases, in a session and directly: what they take and give, and what goes wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from sqlalchemy import bindparam, insert, make_url, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
+
+from webapp.database import Database, ring_after_commit
+from webapp.database.hot import PostgreSQL, Prepared, Transaction
+from webapp.database.sqlite import OneTripConnection
+from webapp.mail.outbox import letters
+
+pytestmark = pytest.mark.anyio
+
+MOMENT = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
+LETTER = {
+    "id": 7,
+    "kind": "register",
+    "recipient": "susan@example.com",
+    "parameters": {"count": 3, "name": "Zoë"},
+    "language": "en",
+    "user_id": None,
+    "message_id": "<7@blog.example>",
+    "created": MOMENT,
+    "due": MOMENT,
+    "expires": MOMENT + timedelta(hours=1),
+}
+ADD = Prepared(
+    insert(letters).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0).returning(letters.c.can_wait),
+    *LETTER,
+)
+ADD_BARE = Prepared(insert(letters).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0), *LETTER)
+OLDEST = Prepared(
+    select(letters.c.id, letters.c.parameters, letters.c.created, letters.c.user_id)
+    .where(letters.c.due <= bindparam("moment"))
+    .order_by(letters.c.id)
+    .limit(1)
+)
+MOVE = Prepared(update(letters).where(letters.c.id == bindparam("letter")).values(kind=bindparam("new_kind")))
+KINDS = Prepared(select(letters.c.kind).order_by(letters.c.id))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+Begin = Callable[..., AbstractAsyncContextManager[Transaction]]
+
+
+@pytest.fixture(params=["session", "direct"])
+def begin(request: pytest.FixtureRequest, database: Database) -> Begin:
+    """Begins a transaction, in each of the two ways."""
+    way: Begin = getattr(database, request.param)
+    return way
+
+
+async def add(database: Database, *ids: int) -> None:
+    async with database.direct(is_writing=True) as db:
+        for number in ids:
+            assert await ADD.rows(db, LETTER | {"id": number}) == [(True,)]
+        await db.commit()
+
+
+async def kinds(database: Database) -> list[str]:
+    async with database.direct() as db:
+        return [kind for (kind,) in await KINDS.rows(db, {})]
+
+
+async def test_values_come_back_as_they_went_in(database: Database, begin: Begin) -> None:
+    await add(database, 7, 8)
+
+    async with begin() as db:
+        found = await OLDEST.rows(db, {"moment": MOMENT})
+        one = await OLDEST.row(db, {"moment": MOMENT})
+        none = await OLDEST.row(db, {"moment": MOMENT - timedelta(microseconds=1)})
+
+    assert found == [(7, {"count": 3, "name": "Zoë"}, MOMENT, None)]
+    assert (one, none) == (found[0], None)
+
+
+async def test_a_statement_runs_for_each_of_many(database: Database, begin: Begin) -> None:
+    await add(database, 7, 8, 9)
+
+    async with begin(is_writing=True) as db:
+        await MOVE.run_each(db, [{"letter": 7, "new_kind": "one"}, {"letter": 9, "new_kind": "two"}])
+        await db.commit()
+
+    assert await kinds(database) == ["one", "register", "two"]
+
+
+async def test_what_was_not_committed_is_undone(database: Database, begin: Begin) -> None:
+    async with begin(is_writing=True) as db:
+        await ADD.rows(db, LETTER)
+        await db.rollback()
+        await ADD.rows(db, LETTER)
+
+    assert await kinds(database) == []
+
+
+async def test_what_is_missing_is_not_taken_for_nothing(begin: Begin) -> None:
+    async with begin() as db:
+        with pytest.raises(KeyError, match="moment"):
+            await OLDEST.rows(db, {})
+
+
+async def test_what_the_database_refuses_is_raised_as_ever(database: Database, begin: Begin) -> None:
+    """Without a value in its words: errors are logged."""
+    await add(database, 7)
+
+    async with begin(is_writing=True) as db:
+        with pytest.raises(IntegrityError) as refused:
+            await ADD.rows(db, LETTER)
+        await db.rollback()
+        assert await KINDS.rows(db, {}) == [("register",)], "the connection is good for the next transaction"
+        with pytest.raises(IntegrityError):
+            await ADD_BARE.run_each(db, [LETTER, LETTER])
+
+    assert "susan@example.com" not in str(refused.value)
+
+
+async def test_half_of_a_transaction_is_never_committed(database: Database) -> None:
+    """SQLite would keep what ran before the failure, PostgreSQL would undo it and say that all is well."""
+    await add(database, 7)
+
+    async with database.direct(is_writing=True) as db:
+        await ADD.rows(db, LETTER | {"id": 8})
+        with pytest.raises(IntegrityError):
+            await ADD.rows(db, LETTER)
+        with pytest.raises(PendingRollbackError):
+            await db.commit()
+        await db.rollback()
+        await ADD.rows(db, LETTER | {"id": 9})
+        await db.commit()
+
+    assert await kinds(database) == ["register", "register"]
+
+
+async def test_the_doorbell_rings_with_the_commit(database: Database, begin: Begin) -> None:
+    async with begin(is_writing=True) as db:
+        ring_after_commit(db)
+        await ADD.rows(db, LETTER)
+        assert not database.doorbell.is_set()
+        await db.commit()
+
+    assert database.doorbell.is_set()
+
+
+async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Database, database_url: str) -> None:
+    await add(database, 7)
+    other = Database(database_url)
+
+    async with other.direct(is_writing=True) as db:
+        await MOVE.run_each(db, [{"letter": 7, "new_kind": "held"}])
+        waiting = asyncio.create_task(change(database, 7, "late"))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await db.commit()
+    await other.close()
+
+    assert await kinds(database) == ["held"]
+    await asyncio.gather(*(change(database, 7, f"kind {number}") for number in range(20)))
+    assert [kind[:5] for kind in await kinds(database)] == ["kind "]
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next transaction on that connection would be a part of this one."""
+
+    async def fail(_driver: object) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch:
+        for driver in (OneTripConnection, PostgreSQL):
+            patch.setattr(driver, "rollback", fail)
+        with pytest.raises(Exception, match="no"):
+            async with database.direct(is_writing=True) as db:
+                await ADD.rows(db, LETTER)
+
+    await add(database, 8)
+    async with database.direct() as db:
+        assert await OLDEST.row(db, {"moment": MOMENT}) == (8, {"count": 3, "name": "Zoë"}, MOMENT, None)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def change(database: Database, letter: int, kind: str) -> None:
+    async with database.direct(is_writing=True) as db:
+        await MOVE.run_each(db, [{"letter": letter, "new_kind": kind}])
+        await db.commit()
+
+
+@pytest.mark.parametrize("way", ["session", "direct"])
+async def test_what_a_connection_is_refused_for_is_raised_as_ever(postgres_url: str, way: str) -> None:
+    nowhere = Database(make_url(postgres_url).set(database="nowhere").render_as_string(hide_password=False))
+    async with getattr(nowhere, way)() as db:
+        with pytest.raises(DBAPIError, match="nowhere"):
+            await KINDS.rows(db, {})
+    await nowhere.close()
+
+
+@pytest.mark.parametrize("way", ["session", "direct"])
+async def test_a_lost_connection_takes_the_rest_of_the_pool_with_it(postgres_url: str, way: str) -> None:
+    """After a restart of the database one request fails, and not one for each connection."""
+    database = Database(postgres_url)
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(database.session()) for _number in range(3)]
+        for db in sessions:
+            await KINDS.rows(db, {})
+    await end_connections(postgres_url)
+
+    async with getattr(database, way)(is_writing=True) as db:
+        with pytest.raises(DBAPIError) as lost:
+            await KINDS.rows(db, {})
+
+    assert lost.value.connection_invalidated
+    assert await asyncio.gather(*(kinds(database) for _number in range(3))) == [[], [], []]
+    await database.close()
+
+
+async def end_connections(url: str) -> None:
+    """What a restart of the database does to its connections."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()

@@ -1,0 +1,485 @@
+"""Every kind of letter in every language, as its bytes arrive at a real mail server (C59, C08)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default, strict
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import SECRET_KEY, Browser, Site
+from tests.inspection import query
+from tests.mailbox import link_in
+from tests.mailserver import Certificates, Delivered, MailServer
+from tests.stories import NEW_PASSWORD, PASSWORD
+from tests.watching import execute, wait_until_posted
+from webapp.accounts import tokens
+from webapp.database import migrations
+from webapp.mail import kinds
+from webapp.mail.kinds import KINDS
+from webapp.settings import ROOT, Settings
+
+LANGUAGES = sorted({"en", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))})
+MINUTES = 17
+LONG_HOST = ".".join(["a-host-name-as-long-as-a-label-of-the-domain-name-system-can-be"] * 3 + ["a" * 51, "example"])
+# The longest address that can have an account: 254 characters.
+LONG_ADDRESS = f"{'l' * 64}@{'.'.join(['d' * 60, 'd' * 60, 'd' * 59])}.example"
+ODD_ADDRESS = "o'brien+tag=1%x{y}|z~!#$&*/?^_`-@xn--bcher-kva.example"
+SITES = {
+    "plain": ("https://blog.example", "NUMBER@example.com"),
+    "port": ("https://blog.example:8443", "pNUMBER+" + ODD_ADDRESS),
+    "long": (f"https://{LONG_HOST}", "NUMBER" + LONG_ADDRESS[1:]),
+}
+TEMPLATES = [
+    "account_disabled",
+    "address_change_asked",
+    "address_changed",
+    "address_removed",
+    "address_reserved",
+    "address_restored",
+    "address_taken",
+    "already_registered",
+    "confirm_email",
+    "digest",
+    "mention",
+    "new_follower",
+    "new_sign_in",
+    "password_changed",
+    "post_removed",
+    "post_reported",
+    "recovery_code_used",
+    "recovery_codes_made",
+    "register",
+    "reset_password",
+]
+OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
+# There is nothing to do, but to write to the host.
+WITHOUT_LINK = ["account_disabled", "address_removed", "post_removed"]
+CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
+# What a letter says about how long its link works.
+LIFETIMES = {"reset_password": str(MINUTES), "register": "24", "confirm_email": "24", "address_changed": "72"}
+HEADERS = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "Content-Language",
+    "MIME-Version",
+    "Content-Type",
+]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter of the sweep: what asked for it, and how it came over the wire."""
+
+    template: str
+    language: str
+    base_url: str
+    address: str
+    username: str | None
+    delivered: Delivered
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def raw(self) -> bytes:
+        return self.delivered.content
+
+    @property
+    def message(self) -> EmailMessage:
+        return message_from_bytes(self.raw, policy=default)
+
+    @property
+    def text(self) -> str:
+        return self._part("plain").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
+
+    @property
+    def html(self) -> str:
+        return self._part("html").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
+
+    @property
+    def links(self) -> list[str]:
+        """What stands alone on its line; the site's own address in the last sentence may come to do so by chance."""
+        alone = re.findall(r"^(https?://\S+)$", self.text, re.MULTILINE)
+        return [link for link in alone if link != self.base_url]
+
+    def _part(self, subtype: str) -> EmailMessage:
+        parts = [part for part in self.message.walk() if part.get_content_type() == f"text/{subtype}"]
+        assert len(parts) == 1
+        assert isinstance(parts[0], EmailMessage)
+        return parts[0]
+
+
+class Reader(HTMLParser):
+    """What a person sees of a letter's HTML, and what its elements name."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.anchors: list[tuple[str, str]] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self._inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self._inside.append(tag)
+        if tag == "a":
+            self.anchors.append((dict(attrs)["href"] or "", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "head" not in self._inside:
+            self.words.append(data)
+        if "a" in self._inside:
+            href, seen = self.anchors[-1]
+            self.anchors[-1] = (href, seen + data)
+
+    @property
+    def sentences(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+class Sweep:
+    """Has each site write each of its letters, by doing what people do."""
+
+    def __init__(self, server: MailServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.letters: dict[tuple[str, str, str], Letter] = {}
+        self.kinds: set[str] = set()
+        self.site: Site  # the one that writes at the moment
+        self.page = ""  # what the last step was answered with
+
+    def visit(self, name: str, language: str) -> None:
+        base_url, addresses = SITES[name]
+        url = f"sqlite+aiosqlite:///{self.folder / f'{name}-{language}.db'}"
+        migrations.upgrade(url)
+        settings = Settings(
+            base_url=base_url,
+            secret_key=SECRET_KEY,
+            database_url=url,
+            languages=(language,),
+            reset_token_minutes=MINUTES,
+            trusted_proxies=1,
+            admins=(addresses.replace("NUMBER", "h"),),
+            **self.server.settings,
+        )
+        with Site(settings) as site:
+            self.site = site
+            self._write_all(site, name, language, addresses)
+        self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM letter")}
+
+    def _write_all(self, site: Site, name: str, language: str, addresses: str) -> None:
+        browser, newcomer, owner = site.browser(), addresses.replace("NUMBER", "n"), addresses.replace("NUMBER", "o")
+        invitation = urlsplit(tokens.register_link(site.settings, owner)).path
+        browser.post(invitation, data={"username": "Susan_1", "password": PASSWORD})
+
+        self._keep("register", None, (name, language), newcomer, browser, "/register", email=newcomer)
+        self._keep("already_registered", "Susan_1", (name, language), owner, browser, "/register", email=owner)
+        letter = self._keep(
+            "reset_password", "Susan_1", (name, language), owner, browser, "/reset_password_request", email=owner
+        )
+        link = link_in(letter.text)
+        self._keep("password_changed", "Susan_1", (name, language), owner, browser, link, password=NEW_PASSWORD)
+        self._write_about_codes((name, language), owner, browser)
+        typed = {"username": owner, "password": NEW_PASSWORD}
+        self._keep("new_sign_in", "Susan_1", (name, language), owner, site.browser(), "/login", **typed)
+        self._write_about_addresses((name, language), addresses, browser, site.settings)
+        self._write_about_people((name, language), addresses, site)
+
+    def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
+        browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
+        about = "recovery_codes_made", "Susan_1", where, owner, browser
+        self._keep(*about, "/recovery_codes", current_password=NEW_PASSWORD)
+        code = re.findall(r"<code>(\S+)</code>", self.page)[0]
+        self._keep("recovery_code_used", *about[1:], "/recover", username="Susan_1", code=code)
+
+    def _write_about_addresses(
+        self, where: tuple[str, str], addresses: str, browser: Browser, settings: Settings
+    ) -> None:
+        """Susan moves twice, asks for David's address, and is back where she was."""
+        owner, first, second, davids = (addresses.replace("NUMBER", letter) for letter in "oqsd")
+        invitation = urlsplit(tokens.register_link(settings, davids)).path
+        browser.post(invitation, data={"username": "David_1", "password": PASSWORD})
+        susan = "Susan_1", where
+
+        undo = self._move(where, browser, owner, first)
+        self._move(where, browser, first, second)
+        self._keep("address_reserved", *susan, first, browser, "/register", email=first)
+        typed = {"current_password": NEW_PASSWORD, "email": davids}
+        wanted = {davids: ("address_taken", "David_1"), second: ("address_change_asked", "Susan_1")}
+        self._keep_both(where, wanted, browser, "/change_email", **typed)
+        wanted = {owner: ("address_restored", "Susan_1"), second: ("address_removed", "Susan_1")}
+        self._keep_both(where, wanted, browser, undo)
+
+    def _write_about_people(self, where: tuple[str, str], addresses: str, site: Site) -> None:
+        """The host follows Fay and mentions her, and then has enough of what she posts."""
+        fays, hosts = addresses.replace("NUMBER", "f"), addresses.replace("NUMBER", "h")
+        fay, host = self._arrive(site, "Fay_1", fays), self._arrive(site, "Host_1", hosts)
+        fay.post("/letters", data={"new_follower": "1", "mention": "1", "digest": "1"})
+        fay.post("/", data={"body": "Cheap watches, only today!"})
+        fay.post("/", data={"body": "And bags."})
+        to_fay, why = ("Fay_1", where, fays, host), {"reason": "Advertising is not wanted here."}
+
+        self._keep("new_follower", *to_fay, "/follow/Fay_1")
+        self._keep("mention", *to_fay, "/", body="No more of it, @Fay_1.")
+        self._keep_digest(site, where, fays)
+        self._keep("post_reported", None, where, hosts, host, "/posts/1/report", **why)
+        self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
+        self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
+
+    def _arrive(self, site: Site, username: str, address: str) -> Browser:
+        invitation = urlsplit(tokens.register_link(site.settings, address)).path
+        browser = site.browser()
+        browser.post(invitation, data={"username": username, "password": PASSWORD})
+        browser.post("/login", data={"username": username, "password": PASSWORD})
+        wait_until_posted(site)  # a letter may tell of the new browser
+        return browser
+
+    def _move(self, where: tuple[str, str], browser: Browser, old: str, new: str) -> str:
+        """Changes the address; returns the path of the link that undoes it."""
+        typed = {"current_password": NEW_PASSWORD, "email": new}
+        wanted = {new: ("confirm_email", "Susan_1"), old: ("address_change_asked", "Susan_1")}
+        letters = self._keep_both(where, wanted, browser, "/change_email", **typed)
+        link = link_in(letters[new].text)
+        return link_in(self._keep("address_changed", "Susan_1", where, old, browser, link).text)
+
+    def _keep_both(
+        self, where: tuple[str, str], wanted: dict[str, tuple[str, str]], browser: Browser, path: str, **typed: str
+    ) -> dict[str, Letter]:
+        """Keeps the letters that one step sends to several addresses."""
+        before = len(self.server.letters)
+        assert browser.post(path, data=typed).status_code == 200
+        (name, language), found = where, {}
+        for delivered in self.server.wait_for(before + len(wanted))[before:]:
+            template, username = wanted[delivered.recipients[0]]
+            letter = Letter(template, language, SITES[name][0], delivered.recipients[0], username, delivered)
+            self.letters[template, language, name] = found[letter.address] = letter
+        return found
+
+    def _keep_digest(self, site: Site, where: tuple[str, str], fays: str) -> None:
+        """What is posted for Fay in her hour, without the wait for it."""
+        before = len(self.server.letters)
+        [(number,)] = execute(site, "SELECT id FROM user_account WHERE username = 'Fay_1'")
+
+        async def plan() -> None:
+            async with site.app.state.database.session(is_writing=True) as db:
+                await kinds.post(db, site.settings, "digest", fays, user_id=number, language=where[1])
+                await db.commit()
+
+        site.run(plan)
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        self.letters["digest", language, name] = Letter("digest", language, SITES[name][0], fays, "Fay_1", delivered)
+
+    def _keep(
+        self,
+        template: str,
+        username: str | None,
+        where: tuple[str, str],
+        address: str,
+        browser: Browser,
+        path: str,
+        /,
+        **typed: str,
+    ) -> Letter:
+        before = len(self.server.letters)
+        answer = browser.post(path, data=typed)
+        assert answer.status_code == 200
+        self.page = answer.text
+        # Some letters wait for what else may come.
+        execute(self.site, "UPDATE letter SET due = created WHERE state = 'ready' AND due > created")
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        letter = Letter(template, language, SITES[name][0], address, username, delivered)
+        self.letters[template, language, name] = letter
+        return letter
+
+
+@pytest.fixture(scope="module")
+def sweep(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    with pytest.MonkeyPatch.context() as patch, MailServer(certificates) as server:
+        patch.setenv("SSL_CERT_FILE", str(certificates.authority))
+        sweep = Sweep(server, tmp_path_factory.mktemp("letters"))
+        for name in SITES:
+            for language in LANGUAGES:
+                sweep.visit(name, language)
+        yield sweep
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def letter(request: pytest.FixtureRequest, sweep: Sweep) -> Letter:
+    return sweep.letters[request.param]
+
+
+def test_the_sweep_leaves_no_kind_out(sweep: Sweep) -> None:
+    through_the_general_door = {"general", "alarm"}
+    assert sweep.kinds == set(KINDS) - through_the_general_door
+
+
+def test_the_sweep_leaves_no_template_out() -> None:
+    files = {file.stem for file in (ROOT / "templates" / "email").glob("*") if not file.name.startswith("_")}
+
+    assert files == set(TEMPLATES)
+
+
+def test_a_letter_has_no_defect(letter: Letter) -> None:
+    """C59"""
+    message = message_from_bytes(letter.raw, policy=strict)
+
+    assert [part.defects for part in message.walk()] == [[], [], []]
+    assert [header.defects for header in message.values() if header.defects] == []
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_letter_has_these_headers_and_no_other(letter: Letter) -> None:
+    """C59, C08: no List-Unsubscribe either, but in the letters that one may turn off (RFC 8058)"""
+    more = ["List-Unsubscribe", "List-Unsubscribe-Post"] if letter.template in OPTIONAL else []
+
+    assert sorted(letter.message.keys()) == sorted([*HEADERS, *more])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] in OPTIONAL], ids="-".join)
+def test_an_optional_letter_names_the_link_that_turns_it_off(sweep: Sweep, case: tuple[str, str, str]) -> None:
+    """RFC 8058: the same link in the header, for the mail program's own button, and in the letter."""
+    letter = sweep.letters[case]
+    header = letter.message["List-Unsubscribe"]
+
+    assert letter.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert header.startswith(f"<{letter.base_url}/unsubscribe/")
+    assert header.strip("<>") in letter.links
+
+
+def test_a_letter_goes_from_the_site_to_one_person(letter: Letter) -> None:
+    """C59, C08"""
+    sender, recipient = letter.message["From"], letter.message["To"]
+
+    assert [address.addr_spec for address in recipient.addresses] == [letter.address]
+    assert letter.delivered.recipients == (letter.address,)
+    assert [address.addr_spec for address in sender.addresses] == [f"no-reply@{letter.host}"]
+    assert letter.delivered.sender == f"no-reply@{letter.host}"
+
+
+def test_a_letter_was_written_just_now(letter: Letter) -> None:
+    """C59"""
+    date = letter.message["Date"].datetime
+
+    assert timedelta() <= datetime.now(UTC) - date < timedelta(minutes=5)
+
+
+def test_a_letter_is_named_on_our_domain(letter: Letter) -> None:
+    """C59"""
+    assert re.fullmatch(rf"<[0-9a-f]{{32}}@{re.escape(letter.host)}>", letter.message["Message-ID"])
+    assert letter.message["Message-ID"].encode() in letter.raw.splitlines()[_header_line(letter, b"message-id")]
+
+
+def test_a_letter_says_that_a_program_sent_it_and_in_which_language(letter: Letter) -> None:
+    """C59"""
+    assert letter.message["Auto-Submitted"] == "auto-generated"
+    assert letter.message["Content-Language"] == letter.language
+    assert f'<html lang="{letter.language}">' in letter.html
+
+
+def test_a_letter_has_a_subject_on_one_line(letter: Letter) -> None:
+    """C59"""
+    subject = letter.message["Subject"]
+
+    assert "Microblog" in subject
+    assert not re.search(r"[\r\n]", subject)
+    assert f"<title>{subject}</title>" in letter.html
+
+
+def test_every_link_of_a_letter_stands_whole_on_a_line_of_its_own(letter: Letter) -> None:
+    """C59: also in the bytes, where quoted-printable would break it"""
+    encodings = {part["Content-Transfer-Encoding"] for part in letter.message.iter_parts()}
+    addresses_in_text = re.findall(r"https?://\S+", letter.text)
+
+    assert letter.links or letter.template in WITHOUT_LINK, letter.text
+    assert encodings <= {"7bit", "8bit", "base64"}
+    assert set(addresses_in_text) - set(letter.links) <= {letter.base_url}
+    if encodings <= {"7bit", "8bit"}:
+        assert set(letter.links) <= set(letter.raw.decode().split("\r\n"))
+
+
+def test_every_link_of_a_letter_leads_to_this_site(letter: Letter) -> None:
+    """C59"""
+    origins = {"{0.scheme}://{0.netloc}".format(urlsplit(link)) for link in letter.links}
+
+    assert origins <= {letter.base_url}
+
+
+def test_the_html_of_a_letter_shows_where_its_links_lead(letter: Letter) -> None:
+    """C59"""
+    anchors = Reader(letter.html).anchors
+    visible = {shown.strip() for _href, shown in anchors if "://" in shown}
+
+    assert {href for href, _shown in anchors} == set(letter.links)
+    assert visible == set(letter.links)
+    assert [shown for href, shown in anchors if "://" in shown and shown.strip() != href] == []
+
+
+def test_text_and_html_of_a_letter_say_the_same(letter: Letter) -> None:
+    """C59"""
+    seen = Reader(letter.html).sentences
+    paragraphs = [" ".join(paragraph.split()) for paragraph in letter.text.split("\n\n") if paragraph.strip()]
+
+    assert len(paragraphs) >= 4
+    assert [paragraph for paragraph in paragraphs if paragraph not in seen] == []
+
+
+def test_a_letter_names_the_account_it_is_about(letter: Letter) -> None:
+    """C59"""
+    named = [letter.username in letter.text, letter.username in letter.html] if letter.username else []
+
+    assert all(named)
+
+
+@pytest.mark.parametrize("template", LIFETIMES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_letter_says_how_long_its_link_works(sweep: Sweep, template: str, language: str) -> None:
+    """C59"""
+    letter = sweep.letters[template, language, "plain"]
+
+    lifetime = re.compile(rf"(?<![\w/]){LIFETIMES[template]}(?![\w/])")
+
+    assert lifetime.search(letter.text)
+    assert lifetime.search(Reader(letter.html).sentences)
+
+
+def test_a_letter_fetches_nothing_and_runs_nothing(letter: Letter) -> None:
+    """C59: no remote image, style, font or script tells anybody that it was opened"""
+    reader = Reader(letter.html)
+    loading = {"src", "srcset", "background", "poster", "data", "action"}
+
+    assert reader.tags & {"img", "script", "link", "iframe", "object", "embed", "form", "video", "audio"} == set()
+    assert [name for name, _value in reader.attributes if name in loading or name.startswith("on")] == []
+    assert not re.search(r"url\(|@import|@font-face", letter.html)
+
+
+def test_no_line_of_a_letter_is_longer_than_mail_allows(letter: Letter) -> None:
+    """C59: RFC 5322, 2.1.1"""
+    assert max(len(line) for line in letter.raw.split(b"\r\n")) <= 998
+    assert b"\n" not in letter.raw.replace(b"\r\n", b"")
+    assert b"\r" not in letter.raw.replace(b"\r\n", b"")
+
+
+def _header_line(letter: Letter, name: bytes) -> int:
+    return next(number for number, line in enumerate(letter.raw.splitlines()) if line.lower().startswith(name + b":"))

@@ -1,0 +1,85 @@
+"""The gallery shows every kind of letter, and names what is wrong with one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Browser, Site
+from webapp.mail_preview import lint, samples
+from webapp.settings import Settings
+
+
+def test_every_kind_of_letter_in_every_language_is_without_fault(site: Site) -> None:
+    every = list(samples.samples(site.settings, site.app.state.templates))
+
+    assert {sample.template for sample in every} >= {
+        "reset_password",
+        "register",
+        "already_registered",
+        "password_changed",
+    }
+    assert {sample.id: sample.faults for sample in every if sample.faults} == {}
+
+
+def test_a_letter_is_shown_in_every_way(browser: Browser) -> None:
+    page = browser.get("/mailbox/gallery/reset_password.en")
+    html = browser.get("/mailbox/gallery/reset_password.en/html")
+    dark = browser.get("/mailbox/gallery/reset_password.en/html?dark")
+    source = browser.get("/mailbox/gallery/reset_password.en/source")
+
+    assert "No faults found" in page.text
+    assert "frame-src 'self'" in page.headers["content-security-policy"]
+    assert "sandbox" in html.headers["content-security-policy"]
+    assert "(prefers-color-scheme: dark)" in html.text
+    assert "@media all" in dark.text
+    assert source.text.startswith("From: ")
+
+
+def test_an_unknown_sample_is_not_found(browser: Browser) -> None:
+    assert browser.get("/mailbox/gallery/no_such.en").status_code == 404
+
+
+def test_a_deployed_site_has_no_gallery_and_no_mailbox(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    browser = start_site(make_settings(database_url=sqlite_url, mailbox=None, mailer="off")).browser()
+
+    assert {browser.get(path).status_code for path in ("/mailbox", "/mailbox/gallery", "/mailbox/1")} == {404}
+
+
+LINK = "https://blog.example/reset_password/x"
+HEAD = (
+    "From: a@blog.example\r\nTo: b@example.com\r\nSubject: S\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n"
+    "Message-ID: <1@blog.example>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
+)
+
+
+def letter(text: str, html: str = "", head: str = HEAD, encoding: str = "7bit") -> bytes:
+    html = html or f'<html lang="en"><p>{LINK}</p>'
+    return (
+        f'{head}Content-Type: multipart/alternative; boundary="b"\r\n\r\n'
+        f"--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{text}\r\n"
+        f"--b\r\nContent-Type: text/html\r\n\r\n{html}\r\n--b--\r\n"
+    ).encode()
+
+
+def test_a_sound_letter_has_no_fault(make_settings: Callable[..., Settings]) -> None:
+    assert lint.faults(letter(f"Hello\r\n\r\n{LINK}\r\n"), make_settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        (letter(f"Choose it here: {LINK}"), "A link is not alone on its line"),
+        (letter("https://evil.example/x", '<html lang="en">https://evil.example/x'), "A link leads to another host"),
+        (letter(LINK, '<html lang="en">nothing'), "The HTML does not have the link"),
+        (letter(LINK, f'<html lang="en">{LINK}<img src="https://x.example/p">'), "loads something from outside"),
+        (letter(LINK, f"<html>{LINK}"), "does not say its language"),
+        (letter(LINK, head=HEAD.replace("Auto-Submitted", "X-Nothing")), "The header Auto-Submitted is missing"),
+        (letter(f"{LINK}\r\n{'x' * 999}"), "A line is longer than 998 bytes"),
+        (letter(LINK, encoding="quoted-printable"), "A part is quoted-printable"),
+        (f"{HEAD}Content-Type: text/html\r\n\r\n<html lang='en'>".encode(), "There is no text part"),
+    ],
+)
+def test_each_fault_is_named(make_settings: Callable[..., Settings], source: bytes, fault: str) -> None:
+    assert fault in " ".join(lint.faults(source, make_settings()))

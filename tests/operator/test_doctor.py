@@ -1,0 +1,132 @@
+"""The doctor and the mail command: a host with a wrong set-up learns it in words."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import SECRET_KEY, Site
+from tests.mailserver import Certificates, MailServer
+from tests.stories import ask_for_reset
+from webapp.cli.main import main
+from webapp.settings import Settings
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch, database_url: str, mail_server: MailServer) -> MailServer:
+    """The environment of a deployed site that is in order."""
+    values = {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": SECRET_KEY,
+        "DATABASE_URL": database_url,
+        "ADMINS": "host@example.com",
+        **mail_server.environment,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return mail_server
+
+
+def test_it_finds_nothing_to_fail_where_all_is_in_order(
+    deployed: MailServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["doctor"])
+
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "STARTTLS, logged in as microblog; it takes letters from no-reply@blog.example" in said
+    assert "the newest" in said
+    assert deployed.letters == [], "nothing is sent"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("MAIL_PASSWORD", "wrong", "535"),
+        ("MAIL_PASSWORD", "wrong", "MAIL_USERNAME and MAIL_PASSWORD"),
+        ("MAIL_PORT", "1", "does it listen on port 1"),
+        ("MAIL_SERVER", "no-such-machine.invalid", "no machine has this name"),
+        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "is DATABASE_URL right"),
+    ],
+)
+@pytest.mark.usefixtures("deployed")
+def test_it_says_what_is_wrong_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    code = main(["doctor"])
+
+    said = capsys.readouterr().out
+    assert code == 1
+    assert words in said
+
+
+@pytest.mark.usefixtures("deployed")
+def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """C22"""
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", f"{SECRET_KEY}-old,{SECRET_KEY}-older")
+
+    code = main(["doctor"])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "WARNING SECRET_KEY_FALLBACKS: 2 older still open links" in said
+    assert SECRET_KEY not in said
+
+
+@pytest.mark.usefixtures("deployed")
+def test_it_sees_a_certificate_for_another_name(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with MailServer(certificates, tls="wrong_name") as server:
+        monkeypatch.setenv("MAIL_PORT", str(server.port))
+
+        code = main(["doctor"])
+
+    assert code == 1
+    assert "must be the name in the server's certificate" in capsys.readouterr().out
+    assert server.logins == 0
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_mail_command_pauses_and_resumes_for_all_processes(
+    make_settings: Callable[..., Settings],
+    database_url: str,
+    start_site: Callable[[Settings], Site],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    site = start_site(make_settings(database_url=database_url))
+
+    assert main(["mail", "pause"]) == 0
+    answer = ask_for_reset(site.browser())
+
+    assert "Paused since" in capsys.readouterr().out
+    assert "Our mail is delayed" in answer.text
+    assert main(["mail", "resume"]) == 0
+    assert "Paused" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
+    mail_server: MailServer,
+    make_settings: Callable[..., Settings],
+    database_url: str,
+    start_site: Callable[[Settings], Site],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    mail_server.answers["RCPT"] = "550 5.1.1 no such mailbox"
+    site.browser().post("/register", data={"email": "typo@example.com"})
+    said = ""
+    for _ in range(100):
+        main(["mail"])
+        said = capsys.readouterr().out
+        if "550" in said:
+            break
+    assert "t…@example.com" in said
+
+    del mail_server.answers["RCPT"]
+    main(["mail", "retry"])
+
+    assert "One letter is due again" in capsys.readouterr().out
+    assert mail_server.wait_for(1)[0].recipients == ("typo@example.com",)

@@ -1,0 +1,157 @@
+"""The letter about new followers: once a minute at most, to who wants it, in their language, and truthful."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+
+import pytest
+import time_machine
+from time_machine import Traveller
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.people.crowd import arrive, import_people
+from tests.watching import disable, execute, wait_until_posted
+from webapp.accounts import users
+from webapp.mail_preview.inbox import Received
+from webapp.notifications import switches
+
+BOB = "bob@example.com"
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        yield clock
+
+
+def wants_letters(site: Site, username: str) -> None:
+    """As the switch among the settings does."""
+
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            user = await users.find(db, username)
+            assert user
+            assert user.id
+            await switches.choose(db, user.id, "new_follower", True)
+            await db.commit()
+
+    site.run(work)
+
+
+@pytest.fixture
+def bob(any_site: Site) -> Site:
+    """A site where bob wants to know who follows him."""
+    import_people(any_site, "bob")
+    wants_letters(any_site, "bob")
+    return any_site
+
+
+def told(site: Site, mailbox: Mailbox) -> list[Received]:
+    """The letters to bob, once everything has left that is due."""
+
+    async def ring() -> None:
+        site.app.state.database.doorbell.set()
+
+    site.run(ring)
+    wait_until_posted(site)
+    return mailbox.all(BOB)
+
+
+def named_in(letter: Received) -> list[str]:
+    return re.findall(r"^https://blog.example/user/(\w+)$", letter.text, re.MULTILINE)
+
+
+def test_all_who_come_within_a_minute_are_in_one_letter(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    visitors = {name: arrive(bob, name) for name in ("susan", "ann", "carl")}
+    for name in visitors:
+        visitors[name].post("/follow/bob")
+    assert mailbox.all(BOB) == []
+
+    clock.shift(66)
+
+    [letter] = told(bob, mailbox)
+    assert letter.subject == "3 people began to follow you on Microblog"
+    assert named_in(letter) == ["susan", "ann", "carl"]
+    assert "https://blog.example/user/bob/followers" in letter.text
+
+
+def test_a_later_follower_is_in_a_later_letter(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    susan, ann = arrive(bob), arrive(bob, "ann")
+    susan.post("/follow/bob")
+    clock.shift(70)
+    ann.post("/follow/bob")
+
+    clock.shift(70)
+
+    letters = told(bob, mailbox)
+    assert sorted(letter.subject for letter in letters) == [
+        "ann follows you on Microblog",
+        "susan follows you on Microblog",
+    ]
+
+
+def test_it_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    """RFC 8058"""
+    arrive(bob).post("/follow/bob")
+    clock.shift(66)
+
+    [letter] = told(bob, mailbox)
+
+    headers = message_from_bytes(letter.source)
+    link = headers["List-Unsubscribe"].strip("<>")
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert link.startswith("https://blog.example/unsubscribe/")
+    assert link in letter.text.splitlines()
+
+
+@pytest.fixture
+def plain(site: Site) -> Site:
+    import_people(site, "bob")
+    return site
+
+
+def test_nobody_gets_it_who_did_not_ask_for_it(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    arrive(plain).post("/follow/bob")
+
+    clock.shift(66)
+
+    assert told(plain, mailbox) == []
+
+
+@pytest.mark.parametrize("change", ["unfollowed", "disabled", "follower disabled"])
+def test_it_says_only_what_still_stands(plain: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
+    wants_letters(plain, "bob")
+    susan = arrive(plain)
+    susan.post("/follow/bob")
+    if change == "unfollowed":
+        susan.post("/unfollow/bob")
+    else:
+        disable(plain, "bob" if change == "disabled" else "susan")
+
+    clock.shift(66)
+
+    assert told(plain, mailbox) == []
+
+
+def test_who_goes_and_comes_back_is_told_of_once(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    wants_letters(plain, "bob")
+    susan = arrive(plain)
+    susan.post("/follow/bob")
+    clock.shift(66)
+    assert len(told(plain, mailbox)) == 1
+
+    susan.post("/unfollow/bob")
+    susan.post("/follow/bob")
+    clock.shift(66)
+
+    assert len(told(plain, mailbox)) == 1
+
+
+def test_it_is_in_the_language_of_who_is_followed(plain: Site) -> None:
+    execute(plain, "UPDATE user_account SET locale = 'xx' WHERE username = 'bob'")
+
+    arrive(plain).post("/follow/bob")
+
+    assert execute(plain, "SELECT language FROM letter WHERE kind = 'new_follower'") == [("xx",)]

@@ -1,0 +1,147 @@
+"""The letters that a person was sent, as the page tells of them, and the switches of those that one may turn off."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import ask_for_reset, log_in, register
+from tests.watching import execute, wait_until_posted
+from webapp.mail.kinds import KINDS
+from webapp.notifications import history
+from webapp.settings import Settings
+
+OPTIONAL = sorted(name for name, kind in KINDS.items() if kind.is_optional)
+USUAL = sorted(name for name in OPTIONAL if KINDS[name].is_usual)
+
+
+@pytest.fixture
+def susan(site: Site, mailbox: Mailbox) -> Browser:
+    """Susan, to whom a reset letter was sent."""
+    return written_to(site, mailbox)
+
+
+def written_to(site: Site, mailbox: Mailbox) -> Browser:
+    register(site.browser(), mailbox)
+    ask_for_reset(site.browser(), "susan")
+    browser = site.browser()
+    log_in(browser)
+    wait_until_posted(site)
+    return browser
+
+
+def listed(browser: Browser) -> list[str]:
+    """The letters that the page shows, each as the words of its row."""
+    rows = re.findall(r'<li class="roof-row">(.*?)</li>', browser.get("/letters").text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
+
+
+def checked(browser: Browser) -> list[str]:
+    return sorted(re.findall(r'<input name="(\w+)" type="checkbox" value="1" checked', browser.get("/letters").text))
+
+
+def test_a_letter_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> None:
+    browser = written_to(any_site, mailbox)
+
+    [row] = listed(browser)
+
+    assert row.startswith("A link to choose a new password ")
+    assert row.endswith("· Sent: the mail server took it.")
+    assert "example.com" not in row, "it is known no more"
+
+
+def test_a_letter_on_its_way_shows_its_address_masked(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url))
+    assert site.mailbox
+    register(site.browser(), site.mailbox)
+    without_mailer = start_site(make_settings(database_url=sqlite_url, mailer="process"))
+    for _time in range(2):
+        browser = without_mailer.browser()
+        log_in(browser)
+
+    site.__exit__(None, None, None)
+    [row] = listed(browser)
+
+    assert row.startswith("A sign-in in a new browser ")
+    assert row.endswith("· to s…@example.com · On its way.")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "state = 'dead', code = 550, reason = 'no mailbox for susan@example.com'",
+            "Refused: 550 no mailbox for [cut]",
+        ),
+        ("state = 'dead', reason = 'given up: its mailer died of it'", "Given up."),
+        ("state = 'expired'", "Given up: it could not be sent in time."),
+        ("state = 'suppressed'", "Not sent: the address was refused not long before."),
+        ("state = 'ready', attempts = 3", "On its way; it is tried again and again."),
+    ],
+)
+def test_what_became_of_a_letter_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
+    execute(site, f"UPDATE letter SET {change} WHERE kind = 'reset_password'")
+
+    assert listed(susan)[0].endswith(f"· {words}")
+
+
+def test_nobody_sees_the_letters_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C36"""
+    register(site.browser(), mailbox, "david")
+    david = site.browser()
+    log_in(david, "david")
+
+    assert len(listed(susan)) == 1
+    assert listed(david) == []
+
+
+def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> None:
+    columns = (
+        "kind, recipient, parameters, language, user_id, message_id, state, created, due, expires, attempts, fence"
+    )
+    copied = columns.replace("kind", "'password_changed'").replace("created", "datetime(created, '+1 day')")
+    for _number in range(25):
+        execute(site, f"INSERT INTO letter ({columns}, crashes) SELECT {copied}, 0 FROM letter ORDER BY id LIMIT 1")
+    execute(site, "UPDATE letter SET user_id = 1")
+
+    rows = listed(susan)
+
+    assert len(rows) == 20
+    assert all(row.startswith("Your password was changed") for row in rows)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"general", "alarm"}))
+def test_every_kind_of_letter_has_a_name(kind: str) -> None:
+    assert history.named(kind) != history.named("of no kind")
+
+
+def test_the_switches_stand_as_usual_until_somebody_moves_them(susan: Browser) -> None:
+    page = susan.get("/letters").text
+
+    assert sorted(re.findall(r'<input name="(\w+)" type="checkbox"', page)) == OPTIONAL
+    assert checked(susan) == USUAL
+
+
+def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) -> None:
+    browser = written_to(any_site, mailbox)
+    seen = []
+
+    for wanted in ([], OPTIONAL, OPTIONAL[:1]):
+        answer = browser.post("/letters", data=dict.fromkeys(wanted, "1"))
+        seen.append(checked(browser))
+
+    assert "Saved" in answer.text
+    assert seen == [[], OPTIONAL, OPTIONAL[:1]]
+
+
+def test_no_other_letter_has_a_switch(site: Site, susan: Browser) -> None:
+    """C36"""
+    susan.post("/letters", data={"password_changed": "", "reset_password": "", "user_id": "2"})
+
+    kinds = {kind for (kind,) in execute(site, "SELECT kind FROM letter_choice WHERE user_id = 1")}
+    assert kinds == set(OPTIONAL)
+    assert execute(site, "SELECT count(*) FROM letter_choice WHERE user_id <> 1") == [(0,)]

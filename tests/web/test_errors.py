@@ -1,0 +1,181 @@
+"""What breaks is said in a sentence, without a trace, and with a number to ask about."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
+from tests.watching import configured_log, dump, execute, table
+from webapp.rate_limits import Busy
+from webapp.settings import Settings
+
+SECRET = "the-canary-in-the-trace"
+
+
+def breaks_with(site: Site, error: BaseException) -> None:
+    """Gives the site one more page, which is broken."""
+
+    async def broken(_request: Request) -> Response:
+        raise error
+
+    site.app.router.routes.insert(0, Route("/broken", broken, methods=["GET", "POST"]))
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, RuntimeError, AssertionError, UnicodeError, RecursionError])
+@pytest.mark.parametrize("headers", [{}, {"hx-request": "true", "hx-request-type": "partial"}], ids=["page", "part"])
+def test_an_unhandled_exception_gives_the_page_with_a_number_and_no_trace(
+    site: Site, caplog: pytest.LogCaptureFixture, kind: type[Exception], headers: dict[str, str]
+) -> None:
+    """C55"""
+    breaks_with(site, kind(SECRET))
+
+    answer = site.browser().get("/broken", headers=headers)
+
+    assert answer.status_code == 500
+    assert "That is our fault, not yours." in answer.text
+    assert re.search(r"<code>[0-9a-f]{16}</code>", answer.text)
+    assert not re.search(rf"{SECRET}|Traceback|{kind.__name__}|starlette|webapp|python|\.py", answer.text, re.I)
+    [record] = [record for record in caplog.records if record.getMessage() == "unhandled"]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
+
+
+def test_the_number_on_the_page_is_the_number_in_the_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """C55"""
+    breaks_with(site, ZeroDivisionError(SECRET))
+    with configured_log(site.settings):
+        page = site.browser().get("/broken").text
+
+    found = re.search(r"<code>([0-9a-f]{16})</code>", page)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert found
+    assert {line["event"] for line in lines if line.get("request_id") == found[1]} == {"unhandled", "request"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Busy(),
+        OperationalError("SELECT", {}, Exception(SECRET)),
+        ConnectionRefusedError(SECRET),
+        ConnectionResetError(SECRET),
+    ],
+    ids=repr,
+)
+def test_what_will_be_over_soon_gives_503_and_says_when_to_come_back(site: Site, error: Exception) -> None:
+    """C55"""
+    breaks_with(site, error)
+
+    answer = site.browser().get("/broken")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "Nothing was lost; please try again." in answer.text
+    assert SECRET not in answer.text
+
+
+def test_while_the_database_is_away_guards_fail_closed(site: Site, mailbox: Mailbox, tmp_path: Path) -> None:
+    """C55: nobody is let in, every form gives 503 and not the wrong answer, and the tables' return is enough."""
+    register(site.browser(), mailbox)
+    browser = site.browser(follow_redirects=False)
+    log_in(browser)
+    link = forget_and_find_link(site.browser(), mailbox)
+    for name in ("user_account", "session", "limit_window", "letter"):
+        execute(site, f"ALTER TABLE {name} RENAME TO away_{name}")
+
+    answers = {
+        "home": browser.get("/"),
+        "log in": log_in(site.browser()),
+        "register": site.browser().post("/register", data={"email": "new@example.com"}),
+        "ask": site.browser().post("/reset_password_request", data={"email": "susan"}),
+        "link": site.browser().get(link),
+        "reset": site.browser().post(link, data={"password": NEW_PASSWORD}),
+        "log out": browser.post("/logout"),
+        "ready": site.browser().get("/ready"),
+    }
+    form, health = site.browser().get("/login"), site.browser().get("/health")
+    for name in ("user_account", "session", "limit_window", "letter"):
+        execute(site, f"ALTER TABLE away_{name} RENAME TO {name}")
+
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 503)
+    assert {answer.headers.get("retry-after") for name, answer in answers.items() if name != "ready"} == {"5"}
+    assert not any("sqlite" in answer.text.lower() for answer in answers.values())
+    assert (form.status_code, health.status_code) == (200, 200), "what needs no database is served"
+    assert browser.get("/").status_code == 200
+
+
+def test_a_database_that_is_not_there_gives_503(
+    tmp_path: Path, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    """C55"""
+    nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
+    site = start_site(make_settings(database_url=nowhere, mailer="process"))
+
+    answer = log_in(site.browser())
+    ready = site.browser().get("/ready")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert ready.status_code == 503
+    assert "nobody" not in answer.text + ready.text
+
+
+def test_an_error_after_the_work_began_keeps_none_of_it(
+    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C55: a reset whose letter can't be posted changes no password."""
+    register(any_site.browser(), mailbox)
+    link = forget_and_find_link(any_site.browser(), mailbox)
+    before = table(any_site, "user_account")
+    execute(any_site, "ALTER TABLE letter RENAME TO away")
+
+    answer = any_site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    execute(any_site, "ALTER TABLE away RENAME TO letter")
+    assert answer.status_code in {500, 503}
+    assert table(any_site, "user_account") == before
+    assert log_in(any_site.browser(), password=PASSWORD).url.path == "/"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nothing", 404, "There is no page at this address."),
+        ("GET", "/login/", 404, "There is no page at this address."),
+        ("PUT", "/login", 405, "This page can&#39;t be used that way."),
+        ("GET", "/logout", 405, "This page can&#39;t be used that way."),
+    ],
+)
+def test_each_refusal_says_what_it_is_and_leads_on(site: Site, method: str, path: str, status: int, words: str) -> None:
+    answer = site.browser().request(method, path)
+
+    assert answer.status_code == status
+    assert words in answer.text
+    assert 'class="button" href="/"' in answer.text
+    assert "<code>" not in answer.text, "a number is for what is our fault"
+
+
+def test_a_wrong_method_says_which_are_right(site: Site) -> None:
+    answer = site.browser().put("/login")
+
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+    browser = site.browser()
+    log_in(browser)
+    before = dump(site)
+
+    page = browser.get("/nothing").text
+
+    assert '<span class="site-user">susan</span>' in page
+    assert dump(site) == before

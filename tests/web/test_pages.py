@@ -1,0 +1,305 @@
+"""Pages and parts, redirects that stay here, words said once, and files that are kept."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+import time_machine
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.conftest import Browser, Site
+from tests.stories import PASSWORD, ask_for_reset, register
+from tests.watching import standing_site
+from webapp.web.pages import FLASH_SECONDS, local_path
+
+HTMX_PART = {"hx-request": "true", "hx-request-type": "partial"}
+HTMX_PAGE = {"hx-request": "true", "hx-request-type": "full"}
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("pages")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        yield site
+
+
+ELSEWHERE = [
+    "//evil.example",
+    "///evil.example",
+    "////evil.example",
+    "/\\evil.example",
+    "\\/evil.example",
+    "\\\\evil.example",
+    "/\\/evil.example",
+    "https://evil.example",
+    "HTTPS://evil.example",
+    "https:evil.example",
+    "https:/evil.example",
+    "http:///evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "evil.example",
+    "@evil.example",
+    ".evil.example",
+    ":evil.example",
+    "?next=/",
+    "#x",
+    "",
+    " ",
+    " /",
+    "/ /evil.example",
+    "\t//evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/\r/evil.example",
+    "/\x00/evil.example",
+    "/\x0b/evil.example",
+    "/\x7f/evil.example",
+    "\x00//evil.example",
+    "/a\r\nSet-Cookie: x=y",
+    "/a\r\nLocation: https://evil.example",
+    "/a\\..\\evil",
+    "/\u2028/evil.example",
+    "/\u3000/evil.example",
+    "/\uff0fevil.example",
+    "\u2215/evil.example",
+    "/\u0430",
+    "/\ud800",
+    "/" + "a" * 2000,
+    "http://blog.example/",
+    "https://blog.example/",
+    "https://blog.example@evil.example/",
+    "//blog.example/",
+    "mailto:a@example.com",
+    "ftp://evil.example/",
+    "%2f%2fevil.example",
+    "%5cevil.example",
+]
+HERE = [
+    "/",
+    "/explore",
+    "/user/susan?page=2",
+    "/a%2f%2fb",
+    "/%2f%2fevil.example",
+    "/%5cevil",
+    "/a#b",
+    "/?next=//x",
+    "/:x",
+    "/a//b",
+    "/@x",
+    "/..",
+]
+
+
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_a_redirect_never_leaves_the_site(target: str) -> None:
+    """C43"""
+    assert local_path(target) == "/"
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_a_path_of_this_site_is_gone_to(target: str) -> None:
+    """C43"""
+    assert local_path(target) == target
+
+
+def stays_here(location: str) -> bool:
+    """Where a browser would go (WHATWG URL): it drops tabs and line breaks, and takes a backslash for a slash."""
+    seen = re.sub(r"[\t\r\n]", "", location.strip("".join(map(chr, range(33))))).replace("\\", "/")
+    parts = urlsplit(urljoin("https://blog.example/login", seen))
+    return (parts.scheme, parts.netloc) == ("https", "blog.example")
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from("/\\:@.?#%\t\n\r\x00 ehvil"), st.characters()), max_size=30))
+@example("//evil.example")
+@example("/\t/evil.example")
+def test_whatever_is_asked_for_a_browser_stays_here(target: str) -> None:
+    """C43: as typed, and decoded once more by somebody on the way."""
+    location = local_path(target)
+
+    assert stays_here(location)
+    assert location.isascii()
+    assert location.isprintable()
+    assert unquote(location) == location or location.startswith("/")
+
+
+def test_the_fuzz_would_see_a_redirect_that_leaves() -> None:
+    assert [stays_here(target) for target in ("//evil.example", "/\\evil.example", "/\t/evil.example", "/a")] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("target", [target for target in ELSEWHERE if target.isprintable()][:30])
+def test_the_log_in_leads_nowhere_else(site: Site, target: str) -> None:
+    """C43: by the address, by the hidden field, and for who is logged in already."""
+    browser = site.browser(follow_redirects=False)
+
+    form = browser.get("/login", params={"next": target})
+    answer = browser.post("/login", data={"username": "susan", "password": PASSWORD, "next": target})
+    again = browser.get("/login", params={"next": target})
+
+    assert 'name="next"' not in form.text
+    assert answer.headers["location"] == "/"
+    assert again.headers["location"] == "/"
+
+
+def test_what_is_to_be_said_is_said_once(site: Site) -> None:
+    browser = site.browser(follow_redirects=False)
+    ask_for_reset(browser, "nobody1")
+
+    first, second = browser.get("/login"), browser.get("/login")
+
+    assert "If nobody1 belongs to an account" in first.text
+    assert "If nobody1 belongs to an account" not in second.text
+    assert "__Host-flash" not in browser.cookies
+
+
+def test_a_part_leaves_what_is_to_be_said_for_the_page(site: Site) -> None:
+    browser = site.browser(follow_redirects=False)
+    ask_for_reset(browser, "nobody2")
+
+    part = browser.post("/login", data={"username": ""}, headers=HTMX_PART)
+
+    assert "nobody2" not in part.text
+    assert "If nobody2 belongs" in browser.get("/login").text
+
+
+def flash_of(site: Site, name: str) -> str:
+    browser = site.browser(follow_redirects=False)
+    ask_for_reset(browser, name)
+    return browser.cookies["__Host-flash"]
+
+
+def with_flash(site: Site, value: str) -> Browser:
+    browser = site.browser()
+    browser.cookies.set("__Host-flash", value, domain="blog.example")
+    return browser
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "reversed", "doubled", "unsigned", "empty", "another's key"])
+def test_a_flash_that_is_not_ours_is_not_said(site: Site, how: str) -> None:
+    value = flash_of(site, f"someone_{how[:4]}")
+    payload, _dot, rest = value.partition(".")
+    forged = {
+        "cut": value[:-3],
+        "changed": payload[:-2] + ("AA" if payload[-2:] != "AA" else "BB") + "." + rest,
+        "reversed": value[::-1],
+        "doubled": value + value,
+        "unsigned": payload,
+        "empty": "..",
+        "another's key": value[:-5] + "AAAAA",
+    }[how]
+
+    page = with_flash(site, forged).get("/login")
+
+    assert page.status_code == 200
+    assert "belongs to an account" not in page.text
+    assert "belongs to an account" in with_flash(site, value).get("/login").text
+
+
+def test_a_flash_is_signed_with_sha_256(site: Site) -> None:
+    signature = flash_of(site, "someone_signed").rpartition(".")[2]
+
+    assert len(signature) == 43, "32 bytes in base64url"
+
+
+def test_an_old_flash_is_not_said(site: Site) -> None:
+    value = flash_of(site, "latecomer")
+
+    with time_machine.travel(time.time() + FLASH_SECONDS + 2):
+        page = with_flash(site, value).get("/login")
+
+    assert "latecomer" not in page.text
+
+
+def test_what_is_said_is_text(site: Site) -> None:
+    """C38"""
+    answer = site.browser().post("/reset_password_request", data={"email": '"<b>x</b>"@example.com'})
+
+    assert "<b>x</b>" not in answer.text
+
+
+FORMS = ["/login", "/register", "/reset_password_request"]
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_htmx_gets_the_part_that_changes_and_everybody_else_the_page(site: Site, path: str) -> None:
+    browser = site.browser()
+
+    page = browser.post(path, data={"x": "y"})
+    part = browser.post(path, data={"x": "y"}, headers=HTMX_PART)
+    whole = browser.post(path, data={"x": "y"}, headers=HTMX_PAGE)
+
+    assert [answer.status_code for answer in (page, part, whole)] == [422, 422, 422]
+    assert page.text.startswith("<!doctype html>")
+    assert whole.text == page.text
+    assert part.text.strip().startswith('<section class="panel" id="panel"')
+    assert part.text.strip() in page.text
+    for answer in (page, part, whole):
+        vary = {name.strip() for name in answer.headers["vary"].split(",")}
+        assert {"HX-Request", "HX-Request-Type", "Cookie"} <= vary
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_the_first_mistake_has_the_focus_and_names_what_is_wrong(site: Site, path: str) -> None:
+    html = site.browser().post(path, data={"x": "y"}).text
+
+    [marked] = re.findall(r"<input[^>]*autofocus[^>]*>", html)
+    described = re.search(r'aria-describedby="([^"]+)"', marked)
+    assert 'aria-invalid="true"' in marked
+    assert described
+    assert all(f'id="{name}"' in html for name in described[1].split())
+
+
+def static_of(site: Site, name: str = "app.js") -> str:
+    found = re.search(rf'"(/static/[0-9a-f]+/{re.escape(name)})"', site.browser().get("/login").text)
+    assert found
+    return found[1]
+
+
+def test_a_file_under_its_hash_is_kept_for_ever(site: Site) -> None:
+    answer = site.browser().get(static_of(site))
+
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("version", ["000000000000", "x", "..", "%2e%2e"])
+def test_a_file_under_another_hash_is_not_kept(site: Site, version: str) -> None:
+    answer = site.browser().get(f"/static/{version}/app.js")
+
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_missing_file_under_the_hash_is_not_kept(site: Site) -> None:
+    answer = site.browser().get(static_of(site).replace("app.js", "nothing.js"))
+
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(site: Site) -> None:
+    first = site.browser().get(static_of(site))
+
+    again = site.browser().get(static_of(site), headers={"if-none-match": first.headers["etag"]})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+def test_files_are_sent_small_and_pages_whole(site: Site) -> None:
+    """Pages carry what a visitor typed beside what only they may see: compressing them would leak its length."""
+    headers = {"accept-encoding": "gzip"}
+
+    file = site.browser().get(static_of(site, "htmx-4.0.1.min.js"), headers=headers)
+    page = site.browser().get("/login", headers=headers)
+
+    assert file.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in page.headers

@@ -1,0 +1,83 @@
+"""What all templates have: texts in the person's language, and lines that a letter can have."""
+
+import gettext as catalogues
+from collections.abc import Callable
+
+import pytest
+from jinja2 import Environment
+
+from webapp import i18n
+from webapp.settings import Settings
+from webapp.web import templating
+
+
+class Shouting(catalogues.NullTranslations):
+    """A language of which it can be seen that it was asked."""
+
+    def gettext(self, message: str) -> str:
+        return message.upper().replace("%(NAME)S", "%(name)s")
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return (msgid1 if n == 1 else msgid2).upper().replace("%(NUM)S", "%(num)s").replace("%(NAME)S", "%(name)s")
+
+
+@pytest.fixture
+def templates(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Environment:
+    speaking = {"en": catalogues.NullTranslations(), "de": Shouting()}
+    monkeypatch.setattr(i18n, "_catalogue", lambda name: speaking[name])
+    return templating.environment(make_settings())
+
+
+def said(templates: Environment, source: str, **values: object) -> str:
+    """On a page, where what a person wrote is escaped."""
+    return templates.from_string(source).render(values)
+
+
+def test_a_text_is_said_in_the_language_in_force(templates: Environment) -> None:
+    source = "{{ _('Hello') }} {{ _('Hello, %(name)s', name=name) }}"
+
+    english = said(templates, source, name="Ann")
+    with i18n.use("de"):
+        german = said(templates, source, name="Ann")
+
+    assert (english, german) == ("Hello Hello, Ann", "HELLO HELLO, Ann")
+    assert said(templates, source, name="Ann") == english, "and not what was said last"
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 letter for A&amp;B"), (3, "3 letters for A&amp;B")])
+def test_a_number_chooses_the_words(templates: Environment, number: int, words: str) -> None:
+    source = "{{ ngettext('%(num)s letter for %(name)s', '%(num)s letters for %(name)s', number, name='A&B') }}"
+
+    assert said(templates, source, number=number) == words
+    with i18n.use("de"):
+        assert said(templates, source, number=number) == words.upper().replace("&AMP;", "&amp;")
+
+
+def test_what_a_person_wrote_is_escaped_on_a_page_and_left_alone_in_a_text(templates: Environment) -> None:
+    source = "{{ _('100 %% of <%(name)s>', name=name) }}{{ _(' or 5 %%') }}"
+
+    assert said(templates, source, name="<b>") == "100 % of <&lt;b&gt;> or 5 %"
+    assert (
+        said(templates, f"{{% autoescape false %}}{source}{{% endautoescape %}}", name="<b>") == "100 % of <<b>> or 5 %"
+    )
+
+
+@pytest.mark.parametrize("name", ["text", "one", "many", "number", "evaluation"])
+def test_a_text_may_name_its_values_as_it_likes(templates: Environment, name: str) -> None:
+    source = f"{{{{ _('a %({name})s', {name}='b') }}}} {{{{ ngettext('%({name})s', '', 1, {name}='c') }}}}"
+
+    assert said(templates, source) == "a b c"
+
+
+def test_lines_of_a_letter_are_wrapped_and_links_never_broken(templates: Environment) -> None:
+    link, words = f"https://blog.example/{'x' * 100}", "word " * 30
+
+    lines = (
+        templates.from_string("{% filter wrapped %}{{ words }}\n\n{{ link }}\n{{ words }}{{ link }}{% endfilter %}")
+        .render(words=words.strip() + " ", link=link)
+        .split("\n")
+    )
+
+    assert lines.count(link) == 2
+    assert max(len(line) for line in lines if line != link) <= 72
+    assert " ".join(lines).split().count("word") == 60

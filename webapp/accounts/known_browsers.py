@@ -1,0 +1,94 @@
+"""Browsers: what one is called, and which ones a person has logged in with before."""
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, bindparam, delete, text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import KnownBrowser
+from webapp.database import execute, now
+from webapp.i18n import gettext as _
+
+KEPT = timedelta(days=400)  # the longest that browsers keep a cookie
+MOST = 50
+# What a browser writes into its User-Agent; the first that fits, since most also write the names of others.
+BROWSERS = {
+    "Edge": ("Edg/", "EdgA/", "EdgiOS/", "Edge/"),
+    "Opera": ("OPR/", "OPT/", "Opera"),
+    "Samsung Internet": ("SamsungBrowser/",),
+    "Vivaldi": ("Vivaldi/",),
+    "Yandex Browser": ("YaBrowser/",),
+    "DuckDuckGo": ("DuckDuckGo/", "Ddg/"),
+    "Firefox": ("Firefox/", "FxiOS/", "Focus/"),
+    "Chrome": ("Chrome/", "CriOS/", "Chromium/"),
+    "Safari": ("Safari/",),
+    "Internet Explorer": ("MSIE ", "Trident/"),
+    "curl": ("curl/",),
+}
+SYSTEMS = {
+    "iPhone": ("iPhone",),
+    "iPad": ("iPad",),
+    "Android": ("Android",),
+    "Windows": ("Windows",),
+    "ChromeOS": ("CrOS ",),
+    "macOS": ("Macintosh", "Mac OS X"),
+    "FreeBSD": ("FreeBSD",),
+    "Linux": ("Linux", "X11"),
+}
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def described(user_agent: str) -> str:
+    """A browser and its system in words, such as "Firefox on Android"; as it says itself, which proves nothing."""
+    browser, system = _named(user_agent, BROWSERS), _named(user_agent, SYSTEMS)
+    if not system:
+        return browser or _("a browser")
+    return _("%(browser)s on %(system)s") % {"browser": browser or _("a browser"), "system": system}
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def mark(secret: str) -> str:
+    """What is kept of a browser's cookie; empty for what is no cookie of ours."""
+    return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
+
+
+async def meet(db: AsyncSession, user_id: int, mark: str) -> set[str]:
+    """Notes that a person has logged in in a browser; returns the marks of those they were known by until now."""
+    known = set(await db.exec(select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)))
+    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "seen_at": now()})
+    if len(known) >= MOST:
+        kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
+        kept = kept.order_by(col(KnownBrowser.seen_at).desc()).limit(MOST)
+        await _forget(db, user_id, col(KnownBrowser.secret_hash).not_in(kept))
+    return known
+
+
+async def forget_others(db: AsyncSession, user_id: int, mark: str) -> None:
+    """Knows a person by this browser only, if they were known by it: the others may have been somebody else's."""
+    await _forget(db, user_id, col(KnownBrowser.secret_hash) != mark)
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which browsers were not seen for so long that they have lost the cookie."""
+    return col(KnownBrowser.seen_at) < now() - KEPT
+
+
+async def _forget(db: AsyncSession, user_id: int, which: ColumnElement[bool]) -> None:
+    await db.exec(delete(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, which))
+
+
+def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
+    return next((name for name, signs in table.items() if any(sign in user_agent for sign in signs)), "")
+
+
+_MEET = text(
+    "INSERT INTO known_browser (user_id, secret_hash, seen_at) VALUES (:user_id, :secret_hash, :seen_at)"
+    " ON CONFLICT (user_id, secret_hash) DO UPDATE SET seen_at = excluded.seen_at"
+).bindparams(bindparam("seen_at", type_=KnownBrowser.__table__.c.seen_at.type))  # type: ignore[attr-defined]

@@ -1,0 +1,79 @@
+"""Addresses that are kept for who lost them: while a change of address can be undone, nobody else gets the old one."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import AddressChange
+from webapp.database import execute, now
+from webapp.database.hot import Prepared
+
+# The letter with the link that undoes a change may be under way for five days, and the link works for three more.
+KEPT = timedelta(days=8)
+
+
+_changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
+
+
+def _confirmed_since(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Which changes of address were confirmed since then, and not undone."""
+    return _changes.c.undone.is_(None) & (_changes.c.confirmed > moment)
+
+
+_ON = Prepared(
+    select(_changes.c.user_id, _changes.c.confirmed)
+    .where(
+        _changes.c.old_email == bindparam("address"),
+        _changes.c.user_id != bindparam("but"),
+        _confirmed_since(bindparam("moment")),
+    )
+    .order_by(_changes.c.id.desc())
+    .limit(1)
+)
+
+
+class Reservation(NamedTuple):
+    """The account that an address is kept for, and until when."""
+
+    user_id: int
+    until: datetime
+
+
+async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -> bool:
+    """Whether an account had, in some second, an address from which it was taken back since.
+
+    The second of the taking back itself does not count: the letters about it are written then.
+    """
+    query = select(_changes.c.id).where(
+        _changes.c.user_id == user_id,
+        _changes.c.confirmed <= second,
+        _changes.c.undone > second + timedelta(seconds=1),
+    )
+    return (await execute(db, query.limit(1))).first() is not None
+
+
+async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:
+    """For whom an address is kept, unless that is the account `but`.
+
+    Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
+    every change that freed the address seen.
+    """
+    row = await _ON.row(db, {"address": address, "but": but, "moment": now() - KEPT})
+    return Reservation(row[0], ends(row[1])) if row else None
+
+
+def undoable() -> ColumnElement[bool]:
+    """Which changes of address can still be undone."""
+    return _confirmed_since(now() - KEPT)
+
+
+async def held(db: AsyncSession) -> set[str]:
+    """All addresses that are kept for somebody."""
+    return set((await execute(db, select(_changes.c.old_email).where(undoable()))).scalars())
+
+
+def ends(confirmed: datetime) -> datetime:
+    """Until when a change that was confirmed then can be undone."""
+    return confirmed + KEPT

@@ -1,0 +1,159 @@
+"""What is written about a change of address: to the new one, and to the one that is losing the account."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import reserved_emails, tokens, users
+from webapp.accounts.tokens import Purpose, not_me_link
+from webapp.addresses import changes
+from webapp.addresses.changes import Change
+from webapp.authentication.emails import A_SAMPLE_DAY, address_reserved_draft
+from webapp.database import now
+from webapp.logs import mask
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.settings import Settings
+
+CONFIRM_LIFETIME = timedelta(hours=24)
+UNDO_LIFETIME = timedelta(hours=72)
+
+
+@letter(
+    "confirm_email",
+    lives=CONFIRM_LIFETIME,
+    samples=lambda site: [_confirm_draft(site, _sample()), _taken_draft(site, _sample(), "david")],
+)
+async def confirm_email(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the address that is to be an account's. If it can't be, the letter says why: the page must not.
+
+    So it goes to the address of a disabled account, too: who asked sees among their letters whether it went.
+    """
+    change = await changes.get(db, letter.parameters["change"])
+    if change is None or not change.is_open:
+        return None
+    if owner := await users.find(db, change.new_email):
+        return _taken_draft(settings, change, owner.username)
+    if hold := await reserved_emails.on(db, change.new_email, but=change.user_id):
+        return await address_reserved_draft(db, settings, change.new_email, hold)
+    return _confirm_draft(settings, change)
+
+
+@letter("address_change_asked", lives=timedelta(days=5), samples=lambda site: [_asked_draft(site, _sample())])
+async def address_change_asked(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the address that an account has, when another was asked for."""
+    change = await changes.get(db, letter.parameters["change"])
+    return _asked_draft(settings, change) if change else None
+
+
+@letter(
+    "address_changed", lives=timedelta(days=5), samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)]
+)
+async def address_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the address that an account had, with the link that gives the account back."""
+    change = await changes.get(db, letter.parameters["change"])
+    if change is None or change.confirmed is None:
+        return None
+    left = reserved_emails.ends(change.confirmed) - now()
+    return _changed_draft(settings, change, min(UNDO_LIFETIME, left) if change.is_undoable else None)
+
+
+@letter(
+    "address_restored",
+    lives=timedelta(days=5),
+    samples=lambda site: [_restored_draft(site, _undone_sample()), _removed_draft(_undone_sample(), "hal@example.net")],
+)
+async def address_restored(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the address that an account has again, and to the one that it had meanwhile."""
+    change = await changes.get(db, letter.parameters["change"])
+    if change is None or change.undone is None:
+        return None
+    is_removed = letter.recipient != change.old_email
+    return _removed_draft(change, letter.recipient) if is_removed else _restored_draft(settings, change)
+
+
+def confirm_link(settings: Settings, change: Change) -> str:
+    """The link to the button that gives the account the address to which this is mailed."""
+    token = tokens.issue(settings, Purpose.CONFIRM_EMAIL, change.id, CONFIRM_LIFETIME, change.epoch)
+    return f"{settings.base_url}/confirm_email/{token}"
+
+
+def undo_link(settings: Settings, change: Change, lifetime: timedelta) -> str:
+    """The link to the button that gives the old address back.
+
+    No later change of the account kills it: it gives power back.
+    """
+    return f"{settings.base_url}/undo_email/{tokens.issue(settings, Purpose.UNDO_EMAIL, change.id, lifetime)}"
+
+
+def _confirm_draft(settings: Settings, change: Change) -> Draft:
+    hours = int(CONFIRM_LIFETIME.total_seconds() // 3600)
+    values = {"username": change.username, "link": confirm_link(settings, change), "hours": hours}
+    return Draft("confirm_email", change.new_email, values)
+
+
+def _taken_draft(settings: Settings, change: Change, owner: str) -> Draft:
+    values = {"username": owner, "asking": change.username, "login_link": f"{settings.base_url}/login"}
+    return Draft("address_taken", change.new_email, values)
+
+
+def _asked_draft(settings: Settings, change: Change) -> Draft:
+    link = not_me_link(settings, change.user_id, "address_change_asked")
+    values = {"username": change.username, "new": _masked(change.new_email), "when": change.created}
+    return Draft("address_change_asked", change.old_email, values | {"not_me_link": link})
+
+
+def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | None) -> Draft:
+    """Without a lifetime, without a link: there is nothing to undo any more."""
+    values = {
+        "username": change.username,
+        "new": _masked(change.new_email),
+        "when": change.confirmed,
+        "undo_link": undo_link(settings, change, lifetime) if lifetime else None,
+        "hours": int(UNDO_LIFETIME.total_seconds() // 3600),
+    }
+    return Draft("address_changed", change.old_email, values)
+
+
+def _restored_draft(settings: Settings, change: Change) -> Draft:
+    values = {
+        "username": change.username,
+        "when": change.undone,
+        "reset_link": f"{settings.base_url}/reset_password_request",
+        "not_me_link": not_me_link(settings, change.user_id, "address_restored"),
+    }
+    return Draft("address_restored", change.old_email, values)
+
+
+def _removed_draft(change: Change, recipient: str) -> Draft:
+    """Without any link: who reads this may be the one who had stolen the account."""
+    values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone}
+    return Draft("address_removed", recipient, values)
+
+
+def _masked(address: str) -> str:
+    """With plain dots: a letter of nothing but ASCII travels as it is."""
+    return mask(address).replace("…", "...")
+
+
+def _sample() -> Change:
+    """A change for sample letters."""
+    return Change(
+        id=0,
+        user_id=0,
+        epoch=0,
+        old_email="susan@example.com",
+        new_email="susan@example.net",
+        created=A_SAMPLE_DAY,
+        confirmed=A_SAMPLE_DAY,
+        undone=None,
+        username="susan",
+        account_email="susan@example.net",
+        account_epoch=1,
+        disabled_at=None,
+    )
+
+
+def _undone_sample() -> Change:
+    return replace(_sample(), undone=A_SAMPLE_DAY)

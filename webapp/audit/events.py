@@ -1,0 +1,104 @@
+"""The audit log: what happened to an account, when, and from where. docs/security-events.md describes each event."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.audit.models import SecurityEvent
+from webapp.database import now
+from webapp.logs import mask
+
+log = logging.getLogger("webapp.security")
+
+KEPT = timedelta(days=180)
+
+
+class Event(StrEnum):
+    """What can happen to an account."""
+
+    REGISTERED = "registered"
+    LOGGED_IN = "logged_in"
+    LOGGED_OUT = "logged_out"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_RESET = "password_reset"
+    ADDRESS_CHANGE_ASKED = "address_change_asked"
+    ADDRESS_CHANGED = "address_changed"
+    ADDRESS_RESTORED = "address_restored"
+    SESSION_ENDED = "session_ended"
+    SESSIONS_ENDED = "sessions_ended"
+    RECOVERY_CODES_MADE = "recovery_codes_made"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    DISOWNED = "disowned"
+    RENAMED = "renamed"
+    POST_REMOVED = "post_removed"
+    DISABLED = "disabled"
+    ENABLED = "enabled"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """From where something was done: the network as `limits.network` tells it, and the browser's own words.
+
+    `mark` is the SHA-256 of the cookie by which a browser is known again, or empty.
+    """
+
+    network: str = ""
+    browser: str = ""
+    mark: str = ""
+
+
+class Refusal(StrEnum):
+    """What was not let through. It is in the log and in no table: whoever knocks shall not fill the database."""
+
+    LOG_IN = "log_in_refused"
+    LOG_IN_THROTTLED = "log_in_throttled"
+    CODE = "code_refused"
+    CODE_THROTTLED = "code_throttled"
+    LINK = "link_refused"
+    LETTER_THROTTLED = "letter_throttled"
+    NOT_ALLOWED = "not_allowed"
+
+
+BY_THE_HOST = Visit(browser="the host's command line")
+
+
+async def note(db: AsyncSession, event: Event, user_id: int, visit: Visit, **details: object) -> None:
+    """Writes down an event in the transaction of its cause. The details must be fit for JSON, and hold no secret."""
+    row = SecurityEvent(
+        user_id=user_id, kind=event, network=visit.network, browser=visit.browser[:300], details=details
+    )
+    db.add(row)
+    await db.flush()
+    log.info("security", extra={"fields": {"what": event.value, "user": user_id, "network": visit.network}})
+
+
+def refused(
+    refusal: Refusal, visit: Visit, *, user_id: int | None = None, typed: str | None = None, **details: object
+) -> None:
+    """Writes a log line. `typed` is a name or an address as somebody typed it: perhaps a password, so it is masked."""
+    fields = {"what": refusal.value, "user": user_id, "network": visit.network, **details}
+    if typed is not None:
+        fields["typed"] = mask(typed.strip()[:320])
+    log.warning("security", extra={"fields": fields})
+
+
+async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[SecurityEvent]:
+    """What happened to an account, newest first."""
+    query = (
+        select(SecurityEvent)
+        .where(col(SecurityEvent.user_id) == user_id)
+        .order_by(col(SecurityEvent.created).desc(), col(SecurityEvent.id).desc())
+        .limit(most)
+    )
+    return (await db.exec(query)).all()
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which events are no longer kept."""
+    return col(SecurityEvent.created) < now() - KEPT

@@ -1,0 +1,27 @@
+"""The tables of what happened to accounts."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer
+from sqlmodel import Field, SQLModel
+
+from webapp.database import now
+
+
+class SecurityEvent(SQLModel, table=True):
+    """Something that mattered to the safety of an account. It outlives the account."""
+
+    __tablename__ = "security_event"
+    __table_args__ = (Index("ix_security_event_user_id_created", "user_id", "created"),)
+
+    id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    )
+    user_id: int
+    kind: str = Field(max_length=40)
+    created: datetime = Field(default_factory=now, index=True)
+    network: str = Field(default="", max_length=60)
+    browser: str = Field(default="", max_length=300)
+    details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)

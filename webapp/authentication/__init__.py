@@ -1,0 +1,1 @@
+"""Log in, log out, register, and who is asking."""

@@ -1,0 +1,121 @@
+"""What accounts write to people. Each letter is looked up, minted and written at the moment it is sent."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import known_browsers, reserved_emails, users
+from webapp.accounts.models import User
+from webapp.accounts.reserved_emails import Reservation
+from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
+from webapp.mail import status
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.notifications.switches import reader
+from webapp.settings import Settings
+
+A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+A_SAMPLE_SIGN_IN = {
+    "username": "susan",
+    "when": A_SAMPLE_DAY.isoformat(),
+    "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
+    "network": "192.0.2.7",
+}
+MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
+
+
+@letter(
+    "register",
+    lives=timedelta(minutes=60),
+    samples=lambda site: [
+        _register_draft(site, "susan@example.com"),
+        _already_registered_draft(site, a_sample_person()),
+        _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
+    ],
+)
+async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To an address that asked for an account; if it has one, or is kept for one, the letter says so instead."""
+    address = letter.recipient
+    if not await users.has_account(db, address):
+        hold = await reserved_emails.on(db, address)
+        return await address_reserved_draft(db, settings, address, hold) if hold else _register_draft(settings, address)
+    user = await users.find(db, address)
+    return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
+
+
+@letter(
+    "password_changed",
+    lives=timedelta(days=5),
+    samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", "susan", A_SAMPLE_DAY)],
+)
+async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person whose password has just been changed, whoever did it."""
+    username, when = letter.parameters["username"], datetime.fromisoformat(letter.parameters["when"])
+    assert letter.user_id is not None
+    return _password_changed_draft(settings, letter.user_id, letter.recipient, username, when)
+
+
+@letter(
+    "new_sign_in",
+    lives=timedelta(days=5),
+    samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
+    switch="A letter when my account is used in a new browser",
+)
+async def new_sign_in(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person who has logged in in a browser that was not seen before, if they want to know."""
+    user = await reader(db, letter)
+    if user is None or await _has_enough(db, user, letter, MOST_NEW_SIGN_INS):
+        return None
+    assert user.id is not None
+    return _new_sign_in_draft(settings, user.id, letter.recipient, letter.parameters)
+
+
+async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
+    """To an address that an account has given up, but can still go back to."""
+    user = await users.get(db, hold.user_id)
+    assert user is not None
+    return _address_reserved_draft(settings, address, user.username, hold.until)
+
+
+async def _has_enough(db: AsyncSession, user: User, letter: Claimed, most: int) -> bool:
+    assert user.id is not None
+    an_hour_before = letter.created - timedelta(hours=1)
+    return await status.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= most
+
+
+def _register_draft(settings: Settings, address: str) -> Draft:
+    minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
+    return Draft("register", address, {"link": register_link(settings, address), "minutes": minutes})
+
+
+def _already_registered_draft(settings: Settings, user: User) -> Draft:
+    links = {"login_link": f"{settings.base_url}/login", "reset_link": f"{settings.base_url}/reset_password_request"}
+    return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
+
+
+def _address_reserved_draft(settings: Settings, address: str, username: str, until: datetime) -> Draft:
+    values = {"username": username, "until": until, "login_link": f"{settings.base_url}/login"}
+    return Draft("address_reserved", address, values)
+
+
+def _password_changed_draft(settings: Settings, user_id: int, address: str, username: str, when: datetime) -> Draft:
+    link = not_me_link(settings, user_id, "password_changed")
+    return Draft("password_changed", address, {"username": username, "when": when, "not_me_link": link})
+
+
+def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    unsubscribe = unsubscribe_link(settings, user_id, "new_sign_in")
+    values = details | {
+        "when": datetime.fromisoformat(details["when"]),
+        "browser": known_browsers.described(details["browser"]),
+        "sessions_link": f"{settings.base_url}/sessions",
+        "not_me_link": not_me_link(settings, user_id, "new_sign_in"),
+        "unsubscribe_link": unsubscribe,
+    }
+    return Draft("new_sign_in", address, values, user_id, unsubscribe=unsubscribe)
+
+
+def a_sample_person() -> User:
+    """A person for sample letters."""
+    return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")

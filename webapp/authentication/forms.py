@@ -1,0 +1,59 @@
+"""The shapes of the account forms, and the check that all new passwords go through."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, StringConstraints
+
+from webapp.accounts import password_strength, passwords, users
+from webapp.i18n import gettext as _
+from webapp.settings import Settings
+from webapp.web.forms import Form
+
+
+def _username(text: str) -> str:
+    if not users.USERNAME.fullmatch(text):
+        raise ValueError(_("Use 3 to 30 letters from a to z, digits or underscores."))
+    return text
+
+
+Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=320)
+Identity = Annotated[str, Typed, AfterValidator(users.canonical_identity)]
+Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
+Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX_LENGTH)]
+
+
+class Login(BaseModel):
+    username: Annotated[str, Typed]
+    password: Password
+    remember_me: str = ""
+    next: str = ""
+
+
+class Register(BaseModel):
+    email: Address
+
+
+class FinishRegistration(BaseModel):
+    username: Username
+    password: Password
+
+
+class ResetPasswordRequest(BaseModel):
+    email: Identity
+
+
+class ResetPassword(BaseModel):
+    password: Password
+    password2: str = ""
+
+
+class RenewResetLink(BaseModel):
+    """A button without fields."""
+
+
+def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:
+    """Refuses a new password that is easy to guess; `context` are words that a guesser would try first."""
+    weak = password_strength.of(password, settings.password_min_length, *context, settings.host)
+    if weak and "password" not in form.errors:
+        form.refuse("password", weak)

@@ -1,0 +1,119 @@
+"""Log in, log out, register."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import i18n
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose, Refused, Used, verify
+from webapp.accounts.users import Taken
+from webapp.authentication import auth, email_links, forms
+from webapp.i18n import gettext as _
+from webapp.web import pages
+from webapp.web.forms import Form
+
+
+async def login(request: Request) -> Response:
+    form = await Form.of(request, forms.Login)
+    came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
+    if request.method != "POST" and request.state.user:
+        return pages.redirect(request, came_for)
+    user = await _authenticated(request, form) if form.is_valid else None
+    if user:
+        response = pages.redirect(request, came_for)
+        await auth.log_in(request, response, user, is_remembered=bool(form.data.remember_me))
+        await request.state.db.commit()
+        return response
+    return pages.render(
+        request,
+        "authentication/login.html",
+        part="form",
+        form=form,
+        next="" if came_for == "/" else came_for,
+        forgot_url=f"/reset_password_request?{urlencode({'email': form.values['username'].strip()})}",
+    )
+
+
+@auth.login_required
+async def logout(request: Request) -> Response:
+    response = pages.redirect(request, "/login", flash=_("You are logged out."))
+    await auth.log_out(request, response)
+    await request.state.db.commit()
+    return response
+
+
+async def register(request: Request) -> Response:
+    form = await Form.of(request, forms.Register)
+    if form.is_valid and request.app.state.settings.registration != "open":
+        form.refuse("", _("Registration here is by invitation."), 403)
+    sent = await email_links.send(request, form, "register", form.data.email) if form.is_valid else None
+    if sent and not pages.asks_for_part(request):
+        words = _("Check your mail: a letter is on its way to that address.")
+        return pages.redirect(request, "/login", flash=sent.with_truth(words))
+    return pages.render(request, "authentication/register.html", part="panel", form=form, sent=sent)
+
+
+async def finish_registration(request: Request) -> Response:
+    """The form behind a proved mailbox's link: choose a name and a password."""
+    form = (
+        await Form.read(request, forms.FinishRegistration)
+        if request.method == "POST"
+        else Form(forms.FinishRegistration)
+    )
+    try:
+        address = await _proved_address(request)
+    except Refused as refused:
+        return email_links.bad(request, refused, "register")
+    if request.method == "POST":  # also beside a bad name: both are said at once
+        typed = form.values["password"]
+        forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)
+    if form.is_valid and await _added(request, form, address):
+        words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
+        return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
+    return pages.render(
+        request,
+        "authentication/finish_registration.html",
+        part="form",
+        form=form,
+        email=address,
+        token=request.path_params["token"],
+    )
+
+
+async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
+    """The person who may log in, or None with the reason in the form."""
+    user = await auth.try_password(request, form, form.data.username, form.data.password)
+    if user is None and not form.errors:
+        form.refuse("", _("That name or address and password don't match."))
+    return user
+
+
+async def _proved_address(request: Request) -> str:
+    """The address of a registration link. Raises Refused; a link is used once its address has an account."""
+    claim = verify(request.app.state.settings, Purpose.REGISTER, request.path_params["token"])
+    if await users.has_account(request.state.db, str(claim.subject)):
+        raise Used(claim)
+    return str(claim.subject)
+
+
+async def _added(request: Request, form: Form[forms.FinishRegistration], address: str) -> bool:
+    """Adds the account, or says in the form that the name is taken."""
+    db, data = request.state.db, form.data
+    try:
+        await users.register(
+            db,
+            request.app.state.hasher,
+            data.username,
+            address,
+            data.password,
+            i18n.current(),
+            auth.visit(request),
+        )
+    except Taken as taken:
+        form.refuse("username" if taken.field == "username" else "", str(taken))
+        return False
+    await db.commit()
+    return True

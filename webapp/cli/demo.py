@@ -1,0 +1,135 @@
+"""Fills a development site with people, and with what they said in the last three weeks.
+
+The same every time, but for the clock: it ends a few minutes before now.
+"""
+
+import csv
+import io
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.passwords import Hasher
+from webapp.audit import events
+from webapp.cli import import_users
+from webapp.database import now
+from webapp.moderation import reports
+from webapp.people import follows
+from webapp.posts import posts, text
+from webapp.preferences import profiles
+from webapp.settings import DEVELOPMENT_HOST, Settings
+
+COMMUNITY = Path(__file__).with_name("community.toml")
+MORNING = timedelta(hours=6)  # when everybody joined
+BETWEEN_FOLLOWS = timedelta(hours=7)
+
+
+class Refused(Exception):
+    """This is no database to play with; says why."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Whom one may log in as: the host first, and all with the same password."""
+
+    names: list[str]
+    password: str
+
+
+@dataclass(frozen=True)
+class _Said:
+    when: datetime
+    name: str
+    body: str
+
+
+async def is_empty(db: AsyncSession) -> bool:
+    """Whether nobody has an account yet."""
+    return (await db.exec(select(User.id).limit(1))).first() is None
+
+
+async def fill(db: AsyncSession, settings: Settings) -> Filled:
+    """Adds the whole community, or raises Refused; nobody is sent a letter. The caller commits."""
+    if not settings.development:
+        raise Refused("The demo is for a site that `python -m webapp dev` serves: this one is deployed.")
+    if not await is_empty(db):
+        raise Refused("The demo wants an empty database: this one has people already.")
+    community, moment = tomllib.loads(COMMUNITY.read_text("utf-8")), now()
+    said = sorted(_said(community["said"], moment), key=lambda one: one.when)
+    people = await _settle(db, community, moment)
+    await _befriend(db, community["people"], people, moment)
+    numbers = [await posts.add(db, people[one.name], text.clean(one.body), one.when) for one in said]
+    await _was_seen(db, people, said)
+    complaint = community["complaint"]
+    await reports.file(db, numbers[complaint["about"] - 1], people[complaint["by"]], complaint["reason"])
+    return Filled(list(people), community["password"])
+
+
+async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime) -> dict[str, int]:
+    """Adds the accounts, all with one hash so that nobody waits for twelve; returns their numbers by name."""
+    password_hash = await Hasher().hash(community["password"])
+    file = io.StringIO()
+    rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
+    csv.writer(file).writerows([("username", "email", "password_hash"), *rows])
+    if problems := await import_users.add_accounts(db, file.getvalue()):
+        raise ValueError("\n".join(problems))
+    numbers = {}
+    for each in community["people"]:
+        user = await users.find(db, each["name"])
+        assert user
+        assert user.id
+        await profiles.change(db, user, user.username, each["about"], each.get("is_public", True), events.BY_THE_HOST)
+        await db.exec(update(User).where(col(User.id) == user.id).values(created_at=_joined(each, moment)))
+        numbers[user.username] = user.id
+    return numbers
+
+
+def _joined(person: dict[str, Any], moment: datetime) -> datetime:
+    return _midnight(moment) - timedelta(days=person["joined"]) + MORNING
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _address(person: dict[str, Any], community: dict[str, Any]) -> str:
+    return DEVELOPMENT_HOST if person is community["people"][0] else f"{person['name']}@example.com"
+
+
+async def _befriend(
+    db: AsyncSession, community: list[dict[str, Any]], people: dict[str, int], moment: datetime
+) -> None:
+    """Everybody follows those whom they find, one after the other, from when both are here."""
+    joined = {each["name"]: _joined(each, moment) for each in community}
+    for each in community:
+        for count, followed in enumerate(each["follows"], 1):
+            since = max(joined[each["name"]], joined[followed]) + count * BETWEEN_FOLLOWS
+            await follows.follow(db, people[each["name"]], people[followed], since)
+
+
+def _said(said: dict[str, list[list[str]]], moment: datetime) -> Iterator[_Said]:
+    for when, name, body in said["posts"]:
+        days, _space, clock = when.partition(" ")
+        yield _Said(_midnight(moment) - timedelta(days=int(days)) + _duration(clock), name, body)
+    for ago, name, body in said["lately"]:
+        yield _Said(moment - _duration(ago), name, body)
+
+
+def _duration(clock: str) -> timedelta:
+    hours, minutes = clock.split(":")
+    return timedelta(hours=int(hours), minutes=int(minutes))
+
+
+async def _was_seen(db: AsyncSession, people: dict[str, int], said: list[_Said]) -> None:
+    """Everybody left a few minutes after their last words."""
+    for name, number in people.items():
+        last = max(one.when for one in said if one.name == name)
+        await db.exec(update(User).where(col(User.id) == number).values(last_seen=last + timedelta(minutes=5)))

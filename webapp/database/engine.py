@@ -1,0 +1,128 @@
+"""The engine, and one session for each request.
+
+A session opens its transaction with its first statement and holds a connection only until it commits or
+closes; so a slow visitor, a password hash or a mail server never waits while holding one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVarTuple, overload
+
+from sqlalchemy import CursorResult, Executable, MetaData, event
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.sql.selectable import TypedReturnsRows
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import sqlite
+from webapp.database.hot import Direct, Transaction
+
+Columns = TypeVarTuple("Columns")
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
+
+
+def now() -> datetime:
+    """The time as tables keep it: aware, and in UTC."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """One database of one application.
+
+    `doorbell` is set whenever a commit left something for a background task of this process to do; `visitors` is
+    how many requests the process is answering, which go before such tasks.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        # SQLite: several connections would only wait for each other's locks, and slowly. PostgreSQL: those of two
+        # processes fit into the twenty that a platform's smallest plan allows.
+        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (8, {})
+        # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.
+        reset = None if self.is_sqlite else "rollback"
+        self.engine = create_async_engine(
+            url,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=most,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_reset_on_return=reset,
+            connect_args=options,
+            hide_parameters=True,  # an error message shall not carry anybody's address into the log
+        )
+        self.writing = self.engine.execution_options(is_writing=True)
+        self.doorbell = asyncio.Event()
+        self.visitors = 0
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
+            event.listen(self.engine.sync_engine, "begin", sqlite.begin)
+
+    @asynccontextmanager
+    async def session(self, *, is_writing: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session that is rolled back unless it was committed."""
+        db = self.open(is_writing=is_writing)
+        try:
+            yield db
+        finally:
+            await release(db)
+
+    def open(self, *, is_writing: bool = False) -> AsyncSession:
+        """A session that the caller must release."""
+        engine = self.writing if is_writing else self.engine
+        return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell})
+
+    def direct(self, *, is_writing: bool = False) -> Direct:
+        """A transaction for prepared statements alone, as a context. It needs a connection of its own."""
+        return Direct(self.engine, {"doorbell": self.doorbell}, _ring, is_writing=is_writing)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def release(db: AsyncSession) -> None:
+    """Ends the transaction and frees the connection, before something slow; what was read can still be read."""
+    if db.in_transaction():
+        await asyncio.shield(db.close())  # also when the request is cancelled meanwhile
+
+
+@overload
+async def execute(
+    db: AsyncSession, statement: TypedReturnsRows[*Columns], parameters: Parameters = None
+) -> CursorResult[*Columns]: ...
+@overload
+async def execute(
+    db: AsyncSession, statement: Executable, parameters: Parameters = None
+) -> CursorResult[*tuple[Any, ...]]: ...
+async def execute(db: AsyncSession, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+    """Runs a statement past the ORM: rows come as they are, and nothing that the session holds is touched."""
+    return await db.run_sync(_execute, statement, parameters)
+
+
+def _execute(session: Session, statement: Executable, parameters: Any) -> CursorResult[Any]:
+    return session.connection().execute(statement, parameters)
+
+
+def ring_after_commit(db: Transaction) -> None:
+    """Sets the database's doorbell once this transaction has committed."""
+    db.info["must_ring"] = True
+
+
+@event.listens_for(Session, "after_commit")
+def _ring(session: Session | Direct) -> None:
+    if session.info.pop("must_ring", False):
+        session.info["doorbell"].set()

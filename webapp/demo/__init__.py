@@ -1,1 +1,0 @@
-"""A small community for a site that is only being looked at."""

@@ -1,0 +1,71 @@
+"""The letter itself. It names people and links to their posts; it quotes nobody, for it arrives as this site's mail."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.accounts.tokens import unsubscribe_link
+from webapp.authentication.emails import a_sample_person
+from webapp.digests import missed
+from webapp.digests.missed import Missed
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.notifications.switches import reader
+from webapp.settings import Settings
+
+KIND = "digest"
+LIVES = timedelta(days=1)  # the next one tells it better
+LINKED = 10
+MENTIONS_LINKED = 5
+FOLLOWERS_NAMED = 5
+
+
+def _samples(settings: Settings) -> list[Draft]:
+    susan = a_sample_person()
+    some = [("ann", 9), ("carl_the_second", 8), ("ann", 7)]
+    return [
+        _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
+        _draft(settings, susan, Missed([], some[:1], False, [])),
+        _draft(settings, susan, Missed(some[:1], [], False, ["bob"])),
+    ]
+
+
+@letter(
+    KIND,
+    lives=LIVES,
+    samples=_samples,
+    switch="A letter once a week with what I missed",
+    is_usual=False,
+    can_wait=True,
+)
+async def digest(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""
+    user = await reader(db, letter)
+    what = await missed.by(db, user) if user else None
+    return _draft(settings, user, what) if user and what else None
+
+
+def _draft(settings: Settings, user: User, what: Missed) -> Draft:
+    assert user.id is not None
+    unsubscribe = unsubscribe_link(settings, user.id, KIND)
+    mentions = what.mentions[:MENTIONS_LINKED]
+    posts = what.posts[: LINKED - len(mentions)]
+    values: dict[str, Any] = {
+        "username": user.username,
+        "mentions": _links(settings, mentions),
+        "mention_count": len(what.mentions),
+        "posts": _links(settings, posts),
+        "post_count": len(what.posts),
+        "is_more": what.is_more,
+        "followers": what.followers[-FOLLOWERS_NAMED:][::-1],
+        "follower_count": len(what.followers),
+        "home_link": f"{settings.base_url}/",
+        "unsubscribe_link": unsubscribe,
+    }
+    return Draft(KIND, user.email, values, user.id, unsubscribe=unsubscribe)
+
+
+def _links(settings: Settings, posts: list[tuple[str, int]]) -> list[tuple[str, str]]:
+    return [(name, f"{settings.base_url}/user/{name}/{post_id}") for name, post_id in posts]

@@ -1,0 +1,80 @@
+"""How an email is written: two templates become the bytes of one message, text and HTML saying the same (RFC 5322)."""
+
+import uuid
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from jinja2 import Environment
+
+from webapp import i18n as languages
+from webapp.database import now
+from webapp.mail.kinds import Draft
+from webapp.mail.models import Claimed
+from webapp.settings import Settings
+
+
+def compose(templates: Environment, settings: Settings, letter: Claimed, draft: Draft) -> bytes:
+    """The letter's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
+    headers = {
+        "Date": format_datetime(now()),
+        "Message-ID": letter.message_id,
+        "Auto-Submitted": "auto-generated",  # RFC 3834: out-of-office replies stay away
+        "Content-Language": letter.language,
+    }
+    if draft.unsubscribe:
+        headers |= {
+            "List-Unsubscribe": f"<{draft.unsubscribe}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    if draft.message is not None:
+        return _complete(draft.message, {"From": settings.sender, "To": draft.recipient} | headers)
+    with languages.use(letter.language):
+        text = templates.get_template(f"email/{draft.template}.txt")
+        html = templates.get_template(f"email/{draft.template}.html")
+        values = {**draft.values, "language": letter.language}
+        subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
+        plain, rich = text.render(values), html.render(values | {"subject": subject})
+    headers = {"From": settings.sender, "To": draft.recipient, "Subject": subject} | headers
+    if _is_plain(plain, rich, *headers.values()):
+        return _assemble(headers, plain, rich)
+    message = EmailMessage(policy=SMTP)
+    add_parts(message, plain, rich)
+    return _complete(message, headers)
+
+
+def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
+    """Adds the text, and the HTML beside it, so that no link is ever broken.
+
+    Quoted-printable would fold a link after 76 characters, and some mail programs show it so.
+    """
+    message.set_content(text, cte="7bit" if _is_plain(text) else "base64")
+    if html is not None:
+        message.add_alternative(html, subtype="html", cte="7bit" if _is_plain(html) else "base64")
+
+
+def _complete(message: EmailMessage, headers: dict[str, str]) -> bytes:
+    """The bytes of a message, with the headers that it does not have yet."""
+    for name, value in headers.items():
+        if name not in message:
+            message[name] = value
+    return message.as_bytes()
+
+
+def _is_plain(*texts: str) -> bool:
+    """Whether texts can go over the wire as they are: ASCII, and no line over the 998 bytes of RFC 5322."""
+    return all(text.isascii() and all(len(line) <= 998 for line in text.splitlines()) for text in texts)
+
+
+def _assemble(headers: dict[str, str], text: str, html: str) -> bytes:
+    """The same as EmailMessage makes of plain ASCII, twenty times as fast."""
+    if any(not value.isprintable() for value in headers.values()):
+        raise ValueError("a header can't have a line break or a control character in it")
+    boundary = f"=={uuid.uuid4().hex}=="
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["MIME-Version: 1.0", f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
+    for subtype, content in (("plain", text), ("html", html)):
+        lines += [f"--{boundary}", f'Content-Type: text/{subtype}; charset="utf-8"', "Content-Transfer-Encoding: 7bit"]
+        lines += ["", *content.replace("\r\n", "\n").split("\n")]
+    lines += [f"--{boundary}--", ""]
+    return "\r\n".join(lines).encode("ascii")

@@ -1,0 +1,116 @@
+"""The mailbox of a development site: letters that would have been sent, as files to look at."""
+
+import asyncio
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+from webapp.mail.models import Outcome, Verdict
+
+KEPT = 200
+
+
+class MailboxTransport:
+    """Takes letters as a mail server would, and puts each into a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def deliver(self, recipient: str, message: bytes) -> Outcome:
+        await asyncio.to_thread(self._keep, message)
+        return Outcome(Verdict.SENT)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    def is_idle(self) -> bool:
+        return False
+
+    def _keep(self, message: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{datetime.now():%Y%m%d%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+        unfinished = self.folder / f"{name}.part"
+        unfinished.write_bytes(message)
+        os.replace(unfinished, self.folder / f"{name}.eml")
+        for old in sorted(self.folder.glob("*.eml"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A letter in the mailbox."""
+
+    id: str
+    message: EmailMessage
+    source: bytes
+
+    @classmethod
+    def parse(cls, letter_id: str, source: bytes) -> "Received":
+        return cls(letter_id, message_from_bytes(source, policy=default), source)
+
+    @property
+    def subject(self) -> str:
+        return str(self.message["Subject"])
+
+    @property
+    def to(self) -> str:
+        return str(self.message["To"])
+
+    @property
+    def sender(self) -> str:
+        return str(self.message["From"])
+
+    @property
+    def date(self) -> datetime:
+        return cast(datetime, self.message["Date"].datetime)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [(name, str(value)) for name, value in self.message.items()]
+
+    @property
+    def text(self) -> str:
+        return self._part("plain")
+
+    @property
+    def html(self) -> str:
+        return self._part("html")
+
+    @property
+    def text_preview(self) -> str:
+        return " ".join(self.text.split())[:140]
+
+    @property
+    def links(self) -> list[str]:
+        """The links that stand alone on their line, which is where a letter has its ways on."""
+        return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
+
+    def _part(self, subtype: str) -> str:
+        part = self.message.get_body((subtype,))
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
+
+
+def received(folder: Path) -> list[Received]:
+    """All letters of the mailbox, newest first."""
+    return [letter for file in sorted(folder.glob("*.eml"), reverse=True) if (letter := _open(file))]
+
+
+def find(folder: Path, letter_id: str) -> Received | None:
+    return next((_open(file) for file in folder.glob("*.eml") if file.stem == letter_id), None)
+
+
+@lru_cache(KEPT)
+def _open(file: Path) -> Received | None:
+    """Reads a letter, once: its file never changes. None if it has just made room for a newer one."""
+    try:
+        return Received.parse(file.stem, file.read_bytes())
+    except FileNotFoundError:
+        return None

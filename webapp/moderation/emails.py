@@ -1,0 +1,99 @@
+"""What the host is told of complaints, and what people are told of the host's decisions."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
+from webapp.mail import kinds
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.moderation import reports
+from webapp.moderation.reports import Case
+from webapp.posts.models import Post
+from webapp.rate_limits import Rate, TooOften
+from webapp.settings import Settings
+
+# The host's letter says what waits when it leaves, so that it covers all that comes in this time.
+GATHERED = timedelta(minutes=5)
+NAMED = 10
+QUOTED = 120
+LIVES = timedelta(days=5)
+
+
+async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
+    """Posts the letter to ADMINS, in the transaction of the complaint.
+
+    Only the first open complaint of a post is worth one, and one letter covers all posts of the next few minutes.
+    """
+    if not await reports.is_first(db, post_id, reporter_id):
+        return
+    try:
+        await rate_limits.count(db, settings, ("post_reported", "all", (Rate(1, int(GATHERED.total_seconds())),)))
+    except TooOften:
+        return
+    for address in sorted(settings.admin_addresses):
+        await kinds.post(db, settings, "post_reported", address, language=settings.languages[0], delay=GATHERED)
+
+
+@letter("post_reported", lives=LIVES, samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())])
+async def post_reported(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a host: what waits for a decision; nothing if all of it has been decided meanwhile."""
+    cases = await reports.waiting(db)
+    return _reported_draft(settings, letter.recipient, cases) if cases else None
+
+
+@letter("post_removed", lives=LIVES, samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())])
+async def post_removed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the author of a post that the host has removed."""
+    assert letter.user_id is not None
+    user, post = await users.get(db, letter.user_id), await db.get(Post, letter.parameters["post_id"])
+    if user is None or user.disabled_at is not None or post is None:
+        return None
+    return _removed_draft(settings, user, post)
+
+
+@letter(
+    "account_disabled", lives=LIVES, samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")]
+)
+async def account_disabled(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person whose account the host has disabled; to nobody if it has been opened again."""
+    assert letter.user_id is not None
+    user = await users.get(db, letter.user_id)
+    if user is None or user.disabled_at is None:
+        return None
+    return _disabled_draft(settings, user, letter.parameters["reason"])
+
+
+def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> Draft:
+    values = {
+        "cases": cases[:NAMED],
+        "count": len(cases),
+        "others": len(cases) - len(cases[:NAMED]),
+        "link": f"{settings.base_url}/admin/reports",
+    }
+    return Draft("post_reported", address, values)
+
+
+def _removed_draft(settings: Settings, user: User, post: Post) -> Draft:
+    words = " ".join(post.body.split())
+    quote = words if len(words) <= QUOTED else f"{words[:QUOTED]}\u2026"
+    values = {"username": user.username, "quote": quote, "created": post.created, "reason": post.removed_because}
+    return Draft("post_removed", user.email, values, user.id)
+
+
+def _disabled_draft(settings: Settings, user: User, reason: str) -> Draft:
+    return Draft("account_disabled", user.email, {"username": user.username, "reason": reason}, user.id)
+
+
+def _sample_post() -> Post:
+    body = "Cheap watches, only today! Write to me."
+    return Post(id=1, author_id=0, body=body, created=A_SAMPLE_DAY, removed_because="Advertising is not wanted here.")
+
+
+def _sample_cases() -> list[Case]:
+    return [Case(number, 0, "susan", "susan@example.com", "", A_SAMPLE_DAY, number) for number in (1, 2)]

@@ -1,0 +1,84 @@
+"""The letters that a person was sent, in words, so that they can tell a real one from a forged one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import execute
+from webapp.i18n import gettext as _
+from webapp.logs import mask, redact
+from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
+from webapp.mail.outbox import letters
+from webapp.settings import SITE_NAME
+
+MOST = 20
+_SHOWN = select(
+    letters.c.kind,
+    letters.c.created,
+    letters.c.state,
+    letters.c.attempts,
+    letters.c.code,
+    letters.c.reason,
+    letters.c.recipient,
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A letter as its reader may see it. The address is masked, and empty once it is no longer known."""
+
+    name: str
+    created: datetime
+    outcome: str
+    address: str
+
+
+async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
+    """The last letters for a person, newest first, also those that went to another address."""
+    newest_first = letters.c.created.desc(), letters.c.id.desc()
+    rows = await execute(db, _SHOWN.where(letters.c.user_id == user_id).order_by(*newest_first).limit(MOST))
+    return [Sent(named(row.kind), row.created, _outcome(row), _address(row.recipient)) for row in rows]
+
+
+def named(kind: str) -> str:
+    """What a kind of letter is called."""
+    names = {
+        "register": _("Somebody wanted to register with your address"),
+        "reset_password": _("A link to choose a new password"),
+        "password_changed": _("Your password was changed"),
+        "new_sign_in": _("A sign-in in a new browser"),
+        "confirm_email": _("A link to confirm a new address"),
+        "address_change_asked": _("Somebody asked to change your address"),
+        "address_changed": _("Your address was changed"),
+        "address_restored": _("Your old address was restored"),
+        "recovery_codes_made": _("New recovery codes were made"),
+        "recovery_code_used": _("A recovery code was used"),
+        "post_removed": _("A post of yours was removed"),
+        "account_disabled": _("Your account was disabled"),
+        "new_follower": _("Somebody follows you"),
+        "mention": _("Somebody mentioned you"),
+        "digest": _("What you missed"),
+        "post_reported": _("A post was reported"),
+    }
+    return names.get(kind) or _("A letter from %(site)s") % {"site": SITE_NAME}
+
+
+def _outcome(row: Any) -> str:
+    if row.state == SENT:
+        return _("Sent: the mail server took it.")
+    if row.state == EXPIRED:
+        return _("Given up: it could not be sent in time.")
+    if row.state == SUPPRESSED:
+        return _("Not sent: the address was refused not long before.")
+    if row.state == DEAD:
+        said = redact(" ".join(str(part) for part in (row.code, row.reason) if part))
+        return _("Refused: %(reason)s") % {"reason": said} if row.code else _("Given up.")
+    return _("On its way; it is tried again and again.") if row.attempts > 1 else _("On its way.")
+
+
+def _address(recipient: str | None) -> str:
+    return mask(recipient) if recipient and "@" in recipient else ""

@@ -1,0 +1,1 @@
+"""For whoever runs the site: is everything set up right, does mail flow, and what broke."""

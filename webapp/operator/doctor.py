@@ -1,0 +1,143 @@
+"""Is the site set up right? Asked of everything that it needs, and answered in words."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+import aiosmtplib
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from webapp.database import Database, execute, migrations
+from webapp.delivery.smtp import client_for, hang_up
+from webapp.operator import test_email
+from webapp.settings import Settings
+
+DNS_SECONDS = 4.0
+# Before it, write-ahead logging could lose data when several connections write and checkpoint at once.
+SOUND_SQLITE = (3, 51, 3)
+
+OK, WARNING, FAILURE = "OK", "WARNING", "FAILURE"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer; `words` say what to do unless it is OK."""
+
+    verdict: str
+    subject: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict:8}{self.subject}: {self.words}"
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """All findings, the cheapest first. Sends nothing: the mail server is asked up to RCPT only."""
+    yield _base_url(settings)
+    yield _keys(settings)
+    async for finding in _database(settings):
+        yield finding
+    if not settings.sends_mail:
+        yield Finding(WARNING, "mail", "MAILER=off: people without a password need `reset-link` from you")
+        return
+    if settings.mailbox is not None:
+        yield Finding(OK, "mail", "development: letters go to the mailbox page")
+        return
+    yield await _mail_server(settings)
+    async for finding in _sender(settings):
+        yield finding
+    if not settings.admins:
+        yield Finding(WARNING, "ADMINS", "nobody is told of errors; set it to your address")
+
+
+def _base_url(settings: Settings) -> Finding:
+    if not settings.is_https:
+        return Finding(WARNING, "BASE_URL", f"{settings.base_url} is for this machine alone")
+    return Finding(OK, "BASE_URL", settings.base_url)
+
+
+def _keys(settings: Settings) -> Finding:
+    if settings.secret_key_fallbacks:
+        words = f"{len(settings.secret_key_fallbacks)} older still open links: empty it three days after the change"
+        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words)
+    return Finding(OK, "SECRET_KEY", "long enough; keep it out of backups of the database")
+
+
+async def _database(settings: Settings) -> AsyncIterator[Finding]:
+    database = Database(settings.database_url)
+    try:
+        async with database.session() as db:
+            version = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
+            number = (await execute(db, text(version))).scalar_one()
+            name = "SQLite" if database.is_sqlite else "PostgreSQL"
+            if database.is_sqlite and sqlite3.sqlite_version_info < SOUND_SQLITE:
+                yield Finding(
+                    WARNING, "database", f"SQLite {number}: before 3.51.3 it has a rare fault with several processes"
+                )
+            else:
+                yield Finding(OK, "database", f"{name} {number}")
+            there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
+            newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
+            if there == newest:
+                yield Finding(OK, "migrations", f"at {there}, the newest")
+            else:
+                yield Finding(FAILURE, "migrations", f"at {there}, not {newest}: run `python -m webapp migrate`")
+    except (SQLAlchemyError, OSError) as error:
+        words = str(getattr(error, "orig", error)).splitlines()[0]
+        yield Finding(FAILURE, "database", f"{words}; is DATABASE_URL right, and was `migrate` run?")
+    finally:
+        await database.close()
+
+
+async def _mail_server(settings: Settings) -> Finding:
+    """Connects, encrypts, logs in, and names a sender and a recipient; then hangs up."""
+    subject = f"{settings.mail_server}:{settings.mail_port}"
+    sender = parseaddr(settings.sender)[1]
+    client = client_for(settings)
+    try:
+        await client.connect()
+        await client.mail(sender)
+        await client.rcpt(parseaddr(settings.admins[0])[1] if settings.admins else sender)
+        await client.rset()
+        await client.quit()
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        await hang_up(client)
+        return Finding(FAILURE, subject, f"{test_email.words_of(error)}. Check: {test_email.advice(settings, error)}")
+    how = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
+    login = f", logged in as {settings.mail_username}" if settings.mail_username else ""
+    return Finding(OK, subject, f"{how}{login}; it takes letters from {sender}")
+
+
+async def _sender(settings: Settings) -> AsyncIterator[Finding]:
+    domain = parseaddr(settings.sender)[1].rpartition("@")[2]
+    if domain != settings.host and not settings.host.endswith(f".{domain}"):
+        yield Finding(WARNING, "MAIL_SENDER", f"{domain} is not the site's domain: readers trust it less")
+    else:
+        yield Finding(OK, "MAIL_SENDER", settings.sender)
+    spf = await _txt(domain)
+    if spf is None:
+        yield Finding(WARNING, "SPF, DMARC", f"DNS did not answer for {domain}; ask it yourself")
+        return
+    has_spf = any(record.startswith("v=spf1") for record in spf)
+    has_dmarc = any(record.startswith("v=DMARC1") for record in await _txt(f"_dmarc.{domain}") or [])
+    for name, is_there in (("SPF", has_spf), ("DMARC", has_dmarc)):
+        words = f"{domain} has a record" if is_there else f"{domain} has no record: letters may land in spam"
+        yield Finding(OK if is_there else WARNING, name, words)
+    yield Finding(WARNING, "DKIM", "can't be seen from here; the mail server signs, and its selector is its own")
+
+
+async def _txt(name: str) -> list[str] | None:
+    """The TXT records of a name; an empty list if there are none, None if DNS does not answer."""
+    try:
+        answer = await dns.asyncresolver.resolve(name, "TXT", lifetime=DNS_SECONDS)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+    except (dns.exception.DNSException, OSError):
+        return None
+    return [b"".join(record.strings).decode(errors="replace") for record in answer]

@@ -1,0 +1,103 @@
+"""Letters to ADMINS: an error that nobody expected, once, and without anybody's secrets in it."""
+
+import hashlib
+import logging
+import traceback
+from datetime import datetime
+
+from sqlalchemy import bindparam, text
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from webapp import mail, rate_limits
+from webapp.database import Database, execute, now
+from webapp.logs import redact
+from webapp.rate_limits import Rate, TooOften
+from webapp.settings import SITE_NAME, Settings
+
+log = logging.getLogger("webapp.alarms")
+
+PER_ERROR = (Rate(1, 900),)
+IN_ALL = (Rate(5, 3600),)
+
+
+class ErrorReport(SQLModel, table=True):
+    """One distinct error; `count` is how often it happened since the last letter about it."""
+
+    __tablename__ = "error_report"
+
+    fingerprint: str = Field(primary_key=True, max_length=32)
+    count: int = 0
+    last_seen: datetime = Field(default_factory=now)
+
+
+class Alarms:
+    """Tells the ADMINS of unhandled exceptions, in a transaction of its own and never more than they can read."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+
+    async def report(self, error: Exception, route: str, request_id: str) -> None:
+        """Counts the error and posts a letter if it is time for one. Never raises: the log has the error already."""
+        if not self.settings.admins or not self.settings.sends_mail:
+            return
+        fingerprint = _fingerprint(error)
+        try:
+            async with self.database.session(is_writing=True) as db:
+                count = await _count(db, fingerprint)
+                await db.commit()
+                await self._post(db, error, fingerprint, count, route, request_id)
+                await db.commit()
+        except TooOften:
+            pass
+        except Exception:
+            log.exception("alarm_not_posted")
+
+    async def _post(
+        self, db: AsyncSession, error: Exception, fingerprint: str, count: int, route: str, request_id: str
+    ) -> None:
+        one, all_of_them = ("alarm", fingerprint, PER_ERROR), ("alarms", "all", IN_ALL)
+        await rate_limits.count(db, self.settings, one, all_of_them)
+        name = type(error).__name__
+        await mail.send(
+            db,
+            self.settings,
+            subject=f"[{SITE_NAME}] {name} in {route}",
+            text=(
+                f"What: {name}\nWhere: {route}\nWhen: {now():%Y-%m-%d %H:%M:%S} UTC\nRequest: {request_id}\n"
+                f"How often since the last letter about it: {count}\n\n{_trace(error, self.settings)}\n"
+            ),
+            to=self.settings.admins,
+            is_alarm=True,
+        )
+        await execute(
+            db, text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
+        )
+
+
+async def _count(db: AsyncSession, fingerprint: str) -> int:
+    statement = text(
+        "INSERT INTO error_report (fingerprint, count, last_seen) VALUES (:fingerprint, 1, :moment)"
+        " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1, last_seen = excluded.last_seen"
+        " RETURNING count"
+    ).bindparams(bindparam("moment", type_=UTCDateTime))
+    result = await execute(db, statement, {"fingerprint": fingerprint, "moment": now()})
+    return int(result.scalar_one())
+
+
+def _fingerprint(error: Exception) -> str:
+    """The same for the same error in the same place, whoever met it."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    place = "|".join(f"{frame.filename}:{frame.lineno}" for frame in frames)
+    return hashlib.sha256(f"{type(error).__name__}|{place}".encode()).hexdigest()[:32]
+
+
+def _trace(error: Exception, settings: Settings) -> str:
+    """The traceback with everything cut out that opens something or names somebody."""
+    trace = "".join(traceback.format_exception(error))
+    for secret in (settings.secret_key, *settings.secret_key_fallbacks, settings.mail_password):
+        if secret:
+            trace = trace.replace(secret, "[cut]")
+    return redact(trace)

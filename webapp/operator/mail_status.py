@@ -1,0 +1,70 @@
+"""Is mail flowing? The answer in a sentence, for the operator's page and the command line."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import now
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.logs import mask
+from webapp.mail import status
+from webapp.mail.status import Status
+from webapp.settings import Settings
+
+# Waiting longer than this without any known trouble means that nobody is sending.
+STUCK_AFTER = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A letter that was not sent, as a host may see it: the address is masked."""
+
+    id: int
+    kind: str
+    recipient: str
+    reason: str
+    created: datetime
+    finished: datetime
+
+
+async def given_up(db: AsyncSession) -> list[GivenUp]:
+    rows = await status.given_up(db)
+    return [GivenUp(row.id, row.kind, mask(row.recipient or ""), _why(row), row.created, row.finished) for row in rows]
+
+
+def sentence(state: Status, settings: Settings) -> str:
+    """Whether letters leave, and if not, why and since when."""
+    waiting = ngettext("%(count)s letter waits", "%(count)s letters wait", state.waiting) % {"count": state.waiting}
+    if not settings.sends_mail:
+        return _("This site sends no mail (MAILER=off).")
+    if state.paused_at:
+        return _("Paused since %(time)s; %(waiting)s.") % {"time": _clock(state.paused_at), "waiting": waiting}
+    if state.trouble:
+        code = f"{state.trouble.code} " if state.trouble.code else ""
+        values = {"time": _clock(state.trouble.since), "reason": code + state.trouble.reason, "waiting": waiting}
+        server = {"server": f"{settings.mail_server}:{settings.mail_port}"}
+        return _("Mail to %(server)s has stopped since %(time)s: %(reason)s; %(waiting)s.") % (values | server)
+    if state.oldest_waiting and now() - state.oldest_waiting > STUCK_AFTER:
+        words = _("%(waiting)s, the oldest since %(time)s. Does a mailer run?")
+        return words % {"waiting": waiting, "time": _clock(state.oldest_waiting)}
+    if state.median_seconds is None:
+        return _("All is quiet: no letter was sent in the last hour, and none waits.")
+    seconds = f"{max(state.median_seconds, 0.1):.1f}"
+    return _("Delivering normally: half of the last hour's letters left within %(seconds)s s.") % {"seconds": seconds}
+
+
+def _why(row: Any) -> str:
+    """Why a letter was given up, in words."""
+    words = {
+        "expired": _("It could not be sent in time."),
+        "suppressed": _("Its address was refused for good not long before."),
+    }.get(row.state, _("The mail server refused it for good."))
+    said = " ".join(str(part) for part in (row.code, row.reason) if part)
+    return f"{words} ({said})" if said else words
+
+
+def _clock(when: datetime) -> str:
+    return f"{when:%H:%M} UTC" if now() - when < timedelta(hours=20) else f"{when:%Y-%m-%d %H:%M} UTC"

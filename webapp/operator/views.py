@@ -1,0 +1,81 @@
+"""For whoever runs the site: the mail's page, and what load balancers and security researchers ask for."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from webapp.authentication.auth import admin_required
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.mail import kinds, status
+from webapp.operator import health as health_checks
+from webapp.operator import mail_status
+from webapp.operator import security_txt as security_txts
+from webapp.operator.forms import SendAgain
+from webapp.web import pages
+from webapp.web.forms import Form, Press
+
+
+@admin_required
+async def admin_mail(request: Request) -> Response:
+    db, settings = request.state.db, request.app.state.settings
+    state = await status.read(db)
+    return pages.render(
+        request,
+        "operator/admin_mail.html",
+        part="state",
+        state=state,
+        sentence=mail_status.sentence(state, settings),
+        is_well=state.trouble is None and state.paused_at is None,
+        given_up=await mail_status.given_up(db),
+    )
+
+
+@admin_required
+async def pause_mail(request: Request) -> Response:
+    await Form.read(request, Press)
+    await status.pause(request.state.db)
+    await request.state.db.commit()
+    return pages.redirect(request, "/admin/mail", flash=_("Paused: letters wait until you resume."))
+
+
+@admin_required
+async def resume_mail(request: Request) -> Response:
+    await Form.read(request, Press)
+    await status.resume(request.state.db)
+    await request.state.db.commit()
+    return pages.redirect(request, "/admin/mail", flash=_("Resumed."))
+
+
+@admin_required
+async def send_mail_again(request: Request) -> Response:
+    """One letter that was given up, or all of them if none is named."""
+    form = await Form.read(request, SendAgain)
+    if not form.is_valid:
+        return pages.redirect(request, "/admin/mail", flash=_("There is no such letter."))
+    count = await status.send_again(request.state.db, kinds.lifetimes(), form.data.letter)
+    await request.state.db.commit()
+    words = ngettext("%(count)s letter is on its way again.", "%(count)s letters are on their way again.", count)
+    return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
+
+
+async def health(request: Request) -> Response:
+    """200 while the process serves."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """200 when the database answers and this process's mailer runs, else 503 and what is wrong."""
+    mailer, is_wanted = request.app.state.mailer, request.app.state.settings.mailer == "web"
+    problems = await health_checks.problems(request.state.db, is_mailer_missing=is_wanted and not mailer.is_running)
+    body = {"status": "unavailable" if problems else "ok", "problems": problems}
+    return JSONResponse(body, 503 if problems else 200)
+
+
+async def security_txt(request: Request) -> Response:
+    """Whom to tell of a weakness; 404 if nobody was named."""
+    settings = request.app.state.settings
+    if not settings.security_contact:
+        raise HTTPException(404)
+    lines = security_txts.lines(settings, request.url.path)
+    return PlainTextResponse("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,75 @@
+"""The letter that tells of new followers: one for all who came within a minute."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts.models import User
+from webapp.accounts.tokens import unsubscribe_link
+from webapp.authentication.emails import a_sample_person
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.notifications import batching
+from webapp.notifications.switches import reader
+from webapp.people import follows
+from webapp.rate_limits import Rate, TooOften
+from webapp.settings import Settings
+
+NAMED = 10
+LIVES = timedelta(days=2)
+
+
+async def tell_of_follower(
+    db: AsyncSession, settings: Settings, followed: User, follower_id: int, since: datetime
+) -> None:
+    """Posts the letter, in the transaction of the follow; unless one that covers it waits already.
+
+    Who goes and comes back is told of once a day.
+    """
+    assert followed.id is not None
+    try:
+        await rate_limits.count(db, settings, ("follower", f"{follower_id} {followed.id}", (Rate(1, 86400),)))
+    except TooOften:
+        return
+    await batching.tell(
+        db, settings, "new_follower", followed.email, user_id=followed.id, language=followed.locale, since=since
+    )
+
+
+def _samples(settings: Settings) -> list[Draft]:
+    susan = a_sample_person()
+    names = ["ann", "bob", "carl_the_second", "dora", "emil", "fay", "gus", "hanna", "ida", "jon"]
+    return [_draft(settings, susan, names[:1], 1), _draft(settings, susan, names, 12)]
+
+
+@letter(
+    "new_follower",
+    lives=LIVES,
+    samples=_samples,
+    switch="A letter when somebody follows me",
+    is_usual=False,
+    can_wait=True,
+)
+async def new_follower(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""
+    user = await reader(db, letter)
+    if user is None or user.id is None:
+        return None
+    names = await follows.began_between(db, user.id, *batching.period(letter))
+    return _draft(settings, user, names[:NAMED], len(names)) if names else None
+
+
+def _draft(settings: Settings, user: User, names: list[str], count: int) -> Draft:
+    assert user.id is not None
+    unsubscribe = unsubscribe_link(settings, user.id, "new_follower")
+    values: dict[str, Any] = {
+        "username": user.username,
+        "followers": [(name, f"{settings.base_url}/user/{name}") for name in names],
+        "count": count,
+        "others": count - len(names),
+        "list_link": f"{settings.base_url}/user/{user.username}/followers",
+        "unsubscribe_link": unsubscribe,
+    }
+    return Draft("new_follower", user.email, values, user.id, unsubscribe=unsubscribe)

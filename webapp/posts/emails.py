@@ -1,0 +1,52 @@
+"""The letter that tells of mentions: one for all within a minute.
+
+It quotes nobody: what a stranger wrote shall not arrive as this site's mail, with a link in it.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.accounts.tokens import unsubscribe_link
+from webapp.authentication.emails import a_sample_person
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.notifications import batching
+from webapp.notifications.switches import reader
+from webapp.posts import timeline
+from webapp.settings import Settings
+
+LINKED = 10
+LIVES = timedelta(days=2)
+
+
+def _samples(settings: Settings) -> list[Draft]:
+    susan = a_sample_person()
+    posts = [("john", 7), ("ann_the_second", 8), ("john", 9)]
+    return [_draft(settings, susan, posts[:1]), _draft(settings, susan, posts * 4)]
+
+
+@letter("mention", lives=LIVES, samples=_samples, switch="A letter when somebody mentions me", can_wait=True)
+async def mention(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
+    user = await reader(db, letter)
+    if user is None or user.id is None:
+        return None
+    posts = await timeline.mentions(db, user.id, *batching.period(letter))
+    return _draft(settings, user, posts) if posts else None
+
+
+def _draft(settings: Settings, user: User, posts: list[tuple[str, int]]) -> Draft:
+    assert user.id is not None
+    unsubscribe = unsubscribe_link(settings, user.id, "mention")
+    links = [(name, f"{settings.base_url}/user/{name}/{post_id}") for name, post_id in posts[:LINKED]]
+    values: dict[str, Any] = {
+        "username": user.username,
+        "posts": links,
+        "count": len(posts),
+        "others": len(posts) - len(links),
+        "unsubscribe_link": unsubscribe,
+    }
+    return Draft("mention", user.email, values, user.id, unsubscribe=unsubscribe)

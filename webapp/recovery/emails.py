@@ -1,0 +1,90 @@
+"""The emails of recovery: the reset link, and what is told of recovery codes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import not_me_link, reset_link
+from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
+from webapp.database import now
+from webapp.mail.kinds import Draft, letter
+from webapp.mail.models import Claimed
+from webapp.rate_limits import Rate, TooOften
+from webapp.settings import Settings
+
+A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "left": 9}
+# However somebody spells a person's name and address, so many reset letters an hour reach them.
+MOST_RESET_LETTERS = 3
+
+
+@letter(
+    "reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, a_sample_person())]
+)
+async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To the person whose name or address was typed, or whose link had run out; to nobody if there is none.
+
+    With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
+    link makes nor the letters that strangers asked for keep it back.
+    """
+    user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
+    if user is None or user.disabled_at is not None:
+        return None
+    if not letter.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, letter)):
+        return None
+    return _reset_password_draft(settings, user)
+
+
+@letter(
+    "recovery_codes_made",
+    lives=timedelta(days=5),
+    samples=lambda site: [_draft(site, "recovery_codes_made", 0, "susan@example.com", A_SAMPLE)],
+)
+async def recovery_codes_made(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person for whom new codes have just been made, whoever did it."""
+    assert letter.user_id is not None
+    return _draft(settings, letter.kind, letter.user_id, letter.recipient, letter.parameters)
+
+
+@letter(
+    "recovery_code_used",
+    lives=timedelta(days=5),
+    samples=lambda site: [_draft(site, "recovery_code_used", 0, "susan@example.com", A_SAMPLE)],
+)
+async def recovery_code_used(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+    """To a person one of whose codes has just been used, whoever did it."""
+    assert letter.user_id is not None
+    return _draft(settings, letter.kind, letter.user_id, letter.recipient, letter.parameters)
+
+
+def _is_paused(user: User) -> bool:
+    return user.reset_paused_until is not None and user.reset_paused_until > now()
+
+
+async def _gets_many(db: AsyncSession, settings: Settings, user: User, letter: Claimed) -> bool:
+    """Counts a letter to a typed name or address when it is written first: only then is it known who gets it.
+
+    By rows of the outbox it could not be told: other processes may be writing to the same person at this moment.
+    """
+    if letter.user_id is not None:
+        return False
+    try:
+        await rate_limits.count(db, settings, (f"{letter.kind}_to", str(user.id), (Rate(MOST_RESET_LETTERS, 3600),)))
+    except TooOften:
+        return True
+    return False
+
+
+def _reset_password_draft(settings: Settings, user: User) -> Draft:
+    assert user.id is not None
+    values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
+    values["not_me_link"] = not_me_link(settings, user.id, "reset_password")
+    return Draft("reset_password", user.email, values, user.id)
+
+
+def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    links = {"not_me_link": not_me_link(settings, user_id, kind)}
+    return Draft(kind, address, details | links | {"when": datetime.fromisoformat(details["when"])}, user_id)

@@ -1,1 +1,0 @@
-"""Which of the optional letters a person wants."""

@@ -1,0 +1,24 @@
+"""Cookies that scripts can't read."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+def write(request: Request, response: Response, name: str, value: str, seconds: int | None) -> None:
+    """Sets a cookie that scripts can't read; until the browser closes if `seconds` is None."""
+    is_https = request.app.state.settings.is_https
+    response.set_cookie(
+        _name(request, name), value, max_age=seconds, secure=is_https, httponly=True, samesite="lax", path="/"
+    )
+
+
+def delete(request: Request, response: Response, name: str) -> None:
+    write(request, response, name, "", 0)
+
+
+def read(request: Request, name: str) -> str:
+    return request.cookies.get(_name(request, name), "")
+
+
+def _name(request: Request, name: str) -> str:
+    return f"__Host-{name}" if request.app.state.settings.is_https else name

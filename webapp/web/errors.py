@@ -1,0 +1,122 @@
+"""The error pages: a clear sentence, the right status, and a way on. Never a trace."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.i18n import gettext as _
+from webapp.rate_limits import Busy
+from webapp.web import pages
+
+log = logging.getLogger("webapp.errors")
+
+# What a visitor can do nothing about and need not wait long for.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, ConnectionError)
+
+
+EXPECTED = (Busy, *UNAVAILABLE)
+# Tells the host of an error: the exception, where it happened, and the request's id.
+Report = Callable[[Exception, str, str], Awaitable[None]]
+
+
+def page(request: Request, status: int, message: str = "", headers: dict[str, str] | None = None) -> Response:
+    """The page for a status, with the given sentence or the usual one."""
+    heading, usual = _words(status)
+    return pages.render(
+        request,
+        "error.html",
+        status=status,
+        headers=headers,
+        heading=heading,
+        message=message or usual,
+        request_id=request.scope["state"].get("request_id") if status >= 500 else None,
+    )
+
+
+async def refused(request: Request, refusal: Exception) -> Response:
+    """Starlette's handler for what a view or the router refused."""
+    assert isinstance(refusal, HTTPException)
+    return page(request, refusal.status_code, headers=dict(refusal.headers or {}))
+
+
+class LargeBodies:
+    """Refuses at once what says that it is too large; Starlette's own limit cuts off what does not say so."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app = app
+        self.most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        request = Request(scope)
+        said = request.headers.get("content-length", "0")
+        if said.isdecimal() and int(said[:12]) <= self.most:
+            return await self.app(scope, receive, send)
+
+        await page(request, 413)(scope, receive, send)
+
+
+class Unhandled:
+    """Turns an exception that nobody expected into the 500 page, one line in the log, and nothing else."""
+
+    def __init__(self, app: ASGIApp, report: Report) -> None:
+        self.app = app
+        self.report = report
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        is_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            if is_started:
+                raise
+            await _answer(Request(scope), error)(scope, receive, send)
+            if not isinstance(error, EXPECTED):
+                route = getattr(scope.get("route"), "path", "no route")
+                await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, EXPECTED):
+        cause = getattr(error, "orig", None) or error
+        log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": str(cause)[:200]}})
+        return page(request, 503, headers={"retry-after": "5"})
+    if isinstance(error, ClientDisconnect):
+        return page(request, 400)  # nobody reads it any more
+    log.error("unhandled", exc_info=error)
+    return page(request, 500)
+
+
+def _words(status: int) -> tuple[str, str]:
+    usual = {
+        400: (
+            _("That can't be read"),
+            _("Something in the request is not as it should be. Please go back and try again."),
+        ),
+        403: (_("Not allowed"), _("You may not do that here.")),
+        404: (_("Nothing here"), _("There is no page at this address. It may have moved, or the link was cut off.")),
+        405: (_("Not like this"), _("This page can't be used that way. Please open it in the browser.")),
+        413: (_("Too much at once"), _("What was sent is larger than this site takes. Please send less.")),
+        415: (_("Not a form"), _("This page takes ordinary web forms only.")),
+        429: (_("Too often"), _("Please wait a moment, then try again.")),
+        500: (_("Something broke"), _("That is our fault, not yours. Nothing was changed. Please try again.")),
+        503: (_("Back in a moment"), _("The site is busy or being mended. Nothing was lost; please try again.")),
+    }
+    return usual.get(status, usual[400] if status < 500 else usual[500])

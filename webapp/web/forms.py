@@ -1,0 +1,125 @@
+"""Form: what a visitor typed, and what is wrong with it.
+
+The shape of a form is a pydantic model of strings. `Form.read` takes exactly one value for each of its
+fields, from an ordinary web form in the body and from nowhere else.
+"""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from webapp.i18n import gettext as _
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+MAX_FIELDS = 50
+MAX_DIGITS = 18  # of a number in a query: no database has longer ones
+MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
+
+
+class Form(Generic[Shape]):
+    """`values` as typed, `errors` by field ("" for the whole form), and `data` once there are none.
+
+    `status` and `headers` are what the answer that shows this form must carry.
+    """
+
+    def __init__(self, shape: type[Shape], values: dict[str, str] | None = None) -> None:
+        self.shape = shape
+        self.values = dict.fromkeys(shape.model_fields, "") | (values or {})
+        self.errors: dict[str, str] = {}
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self._data: Shape | None = None
+
+    @classmethod
+    async def of(cls, request: Request, shape: type[Shape], **initial: str) -> "Form[Shape]":
+        """The form of a page that shows it and takes it: read if it was sent, else with what it begins with."""
+        return await cls.read(request, shape) if request.method == "POST" else cls(shape, initial)
+
+    @classmethod
+    async def read(cls, request: Request, shape: type[Shape]) -> "Form[Shape]":
+        """Reads and checks what was sent.
+
+        Raises HTTPException: 400 for what no form of ours sends, 413 for too much, 415 for another content type.
+        """
+        form = cls(shape, await _fields(request, shape))
+        form._check()
+        return form
+
+    @property
+    def data(self) -> Shape:
+        assert self._data is not None, "only a valid form has data"
+        return self._data
+
+    @property
+    def is_valid(self) -> bool:
+        return self._data is not None and not self.errors
+
+    def refuse(self, field: str, words: str, status: int = 422) -> None:
+        """Says what is wrong with a field, or with the whole form if the field is ""."""
+        self.errors[field] = words
+        self.status = status
+
+    def refuse_for_now(self, words: str, seconds: int) -> None:
+        """Says that this was asked too often; `words` name the %(seconds)s until it may be asked again."""
+        self.refuse("", words % {"seconds": seconds}, 429)
+        self.headers["retry-after"] = str(seconds)
+
+    def _check(self) -> None:
+        for name, value in self.values.items():
+            if any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
+                self.refuse(name, _("This has a character in it that can't be used."))
+        if self.errors:
+            return
+        try:
+            self._data = self.shape.model_validate(self.values)
+        except ValidationError as refused:
+            for error in refused.errors(include_url=False, include_input=False):
+                self.refuse(str(error["loc"][0]) if error["loc"] else "", _words(error["type"], error.get("ctx", {})))
+
+
+class Press(BaseModel):
+    """The shape of a button without fields."""
+
+
+def number_in_query(request: Request, name: str, usual: int) -> int:
+    """The number that a query gives, or the usual one. Raises HTTPException(400) for what is none."""
+    typed = request.query_params.get(name, "")
+    if not typed:
+        return usual
+    if not (typed.isascii() and typed.isdecimal() and len(typed) <= MAX_DIGITS):
+        raise HTTPException(400)
+    return int(typed)
+
+
+async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/x-www-form-urlencoded":
+        # An empty body needs no type: its fields are simply missing.
+        if content_type or await request.body():
+            raise HTTPException(415)
+        return {}
+    if (await request.body()).count(b"&") > MAX_FIELDS:  # the parser would look at each of them first
+        raise HTTPException(400)
+    sent = await request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    values: dict[str, str] = {}
+    for name, value in sent.multi_items():
+        # A name twice, or `email[]`, is how an attacker gets a second address past a check of the first.
+        if name in values or (name.partition("[")[0] in shape.model_fields and "[" in name):
+            raise HTTPException(400)
+        values[name] = str(value)
+    if any(name.partition("[")[0] in shape.model_fields for name in request.query_params):
+        raise HTTPException(400)
+    return {name: value for name, value in values.items() if name in shape.model_fields}
+
+
+def _words(kind: str, context: dict[str, Any]) -> str:
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_too_long":
+        return _("That is too long: at most %(max_length)s characters, please.") % context
+    if kind in {"missing", "string_too_short"}:
+        return _("Please fill this in.")
+    return _("Please check this.")

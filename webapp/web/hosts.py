@@ -1,0 +1,41 @@
+"""Refuse requests that were meant for another host."""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from webapp.i18n import gettext as _
+from webapp.settings import LOOPBACK, Settings
+from webapp.web import errors
+
+
+class ForeignHost:
+    """Answers only to the host of BASE_URL, so that no link, cookie or cache is made for another."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.base_url = settings.base_url
+        self.hosts = own_hosts(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        request = Request(scope)
+        # A load balancer asks for these two by number.
+        if scope["path"] in {"/health", "/ready"} or request.headers.getlist("host") in self.hosts:
+            return await self.app(scope, receive, send)
+
+        words = _("This site is at %(url)s. Please open it there.") % {"url": self.base_url}
+        await errors.page(request, 400, words)(scope, receive, send)
+
+
+def own_hosts(settings: Settings) -> list[list[str]]:
+    """The Host headers that are ours, each as the list of one that a sound request carries."""
+    scheme, _scheme, host = settings.base_url.partition("://")
+    hosts = [host]
+    if settings.host == host.strip("[]"):
+        hosts.append(f"{host}:{443 if scheme == 'https' else 80}")
+    if settings.development:
+        port = host.rpartition(":")[2]
+        hosts += [f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in LOOPBACK]
+    return [[host] for host in hosts]

@@ -1,0 +1,109 @@
+"""How a page is made: render(), redirect(), flash(), and the cookies that go with them."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from jinja2 import Environment
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from webapp import i18n
+from webapp.settings import Settings
+from webapp.web import cookies, templating
+from webapp.web.forms import Form
+from webapp.web.static_files import STATIC, _version_of
+
+FLASH_SECONDS = 300
+
+
+def set_up(app: Starlette, settings: Settings) -> Environment:
+    """Gives the application its templates; returns them, for the letters."""
+    env = templating.environment(settings)
+    version = _version_of(STATIC)
+    env.globals["path"] = _path_for(app)
+    env.globals["static"] = lambda name: f"/static/{version}/{name}"
+    app.state.templates = env
+    app.state.settings = settings
+    keys = [key.hex() for key in reversed(settings.keys("flash"))]
+    app.state.flash = URLSafeTimedSerializer(keys, salt="flash", signer_kwargs={"digest_method": hashlib.sha256})
+    return env
+
+
+def render(
+    request: Request,
+    name: str,
+    *,
+    part: str | None = None,
+    form: Form[Any] | None = None,
+    status: int | None = None,
+    headers: dict[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """The page `name`, or only its block `part` when htmx asked for a part of a page.
+
+    The status is the form's own (200, 422 or 429) unless one is given.
+    """
+    block = part if part is not None and asks_for_part(request) else None
+    status = status or (form.status if form else 200)
+    values = {
+        **context,
+        "form": form,
+        "status": status,
+        "user": getattr(request.state, "user", None),
+        "language": i18n.current(),
+        "flashes": [] if block else _flashes(request),
+    }
+    template = request.app.state.templates.get_template(name)
+    html = "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
+    answer_headers = {"vary": "HX-Request, HX-Request-Type", **(form.headers if form else {}), **(headers or {})}
+    response = HTMLResponse(html, status, answer_headers)
+    if values["flashes"]:
+        cookies.delete(request, response, "flash")
+    return response
+
+
+def asks_for_part(request: Request) -> bool:
+    """Whether htmx wants only the block of the page that changes."""
+    return request.headers.get("hx-request-type") == "partial"
+
+
+def redirect(request: Request, to: str, flash: str | None = None) -> Response:
+    """Sends the browser on with 303; under htmx as a real navigation, which password managers need."""
+    if request.headers.get("hx-request") == "true":
+        response = Response(status_code=204, headers={"hx-redirect": to})
+    else:
+        response = RedirectResponse(to, 303)
+    if flash:
+        value = request.app.state.flash.dumps([*_flashes(request), flash][-5:])
+        cookies.write(request, response, "flash", value, FLASH_SECONDS)
+    return response
+
+
+def local_path(target: str, default: str = "/") -> str:
+    """The target if it is a path of this very site, else the default: a redirect never leaves the host."""
+    if not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target) or len(target) > 2000:
+        return default
+    parts = urlsplit(target)
+    return default if parts.scheme or parts.netloc else target
+
+
+def _flashes(request: Request) -> list[str]:
+    """What the page before wanted said once; nothing if the cookie is old or not ours."""
+    cookie = cookies.read(request, "flash")
+    try:
+        return list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []
+    except BadSignature:
+        return []
+
+
+def _path_for(app: Starlette) -> Callable[..., str]:
+    """`app.url_path_for`, which walks the routes, but only once for each of them."""
+    plain = cache(lambda name: str(app.url_path_for(name)))
+    route = cache(lambda name: next(route for route in app.routes if getattr(route, "name", "") == name))
+    return lambda name, **parameters: route(name).url_path_for(name, **parameters) if parameters else plain(name)

@@ -1,0 +1,139 @@
+"""The templates of pages and letters: the texts in the person's language, times, and what all of them may use."""
+
+import textwrap
+from collections.abc import MutableMapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from babel.dates import format_date, format_datetime, format_timedelta
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    pass_context,
+    pass_eval_context,
+    select_autoescape,
+)
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from webapp import i18n
+from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
+
+MOMENT_SECONDS = 60
+LINE = 72  # characters of a letter's text
+
+
+class Templates(Environment):
+    """Templates whose globals are all there before the first of them is loaded, so that a plain dict holds them.
+
+    Jinja's own map looks each of them up twice, in Python, for each page and each import.
+    """
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **(d or {})}
+
+
+def environment(settings: Settings) -> Environment:
+    """The templates of pages and letters, with what all of them may use."""
+    env = Templates(
+        loader=FileSystemLoader(ROOT / "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+        auto_reload=settings.development,
+    )
+    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    # As the extension's own, but cheaper.
+    env.globals |= {"gettext": _gettext, "_": _gettext, "ngettext": _ngettext}
+    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day, "wrapped": _wrapped}
+    env.globals["site"] = {
+        "name": SITE_NAME,
+        "base_url": settings.base_url,
+        "sender": settings.sender,
+        "has_mailbox": settings.mailbox is not None,
+        "sends_mail": settings.sends_mail,
+        "admins": settings.admin_addresses,
+        "contact": settings.admins[0] if settings.admins else None,
+        "reset_minutes": settings.reset_token_minutes,
+        "not_me_hours": NOT_ME_HOURS,
+        "password_min_length": settings.password_min_length,
+        "public_profiles": settings.public_profiles,
+        "open_registration": settings.registration == "open",
+    }
+    return env
+
+
+@pass_eval_context
+def _gettext(evaluation: EvalContext, text: str, /, **variables: Any) -> str:
+    if not variables:
+        return _plain(text, i18n.current(), evaluation.autoescape)
+    translated = i18n.gettext(text)
+    return (_marked(translated) if evaluation.autoescape else translated) % variables
+
+
+@pass_eval_context
+def _ngettext(evaluation: EvalContext, one: str, many: str, number: int, /, **variables: Any) -> str:
+    translated = i18n.ngettext(one, many, number)
+    return (_marked(translated) if evaluation.autoescape else translated) % {"num": number, **variables}
+
+
+@lru_cache(maxsize=5000)
+def _plain(text: str, language_name: str, is_markup: bool) -> str:
+    """A text that stands for itself, in the language in force, which is named."""
+    translated = i18n.gettext(text) % {}
+    return _marked(translated) if is_markup else translated
+
+
+_marked = lru_cache(maxsize=1000)(Markup)
+
+
+def _wrapped(text: str) -> str:
+    """Text in lines of at most 72 characters, but for words that are longer, such as links."""
+    return "\n".join(
+        line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
+    )
+
+
+@lru_cache(maxsize=1000)
+def _wrapped_line(line: str) -> str:
+    return textwrap.fill(line, LINE, break_long_words=False, break_on_hyphens=False)
+
+
+@pass_context
+def _time(context: Context, when: datetime) -> Markup:
+    words = _plain_time(context, when)
+    return Markup('<time datetime="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), words)
+
+
+@pass_context
+def _plain_time(_context: Context, when: datetime) -> str:
+    return _exact(when, i18n.current())
+
+
+@pass_context
+def _ago(_context: Context, when: datetime) -> Markup:
+    """How long ago that was, with the exact time behind it; app.js counts on."""
+    name, seconds = i18n.current(), (datetime.now(UTC) - when).total_seconds()
+    words = i18n.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), name)
+    time = Markup('<time datetime="{}" title="{}" data-ago>{}</time>')
+    return time.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name), words)
+
+
+@pass_context
+def _day(_context: Context, when: datetime) -> str:
+    return format_date(when.astimezone(UTC), "long", locale=i18n.current())
+
+
+@lru_cache(10_000)
+def _exact(when: datetime, name: str) -> str:
+    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=name)} UTC"
+
+
+@lru_cache(10_000)
+def _ago_words(minutes: int, name: str) -> str:
+    return format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name)
