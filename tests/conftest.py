@@ -208,7 +208,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings of a deployed site whose letters go to a mailbox; keywords change them."""
+    """Settings of a deployed site whose emails go to a mailbox; keywords change them."""
 
     def make(**changes: object) -> Settings:
         values: dict[str, object] = {
@@ -219,7 +219,7 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
             "trusted_proxies": 1,
         }
         if "mail_server" not in changes:
-            values["mail_connections"] = 1  # letters arrive in the order in which they were posted
+            values["mail_connections"] = 1  # emails arrive in the order in which they were posted
         return Settings(**(values | changes))  # type: ignore[arg-type]
 
     return make
@@ -293,7 +293,7 @@ def browser(site: Site) -> Browser:
 
 @pytest.fixture
 def mailbox(request: pytest.FixtureRequest) -> Mailbox:
-    """The letters of the test's site."""
+    """The emails of the test's site."""
     name = "any_site" if "any_site" in request.fixturenames else "site"
     mailbox: Mailbox = request.getfixturevalue(name).mailbox
     return mailbox

@@ -31,7 +31,7 @@ def wait_for_rows(database_url: str, statement: str, count: int = 1, patience: f
     """The rows of a query, once there are at least `count`."""
     deadline = time.monotonic() + patience
     while len(rows := query(database_url, statement)) < count:
-        everything = query(database_url, "SELECT id, kind, state, attempts, code, reason FROM letter")
+        everything = query(database_url, "SELECT id, kind, state, attempts, code, reason FROM outbox_email")
         assert time.monotonic() < deadline, f"{len(rows)} of {count} for {statement}: {everything}"
         time.sleep(0.02)
     return rows

@@ -1,4 +1,4 @@
-"""The mailbox of a test's site: waits for letters, and reads them as a person would."""
+"""The mailbox of a test's site: waits for emails, and reads them as a person would."""
 
 import re
 import time
@@ -17,19 +17,19 @@ class Mailbox:
 
     def all(self, to: str | None = None, subject: str = "") -> list[Received]:
         """What has arrived so far, newest first; of some subject only, if its first words are given."""
-        letters = inbox.received(self.folder)
-        return [letter for letter in letters if to in {None, letter.to} and letter.subject.startswith(subject)]
+        emails = inbox.received(self.folder)
+        return [email for email in emails if to in {None, email.to} and email.subject.startswith(subject)]
 
     def last(self, to: str | None = None, count: int = 1, subject: str = "") -> Received:
-        """The newest letter, once at least `count` have arrived."""
+        """The newest email, once at least `count` have arrived."""
         deadline = time.monotonic() + PATIENCE
-        while len(letters := self.all(to, subject)) < count:
-            assert time.monotonic() < deadline, f"{len(letters)} of {count} letters to {to} arrived"
+        while len(emails := self.all(to, subject)) < count:
+            assert time.monotonic() < deadline, f"{len(emails)} of {count} emails to {to} arrived"
             time.sleep(0.01)
-        return letters[0]
+        return emails[0]
 
     def link(self, to: str | None = None, count: int = 1, subject: str = "") -> str:
-        """The path behind the link of the newest letter."""
+        """The path behind the link of the newest email."""
         return link_in(self.last(to, count, subject).text)
 
 

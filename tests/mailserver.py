@@ -38,7 +38,7 @@ def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Delivered:
-    """A letter as it came over the wire."""
+    """An email as it came over the wire."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -56,10 +56,10 @@ class Delivered:
 
 
 class MailServer:
-    """`answers` maps MAIL, RCPT, DATA and AUTH to what to say instead of 250; `letters` are those accepted."""
+    """`answers` maps MAIL, RCPT, DATA and AUTH to what to say instead of 250; `emails` are those accepted."""
 
     def __init__(self, certificates: Certificates, *, tls: str = "right", is_encrypted: bool = True) -> None:
-        self.letters: list[Delivered] = []
+        self.emails: list[Delivered] = []
         self.answers: dict[str, str] = {}
         self.logins = 0
         self._lock = threading.Lock()
@@ -118,12 +118,12 @@ class MailServer:
                 session.loop.call_soon_threadsafe(session.transport.abort)
 
     def wait_for(self, count: int, patience: float = 15.0) -> list[Delivered]:
-        """The letters, once there are at least `count`."""
+        """The emails, once there are at least `count`."""
         deadline = time.monotonic() + patience
-        while len(self.letters) < count:
-            assert time.monotonic() < deadline, f"{len(self.letters)} of {count} letters arrived"
+        while len(self.emails) < count:
+            assert time.monotonic() < deadline, f"{len(self.emails)} of {count} emails arrived"
             time.sleep(0.01)
-        return list(self.letters)
+        return list(self.emails)
 
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
@@ -153,8 +153,8 @@ class MailServer:
             return answer
         assert isinstance(envelope.content, bytes)
         with self._lock:
-            letter = Delivered(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content)
-            self.letters.append(letter)
+            email = Delivered(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content)
+            self.emails.append(email)
         return "250 OK"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from tests.mailserver import PASSWORD, USERNAME, Delivered
 
 # The steps of a conversation: CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (the command), BODY (the first line
-# of the letter), DOT (the end of the letter), QUIT.
+# of the email), DOT (the end of the email), QUIT.
 USUAL = {"CONNECT": "220 localhost ready", "DATA": "354 go on", "AUTH": "235 welcome", "QUIT": "221 bye"}
 
 
@@ -31,7 +31,7 @@ class ScriptedServer:
     ) -> None:
         self.port = port
         self.answers: dict[str, str | Fault] = {}
-        self.letters: list[Delivered] = []
+        self.emails: list[Delivered] = []
         self.commands: list[str] = []
         self.hanging: list[str] = []
         self.open = self.most_open = self.connections = 0
@@ -59,12 +59,12 @@ class ScriptedServer:
     def wait_for(self, is_so: Callable[["ScriptedServer"], object], patience: float = 15.0) -> None:
         deadline = time.monotonic() + patience
         while not is_so(self):
-            assert time.monotonic() < deadline, (self.commands[-20:], len(self.letters))
+            assert time.monotonic() < deadline, (self.commands[-20:], len(self.emails))
             time.sleep(0.01)
 
-    def wait_for_letters(self, count: int, patience: float = 15.0) -> list[Delivered]:
-        self.wait_for(lambda server: len(server.letters) >= count, patience)
-        return list(self.letters)
+    def wait_for_emails(self, count: int, patience: float = 15.0) -> list[Delivered]:
+        self.wait_for(lambda server: len(server.emails) >= count, patience)
+        return list(self.emails)
 
     @property
     def verbs(self) -> set[str]:
@@ -182,7 +182,7 @@ class _Talk:
         content = b"".join(line.removeprefix(b".") for line in lines[:-1])
         answer = self.server._answer("DOT")
         if isinstance(answer, Fault) or answer.startswith("2"):
-            self.server.letters.append(Delivered(self.sender, tuple(self.recipients), content))
+            self.server.emails.append(Delivered(self.sender, tuple(self.recipients), content))
         await self._give(answer, "DOT")
 
     async def _say(self, step: str, usual: str | None = None) -> str:

@@ -32,7 +32,7 @@ def ask_for_reset(browser: Browser, identity: str = "susan@example.com") -> Resp
 
 
 def forget_and_find_link(browser: Browser, mailbox: Mailbox, username: str = "susan") -> str:
-    """Asks for a reset letter and returns the path behind its link."""
+    """Asks for a reset email and returns the path behind its link."""
     address = f"{username.lower()}@example.com"
     before = len(mailbox.all(address, RESET_SUBJECT))
     ask_for_reset(browser, address)

@@ -60,7 +60,7 @@ def interrupt(process: Process) -> None:
     process.wait(15)
 
 
-def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_letter(checkout: Checkout) -> None:
+def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout: Checkout) -> None:
     process = checkout.start()
     browser = checkout.browser()
     names, password = re.search(r"Log in as (\w+)", process.output), re.search(r"password: (.+)", process.output)

@@ -63,7 +63,7 @@ def test_view_and_route_share_a_name() -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"general", "alarm"}))  # these two have no templates
 @pytest.mark.parametrize("suffix", ["txt", "html"])
-def test_every_kind_of_letter_has_its_templates(kind: str, suffix: str) -> None:
+def test_every_kind_of_email_has_its_templates(kind: str, suffix: str) -> None:
     assert (ROOT / "templates" / "email" / f"{kind}.{suffix}").is_file()
 
 

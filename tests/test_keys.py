@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import SECRET_KEY, Browser, Site
 from tests.stories import ask_for_reset, is_logged_in, log_in, register
 from webapp.accounts import tokens
-from webapp.accounts.tokens import Mangled, Purpose
+from webapp.accounts.tokens import Purpose, TokenMalformed
 from webapp.settings import Settings
 
 Keys = dict[str, object]
@@ -63,5 +63,5 @@ def test_links_of_every_kind_follow_the_keys(make_settings: Callable[..., Settin
     token = tokens.issue(make_settings(**OLD), purpose, subject, timedelta(minutes=5))
 
     assert tokens.verify(make_settings(**BOTH), purpose, token).subject == subject
-    with pytest.raises(Mangled):
+    with pytest.raises(TokenMalformed):
         tokens.verify(make_settings(**NEW), purpose, token)

@@ -99,7 +99,7 @@ def test_a_line_is_json_and_names_route_status_and_time(
 
 
 def test_what_is_at_no_route_is_not_repeated(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:
-    """C21: a link with a letter too many is a link."""
+    """C21: a link with an email too many is a link."""
     site.browser().get("/reset-password/secret-in-the-path")
 
     [line] = [line for line in lines() if line["event"] == "request"]

@@ -165,7 +165,7 @@ def test_what_a_visitor_writes_never_changes_the_network(hops: Site, lies: list[
 
 @pytest.mark.parametrize("lie", ["1.2.3.4", "9.9.9.9, 8.8.8.8", "::1", "x"])
 def test_a_spoofed_header_is_no_way_round_a_limit(hops: Site, lie: str) -> None:
-    """C53, over HTTP: twenty letters an hour for a network, under whatever names it says to have."""
+    """C53, over HTTP: twenty emails an hour for a network, under whatever names it says to have."""
     trusted = hops.settings.trusted_proxies
     execute(hops, "DELETE FROM limit_window")
     behind = ", ".join(["203.0.113.9", "192.0.2.1"][:trusted])

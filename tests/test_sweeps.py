@@ -58,16 +58,16 @@ PUBLIC = {
     "ready",
     "mailbox",
     "gallery",
-    "gallery_letter",
+    "gallery_email",
     "gallery_html",
     "gallery_source",
-    "mailbox_letter",
+    "mailbox_email",
     "mailbox_html",
     "mailbox_source",
 }
 # Erin asked for susan's address, and once had it herself: both links are good, and lead nowhere however often.
 ERINS_CHANGES = """
-    INSERT INTO address_change (id, user_id, epoch, old_email, new_email, created, confirmed) VALUES
+    INSERT INTO address_change (id, user_id, epoch, old_email, new_email, created_at, confirmed_at) VALUES
     (1, 3, 0, 'erin@example.com', 'susan@example.com', :moment, NULL),
     (2, 3, 0, 'susan@example.com', 'erin@example.com', :moment, :moment)
 """
@@ -77,7 +77,7 @@ PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" no
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, her letters, and one of her reset links; and with david and erin, the accounts 2 and 3."""
+    """A site with susan, her emails, and one of her reset links; and with david and erin, the accounts 2 and 3."""
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("swept")) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
@@ -104,7 +104,7 @@ def stranger(site: Site) -> Browser:
 
 
 def path_of(site: Site, name: str) -> str:
-    """A path that leads to the route's view, with a real token or letter in it."""
+    """A path that leads to the route's view, with a real token or email in it."""
     assert site.mailbox
     values = {
         "token": site.app.state.link.rpartition("/")[2],
@@ -159,8 +159,8 @@ WANTED = {
     "cache-control": "no-store",
     "strict-transport-security": "max-age=31536000; includeSubDomains",
 }
-# Pages that show letters frame them, and letters have inline styles.
-OWN_POLICY = {"mailbox_letter", "mailbox_html", "gallery_letter", "gallery_html"}
+# Pages that show emails frame them, and emails have inline styles.
+OWN_POLICY = {"mailbox_email", "mailbox_html", "gallery_email", "gallery_html"}
 
 
 def assert_guarded(answer: Answer, **instead: str) -> None:
@@ -335,7 +335,7 @@ def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str, he
 def test_looking_at_every_page_changes_nothing(site: Site, susan: Browser) -> None:
     """C31: GET, HEAD and OPTIONS on every route, as a stranger and as susan."""
     wait_until_posted(site)
-    execute(site, "UPDATE session SET seen_at = '2099-01-01 00:00:00.000000'")  # once a minute it may change
+    execute(site, "UPDATE session SET last_seen_at = '2099-01-01 00:00:00.000000'")  # once a minute it may change
     before = dump(site)
 
     for name, method, browser in product(NAMES, ["GET", "HEAD", "OPTIONS"], [susan, site.browser()]):

@@ -51,10 +51,10 @@ def disable(site: Site, username: str) -> None:
 
 
 def wait_until_posted(site: Site) -> None:
-    """Waits until the mailer has sent or discarded every letter."""
+    """Waits until the mailer has sent or discarded every email."""
     deadline = time.perf_counter() + PATIENCE
-    while waiting := execute(site, "SELECT id FROM letter WHERE finished IS NULL"):
-        assert time.perf_counter() < deadline, f"{len(waiting)} letters are still in the outbox"
+    while waiting := execute(site, "SELECT id FROM outbox_email WHERE finished_at IS NULL"):
+        assert time.perf_counter() < deadline, f"{len(waiting)} emails are still in the outbox"
         time.sleep(0.01)
 
 

@@ -32,7 +32,7 @@ from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.authentication.auth import CurrentUser
 from webapp.database import Database, cleanup
-from webapp.database.cleanup import Chore
+from webapp.database.cleanup import CleanupTask
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
@@ -52,13 +52,13 @@ from webapp.web.request_log import RequestLog
 from webapp.web.security_headers import SecurityHeaders
 
 MAX_BODY_BYTES = 64 * 1024
-CHORES = (
-    Chore(Session, sessions.outdated),
-    Chore(LimitWindow, rate_limits.outdated),
-    Chore(SecurityEvent, events.outdated),
-    Chore(AddressChange, changes.outdated),
-    Chore(KnownBrowser, known_browsers.outdated),
-    Chore(Post, posts.outdated),
+CLEANUP_TASKS = (
+    CleanupTask(Session, sessions.outdated),
+    CleanupTask(LimitWindow, rate_limits.outdated),
+    CleanupTask(SecurityEvent, events.outdated),
+    CleanupTask(AddressChange, changes.outdated),
+    CleanupTask(KnownBrowser, known_browsers.outdated),
+    CleanupTask(Post, posts.outdated),
 )
 STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
 
@@ -108,7 +108,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the mailer beside the site, unless another process does, and keeps the house in order."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works = (*CHORES, Digests(settings)) if settings.sends_mail else CHORES
+    works = (*CLEANUP_TASKS, Digests(settings)) if settings.sends_mail else CLEANUP_TASKS
     tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The language of the person: for pages the one they asked for, for letters the one they had then.
+"""The language of the person: for pages the one they asked for, for emails the one they had then.
 
 English is written in the code; other languages are gettext catalogues in `webapp/translations`.
 """

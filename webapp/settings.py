@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from webapp.environment import Environment
 
 SITE_NAME = "Microblog"
-NOT_ME_HOURS = 72  # how long "this wasn't me" in a letter works
+NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 DEVELOPMENT_HOST = "wilma@example.com"  # whose pages the host's are on a site for this machine, unless ADMINS says
@@ -78,7 +78,7 @@ class Settings:
 
     @classmethod
     def for_development(cls, port: int, environ: Mapping[str, str] | None = None, instance: Path = INSTANCE) -> Self:
-        """Reads settings for this machine alone: loopback, a key of its own, letters into a mailbox page."""
+        """Reads settings for this machine alone: loopback, a key of its own, emails into a mailbox page."""
         read = _Reader(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
         common = {"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **read.common()}
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def sender(self) -> str:
-        """The address that letters come from, perhaps with a name before it."""
+        """The address that emails come from, perhaps with a name before it."""
         return self.mail_sender or f"Microblog <no-reply@{self.host}>"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Known browsers: a letter tells of a new one, and an old one is not locked out by guessers (C12)."""
+"""Known browsers: an email tells of a new one, and an old one is not locked out by guessers (C12)."""
 
 import hashlib
 from datetime import timedelta
@@ -24,10 +24,10 @@ NETWORK = "198.51.100.7"
 def known(site: Site, mailbox: Mailbox) -> Browser:
     """The browser in which susan has logged in first, and logged out again."""
     register(site.browser(), mailbox)
-    return used(site.browser())
+    return used_at(site.browser())
 
 
-def used(browser: Browser, username: str = "susan") -> Browser:
+def used_at(browser: Browser, username: str = "susan") -> Browser:
     """A browser in which somebody has logged in and out."""
     log_in(browser, username)
     assert is_logged_in(browser)
@@ -36,34 +36,34 @@ def used(browser: Browser, username: str = "susan") -> Browser:
 
 
 def told(site: Site, mailbox: Mailbox, address: str = SUSAN) -> int:
-    """How many letters have told of a new browser."""
+    """How many emails have told of a new browser."""
     wait_until_posted(site)
-    return sum("A new sign-in" in letter.subject for letter in mailbox.all(address))
+    return sum("A new sign-in" in email.subject for email in mailbox.all(address))
 
 
 def test_the_first_log_in_ever_is_no_news_and_a_new_browser_is(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    used(any_site.browser())
+    used_at(any_site.browser())
     after_the_first = told(any_site, mailbox)
 
     phone = any_site.browser(NETWORK)
     phone.headers["user-agent"] = PHONE
-    used(phone)
+    used_at(phone)
 
-    letter = mailbox.last(SUSAN, count=2)
+    email = mailbox.last(SUSAN, count=2)
     assert (after_the_first, told(any_site, mailbox)) == (0, 1)
-    assert "It was Firefox on Android, from the network 198.51.100.7" in " ".join(letter.text.split())
-    assert "https://blog.example/sessions\n" in letter.text
-    assert "https://blog.example/not_me/" in letter.text
+    assert "It was Firefox on Android, from the network 198.51.100.7" in " ".join(email.text.split())
+    assert "https://blog.example/sessions\n" in email.text
+    assert "https://blog.example/not_me/" in email.text
 
 
 def test_a_browser_is_new_only_once_whatever_its_network(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    used(any_site.browser())
-    phone = used(any_site.browser())
+    used_at(any_site.browser())
+    phone = used_at(any_site.browser())
 
     phone.headers["x-forwarded-for"] = NETWORK
-    used(phone)
+    used_at(phone)
 
     assert told(any_site, mailbox) == 1
 
@@ -87,7 +87,7 @@ def test_two_people_may_share_a_browser(site: Site, mailbox: Mailbox, known: Bro
     cookie = known.cookies[COOKIE]
 
     for name in ("david", "susan", "david"):
-        used(known, name)
+        used_at(known, name)
 
     assert known.cookies[COOKIE] == cookie
     assert [told(site, mailbox, f"{name}@example.com") for name in ("susan", "david")] == [0, 0]
@@ -116,7 +116,7 @@ def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbo
         known.get("/")
     execute(site, "DELETE FROM known_browser")
 
-    used(site.browser())
+    used_at(site.browser())
 
     assert told(site, mailbox) == 1
 
@@ -124,7 +124,7 @@ def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbo
 def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbox: Mailbox) -> None:
     """Whoever had the old password may have made a browser known."""
     register(any_site.browser(), mailbox)
-    here, thief = any_site.browser(), used(any_site.browser())
+    here, thief = any_site.browser(), used_at(any_site.browser())
     log_in(here)
     assert told(any_site, mailbox) == 1
 
@@ -138,7 +138,7 @@ def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbo
 
 def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
-    here, thief = used(site.browser()), used(site.browser())
+    here, thief = used_at(site.browser()), used_at(site.browser())
 
     here.post(links(mailbox, SUSAN, "/not_me/")[0], data={"end_sessions": "1"})
     log_in(here)
@@ -150,25 +150,25 @@ def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site,
 
 def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    browser = used(any_site.browser())
+    browser = used_at(any_site.browser())
     rows = ", ".join(f"(1, 'old-{number}', :long_ago)" for number in range(60))
     execute(any_site, f"INSERT INTO known_browser VALUES {rows}".replace(":long_ago", "'2026-01-01 00:00:00+00:00'"))
 
-    used(any_site.browser())
-    used(browser)
+    used_at(any_site.browser())
+    used_at(browser)
 
     assert execute(any_site, "SELECT count(*) FROM known_browser") == [(50,)]
     assert told(any_site, mailbox) == 1, "those in use are kept"
 
 
-def test_a_letter_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, known: Browser) -> None:
+def test_an_email_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, known: Browser) -> None:
     log_in(known)
     known.post("/letters", data={})
 
-    used(site.browser())
+    used_at(site.browser())
 
     assert told(site, mailbox) == 0
-    assert execute(site, "SELECT count(*) FROM letter WHERE kind = 'new_sign_in'") == [(0,)]
+    assert execute(site, "SELECT count(*) FROM outbox_email WHERE kind = 'new_sign_in'") == [(0,)]
 
 
 def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mailbox: Mailbox, known: Browser) -> None:
@@ -183,7 +183,7 @@ def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mai
 def test_guessers_in_the_same_network_do_not_lock_the_owner_out(site: Site, mailbox: Mailbox, names: list[str]) -> None:
     """C12: neither by her name nor by using up the network."""
     register(site.browser(), mailbox)
-    owner, stranger = used(site.browser(NETWORK)), site.browser(NETWORK)
+    owner, stranger = used_at(site.browser(NETWORK)), site.browser(NETWORK)
     for name in names:
         for _try in range(5):
             log_in(site.browser(NETWORK), name, WRONG)
@@ -210,7 +210,7 @@ def test_a_known_browser_has_five_tries_too(site: Site, known: Browser) -> None:
 def test_the_right_password_in_a_known_browser_starts_its_count_anew(site: Site, known: Browser) -> None:
     for _round in range(2):
         statuses = [log_in(known, "susan", WRONG).status_code for _try in range(4)]
-        used(known)
+        used_at(known)
 
         assert statuses == [422] * 4
 
@@ -218,7 +218,7 @@ def test_the_right_password_in_a_known_browser_starts_its_count_anew(site: Site,
 def test_a_browser_known_for_another_account_gains_nothing(site: Site, mailbox: Mailbox, known: Browser) -> None:
     """C12: neither more tries at susan's password, nor more tries in all."""
     register(site.browser(), mailbox, "david")
-    davids = used(site.browser(NETWORK), "david")
+    davids = used_at(site.browser(NETWORK), "david")
 
     at_susans = [log_in(davids, "susan", WRONG).status_code for _try in range(6)]
     at_anybodys = [log_in(davids, f"somebody{number}", WRONG).status_code for number in range(25)]
@@ -231,7 +231,7 @@ def test_with_a_cookie_too_the_work_is_the_same_for_a_name_that_nobody_has(any_s
     """C12, C02"""
     for name in ("susan", "david"):
         register(any_site.browser(), mailbox, name)
-    davids = used(any_site.browser(), "david")
+    davids = used_at(any_site.browser(), "david")
     tables = ("user_account", "known_browser", "limit_window", "session")  # the mailer looks into others
     work: dict[str, list[str]] = {}
 

@@ -163,7 +163,7 @@ def test_a_hash_from_elsewhere_is_told_from_a_password(text: str, is_one: bool) 
     assert is_hash(text) == is_one
 
 
-def test_asking_for_a_letter_hashes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asking_for_an_email_hashes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """C02"""
     hashes = count_hashes(monkeypatch)
 

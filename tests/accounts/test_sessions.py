@@ -198,7 +198,7 @@ def test_last_seen_is_written_at_most_once_a_minute(any_site: Site, mailbox: Mai
         with at(second), statements(any_site) as seen:
             browser.get("/")
         writes.append(sum("UPDATE user_account" in statement for statement in seen))
-        moments.append(execute(any_site, "SELECT last_seen FROM user_account"))
+        moments.append(execute(any_site, "SELECT last_seen_at FROM user_account"))
 
     assert writes == [0, 0, 1, 0, 0, 1]
     assert moments[1] != moments[2] == moments[4] != moments[5]
@@ -245,4 +245,4 @@ def test_a_long_or_odd_name_of_a_browser_does_no_harm(any_site: Site, mailbox: M
     log_in(browser)
 
     assert is_logged_in(browser)
-    assert execute(any_site, "SELECT browser FROM session") == [("<script>" + "x" * 292,)]
+    assert execute(any_site, "SELECT user_agent FROM session") == [("<script>" + "x" * 292,)]

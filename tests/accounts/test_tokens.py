@@ -19,7 +19,7 @@ from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute, standing_site
 from webapp.accounts import tokens
-from webapp.accounts.tokens import HEADER, Expired, Mangled, Purpose
+from webapp.accounts.tokens import HEADER, Purpose, TokenExpired, TokenMalformed
 from webapp.settings import Settings
 
 RESET = Purpose.RESET_PASSWORD
@@ -137,7 +137,7 @@ FORGED: dict[str, str] = {
         f"epoch {epoch!r}": signed(GOOD | {"epoch": epoch})
         for epoch in ["0", 0.0, False, None, [0], {}, NAN, -INFINITY]
     },
-    **{f"exp {expires!r}": signed(GOOD | {"exp": expires}) for expires in ODD_TIMES},
+    **{f"exp {expires_at!r}": signed(GOOD | {"exp": expires_at}) for expires_at in ODD_TIMES},
     **{f"aud {aud!r}": signed(GOOD | {"aud": aud}) for aud in ODD_AUDIENCES},
     "not before tomorrow": signed(GOOD | {"nbf": LATER}),
     "another claim for this one": signed(without("reset_password") | {"register": 1}),
@@ -225,13 +225,13 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
         assert site.mailbox
         register(site.browser(), site.mailbox)
         moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        for confirmed in (None, moment):
+        for confirmed_at in (None, moment):
             execute(
                 site,
-                "INSERT INTO address_change (user_id, epoch, old_email, new_email, created, confirmed)"
-                " VALUES (1, 0, 'susan@example.com', 'susan@example.net', :moment, :confirmed)",
+                "INSERT INTO address_change (user_id, epoch, old_email, new_email, created_at, confirmed_at)"
+                " VALUES (1, 0, 'susan@example.com', 'susan@example.net', :moment, :confirmed_at)",
                 moment=moment,
-                confirmed=confirmed,
+                confirmed_at=confirmed_at,
             )
         yield site
 
@@ -258,7 +258,7 @@ UNSPEAKABLE = {kind for kind, token in FORGED.items() if len(token) > 60_000 or 
 @pytest.mark.parametrize("kind", [kind for kind in FORGED if kind not in OF_NOBODY])
 def test_a_forged_token_is_refused(kind: str) -> None:
     """C13"""
-    with pytest.raises(Mangled):
+    with pytest.raises(TokenMalformed):
         tokens.verify(SETTINGS, RESET, FORGED[kind])
 
 
@@ -299,7 +299,7 @@ def test_a_token_of_one_kind_never_passes_as_another(made_for: Purpose, used_for
 
     try:
         passed = bool(tokens.verify(SETTINGS, used_for, token))
-    except Mangled:
+    except TokenMalformed:
         passed = False
 
     assert passed == (made_for is used_for)
@@ -378,7 +378,7 @@ def test_a_token_is_good_until_its_time(second: float) -> None:
         token = issued(RESET)
 
     with time_machine.travel(1_900_000_000 + second, tick=False):
-        assert tokens.verify(SETTINGS, RESET, token).expires == 1_900_000_600
+        assert tokens.verify(SETTINGS, RESET, token).expires_at == 1_900_000_600
 
 
 @pytest.mark.parametrize(("second", "minutes"), [(600, 0), (659.9, 0), (660, 1), (10**7, 166_656)])
@@ -387,7 +387,7 @@ def test_a_token_is_refused_from_its_time_on_and_says_since_when(second: float, 
     with time_machine.travel(1_900_000_000, tick=False):
         token = issued(RESET)
 
-    with time_machine.travel(1_900_000_000 + second, tick=False), pytest.raises(Expired) as refused:
+    with time_machine.travel(1_900_000_000 + second, tick=False), pytest.raises(TokenExpired) as refused:
         tokens.verify(SETTINGS, RESET, token)
 
     assert refused.value.minutes == minutes
@@ -416,7 +416,7 @@ def test_a_key_is_changed_without_breaking_links() -> None:
     token = tokens.issue(with_keys(OLD), RESET, 1, TEN_MINUTES)
 
     assert tokens.verify(with_keys(NEW, OLD), RESET, token).subject == 1
-    with pytest.raises(Mangled):
+    with pytest.raises(TokenMalformed):
         tokens.verify(with_keys(NEW), RESET, token)
 
 
@@ -425,7 +425,7 @@ def test_during_the_overlap_the_new_key_signs() -> None:
     token = tokens.issue(with_keys(NEW, OLD), RESET, 1, TEN_MINUTES)
 
     assert tokens.verify(with_keys(NEW), RESET, token).subject == 1
-    with pytest.raises(Mangled):
+    with pytest.raises(TokenMalformed):
         tokens.verify(with_keys(OLD), RESET, token)
 
 
@@ -436,7 +436,7 @@ def test_an_old_key_opens_no_other_kind_either(made_for: Purpose) -> None:
     token = tokens.issue(with_keys(OLD), made_for, subject, TEN_MINUTES)
 
     for other in set(Purpose) - {made_for}:
-        with pytest.raises(Mangled):
+        with pytest.raises(TokenMalformed):
             tokens.verify(with_keys(NEW, OLD), other, token)
 
 

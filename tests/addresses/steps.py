@@ -24,10 +24,10 @@ def ask(browser: Browser, email: str = NEW, password: str = PASSWORD, **how: dic
 
 
 def links(mailbox: Mailbox, to: str, start: str, count: int = 1) -> list[str]:
-    """The paths that begin so in the letters to an address, newest first, once there are so many."""
+    """The paths that begin so in the emails to an address, newest first, once there are so many."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        paths = [path for letter in mailbox.all(to) for path in paths_in(letter.text)]
+        paths = [path for email in mailbox.all(to) for path in paths_in(email.text)]
         if len(found := [path for path in paths if path.startswith(start)]) >= count:
             return found
         assert time.monotonic() < deadline, f"{len(found)} of {count} links {start} came to {to}"

@@ -14,7 +14,7 @@ from tests.mailbox import Mailbox
 from tests.stories import PASSWORD, is_logged_in, log_in, register
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
 from webapp.accounts.models import AddressChange
-from webapp.app import CHORES
+from webapp.app import CLEANUP_TASKS
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
@@ -144,7 +144,7 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
     start_site: Callable[[Settings], Site],
     make_settings: Callable[..., Settings],
 ) -> None:
-    """C02: seen in a process that sends no letters; nobody is looked up but who asks."""
+    """C02: seen in a process that sends no emails; nobody is looked up but who asks."""
     with_people(site, mailbox)
     silent = start_site(make_settings(database_url=site.settings.database_url, mailer="process"))
     browser = silent.browser()
@@ -170,7 +170,7 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
         (RESERVED, "This address is not free yet on Microblog"),
     ],
 )
-def test_an_address_that_is_not_free_gets_a_letter_that_says_so(
+def test_an_address_that_is_not_free_gets_an_email_that_says_so(
     site: Site, mailbox: Mailbox, susan: Browser, email: str, subject: str
 ) -> None:
     with_people(site, mailbox)
@@ -178,12 +178,14 @@ def test_an_address_that_is_not_free_gets_a_letter_that_says_so(
 
     ask(susan, email)
 
-    letter = mailbox.last(email, count=before + 1)
-    assert letter.subject == subject
+    received = mailbox.last(email, count=before + 1)
+    assert received.subject == subject
     assert links(mailbox, email, "/confirm_email/", 0) == []
     wait_until_posted(site)
-    sent = execute(site, "SELECT user_id, state FROM letter WHERE kind = 'confirm_email' ORDER BY id DESC LIMIT 1")
-    assert sent == [(1, "sent")], "among the letters that susan sees it looks like any other"
+    sent = execute(
+        site, "SELECT user_id, state FROM outbox_email WHERE kind = 'confirm_email' ORDER BY id DESC LIMIT 1"
+    )
+    assert sent == [(1, "sent")], "among the emails that susan sees it looks like any other"
 
 
 def test_one_a_minute_for_an_address_and_three_an_hour_for_an_account(site: Site, susan: Browser) -> None:
@@ -212,7 +214,7 @@ LOOK_ALIKES = [
 
 
 def test_look_alikes_never_mail_another_address(site: Site, mailbox: Mailbox, susan: Browser) -> None:
-    """C06, C08: a letter goes to exactly one recipient, who is the canonical form of what was typed."""
+    """C06, C08: an email goes to exactly one recipient, who is the canonical form of what was typed."""
     register(site.browser(), mailbox, "david")
     statuses = set()
 
@@ -222,7 +224,7 @@ def test_look_alikes_never_mail_another_address(site: Site, mailbox: Mailbox, su
             statuses.add(ask(susan, typed).status_code)
     wait_until_posted(site)
 
-    to = {letter.to for letter in mailbox.all() if "Confirm" in letter.subject or "already" in letter.subject}
+    to = {email.to for email in mailbox.all() if "Confirm" in email.subject or "already" in email.subject}
     assert statuses <= {200, 422}
     assert to <= {"susan@xn--exampl-8of.net"}
 
@@ -238,13 +240,13 @@ ODD_BODIES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("kind", ODD_BODIES)
 def test_what_no_form_of_ours_sends_is_refused(standing: Site, kind: str) -> None:
-    """C07: no letter is posted either."""
-    before = table(standing, "letter")
+    """C07: no email is posted either."""
+    before = table(standing, "outbox_email")
 
     answer = standing.app.state.susan.post("/change_email", **ODD_BODIES[kind])
 
     assert answer.status_code in {400, 415}
-    assert table(standing, "letter") == before
+    assert table(standing, "outbox_email") == before
 
 
 def test_more_fields_than_asked_for_change_nothing(site: Site, mailbox: Mailbox, susan: Browser) -> None:
@@ -254,24 +256,24 @@ def test_more_fields_than_asked_for_change_nothing(site: Site, mailbox: Mailbox,
 
     susan.post("/change_email", data={"email": NEW, "current_password": PASSWORD} | more)
 
-    asked = execute(site, "SELECT user_id, old_email, confirmed FROM address_change")
+    asked = execute(site, "SELECT user_id, old_email, confirmed_at FROM address_change")
     assert asked == [(1, OLD, None)]
 
 
-def test_the_letters_are_posted_with_the_request_or_not_at_all(
+def test_the_emails_are_posted_with_the_request_or_not_at_all(
     site: Site, susan: Browser, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:
     silent = start_site(make_settings(database_url=site.settings.database_url, mailer="process"))
     browser = silent.browser()
     browser.cookies.update(susan.cookies)
 
-    execute(silent, "ALTER TABLE letter RENAME TO away")
+    execute(silent, "ALTER TABLE outbox_email RENAME TO away")
     failed = ask(browser)
-    execute(silent, "ALTER TABLE away RENAME TO letter")
+    execute(silent, "ALTER TABLE away RENAME TO outbox_email")
     left = table(silent, "address_change")
     ask(browser)
 
-    kinds = execute(silent, "SELECT kind FROM letter WHERE kind != 'register' ORDER BY id")
+    kinds = execute(silent, "SELECT kind FROM outbox_email WHERE kind != 'register' ORDER BY id")
     assert (failed.status_code, left) == (503, [])
     assert kinds == [("confirm_email",), ("address_change_asked",)]
     assert len(table(silent, "address_change")) == 1
@@ -296,7 +298,7 @@ def test_a_site_without_mail_says_so(
 
 def test_old_requests_are_cleared_away(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     ask_and_find_link(susan, mailbox)
-    chore = next(chore for chore in CHORES if chore.model is AddressChange)
+    chore = next(chore for chore in CLEANUP_TASKS if chore.model is AddressChange)
 
     left = []
     for days in (29, 31):

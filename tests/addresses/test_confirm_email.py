@@ -143,7 +143,7 @@ def test_of_fifty_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) 
 
     assert sorted(answers) == [303] + [410] * 49
     assert execute(any_site, "SELECT email, epoch FROM user_account") == [(NEW, before + 1)]
-    assert execute(any_site, "SELECT count(*) FROM letter WHERE kind = 'address_changed'") == [(1,)]
+    assert execute(any_site, "SELECT count(*) FROM outbox_email WHERE kind = 'address_changed'") == [(1,)]
 
 
 def test_of_two_live_links_the_use_of_one_ends_both(
@@ -162,7 +162,7 @@ def test_of_two_live_links_the_use_of_one_ends_both(
 def test_a_second_request_never_confirms_what_the_first_link_was_not_sent_to(
     site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
-    """A victim who presses the button of an older letter gets the address of that letter."""
+    """A victim who presses the button of an older email gets the address of that email."""
     ask_and_find_link(susan, mailbox, OTHER)
 
     site.browser().post(link)
@@ -223,7 +223,7 @@ def test_a_request_dies_with_the_account_s_other_links(
     assert address(site) == before
 
 
-def test_a_letter_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_an_email_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """No link is minted that would be dead at once."""
     execute(site, "UPDATE mail_status SET paused_at = '2026-01-01 00:00:00' WHERE id = 1") or execute(
         site, "INSERT INTO mail_status (id, paused_at) VALUES (1, '2026-01-01 00:00:00') ON CONFLICT DO NOTHING"
@@ -232,7 +232,7 @@ def test_a_letter_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, s
     execute(site, "UPDATE user_account SET epoch = epoch + 1")
 
     execute(site, "UPDATE mail_status SET paused_at = NULL")
-    execute(site, "UPDATE letter SET due = created")
+    execute(site, "UPDATE outbox_email SET due_at = created_at")
     wait_until_posted(site)
 
     assert mailbox.all(NEW) == []

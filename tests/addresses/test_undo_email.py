@@ -30,8 +30,8 @@ def account(site: Site) -> str:
     return str(execute(site, "SELECT email FROM user_account WHERE username_key = 'susan'")[0][0])
 
 
-def letters_about(mailbox: Mailbox, to: str, words: str) -> list[str]:
-    return [letter.text for letter in mailbox.all(to) if words in letter.subject]
+def emails_about(mailbox: Mailbox, to: str, words: str) -> list[str]:
+    return [email.text for email in mailbox.all(to) if words in email.subject]
 
 
 def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
@@ -55,7 +55,7 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     reset = links(mailbox, OLD, "/reset_password/")[0]
     assert owner.post(reset, data={"password": NEW_PASSWORD}).url.path == "/login"
     assert log_in(owner, OLD, NEW_PASSWORD).url.path == "/"
-    assert letters_about(mailbox, NEW, "Reset") == [], "the thief's mailbox gets nothing that opens the account"
+    assert emails_about(mailbox, NEW, "Reset") == [], "the thief's mailbox gets nothing that opens the account"
 
 
 def test_the_owner_is_told_and_the_thief_gets_no_link(site: Site, mailbox: Mailbox, thief: Browser) -> None:
@@ -146,7 +146,7 @@ def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
 
     assert account(any_site) == OLD
     assert links(mailbox, NEW, "/undo_email/", 0) == []
-    assert "There is nothing to undo." in letters_about(mailbox, NEW, "was changed")[0]
+    assert "There is nothing to undo." in emails_about(mailbox, NEW, "was changed")[0]
     assert any_site.browser().post(owners).status_code == 410, "and there is nothing left to undo for the owner"
 
 
@@ -168,12 +168,12 @@ def test_a_new_change_after_an_undone_one_can_be_undone(site: Site, mailbox: Mai
 
 
 def test_undoing_ends_what_the_thief_has_prepared(site: Site, mailbox: Mailbox, thief: Browser) -> None:
-    """C19: a pending change, recovery codes, and a pause of reset letters."""
+    """C19: a pending change, recovery codes, and a pause of reset emails."""
     undo = change(thief, mailbox)
     pending = ask_and_find_link(thief, mailbox, OTHER)
     execute(
         site,
-        "INSERT INTO recovery_code (user_id, label, code_hash, created)"
+        "INSERT INTO recovery_code (user_id, label, code_hash, created_at)"
         " SELECT id, 'ABCD', 'x', created_at FROM user_account",
     )
     execute(site, "UPDATE user_account SET reset_paused_until = '2030-01-01 00:00:00+00:00'")
@@ -187,7 +187,7 @@ def test_undoing_ends_what_the_thief_has_prepared(site: Site, mailbox: Mailbox, 
 
 
 def test_the_thief_cannot_say_this_was_not_me_afterwards(site: Site, mailbox: Mailbox, thief: Browser) -> None:
-    """It would end the owner's links, and pause the very letters that the owner needs now."""
+    """It would end the owner's links, and pause the very emails that the owner needs now."""
     undo = change(thief, mailbox)
     with time_machine.travel(time.time() + 5):
         ask(thief, OTHER)
@@ -248,7 +248,7 @@ def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
         ask(accomplice, OLD)
         mailbox.last(OLD, count=before + 2)
 
-    subjects = {letter.subject for letter in mailbox.all(OLD)[:2]}
+    subjects = {email.subject for email in mailbox.all(OLD)[:2]}
     assert subjects == {"This address is not free yet on Microblog"}
     assert links(mailbox, OLD, "/confirm_email/", 0) == []
 
@@ -264,7 +264,7 @@ def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
 
     change(thief, mailbox)
     while_it_can = any_site.run(imported)
-    execute(any_site, "UPDATE address_change SET undone = created")
+    execute(any_site, "UPDATE address_change SET undone_at = created_at")
     afterwards = any_site.run(imported)
 
     assert while_it_can == [
@@ -279,9 +279,9 @@ def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
     """The accomplice's link was mailed when the address was free for a moment; its use comes too late."""
     accomplice = signed_in(any_site, mailbox, "mallory")
     undo = change(thief, mailbox)
-    execute(any_site, "UPDATE address_change SET undone = confirmed")
+    execute(any_site, "UPDATE address_change SET undone_at = confirmed_at")
     stolen = ask_and_find_link(accomplice, mailbox, OLD)
-    execute(any_site, "UPDATE address_change SET undone = NULL")
+    execute(any_site, "UPDATE address_change SET undone_at = NULL")
 
     answer = accomplice.post(stolen)
 

@@ -100,7 +100,7 @@ def test_a_bad_link_that_is_used_is_in_the_log_and_one_that_is_looked_at_is_not(
     assert said() == [wanted]
 
 
-def test_a_throttled_letter_is_in_the_log(site: Site, said: Said) -> None:
+def test_a_throttled_email_is_in_the_log(site: Site, said: Said) -> None:
     """C10"""
     browser = site.browser(NETWORK)
     for _time in range(2):

@@ -96,19 +96,19 @@ def test_the_work_is_the_same_for_an_address_that_has_an_account(
     assert not any("user_account" in statement for statement in work["susan"])
 
 
-def test_an_address_that_has_an_account_gets_a_letter_that_says_so(site: Site, mailbox: Mailbox) -> None:
+def test_an_address_that_has_an_account_gets_an_email_that_says_so(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
 
     with time_machine.travel(START):
         ask(site, "Susan@Example.com")
-        letter = mailbox.last("susan@example.com", count=2)
+        email = mailbox.last("susan@example.com", count=2)
 
-    assert letter.subject == "You already have an account on Microblog"
-    assert "https://blog.example/login" in letter.text
-    assert "/register/" not in letter.text
+    assert email.subject == "You already have an account on Microblog"
+    assert "https://blog.example/login" in email.text
+    assert "/register/" not in email.text
 
 
-def test_a_disabled_account_gets_no_letter(site: Site, mailbox: Mailbox) -> None:
+def test_a_disabled_account_gets_no_email(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     disable(site, "susan")
 
@@ -264,7 +264,7 @@ def test_of_twenty_uses_of_one_link_at_once_one_wins(any_site: Site, mailbox: Ma
     assert len(table(any_site, "user_account")) == 1
 
 
-def test_by_invitation_no_letter_goes_out_and_an_invitation_opens(
+def test_by_invitation_no_email_goes_out_and_an_invitation_opens(
     sqlite_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
     site = start_site(make_settings(database_url=sqlite_url, registration="invite", admins=("host@blog.example",)))
@@ -272,14 +272,14 @@ def test_by_invitation_no_letter_goes_out_and_an_invitation_opens(
 
     page = site.browser().get("/register")
     status, text = ask(site)
-    finished = finish(site, invitation)
+    finished_at = finish(site, invitation)
 
     assert "is by invitation" in page.text
     assert "mailto:host@blog.example" in page.text
     assert status == 403
     assert "Registration here is by invitation." in text or "is by invitation" in text
-    assert table(site, "letter") == []
-    assert "Welcome, susan!" in finished[1]
+    assert table(site, "outbox_email") == []
+    assert "Welcome, susan!" in finished_at[1]
 
 
 def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None:
@@ -295,7 +295,7 @@ def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None
     assert list(statuses.values()) == [[200, 429]] * 3
 
 
-def test_letters_of_both_kinds_from_one_network_count_together(site: Site) -> None:
+def test_emails_of_both_kinds_from_one_network_count_together(site: Site) -> None:
     """C10"""
     browser = site.browser(follow_redirects=False)
 

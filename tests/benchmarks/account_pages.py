@@ -1,6 +1,6 @@
 """The reset request and the log-in page beside a bare Starlette page, on both databases.
 
-Each database gets a fresh site on two workers. Half of those who ask for a reset have an account, so letters
+Each database gets a fresh site on two workers. Half of those who ask for a reset have an account, so emails
 are on their way all the time. Rounds take turns, and medians are told: machines are noisy, ratios less so.
 """
 
@@ -83,13 +83,13 @@ class Bench:
         """The constant page and the reset request at each delay of the mail server, in turns."""
         constant, delayed = Row([]), [Row([]) for _delay in DELAYS]
         for _round in range(ROUNDS):
-            with self.site.paused():  # it has letters to send
+            with self.site.paused():  # it has emails to send
                 constant.rounds.append(self.run(self.constant, constant_page))
             for delay, row in zip(DELAYS, delayed, strict=True):
                 self.sink.answer_after(delay)
-                letters_before = self.sink.letters
+                emails_before = self.sink.emails
                 row.rounds.append(self.run(self.site, reset_request))
-                row.letters += self.sink.letters - letters_before
+                row.emails += self.sink.emails - emails_before
         return constant, delayed
 
 
@@ -98,7 +98,7 @@ class Row:
 
     def __init__(self, rounds: list[Figures]) -> None:
         self.rounds = rounds
-        self.letters = 0
+        self.emails = 0
 
     def median(self, figure: str) -> float:
         """The median round's "rate", "p50" or "p99"."""
@@ -113,7 +113,7 @@ class Row:
 def measure() -> Report:
     """Measures on both databases; takes some two and a half minutes."""
     load_before = os.getloadavg()[0]
-    report = Report(("database", "page", "SMTP delay", "answers/s", "p50 ms", "p99 ms", "of constant", "letters/s"))
+    report = Report(("database", "page", "SMTP delay", "answers/s", "p50 ms", "p99 ms", "of constant", "emails/s"))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sink = stack.enter_context(mail_sink())
@@ -166,7 +166,7 @@ def _row(database: str, page: str, row: Row, constant: Row, delay: float | None 
         f"{row.median('p50'):.2f}",
         f"{row.median('p99'):.2f}",
         f"{100 * rate / constant.median('rate'):.1f} %",
-        "" if delay is None else f"{row.letters / SECONDS / ROUNDS:.0f}",
+        "" if delay is None else f"{row.emails / SECONDS / ROUNDS:.0f}",
     )
 
 

@@ -1,7 +1,7 @@
-"""Letters per second through the whole path (claim, write, SMTP, finish), beside two other ways to the same server.
+"""Emails per second through the whole path (claim, write, SMTP, finish), beside two other ways to the same server.
 
 *Bare* is aiosmtplib sending one prepared message over the same number of open connections: no outbox, no templates.
-*Thread* is the tutorial's way: each letter is written with the same templates and EmailMessage, and then sent by a
+*Thread* is the tutorial's way: each email is written with the same templates and EmailMessage, and then sent by a
 thread of its own over a connection of its own; also with no outbox, so that it is lost when its process ends.
 """
 
@@ -23,7 +23,7 @@ import psutil  # type: ignore[import-untyped]
 import uvloop
 from sqlalchemy import insert
 
-import webapp.app  # noqa: F401  (registers the letters)
+import webapp.app  # noqa: F401  (registers the emails)
 from tests.benchmarks.mailsink import MailSink, mail_sink
 from tests.benchmarks.report import Reach, Report
 from webapp import app
@@ -34,23 +34,23 @@ from webapp.web import templating
 
 CONNECTIONS = 4
 ROUNDS = 3
-# How many letters a round sends, for each delay of the mail server in seconds.
-LETTERS = {0.0: 1500, 0.005: 600, 0.05: 120}
-THREAD_LETTERS = {0.0: 300, 0.005: 100, 0.05: 40}
+# How many emails a round sends, for each delay of the mail server in seconds.
+EMAILS = {0.0: 1500, 0.005: 600, 0.05: 120}
+THREAD_EMAILS = {0.0: 300, 0.005: 100, 0.05: 40}
 BACKLOGS = (1_000, 100_000)
 DRAINED = 1_000
 BURST = 5_000
 MESSAGE = (
-    b"From: a@blog.example\r\nTo: b@example.com\r\nSubject: S\r\n\r\n" + b"A line of a letter of usual length.\r\n" * 80
+    b"From: a@blog.example\r\nTo: b@example.com\r\nSubject: S\r\n\r\n" + b"A line of an email of usual length.\r\n" * 80
 )
 
 
 def measure() -> Report:
-    report = Report(("letters a second", "delay", "ours", "bare", "thread", "ours / bare", "ours / thread"))
+    report = Report(("emails a second", "delay", "ours", "bare", "thread", "ours / bare", "ours / thread"))
     with tempfile.TemporaryDirectory() as folder, mail_sink() as sink:
-        for delay, count in LETTERS.items():
+        for delay, count in EMAILS.items():
             sink.answer_after(delay)
-            ours, bare, thread = _rates(Path(folder), sink, count, THREAD_LETTERS[delay])
+            ours, bare, thread = _rates(Path(folder), sink, count, THREAD_EMAILS[delay])
             row = (f"{1000 * delay:.0f} ms", f"{ours:.0f}", f"{bare:.0f}", f"{thread:.0f}")
             report.rows.append(("", *row, f"{ours / bare:.2f}", f"{ours / thread:.1f}"))
             if delay == 0.05:
@@ -77,14 +77,14 @@ def _rates(folder: Path, sink: MailSink, count: int, thread_count: int) -> tuple
 
 
 def _measure_backlogs(report: Report, folder: Path, sink: MailSink) -> None:
-    """Whether it matters how many letters wait, in speed and in memory."""
+    """Whether it matters how many emails wait, in speed and in memory."""
     rates = [
         _alone(_ours, str(folder / f"backlog-{backlog}.db"), sink.port, backlog, DRAINED)[0] for backlog in BACKLOGS
     ]
     _rate, idle, burst = _alone(_ours, str(folder / "burst.db"), sink.port, BURST, BURST)
     report.notes.append(
-        f"{rates[0]:.0f} letters a second with {BACKLOGS[0]:,} waiting, {rates[1]:.0f} with {BACKLOGS[1]:,};"
-        f" a mailer holds {idle:.0f} MB idle, {burst:.0f} MB at most while {BURST:,} letters leave."
+        f"{rates[0]:.0f} emails a second with {BACKLOGS[0]:,} waiting, {rates[1]:.0f} with {BACKLOGS[1]:,};"
+        f" a mailer holds {idle:.0f} MB idle, {burst:.0f} MB at most while {BURST:,} emails leave."
     )
     report.reaches.append(Reach("speed with 100 times the backlog", rates[1] / rates[0], "of it", at_least=0.8))
     report.reaches.append(Reach("memory of a burst above idle", burst - idle, "MB", at_most=20))
@@ -97,7 +97,7 @@ def _alone(work: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _ours(file: str, port: int, waiting: int, count: int) -> tuple[float, float, float]:
-    """The rate at which `count` of the waiting letters leave, and the process's megabytes idle and at most."""
+    """The rate at which `count` of the waiting emails leave, and the process's megabytes idle and at most."""
     url = f"sqlite+aiosqlite:///{file}"
     migrations.upgrade(url)
     return uvloop.run(_drain(_settings(url, port), waiting, count))
@@ -125,7 +125,7 @@ async def _drain(settings: Settings, waiting: int, count: int) -> tuple[float, f
     idle = most = _megabytes()
     await _post(database, waiting)
     started = time.perf_counter()
-    database.doorbell.set()
+    database.wake.set()
     while await _left(database) < 1 + count:
         most = max(most, _megabytes())
         await asyncio.sleep(0.05)
@@ -137,7 +137,7 @@ async def _drain(settings: Settings, waiting: int, count: int) -> tuple[float, f
 
 
 async def _post(database: Database, count: int) -> None:
-    """Letters to addresses without an account, as registrations make them; in bulk, for it is not what is measured."""
+    """Emails to addresses without an account, as registrations make them; in bulk, for it is not what is measured."""
     moment = now()
     rows = [
         {
@@ -148,9 +148,9 @@ async def _post(database: Database, count: int) -> None:
             "message_id": outbox.new_message_id("blog.example"),
             "can_wait": False,
             "state": "ready",
-            "created": moment,
-            "due": moment,
-            "expires": moment + timedelta(hours=1),
+            "created_at": moment,
+            "due_at": moment,
+            "expires_at": moment + timedelta(hours=1),
             "attempts": 0,
             "crashes": 0,
             "fence": 0,
@@ -160,14 +160,14 @@ async def _post(database: Database, count: int) -> None:
     async with database.session(is_writing=True) as db:
         connection = await db.connection()
         for start in range(0, count, 5_000):
-            await connection.execute(insert(outbox.letters), rows[start : start + 5_000])
+            await connection.execute(insert(outbox.emails), rows[start : start + 5_000])
         await db.commit()
 
 
 async def _left(database: Database) -> int:
     async with database.session() as db:
         connection = await db.connection()
-        result = await connection.exec_driver_sql("SELECT count(*) FROM letter WHERE finished IS NOT NULL")
+        result = await connection.exec_driver_sql("SELECT count(*) FROM outbox_email WHERE finished_at IS NOT NULL")
         return int(result.scalar_one())
 
 

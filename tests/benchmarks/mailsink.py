@@ -1,4 +1,4 @@
-"""A mail server that takes every letter and keeps none, in a process of its own, as slow as it is told to be."""
+"""A mail server that takes every email and keeps none, in a process of its own, as slow as it is told to be."""
 
 import asyncio
 import multiprocessing
@@ -14,16 +14,16 @@ _spawning = multiprocessing.get_context("spawn")
 
 
 class MailSink:
-    """`delay` is in seconds, for each answer; `letters` are those taken so far."""
+    """`delay` is in seconds, for each answer; `emails` are those taken so far."""
 
-    def __init__(self, port: int, delay: "Synchronized[float]", letters: "Synchronized[int]") -> None:
+    def __init__(self, port: int, delay: "Synchronized[float]", emails: "Synchronized[int]") -> None:
         self.port = port
         self._delay = delay
-        self._letters = letters
+        self._emails = emails
 
     @property
-    def letters(self) -> int:
-        return self._letters.value
+    def emails(self) -> int:
+        return self._emails.value
 
     def answer_after(self, seconds: float) -> None:
         self._delay.value = seconds
@@ -31,21 +31,21 @@ class MailSink:
 
 @contextmanager
 def mail_sink() -> Iterator[MailSink]:
-    delay, letters = _spawning.Value("d", 0.0), _spawning.Value("q", 0)
+    delay, emails = _spawning.Value("d", 0.0), _spawning.Value("q", 0)
     here, there = _spawning.Pipe()
-    process = _spawning.Process(target=_serve, args=(there, delay, letters), daemon=True)
+    process = _spawning.Process(target=_serve, args=(there, delay, emails), daemon=True)
     process.start()
     try:
-        yield MailSink(here.recv(), delay, letters)
+        yield MailSink(here.recv(), delay, emails)
     finally:
         process.kill()
         process.join()
 
 
-def _serve(parent: Connection, delay: "Synchronized[float]", letters: "Synchronized[int]") -> None:
+def _serve(parent: Connection, delay: "Synchronized[float]", emails: "Synchronized[int]") -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Conversation(delay, letters), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Conversation(delay, emails), "127.0.0.1", 0)
         parent.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -55,9 +55,9 @@ def _serve(parent: Connection, delay: "Synchronized[float]", letters: "Synchroni
 class Conversation(asyncio.Protocol):
     """SMTP (RFC 5321) as one client needs it, each answer after the delay."""
 
-    def __init__(self, delay: "Synchronized[float]", letters: "Synchronized[int]") -> None:
+    def __init__(self, delay: "Synchronized[float]", emails: "Synchronized[int]") -> None:
         self.delay = delay
-        self.letters = letters
+        self.emails = emails
         self._received = b""
         self._is_data = False
 
@@ -79,7 +79,7 @@ class Conversation(asyncio.Protocol):
         verb = said[:4].upper()
         if self._is_data:
             self._is_data = False
-            self.letters.value += 1
+            self.emails.value += 1
             self._answer(b"250 taken\r\n")
         elif verb == b"DATA":
             self._is_data = True

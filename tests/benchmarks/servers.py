@@ -50,8 +50,8 @@ class Server:
     def memory(self) -> "Memory":
         """What supervisor and workers hold at the moment."""
         processes = [self.process, *self.process.children(recursive=True)]
-        used = [process.memory_full_info() for process in processes]
-        return Memory(pss=sum(one.pss for one in used) / 2**20, rss=sum(one.rss for one in used) / 2**20)
+        used_at = [process.memory_full_info() for process in processes]
+        return Memory(pss=sum(one.pss for one in used_at) / 2**20, rss=sum(one.rss for one in used_at) / 2**20)
 
 
 @dataclass(frozen=True)

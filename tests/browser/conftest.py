@@ -120,13 +120,13 @@ def new_visitor(
         return visitor
 
     yield come
-    faults = [fault for visitor in (*seated, *others) for fault in visitor.faults]  # before the pages are torn down
+    problems = [fault for visitor in (*seated, *others) for fault in visitor.problems]  # before the pages are torn down
     for visitor in others:
         visitor.leave()
     for visitor in seated:
         visitor.stands_up()
         seats[visitor.has_javascript].append(visitor)
-    assert faults == []
+    assert problems == []
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def finish_registration_refused(person: Visitor) -> None:
     finish_registration(person)
     person.fill(username="two words", password="short")
     person.press("Register")
-    person.sees("Use 3 to 30 letters")
+    person.sees("Use 3 to 30 emails")
 
 
 @state
@@ -314,7 +314,7 @@ def change_password_refused(person: Visitor) -> None:
 
 
 @state
-def sign_ins(person: Visitor) -> None:
+def sessions(person: Visitor) -> None:
     person.is_logged_in()
     person.has_phone()
     person.goto("/sessions")
@@ -322,7 +322,7 @@ def sign_ins(person: Visitor) -> None:
 
 
 @state
-def letters(person: Visitor) -> None:
+def emails(person: Visitor) -> None:
     person.is_logged_in()
     person.has_phone()
     person.goto("/letters")
@@ -335,7 +335,7 @@ def unsubscribed(person: Visitor) -> None:
     person.has_phone()
     person.goto(links(person.mailbox, person.address, "/unsubscribe/")[0])
     person.press("Turn them off")
-    person.sees_heading("These letters are off")
+    person.sees_heading("These emails are off")
 
 
 @state
@@ -365,22 +365,22 @@ def mailbox(person: Visitor) -> None:
 
 
 @state
-def mailbox_letter(person: Visitor) -> None:
+def mailbox_email(person: Visitor) -> None:
     person.has_account().has_link()
     person.goto("/mailbox")
-    person.opens_letter(count=2)
+    person.opens_email(count=2)
 
 
 @state
 def gallery(person: Visitor) -> None:
     person.goto("/mailbox/gallery")
-    person.sees("Every letter that this site can write")
+    person.sees("Every email that this site can write")
 
 
 @state
-def gallery_letter(person: Visitor) -> None:
+def gallery_email(person: Visitor) -> None:
     person.goto("/mailbox/gallery/reset_password.en")
-    person.sees("No faults found")
+    person.sees("No problems found")
 
 
 @state

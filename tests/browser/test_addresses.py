@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 def test_an_address_is_changed_and_taken_back_by_its_owner(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:
-    """C34: somebody else at the open computer moves the account; the owner, elsewhere, has the letter."""
+    """C34: somebody else at the open computer moves the account; the owner, elsewhere, has the email."""
     visitor.is_logged_in()
     visitor.goto("/settings")
     visitor.page.locator("#main").get_by_role("link", name="Address").click()

@@ -241,13 +241,13 @@ def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
     expect(scripted.page.get_by_role("textbox", name="New password")).to_have_value(NEW_PASSWORD)
 
 
-def test_new_letters_appear_in_the_open_mailbox(scripted: Visitor) -> None:
+def test_new_emails_appear_in_the_open_mailbox(scripted: Visitor) -> None:
     scripted.goto("/mailbox")
     stays_loaded(scripted)
 
     scripted.has_account()
 
-    expect(scripted.page.locator(".letter-row", has_text=scripted.address)).to_be_visible(timeout=PATIENCE)
+    expect(scripted.page.locator(".email-row", has_text=scripted.address)).to_be_visible(timeout=PATIENCE)
     assert is_still_loaded(scripted)
 
 
@@ -255,7 +255,7 @@ def test_the_mailbox_leaves_the_reader_where_they_are(scripted: Visitor) -> None
     """A list that looks again every few seconds must not take the focus away."""
     scripted.has_account()
     scripted.goto("/mailbox")
-    row = scripted.page.locator(".letter-row", has_text=scripted.address)
+    row = scripted.page.locator(".email-row", has_text=scripted.address)
     row.focus()
 
     with scripted.page.expect_response(f"{scripted.url}/mailbox", timeout=PATIENCE):

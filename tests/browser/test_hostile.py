@@ -46,14 +46,14 @@ class OtherSite:
 
 @pytest.fixture
 def other_site() -> Iterator[Callable[[str], OtherSite]]:
-    opened: list[OtherSite] = []
+    opened_at: list[OtherSite] = []
 
     def serve(page: str) -> OtherSite:
-        opened.append(OtherSite(page))
-        return opened[-1]
+        opened_at.append(OtherSite(page))
+        return opened_at[-1]
 
     yield serve
-    for site in opened:
+    for site in opened_at:
         site.close()
 
 
@@ -111,8 +111,8 @@ def test_no_other_site_can_show_ours_in_a_frame(
     scripted.page.wait_for_load_state("networkidle")
 
     expect(scripted.page.frame_locator("iframe").first.locator("#main")).to_have_count(0)
-    assert any("frame-ancestors" in fault for fault in scripted.faults)
-    scripted.faults.clear()
+    assert any("frame-ancestors" in fault for fault in scripted.problems)
+    scripted.problems.clear()
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -146,7 +146,7 @@ def test_what_is_typed_behind_a_link_comes_back_as_text(visitor: Visitor, text: 
     visitor.goto(link)
     visitor.fill(username=text, password=PASSWORD)
     visitor.press("Register")
-    visitor.sees("Use 3 to 30 letters")
+    visitor.sees("Use 3 to 30 emails")
     expect(visitor.page.locator("input[name=username]")).to_have_value(text)
     visitor.has_no_foreign_markup()
 
@@ -160,16 +160,16 @@ def test_what_is_typed_behind_a_link_comes_back_as_text(visitor: Visitor, text: 
     visitor.has_no_foreign_markup()
 
 
-def test_a_hostile_address_is_text_in_pages_letters_and_the_mailbox(visitor: Visitor) -> None:
+def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visitor) -> None:
     """C38: all of these signs are allowed in an address (RFC 5322, atext)."""
     visitor.address = f"{{{{7777*7777}}}}&lt'`{{%raw%}}{visitor.name}@example.com"
     visitor.asks_for_account()
     if visitor.has_javascript:
         visitor.sees(f"If {visitor.address} is right")
     visitor.opens_mailbox()
-    visitor.opens_letter()
+    visitor.opens_email()
     visitor.sees(visitor.address)
-    visitor.follows_in_letter("Choose your name and password")
+    visitor.follows_in_email("Choose your name and password")
     visitor.sees(visitor.address)
     visitor.fill(username=visitor.name, password=NEW_PASSWORD)
     visitor.press("Register")
@@ -183,7 +183,7 @@ def test_a_hostile_address_is_text_in_pages_letters_and_the_mailbox(visitor: Vis
 
 
 def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]) -> None:
-    """C38: in the list of sign-ins, and in the letter that tells of a new one."""
+    """C38: in the list of sign-ins, and in the email that tells of a new one."""
     victim, elsewhere = (new_visitor(user_agent=" ".join(HOSTILE)) for _browser in range(2))
     victim.is_logged_in()
     elsewhere.name, elsewhere.address = victim.name, victim.address
@@ -194,7 +194,7 @@ def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]
     elsewhere.sees_heading("Sign-ins")
     elsewhere.has_no_foreign_markup()
     elsewhere.goto("/mailbox")
-    elsewhere.opens_letter(count=2)
+    elsewhere.opens_email(count=2)
     elsewhere.sees("A new sign-in to your account")
     elsewhere.has_no_foreign_markup()
 

@@ -31,9 +31,9 @@ def test_the_button_follows_and_unfollows_where_it_stands(visitor: Visitor) -> N
 def test_a_report_reaches_the_host_and_the_decision_the_author(visitor: Visitor) -> None:
     neighbours.post_removed(visitor)
 
-    letter = visitor.mailbox.last(f"bob_{visitor.name}@example.com", count=2)
+    email = visitor.mailbox.last(f"bob_{visitor.name}@example.com", count=2)
 
-    assert letter.subject == "A post of yours on Microblog was removed"
-    assert WHY in letter.text
+    assert email.subject == "A post of yours on Microblog was removed"
+    assert WHY in email.text
     visitor.goto(f"/user/bob_{visitor.name}")
     expect(visitor.page.locator("body")).not_to_contain_text("Cheap watches")

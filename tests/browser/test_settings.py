@@ -37,7 +37,7 @@ def test_a_person_finds_a_sign_in_and_ends_it(visitor: Visitor) -> None:
     assert not visitor.is_logged_in_on_phone()
 
 
-def test_letters_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
+def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
     """In a browser that knows nobody."""
     visitor.has_account()
     for _browser in range(2):
@@ -46,22 +46,22 @@ def test_letters_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None
 
     visitor.goto(path)
     visitor.press("Turn them off")
-    visitor.sees_heading("These letters are off")
+    visitor.sees_heading("These emails are off")
     visitor.press("Turn them on again")
 
-    visitor.sees_heading("These letters are on again")
+    visitor.sees_heading("These emails are on again")
 
 
-def test_a_person_chooses_a_name_and_which_letters_come(visitor: Visitor) -> None:
+def test_a_person_chooses_a_name_and_which_emails_come(visitor: Visitor) -> None:
     visitor.is_logged_in()
     visitor.goto("/edit_profile")
     visitor.fill(username=visitor.name.upper(), about_me="I like long walks.")
     visitor.press("Save")
     visitor.sees("Your profile is saved.")
-    visitor.follow("Letters What we sent you, and which letters you want.")
+    visitor.follow("Emails What we sent you, and which emails you want.")
 
-    visitor.page.get_by_label("A letter when my account is used in a new browser").uncheck()
+    visitor.page.get_by_label("An email when my account is used in a new browser").uncheck()
     visitor.press("Save")
 
     visitor.sees("Saved")
-    assert not visitor.page.get_by_label("A letter when my account is used in a new browser").is_checked()
+    assert not visitor.page.get_by_label("An email when my account is used in a new browser").is_checked()

@@ -14,11 +14,11 @@ from tests.stories import NEW_PASSWORD, PASSWORD
 pytestmark = pytest.mark.browser
 
 
-def test_a_person_registers_by_the_link_in_the_letter(visitor: Visitor) -> None:
+def test_a_person_registers_by_the_link_in_the_email(visitor: Visitor) -> None:
     visitor.asks_for_account()
     visitor.opens_mailbox()
-    visitor.opens_letter()
-    visitor.follows_in_letter("Choose your name and password")
+    visitor.opens_email()
+    visitor.follows_in_email("Choose your name and password")
     visitor.sees(visitor.address)
 
     visitor.fill(username=visitor.name, password=PASSWORD)
@@ -33,8 +33,8 @@ def test_a_person_forgets_the_password_and_gets_back_in(visitor: Visitor) -> Non
     visitor.has_account()
     visitor.asks_for_reset()
     visitor.opens_mailbox()
-    visitor.opens_letter(count=2)
-    visitor.follows_in_letter("Choose a new password")
+    visitor.opens_email(count=2)
+    visitor.follows_in_email("Choose a new password")
     visitor.sees_heading("Choose a new password")
 
     visitor.fill(password=NEW_PASSWORD)
@@ -224,11 +224,11 @@ def test_a_signed_in_person_resets_the_password_of_another_account(
     other.is_at_home()
 
 
-def test_a_person_with_an_account_who_registers_again_is_told_by_letter(visitor: Visitor) -> None:
+def test_a_person_with_an_account_who_registers_again_is_told_by_email(visitor: Visitor) -> None:
     visitor.has_account()
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):
         visitor.asks_for_account()
 
-        letter = visitor.mailbox.last(visitor.address, count=2)
+        email = visitor.mailbox.last(visitor.address, count=2)
 
-    assert "already have an account" in letter.subject
+    assert "already have an account" in email.subject

@@ -27,8 +27,8 @@ def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     stranger.press("Email me a link")
     stranger.sees_that_mail_is_coming()
     visitor.goto("/mailbox")
-    visitor.opens_letter(count=2)
-    visitor.follows_in_letter("This wasn't me")
+    visitor.opens_email(count=2)
+    visitor.follows_in_email("This wasn't me")
     visitor.sees("Somebody asked for a new password.")
 
     visitor.press("This wasn't me")

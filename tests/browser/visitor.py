@@ -13,7 +13,7 @@ from tests.stories import PASSWORD
 
 # Chromium itself puts a line on the console for each answer of 400 or more; our pages mean those.
 STATUS_LINE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
-# And sometimes one for each frame with a letter, which holds no script (C59): what drives the browser looks into it.
+# And sometimes one for each frame with an email, which holds no script (C59): what drives the browser looks into it.
 SANDBOX_LINE = re.compile(r"Blocked script execution in 'http://127\.0\.0\.1:\d+/mailbox/")
 AXE = Axe().axe_script
 VIOLATIONS = "async (options) => (await axe.run(options)).violations"
@@ -49,7 +49,7 @@ class Visitor:
         self.address = f"susan{number}@example.com"
         self.new_address = f"susan{number}@example.net"
         self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
-        self.faults: list[str] = []
+        self.problems: list[str] = []
         self.expected = {404, 410, 422, 429}
         self.expected_words: list[str] = []
         self.posts: list[str] = []
@@ -133,16 +133,16 @@ class Visitor:
             return phone.get("/").status_code == 200
 
     def has_link(self, count: int = 2) -> str:
-        """The link of the reset letter that this person, who has an account, asked for just so."""
+        """The link of the reset email that this person, who has an account, asked for just so."""
         with self.quick() as quick:
             assert quick.post("/reset_password_request", data={"email": self.address}).status_code == 303
         return self.mailbox.link(to=self.address, count=count)
 
     def has_not_me_link(self) -> str:
-        """What stands beside the link in such a letter, for whom it was not who asked for it."""
+        """What stands beside the link in such an email, for whom it was not who asked for it."""
         self.has_link()
-        letter = self.mailbox.last(self.address)
-        return next(path for path in paths_in(letter.text) if path.startswith("/not_me/"))
+        email = self.mailbox.last(self.address)
+        return next(path for path in paths_in(email.text) if path.startswith("/not_me/"))
 
     def has_account_at_new_address(self) -> None:
         """Another one, so that this person's can't move there."""
@@ -184,15 +184,15 @@ class Visitor:
             self.page.locator("footer").get_by_role("link", name="Mailbox").click()
         expect(self.page).to_have_url(f"{self.url}/mailbox")
 
-    def opens_letter(self, count: int = 1) -> None:
-        """Opens the newest letter to them, once so many have come."""
+    def opens_email(self, count: int = 1) -> None:
+        """Opens the newest email to them, once so many have come."""
         self.mailbox.last(self.address, count)
         self.page.reload()
-        self.page.locator(".letter-row", has_text=self.address).first.click()
+        self.page.locator(".email-row", has_text=self.address).first.click()
         expect(self.page).to_have_url(re.compile(r"/mailbox/\S+"))
 
-    def follows_in_letter(self, label: str) -> None:
-        """Presses the button in the letter, which is shown in a frame."""
+    def follows_in_email(self, label: str) -> None:
+        """Presses the button in the email, which is shown in a frame."""
         self.page.frame_locator("iframe").first.get_by_role("link", name=label, exact=True).click()
 
     # What people see.
@@ -245,23 +245,23 @@ class Visitor:
 
     def _watch(self, page: Page) -> None:
         page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
+        page.on("pageerror", lambda error: self.problems.append(f"{page.url}: {error}"))
         page.on("dialog", self._refuse)
-        page.on("crash", lambda _page: self.faults.append(f"{page.url}: crashed"))
+        page.on("crash", lambda _page: self.problems.append(f"{page.url}: crashed"))
 
     def _hear(self, message: ConsoleMessage) -> None:
         status = STATUS_LINE.match(message.text)
         is_meant = int(status[1]) in self.expected if status else any(w in message.text for w in self.expected_words)
         is_meant = is_meant or SANDBOX_LINE.match(message.text) is not None
         if message.type in {"error", "warning", "assert"} and not is_meant:
-            self.faults.append(f"{self.page.url}: console: {message.text}")
+            self.problems.append(f"{self.page.url}: console: {message.text}")
 
     def _refuse(self, dialog: Dialog) -> None:
-        self.faults.append(f"{self.page.url}: dialog: {dialog.message}")
+        self.problems.append(f"{self.page.url}: dialog: {dialog.message}")
         dialog.dismiss()
 
     def _note(self, request: Request) -> None:
         if not request.url.startswith((f"{self.url}/", "data:", *self._trusted)):
-            self.faults.append(f"{self.page.url}: foreign request: {request.url}")
+            self.problems.append(f"{self.page.url}: foreign request: {request.url}")
         if request.method == "POST":
             self.posts.append(request.url)

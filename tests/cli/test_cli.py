@@ -288,19 +288,19 @@ def scripted(certificates: Certificates) -> Iterator[ScriptedServer]:
         yield server
 
 
-def test_a_test_letter_is_sent_and_the_server_quoted(
+def test_a_test_email_is_sent_and_the_server_quoted(
     run: Run, trusting: pytest.MonkeyPatch, mail_server: MailServer
 ) -> None:
     use(trusting, mail_server)
 
     ended = run("send-test-mail", "susan@example.com")
 
-    (letter,) = mail_server.letters
+    (email,) = mail_server.emails
     assert ended.code == 0, ended
     assert "logged in as microblog" in ended.out
     assert "The server says: 250 OK" in ended.out
-    assert letter.recipients == ("susan@example.com",)
-    assert "https://blog.example can send letters." in letter.text
+    assert email.recipients == ("susan@example.com",)
+    assert "https://blog.example can send emails." in email.text
     assert "the mail password" not in ended.out + ended.err
 
 
@@ -325,7 +325,7 @@ def test_a_refusal_is_quoted_with_what_to_check(
     assert ended.code == 1
     assert f"The server says: {answer}" in ended.out
     assert f"What to check: {advice}" in ended.err
-    assert scripted.letters == []
+    assert scripted.emails == []
 
 
 def test_a_refused_port_is_named(run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer) -> None:

@@ -88,7 +88,7 @@ def test_the_password_keeps_the_rules_for_everybodys() -> None:
 
 
 def test_nobody_is_written_to(village: Site) -> None:
-    assert execute(village, "SELECT kind FROM letter") == []
+    assert execute(village, "SELECT kind FROM outbox_email") == []
 
 
 def test_whoever_is_mentioned_or_followed_is_somebody_and_every_word_is_fit_to_post() -> None:
@@ -112,12 +112,13 @@ def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
         fill(site)
     rows = execute(
         site,
-        "SELECT post.created, created_at, last_seen FROM post JOIN user_account u ON u.id = author_id ORDER BY post.id",
+        "SELECT p.created_at, u.created_at, last_seen_at FROM post p"
+        " JOIN user_account u ON u.id = author_id ORDER BY p.id",
     )
     said, joined, seen = (
         [datetime.fromisoformat(row[column]).replace(tzinfo=UTC) for row in rows] for column in range(3)
     )
-    [(followed,)] = execute(site, "SELECT max(created) FROM follow")
+    [(followed,)] = execute(site, "SELECT max(created_at) FROM follow")
 
     assert said == sorted(said)
     assert timedelta() < moment - said[-1] < timedelta(minutes=10)

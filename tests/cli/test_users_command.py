@@ -43,8 +43,8 @@ def test_an_account_is_shown_with_its_sign_ins_and_what_happened(any_site: Site,
     assert code == 0
     assert shown.startswith("susan <susan@example.com>, account 1, active\n")
     assert "Recovery codes left: 0\n" in shown
-    sign_ins = shown.partition("Sign-ins:\n")[2].partition("Changes of address:")[0]
-    assert [line.split("\t")[2:] for line in sign_ins.splitlines()] == [["198.51.100.7", "Firefox on a boat"]]
+    sessions = shown.partition("Sign-ins:\n")[2].partition("Changes of address:")[0]
+    assert [line.split("\t")[2:] for line in sessions.splitlines()] == [["198.51.100.7", "Firefox on a boat"]]
     events = shown.partition("Latest events:\n")[2].splitlines()
     assert [line.split("\t")[1] for line in events] == ["logged_in", "registered"]
 
@@ -70,13 +70,13 @@ def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run:
     log_in(any_site.browser())
     execute(
         any_site,
-        "INSERT INTO recovery_code (user_id, label, code_hash, created, used)"
+        "INSERT INTO recovery_code (user_id, label, code_hash, created_at, used_at)"
         " SELECT id, 'aaaa', 'x', created_at, NULL FROM user_account"
         " UNION SELECT id, 'bbbb', 'x', created_at, created_at FROM user_account",
     )
     execute(
         any_site,
-        "INSERT INTO address_change (user_id, epoch, old_email, new_email, created)"
+        "INSERT INTO address_change (user_id, epoch, old_email, new_email, created_at)"
         " SELECT id, epoch, email, 'new@example.com', created_at FROM user_account"
         " UNION SELECT id, epoch + 7, email, 'void@example.com', created_at FROM user_account",
     )

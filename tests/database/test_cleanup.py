@@ -19,7 +19,7 @@ from webapp import app
 from webapp.accounts.models import Session, User
 from webapp.audit.models import SecurityEvent
 from webapp.database import cleanup, now
-from webapp.database.cleanup import BATCH, Chore
+from webapp.database.cleanup import BATCH, CleanupTask
 from webapp.rate_limits import LimitWindow
 
 DAY = timedelta(days=1)
@@ -36,8 +36,8 @@ def add(site: Site, model: type[SQLModel], *rows: dict[str, Any]) -> None:
 
 def a_session(number: int, age: timedelta) -> dict[str, Any]:
     """Number 1 is the account of `tidy_site`; a session ends after its two weeks."""
-    moments = {"created_at": now() - age, "seen_at": now() - age, "expires_at": now() - age + 14 * DAY}
-    fixed = {"user_id": 1, "epoch": 0, "is_remembered": True, "browser": "", "network": ""}
+    moments = {"created_at": now() - age, "last_seen_at": now() - age, "expires_at": now() - age + 14 * DAY}
+    fixed = {"user_id": 1, "epoch": 0, "is_remembered": True, "user_agent": "", "client_ip": ""}
     return {"token_hash": f"{number}", **fixed, **moments}
 
 
@@ -46,7 +46,14 @@ def a_window(number: int, age: timedelta) -> dict[str, Any]:
 
 
 def an_event(number: int, age: timedelta) -> dict[str, Any]:
-    return {"user_id": number, "kind": "logged_in", "created": now() - age, "network": "", "browser": "", "details": {}}
+    return {
+        "user_id": number,
+        "kind": "logged_in",
+        "created_at": now() - age,
+        "client_ip": "",
+        "user_agent": "",
+        "details": {},
+    }
 
 
 Row = Callable[[int, timedelta], dict[str, Any]]
@@ -127,7 +134,7 @@ def test_ten_thousand_rows_hold_nobody_up(any_site: Site, monkeypatch: pytest.Mo
 @contextmanager
 def tidying(site: Site) -> Iterator["Future[None]"]:
     """Does the events' chore in the running site meanwhile."""
-    chore = next(chore for chore in app.CHORES if chore.model is SecurityEvent)
+    chore = next(chore for chore in app.CLEANUP_TASKS if chore.model is SecurityEvent)
     portal = site._running.portal
     assert portal is not None
     done = portal.start_task_soon(cleanup._do_all, site.app.state.database, chore)
@@ -142,7 +149,7 @@ def test_a_chore_that_fails_keeps_no_other_from_being_done(
     def broken() -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(app, "CHORES", (Chore(LimitWindow, broken), *app.CHORES))
+    monkeypatch.setattr(app, "CLEANUP_TASKS", (CleanupTask(LimitWindow, broken), *app.CLEANUP_TASKS))
     site: Site = request.getfixturevalue("site")
     add_susan(site)
     add(site, Session, a_session(1, 15 * DAY))

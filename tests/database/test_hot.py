@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
-from webapp.database import Database, ring_after_commit
+from webapp.database import Database, wake_after_commit
 from webapp.database.hot import PostgreSQL, Prepared, Transaction
 from webapp.database.sqlite import OneTripConnection
-from webapp.mail.outbox import letters
+from webapp.mail.outbox import emails
 
 pytestmark = pytest.mark.anyio
 
 MOMENT = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
-LETTER = {
+EMAIL = {
     "id": 7,
     "kind": "register",
     "recipient": "susan@example.com",
@@ -26,23 +26,23 @@ LETTER = {
     "language": "en",
     "user_id": None,
     "message_id": "<7@blog.example>",
-    "created": MOMENT,
-    "due": MOMENT,
-    "expires": MOMENT + timedelta(hours=1),
+    "created_at": MOMENT,
+    "due_at": MOMENT,
+    "expires_at": MOMENT + timedelta(hours=1),
 }
 ADD = Prepared(
-    insert(letters).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0).returning(letters.c.can_wait),
-    *LETTER,
+    insert(emails).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0).returning(emails.c.can_wait),
+    *EMAIL,
 )
-ADD_BARE = Prepared(insert(letters).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0), *LETTER)
+ADD_BARE = Prepared(insert(emails).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0), *EMAIL)
 OLDEST = Prepared(
-    select(letters.c.id, letters.c.parameters, letters.c.created, letters.c.user_id)
-    .where(letters.c.due <= bindparam("moment"))
-    .order_by(letters.c.id)
+    select(emails.c.id, emails.c.parameters, emails.c.created_at, emails.c.user_id)
+    .where(emails.c.due_at <= bindparam("moment"))
+    .order_by(emails.c.id)
     .limit(1)
 )
-MOVE = Prepared(update(letters).where(letters.c.id == bindparam("letter")).values(kind=bindparam("new_kind")))
-KINDS = Prepared(select(letters.c.kind).order_by(letters.c.id))
+MOVE = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(kind=bindparam("new_kind")))
+KINDS = Prepared(select(emails.c.kind).order_by(emails.c.id))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def begin(request: pytest.FixtureRequest, database: Database) -> Begin:
 async def add(database: Database, *ids: int) -> None:
     async with database.direct(is_writing=True) as db:
         for number in ids:
-            assert await ADD.rows(db, LETTER | {"id": number}) == [(True,)]
+            assert await ADD.rows(db, EMAIL | {"id": number}) == [(True,)]
         await db.commit()
 
 
@@ -90,7 +90,7 @@ async def test_a_statement_runs_for_each_of_many(database: Database, begin: Begi
     await add(database, 7, 8, 9)
 
     async with begin(is_writing=True) as db:
-        await MOVE.run_each(db, [{"letter": 7, "new_kind": "one"}, {"letter": 9, "new_kind": "two"}])
+        await MOVE.run_each(db, [{"email": 7, "new_kind": "one"}, {"email": 9, "new_kind": "two"}])
         await db.commit()
 
     assert await kinds(database) == ["one", "register", "two"]
@@ -98,9 +98,9 @@ async def test_a_statement_runs_for_each_of_many(database: Database, begin: Begi
 
 async def test_what_was_not_committed_is_undone(database: Database, begin: Begin) -> None:
     async with begin(is_writing=True) as db:
-        await ADD.rows(db, LETTER)
+        await ADD.rows(db, EMAIL)
         await db.rollback()
-        await ADD.rows(db, LETTER)
+        await ADD.rows(db, EMAIL)
 
     assert await kinds(database) == []
 
@@ -117,11 +117,11 @@ async def test_what_the_database_refuses_is_raised_as_ever(database: Database, b
 
     async with begin(is_writing=True) as db:
         with pytest.raises(IntegrityError) as refused:
-            await ADD.rows(db, LETTER)
+            await ADD.rows(db, EMAIL)
         await db.rollback()
         assert await KINDS.rows(db, {}) == [("register",)], "the connection is good for the next transaction"
         with pytest.raises(IntegrityError):
-            await ADD_BARE.run_each(db, [LETTER, LETTER])
+            await ADD_BARE.run_each(db, [EMAIL, EMAIL])
 
     assert "susan@example.com" not in str(refused.value)
 
@@ -131,13 +131,13 @@ async def test_half_of_a_transaction_is_never_committed(database: Database) -> N
     await add(database, 7)
 
     async with database.direct(is_writing=True) as db:
-        await ADD.rows(db, LETTER | {"id": 8})
+        await ADD.rows(db, EMAIL | {"id": 8})
         with pytest.raises(IntegrityError):
-            await ADD.rows(db, LETTER)
+            await ADD.rows(db, EMAIL)
         with pytest.raises(PendingRollbackError):
             await db.commit()
         await db.rollback()
-        await ADD.rows(db, LETTER | {"id": 9})
+        await ADD.rows(db, EMAIL | {"id": 9})
         await db.commit()
 
     assert await kinds(database) == ["register", "register"]
@@ -145,12 +145,12 @@ async def test_half_of_a_transaction_is_never_committed(database: Database) -> N
 
 async def test_the_doorbell_rings_with_the_commit(database: Database, begin: Begin) -> None:
     async with begin(is_writing=True) as db:
-        ring_after_commit(db)
-        await ADD.rows(db, LETTER)
-        assert not database.doorbell.is_set()
+        wake_after_commit(db)
+        await ADD.rows(db, EMAIL)
+        assert not database.wake.is_set()
         await db.commit()
 
-    assert database.doorbell.is_set()
+    assert database.wake.is_set()
 
 
 async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Database, database_url: str) -> None:
@@ -158,7 +158,7 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Da
     other = Database(database_url)
 
     async with other.direct(is_writing=True) as db:
-        await MOVE.run_each(db, [{"letter": 7, "new_kind": "held"}])
+        await MOVE.run_each(db, [{"email": 7, "new_kind": "held"}])
         waiting = asyncio.create_task(change(database, 7, "late"))
         await asyncio.sleep(0.2)
         assert not waiting.done()
@@ -185,7 +185,7 @@ async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeyp
             patch.setattr(driver, "rollback", fail)
         with pytest.raises(Exception, match="no"):
             async with database.direct(is_writing=True) as db:
-                await ADD.rows(db, LETTER)
+                await ADD.rows(db, EMAIL)
 
     await add(database, 8)
     async with database.direct() as db:
@@ -193,9 +193,9 @@ async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeyp
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def change(database: Database, letter: int, kind: str) -> None:
+async def change(database: Database, email: int, kind: str) -> None:
     async with database.direct(is_writing=True) as db:
-        await MOVE.run_each(db, [{"letter": letter, "new_kind": kind}])
+        await MOVE.run_each(db, [{"email": email, "new_kind": kind}])
         await db.commit()
 
 

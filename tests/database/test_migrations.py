@@ -39,7 +39,7 @@ def test_the_history_can_be_walked_back_and_forth(database_url: str) -> None:
     nothing = tables(database_url)
     migrations.upgrade(database_url)
 
-    assert {"user_account", "session", "letter", "limit_window"} <= everything
+    assert {"user_account", "session", "outbox_email", "limit_window"} <= everything
     assert nothing == {"alembic_version"}
     assert tables(database_url) == everything
     command.check(migrations.config(database_url))
@@ -54,7 +54,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "webapp" / "migrations" / "versions").glob("*.py")), ids=lambda f: f.stem
+    "file", sorted((ROOT / "webapp" / "database" / "migrations" / "versions").glob("*.py")), ids=lambda f: f.stem
 )
 def test_a_migration_imports_nothing_of_the_code_it_will_outlive(file: Path) -> None:
     source = file.read_text()

@@ -1,4 +1,4 @@
-"""The mailer under way: real letters over real connections, in fair weather and foul."""
+"""The mailer under way: real emails over real connections, in fair weather and foul."""
 
 import asyncio
 import time
@@ -56,15 +56,15 @@ def add_account(site: Site, username: str = "susan") -> None:
 
 
 def wait_until_settled(site: Site) -> list[tuple[Any, ...]]:
-    """The states of all letters, once none is under way."""
+    """The states of all emails, once none is under way."""
     deadline = time.monotonic() + 15
-    while query(site.settings.database_url, "SELECT id FROM letter WHERE finished IS NULL"):
+    while query(site.settings.database_url, "SELECT id FROM outbox_email WHERE finished_at IS NULL"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return query(site.settings.database_url, "SELECT state, attempts, code FROM letter ORDER BY id")
+    return query(site.settings.database_url, "SELECT state, attempts, code FROM outbox_email ORDER BY id")
 
 
-def test_a_forgotten_password_is_reset_by_a_letter_from_a_real_server(
+def test_a_forgotten_password_is_reset_by_an_email_from_a_real_server(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     site = start_site(make_settings(database_url=database_url, **mail_server.settings))
@@ -72,14 +72,14 @@ def test_a_forgotten_password_is_reset_by_a_letter_from_a_real_server(
     browser = site.browser()
 
     browser.post("/reset_password_request", data={"email": "susan@example.com"})
-    (letter,) = mail_server.wait_for(1)
-    link = next(line for line in letter.content.decode().split("\r\n") if "/reset_password/" in line)
+    (email,) = mail_server.wait_for(1)
+    link = next(line for line in email.content.decode().split("\r\n") if "/reset_password/" in line)
     browser.post(link.strip().removeprefix("https://blog.example"), data={"password": NEW_PASSWORD})
     log_in(browser, password=NEW_PASSWORD)
 
     assert is_logged_in(browser)
     told = mail_server.wait_for(2)[-1]
-    assert letter.recipients == told.recipients == ("susan@example.com",)
+    assert email.recipients == told.recipients == ("susan@example.com",)
     assert told.message["Subject"] == "Your password on Microblog was changed"
 
 
@@ -93,7 +93,7 @@ FAULTS = {
     "busy": ("CONNECT", "421 too many"),
     "log-in refused": ("AUTH", "535 no"),
     "hangs": ("CONNECT", Fault.HANG),
-    "hangs with the letter": ("DOT", Fault.HANG),
+    "hangs with the email": ("DOT", Fault.HANG),
     "hangs up": ("BODY", Fault.DROP),
 }
 
@@ -131,7 +131,7 @@ def test_the_answer_is_the_same_whatever_the_server_does(
 # Nothing is lost, and nothing sent twice
 
 
-def test_a_letter_that_was_put_off_arrives_later(
+def test_an_email_that_was_put_off_arrives_later(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
     scripted.once("RCPT", "450 try later", "451 try later", "452 try later")
@@ -139,11 +139,11 @@ def test_a_letter_that_was_put_off_arrives_later(
 
     ask(site)
 
-    scripted.wait_for_letters(1)
+    scripted.wait_for_emails(1)
     assert wait_until_settled(site) == [("sent", 4, 250)]
 
 
-def test_a_letter_that_is_refused_for_good_is_tried_once(
+def test_an_email_that_is_refused_for_good_is_tried_once(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
     scripted.answers["RCPT"] = "550 no such person"
@@ -157,7 +157,7 @@ def test_a_letter_that_is_refused_for_good_is_tried_once(
     ]
 
 
-def test_letters_wait_for_a_server_that_is_away(
+def test_emails_wait_for_a_server_that_is_away(
     database_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
@@ -171,19 +171,19 @@ def test_letters_wait_for_a_server_that_is_away(
     site = start_site(make_settings(database_url=database_url, **settings))
     for number in range(12):
         ask(site, f"person{number}@example.com")
-    wait_for_rows(database_url, "SELECT id FROM letter WHERE reason IS NOT NULL")
+    wait_for_rows(database_url, "SELECT id FROM outbox_email WHERE reason IS NOT NULL")
 
     with ScriptedServer(starttls=certificates.right, port=settings["mail_port"]) as server:
-        letters = server.wait_for_letters(12)
+        emails = server.wait_for_emails(12)
         states = wait_until_settled(site)
 
-    assert Counter(letter.recipients[0] for letter in letters) == Counter(
+    assert Counter(email.recipients[0] for email in emails) == Counter(
         f"person{number}@example.com" for number in range(12)
     )
     assert states == [("sent", 1, 250)] * 12
 
 
-def test_a_server_that_is_away_is_tried_with_one_letter_at_a_time(
+def test_a_server_that_is_away_is_tried_with_one_email_at_a_time(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
     scripted.answers["MAIL"] = "421 not now"
@@ -206,26 +206,26 @@ def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
     scripted: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also what it had claimed and not yet written: the queue is full of letters that a server keeps waiting."""
+    """Also what it had claimed and not yet written: the queue is full of emails that a server keeps waiting."""
     monkeypatch.setattr(mailer, "GRACE_SECONDS", 0.2)
     scripted.answers["DATA"] = Fault.HANG
     settings = make_settings(database_url=database_url, **scripted.settings)
     with Site(settings) as site:
         site.run(post, site.app.state.database, BATCH + 5, kind="register")
         scripted.wait_for(lambda server: len(server.hanging) >= settings.mail_connections)
-        wait_for_rows(database_url, "SELECT id FROM letter WHERE state = 'leased'", BATCH)
+        wait_for_rows(database_url, "SELECT id FROM outbox_email WHERE state = 'leased'", BATCH)
         stopping = time.monotonic()
     seconds = time.monotonic() - stopping
-    waiting = query(database_url, "SELECT state, attempts, crashes FROM letter")
+    waiting = query(database_url, "SELECT state, attempts, crashes FROM outbox_email")
     del scripted.answers["DATA"]
 
     next_site = start_site(settings)
 
-    letters = scripted.wait_for_letters(BATCH + 5)
+    emails = scripted.wait_for_emails(BATCH + 5)
     wait_until_settled(next_site)
     assert waiting == [("ready", 0, 0)] * (BATCH + 5)
     assert seconds < 5
-    assert len({letter.recipients for letter in letters}) == len(scripted.letters) == BATCH + 5
+    assert len({email.recipients for email in emails}) == len(scripted.emails) == BATCH + 5
 
 
 def test_what_is_on_the_wire_at_a_stop_may_finish(
@@ -238,8 +238,8 @@ def test_what_is_on_the_wire_at_a_stop_may_finish(
             ask(site, f"person{number}@example.com")
         scripted.wait_for(lambda server: "AUTH" in server.verbs)
 
-    rows = query(sqlite_url, "SELECT state FROM letter ORDER BY state DESC")
-    assert [state for (state,) in rows].count("sent") == len(scripted.letters) >= 1
+    rows = query(sqlite_url, "SELECT state FROM outbox_email ORDER BY state DESC")
+    assert [state for (state,) in rows].count("sent") == len(scripted.emails) >= 1
     assert {state for (state,) in rows} <= {"sent", "ready"}
 
 
@@ -257,85 +257,85 @@ def test_a_mailer_that_has_just_begun_stops_at_once(
     assert time.monotonic() - started < 10
 
 
-def test_letters_over_the_hours_budget_wait_and_none_is_lost(
+def test_emails_over_the_hours_budget_wait_and_none_is_lost(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
-    sent = "SELECT id FROM letter WHERE state = 'sent'"
+    sent = "SELECT id FROM outbox_email WHERE state = 'sent'"
     site = start_site(make_settings(database_url=database_url, mail_hourly_budget=3, **mail_server.settings))
     for number in range(7):
         ask(site, f"person{number}@example.com")
     wait_for_rows(database_url, sent, 3)
     time.sleep(0.5)
-    in_the_first_hour = len(mail_server.letters)
+    in_the_first_hour = len(mail_server.emails)
 
-    an_hour_ago = "UPDATE letter SET finished = :then WHERE finished IS NOT NULL"
+    an_hour_ago = "UPDATE outbox_email SET finished_at = :then WHERE finished_at IS NOT NULL"
     _shift(database_url, an_hour_ago)
     wait_for_rows(database_url, sent, 6)
     time.sleep(0.5)
-    in_the_second = len(mail_server.letters)
+    in_the_second = len(mail_server.emails)
     _shift(database_url, an_hour_ago)
-    letters = mail_server.wait_for(7)
+    emails = mail_server.wait_for(7)
 
     assert (in_the_first_hour, in_the_second) == (3, 6)
-    assert len({letter.recipients for letter in letters}) == len(letters) == 7
+    assert len({email.recipients for email in emails}) == len(emails) == 7
 
 
 def test_what_can_wait_keeps_no_other_waiting_and_leaves_it_a_fifth_of_the_budget(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
-    sent = "SELECT recipient FROM letter WHERE state = 'sent'"
+    sent = "SELECT recipient FROM outbox_email WHERE state = 'sent'"
     site = start_site(make_settings(database_url=database_url, mail_hourly_budget=10, **mail_server.settings))
     site.run(post, site.app.state.database, 12, kind="register", name="patient", can_wait=True)
     wait_for_rows(database_url, sent, 8)
     time.sleep(0.5)
-    patient = len(mail_server.letters)
+    patient = len(mail_server.emails)
 
     site.run(post, site.app.state.database, 2, kind="register", name="locked_out")
-    letters = mail_server.wait_for(10)
+    emails = mail_server.wait_for(10)
     time.sleep(0.5)
 
     assert patient == 8
-    assert [letter.recipients[0][:10] for letter in letters[8:]] == ["locked_out"] * 2
-    assert len(mail_server.letters) == 10
+    assert [email.recipients[0][:10] for email in emails[8:]] == ["locked_out"] * 2
+    assert len(mail_server.emails) == 10
 
 
-def test_what_can_wait_is_no_letter_that_somebody_waits_for() -> None:
+def test_what_can_wait_is_no_email_that_somebody_waits_for() -> None:
     assert {name for name, kind in KINDS.items() if kind.can_wait} == {"mention", "new_follower", "digest"}
 
 
-def test_a_letter_that_cannot_be_written_harms_no_other(
+def test_an_email_that_cannot_be_written_harms_no_other(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     """A row of a kind that this version does not know, as after a step back to an older one."""
     site = start_site(make_settings(database_url=database_url, **mail_server.settings, mailer="process"))
     for number in range(3):
         ask(site, f"person{number}@example.com")
-    query(database_url, "UPDATE letter SET kind = 'a kind of the future' WHERE recipient = 'person1@example.com'")
+    query(database_url, "UPDATE outbox_email SET kind = 'a kind of the future' WHERE recipient = 'person1@example.com'")
     site.__exit__(None, None, None)
 
     with Site(make_settings(database_url=database_url, **mail_server.settings)):
-        letters = mail_server.wait_for(2)
+        emails = mail_server.wait_for(2)
         ((reason,),) = wait_for_rows(
-            database_url, "SELECT reason FROM letter WHERE finished IS NULL AND reason IS NOT NULL"
+            database_url, "SELECT reason FROM outbox_email WHERE finished_at IS NULL AND reason IS NOT NULL"
         )
 
-    assert {letter.recipients[0] for letter in letters} == {"person0@example.com", "person2@example.com"}
+    assert {email.recipients[0] for email in emails} == {"person0@example.com", "person2@example.com"}
     assert reason == "not written: KeyError"
 
 
-def test_a_letter_that_breaks_its_mailer_harms_no_other(
+def test_an_email_that_breaks_its_mailer_harms_no_other(
     database_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
     mail_server: MailServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No letter should; but if one does, it comes by itself in the end, and is given up."""
+    """No email should; but if one does, it comes by itself in the end, and is given up."""
     draft = dispatcher.draft
 
-    async def draft_or_break(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | Outcome:
-        drafted = await draft(db, settings, letter)
-        if letter.recipient == "person1@example.com" and isinstance(drafted, Draft):
+    async def draft_or_break(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:
+        drafted = await draft(db, settings, email)
+        if email.recipient == "person1@example.com" and isinstance(drafted, Draft):
             raise RuntimeError("no reason that anybody thought of")
         return drafted
 
@@ -347,14 +347,14 @@ def test_a_letter_that_breaks_its_mailer_harms_no_other(
     site = start_site(make_settings(database_url=database_url, **mail_server.settings))
 
     site.run(post, site.app.state.database, 3, kind="register")
-    letters = mail_server.wait_for(2)
+    emails = mail_server.wait_for(2)
     states = wait_until_settled(site)
 
-    assert {letter.recipients[0] for letter in letters} == {"person0@example.com", "person2@example.com"}
+    assert {email.recipients[0] for email in emails} == {"person0@example.com", "person2@example.com"}
     assert [state for state, _attempts, _code in states] == ["sent", "dead", "sent"]
 
 
-def test_two_mailers_on_one_database_never_send_a_letter_twice(
+def test_two_mailers_on_one_database_never_send_an_email_twice(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     settings = make_settings(database_url=database_url, **mail_server.settings)
@@ -365,12 +365,12 @@ def test_two_mailers_on_one_database_never_send_a_letter_twice(
     mail_server.wait_for(30)
     states = wait_until_settled(sites[0])
 
-    times = Counter(letter.recipients[0] for letter in mail_server.letters)
+    times = Counter(email.recipients[0] for email in mail_server.emails)
     assert times == Counter(f"person{number}@example.com" for number in range(30))
     assert states == [("sent", 1, 250)] * 30
 
 
-def test_a_letter_to_nobody_leaves_neither_a_letter_nor_a_row(
+def test_an_email_to_nobody_leaves_neither_an_email_nor_a_row(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     site = start_site(make_settings(database_url=database_url, **mail_server.settings))
@@ -378,27 +378,27 @@ def test_a_letter_to_nobody_leaves_neither_a_letter_nor_a_row(
     site.browser().post("/reset_password_request", data={"email": "nobody@example.com"})
 
     deadline = time.monotonic() + 10
-    while query(database_url, "SELECT id FROM letter"):
+    while query(database_url, "SELECT id FROM outbox_email"):
         assert time.monotonic() < deadline
-    assert mail_server.letters == []
+    assert mail_server.emails == []
 
 
-def test_a_letter_that_is_too_old_is_not_sent_any_more(
+def test_an_email_that_is_too_old_is_not_sent_any_more(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     """G6: marked, and kept to be listed"""
     settings = make_settings(database_url=database_url, **mail_server.settings)
     with Site(make_settings(database_url=database_url, **mail_server.settings, mailer="process")) as site:
         ask(site)
-    _shift(database_url, "UPDATE letter SET expires = :then")
+    _shift(database_url, "UPDATE outbox_email SET expires_at = :then")
 
     site = start_site(settings)
 
     assert [state for state, _attempts, _code in wait_until_settled(site)] == ["expired"]
-    assert mail_server.letters == []
+    assert mail_server.emails == []
 
 
-def test_a_letter_reaches_its_server_soon_after_the_answer(
+def test_an_email_reaches_its_server_soon_after_the_answer(
     database_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
@@ -419,7 +419,7 @@ def test_a_letter_reaches_its_server_soon_after_the_answer(
 
 
 @pytest.mark.parametrize(("visitors", "rests"), [(mailer.RUSH_VISITORS - 1, 0), (mailer.RUSH_VISITORS, 12)])
-def test_letters_give_way_to_many_visitors(
+def test_emails_give_way_to_many_visitors(
     database_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
@@ -436,7 +436,7 @@ def test_letters_give_way_to_many_visitors(
 
     async def rest(_stopping: object, seconds: float) -> bool:
         if seconds == mailer.RUSH_SECONDS:
-            rested.append(len(mail_server.letters))
+            rested.append(len(mail_server.emails))
         await asyncio.sleep(0.05)
         return False
 

@@ -20,7 +20,7 @@ from webapp.settings import Settings
 StartSite = Callable[[Settings], Site]
 MakeSettings = Callable[..., Settings]
 
-# What becomes of a letter: (state, attempts), whether for a fault of its own or of the server's.
+# What becomes of an email: (state, attempts), whether for a fault of its own or of the server's.
 WAITS, LATER, DEAD = ("ready", 0), ("ready", 1), ("dead", 1)
 OUTCOMES = [
     ("CONNECT", "421 too many", WAITS),
@@ -105,7 +105,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
 
     ask(site)
 
-    judged = "SELECT state, attempts, code, reason FROM letter WHERE state <> 'leased' AND reason IS NOT NULL"
+    judged = "SELECT state, attempts, code, reason FROM outbox_email WHERE state <> 'leased' AND reason IS NOT NULL"
     ((state, attempts, code, reason),) = wait_for_rows(site.settings.database_url, judged)
     assert (state, attempts) == expected
     if isinstance(answer, str) and step not in {"CONNECT", "EHLO"}:
@@ -115,7 +115,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("step", "answer"), PASSING, ids=str)
-def test_a_letter_arrives_once_the_trouble_is_over(
+def test_an_email_arrives_once_the_trouble_is_over(
     scripted: ScriptedServer,
     start: Callable[..., Site],
     monkeypatch: pytest.MonkeyPatch,
@@ -131,10 +131,10 @@ def test_a_letter_arrives_once_the_trouble_is_over(
 
     ask(site)
 
-    wait_for_rows(site.settings.database_url, "SELECT id FROM letter WHERE state = 'sent'")
+    wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'sent'")
     taken_twice = step == "DOT" and answer is Fault.DROP
-    assert len(scripted.letters) == (2 if taken_twice else 1)
-    assert len({letter.message["Message-ID"] for letter in scripted.letters}) == 1
+    assert len(scripted.emails) == (2 if taken_twice else 1)
+    assert len({email.message["Message-ID"] for email in scripted.emails}) == 1
 
 
 def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scripted: ScriptedServer) -> None:
@@ -143,7 +143,7 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
         nobody.bind(("127.0.0.1", 0))
         site = start(scripted.settings, mail_port=nobody.getsockname()[1])
         ask(site)
-        judged = "SELECT state, attempts, reason FROM letter WHERE state = 'ready' AND reason IS NOT NULL"
+        judged = "SELECT state, attempts, reason FROM outbox_email WHERE state = 'ready' AND reason IS NOT NULL"
         ((state, attempts, reason),) = wait_for_rows(site.settings.database_url, judged)
 
     assert (state, attempts) == ("ready", 0)
@@ -155,7 +155,7 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
 
 @pytest.mark.parametrize("certificate", ["unknown", "wrong_name"])
 @pytest.mark.parametrize("encryption", ["starttls", "tls"])
-def test_a_server_with_a_bad_certificate_gets_no_log_in_and_no_letter(
+def test_a_server_with_a_bad_certificate_gets_no_log_in_and_no_email(
     certificates: Certificates,
     start: Callable[..., Site],
     monkeypatch: pytest.MonkeyPatch,
@@ -171,14 +171,16 @@ def test_a_server_with_a_bad_certificate_gets_no_log_in_and_no_letter(
 
         ask(site)
 
-        ((reason,),) = wait_for_rows(site.settings.database_url, "SELECT reason FROM letter WHERE reason IS NOT NULL")
+        ((reason,),) = wait_for_rows(
+            site.settings.database_url, "SELECT reason FROM outbox_email WHERE reason IS NOT NULL"
+        )
         assert "certificate" in reason
-        assert server.letters == []
+        assert server.emails == []
         assert server.verbs <= {"EHLO", "STARTTLS"}
     assert "mail_server_unavailable" in _warnings(caplog)
 
 
-def test_a_server_without_starttls_gets_no_log_in_and_no_letter(
+def test_a_server_without_starttls_gets_no_log_in_and_no_email(
     scripted: ScriptedServer, start: Callable[..., Site], caplog: pytest.LogCaptureFixture
 ) -> None:
     """C60: somebody on the wire may have taken STARTTLS out of the server's greeting"""
@@ -187,9 +189,11 @@ def test_a_server_without_starttls_gets_no_log_in_and_no_letter(
 
         ask(site)
 
-        ((reason,),) = wait_for_rows(site.settings.database_url, "SELECT reason FROM letter WHERE reason IS NOT NULL")
+        ((reason,),) = wait_for_rows(
+            site.settings.database_url, "SELECT reason FROM outbox_email WHERE reason IS NOT NULL"
+        )
         assert "STARTTLS" in reason
-        assert stripped.letters == []
+        assert stripped.emails == []
         assert stripped.verbs <= {"EHLO", "QUIT"}
     assert "mail_server_unavailable" in _warnings(caplog)
 
@@ -206,8 +210,8 @@ def test_a_server_with_the_right_certificate_gets_both(
 
         ask(site)
 
-        (letter,) = server.wait_for_letters(1)
-        assert letter.recipients == ("newcomer@example.com",)
+        (email,) = server.wait_for_emails(1)
+        assert email.recipients == ("newcomer@example.com",)
         assert "AUTH" in server.verbs
         assert ("STARTTLS" in server.verbs) is (encryption == "starttls")
 
@@ -219,7 +223,7 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # Connections: few, kept, and thrown away in time
 
 
-def test_letters_share_a_connection(mail_server: MailServer, start: Callable[..., Site]) -> None:
+def test_emails_share_a_connection(mail_server: MailServer, start: Callable[..., Site]) -> None:
     site = start(mail_server.settings)
 
     for number in range(6):
@@ -235,24 +239,24 @@ def test_no_more_connections_than_set_are_opened(scripted: ScriptedServer, start
 
     for number in range(20):
         ask(site, f"person{number}@example.com")
-    scripted.wait_for_letters(20)
+    scripted.wait_for_emails(20)
 
     assert 1 <= scripted.most_open <= 2
 
 
 @pytest.mark.parametrize("answer", [Fault.DROP, "421 you were idle"])
-def test_a_connection_that_the_server_has_closed_delays_no_letter(
+def test_a_connection_that_the_server_has_closed_delays_no_email(
     scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, answer: str | Fault
 ) -> None:
     monkeypatch.setattr(smtp, "PAUSES", (60,))
     site = start(scripted.settings)
     ask(site, "first@example.com")
-    scripted.wait_for_letters(1)
+    scripted.wait_for_emails(1)
     scripted.once("MAIL", answer)
 
     ask(site, "second@example.com")
 
-    scripted.wait_for_letters(2, patience=5)
+    scripted.wait_for_emails(2, patience=5)
     assert scripted.connections == 2
 
 
@@ -345,7 +349,7 @@ def test_an_address_that_says_more_than_an_address_is_refused(
 ) -> None:
     """C08"""
     site, _server = posted
-    count = "SELECT count(*) FROM letter"
+    count = "SELECT count(*) FROM outbox_email"
     before = query(site.settings.database_url, count)
 
     answer = site.browser().post(path, data={"email": typed})
@@ -358,15 +362,15 @@ def test_an_address_that_says_more_than_an_address_is_refused(
 def test_a_strange_address_is_mailed_as_it_is_and_nobody_else(posted: tuple[Site, MailServer], address: str) -> None:
     """C08"""
     site, server = posted
-    before = len(server.letters)
+    before = len(server.emails)
 
     ask(site, address)
 
-    letter = server.wait_for(before + 1)[-1]
-    assert letter.recipients == (address,)
-    assert f"\r\nTo: {address}\r\n".encode() in letter.content
-    assert letter.content.count(b"\r\nTo:") == 1
-    assert not set(letter.message.keys()) & {"Cc", "Bcc", "Resent-To", "Reply-To"}
+    email = server.wait_for(before + 1)[-1]
+    assert email.recipients == (address,)
+    assert f"\r\nTo: {address}\r\n".encode() in email.content
+    assert email.content.count(b"\r\nTo:") == 1
+    assert not set(email.message.keys()) & {"Cc", "Bcc", "Resent-To", "Reply-To"}
 
 
 @pytest.mark.parametrize("typed", [" susan@example.com\r\n", "\tSUSAN@EXAMPLE.COM ", "Susan@Example.Com", "SuSaN"])
@@ -380,6 +384,6 @@ def test_a_person_is_mailed_at_the_stored_address_however_it_was_typed(
 
     assert ask_for_reset(site.browser(), typed).status_code == 200
 
-    (letter,) = mail_server.wait_for(1)
-    assert letter.recipients == ("susan@example.com",)
-    assert letter.message["To"] == "susan@example.com"
+    (email,) = mail_server.wait_for(1)
+    assert email.recipients == ("susan@example.com",)
+    assert email.message["To"] == "susan@example.com"

@@ -22,7 +22,7 @@ from webapp.accounts.models import User
 from webapp.digests import missed, planning
 from webapp.digests.planning import Digests
 from webapp.mail_preview.inbox import Received
-from webapp.notifications.models import LetterChoice
+from webapp.notifications.models import EmailSwitch
 from webapp.settings import Settings
 
 SUSAN = "susan@example.com"
@@ -66,18 +66,18 @@ async def _plan_together(site: Site) -> None:
 
 def digests(site: Site, mailbox: Mailbox) -> list[Received]:
     """What has been sent once all has left that waits its turn."""
-    execute(site, "UPDATE letter SET due = created WHERE state = 'ready' AND due > created")
+    execute(site, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready' AND due_at > created_at")
 
     async def ring() -> None:
-        site.app.state.database.doorbell.set()
+        site.app.state.database.wake.set()
 
     site.run(ring)
     wait_until_posted(site)
-    return [letter for letter in mailbox.all(SUSAN) if letter.subject == "What you missed on Microblog"]
+    return [email for email in mailbox.all(SUSAN) if email.subject == "What you missed on Microblog"]
 
 
-def posts_in(letter: Received) -> list[str]:
-    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", letter.text, re.MULTILINE)
+def posts_in(email: Received) -> list[str]:
+    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", email.text, re.MULTILINE)
 
 
 def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
@@ -87,12 +87,12 @@ def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
     let_follow(any_site, ("ann", "susan"))
     plan(any_site)
 
-    [letter] = digests(any_site, mailbox)
+    [email] = digests(any_site, mailbox)
 
-    assert posts_in(letter) == [f"/user/ann/{hers}", f"/user/bob/{mine}"]
-    assert "Somebody began to follow you: ann" in letter.text
-    assert "Buy now" not in letter.text
-    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in letter.source
+    assert posts_in(email) == [f"/user/ann/{hers}", f"/user/bob/{mine}"]
+    assert "Somebody began to follow you: ann" in email.text
+    assert "Buy now" not in email.text
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in email.source
 
 
 def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
@@ -100,21 +100,21 @@ def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Brow
     numbers = let_post(any_site, ("bob", "Again"), count=9)
     plan(any_site)
 
-    [letter] = digests(any_site, mailbox)
+    [email] = digests(any_site, mailbox)
 
-    assert posts_in(letter)[5:] == [f"/user/bob/{number}" for number in reversed(numbers[-5:])]
-    assert "You were mentioned in 7 posts:" in letter.text
-    assert "And in 2 others." in letter.text
-    assert "And 4 other posts." in letter.text
+    assert posts_in(email)[5:] == [f"/user/bob/{number}" for number in reversed(numbers[-5:])]
+    assert "You were mentioned in 7 posts:" in email.text
+    assert "And in 2 others." in email.text
+    assert "And 4 other posts." in email.text
 
 
 def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Again"), count=missed.MOST_READ + 1)
     plan(any_site)
 
-    [letter] = digests(any_site, mailbox)
+    [email] = digests(any_site, mailbox)
 
-    assert "And more than 90 other posts." in letter.text
+    assert "And more than 90 other posts." in email.text
 
 
 def test_whoever_has_missed_nothing_gets_none(
@@ -138,9 +138,9 @@ def test_what_is_older_than_a_week_is_not_told(
     [fresh] = let_post(any_site, ("bob", "Lately"))
     plan(any_site)
 
-    [letter] = digests(any_site, mailbox)
+    [email] = digests(any_site, mailbox)
 
-    assert posts_in(letter) == [f"/user/bob/{fresh}"]
+    assert posts_in(email) == [f"/user/bob/{fresh}"]
 
 
 def test_it_comes_once_a_week_in_the_persons_hour(
@@ -151,7 +151,7 @@ def test_it_comes_once_a_week_in_the_persons_hour(
         if hours % 24 == 0:
             let_post(any_site, ("bob", "Good morning"))
         plan(any_site)
-        for (number,) in execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'"):
+        for (number,) in execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'digest'"):
             planned.setdefault(number, datetime.now(UTC))
         clock.shift(timedelta(hours=6))
     moments = list(planned.values())
@@ -166,7 +166,7 @@ def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbo
     susan.post("/letters", data={})
     plan(any_site)
 
-    assert execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'") == []
+    assert execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'digest'") == []
 
 
 def test_a_disabled_account_gets_none(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
@@ -174,14 +174,14 @@ def test_a_disabled_account_gets_none(any_site: Site, susan: Browser, mailbox: M
     disable(any_site, "susan")
     plan(any_site)
 
-    assert execute(any_site, "SELECT id FROM letter WHERE kind = 'digest'") == []
+    assert execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'digest'") == []
 
 
 @pytest.fixture
 def crowd(
     start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings], database_url: str, clock: Traveller
 ) -> Site:
-    """Ten thousand people who want it; a process elsewhere sends the letters."""
+    """Ten thousand people who want it; a process elsewhere sends the emails."""
     site = start_site(make_settings(database_url=database_url, mailer="process"))
     names = [f"person{number}" for number in range(1, PEOPLE + 1)]
     people = [{"username": name, "username_key": name, "email": f"{name}@example.com"} for name in names]
@@ -191,7 +191,7 @@ def crowd(
         async with site.app.state.database.session(is_writing=True) as db:
             connection = await db.connection()
             await connection.execute(insert(User), [person | {"password_hash": "!"} for person in people])
-            await connection.execute(insert(LetterChoice), choices)
+            await connection.execute(insert(EmailSwitch), choices)
             await db.commit()
 
     site.run(work)
@@ -200,10 +200,10 @@ def crowd(
 
 def test_several_processes_plan_ten_thousand_people_a_little_at_a_time(crowd: Site) -> None:
     crowd.run(Digests(crowd.settings).do, crowd.app.state.database)
-    [(first,)] = execute(crowd, "SELECT count(*) FROM letter")
+    [(first,)] = execute(crowd, "SELECT count(*) FROM outbox_email")
     crowd.run(_plan_together, crowd)
-    rows = execute(crowd, "SELECT user_id, due FROM letter WHERE kind = 'digest'")
+    rows = execute(crowd, "SELECT user_id, due_at FROM outbox_email WHERE kind = 'digest'")
 
     assert first == planning.BATCH
     assert sorted(user_id for user_id, _due in rows) == [number for number in range(1, PEOPLE + 1) if number % 24 == 1]
-    assert Counter(str(due)[:16] for _user_id, due in rows).most_common(1)[0][1] < 25, "not many in one minute"
+    assert Counter(str(due_at)[:16] for _user_id, due_at in rows).most_common(1)[0][1] < 25, "not many in one minute"

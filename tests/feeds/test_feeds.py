@@ -160,8 +160,8 @@ def test_removed_and_deleted_posts_leave_the_feed(site: Site, path: str) -> None
     import_people(site, "susan")
     kept, *_others = let_post(site, ("susan", "Kept."), ("susan", "Deleted."), ("susan", "Removed."))
 
-    execute(site, "UPDATE post SET deleted = created WHERE body = 'Deleted.'")
-    execute(site, "UPDATE post SET removed = created WHERE body = 'Removed.'")
+    execute(site, "UPDATE post SET deleted_at = created_at WHERE body = 'Deleted.'")
+    execute(site, "UPDATE post SET removed_at = created_at WHERE body = 'Removed.'")
 
     assert kept
     assert texts(read(site.browser(), path), "title") == ["Kept."]
@@ -212,7 +212,7 @@ def test_what_changes_is_seen_by_its_tag(site: Site, path: str) -> None:
     reader = site.browser()
     before = reader.get(path)
 
-    execute(site, "UPDATE post SET deleted = created WHERE body = 'Older.'")
+    execute(site, "UPDATE post SET deleted_at = created_at WHERE body = 'Older.'")
     after = reader.get(path, headers=_known(before))
 
     assert after.status_code == 200

@@ -1,4 +1,4 @@
-"""Letters that lie in the outbox, posted as features do."""
+"""Emails that lie in the outbox, posted as features do."""
 
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ AN_HOUR = timedelta(hours=1)
 async def post(
     database: Database,
     count: int = 1,
-    lives: timedelta = AN_HOUR,
+    expires_after: timedelta = AN_HOUR,
     *,
     kind: str = "reset_password",
     name: str = "person",
     can_wait: bool = False,
 ) -> None:
-    """Posts so many letters, all at one moment."""
+    """Posts so many emails, all at one moment."""
     async with database.session(is_writing=True) as db:
         for number in range(count):
             await outbox.post(
@@ -26,7 +26,7 @@ async def post(
                 recipient=f"{name}{number}@example.com",
                 language="en",
                 message_id=outbox.new_message_id("blog.example"),
-                lives=lives,
+                expires_after=expires_after,
                 can_wait=can_wait,
                 parameters={"color": "red"},
             )

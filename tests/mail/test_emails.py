@@ -1,4 +1,4 @@
-"""Every kind of letter in every language, as its bytes arrive at a real mail server (C59, C08)."""
+"""Every kind of email in every language, as its bytes arrive at a real mail server (C59, C08)."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 # There is nothing to do, but to write to the host.
 WITHOUT_LINK = ["account_disabled", "address_removed", "post_removed"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
-# What a letter says about how long its link works.
+# What an email says about how long its link works.
 LIFETIMES = {"reset_password": str(MINUTES), "register": "24", "confirm_email": "24", "address_changed": "72"}
 HEADERS = [
     "From",
@@ -78,8 +78,8 @@ HEADERS = [
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A letter of the sweep: what asked for it, and how it came over the wire."""
+class OutboxEmail:
+    """An email of the sweep: what asked for it, and how it came over the wire."""
 
     template: str
     language: str
@@ -122,7 +122,7 @@ class Letter:
 
 
 class Reader(HTMLParser):
-    """What a person sees of a letter's HTML, and what its elements name."""
+    """What a person sees of an email's HTML, and what its elements name."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class Reader(HTMLParser):
 
 
 class Sweep:
-    """Has each site write each of its letters, by doing what people do."""
+    """Has each site write each of its emails, by doing what people do."""
 
     def __init__(self, server: MailServer, folder: Path) -> None:
         self.server = server
         self.folder = folder
-        self.letters: dict[tuple[str, str, str], Letter] = {}
+        self.emails: dict[tuple[str, str, str], OutboxEmail] = {}
         self.kinds: set[str] = set()
         self.site: Site  # the one that writes at the moment
         self.page = ""  # what the last step was answered with
@@ -184,7 +184,7 @@ class Sweep:
         with Site(settings) as site:
             self.site = site
             self._write_all(site, name, language, addresses)
-        self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM letter")}
+        self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM outbox_email")}
 
     def _write_all(self, site: Site, name: str, language: str, addresses: str) -> None:
         browser, newcomer, owner = site.browser(), addresses.replace("NUMBER", "n"), addresses.replace("NUMBER", "o")
@@ -193,10 +193,10 @@ class Sweep:
 
         self._keep("register", None, (name, language), newcomer, browser, "/register", email=newcomer)
         self._keep("already_registered", "Susan_1", (name, language), owner, browser, "/register", email=owner)
-        letter = self._keep(
+        email = self._keep(
             "reset_password", "Susan_1", (name, language), owner, browser, "/reset_password_request", email=owner
         )
-        link = link_in(letter.text)
+        link = link_in(email.text)
         self._keep("password_changed", "Susan_1", (name, language), owner, browser, link, password=NEW_PASSWORD)
         self._write_about_codes((name, language), owner, browser)
         typed = {"username": owner, "password": NEW_PASSWORD}
@@ -215,7 +215,7 @@ class Sweep:
         self, where: tuple[str, str], addresses: str, browser: Browser, settings: Settings
     ) -> None:
         """Susan moves twice, asks for David's address, and is back where she was."""
-        owner, first, second, davids = (addresses.replace("NUMBER", letter) for letter in "oqsd")
+        owner, first, second, davids = (addresses.replace("NUMBER", email) for email in "oqsd")
         invitation = urlsplit(tokens.register_link(settings, davids)).path
         browser.post(invitation, data={"username": "David_1", "password": PASSWORD})
         susan = "Susan_1", where
@@ -250,33 +250,33 @@ class Sweep:
         browser = site.browser()
         browser.post(invitation, data={"username": username, "password": PASSWORD})
         browser.post("/login", data={"username": username, "password": PASSWORD})
-        wait_until_posted(site)  # a letter may tell of the new browser
+        wait_until_posted(site)  # an email may tell of the new browser
         return browser
 
     def _move(self, where: tuple[str, str], browser: Browser, old: str, new: str) -> str:
         """Changes the address; returns the path of the link that undoes it."""
         typed = {"current_password": NEW_PASSWORD, "email": new}
         wanted = {new: ("confirm_email", "Susan_1"), old: ("address_change_asked", "Susan_1")}
-        letters = self._keep_both(where, wanted, browser, "/change_email", **typed)
-        link = link_in(letters[new].text)
+        emails = self._keep_both(where, wanted, browser, "/change_email", **typed)
+        link = link_in(emails[new].text)
         return link_in(self._keep("address_changed", "Susan_1", where, old, browser, link).text)
 
     def _keep_both(
         self, where: tuple[str, str], wanted: dict[str, tuple[str, str]], browser: Browser, path: str, **typed: str
-    ) -> dict[str, Letter]:
-        """Keeps the letters that one step sends to several addresses."""
-        before = len(self.server.letters)
+    ) -> dict[str, OutboxEmail]:
+        """Keeps the emails that one step sends to several addresses."""
+        before = len(self.server.emails)
         assert browser.post(path, data=typed).status_code == 200
         (name, language), found = where, {}
         for delivered in self.server.wait_for(before + len(wanted))[before:]:
             template, username = wanted[delivered.recipients[0]]
-            letter = Letter(template, language, SITES[name][0], delivered.recipients[0], username, delivered)
-            self.letters[template, language, name] = found[letter.address] = letter
+            email = OutboxEmail(template, language, SITES[name][0], delivered.recipients[0], username, delivered)
+            self.emails[template, language, name] = found[email.address] = email
         return found
 
     def _keep_digest(self, site: Site, where: tuple[str, str], fays: str) -> None:
         """What is posted for Fay in her hour, without the wait for it."""
-        before = len(self.server.letters)
+        before = len(self.server.emails)
         [(number,)] = execute(site, "SELECT id FROM user_account WHERE username = 'Fay_1'")
 
         async def plan() -> None:
@@ -287,7 +287,9 @@ class Sweep:
         site.run(plan)
         delivered = self.server.wait_for(before + 1)[-1]
         name, language = where
-        self.letters["digest", language, name] = Letter("digest", language, SITES[name][0], fays, "Fay_1", delivered)
+        self.emails["digest", language, name] = OutboxEmail(
+            "digest", language, SITES[name][0], fays, "Fay_1", delivered
+        )
 
     def _keep(
         self,
@@ -299,25 +301,25 @@ class Sweep:
         path: str,
         /,
         **typed: str,
-    ) -> Letter:
-        before = len(self.server.letters)
+    ) -> OutboxEmail:
+        before = len(self.server.emails)
         answer = browser.post(path, data=typed)
         assert answer.status_code == 200
         self.page = answer.text
-        # Some letters wait for what else may come.
-        execute(self.site, "UPDATE letter SET due = created WHERE state = 'ready' AND due > created")
+        # Some emails wait for what else may come.
+        execute(self.site, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready' AND due_at > created_at")
         delivered = self.server.wait_for(before + 1)[-1]
         name, language = where
-        letter = Letter(template, language, SITES[name][0], address, username, delivered)
-        self.letters[template, language, name] = letter
-        return letter
+        email = OutboxEmail(template, language, SITES[name][0], address, username, delivered)
+        self.emails[template, language, name] = email
+        return email
 
 
 @pytest.fixture(scope="module")
 def sweep(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     with pytest.MonkeyPatch.context() as patch, MailServer(certificates) as server:
         patch.setenv("SSL_CERT_FILE", str(certificates.authority))
-        sweep = Sweep(server, tmp_path_factory.mktemp("letters"))
+        sweep = Sweep(server, tmp_path_factory.mktemp("emails"))
         for name in SITES:
             for language in LANGUAGES:
                 sweep.visit(name, language)
@@ -325,8 +327,8 @@ def sweep(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(params=CASES, ids="-".join)
-def letter(request: pytest.FixtureRequest, sweep: Sweep) -> Letter:
-    return sweep.letters[request.param]
+def email(request: pytest.FixtureRequest, sweep: Sweep) -> OutboxEmail:
+    return sweep.emails[request.param]
 
 
 def test_the_sweep_leaves_no_kind_out(sweep: Sweep) -> None:
@@ -340,9 +342,9 @@ def test_the_sweep_leaves_no_template_out() -> None:
     assert files == set(TEMPLATES)
 
 
-def test_a_letter_has_no_defect(letter: Letter) -> None:
+def test_an_email_has_no_defect(email: OutboxEmail) -> None:
     """C59"""
-    message = message_from_bytes(letter.raw, policy=strict)
+    message = message_from_bytes(email.raw, policy=strict)
 
     assert [part.defects for part in message.walk()] == [[], [], []]
     assert [header.defects for header in message.values() if header.defects] == []
@@ -350,136 +352,136 @@ def test_a_letter_has_no_defect(letter: Letter) -> None:
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_a_letter_has_these_headers_and_no_other(letter: Letter) -> None:
-    """C59, C08: no List-Unsubscribe either, but in the letters that one may turn off (RFC 8058)"""
-    more = ["List-Unsubscribe", "List-Unsubscribe-Post"] if letter.template in OPTIONAL else []
+def test_an_email_has_these_headers_and_no_other(email: OutboxEmail) -> None:
+    """C59, C08: no List-Unsubscribe either, but in the emails that one may turn off (RFC 8058)"""
+    more = ["List-Unsubscribe", "List-Unsubscribe-Post"] if email.template in OPTIONAL else []
 
-    assert sorted(letter.message.keys()) == sorted([*HEADERS, *more])
+    assert sorted(email.message.keys()) == sorted([*HEADERS, *more])
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case[0] in OPTIONAL], ids="-".join)
-def test_an_optional_letter_names_the_link_that_turns_it_off(sweep: Sweep, case: tuple[str, str, str]) -> None:
-    """RFC 8058: the same link in the header, for the mail program's own button, and in the letter."""
-    letter = sweep.letters[case]
-    header = letter.message["List-Unsubscribe"]
+def test_an_optional_email_names_the_link_that_turns_it_off(sweep: Sweep, case: tuple[str, str, str]) -> None:
+    """RFC 8058: the same link in the header, for the mail program's own button, and in the email."""
+    email = sweep.emails[case]
+    header = email.message["List-Unsubscribe"]
 
-    assert letter.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert header.startswith(f"<{letter.base_url}/unsubscribe/")
-    assert header.strip("<>") in letter.links
+    assert email.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert header.startswith(f"<{email.base_url}/unsubscribe/")
+    assert header.strip("<>") in email.links
 
 
-def test_a_letter_goes_from_the_site_to_one_person(letter: Letter) -> None:
+def test_an_email_goes_from_the_site_to_one_person(email: OutboxEmail) -> None:
     """C59, C08"""
-    sender, recipient = letter.message["From"], letter.message["To"]
+    sender, recipient = email.message["From"], email.message["To"]
 
-    assert [address.addr_spec for address in recipient.addresses] == [letter.address]
-    assert letter.delivered.recipients == (letter.address,)
-    assert [address.addr_spec for address in sender.addresses] == [f"no-reply@{letter.host}"]
-    assert letter.delivered.sender == f"no-reply@{letter.host}"
+    assert [address.addr_spec for address in recipient.addresses] == [email.address]
+    assert email.delivered.recipients == (email.address,)
+    assert [address.addr_spec for address in sender.addresses] == [f"no-reply@{email.host}"]
+    assert email.delivered.sender == f"no-reply@{email.host}"
 
 
-def test_a_letter_was_written_just_now(letter: Letter) -> None:
+def test_an_email_was_written_just_now(email: OutboxEmail) -> None:
     """C59"""
-    date = letter.message["Date"].datetime
+    date = email.message["Date"].datetime
 
     assert timedelta() <= datetime.now(UTC) - date < timedelta(minutes=5)
 
 
-def test_a_letter_is_named_on_our_domain(letter: Letter) -> None:
+def test_an_email_is_named_on_our_domain(email: OutboxEmail) -> None:
     """C59"""
-    assert re.fullmatch(rf"<[0-9a-f]{{32}}@{re.escape(letter.host)}>", letter.message["Message-ID"])
-    assert letter.message["Message-ID"].encode() in letter.raw.splitlines()[_header_line(letter, b"message-id")]
+    assert re.fullmatch(rf"<[0-9a-f]{{32}}@{re.escape(email.host)}>", email.message["Message-ID"])
+    assert email.message["Message-ID"].encode() in email.raw.splitlines()[_header_line(email, b"message-id")]
 
 
-def test_a_letter_says_that_a_program_sent_it_and_in_which_language(letter: Letter) -> None:
+def test_an_email_says_that_a_program_sent_it_and_in_which_language(email: OutboxEmail) -> None:
     """C59"""
-    assert letter.message["Auto-Submitted"] == "auto-generated"
-    assert letter.message["Content-Language"] == letter.language
-    assert f'<html lang="{letter.language}">' in letter.html
+    assert email.message["Auto-Submitted"] == "auto-generated"
+    assert email.message["Content-Language"] == email.language
+    assert f'<html lang="{email.language}">' in email.html
 
 
-def test_a_letter_has_a_subject_on_one_line(letter: Letter) -> None:
+def test_an_email_has_a_subject_on_one_line(email: OutboxEmail) -> None:
     """C59"""
-    subject = letter.message["Subject"]
+    subject = email.message["Subject"]
 
     assert "Microblog" in subject
     assert not re.search(r"[\r\n]", subject)
-    assert f"<title>{subject}</title>" in letter.html
+    assert f"<title>{subject}</title>" in email.html
 
 
-def test_every_link_of_a_letter_stands_whole_on_a_line_of_its_own(letter: Letter) -> None:
+def test_every_link_of_an_email_stands_whole_on_a_line_of_its_own(email: OutboxEmail) -> None:
     """C59: also in the bytes, where quoted-printable would break it"""
-    encodings = {part["Content-Transfer-Encoding"] for part in letter.message.iter_parts()}
-    addresses_in_text = re.findall(r"https?://\S+", letter.text)
+    encodings = {part["Content-Transfer-Encoding"] for part in email.message.iter_parts()}
+    addresses_in_text = re.findall(r"https?://\S+", email.text)
 
-    assert letter.links or letter.template in WITHOUT_LINK, letter.text
+    assert email.links or email.template in WITHOUT_LINK, email.text
     assert encodings <= {"7bit", "8bit", "base64"}
-    assert set(addresses_in_text) - set(letter.links) <= {letter.base_url}
+    assert set(addresses_in_text) - set(email.links) <= {email.base_url}
     if encodings <= {"7bit", "8bit"}:
-        assert set(letter.links) <= set(letter.raw.decode().split("\r\n"))
+        assert set(email.links) <= set(email.raw.decode().split("\r\n"))
 
 
-def test_every_link_of_a_letter_leads_to_this_site(letter: Letter) -> None:
+def test_every_link_of_an_email_leads_to_this_site(email: OutboxEmail) -> None:
     """C59"""
-    origins = {"{0.scheme}://{0.netloc}".format(urlsplit(link)) for link in letter.links}
+    origins = {"{0.scheme}://{0.netloc}".format(urlsplit(link)) for link in email.links}
 
-    assert origins <= {letter.base_url}
+    assert origins <= {email.base_url}
 
 
-def test_the_html_of_a_letter_shows_where_its_links_lead(letter: Letter) -> None:
+def test_the_html_of_an_email_shows_where_its_links_lead(email: OutboxEmail) -> None:
     """C59"""
-    anchors = Reader(letter.html).anchors
+    anchors = Reader(email.html).anchors
     visible = {shown.strip() for _href, shown in anchors if "://" in shown}
 
-    assert {href for href, _shown in anchors} == set(letter.links)
-    assert visible == set(letter.links)
+    assert {href for href, _shown in anchors} == set(email.links)
+    assert visible == set(email.links)
     assert [shown for href, shown in anchors if "://" in shown and shown.strip() != href] == []
 
 
-def test_text_and_html_of_a_letter_say_the_same(letter: Letter) -> None:
+def test_text_and_html_of_an_email_say_the_same(email: OutboxEmail) -> None:
     """C59"""
-    seen = Reader(letter.html).sentences
-    paragraphs = [" ".join(paragraph.split()) for paragraph in letter.text.split("\n\n") if paragraph.strip()]
+    seen = Reader(email.html).sentences
+    paragraphs = [" ".join(paragraph.split()) for paragraph in email.text.split("\n\n") if paragraph.strip()]
 
     assert len(paragraphs) >= 4
     assert [paragraph for paragraph in paragraphs if paragraph not in seen] == []
 
 
-def test_a_letter_names_the_account_it_is_about(letter: Letter) -> None:
+def test_an_email_names_the_account_it_is_about(email: OutboxEmail) -> None:
     """C59"""
-    named = [letter.username in letter.text, letter.username in letter.html] if letter.username else []
+    named = [email.username in email.text, email.username in email.html] if email.username else []
 
     assert all(named)
 
 
 @pytest.mark.parametrize("template", LIFETIMES)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_letter_says_how_long_its_link_works(sweep: Sweep, template: str, language: str) -> None:
+def test_an_email_says_how_long_its_link_works(sweep: Sweep, template: str, language: str) -> None:
     """C59"""
-    letter = sweep.letters[template, language, "plain"]
+    email = sweep.emails[template, language, "plain"]
 
     lifetime = re.compile(rf"(?<![\w/]){LIFETIMES[template]}(?![\w/])")
 
-    assert lifetime.search(letter.text)
-    assert lifetime.search(Reader(letter.html).sentences)
+    assert lifetime.search(email.text)
+    assert lifetime.search(Reader(email.html).sentences)
 
 
-def test_a_letter_fetches_nothing_and_runs_nothing(letter: Letter) -> None:
+def test_an_email_fetches_nothing_and_runs_nothing(email: OutboxEmail) -> None:
     """C59: no remote image, style, font or script tells anybody that it was opened"""
-    reader = Reader(letter.html)
+    reader = Reader(email.html)
     loading = {"src", "srcset", "background", "poster", "data", "action"}
 
     assert reader.tags & {"img", "script", "link", "iframe", "object", "embed", "form", "video", "audio"} == set()
     assert [name for name, _value in reader.attributes if name in loading or name.startswith("on")] == []
-    assert not re.search(r"url\(|@import|@font-face", letter.html)
+    assert not re.search(r"url\(|@import|@font-face", email.html)
 
 
-def test_no_line_of_a_letter_is_longer_than_mail_allows(letter: Letter) -> None:
+def test_no_line_of_an_email_is_longer_than_mail_allows(email: OutboxEmail) -> None:
     """C59: RFC 5322, 2.1.1"""
-    assert max(len(line) for line in letter.raw.split(b"\r\n")) <= 998
-    assert b"\n" not in letter.raw.replace(b"\r\n", b"")
-    assert b"\r" not in letter.raw.replace(b"\r\n", b"")
+    assert max(len(line) for line in email.raw.split(b"\r\n")) <= 998
+    assert b"\n" not in email.raw.replace(b"\r\n", b"")
+    assert b"\r" not in email.raw.replace(b"\r\n", b"")
 
 
-def _header_line(letter: Letter, name: bytes) -> int:
-    return next(number for number, line in enumerate(letter.raw.splitlines()) if line.lower().startswith(name + b":"))
+def _header_line(email: OutboxEmail, name: bytes) -> int:
+    return next(number for number, line in enumerate(email.raw.splitlines()) if line.lower().startswith(name + b":"))

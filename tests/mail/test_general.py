@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "mail.md"
 
 
 def send(site: Site, **changes: object) -> None:
-    """Sends a letter through the general door, and commits."""
+    """Sends an email through the general door, and commits."""
     values: dict[str, object] = {"to": ["susan@example.com"], "subject": "Hello", "text": "A text.\n"}
 
     async def work() -> None:
@@ -45,18 +45,18 @@ def test_every_recipient_gets_a_copy_and_no_copy_names_the_bcc(mailing_site: Sit
 
     send(mailing_site, **people, reply_to="susan@example.com", headers={"X-Party": "1"}, html="<p>A text.</p>")
 
-    letters = mail_server.wait_for(3)
-    assert {letter.recipients for letter in letters} == {
+    emails = mail_server.wait_for(3)
+    assert {email.recipients for email in emails} == {
         ("ann@example.com",),
         ("bob@example.com",),
         ("eve@example.com",),
     }
-    assert len({letter.message["Message-ID"] for letter in letters}) == 1
-    for letter in letters:
-        assert b"eve@example.com" not in letter.content
-        assert letter.message["Cc"] == "bob@example.com"
-        assert letter.message["Reply-To"] == "susan@example.com"
-        assert letter.message["X-Party"] == "1"
+    assert len({email.message["Message-ID"] for email in emails}) == 1
+    for email in emails:
+        assert b"eve@example.com" not in email.content
+        assert email.message["Cc"] == "bob@example.com"
+        assert email.message["Reply-To"] == "susan@example.com"
+        assert email.message["X-Party"] == "1"
 
 
 def test_an_attachment_arrives_whole(mailing_site: Site, mail_server: MailServer) -> None:
@@ -69,11 +69,11 @@ def test_an_attachment_arrives_whole(mailing_site: Site, mail_server: MailServer
     assert (attached.get_filename(), attached.get_content()) == ("Ünlucky.bin", content)
 
 
-def test_a_letter_in_another_script_keeps_its_text(mailing_site: Site, mail_server: MailServer) -> None:
+def test_an_email_in_another_script_keeps_its_text(mailing_site: Site, mail_server: MailServer) -> None:
     send(mailing_site, subject="Привет", text="Здравствуйте, Сьюзан!\n")
 
     assert received(mail_server)["Subject"] == "Привет"
-    assert mail_server.letters[0].text == "Здравствуйте, Сьюзан!\n"
+    assert mail_server.emails[0].text == "Здравствуйте, Сьюзан!\n"
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,17 @@ def test_a_letter_in_another_script_keeps_its_text(mailing_site: Site, mail_serv
         ({"to": ["nobody"]}, "not an address"),
         ({"to": ["a@example.com\r\nBcc: eve@example.com"]}, "not an address|linefeed|carriage return"),
         ({"subject": "Hello\r\nBcc: eve@example.com"}, "linefeed|carriage return"),
-        ({"headers": {"Bcc": "eve@example.com"}}, "the letter's own"),
+        ({"headers": {"Bcc": "eve@example.com"}}, "the email's own"),
         ({"headers": {"X-A": "1\nBcc: eve@example.com"}}, "linefeed|carriage return"),
         ({"attachments": [mail.Attachment("big", b"x" * 5_300_000)]}, "bytes"),
     ],
 )
-def test_what_would_not_be_a_letter_is_refused_at_the_door(site: Site, changes: dict[str, object], reason: str) -> None:
+def test_what_would_not_be_an_email_is_refused_at_the_door(site: Site, changes: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         send(site, **changes)
 
 
-def test_a_letter_leaves_only_if_its_cause_commits(site: Site, mailbox: Mailbox) -> None:
+def test_an_email_leaves_only_if_its_cause_commits(site: Site, mailbox: Mailbox) -> None:
     async def roll_back() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             await mail.send(db, site.settings, to=["susan@example.com"], subject="Never", text="Never.\n")
@@ -115,7 +115,7 @@ def party(site: Site) -> Iterator[None]:
     templates = {name.removeprefix("templates/"): text for name, text in files.items() if name.startswith("templates")}
     environment = site.app.state.templates
     environment.loader = ChoiceLoader([DictLoader(templates), environment.loader])
-    exec(files["webapp/parties/letters.py"], {})
+    exec(files["webapp/parties/emails.py"], {})
     yield
     del kinds.KINDS["party"]
 
@@ -129,11 +129,11 @@ def test_the_example_of_the_documentation_works(site: Site, mailbox: Mailbox) ->
 
     site.run(invite)
 
-    letter = mailbox.last(to="susan@example.com")
-    assert letter.subject == "A party at Ann's"
-    assert link_in(letter.text) == "/parties/1"
+    email = mailbox.last(to="susan@example.com")
+    assert email.subject == "A party at Ann's"
+    assert link_in(email.text) == "/parties/1"
     assert "/mailbox/gallery/party.en" in site.browser().get("/mailbox/gallery").text
-    assert "No faults found" in site.browser().get("/mailbox/gallery/party.en").text
+    assert "No problems found" in site.browser().get("/mailbox/gallery/party.en").text
 
 
 def test_an_alarm_leaves_when_the_hours_budget_is_spent(
@@ -148,10 +148,10 @@ def test_an_alarm_leaves_when_the_hours_budget_is_spent(
     send(site, subject="The second")
 
     assert "spent" in site.mailbox.last(to="host@example.com").subject
-    assert [letter.subject for letter in site.mailbox.all(to="susan@example.com")] == ["The first"]
+    assert [email.subject for email in site.mailbox.all(to="susan@example.com")] == ["The first"]
 
 
 def received(server: MailServer) -> EmailMessage:
-    [letter] = server.wait_for(1)
-    assert isinstance(letter, Delivered)
-    return letter.message
+    [email] = server.wait_for(1)
+    assert isinstance(email, Delivered)
+    return email.message

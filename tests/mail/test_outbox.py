@@ -16,7 +16,7 @@ from webapp.database import Database, now
 from webapp.delivery import dispatcher
 from webapp.delivery.smtp import DEADLINE
 from webapp.mail import outbox, status
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, Letter, Outcome, Verdict
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
 from webapp.settings import Settings
 
@@ -45,45 +45,50 @@ async def claim_suspect(database: Database, worker: str = "one") -> list[Claimed
     return batch
 
 
-async def finish(database: Database, letter: Claimed, outcome: Outcome) -> None:
+async def finish(database: Database, email: Claimed, outcome: Outcome) -> None:
     async with database.session(is_writing=True) as db:
-        await outbox.finish(db, [(letter, outcome)])
+        await outbox.finish(db, [(email, outcome)])
         await db.commit()
 
 
-async def rows(database: Database) -> list[Letter]:
+async def rows(database: Database) -> list[OutboxEmail]:
     async with database.session() as db:
-        return list(await db.exec(select(Letter).order_by(col(Letter.id))))
+        return list(await db.exec(select(OutboxEmail).order_by(col(OutboxEmail.id))))
 
 
-async def only_row(database: Database) -> Letter:
+async def only_row(database: Database) -> OutboxEmail:
     (row,) = await rows(database)
     return row
 
 
-def after(letter: Claimed, more: timedelta = A_MOMENT) -> time_machine.travel:
-    """The time when the letter's lease has run out."""
-    return time_machine.travel(letter.due + more, tick=False)
+def after(email: Claimed, more: timedelta = A_MOMENT) -> time_machine.travel:
+    """The time when the email's lease has run out."""
+    return time_machine.travel(email.due_at + more, tick=False)
 
 
 @pytest.mark.parametrize(("is_committed", "expected"), [(True, 1), (False, 0)])
-async def test_a_letter_is_posted_with_its_cause_or_not_at_all(
+async def test_an_email_is_posted_with_its_cause_or_not_at_all(
     database: Database, is_committed: bool, expected: int
 ) -> None:
     async with database.session(is_writing=True) as db:
         await import_users.add_accounts(db, "username,email\nsusan,susan@example.com")
         await outbox.post(
-            db, "welcome", recipient="susan@example.com", language="en", message_id="<1@blog.example>", lives=AN_HOUR
+            db,
+            "welcome",
+            recipient="susan@example.com",
+            language="en",
+            message_id="<1@blog.example>",
+            expires_after=AN_HOUR,
         )
         await (db.commit() if is_committed else db.rollback())
 
     async with database.session() as db:
         people = list(await db.exec(select(User)))
     assert (len(people), len(await rows(database))) == (expected, expected)
-    assert database.doorbell.is_set() is is_committed
+    assert database.wake.is_set() is is_committed
 
 
-async def test_a_row_is_an_intention_and_holds_no_letter(database: Database) -> None:
+async def test_a_row_is_an_intention_and_holds_no_email(database: Database) -> None:
     await post(database)
 
     row = await only_row(database)
@@ -93,13 +98,13 @@ async def test_a_row_is_an_intention_and_holds_no_letter(database: Database) -> 
     assert row.message_id.endswith("@blog.example>")
 
 
-async def test_a_claimed_letter_is_nobody_elses(database: Database) -> None:
+async def test_a_claimed_email_is_nobody_elses(database: Database) -> None:
     await post(database)
 
     first, second = await claim(database, "one"), await claim(database, "two")
     suspect = await claim_suspect(database, "two")
 
-    assert [letter.recipient for letter in first] == ["person0@example.com"]
+    assert [email.recipient for email in first] == ["person0@example.com"]
     assert (second, suspect) == ([], [])
     assert (await only_row(database)).leased_by == "one"
 
@@ -113,47 +118,47 @@ async def test_what_can_wait_is_claimed_only_when_asked_for(database: Database) 
         others = await outbox.claim_what_can_wait(db, "one", 2)
         await db.commit()
 
-    assert [letter.recipient for letter in first] == ["person0@example.com", "person1@example.com"]
+    assert [email.recipient for email in first] == ["person0@example.com", "person1@example.com"]
     assert second == []
-    assert [letter.recipient for letter in others] == ["patient0@example.com", "patient1@example.com"]
+    assert [email.recipient for email in others] == ["patient0@example.com", "patient1@example.com"]
 
 
 async def test_an_attempt_is_counted_before_it_is_made(database: Database) -> None:
     await post(database)
 
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
     row = await only_row(database)
 
-    assert (letter.attempts, row.attempts, row.state) == (1, 1, LEASED)
+    assert (email.attempts, row.attempts, row.state) == (1, 1, LEASED)
 
 
-async def test_a_letter_whose_lease_ran_out_is_due_again(database: Database) -> None:
+async def test_an_email_whose_lease_ran_out_is_due_again(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database, "one")
+    (email,) = await claim(database, "one")
 
-    with after(letter, -A_MOMENT):
+    with after(email, -A_MOMENT):
         early = await claim(database, "two")
-    with after(letter):
+    with after(email):
         (again,) = await claim(database, "two")
 
     assert early == []
-    assert (again.id, again.message_id) == (letter.id, letter.message_id)
+    assert (again.id, again.message_id) == (email.id, email.message_id)
     assert (again.attempts, again.crashes) == (2, 1)
 
 
-async def test_a_letter_that_mailers_died_of_twice_comes_by_itself(database: Database) -> None:
+async def test_an_email_that_mailers_died_of_twice_comes_by_itself(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
-    with after(letter):
-        (letter,) = await claim(database)
+    (email,) = await claim(database)
+    with after(email):
+        (email,) = await claim(database)
     await post(database, 2)
 
-    with after(letter):
+    with after(email):
         others = await claim(database, "two")
         suspects = await claim_suspect(database, "two")
 
-    assert [other.id for other in others] == [letter.id + 1, letter.id + 2]
-    assert [(suspect.id, suspect.crashes) for suspect in suspects] == [(letter.id, 2)]
+    assert [other.id for other in others] == [email.id + 1, email.id + 2]
+    assert [(suspect.id, suspect.crashes) for suspect in suspects] == [(email.id, 2)]
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -169,18 +174,18 @@ async def test_who_comes_after_the_lease_changes_nothing(database: Database, ver
     assert (await only_row(database)).model_dump() == before
 
 
-async def test_a_finished_letter_can_not_be_handed_back(database: Database) -> None:
+async def test_a_finished_email_can_not_be_handed_back(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
-    await finish(database, letter, Outcome(Verdict.NEVER, 550, "no such person"))
+    (email,) = await claim(database)
+    await finish(database, email, Outcome(Verdict.NEVER, 550, "no such person"))
     before = (await only_row(database)).model_dump()
 
-    await finish(database, letter, Outcome(Verdict.UNAVAILABLE))
+    await finish(database, email, Outcome(Verdict.UNAVAILABLE))
 
     assert (await only_row(database)).model_dump() == before
 
 
-async def test_a_finished_letter_is_never_claimed_again(database: Database) -> None:
+async def test_a_finished_email_is_never_claimed_again(database: Database) -> None:
     await post(database, 2)
     sent, refused = await claim(database)
     await finish(database, sent, Outcome(Verdict.SENT))
@@ -192,68 +197,68 @@ async def test_a_finished_letter_is_never_claimed_again(database: Database) -> N
     assert again == []
 
 
-async def test_a_sent_letter_forgets_whom_it_was_for(database: Database) -> None:
+async def test_a_sent_email_forgets_whom_it_was_for(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
 
-    await finish(database, letter, Outcome(Verdict.SENT, 250))
+    await finish(database, email, Outcome(Verdict.SENT, 250))
 
     row = await only_row(database)
     assert (row.state, row.recipient, row.parameters, row.code) == (SENT, None, {}, 250)
-    assert row.finished is not None
+    assert row.finished_at is not None
 
 
-async def test_a_letter_to_nobody_leaves_no_row(database: Database) -> None:
+async def test_an_email_to_nobody_leaves_no_row(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
 
-    await finish(database, letter, Outcome(Verdict.NOBODY))
+    await finish(database, email, Outcome(Verdict.NOBODY))
 
     assert await rows(database) == []
 
 
-async def test_a_refused_letter_is_kept_with_the_reason(database: Database) -> None:
+async def test_a_refused_email_is_kept_with_the_reason(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
 
-    await finish(database, letter, Outcome(Verdict.NEVER, 550, "no such person"))
+    await finish(database, email, Outcome(Verdict.NEVER, 550, "no such person"))
 
     row = await only_row(database)
     assert (row.state, row.code, row.reason) == (DEAD, 550, "no such person")
     assert row.recipient == "person0@example.com"
 
 
-async def test_a_letter_for_later_waits_its_delay(database: Database) -> None:
+async def test_an_email_for_later_waits_its_delay(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
 
-    await finish(database, letter, Outcome(Verdict.LATER, 450, "busy"))
+    await finish(database, email, Outcome(Verdict.LATER, 450, "busy"))
 
     row = await only_row(database)
-    waits = (row.due - now()).total_seconds()
+    waits = (row.due_at - now()).total_seconds()
     assert (row.state, row.attempts, row.code, row.reason) == (READY, 1, 450, "busy")
     assert 0.8 * RETRY_DELAYS[0] - 2 < waits <= 1.2 * RETRY_DELAYS[0]
     assert await claim(database) == []
-    with time_machine.travel(row.due + A_MOMENT, tick=False):
-        assert [(again.attempts, again.message_id) for again in await claim(database)] == [(2, letter.message_id)]
+    with time_machine.travel(row.due_at + A_MOMENT, tick=False):
+        assert [(again.attempts, again.message_id) for again in await claim(database)] == [(2, email.message_id)]
 
 
-async def test_an_absent_server_costs_a_letter_no_attempt(database: Database) -> None:
+async def test_an_absent_server_costs_an_email_no_attempt(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
+    (email,) = await claim(database)
 
-    await finish(database, letter, Outcome(Verdict.UNAVAILABLE, None, "no server"))
+    await finish(database, email, Outcome(Verdict.UNAVAILABLE, None, "no server"))
 
     row = await only_row(database)
     assert (row.state, row.attempts) == (READY, 0)
-    assert row.due <= now()
+    assert row.due_at <= now()
     assert [again.attempts for again in await claim(database)] == [1]
 
 
-async def test_a_letter_that_is_handed_back_keeps_the_reason_why_it_waits(database: Database) -> None:
+async def test_an_email_that_is_handed_back_keeps_the_reason_why_it_waits(database: Database) -> None:
     await post(database)
-    (letter,) = await claim(database)
-    await finish(database, letter, Outcome(Verdict.UNAVAILABLE, 421, "too many connections"))
+    (email,) = await claim(database)
+    await finish(database, email, Outcome(Verdict.UNAVAILABLE, 421, "too many connections"))
 
     (again,) = await claim(database)
     await finish(database, again, Outcome(Verdict.UNAVAILABLE))
@@ -263,36 +268,36 @@ async def test_a_letter_that_is_handed_back_keeps_the_reason_why_it_waits(databa
 
 
 @pytest.mark.parametrize("verdict", [Verdict.LATER, Verdict.UNAVAILABLE])
-async def test_a_letter_that_is_too_old_is_marked_so(database: Database, verdict: Verdict) -> None:
-    await post(database, lives=timedelta(seconds=30))
-    (letter,) = await claim(database)
+async def test_an_email_that_is_too_old_is_marked_so(database: Database, verdict: Verdict) -> None:
+    await post(database, expires_after=timedelta(seconds=30))
+    (email,) = await claim(database)
 
-    with time_machine.travel(letter.expires + A_MOMENT, tick=False):
-        await finish(database, letter, Outcome(verdict, None, "too late"))
+    with time_machine.travel(email.expires_at + A_MOMENT, tick=False):
+        await finish(database, email, Outcome(verdict, None, "too late"))
         again = await claim(database)
 
     assert (await only_row(database)).state == EXPIRED
     assert again == []
 
 
-async def test_a_letter_that_mailers_keep_dying_of_is_given_up(
+async def test_an_email_that_mailers_keep_dying_of_is_given_up(
     database: Database, make_settings: Callable[..., Settings]
 ) -> None:
     settings = make_settings()
-    await post(database, lives=timedelta(days=1))
-    (letter,) = await claim(database)
-    with after(letter):
-        (letter,) = await claim(database)
+    await post(database, expires_after=timedelta(days=1))
+    (email,) = await claim(database)
+    with after(email):
+        (email,) = await claim(database)
     for _death in range(CRASHES_ALLOWED):
-        with after(letter):
-            (letter,) = await claim_suspect(database)
+        with after(email):
+            (email,) = await claim_suspect(database)
 
     async with database.session(is_writing=True) as db:
-        outcome = await dispatcher.draft(db, settings, letter)
+        outcome = await dispatcher.draft(db, settings, email)
     assert isinstance(outcome, Outcome)
-    await finish(database, letter, outcome)
+    await finish(database, email, outcome)
 
-    assert letter.crashes == CRASHES_ALLOWED + 1
+    assert email.crashes == CRASHES_ALLOWED + 1
     assert (await only_row(database)).state == DEAD
 
 
@@ -303,45 +308,45 @@ async def test_what_has_been_due_longest_is_claimed_first(database: Database) ->
 
     first, second = await claim(database, most=1), await claim(database, most=1)
 
-    assert [letter.id for letter in first + second] == [2, 1]
+    assert [email.id for email in first + second] == [2, 1]
 
 
-async def test_no_more_letters_are_claimed_than_asked_for(database: Database) -> None:
+async def test_no_more_emails_are_claimed_than_asked_for(database: Database) -> None:
     await post(database, 5)
 
     first, second = await claim(database, most=3), await claim(database, most=3)
 
-    assert [letter.recipient for letter in first] == [f"person{number}@example.com" for number in range(3)]
-    assert [letter.recipient for letter in second] == [f"person{number}@example.com" for number in (3, 4)]
+    assert [email.recipient for email in first] == [f"person{number}@example.com" for number in range(3)]
+    assert [email.recipient for email in second] == [f"person{number}@example.com" for number in (3, 4)]
 
 
-async def test_outcomes_of_a_batch_each_reach_their_own_letter(database: Database) -> None:
+async def test_outcomes_of_a_batch_each_reach_their_own_email(database: Database) -> None:
     await post(database, 4)
     batch = await claim(database)
     verdicts = [Verdict.SENT, Verdict.NOBODY, Verdict.NEVER, Verdict.UNAVAILABLE]
 
     async with database.session(is_writing=True) as db:
-        await outbox.finish(db, [(letter, Outcome(verdict)) for letter, verdict in zip(batch, verdicts, strict=True)])
+        await outbox.finish(db, [(email, Outcome(verdict)) for email, verdict in zip(batch, verdicts, strict=True)])
         await db.commit()
 
     found = {row.id: row.state for row in await rows(database)}
     assert found == {batch[0].id: SENT, batch[2].id: DEAD, batch[3].id: READY}
 
 
-async def test_claimers_at_once_get_each_letter_exactly_once(database: Database, database_url: str) -> None:
+async def test_claimers_at_once_get_each_email_exactly_once(database: Database, database_url: str) -> None:
     await post(database, 40)
     claimers = [Database(database_url) for _ in range(8)]
 
     async def claim_all(claimer: Database, name: str) -> list[int]:
         ids: list[int] = []
         while batch := await claim(claimer, name, most=3):
-            ids += [letter.id for letter in batch]
+            ids += [email.id for email in batch]
         return ids
 
     claimed = await asyncio.gather(*(claim_all(claimer, f"worker {n}") for n, claimer in enumerate(claimers)))
     await asyncio.gather(*(claimer.close() for claimer in claimers))
 
-    times = Counter(letter_id for ids in claimed for letter_id in ids)
+    times = Counter(email_id for ids in claimed for email_id in ids)
     assert len(times) == 40
     assert set(times.values()) == {1}
     assert {row.attempts for row in await rows(database)} == {1}
@@ -360,7 +365,7 @@ async def test_what_was_sent_in_the_last_hour_or_is_being_sent_is_counted(databa
     assert count == 2
 
 
-async def test_the_oldest_waiting_letter_is_known(database: Database) -> None:
+async def test_the_oldest_waiting_email_is_known(database: Database) -> None:
     await post(database, 2)
     first, second = await claim(database)
 
@@ -371,7 +376,7 @@ async def test_the_oldest_waiting_letter_is_known(database: Database) -> None:
     async with database.session() as db:
         none = await status.oldest_waiting(db)
 
-    assert oldest == second.created
+    assert oldest == second.created_at
     assert none is None
 
 
@@ -383,5 +388,5 @@ async def test_the_wait_grows_with_the_attempts_give_or_take_a_fifth(
     assert outbox.retry_delay(attempts, chance).total_seconds() == pytest.approx(seconds * share)
 
 
-async def test_a_lease_is_longer_than_a_letter_may_take() -> None:
+async def test_a_lease_is_longer_than_an_email_may_take() -> None:
     assert timedelta(seconds=DEADLINE + 5) < LEASE

@@ -18,8 +18,8 @@ HOSTILE = """<script>alert(1)</script> "onmouseover='x' </pre></iframe> {{7*7}}"
 
 
 @pytest.fixture
-def hostile_letter(site: Site) -> str:
-    """A letter with hostile content in every place, in the site's mailbox; its id."""
+def hostile_email(site: Site) -> str:
+    """An email with hostile content in every place, in the site's mailbox; its id."""
     message = EmailMessage(policy=SMTP)
     message["From"] = '"<b>Mallory</b>" <mallory@example.net>'
     message["To"] = "susan@example.com"
@@ -37,7 +37,7 @@ def keep(site: Site, message: EmailMessage) -> str:
     return max(file.stem for file in folder.glob("*.eml"))
 
 
-def open_letter(browser: Browser, mailbox: Mailbox, suffix: str = "") -> str:
+def open_email(browser: Browser, mailbox: Mailbox, suffix: str = "") -> str:
     return browser.get(f"/mailbox/{mailbox.last().id}{suffix}").text
 
 
@@ -45,10 +45,10 @@ def test_an_empty_mailbox_says_so(browser: Browser) -> None:
     page = browser.get("/mailbox")
 
     assert page.status_code == 200
-    assert "No letters yet." in page.text
+    assert "No emails yet." in page.text
 
 
-def test_letters_are_listed_newest_first(browser: Browser, mailbox: Mailbox) -> None:
+def test_emails_are_listed_newest_first(browser: Browser, mailbox: Mailbox) -> None:
     register(browser, mailbox)
     ask_for_reset(browser)
     mailbox.last(count=2)
@@ -59,10 +59,10 @@ def test_letters_are_listed_newest_first(browser: Browser, mailbox: Mailbox) -> 
     assert page.count("susan@example.com") >= 2
 
 
-def test_a_letter_shows_its_text_its_headers_and_its_link(browser: Browser, mailbox: Mailbox) -> None:
+def test_an_email_shows_its_text_its_headers_and_its_link(browser: Browser, mailbox: Mailbox) -> None:
     browser.post("/register", data={"email": "susan@example.com"})
 
-    page = open_letter(browser, mailbox)
+    page = open_email(browser, mailbox)
     url = f"https://blog.example{link_in(mailbox.last().text)}"
 
     assert f'<a href="{url}">{url}</a>' in page
@@ -72,18 +72,18 @@ def test_a_letter_shows_its_text_its_headers_and_its_link(browser: Browser, mail
     assert browser.get(url).status_code == 200
 
 
-def test_the_source_is_the_letter_byte_for_byte(browser: Browser, mailbox: Mailbox) -> None:
+def test_the_source_is_the_email_byte_for_byte(browser: Browser, mailbox: Mailbox) -> None:
     browser.post("/register", data={"email": "susan@example.com"})
-    letter = mailbox.last()
+    email = mailbox.last()
 
-    source = browser.get(f"/mailbox/{letter.id}/source")
+    source = browser.get(f"/mailbox/{email.id}/source")
 
-    assert source.content == letter.source
+    assert source.content == email.source
     assert source.headers["content-type"].startswith("text/plain")
     assert source.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_html_of_a_letter_runs_no_script_and_loads_nothing(browser: Browser, mailbox: Mailbox) -> None:
+def test_the_html_of_an_email_runs_no_script_and_loads_nothing(browser: Browser, mailbox: Mailbox) -> None:
     browser.post("/register", data={"email": "susan@example.com"})
 
     answer = browser.get(f"/mailbox/{mailbox.last().id}/html")
@@ -96,7 +96,7 @@ def test_the_html_of_a_letter_runs_no_script_and_loads_nothing(browser: Browser,
     assert answer.headers["content-type"].startswith("text/html")
 
 
-def test_the_frame_of_a_letter_may_do_no_more_than_the_letter(browser: Browser, mailbox: Mailbox) -> None:
+def test_the_frame_of_an_email_may_do_no_more_than_the_email(browser: Browser, mailbox: Mailbox) -> None:
     browser.post("/register", data={"email": "susan@example.com"})
 
     answer = browser.get(f"/mailbox/{mailbox.last().id}")
@@ -109,9 +109,9 @@ def test_the_frame_of_a_letter_may_do_no_more_than_the_letter(browser: Browser, 
 
 
 @pytest.mark.parametrize("where", ["", "/{id}"])
-def test_hostile_content_is_shown_as_text(browser: Browser, hostile_letter: str, where: str) -> None:
+def test_hostile_content_is_shown_as_text(browser: Browser, hostile_email: str, where: str) -> None:
     """C38"""
-    page = browser.get("/mailbox" + where.format(id=hostile_letter))
+    page = browser.get("/mailbox" + where.format(id=hostile_email))
 
     assert page.status_code == 200
     assert "<script>alert" not in page.text
@@ -122,36 +122,36 @@ def test_hostile_content_is_shown_as_text(browser: Browser, hostile_letter: str,
 
 
 @pytest.mark.parametrize(
-    "letter_id",
+    "email_id",
     ["unknown", "%2e%2e", "..%2fsite.db", "*", "[a-z]*", "20261122", "x" * 300, "%00", "a%0d%0ab", "%ff"],
 )
 @pytest.mark.parametrize("suffix", ["", "/html", "/source"])
-def test_an_unknown_letter_is_not_found(browser: Browser, hostile_letter: str, letter_id: str, suffix: str) -> None:
-    answer = browser.get(f"/mailbox/{letter_id}{suffix}")
+def test_an_unknown_email_is_not_found(browser: Browser, hostile_email: str, email_id: str, suffix: str) -> None:
+    answer = browser.get(f"/mailbox/{email_id}{suffix}")
 
     assert answer.status_code == 404
 
 
-def test_htmx_gets_the_list_alone(browser: Browser, hostile_letter: str) -> None:
+def test_htmx_gets_the_list_alone(browser: Browser, hostile_email: str) -> None:
     headers = {"hx-request": "true", "hx-request-type": "partial"}
 
     part = browser.get("/mailbox", headers=headers).text
 
     assert "<html" not in part
-    assert 'id="letters"' in part
-    assert hostile_letter in part
+    assert 'id="emails"' in part
+    assert hostile_email in part
 
 
-def test_a_letter_half_written_is_not_listed(browser: Browser, site: Site) -> None:
+def test_an_email_half_written_is_not_listed(browser: Browser, site: Site) -> None:
     folder = site.settings.mailbox
     assert folder is not None
     folder.mkdir(exist_ok=True)
     (folder / "20261122.part").write_bytes(b"Subject: half")
 
-    assert "No letters yet." in browser.get("/mailbox").text
+    assert "No emails yet." in browser.get("/mailbox").text
 
 
-def test_old_letters_make_room(site: Site) -> None:
+def test_old_emails_make_room(site: Site) -> None:
     folder = site.settings.mailbox
     assert folder is not None
     folder.mkdir(exist_ok=True)
@@ -168,7 +168,7 @@ def test_old_letters_make_room(site: Site) -> None:
     assert "202001010000" not in names
 
 
-def test_a_letter_that_made_room_while_the_mailbox_was_read_is_left_out(site: Site, browser: Browser) -> None:
+def test_an_email_that_made_room_while_the_mailbox_was_read_is_left_out(site: Site, browser: Browser) -> None:
     folder = site.settings.mailbox
     assert folder is not None
     folder.mkdir(exist_ok=True)

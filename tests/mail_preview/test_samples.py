@@ -1,4 +1,4 @@
-"""The gallery shows every kind of letter, and names what is wrong with one."""
+"""The gallery shows every kind of email, and names what is wrong with one."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from webapp.mail_preview import lint, samples
 from webapp.settings import Settings
 
 
-def test_every_kind_of_letter_in_every_language_is_without_fault(site: Site) -> None:
+def test_every_kind_of_email_in_every_language_is_without_fault(site: Site) -> None:
     every = list(samples.samples(site.settings, site.app.state.templates))
 
     assert {sample.template for sample in every} >= {
@@ -18,16 +18,16 @@ def test_every_kind_of_letter_in_every_language_is_without_fault(site: Site) -> 
         "already_registered",
         "password_changed",
     }
-    assert {sample.id: sample.faults for sample in every if sample.faults} == {}
+    assert {sample.id: sample.problems for sample in every if sample.problems} == {}
 
 
-def test_a_letter_is_shown_in_every_way(browser: Browser) -> None:
+def test_an_email_is_shown_in_every_way(browser: Browser) -> None:
     page = browser.get("/mailbox/gallery/reset_password.en")
     html = browser.get("/mailbox/gallery/reset_password.en/html")
     dark = browser.get("/mailbox/gallery/reset_password.en/html?dark")
     source = browser.get("/mailbox/gallery/reset_password.en/source")
 
-    assert "No faults found" in page.text
+    assert "No problems found" in page.text
     assert "frame-src 'self'" in page.headers["content-security-policy"]
     assert "sandbox" in html.headers["content-security-policy"]
     assert "(prefers-color-scheme: dark)" in html.text
@@ -54,7 +54,7 @@ HEAD = (
 )
 
 
-def letter(text: str, html: str = "", head: str = HEAD, encoding: str = "7bit") -> bytes:
+def email(text: str, html: str = "", head: str = HEAD, encoding: str = "7bit") -> bytes:
     html = html or f'<html lang="en"><p>{LINK}</p>'
     return (
         f'{head}Content-Type: multipart/alternative; boundary="b"\r\n\r\n'
@@ -63,23 +63,23 @@ def letter(text: str, html: str = "", head: str = HEAD, encoding: str = "7bit") 
     ).encode()
 
 
-def test_a_sound_letter_has_no_fault(make_settings: Callable[..., Settings]) -> None:
-    assert lint.faults(letter(f"Hello\r\n\r\n{LINK}\r\n"), make_settings()) == []
+def test_a_sound_email_has_no_fault(make_settings: Callable[..., Settings]) -> None:
+    assert lint.problems(email(f"Hello\r\n\r\n{LINK}\r\n"), make_settings()) == []
 
 
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
-        (letter(f"Choose it here: {LINK}"), "A link is not alone on its line"),
-        (letter("https://evil.example/x", '<html lang="en">https://evil.example/x'), "A link leads to another host"),
-        (letter(LINK, '<html lang="en">nothing'), "The HTML does not have the link"),
-        (letter(LINK, f'<html lang="en">{LINK}<img src="https://x.example/p">'), "loads something from outside"),
-        (letter(LINK, f"<html>{LINK}"), "does not say its language"),
-        (letter(LINK, head=HEAD.replace("Auto-Submitted", "X-Nothing")), "The header Auto-Submitted is missing"),
-        (letter(f"{LINK}\r\n{'x' * 999}"), "A line is longer than 998 bytes"),
-        (letter(LINK, encoding="quoted-printable"), "A part is quoted-printable"),
+        (email(f"Choose it here: {LINK}"), "A link is not alone on its line"),
+        (email("https://evil.example/x", '<html lang="en">https://evil.example/x'), "A link leads to another host"),
+        (email(LINK, '<html lang="en">nothing'), "The HTML does not have the link"),
+        (email(LINK, f'<html lang="en">{LINK}<img src="https://x.example/p">'), "loads something from outside"),
+        (email(LINK, f"<html>{LINK}"), "does not say its language"),
+        (email(LINK, head=HEAD.replace("Auto-Submitted", "X-Nothing")), "The header Auto-Submitted is missing"),
+        (email(f"{LINK}\r\n{'x' * 999}"), "A line is longer than 998 bytes"),
+        (email(LINK, encoding="quoted-printable"), "A part is quoted-printable"),
         (f"{HEAD}Content-Type: text/html\r\n\r\n<html lang='en'>".encode(), "There is no text part"),
     ],
 )
 def test_each_fault_is_named(make_settings: Callable[..., Settings], source: bytes, fault: str) -> None:
-    assert fault in " ".join(lint.faults(source, make_settings()))
+    assert fault in " ".join(lint.problems(source, make_settings()))

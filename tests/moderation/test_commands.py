@@ -29,15 +29,15 @@ def run(monkeypatch: pytest.MonkeyPatch, site: Site, capsys: pytest.CaptureFixtu
     return run
 
 
-def letter_to_bob(site: Site) -> str:
+def email_to_bob(site: Site) -> str:
     async def ring() -> None:
-        site.app.state.database.doorbell.set()
+        site.app.state.database.wake.set()
 
     assert site.mailbox
     site.run(ring)
     wait_until_posted(site)
-    [letter] = site.mailbox.all("bob@example.com")
-    return letter.subject + letter.text
+    [email] = site.mailbox.all("bob@example.com")
+    return email.subject + email.text
 
 
 def test_a_post_is_removed_and_its_author_is_told_why(site: Site, run: Callable[..., str]) -> None:
@@ -48,7 +48,7 @@ def test_a_post_is_removed_and_its_author_is_told_why(site: Site, run: Callable[
 
     assert f"Post {number} is removed." in said
     assert arrive(site).get(f"/user/bob/{number}").status_code in {404, 410}
-    told = letter_to_bob(site)
+    told = email_to_bob(site)
     assert "was removed" in told
     assert WHY in told
 
@@ -61,7 +61,7 @@ def test_a_post_is_removed_once(site: Site, run: Callable[..., str]) -> None:
     said = run("posts", "remove", str(number), "--reason", "Another.")
 
     assert "was removed before" in said
-    assert WHY in letter_to_bob(site), "the first reason stands, and is told once"
+    assert WHY in email_to_bob(site), "the first reason stands, and is told once"
 
 
 def test_a_person_is_disabled_and_told_why(site: Site, run: Callable[..., str]) -> None:
@@ -69,7 +69,7 @@ def test_a_person_is_disabled_and_told_why(site: Site, run: Callable[..., str]) 
 
     run("users", "disable", "bob", "--reason", WHY)
 
-    told = letter_to_bob(site)
+    told = email_to_bob(site)
     assert "was disabled" in told
     assert WHY in told
 
@@ -87,4 +87,4 @@ def test_nothing_is_removed_without_a_reason(site: Site, run: Callable[..., str]
     said = run("posts", "remove", str(number), "--reason", reason)
 
     assert "1 to 300 characters" in said
-    assert execute(site, "SELECT removed FROM post") == [(None,)]
+    assert execute(site, "SELECT removed_at FROM post") == [(None,)]

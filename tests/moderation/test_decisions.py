@@ -56,12 +56,12 @@ def host(hosted: Site) -> Browser:
     return arrive(hosted, "host")
 
 
-def letters_to(site: Site, name: str) -> list[str]:
-    """The subjects of the letters to a person, their registration's left out."""
+def emails_to(site: Site, name: str) -> list[str]:
+    """The subjects of the emails to a person, their registration's left out."""
     assert site.mailbox
-    execute(site, "DELETE FROM letter WHERE kind = 'post_reported'")  # that waits for minutes
+    execute(site, "DELETE FROM outbox_email WHERE kind = 'post_reported'")  # that waits for minutes
     wait_until_posted(site)
-    subjects = [letter.subject for letter in site.mailbox.all(f"{name}@example.com")]
+    subjects = [email.subject for email in site.mailbox.all(f"{name}@example.com")]
     return [subject for subject in subjects if "registration" not in subject]
 
 
@@ -107,7 +107,7 @@ def test_a_post_that_is_kept_is_no_case_any_more(hosted: Site, host: Browser) ->
     assert "The post of bob stays." in answer.text
     assert "Nobody complains of anything." in answer.text
     assert outcomes(hosted) == ["kept"]
-    assert letters_to(hosted, "bob") == []
+    assert emails_to(hosted, "bob") == []
 
 
 def test_somebody_else_may_complain_of_it_again(hosted: Site, host: Browser) -> None:
@@ -128,7 +128,7 @@ def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: S
     assert "The post of bob is removed." in answer.text
     assert host.get("/posts/1/report").status_code == 404
     assert outcomes(any_hosted) == ["removed"]
-    assert letters_to(any_hosted, "bob") == ["A post of yours on Microblog was removed"]
+    assert emails_to(any_hosted, "bob") == ["A post of yours on Microblog was removed"]
     assert any_hosted.mailbox
     text = any_hosted.mailbox.last("bob@example.com").text
     assert "Advertising is not wanted here." in text
@@ -149,7 +149,7 @@ def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_host
     assert not is_logged_in(any_hosted.app.state.bob)
     assert host.get(f"/posts/{second}/report").status_code == 404
     assert names_in(host.get("/user/susan/followers").text) == []
-    assert letters_to(any_hosted, "bob") == ["Your account on Microblog was disabled"]
+    assert emails_to(any_hosted, "bob") == ["Your account on Microblog was disabled"]
     assert any_hosted.mailbox
     assert "Advertising is not wanted here." in any_hosted.mailbox.last("bob@example.com").text
 
@@ -160,7 +160,7 @@ def test_the_audit_log_says_what_the_host_did_and_who_it_was(hosted: Site, host:
     host.post(f"/admin/reports/{second}/disable", data=WHY)
 
     rows = execute(
-        hosted, "SELECT kind, network, browser FROM security_event WHERE kind IN ('post_removed', 'disabled')"
+        hosted, "SELECT kind, client_ip, user_agent FROM security_event WHERE kind IN ('post_removed', 'disabled')"
     )
 
     assert sorted(rows) == [("disabled", "", "the host's page: host"), ("post_removed", "", "the host's page: host")]
@@ -180,13 +180,13 @@ def test_nobody_loses_anything_without_a_reason(standing: Site, action: str, rea
 @pytest.mark.parametrize("action", ["keep", "remove", "disable"])
 def test_what_was_decided_is_not_decided_twice(hosted: Site, host: Browser, action: str) -> None:
     host.post("/admin/reports/1/remove", data=WHY)
-    before = len(table(hosted, "letter"))
+    before = len(table(hosted, "outbox_email"))
 
     answer = host.post(f"/admin/reports/1/{action}", data=WHY)
 
     assert answer.status_code == 404
     assert outcomes(hosted) == ["removed"]
-    assert len(table(hosted, "letter")) == before
+    assert len(table(hosted, "outbox_email")) == before
 
 
 def test_hosts_do_not_lock_each_other_out_by_a_click(standing: Site) -> None:

@@ -58,18 +58,18 @@ def clock() -> Iterator[Traveller]:
         yield clock
 
 
-def letters_to_hosts(site: Site) -> list[Received]:
+def emails_to_hosts(site: Site) -> list[Received]:
     """What the first host was told, once everything has left that is due."""
 
     async def ring() -> None:
-        site.app.state.database.doorbell.set()
+        site.app.state.database.wake.set()
 
     assert site.mailbox
     site.run(ring)
     wait_until_posted(site)
-    told = [letter for letter in site.mailbox.all() if "for your decision" in letter.subject]
-    found, others = ([letter for letter in told if letter.to == f"{name}@example.com"] for name in ("host", "other"))
-    assert [letter.subject for letter in found] == [letter.subject for letter in others], "each host is told"
+    told = [email for email in site.mailbox.all() if "for your decision" in email.subject]
+    found, others = ([email for email in told if email.to == f"{name}@example.com"] for name in ("host", "other"))
+    assert [email.subject for email in found] == [email.subject for email in others], "each host is told"
     return found
 
 
@@ -131,12 +131,12 @@ def test_a_post_that_is_not_there_is_not_there(ann: Browser, number: str) -> Non
     assert ann.post(f"/posts/{number}/report", data=REASON).status_code == 404
 
 
-@pytest.mark.parametrize("gone", ["deleted", "removed", "author disabled"])
+@pytest.mark.parametrize("gone", ["deleted_at", "removed_at", "author disabled"])
 def test_what_nobody_sees_nobody_complains_of(hosted: Site, susan: Browser, gone: str) -> None:
     if gone == "author disabled":
         disable(hosted, "bob")
     else:
-        execute(hosted, f"UPDATE post SET {gone} = created")
+        execute(hosted, f"UPDATE post SET {gone} = created_at")
 
     assert susan.post("/posts/1/report", data=REASON).status_code == 404
 
@@ -156,7 +156,7 @@ def test_who_complains_of_everything_is_asked_to_wait(hosted: Site, susan: Brows
     assert len(table(hosted, "report")) == 5
 
 
-def test_many_complaints_are_one_letter_to_each_host(hosted: Site, clock: Traveller) -> None:
+def test_many_complaints_are_one_email_to_each_host(hosted: Site, clock: Traveller) -> None:
     import_people(hosted, "carl")
     second = post(hosted, "carl")
     for name in ("susan", "ann", "dora"):
@@ -165,24 +165,24 @@ def test_many_complaints_are_one_letter_to_each_host(hosted: Site, clock: Travel
         browser.post(f"/posts/{second}/report", data=REASON)
     clock.shift(301)
 
-    [letter] = letters_to_hosts(hosted)
+    [email] = emails_to_hosts(hosted)
 
-    assert letter.subject == "2 posts on Microblog wait for your decision"
-    assert "A post of bob: 3 complaints." in letter.text
-    assert "A post of carl: 3 complaints." in letter.text
-    assert "https://blog.example/admin/reports" in letter.text.splitlines()
-    assert "watches" not in letter.text, "what others wrote does not come into the host's mail"
+    assert email.subject == "2 posts on Microblog wait for your decision"
+    assert "A post of bob: 3 complaints." in email.text
+    assert "A post of carl: 3 complaints." in email.text
+    assert "https://blog.example/admin/reports" in email.text.splitlines()
+    assert "watches" not in email.text, "what others wrote does not come into the host's mail"
 
 
-def test_more_complaints_of_the_same_post_are_no_further_letter(hosted: Site, susan: Browser, clock: Traveller) -> None:
+def test_more_complaints_of_the_same_post_are_no_further_email(hosted: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/posts/1/report", data=REASON)
     clock.shift(301)
-    assert len(letters_to_hosts(hosted)) == 1
+    assert len(emails_to_hosts(hosted)) == 1
 
     arrive(hosted, "ann").post("/posts/1/report", data=REASON)
     clock.shift(301)
 
-    assert len(letters_to_hosts(hosted)) == 1
+    assert len(emails_to_hosts(hosted)) == 1
 
 
 def test_nothing_is_told_of_what_was_settled_meanwhile(hosted: Site, susan: Browser, clock: Traveller) -> None:
@@ -191,7 +191,7 @@ def test_nothing_is_told_of_what_was_settled_meanwhile(hosted: Site, susan: Brow
 
     clock.shift(301)
 
-    assert letters_to_hosts(hosted) == []
+    assert emails_to_hosts(hosted) == []
 
 
 def test_the_hosts_page_needs_as_many_statements_for_one_post_as_for_many(hosted: Site, susan: Browser) -> None:

@@ -46,13 +46,13 @@ def host(hosted: Site) -> Browser:
     return browser
 
 
-def test_it_says_that_letters_leave(host: Browser) -> None:
+def test_it_says_that_emails_leave(host: Browser) -> None:
     page = host.get("/admin/mail").text
 
     assert "Delivering normally" in sentence(page)
 
 
-def test_letters_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> None:
+def test_emails_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> None:
     assert hosted.mailbox
     host.post("/admin/mail/pause")
 
@@ -126,7 +126,7 @@ def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a
     assert "535" not in visitor
     del server.answers["AUTH"]
     eventually(host, "Delivering normally")
-    assert any("newest@example.com" in letter.recipients for letter in server.wait_for(4))
+    assert any("newest@example.com" in email.recipients for email in server.wait_for(4))
 
 
 def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_click(
@@ -142,7 +142,7 @@ def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_
 
     del server.answers["RCPT"]
     site.browser().post("/register", data={"email": "typo@example.com"})  # a minute has not passed: refused
-    before = len(server.letters)
+    before = len(server.emails)
     number = re.search(r'name="letter" value="(\d+)"', page)
     assert number
     host.post("/admin/mail/send_again", data={"letter": number[1]})
@@ -150,7 +150,7 @@ def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_
     assert server.wait_for(before + 1)[-1].recipients == ("typo@example.com",)
 
 
-def test_further_letters_to_a_refused_address_are_not_tried_for_a_day(
+def test_further_emails_to_a_refused_address_are_not_tried_for_a_day(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
     site, host, server = refusing
@@ -163,7 +163,7 @@ def test_further_letters_to_a_refused_address_are_not_tried_for_a_day(
 
     page = wait_for_given_up(host, 2)
     assert "refused for good not long before" in page
-    assert len(server.letters) == 1
+    assert len(server.emails) == 1
 
 
 def wait_for_given_up(host: Browser, count: int) -> str:
@@ -174,9 +174,9 @@ def wait_for_given_up(host: Browser, count: int) -> str:
     return page
 
 
-@pytest.mark.parametrize("letter", ["x", "0", "-1", "9" * 30, "1\x00"])
-def test_a_letter_that_is_none_is_refused_in_words(host: Browser, letter: str) -> None:
-    answer = host.post("/admin/mail/send_again", data={"letter": letter})
+@pytest.mark.parametrize("email", ["x", "0", "-1", "9" * 30, "1\x00"])
+def test_an_email_that_is_none_is_refused_in_words(host: Browser, email: str) -> None:
+    answer = host.post("/admin/mail/send_again", data={"letter": email})
 
     assert answer.status_code == 200
-    assert "There is no such letter." in answer.text
+    assert "There is no such email." in answer.text

@@ -33,9 +33,9 @@ def test_it_finds_nothing_to_fail_where_all_is_in_order(
 
     said = capsys.readouterr().out
     assert code == 0, said
-    assert "STARTTLS, logged in as microblog; it takes letters from no-reply@blog.example" in said
+    assert "STARTTLS, logged in as microblog; it takes emails from no-reply@blog.example" in said
     assert "the newest" in said
-    assert deployed.letters == [], "nothing is sent"
+    assert deployed.emails == [], "nothing is sent"
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
     del mail_server.answers["RCPT"]
     main(["mail", "retry"])
 
-    assert "One letter is due again" in capsys.readouterr().out
+    assert "One email is due again" in capsys.readouterr().out
     assert mail_server.wait_for(1)[0].recipients == ("typo@example.com",)

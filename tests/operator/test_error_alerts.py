@@ -35,13 +35,13 @@ def test_the_hosts_are_told_what_where_and_how_often(broken: Site) -> None:
     assert broken.mailbox
     answer = broken.browser().get("/one/a-secret-in-the-path")
 
-    letter = broken.mailbox.last(to="host@example.com, other@example.com", count=2)
+    email = broken.mailbox.last(to="host@example.com, other@example.com", count=2)
 
     assert answer.status_code == 500
-    assert letter.subject == "[Microblog] RuntimeError in GET /one/{secret}"
-    assert "How often since the last letter about it: 1" in letter.text
-    assert "in one" in letter.text, "the traceback"
-    request_id = letter.text.partition("Request: ")[2].split()[0]
+    assert email.subject == "[Microblog] RuntimeError in GET /one/{secret}"
+    assert "How often since the last email about it: 1" in email.text
+    assert "in one" in email.text, "the traceback"
+    request_id = email.text.partition("Request: ")[2].split()[0]
     assert request_id in answer.text
 
 
@@ -63,13 +63,13 @@ def test_the_same_error_is_told_once_in_a_quarter_of_an_hour_with_its_count(brok
         browser.get("/one/x")
     browser.get("/two")
     broken.mailbox.last(count=4)
-    assert len(broken.mailbox.all()) == 4, "one letter to each host for each distinct error"
+    assert len(broken.mailbox.all()) == 4, "one email to each host for each distinct error"
 
     with time_machine.travel(datetime.now(UTC), tick=True) as clock:
         clock.shift(901)
         browser.get("/one/x")
 
-        assert "How often since the last letter about it: 5" in broken.mailbox.last(count=6).text
+        assert "How often since the last email about it: 5" in broken.mailbox.last(count=6).text
 
 
 def test_nobody_is_told_where_nobody_is_named(

@@ -37,13 +37,13 @@ def test_security_txt_says_whom_to_tell(environment: dict[str, str], contact: st
     """RFC 9116"""
     fields = fields_of(start_site(Settings.from_environment(ENVIRONMENT | environment)))
 
-    expires = datetime.fromisoformat(fields.pop("Expires"))
+    expires_at = datetime.fromisoformat(fields.pop("Expires"))
     assert fields == {
         "Contact": contact,
         "Preferred-Languages": "en",
         "Canonical": "https://blog.example/.well-known/security.txt",
     }
-    assert timedelta(days=30) < expires - datetime.now(UTC) < timedelta(days=365)
+    assert timedelta(days=30) < expires_at - datetime.now(UTC) < timedelta(days=365)
 
 
 def test_without_anybody_to_tell_there_is_no_such_file(start_site: StartSite) -> None:

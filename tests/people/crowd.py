@@ -44,7 +44,7 @@ def _password_hash() -> str:
 
 
 def let_follow(site: Site, *pairs: tuple[str, str]) -> None:
-    """Each follows the other, one after the other; no letter tells of it."""
+    """Each follows the other, one after the other; no email tells of it."""
 
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:

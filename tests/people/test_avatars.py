@@ -26,7 +26,7 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize("name", ["susan", "x_1", "___", "9lives", "Z" * 30])
 def test_a_picture_is_sound_and_asks_nobody_for_anything(name: str) -> None:
-    """C38, C45: shapes, and one letter of the name."""
+    """C38, C45: shapes, and one email of the name."""
     svg = ElementTree.fromstring(avatars.draw(name))
 
     tags = {element.tag.partition("}")[2] for element in svg.iter()}

@@ -1,4 +1,4 @@
-"""The letter about new followers: once a minute at most, to who wants it, in their language, and truthful."""
+"""The email about new followers: once a minute at most, to who wants it, in their language, and truthful."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def clock() -> Iterator[Traveller]:
         yield clock
 
 
-def wants_letters(site: Site, username: str) -> None:
+def wants_emails(site: Site, username: str) -> None:
     """As the switch among the settings does."""
 
     async def work() -> None:
@@ -44,26 +44,26 @@ def wants_letters(site: Site, username: str) -> None:
 def bob(any_site: Site) -> Site:
     """A site where bob wants to know who follows him."""
     import_people(any_site, "bob")
-    wants_letters(any_site, "bob")
+    wants_emails(any_site, "bob")
     return any_site
 
 
 def told(site: Site, mailbox: Mailbox) -> list[Received]:
-    """The letters to bob, once everything has left that is due."""
+    """The emails to bob, once everything has left that is due."""
 
     async def ring() -> None:
-        site.app.state.database.doorbell.set()
+        site.app.state.database.wake.set()
 
     site.run(ring)
     wait_until_posted(site)
     return mailbox.all(BOB)
 
 
-def named_in(letter: Received) -> list[str]:
-    return re.findall(r"^https://blog.example/user/(\w+)$", letter.text, re.MULTILINE)
+def named_in(email: Received) -> list[str]:
+    return re.findall(r"^https://blog.example/user/(\w+)$", email.text, re.MULTILINE)
 
 
-def test_all_who_come_within_a_minute_are_in_one_letter(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+def test_all_who_come_within_a_minute_are_in_one_email(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     visitors = {name: arrive(bob, name) for name in ("susan", "ann", "carl")}
     for name in visitors:
         visitors[name].post("/follow/bob")
@@ -71,13 +71,13 @@ def test_all_who_come_within_a_minute_are_in_one_letter(bob: Site, mailbox: Mail
 
     clock.shift(66)
 
-    [letter] = told(bob, mailbox)
-    assert letter.subject == "3 people began to follow you on Microblog"
-    assert named_in(letter) == ["susan", "ann", "carl"]
-    assert "https://blog.example/user/bob/followers" in letter.text
+    [email] = told(bob, mailbox)
+    assert email.subject == "3 people began to follow you on Microblog"
+    assert named_in(email) == ["susan", "ann", "carl"]
+    assert "https://blog.example/user/bob/followers" in email.text
 
 
-def test_a_later_follower_is_in_a_later_letter(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+def test_a_later_follower_is_in_a_later_email(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     susan, ann = arrive(bob), arrive(bob, "ann")
     susan.post("/follow/bob")
     clock.shift(70)
@@ -85,8 +85,8 @@ def test_a_later_follower_is_in_a_later_letter(bob: Site, mailbox: Mailbox, cloc
 
     clock.shift(70)
 
-    letters = told(bob, mailbox)
-    assert sorted(letter.subject for letter in letters) == [
+    emails = told(bob, mailbox)
+    assert sorted(email.subject for email in emails) == [
         "ann follows you on Microblog",
         "susan follows you on Microblog",
     ]
@@ -97,13 +97,13 @@ def test_it_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Travel
     arrive(bob).post("/follow/bob")
     clock.shift(66)
 
-    [letter] = told(bob, mailbox)
+    [email] = told(bob, mailbox)
 
-    headers = message_from_bytes(letter.source)
+    headers = message_from_bytes(email.source)
     link = headers["List-Unsubscribe"].strip("<>")
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert link.startswith("https://blog.example/unsubscribe/")
-    assert link in letter.text.splitlines()
+    assert link in email.text.splitlines()
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_nobody_gets_it_who_did_not_ask_for_it(plain: Site, mailbox: Mailbox, cl
 
 @pytest.mark.parametrize("change", ["unfollowed", "disabled", "follower disabled"])
 def test_it_says_only_what_still_stands(plain: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
-    wants_letters(plain, "bob")
+    wants_emails(plain, "bob")
     susan = arrive(plain)
     susan.post("/follow/bob")
     if change == "unfollowed":
@@ -136,7 +136,7 @@ def test_it_says_only_what_still_stands(plain: Site, mailbox: Mailbox, clock: Tr
 
 
 def test_who_goes_and_comes_back_is_told_of_once(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
-    wants_letters(plain, "bob")
+    wants_emails(plain, "bob")
     susan = arrive(plain)
     susan.post("/follow/bob")
     clock.shift(66)
@@ -150,8 +150,8 @@ def test_who_goes_and_comes_back_is_told_of_once(plain: Site, mailbox: Mailbox, 
 
 
 def test_it_is_in_the_language_of_who_is_followed(plain: Site) -> None:
-    execute(plain, "UPDATE user_account SET locale = 'xx' WHERE username = 'bob'")
+    execute(plain, "UPDATE user_account SET language = 'xx' WHERE username = 'bob'")
 
     arrive(plain).post("/follow/bob")
 
-    assert execute(plain, "SELECT language FROM letter WHERE kind = 'new_follower'") == [("xx",)]
+    assert execute(plain, "SELECT language FROM outbox_email WHERE kind = 'new_follower'") == [("xx",)]

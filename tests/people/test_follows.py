@@ -187,7 +187,7 @@ def test_a_page_stays_where_it_was_while_people_come_and_go(site: Site) -> None:
 
 def test_followers_of_one_moment_are_paged_too(site: Site) -> None:
     susan, crowd = arrive(site), gather(site)
-    execute(site, "UPDATE follow SET created = (SELECT min(created) FROM follow)")
+    execute(site, "UPDATE follow SET created_at = (SELECT min(created_at) FROM follow)")
 
     first = susan.get("/user/bob/followers").text
     second = susan.get(more(first)).text
@@ -206,7 +206,7 @@ def test_a_key_is_read_as_it_was_written() -> None:
     key = Key.parse("1795000000000001-17")
 
     assert key
-    assert (key.created.year, key.created.microsecond, key.id) == (2026, 1, 17)
+    assert (key.created_at.year, key.created_at.microsecond, key.id) == (2026, 1, 17)
     assert Key.parse(str(key)) == key
 
 

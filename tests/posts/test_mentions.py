@@ -1,4 +1,4 @@
-"""Mentions: linked where the person is here; and told by letter, once a minute at most, to who wants to know."""
+"""Mentions: linked where the person is here; and told by email, once a minute at most, to who wants to know."""
 
 import re
 from collections.abc import Iterator
@@ -34,35 +34,35 @@ def susan(any_site: Site) -> Browser:
 
 
 def told(site: Site, mailbox: Mailbox, address: str = BOB) -> list[Received]:
-    """The letters about mentions, once everything has left that is due."""
+    """The emails about mentions, once everything has left that is due."""
 
     async def ring() -> None:
-        site.app.state.database.doorbell.set()
+        site.app.state.database.wake.set()
 
     site.run(ring)
     wait_until_posted(site)
-    return [letter for letter in mailbox.all(address) if "mentioned" in letter.subject]
+    return [email for email in mailbox.all(address) if "mentioned" in email.subject]
 
 
-def posts_in(letter: Received) -> list[str]:
-    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", letter.text, re.MULTILINE)
+def posts_in(email: Received) -> list[str]:
+    return re.findall(r"^https://blog.example(/user/\w+/\d+)$", email.text, re.MULTILINE)
 
 
-def test_who_is_mentioned_gets_a_letter_with_a_link_and_no_word_of_the_post(
+def test_who_is_mentioned_gets_an_email_with_a_link_and_no_word_of_the_post(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
     post_id = say(susan, "@Bob: buy at https://evil.example/ now!")
     clock.shift(70)
 
-    [letter] = told(any_site, mailbox)
+    [email] = told(any_site, mailbox)
 
-    assert letter.subject == "susan mentioned you on Microblog"
-    assert posts_in(letter) == [f"/user/susan/{post_id}"]
-    assert b"evil.example" not in letter.source
-    assert "buy at" not in letter.text
+    assert email.subject == "susan mentioned you on Microblog"
+    assert posts_in(email) == [f"/user/susan/{post_id}"]
+    assert b"evil.example" not in email.source
+    assert "buy at" not in email.text
 
 
-def test_all_mentions_within_a_minute_are_one_letter(
+def test_all_mentions_within_a_minute_are_one_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
     john = arrive(any_site, "john")
@@ -70,13 +70,13 @@ def test_all_mentions_within_a_minute_are_one_letter(
     wanted = [say(browser, body) for browser, body in mentions]
     clock.shift(70)
 
-    [letter] = told(any_site, mailbox)
+    [email] = told(any_site, mailbox)
 
-    assert letter.subject == "You were mentioned on Microblog 3 times"
-    assert [int(path.rpartition("/")[2]) for path in posts_in(letter)] == wanted
+    assert email.subject == "You were mentioned on Microblog 3 times"
+    assert [int(path.rpartition("/")[2]) for path in posts_in(email)] == wanted
 
 
-def test_a_later_mention_is_in_a_later_letter(
+def test_a_later_mention_is_in_a_later_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
     wanted = [[f"/user/susan/{say(susan, '@bob')}"]]
@@ -84,20 +84,20 @@ def test_a_later_mention_is_in_a_later_letter(
     wanted.append([f"/user/susan/{say(susan, '@bob')}"])
     clock.shift(70)
 
-    letters = told(any_site, mailbox)
+    emails = told(any_site, mailbox)
 
-    assert sorted(posts_in(letter) for letter in letters) == wanted
+    assert sorted(posts_in(email) for email in emails) == wanted
 
 
 @pytest.mark.parametrize("change", ["deleted", "removed", "author disabled", "disabled"])
-def test_the_letter_says_only_what_still_stands(site: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
+def test_the_email_says_only_what_still_stands(site: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
     import_people(site, "bob")
     susan = arrive(site)
     post_id = say(susan, "@bob")
     if change == "deleted":
         susan.post(f"/posts/{post_id}/delete", data={})
     elif change == "removed":
-        execute(site, "UPDATE post SET removed = created")
+        execute(site, "UPDATE post SET removed_at = created_at")
     else:
         disable(site, "susan" if change == "author disabled" else "bob")
     clock.shift(70)
@@ -108,7 +108,7 @@ def test_the_letter_says_only_what_still_stands(site: Site, mailbox: Mailbox, cl
 def test_nobody_is_told_of_their_own_mention_of_themselves(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
     susan = arrive(site)
     say(susan, "I am @susan.")
-    posted = execute(site, "SELECT id FROM letter WHERE kind = 'mention'")
+    posted = execute(site, "SELECT id FROM outbox_email WHERE kind = 'mention'")
     clock.shift(70)
 
     assert posted == []
@@ -123,27 +123,25 @@ def test_ten_people_a_post_are_told_and_linked_at_most(site: Site, clock: Travel
 
     say(susan, " ".join(f"@{name}" for name in names))
 
-    assert len(execute(site, "SELECT id FROM letter WHERE kind = 'mention'")) == 10
+    assert len(execute(site, "SELECT id FROM outbox_email WHERE kind = 'mention'")) == 10
     assert re.findall(r'class="mention" href="/user/(\w+)"', susan.get("/").text) == names[:10]
 
 
-def test_a_letter_is_in_the_language_of_the_person(site: Site, clock: Traveller) -> None:
+def test_an_email_is_in_the_language_of_the_person(site: Site, clock: Traveller) -> None:
     import_people(site, "bob")
-    execute(site, "UPDATE user_account SET locale = 'xx'")
+    execute(site, "UPDATE user_account SET language = 'xx'")
 
     say(arrive(site), "@bob")
 
-    assert execute(site, "SELECT language FROM letter WHERE kind = 'mention'") == [("xx",)]
+    assert execute(site, "SELECT language FROM outbox_email WHERE kind = 'mention'") == [("xx",)]
 
 
-def test_one_click_ends_the_letters_for_good(
-    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
-) -> None:
+def test_one_click_ends_the_emails_for_good(any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058: a mail program presses it, without cookies."""
     say(susan, "@bob")
     clock.shift(70)
-    [letter] = told(any_site, mailbox)
-    headers = message_from_bytes(letter.source)
+    [email] = told(any_site, mailbox)
+    headers = message_from_bytes(email.source)
     link = headers["List-Unsubscribe"].strip("<>")
 
     answer = any_site.browser().post(urlsplit(link).path, data={"List-Unsubscribe": "One-Click"})
@@ -152,7 +150,7 @@ def test_one_click_ends_the_letters_for_good(
 
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert answer.status_code == 200
-    assert told(any_site, mailbox) == [letter]
+    assert told(any_site, mailbox) == [email]
 
 
 def test_a_mention_of_somebody_who_left_or_never_was_is_plain_text(site: Site) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import Browser, Site
 from tests.people.crowd import arrive
 from tests.posts.wall import PART, numbers_in, say, words_in
 from tests.watching import execute
-from webapp.app import CHORES
+from webapp.app import CLEANUP_TASKS
 from webapp.posts.models import Post
 
 
@@ -106,12 +106,12 @@ def test_a_deleted_post_is_gone_at_once_and_can_be_brought_back(susan: Browser, 
     """Without script: the post's own page has the button."""
     post_id = say(susan)
 
-    deleted = susan.post(f"/posts/{post_id}/delete", data={})
+    deleted_at = susan.post(f"/posts/{post_id}/delete", data={})
     seen_by_john = john.get(f"/user/susan/{post_id}").status_code, numbers_in(john.get("/explore"))
     back = susan.post(f"/posts/{post_id}/restore", data={})
 
-    assert deleted.url.path == f"/user/susan/{post_id}"
-    assert f'action="/posts/{post_id}/restore"' in deleted.text
+    assert deleted_at.url.path == f"/user/susan/{post_id}"
+    assert f'action="/posts/{post_id}/restore"' in deleted_at.text
     assert seen_by_john == (404, [])
     assert back.url.path == f"/user/susan/{post_id}"
     assert "Your post is back." in back.text
@@ -122,11 +122,11 @@ def test_under_htmx_the_place_of_the_post_shows_undo_and_then_the_post(susan: Br
     """C40"""
     post_id = say(susan)
 
-    deleted = susan.post(f"/posts/{post_id}/delete", data={}, headers=PART)
+    deleted_at = susan.post(f"/posts/{post_id}/delete", data={}, headers=PART)
     back = susan.post(f"/posts/{post_id}/restore", data={}, headers=PART)
 
-    assert deleted.text.strip().startswith(f'<form class="post-deleted" id="post-{post_id}"')
-    assert "Your post is deleted." in deleted.text
+    assert deleted_at.text.strip().startswith(f'<form class="post-deleted" id="post-{post_id}"')
+    assert "Your post is deleted." in deleted_at.text
     assert numbers_in(back) == [post_id]
     assert "<html" not in back.text
 
@@ -169,14 +169,14 @@ def test_extra_fields_change_nothing(site: Site, fields: dict[str, str]) -> None
 
     john.post("/", data={"body": "Mine.", **fields})
 
-    assert execute(site, "SELECT author_id, body FROM post WHERE created > '2020'") == [(2, "Mine.")]
+    assert execute(site, "SELECT author_id, body FROM post WHERE created_at > '2020'") == [(2, "Mine.")]
 
 
 def test_a_removed_post_is_not_deleted_or_brought_back_by_its_author(site: Site) -> None:
     susan = arrive(site)
     post_id = say(susan)
     susan.post(f"/posts/{post_id}/delete", data={})
-    execute(site, "UPDATE post SET removed = deleted")
+    execute(site, "UPDATE post SET removed_at = deleted_at")
 
     answer = susan.post(f"/posts/{post_id}/restore", data={})
 
@@ -201,7 +201,7 @@ def test_a_deleted_post_is_cleared_away_after_an_hour(
     say(susan, "This stays.")
     susan.post(f"/posts/{say(susan, 'This goes.')}/delete", data={})
     clock.shift(minutes * 60)
-    (chore,) = [chore for chore in CHORES if chore.model is Post]
+    (chore,) = [chore for chore in CLEANUP_TASKS if chore.model is Post]
 
     any_site.run(chore.do, any_site.app.state.database)
 

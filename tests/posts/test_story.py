@@ -1,4 +1,4 @@
-"""Two people, from the first post to the last letter, with plain forms."""
+"""Two people, from the first post to the last email, with plain forms."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.stories import log_in, register
 from tests.watching import execute, wait_until_posted
 
 
-def test_two_people_follow_post_mention_get_letters_and_end_them_with_one_click(
+def test_two_people_follow_post_mention_get_emails_and_end_them_with_one_click(
     any_site: Site, mailbox: Mailbox
 ) -> None:
     susan, david = any_site.browser(), any_site.browser()
@@ -20,17 +20,17 @@ def test_two_people_follow_post_mention_get_letters_and_end_them_with_one_click(
     david.post("/follow/susan")
     susan.post("/", data={"body": "Good morning, everybody."})
     david.post("/", data={"body": "Good morning, @susan!"})
-    execute(any_site, "UPDATE letter SET due = created WHERE state = 'ready'")  # a minute later
+    execute(any_site, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready'")  # a minute later
     wait_until_posted(any_site)
-    letters = [one for one in mailbox.all("susan@example.com") if "david" in one.subject]
-    for one in letters:
+    emails = [one for one in mailbox.all("susan@example.com") if "david" in one.subject]
+    for one in emails:
         link = re.findall(r"<https://blog.example(/unsubscribe/\S+)>", str(one.message["List-Unsubscribe"]))[0]
         any_site.browser().post(link, data={"List-Unsubscribe": "One-Click"})
 
     assert "Good morning, everybody." in david.get("/").text
     assert 'href="/user/susan"' in susan.get("/user/david").text
-    assert sorted(one.subject for one in letters) == [
+    assert sorted(one.subject for one in emails) == [
         "david follows you on Microblog",
         "david mentioned you on Microblog",
     ]
-    assert execute(any_site, "SELECT kind FROM letter_choice WHERE is_wanted") == []
+    assert execute(any_site, "SELECT kind FROM email_switch WHERE is_wanted") == []

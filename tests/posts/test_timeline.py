@@ -21,8 +21,8 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
         import_people(site, "Ann", "hal", "dan")
         let_post(site, ("ann", "by ann"), ("hal", "by hal"), ("dan", "by dan"), ("ann", "removed"), ("ann", "deleted"))
         execute(site, "UPDATE user_account SET is_public = false WHERE username = 'hal'")
-        execute(site, "UPDATE post SET removed = created WHERE id = 4")
-        execute(site, "UPDATE post SET deleted = created WHERE id = 5")
+        execute(site, "UPDATE post SET removed_at = created_at WHERE id = 4")
+        execute(site, "UPDATE post SET deleted_at = created_at WHERE id = 5")
         disable(site, "dan")
         let_follow(site)
         yield site

@@ -32,14 +32,14 @@ def test_the_new_password_opens_and_the_old_one_does_not(any_site: Site, mailbox
     browser = logged_in(any_site, mailbox)
 
     answer = change(browser)
-    letter = mailbox.last("susan@example.com", count=2)
+    email = mailbox.last("susan@example.com", count=2)
 
     old, new = any_site.browser(), any_site.browser()
     log_in(old)
     log_in(new, password=NEW_PASSWORD)
     assert "Your password is changed." in answer.text
     assert [is_logged_in(old), is_logged_in(new)] == [False, True]
-    assert letter.subject == "Your password on Microblog was changed"
+    assert email.subject == "Your password on Microblog was changed"
 
 
 def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Site, mailbox: Mailbox) -> None:
@@ -48,7 +48,7 @@ def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Si
     for other in others:
         log_in(other)
     before = browser.cookies[COOKIE]
-    opened = execute(any_site, "SELECT created_at FROM session ORDER BY id LIMIT 1")
+    opened_at = execute(any_site, "SELECT created_at FROM session ORDER BY id LIMIT 1")
 
     answer = change(browser)
 
@@ -57,7 +57,7 @@ def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Si
     assert "Your password is changed, and 2 other sign-ins were ended." in answer.text
     assert [is_logged_in(visitor) for visitor in (browser, *others, replay)] == [True, False, False, False]
     assert browser.cookies[COOKIE] != before
-    assert execute(any_site, "SELECT created_at FROM session") == opened, "it is still the sign-in of that time"
+    assert execute(any_site, "SELECT created_at FROM session") == opened_at, "it is still the sign-in of that time"
 
 
 def test_a_wrong_current_password_is_refused_beside_its_field(site: Site, mailbox: Mailbox) -> None:

@@ -158,10 +158,10 @@ def test_a_line_has_140_characters_however_they_are_written(
 def test_no_other_field_is_changed(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C36: what the form does not have, and whose profile it is."""
     register(site.browser(), mailbox, "david")
-    query = "SELECT id, email, epoch, password_hash, disabled_at, locale FROM user_account ORDER BY id"
+    query = "SELECT id, email, epoch, password_hash, disabled_at, language FROM user_account ORDER BY id"
     before = execute(site, query)
 
-    answer = save(susan, "sue", id="2", user_id="2", email="x@example.com", epoch="9", disabled_at="", locale="ru")
+    answer = save(susan, "sue", id="2", user_id="2", email="x@example.com", epoch="9", disabled_at="", language="ru")
 
     assert answer.status_code == 200
     assert execute(site, query) == before

@@ -1,4 +1,4 @@
-"""The letters that a person was sent, as the page tells of them, and the switches of those that one may turn off."""
+"""The emails that a person was sent, as the page tells of them, and the switches of those that one may turn off."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from webapp.notifications import history
 from webapp.settings import Settings
 
 OPTIONAL = sorted(name for name, kind in KINDS.items() if kind.is_optional)
-USUAL = sorted(name for name in OPTIONAL if KINDS[name].is_usual)
+USUAL = sorted(name for name in OPTIONAL if KINDS[name].default_on)
 
 
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
-    """Susan, to whom a reset letter was sent."""
+    """Susan, to whom a reset email was sent."""
     return written_to(site, mailbox)
 
 
@@ -33,7 +33,7 @@ def written_to(site: Site, mailbox: Mailbox) -> Browser:
 
 
 def listed(browser: Browser) -> list[str]:
-    """The letters that the page shows, each as the words of its row."""
+    """The emails that the page shows, each as the words of its row."""
     rows = re.findall(r'<li class="roof-row">(.*?)</li>', browser.get("/letters").text, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
 
@@ -42,7 +42,7 @@ def checked(browser: Browser) -> list[str]:
     return sorted(re.findall(r'<input name="(\w+)" type="checkbox" value="1" checked', browser.get("/letters").text))
 
 
-def test_a_letter_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> None:
+def test_an_email_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> None:
     browser = written_to(any_site, mailbox)
 
     [row] = listed(browser)
@@ -52,7 +52,7 @@ def test_a_letter_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> N
     assert "example.com" not in row, "it is known no more"
 
 
-def test_a_letter_on_its_way_shows_its_address_masked(
+def test_an_email_on_its_way_shows_its_address_masked(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
     site = start_site(make_settings(database_url=sqlite_url))
@@ -83,13 +83,13 @@ def test_a_letter_on_its_way_shows_its_address_masked(
         ("state = 'ready', attempts = 3", "On its way; it is tried again and again."),
     ],
 )
-def test_what_became_of_a_letter_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
-    execute(site, f"UPDATE letter SET {change} WHERE kind = 'reset_password'")
+def test_what_became_of_an_email_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
+    execute(site, f"UPDATE outbox_email SET {change} WHERE kind = 'reset_password'")
 
     assert listed(susan)[0].endswith(f"· {words}")
 
 
-def test_nobody_sees_the_letters_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_nobody_sees_the_emails_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C36"""
     register(site.browser(), mailbox, "david")
     david = site.browser()
@@ -101,12 +101,16 @@ def test_nobody_sees_the_letters_of_another(site: Site, mailbox: Mailbox, susan:
 
 def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> None:
     columns = (
-        "kind, recipient, parameters, language, user_id, message_id, state, created, due, expires, attempts, fence"
+        "kind, recipient, parameters, language, user_id, message_id, state,"
+        " created_at, due_at, expires_at, attempts, fence"
     )
-    copied = columns.replace("kind", "'password_changed'").replace("created", "datetime(created, '+1 day')")
+    copied = columns.replace("kind", "'password_changed'").replace("created_at", "datetime(created_at, '+1 day')")
     for _number in range(25):
-        execute(site, f"INSERT INTO letter ({columns}, crashes) SELECT {copied}, 0 FROM letter ORDER BY id LIMIT 1")
-    execute(site, "UPDATE letter SET user_id = 1")
+        execute(
+            site,
+            f"INSERT INTO outbox_email ({columns}, crashes) SELECT {copied}, 0 FROM outbox_email ORDER BY id LIMIT 1",
+        )
+    execute(site, "UPDATE outbox_email SET user_id = 1")
 
     rows = listed(susan)
 
@@ -115,7 +119,7 @@ def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"general", "alarm"}))
-def test_every_kind_of_letter_has_a_name(kind: str) -> None:
+def test_every_kind_of_email_has_a_name(kind: str) -> None:
     assert history.named(kind) != history.named("of no kind")
 
 
@@ -138,10 +142,10 @@ def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) 
     assert seen == [[], OPTIONAL, OPTIONAL[:1]]
 
 
-def test_no_other_letter_has_a_switch(site: Site, susan: Browser) -> None:
+def test_no_other_email_has_a_switch(site: Site, susan: Browser) -> None:
     """C36"""
     susan.post("/letters", data={"password_changed": "", "reset_password": "", "user_id": "2"})
 
-    kinds = {kind for (kind,) in execute(site, "SELECT kind FROM letter_choice WHERE user_id = 1")}
+    kinds = {kind for (kind,) in execute(site, "SELECT kind FROM email_switch WHERE user_id = 1")}
     assert kinds == set(OPTIONAL)
-    assert execute(site, "SELECT count(*) FROM letter_choice WHERE user_id <> 1") == [(0,)]
+    assert execute(site, "SELECT count(*) FROM email_switch WHERE user_id <> 1") == [(0,)]

@@ -57,7 +57,7 @@ def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mail
     """C34"""
     register(any_site.browser(), mailbox)
     here, phone, third = logged_in(any_site), logged_in(any_site, PHONE), logged_in(any_site)
-    [[phone_id]] = execute(any_site, "SELECT id FROM session WHERE browser = :phone", phone=PHONE)
+    [[phone_id]] = execute(any_site, "SELECT id FROM session WHERE user_agent = :phone", phone=PHONE)
 
     answer = here.post(f"/sessions/{phone_id}/end")
 
@@ -122,7 +122,7 @@ def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> N
     """C28"""
     for number, change in enumerate(["expires_at = created_at", "epoch = epoch + 1"]):
         logged_in(site, PHONE + str(number))
-        execute(site, f"UPDATE session SET {change} WHERE browser = :browser", browser=PHONE + str(number))
+        execute(site, f"UPDATE session SET {change} WHERE user_agent = :user_agent", user_agent=PHONE + str(number))
 
     answer = susan.post("/sessions/end_others")
 

@@ -1,4 +1,4 @@
-"""The link that turns letters off: with a press of the page's button, or by the mail program's own (RFC 8058)."""
+"""The link that turns emails off: with a press of the page's button, or by the mail program's own (RFC 8058)."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -34,15 +34,15 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def link(site: Site) -> str:
-    """The path behind the link in a letter's header, as a mail program finds it; nothing is chosen yet."""
+    """The path behind the link in an email's header, as a mail program finds it; nothing is chosen yet."""
     assert site.mailbox
-    execute(site, "DELETE FROM letter_choice")
-    letter = site.mailbox.last("susan@example.com", count=2)
-    return str(letter.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
+    execute(site, "DELETE FROM email_switch")
+    email = site.mailbox.last("susan@example.com", count=2)
+    return str(email.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
 
 
 def chosen(site: Site) -> list[tuple[int, str, bool]]:
-    rows = execute(site, "SELECT user_id, kind, is_wanted FROM letter_choice")
+    rows = execute(site, "SELECT user_id, kind, is_wanted FROM email_switch")
     return [(user_id, kind, bool(is_wanted)) for user_id, kind, is_wanted in rows]
 
 
@@ -60,7 +60,7 @@ def chosen(site: Site) -> list[tuple[int, str, bool]]:
         ("text/plain", b"\xff" * 60_000),
     ],
 )
-def test_a_mail_program_turns_letters_off_with_one_click(site: Site, link: str, content_type: str, body: bytes) -> None:
+def test_a_mail_program_turns_emails_off_with_one_click(site: Site, link: str, content_type: str, body: bytes) -> None:
     """RFC 8058: no cookie, no Origin, no redirect, whatever the body."""
     headers = [("host", "blog.example"), ("content-length", str(len(body)))]
 
@@ -70,7 +70,7 @@ def test_a_mail_program_turns_letters_off_with_one_click(site: Site, link: str, 
     assert chosen(site) == [(1, KIND, False)]
 
 
-def test_no_such_letter_comes_any_more(site: Site, link: str) -> None:
+def test_no_such_email_comes_any_more(site: Site, link: str) -> None:
     assert site.mailbox
     before = len(site.mailbox.all())
     site.browser().post(link)
@@ -86,8 +86,8 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
     answers = [site.browser().request(method, link) for method in ("GET", "HEAD", "OPTIONS")]
 
     assert answers[0].status_code == 200
-    assert "Turn these letters off?" in answers[0].text
-    assert "A letter when my account is used in a new browser" in answers[0].text
+    assert "Turn these emails off?" in answers[0].text
+    assert "An email when my account is used in a new browser" in answers[0].text
     assert chosen(site) == []
 
 
@@ -98,8 +98,8 @@ def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -
 
     pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
 
-    assert ["These letters are off" in page for page in pages] == [True, True, False]
-    assert "These letters are on again" in pages[2]
+    assert ["These emails are off" in page for page in pages] == [True, True, False]
+    assert "These emails are on again" in pages[2]
     assert chosen(any_site) == [(1, KIND, True)]
 
 
@@ -121,8 +121,8 @@ def test_another_site_turns_nothing_off(site: Site, link: str, headers: dict[str
     assert chosen(site) == []
 
 
-@pytest.mark.parametrize("about", ["password_changed", "no_such_letter", ""])
-def test_a_link_about_a_letter_without_a_switch_turns_nothing_off(site: Site, link: str, about: str) -> None:
+@pytest.mark.parametrize("about", ["password_changed", "no_such_email", ""])
+def test_a_link_about_an_email_without_a_switch_turns_nothing_off(site: Site, link: str, about: str) -> None:
     token = tokens.issue(site.settings, Purpose.UNSUBSCRIBE, 1, timedelta(days=1), about=about)
 
     answer = site.browser().post(f"/unsubscribe/{token}")

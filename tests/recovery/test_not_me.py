@@ -1,4 +1,4 @@
-"""Saying "this wasn't me", as every security letter offers: it ends all links, and no sign-in unless asked."""
+"""Saying "this wasn't me", as every security email offers: it ends all links, and no sign-in unless asked."""
 
 import time
 from collections.abc import Callable
@@ -26,12 +26,12 @@ def link(susan: Browser, mailbox: Mailbox) -> str:
 
 @pytest.fixture
 def not_me(link: str, mailbox: Mailbox) -> str:
-    """The path behind "this wasn't me" in the same letter."""
+    """The path behind "this wasn't me" in the same email."""
     return not_me_in(mailbox.last(SUSAN, count=2).text)
 
 
 def not_me_in(text: str) -> str:
-    """The path behind "this wasn't me" in a letter."""
+    """The path behind "this wasn't me" in an email."""
     return next(path for path in paths_in(text) if path.startswith("/not_me/"))
 
 
@@ -109,15 +109,15 @@ def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
     assert (table(site, "user_account"), table(site, "security_event")) == before
 
 
-def test_a_letter_that_comes_later_can_be_disowned_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
+def test_an_email_that_comes_later_can_be_disowned_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
     site.browser().post(not_me)
     with time_machine.travel(time.time() + 5):
         site.browser().post(f"{not_me}/email")
-        letter = mailbox.last(SUSAN, count=3)
-        link = link_in(letter.text)
+        email = mailbox.last(SUSAN, count=3)
+        link = link_in(email.text)
 
-        page = site.browser().get(not_me_in(letter.text))
-        site.browser().post(not_me_in(letter.text))
+        page = site.browser().get(not_me_in(email.text))
+        site.browser().post(not_me_in(email.text))
 
     assert "Also end all sign-ins" in page.text
     assert site.browser().get(link).status_code == 410
@@ -126,7 +126,7 @@ def test_a_letter_that_comes_later_can_be_disowned_again(site: Site, mailbox: Ma
 def test_it_is_written_down(site: Site, not_me: str) -> None:
     site.browser("203.0.113.99").post(not_me, data={"end_sessions": "1"})
 
-    told = execute(site, "SELECT kind, network, details FROM security_event ORDER BY id DESC LIMIT 2")
+    told = execute(site, "SELECT kind, client_ip, details FROM security_event ORDER BY id DESC LIMIT 2")
     assert told == [
         ("sessions_ended", "203.0.113.99", '{"ended": 1}'),
         ("disowned", "203.0.113.99", '{"letter": "reset_password"}'),
@@ -134,7 +134,7 @@ def test_it_is_written_down(site: Site, not_me: str) -> None:
 
 
 @pytest.mark.parametrize("typed", [SUSAN, "susan"])
-def test_for_a_day_nobody_can_have_reset_letters_sent(site: Site, mailbox: Mailbox, not_me: str, typed: str) -> None:
+def test_for_a_day_nobody_can_have_reset_emails_sent(site: Site, mailbox: Mailbox, not_me: str, typed: str) -> None:
     with time_machine.travel(START):
         site.browser().post(not_me)
     arrived = []
@@ -175,7 +175,7 @@ def test_who_asks_sees_no_difference(
         silent.browser().post(not_me)
 
     assert seen[0] == seen[1]
-    assert any("INSERT INTO letter" in statement for statement in seen[0][3])
+    assert any("INSERT INTO outbox_email" in statement for statement in seen[0][3])
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -193,8 +193,8 @@ def test_the_person_gets_a_link_in_spite_of_the_pause(
     assert not is_logged_in(susan)
 
 
-def test_the_persons_letter_comes_though_strangers_have_used_up_the_hours_letters(site: Site, mailbox: Mailbox) -> None:
-    """C10: three letters an hour for whoever asks, and the person's own beside them."""
+def test_the_persons_email_comes_though_strangers_have_used_up_the_hours_emails(site: Site, mailbox: Mailbox) -> None:
+    """C10: three emails an hour for whoever asks, and the person's own beside them."""
     register(site.browser(), mailbox)
     for minute in range(3):
         with time_machine.travel(START + 61 * minute):
@@ -208,7 +208,7 @@ def test_the_persons_letter_comes_though_strangers_have_used_up_the_hours_letter
         assert mailbox.last(SUSAN, count=5).subject == "Reset your password on Microblog"
 
 
-def test_the_persons_letters_are_limited_too(site: Site, not_me: str) -> None:
+def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
     """C10"""
     statuses = []
     for second in (0, 1, 61, 122, 183):
@@ -218,7 +218,7 @@ def test_the_persons_letters_are_limited_too(site: Site, not_me: str) -> None:
     assert statuses == [303, 429, 303, 303, 429]
 
 
-def test_the_letter_goes_to_the_address_of_now(site: Site, mailbox: Mailbox, not_me: str) -> None:
+def test_the_email_goes_to_the_address_of_now(site: Site, mailbox: Mailbox, not_me: str) -> None:
     execute(site, "UPDATE user_account SET email = 'new@example.com', epoch = epoch + 1")
 
     site.browser().post(f"{not_me}/email")
@@ -290,7 +290,7 @@ def test_a_deleted_account_has_no_such_page(site: Site, not_me: str) -> None:
     assert site.browser().post(not_me).status_code == 404
 
 
-def test_a_site_without_mail_offers_no_letter(
+def test_a_site_without_mail_offers_no_email(
     make_settings: Callable[..., Settings], sqlite_url: str, site: Site, not_me: str, start_site: Callable[..., Site]
 ) -> None:
     silent = start_site(make_settings(database_url=sqlite_url, mailer="off"))
@@ -303,6 +303,6 @@ def test_a_site_without_mail_offers_no_letter(
 
 
 def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
-    path = tokens.not_me_link(site.settings, 1, "a_letter_of_tomorrow").removeprefix("https://blog.example")
+    path = tokens.not_me_link(site.settings, 1, "a_email_of_tomorrow").removeprefix("https://blog.example")
 
     assert "Something happened to the account." in site.browser().get(path).text

@@ -35,7 +35,7 @@ def paper(susan: Browser) -> list[str]:
 
 @pytest.fixture(scope="module")
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site for all tests that want no more of it than a code of susan's: argon2 is slow. Letters stay in its outbox.
+    """A site for all tests that want no more of it than a code of susan's: argon2 is slow. Emails stay in its outbox.
 
     Dizzy made codes too, and is disabled.
     """
@@ -83,7 +83,7 @@ def test_ten_codes_are_made_for_the_password(site: Site, susan: Browser) -> None
 
 def test_they_are_shown_once_and_kept_as_hashes(site: Site, susan: Browser, paper: list[str]) -> None:
     page = susan.get("/recovery_codes").text
-    stored = repr([table(site, name) for name in ("recovery_code", "letter", "security_event")])
+    stored = repr([table(site, name) for name in ("recovery_code", "outbox_email", "security_event")])
 
     assert codes_in(page) == []
     assert [code for code in paper if code in stored or code[5:].replace("-", "") in stored] == []
@@ -216,8 +216,8 @@ def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str
         statuses = list(crowd.map(lambda browser: recover(browser, paper[0]).status_code, browsers))
 
     assert sorted(statuses) == [303] + [422] * 49
-    assert execute(any_site, "SELECT count(*) FROM recovery_code WHERE used IS NOT NULL") == [(1,)]
-    assert execute(any_site, "SELECT count(*) FROM letter WHERE kind = 'recovery_code_used'") == [(1,)]
+    assert execute(any_site, "SELECT count(*) FROM recovery_code WHERE used_at IS NOT NULL") == [(1,)]
+    assert execute(any_site, "SELECT count(*) FROM outbox_email WHERE kind = 'recovery_code_used'") == [(1,)]
 
 
 def test_a_code_opens_no_other_account(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
@@ -231,13 +231,13 @@ def test_a_code_opens_no_other_account(site: Site, mailbox: Mailbox, paper: list
 @pytest.fixture(scope="module")
 def strangers(standing: Site) -> dict[str, tuple[str, str]]:
     """All ways in which a name and a code may be wrong."""
-    used, unused = standing.app.state.sheets["susan"].pop(), standing.app.state.sheets["susan"][0]
-    assert recover(standing.browser(), used).url.path.startswith("/reset_password/")
+    used_at, unused = standing.app.state.sheets["susan"].pop(), standing.app.state.sheets["susan"][0]
+    assert recover(standing.browser(), used_at).url.path.startswith("/reset_password/")
     return {
         "nobody": ("nobdy", NEVER),
         "no such code": ("susan", NEVER),
         "a wrong code with a right label": ("susan", f"{unused[:4]}-2222-2222"),
-        "a used code": ("susan", used),
+        "a used code": ("susan", used_at),
         "a disabled account's code": ("dizzy", standing.app.state.sheets["dizzy"][0]),
     }
 
@@ -311,55 +311,57 @@ def test_what_is_no_code_is_refused_beside_its_field(standing: Site, code: str) 
     assert 'id="code-error"' in answer.text
 
 
-def test_the_letter_of_new_codes_tells_what_to_do_if_it_was_somebody_else(
+def test_the_email_of_new_codes_tells_what_to_do_if_it_was_somebody_else(
     site: Site, mailbox: Mailbox, paper: list[str]
 ) -> None:
-    letter = mailbox.last(SUSAN, count=2)
+    email = mailbox.last(SUSAN, count=2)
 
-    answer = site.browser().post(paths_in(letter.text)[0])
+    answer = site.browser().post(paths_in(email.text)[0])
 
-    assert letter.subject == "New recovery codes on Microblog"
+    assert email.subject == "New recovery codes on Microblog"
     assert "Its recovery codes are dead too." in answer.text
     assert recover(site.browser(), paper[0]).status_code == 422
 
 
-def test_the_letter_of_a_used_code_ends_what_it_opened(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+def test_the_email_of_a_used_code_ends_what_it_opened(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
     thief = site.browser()
     page = recover(thief, paper[0])
-    letter = mailbox.last(SUSAN, count=3)
+    email = mailbox.last(SUSAN, count=3)
 
-    site.browser().post(paths_in(letter.text)[0])
+    site.browser().post(paths_in(email.text)[0])
 
-    assert letter.subject == "A recovery code was used on Microblog"
-    assert "You have 9 codes left." in letter.text
+    assert email.subject == "A recovery code was used on Microblog"
+    assert "You have 9 codes left." in email.text
     assert thief.post(page.url.path, data={"password": NEW_PASSWORD}).status_code == 410
     assert recover(thief, paper[1]).status_code == 422
 
 
-def test_the_not_me_of_another_letter_leaves_the_codes_alone(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+def test_the_not_me_of_another_email_leaves_the_codes_alone(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
     site.browser().post("/reset_password_request", data={"email": SUSAN})
-    letter = mailbox.last(SUSAN, count=3)
+    email = mailbox.last(SUSAN, count=3)
 
-    site.browser().post(next(path for path in paths_in(letter.text) if path.startswith("/not_me/")))
+    site.browser().post(next(path for path in paths_in(email.text) if path.startswith("/not_me/")))
 
     assert recover(site.browser(), paper[0]).url.path.startswith("/reset_password/")
 
 
-def test_the_letter_is_in_the_language_of_its_reader(standing: Site, code: str) -> None:
-    execute(standing, "UPDATE user_account SET locale = 'ru'")
+def test_the_email_is_in_the_language_of_its_reader(standing: Site, code: str) -> None:
+    execute(standing, "UPDATE user_account SET language = 'ru'")
 
     recover(standing.browser(), code)
 
-    told = execute(standing, "SELECT language FROM letter WHERE kind = 'recovery_code_used' ORDER BY id DESC LIMIT 1")
+    told = execute(
+        standing, "SELECT language FROM outbox_email WHERE kind = 'recovery_code_used' ORDER BY id DESC LIMIT 1"
+    )
     assert told == [("ru",)]
 
 
 def test_it_is_written_down(standing: Site, code: str) -> None:
-    left = len(execute(standing, "SELECT label FROM recovery_code WHERE user_id = 1 AND used IS NULL")) - 1
+    left = len(execute(standing, "SELECT label FROM recovery_code WHERE user_id = 1 AND used_at IS NULL")) - 1
 
     recover(standing.browser("203.0.113.99"), code)
 
-    told = execute(standing, "SELECT kind, network, details FROM security_event ORDER BY id DESC LIMIT 1")
+    told = execute(standing, "SELECT kind, client_ip, details FROM security_event ORDER BY id DESC LIMIT 1")
     assert told == [("recovery_code_used", "203.0.113.99", f'{{"left": {left}}}')]
 
 

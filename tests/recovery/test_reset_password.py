@@ -64,7 +64,7 @@ def spellings(link: str) -> list[str]:
         link.replace(".", "%2e"),
         link.upper(),
         link.lower(),
-        "/reset_password/" + "".join(f"%{ord(letter):02x}" for letter in token),
+        "/reset_password/" + "".join(f"%{ord(email):02x}" for email in token),
         f"/reset_password/{head}=.{payload}=.{signature}=",
         f"/reset_password/{head}.{payload}.{signature[:-1]}{chr(ord(signature[-1]) + 1)}",  # the same bits of base64
         f"/reset_password/{payload}.{signature}",
@@ -107,7 +107,7 @@ def test_of_fifty_at_once_one_wins(any_site: Site, link: str) -> None:
     winner = answers.index(303)
     assert log_in(any_site.browser(), password=f"password of the winner, number {winner}").url.path == "/"
     assert execute(any_site, "SELECT epoch FROM user_account") == [(epoch_before[0][0] + 1,)]
-    assert len(execute(any_site, "SELECT id FROM letter WHERE kind = 'password_changed'")) == 1
+    assert len(execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'password_changed'")) == 1
 
 
 def test_of_two_live_links_the_use_of_one_ends_both(any_site: Site, mailbox: Mailbox, link: str) -> None:
@@ -245,14 +245,14 @@ def test_the_form_says_how_many_sign_ins_will_end_and_the_next_page_how_many_did
 def test_the_notice_is_posted_in_the_transaction_of_the_change(
     any_site: Site, link: str, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:
-    """C23: seen from a process that sends no letters, both are there together."""
+    """C23: seen from a process that sends no emails, both are there together."""
     silent = start_site(make_settings(database_url=any_site.settings.database_url, mailer="process"))
     any_site.__exit__(None, None, None)
     epoch = execute(silent, "SELECT epoch FROM user_account")
 
     silent.browser().post(link, data={"password": NEW_PASSWORD})
 
-    posted = execute(silent, "SELECT state FROM letter WHERE kind = 'password_changed'")
+    posted = execute(silent, "SELECT state FROM outbox_email WHERE kind = 'password_changed'")
     any_site.__enter__()
     assert posted == [("ready",)]
     assert execute(silent, "SELECT epoch FROM user_account") == [(epoch[0][0] + 1,)]
@@ -266,7 +266,7 @@ def test_a_failed_change_posts_no_notice(site: Site, link: str) -> None:
     wait_until_posted(site)
 
     assert table(site, "user_account") == before
-    assert execute(site, "SELECT id FROM letter WHERE kind = 'password_changed'") == []
+    assert execute(site, "SELECT id FROM outbox_email WHERE kind = 'password_changed'") == []
 
 
 def test_a_log_in_that_began_with_the_old_password_opens_nothing_after_a_reset(

@@ -1,4 +1,4 @@
-"""Asking for a reset letter: the same answer, work and limits whoever is asked for, and nothing changed by it."""
+"""Asking for a reset email: the same answer, work and limits whoever is asked for, and nothing changed by it."""
 
 import html
 import time
@@ -109,7 +109,7 @@ def test_the_work_is_the_same_whoever_is_asked_for(
     work = {typed: work_of(silent_site, typed) for typed in ["nobdy", "susan", UNKNOWN, DISABLED, "o.-_+@example.com"]}
 
     assert work == dict.fromkeys(work, expected)
-    assert any("INSERT INTO letter" in statement for statement in expected), "the trace saw the request's work"
+    assert any("INSERT INTO outbox_email" in statement for statement in expected), "the trace saw the request's work"
     assert not any("user_account" in statement for statement in expected), "nobody is looked up"
     assert hashes == []
 
@@ -200,13 +200,13 @@ def test_asking_changes_nothing_but_the_outbox_and_the_counts(peopled_site: Site
 
     after = dump(peopled_site)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"letter", "limit_window"}
+    assert changed == {"outbox_email", "limit_window"}
     assert is_logged_in(browser)
     assert browser.get("/").text == others
     assert log_in(peopled_site.browser(), password=PASSWORD).url.path == "/"
 
 
-def test_only_the_person_who_is_here_gets_a_letter_and_the_other_rows_are_gone(
+def test_only_the_person_who_is_here_gets_an_email_and_the_other_rows_are_gone(
     peopled_site: Site, mailbox: Mailbox
 ) -> None:
     """C10: the row of an unknown address goes at once, so no backup tells who asked for whom."""
@@ -215,17 +215,17 @@ def test_only_the_person_who_is_here_gets_a_letter_and_the_other_rows_are_gone(
 
     mailbox.last(KNOWN, count=2)
 
-    assert {letter.to for letter in mailbox.all()} == {KNOWN, DISABLED}, "and the disabled one's is of the registration"
+    assert {email.to for email in mailbox.all()} == {KNOWN, DISABLED}, "and the disabled one's is of the registration"
     assert len(mailbox.all(DISABLED)) == 1
     wait_until_posted(peopled_site)
-    assert "nobdy" not in repr(table(peopled_site, "letter"))
+    assert "nobdy" not in repr(table(peopled_site, "outbox_email"))
 
 
 LOOK_ALIKES = [
     "\u017fusan@example.com",  # long s: its upper case is S
     "su\u017fan@example.com",
     "\uff53usan@example.com",  # full width
-    "s\u1d58san@example.com",  # modifier letter, NFKC u
+    "s\u1d58san@example.com",  # modifier email, NFKC u
     "susan@e\u00d7ample.com",
     "susa\u0274@example.com",
     "susan\u200b@example.com",  # zero width
@@ -246,7 +246,7 @@ LOOK_ALIKES = [
 
 
 def test_look_alikes_never_mail_another_address(peopled_site: Site, mailbox: Mailbox) -> None:
-    """C06: whatever is typed, a letter goes to the stored address or to nobody, never to the typed one."""
+    """C06: whatever is typed, an email goes to the stored address or to nobody, never to the typed one."""
     statuses = set()
 
     for hour, typed in enumerate(LOOK_ALIKES):
@@ -254,10 +254,10 @@ def test_look_alikes_never_mail_another_address(peopled_site: Site, mailbox: Mai
             statuses.add(ask_for_reset(peopled_site.browser(), typed).status_code)
             wait_until_posted(peopled_site)
 
-    letters = [letter.to for letter in mailbox.all() if "Reset" in letter.subject]
+    emails = [email.to for email in mailbox.all() if "Reset" in email.subject]
     assert statuses == {200, 422}
-    assert len(letters) >= 4, "those that name the same mailbox reach it"
-    assert set(letters) == {KNOWN}
+    assert len(emails) >= 4, "those that name the same mailbox reach it"
+    assert set(emails) == {KNOWN}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_what_was_typed_is_carried_from_the_log_in_and_shown_as_text(browser: Br
     assert "&lt;script&gt;alert(1)" in page.text
 
 
-def test_at_most_three_letters_an_hour_reach_a_person_however_the_account_is_named(
+def test_at_most_three_emails_an_hour_reach_a_person_however_the_account_is_named(
     peopled_site: Site, mailbox: Mailbox
 ) -> None:
     """C10: the name and the address have counts of their own, the person has one."""
@@ -312,4 +312,4 @@ def test_a_site_without_mail_says_so(
     assert "sends no mail" in page.text
     assert "mailto:host@blog.example" in page.text
     assert answer.status_code == 422
-    assert table(site, "letter") == []
+    assert table(site, "outbox_email") == []

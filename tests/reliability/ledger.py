@@ -12,7 +12,7 @@ from tests.reliability.visitors import Crowd
 @dataclass(frozen=True)
 class Ledger:
     """`lost` were promised and never arrived; `duplicates` counts every arrival of a Message-ID but its first;
-    `rewritten` arrived under two Message-IDs, which no mail program could tell for one letter.
+    `rewritten` arrived under two Message-IDs, which no mail program could tell for one email.
     """
 
     promised: set[str]
@@ -37,19 +37,19 @@ class Ledger:
 async def closed(site: Stage, crowd: Crowd) -> Ledger:
     """The books as they stand now."""
     counted = site.mail_server.order()
-    letters = site.mail_server.letters()
-    first = {letter.to: letter.at for letter in reversed(letters)}
+    emails = site.mail_server.emails()
+    first = {email.to: email.at for email in reversed(emails)}
     return Ledger(
         promised=set(crowd.accepted),
         lost=set(crowd.accepted) - set(first),
         stuck=await site.waiting(),
-        duplicates=sum(count - 1 for count in Counter(letter.id for letter in letters).values()),
-        rewritten=_rewritten(letters),
+        duplicates=sum(count - 1 for count in Counter(email.id for email in emails).values()),
+        rewritten=_rewritten(emails),
         latencies=[first[address] - at for address, at in crowd.accepted.items() if address in first],
         most_connections=counted["most"],
     )
 
 
-def _rewritten(letters: Iterable[Arrived]) -> set[str]:
-    ids = Counter(address for address, _id in {(letter.to, letter.id) for letter in letters})
+def _rewritten(emails: Iterable[Arrived]) -> set[str]:
+    ids = Counter(address for address, _id in {(email.to, email.id) for email in emails})
     return {address for address, count in ids.items() if count > 1}

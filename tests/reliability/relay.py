@@ -4,7 +4,7 @@ Each line on its standard input is a JSON object of changes, each line on its st
 start. It ends when its standard input does, so it never outlives the test that started it.
 
 A fault is `{"at": "RCPT", "answer": "451 later", "one_in": 10}`: every tenth RCPT is answered so. `at` is one of MAIL,
-RCPT, DATA and DOT, the end of the letter, where "drop" hangs up after the letter was taken. Counting, not chance: two
+RCPT, DATA and DOT, the end of the email, where "drop" hangs up after the email was taken. Counting, not chance: two
 runs are troubled alike. With `hold` the answer waits until `release`; with `seconds` it comes late.
 """
 
@@ -22,12 +22,12 @@ MESSAGE_ID = re.compile(rb"^Message-ID: *(\S+)\r$", re.MULTILINE | re.IGNORECASE
 
 
 class Relay:
-    """Takes every letter that no fault forbids, and writes it down before it says so."""
+    """Takes every email that no fault forbids, and writes it down before it says so."""
 
     def __init__(self, log: TextIO) -> None:
         self.log = log
         self.seconds = 0.0
-        self.faults: list[dict[str, Any]] = []
+        self.problems: list[dict[str, Any]] = []
         self.released = asyncio.Event()
         self.counted = {"now": 0, "most": 0, "accepted": 0, "held": 0}
         self.counts: list[int] = []
@@ -39,7 +39,7 @@ class Relay:
 
     async def change(self, order: dict[str, Any]) -> None:
         if "faults" in order:
-            self.faults, self.counts = order["faults"], [0] * len(order["faults"])
+            self.problems, self.counts = order["faults"], [0] * len(order["faults"])
             self.released.clear()
         if order.get("release"):
             self.released.set()
@@ -90,7 +90,7 @@ class Relay:
                 await self._say(writer, "250 relay.example")
 
     async def _took(self, writer: asyncio.StreamWriter, content: bytes, recipient: str) -> bool:
-        """Takes a letter or refuses it; says whether the conversation goes on."""
+        """Takes an email or refuses it; says whether the conversation goes on."""
         answer = await self._fault("DOT")
         if answer in {"", "drop"}:
             self._note(content, recipient)
@@ -103,7 +103,7 @@ class Relay:
 
     async def _fault(self, at: str) -> str:
         """What to answer instead of yes, once it is time; empty for yes."""
-        for number, fault in enumerate(self.faults):
+        for number, fault in enumerate(self.problems):
             if fault["at"] != at:
                 continue
             self.counts[number] += 1
@@ -123,13 +123,13 @@ class Relay:
 
     def _note(self, content: bytes, recipient: str) -> None:
         link, identity = LINK.search(content), MESSAGE_ID.search(content)
-        letter = {
+        email = {
             "at": time.time(),
             "to": recipient,
             "id": identity[1].decode() if identity else "",
             "link": link[1].decode() if link else "",
         }
-        print(json.dumps(letter), file=self.log, flush=True)
+        print(json.dumps(email), file=self.log, flush=True)
         self.counted["accepted"] += 1
 
 

@@ -30,7 +30,7 @@ START_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Arrived:
-    """A letter that the mail server took, at a time in seconds since 1970."""
+    """An email that the mail server took, at a time in seconds since 1970."""
 
     at: float
     to: str
@@ -48,12 +48,12 @@ class MailServer:
         self.port = int(self._answer()["port"])
 
     def order(self, **changes: Any) -> dict[str, int]:
-        """Changes how the server behaves; returns what it has counted: connections now and most, letters, held."""
+        """Changes how the server behaves; returns what it has counted: connections now and most, emails, held."""
         assert self._process.stdin is not None
         print(json.dumps(changes), file=self._process.stdin, flush=True)
         return self._answer()
 
-    def letters(self) -> list[Arrived]:
+    def emails(self) -> list[Arrived]:
         """Everything that was taken, in its order."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [Arrived(**json.loads(line)) for line in lines]
@@ -145,7 +145,7 @@ class Stage:
 
     def __init__(self, folder: Path, database_url: str, processes: int, factory: str, settings: dict[str, str]) -> None:
         self.database = Database(database_url)
-        self.mail_server = MailServer(folder / "letters.jsonl")
+        self.mail_server = MailServer(folder / "emails.jsonl")
         self.environment = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}},
             "PYTHONPATH": str(ROOT),
@@ -181,12 +181,12 @@ class Stage:
         return rows
 
     async def waiting(self) -> int:
-        """How many letters were neither sent nor given up."""
-        ((count,),) = await self.execute("SELECT count(*) FROM letter WHERE finished IS NULL")
+        """How many emails were neither sent nor given up."""
+        ((count,),) = await self.execute("SELECT count(*) FROM outbox_email WHERE finished_at IS NULL")
         return int(count)
 
     async def drained_after(self, patience: float) -> float:
-        """How many seconds it takes until no letter waits; `patience` if some still do then."""
+        """How many seconds it takes until no email waits; `patience` if some still do then."""
         began = time.monotonic()
         while time.monotonic() - began < patience and await self.waiting():
             await asyncio.sleep(0.2)
@@ -199,7 +199,8 @@ class Stage:
         """
         count = 0
         for pid in {pid for process in self.processes for pid in process.dead}:
-            ended = "UPDATE letter SET due = created WHERE state = 'leased' AND leased_by LIKE :mailer RETURNING id"
+            its_leases = "state = 'leased' AND leased_by LIKE :mailer"
+            ended = f"UPDATE outbox_email SET due_at = created_at WHERE {its_leases} RETURNING id"
             count += len(await self.execute(ended, mailer=f"%:{pid}:%"))
         return count
 

@@ -1,4 +1,4 @@
-"""What a determined person does to one victim: many letters, and a log-in that overtakes a reset."""
+"""What a determined person does to one victim: many emails, and a log-in that overtakes a reset."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ FULL = pytest.param(Size(requests=1000, processes=4), id="full", marks=pytest.ma
 
 @DATABASES
 @pytest.mark.parametrize("size", [SMALL, FULL])
-async def test_a_victim_gets_three_letters_whatever_is_asked_from_wherever(
+async def test_a_victim_gets_three_emails_whatever_is_asked_from_wherever(
     size: Size, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
     """C10: each request comes from another network, over all processes at once."""
@@ -51,10 +51,10 @@ async def test_a_victim_gets_three_letters_whatever_is_asked_from_wherever(
                 await let_a_minute_pass(site)
         await site.drained_after(60)
 
-        letters = site.mail_server.letters()
-        figure("C10", f"{size.requests} requests, {dict(statuses)}: {len(letters)} letters")
+        emails = site.mail_server.emails()
+        figure("C10", f"{size.requests} requests, {dict(statuses)}: {len(emails)} emails")
         assert statuses.keys() == {303, 429}
-        assert len(letters) == 3
+        assert len(emails) == 3
 
 
 @pytest.mark.parametrize(

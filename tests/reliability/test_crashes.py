@@ -22,28 +22,28 @@ PATIENCE = 30.0
 class Size:
     """`is_hurried` ends the leases of the dead by hand instead of waiting for their 90 s."""
 
-    letters: int
+    emails: int
     is_hurried: bool
     processes: int = 2
     a_second: float = 30
     visitors: int = 8
 
 
-SMALL = pytest.param(Size(letters=80, is_hurried=True), id="small")
-FULL = Size(letters=2000, is_hurried=False, processes=4, a_second=60, visitors=24)
+SMALL = pytest.param(Size(emails=80, is_hurried=True), id="small")
+FULL = Size(emails=2000, is_hurried=False, processes=4, a_second=60, visitors=24)
 
 
 @pytest.mark.parametrize("size", [SMALL, pytest.param(FULL, id="full", marks=pytest.mark.soak)])
-async def test_no_letter_is_lost_when_processes_are_killed(
+async def test_no_email_is_lost_when_processes_are_killed(
     size: Size, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
-    """G1, C62: one process is killed each second while people ask for letters and letters are on the wire."""
+    """G1, C62: one process is killed each second while people ask for emails and emails are on the wire."""
     async with stage(tmp_path, database_url, size.processes) as site:
         crowd = Crowd(site, "crash")
         site.mail_server.order(seconds=0.02)
 
         killing = asyncio.create_task(kill_each_second(site))
-        await crowd.come(size.letters, a_second=size.a_second, visitors=size.visitors)
+        await crowd.come(size.emails, a_second=size.a_second, visitors=size.visitors)
         killing.cancel()
         kills = sum(len(process.dead) for process in site.processes)
         await everyone_back(site)
@@ -59,30 +59,32 @@ async def test_no_letter_is_lost_when_processes_are_killed(
 
 
 @pytest.mark.parametrize(
-    ("letters", "is_hurried"),
+    ("emails", "is_hurried"),
     [pytest.param(1, True, id="small"), pytest.param(6, False, id="full", marks=pytest.mark.soak)],
 )
 async def test_a_mailer_that_overslept_finishes_nothing(
-    letters: int, is_hurried: bool, database_url: str, tmp_path: Path, figure: Figure
+    emails: int, is_hurried: bool, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
-    """G1: a process stopped in mid-letter wakes after its lease, hears a refusal, and may not write it down."""
+    """G1: a process stopped in mid-email wakes after its lease, hears a refusal, and may not write it down."""
     async with stage(tmp_path, database_url, MAIL_CONNECTIONS="1") as site:
         crowd = Crowd(site, "slept")
-        site.mail_server.order(faults=[{"at": "DOT", "answer": "554 refused", "hold": True}])
+        site.mail_server.order(problems=[{"at": "DOT", "answer": "554 refused", "hold": True}])
 
-        sleeper = await stopped_in_mid_letter(site, crowd, letters)
+        sleeper = await stopped_in_mid_email(site, crowd, emails)
         if is_hurried:
-            await site.execute("UPDATE letter SET due = created WHERE leased_by LIKE :it", it=f"%:{sleeper.pid}:%")
+            await site.execute(
+                "UPDATE outbox_email SET due_at = created_at WHERE leased_by LIKE :it", it=f"%:{sleeper.pid}:%"
+            )
         else:
             await asyncio.sleep(LEASE.total_seconds())
         waited = await site.drained_after(PATIENCE)
         site.mail_server.order(release=True)
         sleeper.signal(signal.SIGCONT)
-        await told_of_a_letter(sleeper)
+        await told_of_an_email(sleeper)
         await asyncio.sleep(2)
 
         books = await ledger.closed(site, crowd)
-        states = await site.execute("SELECT DISTINCT state FROM letter")
+        states = await site.execute("SELECT DISTINCT state FROM outbox_email")
         figure("fence", f"{books}; drained after {waited:.1f} s")
         assert states == [("sent",)]
         assert (books.lost, books.stuck, books.duplicates) == (set(), 0, 0)
@@ -103,32 +105,32 @@ async def everyone_back(site: Stage) -> None:
         await process.ready()
 
 
-async def stopped_in_mid_letter(site: Stage, crowd: Crowd, letters: int) -> WebProcess:
-    """The process that holds a letter on the wire, and perhaps some in its queue, stopped."""
+async def stopped_in_mid_email(site: Stage, crowd: Crowd, emails: int) -> WebProcess:
+    """The process that holds an email on the wire, and perhaps some in its queue, stopped."""
     async with visiting([site.processes[0].port]) as (visitor,):
         await crowd.ask(visitor)
         async with asyncio.timeout(PATIENCE):
             while not site.mail_server.order()["held"]:
                 await asyncio.sleep(0.02)
-        site.mail_server.order(faults=[])
-        ((mailer,),) = await site.execute("SELECT leased_by FROM letter")
+        site.mail_server.order(problems=[])
+        ((mailer,),) = await site.execute("SELECT leased_by FROM outbox_email")
         (sleeper,) = [process for process in site.processes if str(process.pid) == mailer.split(":")[-2]]
         visitor.leave()
-        await ask_more(crowd, sleeper, letters - 1)
+        await ask_more(crowd, sleeper, emails - 1)
     sleeper.signal(signal.SIGSTOP)
     return sleeper
 
 
-async def ask_more(crowd: Crowd, process: WebProcess, letters: int) -> None:
+async def ask_more(crowd: Crowd, process: WebProcess, emails: int) -> None:
     visitor = Visitor(process.port)
-    for _ in range(letters):
+    for _ in range(emails):
         await crowd.ask(visitor)
     visitor.leave()
-    await asyncio.sleep(0.3 if letters else 0)
+    await asyncio.sleep(0.3 if emails else 0)
 
 
-async def told_of_a_letter(process: WebProcess) -> None:
-    """Returns once the process has written down, or was not allowed to, what became of a letter."""
+async def told_of_an_email(process: WebProcess) -> None:
+    """Returns once the process has written down, or was not allowed to, what became of an email."""
     deadline = time.monotonic() + PATIENCE
     while '"outcome"' not in process.log.read_text():
         assert time.monotonic() < deadline, process.log.read_text()[-2000:]

@@ -1,4 +1,4 @@
-"""A process after many requests and letters is what it was before."""
+"""A process after many requests and emails is what it was before."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 @dataclass(frozen=True)
 class Size:
     requests: int
-    letters: int
+    emails: int
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Measure:
     megabytes: float
 
 
-SMALL = pytest.param(Size(requests=1_000, letters=100), id="small")
-FULL = pytest.param(Size(requests=18_000, letters=2_000), id="full", marks=pytest.mark.soak)
+SMALL = pytest.param(Size(requests=1_000, emails=100), id="small")
+FULL = pytest.param(Size(requests=18_000, emails=2_000), id="full", marks=pytest.mark.soak)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize("size", [SMALL, FULL])
 async def test_a_process_does_not_grow(size: Size, database_url: str, tmp_path: Path, figure: Figure) -> None:
-    """G10: no more descriptors, tasks or (beyond 5 %) memory after 20,000 requests and 2,000 letters."""
+    """G10: no more descriptors, tasks or (beyond 5 %) memory after 20,000 requests and 2,000 emails."""
     window = tmp_path / "window"
     factory = "tests.reliability.watched:create_app"
     async with stage(tmp_path, database_url, 1, factory, WINDOW=str(window)) as site:
@@ -49,7 +49,7 @@ async def test_a_process_does_not_grow(size: Size, database_url: str, tmp_path: 
         await work(site, "work", size)
         after = await measured(site, window)
 
-        figure("G10", f"{before} before, {after} after {size.requests} pages and {size.letters} letters")
+        figure("G10", f"{before} before, {after} after {size.requests} pages and {size.emails} emails")
         assert after.descriptors <= before.descriptors
         assert after.tasks <= before.tasks
         assert after.megabytes <= before.megabytes * 1.05
@@ -63,8 +63,8 @@ async def work(site: Stage, name: str, size: Size) -> None:
     (process,) = site.processes
     async with visiting([process.port] * 4) as everyone:
         crowd = Crowd(site, name)
-        await asyncio.gather(*(keep_reading(visitor) for visitor in everyone), crowd.come(size.letters, a_second=100))
-    assert len(crowd.accepted) == size.letters
+        await asyncio.gather(*(keep_reading(visitor) for visitor in everyone), crowd.come(size.emails, a_second=100))
+    assert len(crowd.accepted) == size.emails
     await site.drained_after(60)
 
 

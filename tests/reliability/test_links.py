@@ -47,7 +47,7 @@ async def test_of_all_who_use_a_link_at_once_one_wins(
 
         statuses = Counter(answer.status for answer in answers)
         successes = sum(answer.location == "/login" for answer in answers)
-        notices = await site.execute("SELECT count(*) FROM letter WHERE kind = 'password_changed'")
+        notices = await site.execute("SELECT count(*) FROM outbox_email WHERE kind = 'password_changed'")
         figure("G3", f"{size.links} links x {size.consumers} consumers: {successes} successes, {dict(statuses)}")
         assert (len(links), successes, notices) == (size.links, size.links, [(size.links,)])
         assert not [status for status in statuses if status >= 500]
@@ -84,8 +84,8 @@ async def test_of_all_who_use_two_live_links_at_once_one_wins(
 
 def links_by_person(site: Stage) -> list[set[str]]:
     links: dict[str, set[str]] = {}
-    for letter in site.mail_server.letters():
-        links.setdefault(letter.to, set()).add(urlsplit(letter.link).path)
+    for email in site.mail_server.emails():
+        links.setdefault(email.to, set()).add(urlsplit(email.link).path)
     return list(links.values())
 
 
@@ -97,13 +97,13 @@ async def add_accounts(site: Stage, count: int) -> None:
 
 
 async def mailed_links(site: Stage, count: int, typed: str = "person{}@example.com") -> list[str]:
-    """The paths behind the links of all reset letters so far, after each person's name or address was typed."""
+    """The paths behind the links of all reset emails so far, after each person's name or address was typed."""
     async with visiting([site.processes[0].port]) as (visitor,):
         for number in range(count):
             answer = await visitor.post("/reset_password_request", email=typed.format(number))
             assert answer.status == 303
     await site.drained_after(30)
-    return [urlsplit(letter.link).path for letter in site.mail_server.letters()]
+    return [urlsplit(email.link).path for email in site.mail_server.emails()]
 
 
 async def use(visitor: Visitor, link: str) -> Answer:

@@ -23,7 +23,7 @@ from webapp.accounts import tokens
 from webapp.settings import Settings
 
 MakeHost = Callable[..., Host]
-LAPSE = "UPDATE letter SET due = created WHERE finished IS NULL"
+LAPSE = "UPDATE outbox_email SET due_at = created_at WHERE finished_at IS NULL"
 
 
 @pytest.fixture
@@ -158,24 +158,24 @@ def test_the_whole_story_with_two_workers_on_postgresql_and_a_real_mail_server(
         link = link_in(server.wait_for(2)[-1].text)
         other.post(link, data={"password": NEW_PASSWORD})
         other.post("/login", data={"username": "susan", "password": NEW_PASSWORD})
-        letters = server.wait_for(3)
+        emails = server.wait_for(3)
 
         assert before == 200
         assert browser.get("/", follow_redirects=False).status_code == 303, "the reset ends old sessions"
         assert other.get("/", follow_redirects=False).status_code == 200
-        assert {letter.recipients for letter in letters} == {("susan@example.com",)}
+        assert {email.recipients for email in emails} == {("susan@example.com",)}
         assert server.logins >= 1
         browser.close()
         other.close()
 
 
 def host_with_link(make_host: MakeHost, database_url: str, scripted: ScriptedServer) -> tuple[Host, str]:
-    """A site of two workers, and the link of a reset letter that has arrived."""
+    """A site of two workers, and the link of a reset email that has arrived."""
     host = make_host(database_url, **mail_environment(scripted))
     host.serve("--workers", "2")
     add_account(host)
     ask_for_reset(host)
-    return host, link_in(scripted.wait_for_letters(1)[0].text)
+    return host, link_in(scripted.wait_for_emails(1)[0].text)
 
 
 def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
@@ -220,7 +220,7 @@ def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHo
 # Killed and stopped
 
 
-def test_a_letter_survives_a_kill_between_the_answer_and_the_sending(
+def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:
     host = make_host(database_url, **mail_environment(scripted))
@@ -231,13 +231,13 @@ def test_a_letter_survives_a_kill_between_the_answer_and_the_sending(
     web.kill()
     host.start("webapp", "mailer")
 
-    (letter,) = scripted.wait_for_letters(1, patience=30)
-    assert letter.recipients == ("susan@example.com",)
-    assert "/reset_password/" in link_in(letter.text)
+    (email,) = scripted.wait_for_emails(1, patience=30)
+    assert email.recipients == ("susan@example.com",)
+    assert "/reset_password/" in link_in(email.text)
 
 
 @pytest.mark.parametrize("step", ["CONNECT", "DOT"])
-def test_a_letter_survives_a_kill_in_the_middle_of_its_sending(
+def test_an_email_survives_a_kill_in_the_middle_of_its_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer, step: str
 ) -> None:
     host = make_host(database_url, **mail_environment(scripted))
@@ -246,18 +246,18 @@ def test_a_letter_survives_a_kill_in_the_middle_of_its_sending(
     add_account(host)
     ask_for_reset(host)
     scripted.wait_for(lambda server: server.hanging == [step])
-    in_hand = query(database_url, "SELECT state, attempts FROM letter")
+    in_hand = query(database_url, "SELECT state, attempts FROM outbox_email")
 
     web.kill()
     query(database_url, LAPSE)  # as if the lease had run out
-    before = len(scripted.letters)
+    before = len(scripted.emails)
     host.serve()
 
-    letters = scripted.wait_for_letters(before + 1, patience=30)
+    emails = scripted.wait_for_emails(before + 1, patience=30)
     assert in_hand == [("leased", 1)]
-    assert {letter.recipients for letter in letters} == {("susan@example.com",)}
-    assert len({letter.message["Message-ID"] for letter in letters}) == 1
-    assert wait_for_rows(database_url, "SELECT attempts FROM letter WHERE state = 'sent'") == [(2,)]
+    assert {email.recipients for email in emails} == {("susan@example.com",)}
+    assert len({email.message["Message-ID"] for email in emails}) == 1
+    assert wait_for_rows(database_url, "SELECT attempts FROM outbox_email WHERE state = 'sent'") == [(2,)]
 
 
 def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
@@ -274,13 +274,13 @@ def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
 
     web.terminate()
     web.wait(18)  # 8 s of grace for what is on the wire, and what a busy machine adds
-    waiting = query(sqlite_url, "SELECT state, attempts FROM letter")
+    waiting = query(sqlite_url, "SELECT state, attempts FROM outbox_email")
     del scripted.answers["DATA"]
     host.start("webapp", "mailer")
 
-    letters = scripted.wait_for_letters(5, patience=30)
+    emails = scripted.wait_for_emails(5, patience=30)
     assert waiting == [("ready", 0)] * 5
-    assert len({letter.recipients for letter in letters}) == len(scripted.letters) == 5
+    assert len({email.recipients for email in emails}) == len(scripted.emails) == 5
 
 
 def test_the_mailer_ends_cleanly_when_told_to(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
@@ -289,7 +289,7 @@ def test_the_mailer_ends_cleanly_when_told_to(sqlite_url: str, make_host: MakeHo
     mailer = host.start("webapp", "mailer")
     with host.browser() as browser:
         browser.post("/register", data={"email": "newcomer@example.com"})
-    scripted.wait_for_letters(1, patience=30)
+    scripted.wait_for_emails(1, patience=30)
 
     mailer.terminate()
 
@@ -305,11 +305,11 @@ def test_the_log_of_a_deployed_site_holds_no_link_and_no_address(
     web = host.serve("--access-log")
     add_account(host)
     ask_for_reset(host)
-    link = link_in(scripted.wait_for_letters(1)[0].text)
+    link = link_in(scripted.wait_for_emails(1)[0].text)
     with host.browser() as browser:
         browser.get(link)
         browser.post(link, data={"password": NEW_PASSWORD})
-    scripted.wait_for_letters(2)
+    scripted.wait_for_emails(2)
 
     web.terminate()
     web.wait(25)

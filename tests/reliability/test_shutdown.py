@@ -26,7 +26,7 @@ CRAWLS = pytest.param({"seconds": 15}, id="crawls")
 async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
     rounds: int, trouble: dict[str, Any], database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
-    """G4, C50: SIGTERM with 50 slow clients and SMTP hanging: gone within 25 s, and its letters leave later, once."""
+    """G4, C50: SIGTERM with 50 slow clients and SMTP hanging: gone within 25 s, and its emails leave later, once."""
     async with stage(tmp_path, database_url, processes=1) as site:
         crowd, (process,) = Crowd(site, "deploy"), site.processes
         seconds = []
@@ -36,7 +36,7 @@ async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
             async with slow_visitors(process.port, SLOW_VISITORS):
                 process.signal(signal.SIGTERM)
                 seconds.append(await process.gone_after(MOST_SECONDS + 5))
-            site.mail_server.order(faults=[], release=True, seconds=0)
+            site.mail_server.order(problems=[], release=True, seconds=0)
             process.close()
             await site.start()
         waited = await site.drained_after(30)

@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 def site(
     request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """A site whose letters are sent by a process of their own: nothing but answers is measured."""
+    """A site whose emails are sent by a process of their own: nothing but answers is measured."""
     url = request.getfixturevalue("standing_postgres_url") if request.param == "postgresql" else None
     changes = {"database_url": url} if url else {}
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("timed"), mailer="process", **changes) as site:
@@ -105,7 +105,7 @@ def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str) 
     """How often a random answer about somebody took longer than a random one about nobody."""
     run = next(_numbers)
     execute(site, "DELETE FROM limit_window")
-    execute(site, "DELETE FROM letter")
+    execute(site, "DELETE FROM outbox_email")
     site.run(add_people, site, run, pairs, password_hash)
     times: tuple[list[float], list[float]] = site.run(measured, app, form, run, pairs)  # type: ignore[assignment]
     here, nowhere = times[0], sorted(times[1])

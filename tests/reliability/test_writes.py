@@ -58,15 +58,15 @@ async def an_account(site: Stage) -> str:
         await visitor.post("/register", email="susan@example.com")
         await visitor.post(await newest_link(site, 1), username="susan", password=PASSWORD)
         await visitor.post("/reset_password_request", email="susan")
-        used = await newest_link(site, 2)
-        answer = await visitor.post(used, password=PASSWORD)
+        used_at = await newest_link(site, 2)
+        answer = await visitor.post(used_at, password=PASSWORD)
         assert answer.location == "/login"
-    return used
+    return used_at
 
 
-async def newest_link(site: Stage, letters: int) -> str:
+async def newest_link(site: Stage, emails: int) -> str:
     async with asyncio.timeout(30):
-        while len(arrived := site.mail_server.letters()) < letters:
+        while len(arrived := site.mail_server.emails()) < emails:
             await asyncio.sleep(0.1)
     return urlsplit(arrived[-1].link).path
 

@@ -90,9 +90,9 @@ class Visitor:
 
 
 class Crowd:
-    """Visitors who ask for registration letters, each to an address that nobody ever used.
+    """Visitors who ask for registration emails, each to an address that nobody ever used.
 
-    `accepted` has the time of each answer that promised a letter; `statuses` counts all answers.
+    `accepted` has the time of each answer that promised an email; `statuses` counts all answers.
     """
 
     def __init__(self, site: Stage, name: str) -> None:
@@ -117,7 +117,7 @@ class Crowd:
             self.accepted[address] = time.time()
 
     async def come(self, most: int, *, a_second: float, visitors: int = 8, seconds: float = 300.0) -> None:
-        """Comes at a steady pace until so many letters were promised; the processes are visited in turn."""
+        """Comes at a steady pace until so many emails were promised; the processes are visited in turn."""
         began, asked = time.monotonic(), itertools.count()
 
         async def keep_asking(visitor: Visitor) -> None:
@@ -130,7 +130,7 @@ class Crowd:
         await _together(self.site, visitors, keep_asking)
 
     @property
-    def faults(self) -> int:
+    def problems(self) -> int:
         """Answers that no visitor should get."""
         return sum(count for status, count in self.statuses.items() if status >= 500)
 

@@ -37,7 +37,7 @@ def test_a_post_is_found_as_long_as_it_is_there(any_site: Site) -> None:
     as_restored = numbers_in(search(susan, "garden"))
     execute(any_site, "UPDATE post SET body = 'A forest.'")
     as_changed = [numbers_in(search(susan, word)) for word in ("garden", "forest")]
-    execute(any_site, "UPDATE post SET removed = created")
+    execute(any_site, "UPDATE post SET removed_at = created_at")
     as_removed = numbers_in(search(susan, "forest"))
 
     assert (as_written, as_deleted, as_restored) == ([number], [], [number])
@@ -77,8 +77,8 @@ def test_people_are_found_by_the_name_and_the_words_that_they_have_now(any_site:
     [
         ("UPDATE user_account SET disabled_at = created_at WHERE id = 1", 0, 0),
         ("UPDATE user_account SET is_public = FALSE WHERE id = 1", 0, 1),
-        ("UPDATE post SET deleted = created", 0, 0),
-        ("UPDATE post SET removed = created", 0, 0),
+        ("UPDATE post SET deleted_at = created_at", 0, 0),
+        ("UPDATE post SET removed_at = created_at", 0, 0),
         ("UPDATE user_account SET is_public = FALSE WHERE id = 2", 1, 1),
     ],
 )
@@ -98,8 +98,8 @@ def test_what_is_hidden_is_never_found(any_site: Site, hidden: str, to_strangers
 @pytest.mark.parametrize(
     "hidden",
     [
-        "UPDATE post SET deleted = created WHERE author_id = 2",
-        "UPDATE post SET removed = created WHERE author_id = 2",
+        "UPDATE post SET deleted_at = created_at WHERE author_id = 2",
+        "UPDATE post SET removed_at = created_at WHERE author_id = 2",
         "UPDATE user_account SET disabled_at = created_at WHERE id = 2",
         "UPDATE user_account SET is_public = FALSE WHERE id = 2",
     ],

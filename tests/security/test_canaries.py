@@ -48,7 +48,7 @@ class Story:
     def link(self, start: str, to: str) -> str:
         """The newest link of a kind that came to an address; each is a secret."""
         wait_until_posted(self.site)
-        found = [path for letter in self.mailbox.all(to) for path in paths_in(letter.text)]
+        found = [path for email in self.mailbox.all(to) for path in paths_in(email.text)]
         self.secrets |= {path.rpartition("/")[2] for path in found if path.count("/") > 1}
         return next(path for path in found if path.startswith(start))
 

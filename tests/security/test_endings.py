@@ -63,7 +63,7 @@ def undo_email(life: Life) -> None:
     life.site.browser().post(link)
 
 
-def disown(life: Life) -> None:
+def report(life: Life) -> None:
     wait_until_posted(life.site)
     link = links(life.mailbox, SUSAN, "/not_me/")[0]
     life.site.browser().post(link, data={"end_sessions": "1"})
@@ -82,7 +82,7 @@ EVENTS: list[Callable[[Life], None]] = [
     change_password,
     change_email,
     undo_email,
-    disown,
+    report,
     disable_account,
     delete_account,
 ]

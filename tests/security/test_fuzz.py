@@ -21,7 +21,7 @@ from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
 from webapp import i18n
 from webapp.accounts import tokens
-from webapp.accounts.tokens import Claim, Mangled, Purpose, Refused
+from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed
 from webapp.accounts.users import canonical_address, canonical_identity
 from webapp.settings import Settings
 from webapp.web import client_ip
@@ -92,14 +92,14 @@ def test_whatever_our_own_key_has_signed_is_a_sound_claim_or_refused(payload: by
     claim = verified(signed(payload))
 
     if claim is not None:
-        kinds = [type(part) for part in (claim.subject, claim.epoch, claim.expires, claim.about)]
+        kinds = [type(part) for part in (claim.subject, claim.epoch, claim.expires_at, claim.about)]
         assert kinds == [int, int, int, str]
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_json_are_refused(payload: bytes) -> None:
     """C13"""
-    with pytest.raises(Mangled):
+    with pytest.raises(TokenMalformed):
         tokens.verify(SETTINGS, RESET, signed(payload))
 
 

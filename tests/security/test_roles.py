@@ -40,9 +40,9 @@ SELF = {
     "change_password",
     "recovery_codes",
     "change_email",
-    "sign_ins",
-    "end_other_sign_ins",
-    "letters",
+    "sessions",
+    "end_other_sessions",
+    "emails",
     "followers",
     "following",
     "follow",
@@ -50,7 +50,7 @@ SELF = {
     "report",
 }
 # Who is logged in, for what is their own: the path names it.
-OWNER = {"delete_post", "restore_post", "end_sign_in"}
+OWNER = {"delete_post", "restore_post", "end_session"}
 ADMIN = {
     "admin_reports",
     "keep_post",
@@ -141,7 +141,7 @@ def somebody(site: Site) -> Browser:
 
 def aimed(site: Site, name: str) -> str:
     """The path of a route, which names what is susan's: her name, her post, her session."""
-    if name == "end_sign_in":
+    if name == "end_session":
         return f"/sessions/{execute(site, 'SELECT max(id) FROM session WHERE user_id = 1')[0][0]}/end"
     return path_of(site, name)
 
@@ -152,7 +152,7 @@ def susans(site: Site) -> dict[str, list[tuple[Any, ...]]]:
     for table in SQLModel.metadata.tables.values():
         owners = [column.name for column in table.columns if _is_susans(table.name, column)]
         for owner in owners:
-            columns = ", ".join(column.name for column in table.columns if column.name not in {"last_seen", "seen_at"})
+            columns = ", ".join(column.name for column in table.columns if column.name not in {"last_seen_at"})
             query = f"SELECT {columns} FROM {table.name} WHERE {owner} = 1 ORDER BY 1, 2"
             rows[f"{table.name}.{owner}"] = execute(site, query)
     return rows
@@ -205,18 +205,18 @@ def test_the_host_decides_and_nobody_else(site: Site, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LINK and not name.startswith("mailbox")])
 @pytest.mark.parametrize("role", ["stranger", "another"])
 def test_nobody_reads_what_only_susan_may(site: Site, david: Browser, name: str, role: str) -> None:
-    """C36: her address, her networks, her letters."""
+    """C36: her address, her networks, her emails."""
     browser = site.browser(follow_redirects=False) if role == "stranger" else david
-    networks = [network for (network,) in execute(site, "SELECT DISTINCT network FROM session WHERE user_id = 1")]
+    networks = [network for (network,) in execute(site, "SELECT DISTINCT client_ip FROM session WHERE user_id = 1")]
 
     answer = browser.get(aimed(site, name))
 
-    # The gallery's sample person is called susan@example.com; its letters are nobody's.
+    # The gallery's sample person is called susan@example.com; its emails are nobody's.
     secrets = ["susan@example.org", *networks, *([] if name.startswith("gallery") else ["susan@example.com"])]
     assert [secret for secret in secrets if secret in answer.text] == []
 
 
-@pytest.mark.parametrize("name", ["delete_post", "restore_post", "end_sign_in"])
+@pytest.mark.parametrize("name", ["delete_post", "restore_post", "end_session"])
 def test_the_owner_may(site: Site, susan: Browser, name: str) -> None:
     """C36: the refusals above are refusals of others. In the order of the table: deleted, then brought back."""
     path, before = aimed(site, name), susans(site)

@@ -70,7 +70,7 @@ def test_a_foreign_host_is_refused(standing: Site, path: str, host: str) -> None
 
 @pytest.mark.parametrize("host", ["evil.example", "blog.example@evil.example", "blog.example:8443"])
 def test_a_foreign_host_is_refused_before_any_work(standing: Site, host: str) -> None:
-    """C09: no statement, no row, no letter."""
+    """C09: no statement, no row, no email."""
     before = dump(standing)
 
     with statements(standing) as seen:
@@ -123,7 +123,7 @@ LYING: list[list[tuple[str, str]]] = [
 
 @pytest.mark.parametrize("lies", LYING, ids=lambda lies: lies[0][0])
 def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lies: list[tuple[str, str]]) -> None:
-    """C09: links in letters and pages begin with BASE_URL, whatever a proxy or a visitor says."""
+    """C09: links in emails and pages begin with BASE_URL, whatever a proxy or a visitor says."""
     register(site.browser(), mailbox)
     headers = [("host", "blog.example"), FORM, *lies]
 
@@ -131,10 +131,10 @@ def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lie
     page = ask(site, "GET", "/login", headers)
     wait_until_posted(site)
 
-    letter = mailbox.last(count=2)
+    email = mailbox.last(count=2)
     assert (answer.status, dict(answer.headers)["location"]) == (303, "/login")
-    assert "evil.example" not in page.text + letter.source.decode()
-    assert "\nhttps://blog.example/reset_password/" in letter.text
+    assert "evil.example" not in page.text + email.source.decode()
+    assert "\nhttps://blog.example/reset_password/" in email.text
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])

@@ -89,7 +89,7 @@ def test_while_the_database_is_away_guards_fail_closed(site: Site, mailbox: Mail
     browser = site.browser(follow_redirects=False)
     log_in(browser)
     link = forget_and_find_link(site.browser(), mailbox)
-    for name in ("user_account", "session", "limit_window", "letter"):
+    for name in ("user_account", "session", "limit_window", "outbox_email"):
         execute(site, f"ALTER TABLE {name} RENAME TO away_{name}")
 
     answers = {
@@ -103,7 +103,7 @@ def test_while_the_database_is_away_guards_fail_closed(site: Site, mailbox: Mail
         "ready": site.browser().get("/ready"),
     }
     form, health = site.browser().get("/login"), site.browser().get("/health")
-    for name in ("user_account", "session", "limit_window", "letter"):
+    for name in ("user_account", "session", "limit_window", "outbox_email"):
         execute(site, f"ALTER TABLE away_{name} RENAME TO {name}")
 
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 503)
@@ -131,15 +131,15 @@ def test_a_database_that_is_not_there_gives_503(
 def test_an_error_after_the_work_began_keeps_none_of_it(
     any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """C55: a reset whose letter can't be posted changes no password."""
+    """C55: a reset whose email can't be posted changes no password."""
     register(any_site.browser(), mailbox)
     link = forget_and_find_link(any_site.browser(), mailbox)
     before = table(any_site, "user_account")
-    execute(any_site, "ALTER TABLE letter RENAME TO away")
+    execute(any_site, "ALTER TABLE outbox_email RENAME TO away")
 
     answer = any_site.browser().post(link, data={"password": NEW_PASSWORD})
 
-    execute(any_site, "ALTER TABLE away RENAME TO letter")
+    execute(any_site, "ALTER TABLE away RENAME TO outbox_email")
     assert answer.status_code in {500, 503}
     assert table(any_site, "user_account") == before
     assert log_in(any_site.browser(), password=PASSWORD).url.path == "/"

@@ -52,7 +52,7 @@ class Sent:
     query: str = ""
 
     def body(self, field: str) -> bytes:
-        encoded = "".join(f"%{ord(letter):02x}" for letter in field)
+        encoded = "".join(f"%{ord(email):02x}" for email in field)
         return self.content.replace(b"FIELD", field.encode()).replace(b"ENCODED", encoded.encode())
 
 
@@ -136,7 +136,7 @@ def test_what_no_form_sends_is_refused_with_a_sentence(site: Site, form: str, ki
         assert re.search(r'class="(field|form)-error"[^>]*>[^<]{10,}', answer.text)
 
 
-def test_none_of_it_posts_a_letter_or_leaves_a_row(site: Site) -> None:
+def test_none_of_it_posts_an_email_or_leaves_a_row(site: Site) -> None:
     """C07"""
     before = dump(site)
 

@@ -1,4 +1,4 @@
-"""What all templates have: texts in the person's language, and lines that a letter can have."""
+"""What all templates have: texts in the person's language, and lines that an email can have."""
 
 import gettext as catalogues
 from collections.abc import Callable
@@ -44,9 +44,9 @@ def test_a_text_is_said_in_the_language_in_force(templates: Environment) -> None
     assert said(templates, source, name="Ann") == english, "and not what was said last"
 
 
-@pytest.mark.parametrize(("number", "words"), [(1, "1 letter for A&amp;B"), (3, "3 letters for A&amp;B")])
+@pytest.mark.parametrize(("number", "words"), [(1, "1 email for A&amp;B"), (3, "3 emails for A&amp;B")])
 def test_a_number_chooses_the_words(templates: Environment, number: int, words: str) -> None:
-    source = "{{ ngettext('%(num)s letter for %(name)s', '%(num)s letters for %(name)s', number, name='A&B') }}"
+    source = "{{ ngettext('%(num)s email for %(name)s', '%(num)s emails for %(name)s', number, name='A&B') }}"
 
     assert said(templates, source, number=number) == words
     with i18n.use("de"):
@@ -69,7 +69,7 @@ def test_a_text_may_name_its_values_as_it_likes(templates: Environment, name: st
     assert said(templates, source) == "a b c"
 
 
-def test_lines_of_a_letter_are_wrapped_and_links_never_broken(templates: Environment) -> None:
+def test_lines_of_an_email_are_wrapped_and_links_never_broken(templates: Environment) -> None:
     link, words = f"https://blog.example/{'x' * 100}", "word " * 30
 
     lines = (

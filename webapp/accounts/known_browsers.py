@@ -62,10 +62,10 @@ def mark(secret: str) -> str:
 async def meet(db: AsyncSession, user_id: int, mark: str) -> set[str]:
     """Notes that a person has logged in in a browser; returns the marks of those they were known by until now."""
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)))
-    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "seen_at": now()})
+    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "last_seen_at": now()})
     if len(known) >= MOST:
         kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
-        kept = kept.order_by(col(KnownBrowser.seen_at).desc()).limit(MOST)
+        kept = kept.order_by(col(KnownBrowser.last_seen_at).desc()).limit(MOST)
         await _forget(db, user_id, col(KnownBrowser.secret_hash).not_in(kept))
     return known
 
@@ -77,7 +77,7 @@ async def forget_others(db: AsyncSession, user_id: int, mark: str) -> None:
 
 def outdated() -> ColumnElement[bool]:
     """Which browsers were not seen for so long that they have lost the cookie."""
-    return col(KnownBrowser.seen_at) < now() - KEPT
+    return col(KnownBrowser.last_seen_at) < now() - KEPT
 
 
 async def _forget(db: AsyncSession, user_id: int, which: ColumnElement[bool]) -> None:
@@ -89,6 +89,6 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 
 
 _MEET = text(
-    "INSERT INTO known_browser (user_id, secret_hash, seen_at) VALUES (:user_id, :secret_hash, :seen_at)"
-    " ON CONFLICT (user_id, secret_hash) DO UPDATE SET seen_at = excluded.seen_at"
-).bindparams(bindparam("seen_at", type_=KnownBrowser.__table__.c.seen_at.type))  # type: ignore[attr-defined]
+    "INSERT INTO known_browser (user_id, secret_hash, last_seen_at) VALUES (:user_id, :secret_hash, :last_seen_at)"
+    " ON CONFLICT (user_id, secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at"
+).bindparams(bindparam("last_seen_at", type_=KnownBrowser.__table__.c.last_seen_at.type))  # type: ignore[attr-defined]

@@ -24,11 +24,11 @@ class User(SQLModel, table=True):
     email: str = Field(max_length=254, unique=True)  # canonical, see users.canonical_address
     password_hash: str = Field(max_length=200)
     epoch: int = 0
-    locale: str = Field(default="en", max_length=12)
+    language: str = Field(default="en", max_length=12)
     created_at: datetime = Field(default_factory=now)
-    last_seen: datetime = Field(default_factory=now)
+    last_seen_at: datetime = Field(default_factory=now)
     disabled_at: datetime | None = None
-    reset_paused_until: datetime | None = None  # "this wasn't me": no reset letters until then
+    reset_paused_until: datetime | None = None  # "this wasn't me": no reset emails until then
     about_me: str = Field(default="", max_length=140)
     is_public: bool = True  # whether strangers may read the profile and the posts
 
@@ -43,10 +43,10 @@ class Session(SQLModel, table=True):
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
     epoch: int
     is_remembered: bool
-    browser: str = Field(max_length=300)
-    network: str = Field(max_length=60)
+    user_agent: str = Field(max_length=300)
+    client_ip: str = Field(max_length=60)
     created_at: datetime = Field(default_factory=now)
-    seen_at: datetime = Field(default_factory=now)
+    last_seen_at: datetime = Field(default_factory=now)
     expires_at: datetime = Field(index=True)
 
 
@@ -57,7 +57,7 @@ class KnownBrowser(SQLModel, table=True):
 
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     secret_hash: str = Field(primary_key=True, max_length=64)
-    seen_at: datetime = Field(default_factory=now, index=True)
+    last_seen_at: datetime = Field(default_factory=now, index=True)
 
 
 class AddressChange(SQLModel, table=True):
@@ -74,9 +74,9 @@ class AddressChange(SQLModel, table=True):
     epoch: int
     old_email: str = Field(max_length=254)
     new_email: str = Field(max_length=254)
-    created: datetime = Field(default_factory=now, index=True)
-    confirmed: datetime | None = None
-    undone: datetime | None = None
+    created_at: datetime = Field(default_factory=now, index=True)
+    confirmed_at: datetime | None = None
+    undone_at: datetime | None = None
 
 
 class RecoveryCode(SQLModel, table=True):
@@ -89,5 +89,5 @@ class RecoveryCode(SQLModel, table=True):
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     label: str = Field(primary_key=True, max_length=8)
     code_hash: str = Field(max_length=200)
-    created: datetime = Field(default_factory=now)
-    used: datetime | None = None
+    created_at: datetime = Field(default_factory=now)
+    used_at: datetime | None = None

@@ -10,7 +10,7 @@ from webapp.accounts.models import AddressChange
 from webapp.database import execute, now
 from webapp.database.hot import Prepared
 
-# The letter with the link that undoes a change may be under way for five days, and the link works for three more.
+# The email with the link that undoes a change may be under way for five days, and the link works for three more.
 KEPT = timedelta(days=8)
 
 
@@ -19,11 +19,11 @@ _changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
 
 def _confirmed_since(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Which changes of address were confirmed since then, and not undone."""
-    return _changes.c.undone.is_(None) & (_changes.c.confirmed > moment)
+    return _changes.c.undone_at.is_(None) & (_changes.c.confirmed_at > moment)
 
 
 _ON = Prepared(
-    select(_changes.c.user_id, _changes.c.confirmed)
+    select(_changes.c.user_id, _changes.c.confirmed_at)
     .where(
         _changes.c.old_email == bindparam("address"),
         _changes.c.user_id != bindparam("but"),
@@ -44,12 +44,12 @@ class Reservation(NamedTuple):
 async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -> bool:
     """Whether an account had, in some second, an address from which it was taken back since.
 
-    The second of the taking back itself does not count: the letters about it are written then.
+    The second of the taking back itself does not count: the emails about it are written then.
     """
     query = select(_changes.c.id).where(
         _changes.c.user_id == user_id,
-        _changes.c.confirmed <= second,
-        _changes.c.undone > second + timedelta(seconds=1),
+        _changes.c.confirmed_at <= second,
+        _changes.c.undone_at > second + timedelta(seconds=1),
     )
     return (await execute(db, query.limit(1))).first() is not None
 
@@ -74,6 +74,6 @@ async def held(db: AsyncSession) -> set[str]:
     return set((await execute(db, select(_changes.c.old_email).where(undoable()))).scalars())
 
 
-def ends(confirmed: datetime) -> datetime:
+def ends(confirmed_at: datetime) -> datetime:
     """Until when a change that was confirmed then can be undone."""
-    return confirmed + KEPT
+    return confirmed_at + KEPT

@@ -13,7 +13,7 @@ from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import Session, User
-from webapp.audit.events import Visit
+from webapp.audit.events import ClientInfo
 from webapp.database import Database, execute, now
 from webapp.database.hot import Prepared
 
@@ -28,31 +28,31 @@ _users: Table = User.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class SessionUser:
     """Who is asking, and in which session."""
 
     id: int
     username: str
     email: str
     epoch: int
-    locale: str
+    language: str
     session_id: int
     is_remembered: bool
-    opened: datetime
+    opened_at: datetime
     seen: datetime
 
 
-async def find(database: Database, secret: str) -> SignedIn | None:
+async def find(database: Database, secret: str) -> SessionUser | None:
     """Whose cookie this is. One statement by itself: no lock is held while a form comes in."""
     async with database.direct() as db:
         row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
-    user = SignedIn(*row) if row else None
+    user = SessionUser(*row) if row else None
     if user and now() - user.seen > SEEN_EVERY:
         await _touch(database, user)
     return user
 
 
-async def open_new(db: AsyncSession, user: User, visit: Visit, *, is_remembered: bool) -> str:
+async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
     """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
     assert user.id is not None
     secret = secrets.token_urlsafe(32)
@@ -62,8 +62,8 @@ async def open_new(db: AsyncSession, user: User, visit: Visit, *, is_remembered:
             user_id=user.id,
             epoch=user.epoch,
             is_remembered=is_remembered,
-            browser=visit.browser[:300],
-            network=visit.network,
+            user_agent=client.user_agent[:300],
+            client_ip=client.client_ip,
             expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
         )
     )
@@ -75,14 +75,14 @@ async def open_new(db: AsyncSession, user: User, visit: Visit, *, is_remembered:
 async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
     """Carries a session over into the account's new epoch; returns its new secret, or None if it was ended."""
     secret = secrets.token_urlsafe(32)
-    values = {"token_hash": _hash(secret), "epoch": epoch, "seen_at": now()}
+    values = {"token_hash": _hash(secret), "epoch": epoch, "last_seen_at": now()}
     renewed = await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
     return secret if renewed.rowcount else None
 
 
-async def of(db: AsyncSession, user: SignedIn) -> Sequence[Session]:
+async def of(db: AsyncSession, user: SessionUser) -> Sequence[Session]:
     """The live sessions of a person, the one they ask from first and then the last seen."""
-    rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.seen_at).desc()))
+    rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.last_seen_at).desc()))
     return sorted(rows, key=lambda session: session.id != user.session_id)
 
 
@@ -91,7 +91,7 @@ async def end(db: AsyncSession, secret: str) -> None:
     await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
 
 
-async def end_other(db: AsyncSession, user: SignedIn, session_id: int | None = None) -> int:
+async def end_other(db: AsyncSession, user: SessionUser, session_id: int | None = None) -> int:
     """Ends another session of the same person, or all the others if none is named; returns how many."""
     which = [] if session_id is None else [_sessions.c.id == session_id]
     ended = await execute(db, delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
@@ -103,18 +103,18 @@ def outdated() -> ColumnElement[bool]:
     return _sessions.c.expires_at < now()
 
 
-def _live(user: SignedIn) -> tuple[ColumnElement[bool], ...]:
+def _live(user: SessionUser) -> tuple[ColumnElement[bool], ...]:
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
 
 
-async def _touch(database: Database, user: SignedIn) -> None:
+async def _touch(database: Database, user: SessionUser) -> None:
     """Notes that the person was here, and lets a remembered session slide on."""
-    values: dict[str, Any] = {"seen_at": now()}
+    values: dict[str, Any] = {"last_seen_at": now()}
     if user.is_remembered:
-        values["expires_at"] = min(now() + REMEMBERED, user.opened + ABSOLUTE)
+        values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
     async with database.session(is_writing=True) as db:
         await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
-        await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen=now()))
+        await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen_at=now()))
         await db.commit()
 
 
@@ -133,11 +133,11 @@ _CURRENT = Prepared(
         _users.c.username,
         _users.c.email,
         _users.c.epoch,
-        _users.c.locale,
+        _users.c.language,
         _sessions.c.id,
         _sessions.c.is_remembered,
         _sessions.c.created_at,
-        _sessions.c.seen_at,
+        _sessions.c.last_seen_at,
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
     .where(

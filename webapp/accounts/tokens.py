@@ -38,12 +38,12 @@ class Purpose(StrEnum):
 class Claim:
     """What a token says: about whom (an id, or an address), in which epoch, until when (Unix seconds).
 
-    `about` is the kind of letter that the link stood in, for the purposes that need it.
+    `about` is the kind of email that the link stood in, for the purposes that need it.
     """
 
     subject: int | str
     epoch: int
-    expires: int
+    expires_at: int
     about: str = ""
 
 
@@ -54,11 +54,11 @@ class Refused(Exception):
     minutes = 0
 
 
-class Mangled(Refused):
+class TokenMalformed(Refused):
     """Cut off, forged, or signed for something else."""
 
 
-class Outdated(Refused):
+class TokenStale(Refused):
     """Ours, but no longer good. `claim` is what it said."""
 
     def __init__(self, claim: Claim) -> None:
@@ -66,17 +66,17 @@ class Outdated(Refused):
         self.claim = claim
 
 
-class Expired(Outdated):
+class TokenExpired(TokenStale):
     """Too old."""
 
     reason = "expired"
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(claim)
-        self.minutes = int(time.time() - claim.expires) // 60
+        self.minutes = int(time.time() - claim.expires_at) // 60
 
 
-class Used(Outdated):
+class TokenUsed(TokenStale):
     """The account has moved on since it was made."""
 
     reason = "used"
@@ -105,15 +105,20 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
     Raises Expired or Mangled. Whether it was used already is for the caller to compare, by the epoch.
     """
     if not _SHAPE.fullmatch(token):
-        raise Mangled
+        raise TokenMalformed
     payload = _payload(settings, purpose, token)
-    subject, epoch, expires, about = payload[purpose.value], payload["epoch"], payload["exp"], payload.get("about", "")
+    subject, epoch, expires_at, about = (
+        payload[purpose.value],
+        payload["epoch"],
+        payload["exp"],
+        payload.get("about", ""),
+    )
     wanted = str if purpose is Purpose.REGISTER else int
-    if (type(subject), type(epoch), type(expires), type(about)) != (wanted, int, int, str):
-        raise Mangled
-    claim = Claim(subject, epoch, expires, about)
-    if time.time() >= expires:
-        raise Expired(claim)
+    if (type(subject), type(epoch), type(expires_at), type(about)) != (wanted, int, int, str):
+        raise TokenMalformed
+    claim = Claim(subject, epoch, expires_at, about)
+    if time.time() >= expires_at:
+        raise TokenExpired(claim)
     return claim
 
 
@@ -126,12 +131,12 @@ def reset_link(settings: Settings, user: User) -> str:
 
 
 def not_me_link(settings: Settings, user_id: int, kind: str) -> str:
-    """The link that stands in every security letter. No later change of the account kills it: it gives power back."""
+    """The link that stands in every security email. No later change of the account kills it: it gives power back."""
     return f"{settings.base_url}/not_me/{issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind)}"
 
 
 def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
-    """The link that turns off an optional kind of letter (RFC 8058)."""
+    """The link that turns off an optional kind of email (RFC 8058)."""
     token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
     return f"{settings.base_url}/unsubscribe/{token}"
 
@@ -160,4 +165,4 @@ def _payload(settings: Settings, purpose: Purpose, token: str) -> dict[str, Any]
             continue
         except (jwt.PyJWTError, ValueError):
             break
-    raise Mangled
+    raise TokenMalformed

@@ -14,7 +14,7 @@ from webapp.accounts import known_browsers, reserved_emails
 from webapp.accounts.models import Session, User
 from webapp.accounts.passwords import Hasher, is_outdated
 from webapp.audit import events
-from webapp.audit.events import Event, Refusal, Visit
+from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import now
 from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
@@ -100,14 +100,14 @@ async def named(db: AsyncSession, name: str) -> User | None:
 
 
 async def register(
-    db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, locale: str, visit: Visit
+    db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, language: str, client: ClientInfo
 ) -> User:
     """Adds an account whose mailbox was proved. Raises Taken (the database's unique constraints decide) or Busy.
 
     Frees the connection while it hashes.
     """
     await database.release(db)
-    user = new(username, email, await hasher.hash(password), locale)
+    user = new(username, email, await hasher.hash(password), language)
     try:
         async with db.begin_nested():
             db.add(user)
@@ -117,17 +117,17 @@ async def register(
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
     assert user.id is not None
-    await events.note(db, Event.REGISTERED, user.id, visit)
+    await events.note(db, Event.REGISTERED, user.id, client)
     return user
 
 
-def new(username: str, email: str, password_hash: str, locale: str = "en") -> User:
+def new(username: str, email: str, password_hash: str, language: str = "en") -> User:
     """An account that is not added yet; its address in canonical form."""
     key = username.lower()
-    return User(username=username, username_key=key, email=email, password_hash=password_hash, locale=locale)
+    return User(username=username, username_key=key, email=email, password_hash=password_hash, language=language)
 
 
-async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, visit: Visit) -> User | None:
+async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
     """The person whose password this is. A name that nobody has takes as long as one that somebody has.
 
     Frees the connection while it hashes. Raises Busy.
@@ -140,7 +140,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     is_right = await hasher.is_right(password, password_hash)
     user = await get(db, user_id) if user_id is not None and is_right else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
-        events.refused(Refusal.LOG_IN, visit, user_id=user_id, typed=typed)
+        events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
         return None
     if is_outdated(user.password_hash):
         await database.release(db)
@@ -159,7 +159,7 @@ async def change_password(
     settings: Settings,
     user: User,
     password: str,
-    visit: Visit,
+    client: ClientInfo,
     event: Event,
     kept: int | None = None,
 ) -> int:
@@ -173,7 +173,7 @@ async def change_password(
     assert user.id is not None
     await database.release(db)
     password_hash = await hasher.hash(password)
-    ended = await sign_ins(db, user, but=kept)
+    ended = await count_sessions(db, user, but=kept)
     changed = await db.exec(
         update(User)
         .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))
@@ -182,20 +182,20 @@ async def change_password(
     if changed.rowcount != 1:
         raise Overtaken
     await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
-    await known_browsers.forget_others(db, user.id, visit.mark)
-    await events.note(db, event, user.id, visit, ended=ended)
+    await known_browsers.forget_others(db, user.id, client.browser_mark)
+    await events.note(db, event, user.id, client, ended=ended)
     details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
     await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
     return ended
 
 
-async def sign_ins(db: AsyncSession, user: User, but: int | None = None) -> int:
+async def count_sessions(db: AsyncSession, user: User, but: int | None = None) -> int:
     """In how many browsers somebody is logged in to an account, the session `but` not counted."""
     of_user = (col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.id) != (but or 0))
     return (await db.exec(select(func.count()).where(*of_user, col(Session.expires_at) > now()))).one()
 
 
-async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: Visit = events.BY_THE_HOST) -> None:
+async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
     """Locks an account, or opens it again. Either way its links and sessions end."""
     user.disabled_at = now() if is_disabled else None
     user.epoch += 1
@@ -207,10 +207,10 @@ async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: Visi
 async def end_all(db: AsyncSession, user: User) -> int:
     """Ends everything that was signed or opened for an account, at its host's wish; returns how many sign-ins."""
     assert user.id is not None
-    ended = await sign_ins(db, user)
+    ended = await count_sessions(db, user)
     await db.exec(update(User).where(col(User.id) == user.id).values(epoch=col(User.epoch) + 1))
     await db.exec(delete(Session).where(col(Session.user_id) == user.id))
-    await events.note(db, Event.SESSIONS_ENDED, user.id, events.BY_THE_HOST, ended=ended)
+    await events.note(db, Event.SESSIONS_ENDED, user.id, events.BY_OPERATOR, ended=ended)
     return ended
 
 

@@ -17,15 +17,15 @@ from webapp.accounts import known_browsers, reserved_emails
 from webapp.accounts.models import AddressChange, RecoveryCode, Session, User
 from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
 from webapp.audit import events
-from webapp.audit.events import Event, Visit
-from webapp.authentication.throttle import EMAILS_PER_ADDRESS, EMAILS_PER_NETWORK
+from webapp.audit.events import ClientInfo, Event
+from webapp.authentication.throttle import EMAILS_PER_ADDRESS, EMAILS_PER_CLIENT_IP
 from webapp.database import execute, now
 from webapp.logs import mask
 from webapp.mail import kinds
 from webapp.rate_limits import Rate
 from webapp.settings import Settings
 
-# Each request is a letter to the address of now, whatever the new one is.
+# Each request is an email to the address of now, whatever the new one is.
 PER_ACCOUNT = (Rate(3, 3600), Rate(10, 86400))
 KEPT = timedelta(days=30)
 
@@ -44,9 +44,9 @@ class Change:
     epoch: int
     old_email: str
     new_email: str
-    created: datetime
-    confirmed: datetime | None
-    undone: datetime | None
+    created_at: datetime
+    confirmed_at: datetime | None
+    undone_at: datetime | None
     username: str
     account_email: str
     account_epoch: int
@@ -55,12 +55,12 @@ class Change:
     @property
     def is_open(self) -> bool:
         """Whether it can be confirmed."""
-        return self.confirmed is None and self.epoch == self.account_epoch and self.disabled_at is None
+        return self.confirmed_at is None and self.epoch == self.account_epoch and self.disabled_at is None
 
     @property
     def is_undoable(self) -> bool:
-        is_in_time = self.confirmed is not None and now() < reserved_emails.ends(self.confirmed)
-        return is_in_time and self.undone is None and self.disabled_at is None
+        is_in_time = self.confirmed_at is not None and now() < reserved_emails.ends(self.confirmed_at)
+        return is_in_time and self.undone_at is None and self.disabled_at is None
 
 
 async def get(db: AsyncSession, change_id: int) -> Change | None:
@@ -68,8 +68,8 @@ async def get(db: AsyncSession, change_id: int) -> Change | None:
     return Change(*row) if row else None
 
 
-async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visit: Visit) -> bool:
-    """Notes the request, and writes to the new address and to the one of now; returns whether letters are delayed.
+async def ask(db: AsyncSession, settings: Settings, user: User, email: str, client: ClientInfo) -> bool:
+    """Notes the request, and writes to the new address and to the one of now; returns whether emails are delayed.
 
     Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
     Raises TooOften; the caller must then roll back.
@@ -79,18 +79,18 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, visi
         db,
         settings,
         ("confirm_email", email, EMAILS_PER_ADDRESS),
-        ("letters_network", visit.network, EMAILS_PER_NETWORK),
+        ("emails_network", client.client_ip, EMAILS_PER_CLIENT_IP),
         ("change_email", str(user.id), PER_ACCOUNT),
     )
     change = AddressChange(user_id=user.id, epoch=user.epoch, old_email=user.email, new_email=email)
     db.add(change)
     await db.flush()
-    await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, visit, old=mask(user.email), new=mask(email))
+    await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, client, old=mask(user.email), new=mask(email))
     await kinds.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
     return await kinds.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
 
 
-async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: Visit, kept: int | None) -> int:
+async def confirm(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo, kept: int | None) -> int:
     """Gives the account its new address, ends all that was signed or opened before, and tells the old one.
 
     Returns how many sessions ended. The session `kept` is not among them; the caller must renew it.
@@ -98,40 +98,40 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, visit: V
     caller must then roll back.
     """
     await _move(db, change, change.new_email, _users.c.epoch == change.epoch)
-    await _set(db, _changes.c.id == change.id, confirmed=now())
+    await _set(db, _changes.c.id == change.id, confirmed_at=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
         _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reserved_emails.undoable()
     )
     await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
     ended = await _end_sessions(db, change, kept)
-    await _note(db, Event.ADDRESS_CHANGED, change, visit, old=change.old_email, new=change.new_email)
+    await _note(db, Event.ADDRESS_CHANGED, change, client, old=change.old_email, new=change.new_email)
     await kinds.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
     return ended
 
 
-async def undo(db: AsyncSession, settings: Settings, change: Change, visit: Visit) -> None:
+async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
     """Gives the account its old address back, whatever was changed meanwhile, and locks everybody else out.
 
     Whoever changed the address knew the password, and may have made recovery codes: neither opens the account any
-    more. What does is a reset letter, which goes to the old address again.
+    more. What does is a reset email, which goes to the old address again.
     Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
     """
     await _move(db, change, change.old_email, password_hash=NO_PASSWORD, reset_paused_until=None)
-    if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone.is_(None), undone=now()):
+    if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone_at.is_(None), undone_at=now()):
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _end_sessions(db, change, None)
     await execute(db, delete(_codes).where(_codes.c.user_id == change.user_id))
-    await known_browsers.forget_others(db, change.user_id, visit.mark)
-    await _note(db, Event.ADDRESS_RESTORED, change, visit, old=change.account_email, new=change.old_email)
+    await known_browsers.forget_others(db, change.user_id, client.browser_mark)
+    await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
     for recipient in {change.old_email, change.account_email}:
         await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
 
 
 def outdated() -> ColumnElement[bool]:
     """Which requests are no longer needed."""
-    return _changes.c.created < now() - KEPT
+    return _changes.c.created_at < now() - KEPT
 
 
 async def _move(db: AsyncSession, change: Change, email: str, *conditions: ColumnElement[bool], **values: Any) -> None:
@@ -159,7 +159,7 @@ async def _set(db: AsyncSession, which: ColumnElement[bool], **values: datetime)
 
 async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bool]) -> None:
     of_account = _changes.c.user_id == change.user_id
-    await _set(db, of_account & which & _changes.c.undone.is_(None), undone=now())
+    await _set(db, of_account & which & _changes.c.undone_at.is_(None), undone_at=now())
 
 
 async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> int:
@@ -171,8 +171,8 @@ async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> i
     return int(alive)
 
 
-async def _note(db: AsyncSession, event: Event, change: Change, visit: Visit, *, old: str, new: str) -> None:
-    await events.note(db, event, change.user_id, visit, old=mask(old), new=mask(new))
+async def _note(db: AsyncSession, event: Event, change: Change, client: ClientInfo, *, old: str, new: str) -> None:
+    await events.note(db, event, change.user_id, client, old=mask(old), new=mask(new))
 
 
 _OF_ACCOUNT = (_users.c.username, _users.c.email, _users.c.epoch, _users.c.disabled_at)

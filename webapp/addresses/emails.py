@@ -12,7 +12,7 @@ from webapp.addresses.changes import Change
 from webapp.authentication.emails import A_SAMPLE_DAY, address_reserved_draft
 from webapp.database import now
 from webapp.logs import mask
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
@@ -20,17 +20,17 @@ CONFIRM_LIFETIME = timedelta(hours=24)
 UNDO_LIFETIME = timedelta(hours=72)
 
 
-@letter(
+@email_kind(
     "confirm_email",
-    lives=CONFIRM_LIFETIME,
+    expires_after=CONFIRM_LIFETIME,
     samples=lambda site: [_confirm_draft(site, _sample()), _taken_draft(site, _sample(), "david")],
 )
-async def confirm_email(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    """To the address that is to be an account's. If it can't be, the letter says why: the page must not.
+async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To the address that is to be an account's. If it can't be, the email says why: the page must not.
 
-    So it goes to the address of a disabled account, too: who asked sees among their letters whether it went.
+    So it goes to the address of a disabled account, too: who asked sees among their emails whether it went.
     """
-    change = await changes.get(db, letter.parameters["change"])
+    change = await changes.get(db, email.parameters["change"])
     if change is None or not change.is_open:
         return None
     if owner := await users.find(db, change.new_email):
@@ -40,37 +40,41 @@ async def confirm_email(db: AsyncSession, settings: Settings, letter: Claimed) -
     return _confirm_draft(settings, change)
 
 
-@letter("address_change_asked", lives=timedelta(days=5), samples=lambda site: [_asked_draft(site, _sample())])
-async def address_change_asked(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+@email_kind(
+    "address_change_asked", expires_after=timedelta(days=5), samples=lambda site: [_asked_draft(site, _sample())]
+)
+async def address_change_asked(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the address that an account has, when another was asked for."""
-    change = await changes.get(db, letter.parameters["change"])
+    change = await changes.get(db, email.parameters["change"])
     return _asked_draft(settings, change) if change else None
 
 
-@letter(
-    "address_changed", lives=timedelta(days=5), samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)]
+@email_kind(
+    "address_changed",
+    expires_after=timedelta(days=5),
+    samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)],
 )
-async def address_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def address_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the address that an account had, with the link that gives the account back."""
-    change = await changes.get(db, letter.parameters["change"])
-    if change is None or change.confirmed is None:
+    change = await changes.get(db, email.parameters["change"])
+    if change is None or change.confirmed_at is None:
         return None
-    left = reserved_emails.ends(change.confirmed) - now()
+    left = reserved_emails.ends(change.confirmed_at) - now()
     return _changed_draft(settings, change, min(UNDO_LIFETIME, left) if change.is_undoable else None)
 
 
-@letter(
+@email_kind(
     "address_restored",
-    lives=timedelta(days=5),
+    expires_after=timedelta(days=5),
     samples=lambda site: [_restored_draft(site, _undone_sample()), _removed_draft(_undone_sample(), "hal@example.net")],
 )
-async def address_restored(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def address_restored(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the address that an account has again, and to the one that it had meanwhile."""
-    change = await changes.get(db, letter.parameters["change"])
-    if change is None or change.undone is None:
+    change = await changes.get(db, email.parameters["change"])
+    if change is None or change.undone_at is None:
         return None
-    is_removed = letter.recipient != change.old_email
-    return _removed_draft(change, letter.recipient) if is_removed else _restored_draft(settings, change)
+    is_removed = email.recipient != change.old_email
+    return _removed_draft(change, email.recipient) if is_removed else _restored_draft(settings, change)
 
 
 def confirm_link(settings: Settings, change: Change) -> str:
@@ -100,7 +104,7 @@ def _taken_draft(settings: Settings, change: Change, owner: str) -> Draft:
 
 def _asked_draft(settings: Settings, change: Change) -> Draft:
     link = not_me_link(settings, change.user_id, "address_change_asked")
-    values = {"username": change.username, "new": _masked(change.new_email), "when": change.created}
+    values = {"username": change.username, "new": _masked(change.new_email), "when": change.created_at}
     return Draft("address_change_asked", change.old_email, values | {"not_me_link": link})
 
 
@@ -109,7 +113,7 @@ def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | Non
     values = {
         "username": change.username,
         "new": _masked(change.new_email),
-        "when": change.confirmed,
+        "when": change.confirmed_at,
         "undo_link": undo_link(settings, change, lifetime) if lifetime else None,
         "hours": int(UNDO_LIFETIME.total_seconds() // 3600),
     }
@@ -119,7 +123,7 @@ def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | Non
 def _restored_draft(settings: Settings, change: Change) -> Draft:
     values = {
         "username": change.username,
-        "when": change.undone,
+        "when": change.undone_at,
         "reset_link": f"{settings.base_url}/reset_password_request",
         "not_me_link": not_me_link(settings, change.user_id, "address_restored"),
     }
@@ -128,26 +132,26 @@ def _restored_draft(settings: Settings, change: Change) -> Draft:
 
 def _removed_draft(change: Change, recipient: str) -> Draft:
     """Without any link: who reads this may be the one who had stolen the account."""
-    values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone}
+    values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone_at}
     return Draft("address_removed", recipient, values)
 
 
 def _masked(address: str) -> str:
-    """With plain dots: a letter of nothing but ASCII travels as it is."""
+    """With plain dots: an email of nothing but ASCII travels as it is."""
     return mask(address).replace("…", "...")
 
 
 def _sample() -> Change:
-    """A change for sample letters."""
+    """A change for sample emails."""
     return Change(
         id=0,
         user_id=0,
         epoch=0,
         old_email="susan@example.com",
         new_email="susan@example.net",
-        created=A_SAMPLE_DAY,
-        confirmed=A_SAMPLE_DAY,
-        undone=None,
+        created_at=A_SAMPLE_DAY,
+        confirmed_at=A_SAMPLE_DAY,
+        undone_at=None,
         username="susan",
         account_email="susan@example.net",
         account_epoch=1,
@@ -156,4 +160,4 @@ def _sample() -> Change:
 
 
 def _undone_sample() -> Change:
-    return replace(_sample(), undone=A_SAMPLE_DAY)
+    return replace(_sample(), undone_at=A_SAMPLE_DAY)

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.accounts.tokens import Mangled, Purpose, Refused, Used, verify
+from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
 from webapp.accounts.users import Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
@@ -29,7 +29,7 @@ async def change_email(request: Request) -> Response:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
     sent = await _asked(request, form) if form.is_valid else None
     if sent and not pages.asks_for_part(request):
-        words = _("Check your mail: a letter is on its way to the new address.")
+        words = _("Check your mail: an email is on its way to the new address.")
         return pages.redirect(request, "/change_email", flash=sent.with_truth(words))
     return pages.render(request, "addresses/change_email.html", part="panel", form=form, sent=sent)
 
@@ -71,13 +71,13 @@ async def undo_email(request: Request) -> Response:
 
 
 async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:
-    """Posts the letters, or says in the form why not."""
+    """Posts the emails, or says in the form why not."""
     user = await auth.prove(request, form, form.data.current_password)
     if user is None:
         return None
     db, settings = request.state.db, request.app.state.settings
     try:
-        is_delayed = await changes.ask(db, settings, user, form.data.email, auth.visit(request))
+        is_delayed = await changes.ask(db, settings, user, form.data.email, auth.client_info(request))
     except TooOften as refused:
         await db.rollback()
         form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
@@ -91,9 +91,9 @@ async def _change_of(request: Request, purpose: Purpose) -> Change:
     claim = verify(request.app.state.settings, purpose, request.path_params["token"])
     change = await changes.get(request.state.db, int(claim.subject))
     if change is None:
-        raise Mangled
+        raise TokenMalformed
     if not (change.is_open if purpose is Purpose.CONFIRM_EMAIL else change.is_undoable):
-        raise Used(claim)
+        raise TokenUsed(claim)
     return change
 
 
@@ -101,7 +101,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
     db, user = request.state.db, request.state.user
     is_here = user is not None and user.id == change.user_id
     kept = user.session_id if is_here else None
-    ended = await changes.confirm(db, request.app.state.settings, change, auth.visit(request), kept)
+    ended = await changes.confirm(db, request.app.state.settings, change, auth.client_info(request), kept)
     if is_here:
         response = pages.redirect(request, "/settings", flash=_changed(change.new_email, ended))
         await auth.renew(request, response, change.epoch + 1)
@@ -115,7 +115,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
 async def _undone(request: Request, change: Change) -> Response:
     """Leads to the reset request: a link that works for days must not by itself set a password."""
     db = request.state.db
-    await changes.undo(db, request.app.state.settings, change, auth.visit(request))
+    await changes.undo(db, request.app.state.settings, change, auth.client_info(request))
     await db.commit()
     words = _("The account %(username)s has its address %(address)s again, and nobody is logged in to it.")
     more = _("The old password no longer works: ask for a link to choose a new one.")

@@ -34,7 +34,7 @@ class Event(StrEnum):
     SESSIONS_ENDED = "sessions_ended"
     RECOVERY_CODES_MADE = "recovery_codes_made"
     RECOVERY_CODE_USED = "recovery_code_used"
-    DISOWNED = "disowned"
+    NOT_ME = "disowned"
     RENAMED = "renamed"
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"
@@ -42,15 +42,15 @@ class Event(StrEnum):
 
 
 @dataclass(frozen=True)
-class Visit:
-    """From where something was done: the network as `limits.network` tells it, and the browser's own words.
+class ClientInfo:
+    """From where something was done: the address as `client_ip.of` tells it, and the browser's own words.
 
-    `mark` is the SHA-256 of the cookie by which a browser is known again, or empty.
+    `browser_mark` is the SHA-256 of the cookie by which a browser is known again, or empty.
     """
 
-    network: str = ""
-    browser: str = ""
-    mark: str = ""
+    client_ip: str = ""
+    user_agent: str = ""
+    browser_mark: str = ""
 
 
 class Refusal(StrEnum):
@@ -61,28 +61,33 @@ class Refusal(StrEnum):
     CODE = "code_refused"
     CODE_THROTTLED = "code_throttled"
     LINK = "link_refused"
-    LETTER_THROTTLED = "letter_throttled"
+    EMAIL_THROTTLED = "letter_throttled"
     NOT_ALLOWED = "not_allowed"
 
 
-BY_THE_HOST = Visit(browser="the host's command line")
+BY_OPERATOR = ClientInfo(user_agent="the host's command line")
 
 
-async def note(db: AsyncSession, event: Event, user_id: int, visit: Visit, **details: object) -> None:
+async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo, **details: object) -> None:
     """Writes down an event in the transaction of its cause. The details must be fit for JSON, and hold no secret."""
     row = SecurityEvent(
-        user_id=user_id, kind=event, network=visit.network, browser=visit.browser[:300], details=details
+        user_id=user_id, kind=event, client_ip=client.client_ip, user_agent=client.user_agent[:300], details=details
     )
     db.add(row)
     await db.flush()
-    log.info("security", extra={"fields": {"what": event.value, "user": user_id, "network": visit.network}})
+    log.info("security", extra={"fields": {"what": event.value, "user": user_id, "network": client.client_ip}})
 
 
 def refused(
-    refusal: Refusal, visit: Visit, *, user_id: int | None = None, typed: str | None = None, **details: object
+    refusal: Refusal,
+    client: ClientInfo,
+    *,
+    user_id: int | None = None,
+    typed: str | None = None,
+    **details: object,
 ) -> None:
     """Writes a log line. `typed` is a name or an address as somebody typed it: perhaps a password, so it is masked."""
-    fields = {"what": refusal.value, "user": user_id, "network": visit.network, **details}
+    fields = {"what": refusal.value, "user": user_id, "network": client.client_ip, **details}
     if typed is not None:
         fields["typed"] = mask(typed.strip()[:320])
     log.warning("security", extra={"fields": fields})
@@ -93,7 +98,7 @@ async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[Sec
     query = (
         select(SecurityEvent)
         .where(col(SecurityEvent.user_id) == user_id)
-        .order_by(col(SecurityEvent.created).desc(), col(SecurityEvent.id).desc())
+        .order_by(col(SecurityEvent.created_at).desc(), col(SecurityEvent.id).desc())
         .limit(most)
     )
     return (await db.exec(query)).all()
@@ -101,4 +106,4 @@ async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[Sec
 
 def outdated() -> ColumnElement[bool]:
     """Which events are no longer kept."""
-    return col(SecurityEvent.created) < now() - KEPT
+    return col(SecurityEvent.created_at) < now() - KEPT

@@ -13,7 +13,7 @@ class SecurityEvent(SQLModel, table=True):
     """Something that mattered to the safety of an account. It outlives the account."""
 
     __tablename__ = "security_event"
-    __table_args__ = (Index("ix_security_event_user_id_created", "user_id", "created"),)
+    __table_args__ = (Index("ix_security_event_user_id_created_at", "user_id", "created_at"),)
 
     id: int | None = Field(
         default=None,
@@ -21,7 +21,7 @@ class SecurityEvent(SQLModel, table=True):
     )
     user_id: int
     kind: str = Field(max_length=40)
-    created: datetime = Field(default_factory=now, index=True)
-    network: str = Field(default="", max_length=60)
-    browser: str = Field(default="", max_length=300)
+    created_at: datetime = Field(default_factory=now, index=True)
+    client_ip: str = Field(default="", max_length=60)
+    user_agent: str = Field(default="", max_length=300)
     details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from webapp import i18n
 from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.models import User
-from webapp.accounts.sessions import ABSOLUTE, SignedIn
+from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
-from webapp.audit.events import Event, Refusal, Visit
+from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.authentication import throttle
 from webapp.database import Database, now
 from webapp.i18n import gettext as _
@@ -46,7 +46,7 @@ class CurrentUser:
         user = await sessions.find(self.database, cookie) if cookie else None
         request.state.user = user
         languages = request.app.state.settings.languages
-        wanted = f"{user.locale};q=1," if user else ""
+        wanted = f"{user.language};q=1," if user else ""
         with i18n.use(i18n.choose(wanted + request.headers.get("accept-language", ""), languages)):
             await self.app(scope, receive, send)
 
@@ -72,33 +72,33 @@ def admin_required(view: View) -> View:
     async def guarded(request: Request) -> Response:
         if request.state.user.email not in request.app.state.settings.admin_addresses:
             route = getattr(request.scope.get("route"), "path", None)
-            events.refused(Refusal.NOT_ALLOWED, visit(request), user_id=request.state.user.id, route=route)
+            events.refused(Refusal.NOT_ALLOWED, client_info(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)
         return await view(request)
 
     return login_required(guarded)
 
 
-def visit(request: Request) -> Visit:
+def client_info(request: Request) -> ClientInfo:
     """From where a request comes, for the audit log."""
     mark = known_browsers.mark(cookies.read(request, BROWSER_COOKIE))
-    return Visit(client_ip.of(request), request.headers.get("user-agent", ""), mark)
+    return ClientInfo(client_ip.of(request), request.headers.get("user-agent", ""), mark)
 
 
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
     """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
-    db, here = request.state.db, visit(request)
+    db, client = request.state.db, client_info(request)
     assert user.id is not None
     await _end_cookie(request)
-    secret = await sessions.open_new(db, user, here, is_remembered=is_remembered)
-    await events.note(db, Event.LOGGED_IN, user.id, here)
+    secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
+    await events.note(db, Event.LOGGED_IN, user.id, client)
     _hand_over(request, response, secret, is_remembered=is_remembered)
-    await _recognize(request, response, user, here)
+    await _recognize(request, response, user, client)
 
 
 async def renew(request: Request, response: Response, epoch: int) -> None:
     """Carries the current session over into the account's new epoch, under a new id."""
-    user: SignedIn = request.state.user
+    user: SessionUser = request.state.user
     secret = await sessions.renew(request.state.db, user.session_id, epoch)
     if secret:  # else it was ended meanwhile
         _hand_over(request, response, secret, is_remembered=user.is_remembered)
@@ -111,7 +111,7 @@ async def prove(
 
     Throttled as the log-in is, and counted before the password is looked at. Frees the connection meanwhile.
     """
-    asking: SignedIn = request.state.user
+    asking: SessionUser = request.state.user
     user = await try_password(request, form, asking.username, current_password)
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
         return user
@@ -122,38 +122,42 @@ async def prove(
 
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
     """The person whose name or address and password these are, or None; the form says so only if it was too often."""
-    db, state, here = request.state.db, request.app.state, visit(request)
+    db, state, client = request.state.db, request.app.state, client_info(request)
     try:
-        await throttle.count(db, state.settings, typed, here)
+        await throttle.count(db, state.settings, typed, client)
     except TooOften as refused:
         await db.rollback()
-        events.refused(Refusal.LOG_IN_THROTTLED, here, typed=typed, seconds=refused.seconds)
+        events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
         form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
     await db.commit()  # before the password is looked at, so that guesses at once count too
-    user = await users.authenticate(db, state.hasher, typed, password, here)
+    user = await users.authenticate(db, state.hasher, typed, password, client)
     if user is not None and user.id is not None:
-        await throttle.forget(db, state.settings, typed, here, user.id)
+        await throttle.forget(db, state.settings, typed, client, user.id)
     return user
 
 
 async def log_out(request: Request, response: Response) -> None:
     """Ends the session on the server and in the browser."""
     await _end_cookie(request)
-    await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, visit(request))
+    await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, client_info(request))
     cookies.delete(request, response, COOKIE)
 
 
-async def _recognize(request: Request, response: Response, user: User, here: Visit) -> None:
+async def _recognize(request: Request, response: Response, user: User, client: ClientInfo) -> None:
     """Knows the browser from now on. Tells the person of a new one, but not at the account's very first log-in."""
     db, settings, secret = request.state.db, request.app.state.settings, cookies.read(request, BROWSER_COOKIE)
     assert user.id is not None
-    if not here.mark:
+    if not client.browser_mark:
         secret = known_browsers.new_secret()
     known = await known_browsers.meet(db, user.id, known_browsers.mark(secret))
-    is_first = not known and user.last_seen < user.created_at + sessions.SEEN_EVERY
-    if here.mark not in known and not is_first:
-        details: dict[str, Any] = {"when": now().isoformat(), "browser": here.browser[:300], "network": here.network}
+    is_first = not known and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
+    if client.browser_mark not in known and not is_first:
+        details: dict[str, Any] = {
+            "when": now().isoformat(),
+            "browser": client.user_agent[:300],
+            "client_ip": client.client_ip,
+        }
         await kinds.post(db, settings, "new_sign_in", user.email, user_id=user.id, username=user.username, **details)
     cookies.write(request, response, BROWSER_COOKIE, secret, int(known_browsers.KEPT.total_seconds()))
 

@@ -1,4 +1,4 @@
-"""What accounts write to people. Each letter is looked up, minted and written at the moment it is sent."""
+"""What accounts write to people. Each email is looked up, minted and written at the moment it is sent."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
 from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
 from webapp.mail import status
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.notifications.switches import reader
 from webapp.settings import Settings
@@ -20,23 +20,23 @@ A_SAMPLE_SIGN_IN = {
     "username": "susan",
     "when": A_SAMPLE_DAY.isoformat(),
     "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
-    "network": "192.0.2.7",
+    "client_ip": "192.0.2.7",
 }
 MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
-@letter(
+@email_kind(
     "register",
-    lives=timedelta(minutes=60),
+    expires_after=timedelta(minutes=60),
     samples=lambda site: [
         _register_draft(site, "susan@example.com"),
         _already_registered_draft(site, a_sample_person()),
         _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
     ],
 )
-async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    """To an address that asked for an account; if it has one, or is kept for one, the letter says so instead."""
-    address = letter.recipient
+async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To an address that asked for an account; if it has one, or is kept for one, the email says so instead."""
+    address = email.recipient
     if not await users.has_account(db, address):
         hold = await reserved_emails.on(db, address)
         return await address_reserved_draft(db, settings, address, hold) if hold else _register_draft(settings, address)
@@ -44,31 +44,31 @@ async def register(db: AsyncSession, settings: Settings, letter: Claimed) -> Dra
     return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
 
 
-@letter(
+@email_kind(
     "password_changed",
-    lives=timedelta(days=5),
+    expires_after=timedelta(days=5),
     samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", "susan", A_SAMPLE_DAY)],
 )
-async def password_changed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
-    username, when = letter.parameters["username"], datetime.fromisoformat(letter.parameters["when"])
-    assert letter.user_id is not None
-    return _password_changed_draft(settings, letter.user_id, letter.recipient, username, when)
+    username, when = email.parameters["username"], datetime.fromisoformat(email.parameters["when"])
+    assert email.user_id is not None
+    return _password_changed_draft(settings, email.user_id, email.recipient, username, when)
 
 
-@letter(
+@email_kind(
     "new_sign_in",
-    lives=timedelta(days=5),
+    expires_after=timedelta(days=5),
     samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
-    switch="A letter when my account is used in a new browser",
+    label="An email when my account is used in a new browser",
 )
-async def new_sign_in(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has logged in in a browser that was not seen before, if they want to know."""
-    user = await reader(db, letter)
-    if user is None or await _has_enough(db, user, letter, MOST_NEW_SIGN_INS):
+    user = await reader(db, email)
+    if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
     assert user.id is not None
-    return _new_sign_in_draft(settings, user.id, letter.recipient, letter.parameters)
+    return _new_sign_in_draft(settings, user.id, email.recipient, email.parameters)
 
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
@@ -78,10 +78,10 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
     return _address_reserved_draft(settings, address, user.username, hold.until)
 
 
-async def _has_enough(db: AsyncSession, user: User, letter: Claimed, most: int) -> bool:
+async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -> bool:
     assert user.id is not None
-    an_hour_before = letter.created - timedelta(hours=1)
-    return await status.sent_to(db, user.id, letter.kind, an_hour_before, before=letter) >= most
+    an_hour_before = email.created_at - timedelta(hours=1)
+    return await status.sent_to(db, user.id, email.kind, an_hour_before, before=email) >= most
 
 
 def _register_draft(settings: Settings, address: str) -> Draft:
@@ -117,5 +117,5 @@ def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: 
 
 
 def a_sample_person() -> User:
-    """A person for sample letters."""
+    """A person for sample emails."""
     return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")

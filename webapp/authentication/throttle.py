@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import KnownBrowser, User
-from webapp.audit.events import Visit
+from webapp.audit.events import ClientInfo
 from webapp.database.hot import Transaction
 from webapp.mail import kinds
 from webapp.rate_limits import Rate
@@ -22,31 +22,31 @@ from webapp.settings import Settings
 Use = tuple[str, str, tuple[Rate, ...]]
 
 TRIES_PER_NAME = (Rate(5, 300),)
-TRIES_PER_NETWORK = (Rate(30, 60),)
+TRIES_PER_CLIENT_IP = (Rate(30, 60),)
 # For each typed name or address, whether somebody has it or not, and for each network.
 EMAILS_PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
-EMAILS_PER_NETWORK = (Rate(20, 3600),)
+EMAILS_PER_CLIENT_IP = (Rate(20, 3600),)
 
 
-async def count(db: AsyncSession, settings: Settings, typed: str, visit: Visit) -> None:
+async def count(db: AsyncSession, settings: Settings, typed: str, client: ClientInfo) -> None:
     """Counts a try; to be committed before the password is looked at. Raises TooOften.
 
     The work is the same whether somebody has the name or not.
     """
     identity = users.identity_or_nonsense(typed)
-    owner = await _owner(db, identity, visit.mark) if visit.mark else None
+    owner = await _owner(db, identity, client.browser_mark) if client.browser_mark else None
     if owner is not None:
-        await rate_limits.count(db, settings, _in_known_browser(owner, visit))
+        await rate_limits.count(db, settings, _in_known_browser(owner, client))
     else:
-        network = "login_network", visit.network, TRIES_PER_NETWORK
-        await rate_limits.count(db, settings, _from_network(identity, visit), network)
+        client_ip = "login_network", client.client_ip, TRIES_PER_CLIENT_IP
+        await rate_limits.count(db, settings, _from_network(identity, client), client_ip)
 
 
-async def forget(db: AsyncSession, settings: Settings, typed: str, visit: Visit, owner: int) -> None:
+async def forget(db: AsyncSession, settings: Settings, typed: str, client: ClientInfo, owner: int) -> None:
     """Starts the counts of a name anew, after the right password."""
     identity = users.identity_or_nonsense(typed)
-    await rate_limits.forget(db, settings, *_from_network(identity, visit))
-    await rate_limits.forget(db, settings, *_in_known_browser(owner, visit))
+    await rate_limits.forget(db, settings, *_from_network(identity, client))
+    await rate_limits.forget(db, settings, *_in_known_browser(owner, client))
 
 
 async def ask_for(
@@ -55,26 +55,26 @@ async def ask_for(
     kind: str,
     recipient: str,
     *,
-    network: str,
+    client_ip: str,
     user_id: int | None = None,
     **parameters: Any,
 ) -> bool:
-    """Posts a letter that a visitor asked for, and returns whether letters are delayed.
+    """Posts an email that a visitor asked for, and returns whether emails are delayed.
 
     Raises TooOften; the caller must then roll back.
     """
     await rate_limits.count(
-        db, settings, (kind, recipient, EMAILS_PER_ADDRESS), ("letters_network", network, EMAILS_PER_NETWORK)
+        db, settings, (kind, recipient, EMAILS_PER_ADDRESS), ("emails_network", client_ip, EMAILS_PER_CLIENT_IP)
     )
     return await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
 
 
-def _from_network(identity: str, visit: Visit) -> Use:
-    return "login", f"{identity} {visit.network}", TRIES_PER_NAME
+def _from_network(identity: str, client: ClientInfo) -> Use:
+    return "login", f"{identity} {client.client_ip}", TRIES_PER_NAME
 
 
-def _in_known_browser(owner: int, visit: Visit) -> Use:
-    return "login_known", f"{owner} {visit.mark}", TRIES_PER_NAME
+def _in_known_browser(owner: int, client: ClientInfo) -> Use:
+    return "login_known", f"{owner} {client.browser_mark}", TRIES_PER_NAME
 
 
 async def _owner(db: AsyncSession, identity: str, mark: str) -> int | None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from webapp import i18n
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, Refused, Used, verify
+from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.authentication import auth, email_links, forms
 from webapp.i18n import gettext as _
@@ -51,7 +51,7 @@ async def register(request: Request) -> Response:
         form.refuse("", _("Registration here is by invitation."), 403)
     sent = await email_links.send(request, form, "register", form.data.email) if form.is_valid else None
     if sent and not pages.asks_for_part(request):
-        words = _("Check your mail: a letter is on its way to that address.")
+        words = _("Check your mail: an email is on its way to that address.")
         return pages.redirect(request, "/login", flash=sent.with_truth(words))
     return pages.render(request, "authentication/register.html", part="panel", form=form, sent=sent)
 
@@ -95,7 +95,7 @@ async def _proved_address(request: Request) -> str:
     """The address of a registration link. Raises Refused; a link is used once its address has an account."""
     claim = verify(request.app.state.settings, Purpose.REGISTER, request.path_params["token"])
     if await users.has_account(request.state.db, str(claim.subject)):
-        raise Used(claim)
+        raise TokenUsed(claim)
     return str(claim.subject)
 
 
@@ -110,7 +110,7 @@ async def _added(request: Request, form: Form[forms.FinishRegistration], address
             address,
             data.password,
             i18n.current(),
-            auth.visit(request),
+            auth.client_info(request),
         )
     except Taken as taken:
         form.refuse("username" if taken.field == "username" else "", str(taken))

@@ -1,4 +1,4 @@
-"""What a host does by hand, each command with a session of its own: people and their links, letters, a check-up."""
+"""What a host does by hand, each command with a session of its own: people and their links, emails, a check-up."""
 
 import argparse
 import sys
@@ -86,7 +86,7 @@ def look_after_users(options: argparse.Namespace) -> Work:
         elif options.action == "end-sessions":
             print(f"Ended: {await users.end_all(db, user)} sign-ins, and every link that had been sent.")
         elif options.action == "disable" and options.reason:
-            await decisions.disable(db, settings, user, options.reason, events.BY_THE_HOST)
+            await decisions.disable(db, settings, user, options.reason, events.BY_OPERATOR)
         else:
             await users.set_disabled(db, user, options.action == "disable")
         await db.commit()
@@ -96,16 +96,16 @@ def look_after_users(options: argparse.Namespace) -> Work:
 
 
 def remove_post(options: argparse.Namespace) -> Work:
-    """Takes a post down; its author gets the reason by letter."""
+    """Takes a post down; its author gets the reason by email."""
 
     async def work(db: AsyncSession, settings: Settings) -> int:
         is_number = 0 < options.number <= timeline.LAST
         if not is_number or not await decisions.remove(
-            db, settings, options.number, options.reason, events.BY_THE_HOST
+            db, settings, options.number, options.reason, events.BY_OPERATOR
         ):
             return _refuse(f"There is no post {options.number}, or it was removed before.")
         await db.commit()
-        print(f"Post {options.number} is removed. Its author gets the reason by letter.")
+        print(f"Post {options.number} is removed. Its author gets the reason by email.")
         return 0
 
     return work
@@ -128,12 +128,12 @@ def look_after_mail(options: argparse.Namespace) -> Work:
         elif options.action == "resume":
             await status.resume(db)
         elif options.action == "retry":
-            count = await status.send_again(db, kinds.lifetimes(), options.letter)
-            print("One letter is due again." if count == 1 else f"{count} letters are due again.")
+            count = await status.send_again(db, kinds.lifetimes(), options.email)
+            print("One email is due again." if count == 1 else f"{count} emails are due again.")
         await db.commit()
         print(mail_status.sentence(await status.read(db), settings))
-        for letter in await mail_status.given_up(db):
-            print(f"{letter.id}\t{letter.kind}\t{letter.recipient}\t{letter.finished:%Y-%m-%d %H:%M}\t{letter.reason}")
+        for email in await mail_status.given_up(db):
+            print(f"{email.id}\t{email.kind}\t{email.recipient}\t{email.finished_at:%Y-%m-%d %H:%M}\t{email.reason}")
         return 0
 
     return work

@@ -57,7 +57,7 @@ async def is_empty(db: AsyncSession) -> bool:
 
 
 async def fill(db: AsyncSession, settings: Settings) -> Filled:
-    """Adds the whole community, or raises Refused; nobody is sent a letter. The caller commits."""
+    """Adds the whole community, or raises Refused; nobody is sent an email. The caller commits."""
     if not settings.development:
         raise Refused("The demo is for a site that `python -m webapp dev` serves: this one is deployed.")
     if not await is_empty(db):
@@ -86,7 +86,7 @@ async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime)
         user = await users.find(db, each["name"])
         assert user
         assert user.id
-        await profiles.change(db, user, user.username, each["about"], each.get("is_public", True), events.BY_THE_HOST)
+        await profiles.change(db, user, user.username, each["about"], each.get("is_public", True), events.BY_OPERATOR)
         await db.exec(update(User).where(col(User.id) == user.id).values(created_at=_joined(each, moment)))
         numbers[user.username] = user.id
     return numbers
@@ -132,4 +132,4 @@ async def _was_seen(db: AsyncSession, people: dict[str, int], said: list[_Said])
     """Everybody left a few minutes after their last words."""
     for name, number in people.items():
         last = max(one.when for one in said if one.name == name)
-        await db.exec(update(User).where(col(User.id) == number).values(last_seen=last + timedelta(minutes=5)))
+        await db.exec(update(User).where(col(User.id) == number).values(last_seen_at=last + timedelta(minutes=5)))

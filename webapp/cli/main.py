@@ -48,7 +48,7 @@ def dev(port: int, *, is_empty: bool = False) -> int:
         asyncio.run(_with_database(settings, _fill_if_empty))
     print(f"Microblog is at {settings.base_url}", file=sys.stderr)
     if settings.mailbox:
-        print(f"Its letters are at {settings.base_url}/mailbox", file=sys.stderr)
+        print(f"Its emails are at {settings.base_url}/mailbox", file=sys.stderr)
     uvicorn.run(
         "webapp.cli.main:development_app",
         factory=True,
@@ -79,7 +79,7 @@ def migrate(settings: Settings) -> int:
 
 
 async def mailer(settings: Settings) -> int:
-    """Sends letters until it is told to stop: a process of its own beside the web processes."""
+    """Sends emails until it is told to stop: a process of its own beside the web processes."""
     if not settings.sends_mail:
         print("MAILER=off: this site sends no mail.", file=sys.stderr)
         return 3
@@ -128,8 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add.add_parser("demo", help="fill an empty development site with a small community")
     command.set_defaults(work=commands.fill_with_demo)
     add.add_parser("migrate", help="bring the database to the state that the code expects")
-    add.add_parser("mailer", help="send letters in a process of its own")
-    command = add.add_parser("send-test-mail", help="send a letter now and repeat the server's words")
+    add.add_parser("mailer", help="send emails in a process of its own")
+    command = add.add_parser("send-test-mail", help="send an email now and repeat the server's words")
     command.add_argument("address")
     command.set_defaults(work=commands.send_test_mail)
     command = add.add_parser("invite", help="print a link with which an address gets an account")
@@ -144,16 +144,16 @@ def _parser() -> argparse.ArgumentParser:
     command = add.add_parser("users", help="list the accounts; show, disable or enable one, or end its sign-ins")
     command.add_argument("action", choices=["list", "show", "disable", "enable", "end-sessions"])
     command.add_argument("name", nargs="?", help="name or address")
-    command.add_argument("--reason", type=commands.reason, help="why it is disabled; the person is told by letter")
+    command.add_argument("--reason", type=commands.reason, help="why it is disabled; the person is told by email")
     command.set_defaults(work=commands.look_after_users)
-    command = add.add_parser("posts", help="remove a post, and tell its author why by letter")
+    command = add.add_parser("posts", help="remove a post, and tell its author why by email")
     command.add_argument("action", choices=["remove"])
     command.add_argument("number", type=int, help="the number at the end of the post's address")
     command.add_argument("--reason", type=commands.reason, required=True)
     command.set_defaults(work=commands.remove_post)
     command = add.add_parser("mail", help="is mail flowing? list what was given up, send it again, pause, resume")
     command.add_argument("action", nargs="?", default="list", choices=["list", "retry", "pause", "resume"])
-    command.add_argument("letter", nargs="?", type=int, help="the number of one letter to retry; else all")
+    command.add_argument("email", nargs="?", type=int, help="the number of one email to retry; else all")
     command.set_defaults(work=commands.look_after_mail)
     command = add.add_parser("doctor", help="check the set-up: settings, database, mail server, DNS")
     command.set_defaults(work=commands.check_up)

@@ -33,7 +33,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Chore:
+class CleanupTask:
     """The rows of a table that may go: those that the condition, made at that moment, names."""
 
     model: type[SQLModel]

@@ -66,7 +66,7 @@ class Database:
             hide_parameters=True,  # an error message shall not carry anybody's address into the log
         )
         self.writing = self.engine.execution_options(is_writing=True)
-        self.doorbell = asyncio.Event()
+        self.wake = asyncio.Event()
         self.visitors = 0
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
@@ -84,11 +84,11 @@ class Database:
     def open(self, *, is_writing: bool = False) -> AsyncSession:
         """A session that the caller must release."""
         engine = self.writing if is_writing else self.engine
-        return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.doorbell})
+        return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.wake})
 
     def direct(self, *, is_writing: bool = False) -> Direct:
         """A transaction for prepared statements alone, as a context. It needs a connection of its own."""
-        return Direct(self.engine, {"doorbell": self.doorbell}, _ring, is_writing=is_writing)
+        return Direct(self.engine, {"doorbell": self.wake}, _wake, is_writing=is_writing)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -117,12 +117,12 @@ def _execute(session: Session, statement: Executable, parameters: Any) -> Cursor
     return session.connection().execute(statement, parameters)
 
 
-def ring_after_commit(db: Transaction) -> None:
+def wake_after_commit(db: Transaction) -> None:
     """Sets the database's doorbell once this transaction has committed."""
     db.info["must_ring"] = True
 
 
 @event.listens_for(Session, "after_commit")
-def _ring(session: Session | Direct) -> None:
+def _wake(session: Session | Direct) -> None:
     if session.info.pop("must_ring", False):
         session.info["doorbell"].set()

@@ -2,7 +2,7 @@
 
     feed: claim -> write -> queue -> a few workers, each with its own connection: deliver -> finish
 
-A crash needs no rescue: the leases of this process run out, and its letters are due again.
+A crash needs no rescue: the leases of this process run out, and its emails are due again.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from datetime import timedelta
 from jinja2 import Environment
 
 from webapp.database import Database, now
-from webapp.delivery.dispatcher import BATCH, Feeder, Written, tell
+from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
 from webapp.delivery.smtp import DEADLINE, Breaker, Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -28,12 +28,12 @@ log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
-# While so many visitors wait for their pages, the feeder rests so long after each letter.
+# While so many visitors wait for their pages, the feeder rests so long after each email.
 RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
-# How many written letters wait for each connection, so that it never waits for a letter.
+# How many written emails wait for each connection, so that it never waits for an email.
 WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
-# How long an outcome waits for those of letters that are on the wire, to be written down with them.
+# How long an outcome waits for those of emails that are on the wire, to be written down with them.
 GATHER_SECONDS = 0.001
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
@@ -59,7 +59,7 @@ class Mailer:
         self.breaker = Breaker()
         self.is_running = False
         self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-        self._feeder = Feeder(settings, database, templates, self.name)
+        self._dispatcher = Dispatcher(settings, database, templates, self.name)
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
@@ -86,12 +86,12 @@ class Mailer:
     async def stop(self) -> None:
         """Asks `run` to end: what is on the wire may finish within the grace, the rest is handed back."""
         self._stopping.set()
-        self.database.doorbell.set()
+        self.database.wake.set()
 
     async def _work(self) -> None:
         workers = [asyncio.create_task(self._send_all()) for _ in range(self.settings.mail_connections)]
-        feeder = asyncio.create_task(self._feed())
-        tasks: list[asyncio.Task[object]] = [asyncio.create_task(self._stopping.wait()), feeder, *workers]
+        dispatcher = asyncio.create_task(self._feed())
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(self._stopping.wait()), dispatcher, *workers]
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
             # The feeder may hang, too: in a full queue, behind a server that does.
@@ -101,7 +101,7 @@ class Mailer:
                     task.result()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GRACE_SECONDS):
-                    await asyncio.wait([feeder])
+                    await asyncio.wait([dispatcher])
                     await self._queue.join()
         finally:
             for task in tasks:
@@ -110,36 +110,36 @@ class Mailer:
             await self._hand_back()
 
     async def _feed(self) -> None:
-        """Queues letters for the workers, until the mailer is stopped."""
+        """Queues emails for the workers, until the mailer is stopped."""
         while not self._stopping.is_set():
             if self.breaker.wait:
                 await _happens(self._stopping, self.breaker.wait)
                 continue
             await self._try_suspect()
-            self.database.doorbell.clear()
-            # A server that was away is tried with one letter.
+            self.database.wake.clear()
+            # A server that was away is tried with one email.
             most = int(not self._in_hand) if self.breaker.is_open else BATCH
-            claimed = await self._feeder.claim(most) if most else []
+            claimed = await self._dispatcher.claim(most) if most else []
             written = await self._hand_over(claimed)
             if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
-                await _happens(self.database.doorbell, POLL_SECONDS)
+                await _happens(self.database.wake, POLL_SECONDS)
 
     async def _try_suspect(self) -> None:
-        """Now and then, a letter that mailers died of gets its turn: by itself, so that it can harm no other."""
+        """Now and then, an email that mailers died of gets its turn: by itself, so that it can harm no other."""
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
         await self._queue.join()
-        written = await self._hand_over(await self._feeder.claim_suspect())
+        written = await self._hand_over(await self._dispatcher.claim_suspect())
         await self._queue.join()
         self._suspect_at = time.monotonic() + (0 if written else SUSPECT_SECONDS)
 
     async def _hand_over(self, claimed: list[Claimed]) -> int:
-        """Queues letters as they are written; returns how many there was somebody to send to."""
-        self._in_hand |= {letter.id: letter for letter in claimed}
-        unwritten = {letter.id for letter in claimed}
+        """Queues emails as they are written; returns how many there was somebody to send to."""
+        self._in_hand |= {email.id: email for email in claimed}
+        unwritten = {email.id for email in claimed}
         try:
-            async for written in self._feeder.write(claimed):
-                unwritten.discard(written.letter.id)
+            async for written in self._dispatcher.write(claimed):
+                unwritten.discard(written.email.id)
                 await self._queue.put(written)
                 if self.database.visitors >= RUSH_VISITORS:
                     await _happens(self._stopping, RUSH_SECONDS)
@@ -148,12 +148,12 @@ class Mailer:
             raise
         finally:
             # There is nobody to send them to; or one of them breaks the mailer, and all their leases run out.
-            for letter_id in unwritten:
-                del self._in_hand[letter_id]
+            for email_id in unwritten:
+                del self._in_hand[email_id]
         return len(claimed) - len(unwritten)
 
     async def _send_all(self) -> None:
-        """One worker: sends letter after letter over its own connection."""
+        """One worker: sends email after email over its own connection."""
         connection = self.transport()
         try:
             while True:
@@ -166,10 +166,10 @@ class Mailer:
             await connection.close()
 
     async def _send(self, connection: Transport, written: Written) -> None:
-        letter = written.letter
-        has_time = letter.due - now() > timedelta(seconds=DEADLINE + 5)
+        email = written.email
+        has_time = email.due_at - now() > timedelta(seconds=DEADLINE + 5)
         if self._stopping.is_set() or self.breaker.wait or not has_time:
-            return await self._finish(letter, HANDED_BACK)
+            return await self._finish(email, HANDED_BACK)
         self._on_the_wire += 1
         self._wire_is_clear.clear()
         try:
@@ -179,8 +179,8 @@ class Mailer:
             if not self._on_the_wire:
                 self._wire_is_clear.set()
         is_news = self.breaker.note(outcome)
-        await self._finish(letter, outcome)  # before anything else can fail: it is sent
-        tell(letter, outcome)
+        await self._finish(email, outcome)  # before anything else can fail: it is sent
+        tell(email, outcome)
         if is_news:
             await self._tell_all(outcome)
 
@@ -190,42 +190,42 @@ class Mailer:
             await status.note_trouble(db, self.breaker.since, outcome)
             await db.commit()
 
-    async def _finish(self, letter: Claimed, outcome: Outcome) -> None:
+    async def _finish(self, email: Claimed, outcome: Outcome) -> None:
         """Writes an outcome down, together with those that ended meanwhile; returns when it is committed."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ended.append((letter, outcome, committed))
+        self._ended.append((email, outcome, committed))
         async with self._finishing:
             if self._on_the_wire and not committed.done():
                 await _happens(self._wire_is_clear, GATHER_SECONDS)
             if not committed.done():
                 await self._commit_ended()
         await committed
-        self._in_hand.pop(letter.id, None)
-        if letter.crashes:
-            self.database.doorbell.set()  # such letters come one by one: there may be more of them
+        self._in_hand.pop(email.id, None)
+        if email.crashes:
+            self.database.wake.set()  # such emails come one by one: there may be more of them
 
     async def _commit_ended(self) -> None:
         batch, self._ended = self._ended, []
         try:
             async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, [(letter, outcome) for letter, outcome, _future in batch])
+                await outbox.finish(db, [(email, outcome) for email, outcome, _future in batch])
                 await db.commit()
         except BaseException as error:
-            for _letter, _outcome, committed in batch:
+            for _email, _outcome, committed in batch:
                 committed.set_exception(error)
             return
-        for _letter, _outcome, committed in batch:
+        for _email, _outcome, committed in batch:
             committed.set_result(None)
 
     async def _hand_back(self) -> None:
-        """Makes the letters that are still in hand due again, for whoever claims them next."""
-        letters = list(self._in_hand.values())
+        """Makes the emails that are still in hand due again, for whoever claims them next."""
+        emails = list(self._in_hand.values())
         self._in_hand.clear()
         self._ended.clear()
         self._queue = self._new_queue()
-        if letters:
+        if emails:
             async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, [(letter, HANDED_BACK) for letter in letters])
+                await outbox.finish(db, [(email, HANDED_BACK) for email in emails])
                 await db.commit()
 
     def _new_queue(self) -> asyncio.Queue[Written]:
@@ -242,7 +242,7 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def _next(queue: asyncio.Queue[Written], seconds: float) -> Written | None:
-    """The next letter, or None if none came within so many seconds."""
+    """The next email, or None if none came within so many seconds."""
     try:
         return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
     except TimeoutError:

@@ -18,16 +18,16 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
 
-DEADLINE = 45.0  # seconds for one letter, connecting included
+DEADLINE = 45.0  # seconds for one email, connecting included
 COMMAND_TIMEOUT = 20.0
-LETTERS_A_CONNECTION = 50
+EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
 # Seconds to leave the server alone after it could not be used; the last one repeats.
 PAUSES = (1, 2, 5, 15, 30)
 
 
 class Transport(Protocol):
-    """What takes a written letter away."""
+    """What takes a written email away."""
 
     async def deliver(self, recipient: str, message: bytes) -> Outcome: ...
     async def close(self) -> None: ...
@@ -35,17 +35,17 @@ class Transport(Protocol):
 
 
 class Connection:
-    """One connection to the mail server: opened on demand, kept for the next letter, thrown away after any error."""
+    """One connection to the mail server: opened on demand, kept for the next email, thrown away after any error."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.envelope_sender = parseaddr(settings.sender)[1]
         self._client: SMTP | None = None
-        self._letters = 0
+        self._emails = 0
         self._used = 0.0
 
     async def deliver(self, recipient: str, message: bytes) -> Outcome:
-        """Sends one letter to one recipient. Never raises: what went wrong is in the outcome."""
+        """Sends one email to one recipient. Never raises: what went wrong is in the outcome."""
         was_open = self._is_fresh()
         try:
             async with asyncio.timeout(DEADLINE):
@@ -91,7 +91,7 @@ class Connection:
         except BaseException:
             self._throw_away()
             raise
-        self._letters += 1
+        self._emails += 1
         self._used = time.monotonic()
         return Outcome(Verdict.SENT, 250)
 
@@ -100,14 +100,14 @@ class Connection:
             await self.close()
         if self._client is None:
             self._client = client_for(self.settings, self._tls_context)
-            self._letters = 0
+            self._emails = 0
             await self._client.connect()
             self._used = time.monotonic()
         return self._client
 
     def _is_fresh(self) -> bool:
         is_connected = self._client is not None and self._client.is_connected
-        is_young = self._letters < LETTERS_A_CONNECTION and time.monotonic() - self._used < IDLE_SECONDS
+        is_young = self._emails < EMAILS_A_CONNECTION and time.monotonic() - self._used < IDLE_SECONDS
         return is_connected and is_young
 
     def _throw_away(self) -> None:
@@ -117,7 +117,7 @@ class Connection:
 
 
 class Breaker:
-    """Remembers that the mail server could not be used, and when to try it again with one letter."""
+    """Remembers that the mail server could not be used, and when to try it again with one email."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -181,7 +181,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _sort(error: Exception, is_handed_over: bool) -> Outcome:
-    """What an error means for the letter; see RFC 5321, 4.2 for the codes."""
+    """What an error means for the email; see RFC 5321, 4.2 for the codes."""
     words = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
         if error.code == 421:
@@ -203,5 +203,5 @@ def _sort(error: Exception, is_handed_over: bool) -> Outcome:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return Outcome(Verdict.UNAVAILABLE, error.code, error.message)
     if is_handed_over:
-        return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the letter: {words}")
+        return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
     return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")

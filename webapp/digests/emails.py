@@ -1,4 +1,4 @@
-"""The letter itself. It names people and links to their posts; it quotes nobody, for it arrives as this site's mail."""
+"""The email itself. It names people and links to their posts; it quotes nobody, for it arrives as this site's mail."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,13 +10,13 @@ from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
 from webapp.digests import missed
 from webapp.digests.missed import Missed
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
 KIND = "digest"
-LIVES = timedelta(days=1)  # the next one tells it better
+EXPIRES_AFTER = timedelta(days=1)  # the next one tells it better
 LINKED = 10
 MENTIONS_LINKED = 5
 FOLLOWERS_NAMED = 5
@@ -32,17 +32,17 @@ def _samples(settings: Settings) -> list[Draft]:
     ]
 
 
-@letter(
+@email_kind(
     KIND,
-    lives=LIVES,
+    expires_after=EXPIRES_AFTER,
     samples=_samples,
-    switch="A letter once a week with what I missed",
-    is_usual=False,
+    label="An email once a week with what I missed",
+    default_on=False,
     can_wait=True,
 )
-async def digest(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""
-    user = await reader(db, letter)
+    user = await reader(db, email)
     what = await missed.by(db, user) if user else None
     return _draft(settings, user, what) if user and what else None
 

@@ -31,10 +31,10 @@ async def by(db: AsyncSession, user: User) -> Missed:
     """What a person has missed since the last visit, or in the last seven days if that is shorter."""
     assert user.id is not None
     end = now()
-    since = max(user.last_seen, end - AT_MOST_FROM)
+    since = max(user.last_seen_at, end - AT_MOST_FROM)
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]
     page = await timeline.home(db, user.id, MOST_READ)
-    fresh = [card for card in page.cards if card.created >= since]
+    fresh = [card for card in page.cards if card.created_at >= since]
     told = {post_id for _name, post_id in mentions}
     posts = [(card.username, card.id) for card in fresh if card.author_id != user.id and card.id not in told]
     is_more = page.older is not None and len(fresh) == MOST_READ

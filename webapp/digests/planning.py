@@ -1,6 +1,6 @@
 """When digests are posted: each person has an hour of the day, and no two in less than a week.
 
-Every web process plans. The window of a person's next digest and the letter are one transaction, so that
+Every web process plans. The window of a person's next digest and the email are one transaction, so that
 neither a crash nor another process makes two of one, or none.
 """
 
@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.database import Database, now
 from webapp.digests.emails import KIND
 from webapp.mail import kinds
-from webapp.notifications.models import LetterChoice
+from webapp.notifications.models import EmailSwitch
 from webapp.rate_limits import Rate
 from webapp.settings import Settings
 
@@ -50,23 +50,23 @@ class Digests:
 class _Reader(NamedTuple):
     id: int
     address: str
-    locale: str
+    language: str
 
 
 async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
-    """Those who want the letter and whose hour it is, by number."""
-    wanted = (col(LetterChoice.kind) == KIND, col(LetterChoice.is_wanted), col(LetterChoice.user_id) > after)
+    """Those who want the email and whose hour it is, by number."""
+    wanted = (col(EmailSwitch.kind) == KIND, col(EmailSwitch.is_wanted), col(EmailSwitch.user_id) > after)
     query = (
-        select(col(User.id), col(User.email), col(User.locale))
-        .join(LetterChoice, col(LetterChoice.user_id) == col(User.id))
+        select(col(User.id), col(User.email), col(User.language))
+        .join(EmailSwitch, col(EmailSwitch.user_id) == col(User.id))
         .where(*wanted, col(User.id) % HOURS == hour, col(User.disabled_at).is_(None))
         .order_by(col(User.id))
         .limit(BATCH)
     )
-    return [_Reader(number or 0, address, locale) for number, address, locale in await db.exec(query)]
+    return [_Reader(number or 0, address, language) for number, address, language in await db.exec(query)]
 
 
 async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:
-    """The letters of an hour leave one after the other, not at once."""
+    """The emails of an hour leave one after the other, not at once."""
     delay = timedelta(seconds=reader.id // HOURS * 97 % 3600)
-    await kinds.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.locale, delay=delay)
+    await kinds.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.language, delay=delay)

@@ -34,7 +34,7 @@ class Feed:
 
     @property
     def updated(self) -> datetime:
-        return self.cards[0].created if self.cards else self.began
+        return self.cards[0].created_at if self.cards else self.began
 
 
 def write(feed: Feed, settings: Settings) -> bytes:
@@ -58,10 +58,10 @@ def write(feed: Feed, settings: Settings) -> bytes:
 def _add_entry(root: ET.Element, card: Card, settings: Settings) -> None:
     entry = _add(root, "entry")
     # Its author may take another name, and it has another address then; it is still the same post (RFC 4151).
-    _add(entry, "id", f"tag:{settings.host},{card.created.astimezone(UTC):%Y-%m-%d}:post/{card.id}")
+    _add(entry, "id", f"tag:{settings.host},{card.created_at.astimezone(UTC):%Y-%m-%d}:post/{card.id}")
     _add(entry, "title", _title(card.body))
-    _add(entry, "published", _moment(card.created))
-    _add(entry, "updated", _moment(card.created))
+    _add(entry, "published", _moment(card.created_at))
+    _add(entry, "updated", _moment(card.created_at))
     _add(entry, "link", rel="alternate", type="text/html", href=f"{settings.base_url}/user/{card.username}/{card.id}")
     _add_author(entry, card.username, settings)
     _add(entry, "content", str(card.markup), type="html")

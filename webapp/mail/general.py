@@ -1,4 +1,4 @@
-"""The general door: any letter of any feature, through the same outbox and in the caller's transaction."""
+"""The general door: any email of any feature, through the same outbox and in the caller's transaction."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
 from webapp.mail import mime, outbox
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
 MAX_RECIPIENTS = 50
 MAX_ATTACHED_BYTES = 5 * 1024 * 1024
-LIVES = timedelta(days=5)
+EXPIRES_AFTER = timedelta(days=5)
 OWN_HEADERS = {"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "content-type", "mime-version"}
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file that goes with a letter; `media_type` such as `text/calendar`."""
+    """A file that goes with an email; `media_type` such as `text/calendar`."""
 
     name: str
     content: bytes
@@ -49,14 +49,14 @@ async def send(
     language: str | None = None,
     is_alarm: bool = False,
 ) -> None:
-    """Posts a letter in the caller's transaction: it leaves if that commits, and not otherwise.
+    """Posts an email in the caller's transaction: it leaves if that commits, and not otherwise.
 
     `sender` is who it seems to be from; the envelope's sender is always the site's. The text waits in the database,
     so no link that opens something belongs in it. An alarm leaves even when the hour's budget is spent.
 
     Each recipient is a row of the outbox, tried and retried by itself; all copies carry one Message-ID, and none
-    names the Bcc. Raises ValueError for what would not be a letter: no or too many recipients, an address without
-    "@", a line break in a header, a header that the letter has already, or over 5 MB of attachments.
+    names the Bcc. Raises ValueError for what would not be an email: no or too many recipients, an address without
+    "@", a line break in a header, a header that the email has already, or over 5 MB of attachments.
     """
     recipients = _recipients(*to, *cc, *bcc)
     content = {
@@ -71,7 +71,7 @@ async def send(
         "attachments": [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments],
     }
     if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
-        raise ValueError(f"attachments of one letter have at most {MAX_ATTACHED_BYTES} bytes")
+        raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
     _message(content).as_bytes()  # what can't be written is refused now, not in the night
     message_id = outbox.new_message_id(settings.host)
     for recipient in recipients:
@@ -81,15 +81,15 @@ async def send(
             recipient=recipient,
             language=language or languages.current(),
             message_id=message_id,
-            lives=LIVES,
+            expires_after=EXPIRES_AFTER,
             parameters=content,
         )
 
 
-@letter("general", lives=LIVES, samples=lambda site: [])
-@letter("alarm", lives=LIVES, samples=lambda site: [])
-async def general(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
-    return Draft(letter.kind, letter.recipient, message=_message(letter.parameters))
+@email_kind("general", expires_after=EXPIRES_AFTER, samples=lambda site: [])
+@email_kind("alarm", expires_after=EXPIRES_AFTER, samples=lambda site: [])
+async def general(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    return Draft(email.kind, email.recipient, message=_message(email.parameters))
 
 
 def _message(values: Mapping[str, Any]) -> EmailMessage:
@@ -102,7 +102,7 @@ def _message(values: Mapping[str, Any]) -> EmailMessage:
             message[name] = ", ".join(addresses)
     for name, value in values["headers"].items():
         if name.lower() in OWN_HEADERS:
-            raise ValueError(f"{name} is the letter's own")
+            raise ValueError(f"{name} is the email's own")
         message[name] = value
     mime.add_parts(message, values["text"], values["html"])
     for one in values["attachments"]:
@@ -114,7 +114,7 @@ def _message(values: Mapping[str, Any]) -> EmailMessage:
 def _recipients(*typed: str) -> list[str]:
     recipients = list(dict.fromkeys(_address(one) for one in typed))
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
-        raise ValueError(f"a letter has 1 to {MAX_RECIPIENTS} recipients")
+        raise ValueError(f"an email has 1 to {MAX_RECIPIENTS} recipients")
     return recipients
 
 

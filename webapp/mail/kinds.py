@@ -1,6 +1,6 @@
-"""The registry of letters, and how one is written: two templates become one EmailMessage.
+"""The registry of emails, and how one is written: two templates become one EmailMessage.
 
-A kind of letter is one function with `@letter(...)` and two templates, `email/{name}.txt` (which carries
+A kind of email is one function with `@email_kind(...)` and two templates, `email/{name}.txt` (which carries
 the subject) and `email/{name}.html`.
 """
 
@@ -24,10 +24,10 @@ log = logging.getLogger("webapp.mail")
 
 @dataclass(frozen=True)
 class Draft:
-    """What the writer of a letter decides: the one recipient, and the templates' name and values.
+    """What the writer of an email decides: the one recipient, and the templates' name and values.
 
     With `message` it needs no templates: only the headers that are missing are added. `unsubscribe` is the link
-    that turns letters of this kind off (RFC 8058).
+    that turns emails of this kind off (RFC 8058).
     """
 
     template: str
@@ -44,54 +44,54 @@ Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of letter: who writes it, and how long it is worth sending.
+    """A kind of email: who writes it, and how long it is worth sending.
 
     One that can wait leaves behind all others, however long it has waited. An optional one has a switch among each
-    person's settings, which says `switch` and is usually on or off.
+    person's settings, which says `label` and is usually on or off.
     """
 
     write: Writer
-    lives: timedelta
+    expires_after: timedelta
     samples: Samples
-    switch: str = ""
-    is_usual: bool = True
+    label: str = ""
+    default_on: bool = True
     can_wait: bool = False
 
     @property
     def is_optional(self) -> bool:
-        return bool(self.switch)
+        return bool(self.label)
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def letter(
+def email_kind(
     name: str,
     *,
-    lives: timedelta,
+    expires_after: timedelta,
     samples: Samples,
-    switch: str = "",
-    is_usual: bool = True,
+    label: str = "",
+    default_on: bool = True,
     can_wait: bool = False,
 ) -> Callable[[Writer], Writer]:
-    """Registers the writer of a kind of letter, which is given up when it could not be sent for as long as it lives.
+    """Registers the writer of a kind of email, which is given up when it could not be sent for as long as it lives.
 
     The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
-    to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `switch` are the
-    words beside an optional letter's switch, in English; `is_usual` says how it stands for who never touched it.
-    What `can_wait` never keeps a letter waiting that can't.
+    to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
+    words beside an optional email's switch, in English; `default_on` says how it stands for who never touched it.
+    What `can_wait` never keeps an email waiting that can't.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, lives, samples, switch, is_usual, can_wait)
+        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, can_wait)
         return writer
 
     return register
 
 
 def lifetimes() -> dict[str, timedelta]:
-    """How long each kind of letter is worth sending."""
-    return {name: kind.lives for name, kind in KINDS.items()}
+    """How long each kind of email is worth sending."""
+    return {name: kind.expires_after for name, kind in KINDS.items()}
 
 
 async def post(
@@ -105,7 +105,7 @@ async def post(
     delay: timedelta = timedelta(),
     **parameters: Any,
 ) -> bool:
-    """Posts a letter of a registered kind, in the caller's transaction.
+    """Posts an email of a registered kind, in the caller's transaction.
 
     Its language is the person's whom it goes to, if one is given, else that of the moment. See `outbox.post`.
     """
@@ -115,7 +115,7 @@ async def post(
         recipient=recipient,
         language=language or languages.current(),
         message_id=outbox.new_message_id(settings.host),
-        lives=KINDS[kind].lives,
+        expires_after=KINDS[kind].expires_after,
         user_id=user_id,
         parameters=parameters,
         delay=delay,

@@ -14,13 +14,13 @@ from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
 
-def compose(templates: Environment, settings: Settings, letter: Claimed, draft: Draft) -> bytes:
-    """The letter's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
+def compose(templates: Environment, settings: Settings, email: Claimed, draft: Draft) -> bytes:
+    """The email's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
     headers = {
         "Date": format_datetime(now()),
-        "Message-ID": letter.message_id,
+        "Message-ID": email.message_id,
         "Auto-Submitted": "auto-generated",  # RFC 3834: out-of-office replies stay away
-        "Content-Language": letter.language,
+        "Content-Language": email.language,
     }
     if draft.unsubscribe:
         headers |= {
@@ -29,10 +29,10 @@ def compose(templates: Environment, settings: Settings, letter: Claimed, draft: 
         }
     if draft.message is not None:
         return _complete(draft.message, {"From": settings.sender, "To": draft.recipient} | headers)
-    with languages.use(letter.language):
+    with languages.use(email.language):
         text = templates.get_template(f"email/{draft.template}.txt")
         html = templates.get_template(f"email/{draft.template}.html")
-        values = {**draft.values, "language": letter.language}
+        values = {**draft.values, "language": email.language}
         subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
         plain, rich = text.render(values), html.render(values | {"subject": subject})
     headers = {"From": settings.sender, "To": draft.recipient, "Subject": subject} | headers

@@ -1,4 +1,4 @@
-"""The outbox row, an intention to write to somebody and never the letter itself; and what can become of it."""
+"""The outbox row, an intention to write to somebody and never the email itself; and what can become of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dea
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index of some rows only: a letter that has just been posted is then in one of them."""
+    """An index of some rows only: an email that has just been posted is then in one of them."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
@@ -26,13 +26,13 @@ class MailStatus(SQLModel, table=True):
     id: int = Field(default=1, primary_key=True)
     paused_at: datetime | None = None
     trouble_since: datetime | None = None
-    trouble_seen: datetime | None = None
+    trouble_seen_at: datetime | None = None
     trouble_code: int | None = None
     trouble_reason: str | None = Field(default=None, max_length=300)
 
 
 class RefusedAddress(SQLModel, table=True):
-    """An address that a mail server refused for good; letters to it are not tried again for a while."""
+    """An address that a mail server refused for good; emails to it are not tried again for a while."""
 
     __tablename__ = "refused_address"
 
@@ -42,22 +42,22 @@ class RefusedAddress(SQLModel, table=True):
     reason: str | None = Field(default=None, max_length=300)
 
 
-class Letter(SQLModel, table=True):
-    """One letter to be written and sent: its kind, whom it is for, and how far it got.
+class OutboxEmail(SQLModel, table=True):
+    """One email to be written and sent: its kind, whom it is for, and how far it got.
 
     `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are gone once the
-    letter was sent; a letter that was given up keeps them until it is sent again or cleared away.
+    email was sent; an email that was given up keeps them until it is sent again or cleared away.
     `verdict`, `code` and `reason` are of its last attempt. What `can_wait` leaves when nothing else is due.
 
-    A claim is a lease: it puts `due` to the lease's end, so a letter whose mailer died is simply due again.
+    A claim is a lease: it puts `due` to the lease's end, so an email whose mailer died is simply due again.
     `fence` goes up with each claim, so that a worker whose lease ran out changes nothing any more.
     """
 
-    __tablename__ = "letter"
+    __tablename__ = "outbox_email"
     __table_args__ = (
-        _partial_index("ix_letter_can_wait_due", "can_wait", "due", where="finished IS NULL"),
-        _partial_index("ix_letter_finished", "finished", where="finished IS NOT NULL"),
-        _partial_index("ix_letter_user_id_created", "user_id", "created", where="user_id IS NOT NULL"),
+        _partial_index("ix_outbox_email_can_wait_due_at", "can_wait", "due_at", where="finished_at IS NULL"),
+        _partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+        _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
 
     id: int | None = Field(
@@ -72,9 +72,9 @@ class Letter(SQLModel, table=True):
     message_id: str = Field(max_length=320)
     can_wait: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     state: str = Field(default=READY, max_length=12)
-    created: datetime = Field(default_factory=now)
-    due: datetime = Field(default_factory=now)
-    expires: datetime
+    created_at: datetime = Field(default_factory=now)
+    due_at: datetime = Field(default_factory=now)
+    expires_at: datetime
     attempts: int = 0
     fence: int = 0
     crashes: int = 0
@@ -82,7 +82,7 @@ class Letter(SQLModel, table=True):
     verdict: str | None = Field(default=None, max_length=12)
     code: int | None = None
     reason: str | None = Field(default=None, max_length=300)
-    finished: datetime | None = None
+    finished_at: datetime | None = None
 
 
 class Verdict(Enum):
@@ -91,7 +91,7 @@ class Verdict(Enum):
     SENT = "sent"
     LATER = "later"  # the server asked to try again
     NEVER = "never"  # the server refused for good
-    UNAVAILABLE = "unavailable"  # no fault of the letter's: no server, no TLS, no log-in
+    UNAVAILABLE = "unavailable"  # no fault of the email's: no server, no TLS, no log-in
     NOBODY = "nobody"  # nobody here that it could be for
     SUPPRESSED = "suppressed"  # to an address that was refused for good not long ago
 
@@ -108,7 +108,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A letter in the hand of one worker, until `due`."""
+    """An email in the hand of one worker, until `due`."""
 
     id: int
     kind: str
@@ -117,9 +117,9 @@ class Claimed:
     language: str
     user_id: int | None
     message_id: str
-    created: datetime
-    due: datetime
-    expires: datetime
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime
     attempts: int
     crashes: int
     fence: int

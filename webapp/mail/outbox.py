@@ -1,6 +1,6 @@
-"""The outbox: post, claim, finish. A letter is posted in the transaction of its cause.
+"""The outbox: post, claim, finish. An email is posted in the transaction of its cause.
 
-At least once: a process that dies between the server's "accepted" and `finish` leaves the letter to be sent
+At least once: a process that dies between the server's "accepted" and `finish` leaves the email to be sent
 again when its lease runs out, with the same Message-ID.
 """
 
@@ -35,20 +35,20 @@ from webapp.mail.models import (
     SENT,
     SUPPRESSED,
     Claimed,
-    Letter,
     MailStatus,
+    OutboxEmail,
     Outcome,
     Verdict,
 )
 
-# A trouble that no mailer has seen again for so long is over, even if no letter has proved it since.
+# A trouble that no mailer has seen again for so long is over, even if no email has proved it since.
 TROUBLE_LASTS = timedelta(minutes=5)
 LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
-# Seconds between attempts; the last one repeats until the letter expires.
+# Seconds between attempts; the last one repeats until the email expires.
 RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
 
-letters: Table = Letter.__table__  # type: ignore[attr-defined]
+emails: Table = OutboxEmail.__table__  # type: ignore[attr-defined]
 status: Table = MailStatus.__table__  # type: ignore[attr-defined]
 
 
@@ -59,7 +59,7 @@ def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
 
 
 def new_message_id(host: str) -> str:
-    """A Message-ID of its own on the host's domain (RFC 5322, 3.6.4); a letter keeps it over all its attempts."""
+    """A Message-ID of its own on the host's domain (RFC 5322, 3.6.4); an email keeps it over all its attempts."""
     return f"<{secrets.token_hex(16)}@{host}>"
 
 
@@ -70,19 +70,19 @@ async def post(
     recipient: str,
     language: str,
     message_id: str,
-    lives: timedelta,
+    expires_after: timedelta,
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
     delay: timedelta = timedelta(),
     can_wait: bool = False,
 ) -> bool:
-    """Adds a letter to the caller's transaction; the mailer wakes when it commits.
+    """Adds an email to the caller's transaction; the mailer wakes when it commits.
 
     It leaves after `delay` at the soonest, and behind all others that are due if it can wait; after `lives` it is no
     longer worth sending. The parameters must be fit for JSON, and hold no secret.
-    Returns whether letters are not leaving at the moment: the one thing that visitors are told of the mail.
+    Returns whether emails are not leaving at the moment: the one thing that visitors are told of the mail.
     """
-    created = now()
+    created_at = now()
     row = {
         "kind": kind,
         "recipient": recipient,
@@ -91,18 +91,18 @@ async def post(
         "user_id": user_id,
         "message_id": message_id,
         "can_wait": can_wait,
-        "created": created,
-        "due": created + delay,
-        "expires": created + lives,
+        "created_at": created_at,
+        "due_at": created_at + delay,
+        "expires_at": created_at + expires_after,
     }
-    database.ring_after_commit(db)
-    seen = {"seen_since": created - TROUBLE_LASTS}
+    database.wake_after_commit(db)
+    seen = {"seen_since": created_at - TROUBLE_LASTS}
     [(is_delayed,)] = await _POST.rows(db, row | seen)
     return bool(is_delayed)
 
 
 async def claim(db: Transaction, worker: str, most: int) -> list[Claimed]:
-    """Leases up to `most` due letters that can't wait to the worker, oldest first, and counts the attempt."""
+    """Leases up to `most` due emails that can't wait to the worker, oldest first, and counts the attempt."""
     return await _claim(db, _CLAIM, worker, most)
 
 
@@ -112,12 +112,12 @@ async def claim_what_can_wait(db: Transaction, worker: str, most: int) -> list[C
 
 
 async def claim_alarm(db: Transaction, worker: str) -> list[Claimed]:
-    """Leases one letter that is an alarm, which goes before and beyond the hour's budget; or none."""
+    """Leases one email that is an alarm, which goes before and beyond the hour's budget; or none."""
     return await _claim(db, _CLAIM_ALARM, worker, 1)
 
 
 async def claim_suspect(db: Transaction, worker: str) -> list[Claimed]:
-    """Leases one letter with which in hand more than one mailer died, so that the next may too; or none."""
+    """Leases one email with which in hand more than one mailer died, so that the next may too; or none."""
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
 
 
@@ -129,113 +129,122 @@ async def _claim(db: Transaction, statement: Prepared, worker: str, most: int) -
 
 
 async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """Writes down what became of letters. Rows that another worker has claimed since stay as they are."""
-    gone = [_lease(letter) for letter, outcome in results if outcome.verdict is Verdict.NOBODY]
+    """Writes down what became of emails. Rows that another worker has claimed since stay as they are."""
+    gone = [_lease(email) for email, outcome in results if outcome.verdict is Verdict.NOBODY]
     kept = [
-        _lease(letter) | _after(letter, outcome) for letter, outcome in results if outcome.verdict is not Verdict.NOBODY
+        _lease(email) | _after(email, outcome) for email, outcome in results if outcome.verdict is not Verdict.NOBODY
     ]
     if gone:
         await _DISCARD.run_each(db, gone)
     if kept:
         await _FINISH.run_each(db, kept)
-    await refusals.note(db, [outcome for _letter, outcome in results if outcome.refused])
+    await refusals.note(db, [outcome for _email, outcome in results if outcome.refused])
 
 
-async def belongs_to(db: Transaction, letter: Claimed, user_id: int) -> None:
-    """Notes whose letter it is, once the mailer has found out."""
-    await _BELONGS.run_each(db, [{"letter": letter.id, "owner": user_id}])
+async def belongs_to(db: Transaction, email: Claimed, user_id: int) -> None:
+    """Notes whose email it is, once the mailer has found out."""
+    await _BELONGS.run_each(db, [{"email": email.id, "owner": user_id}])
 
 
-def _after(letter: Claimed, outcome: Outcome) -> dict[str, Any]:
+def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
     """The row's columns after an outcome."""
     moment = now()
-    row = _lease(letter) | {
+    row = _lease(email) | {
         "new_state": READY,
-        "new_due": moment,
-        "new_attempts": letter.attempts,
+        "new_due_at": moment,
+        "new_attempts": email.attempts,
         "new_crashes": 0,
         "new_verdict": outcome.verdict.value,
         "new_code": outcome.code,
         "new_reason": outcome.reason[:300] or None,
-        "new_finished": None,
-        "new_recipient": letter.recipient,
-        "new_parameters": letter.parameters,
+        "new_finished_at": None,
+        "new_recipient": email.recipient,
+        "new_parameters": email.parameters,
     }
     if outcome.verdict is Verdict.SENT:
-        row |= {"new_state": SENT, "new_finished": moment, "new_recipient": None, "new_parameters": {}}
+        row |= {"new_state": SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
     elif outcome.verdict is Verdict.NEVER:
-        row |= {"new_state": DEAD, "new_finished": moment}
+        row |= {"new_state": DEAD, "new_finished_at": moment}
     elif outcome.verdict is Verdict.SUPPRESSED:
-        row |= {"new_state": SUPPRESSED, "new_finished": moment}
-    elif letter.expires <= moment:
-        row |= {"new_state": EXPIRED, "new_finished": moment}
+        row |= {"new_state": SUPPRESSED, "new_finished_at": moment}
+    elif email.expires_at <= moment:
+        row |= {"new_state": EXPIRED, "new_finished_at": moment}
     elif outcome.verdict is Verdict.LATER:
-        row |= {"new_due": moment + retry_delay(letter.attempts)}
-    else:  # no fault of the letter's, so no attempt of its
-        row |= {"new_attempts": letter.attempts - 1}
+        row |= {"new_due_at": moment + retry_delay(email.attempts)}
+    else:  # no fault of the email's, so no attempt of its
+        row |= {"new_attempts": email.attempts - 1}
         if not outcome.reason:  # merely handed back: why it waits is what it was
-            row |= {"new_code": letter.code, "new_reason": letter.reason}
+            row |= {"new_code": email.code, "new_reason": email.reason}
     return row
 
 
-def _lease(letter: Claimed) -> dict[str, Any]:
-    return {"lease_id": letter.id, "lease_fence": letter.fence}
+def _lease(email: Claimed) -> dict[str, Any]:
+    return {"lease_id": email.id, "lease_fence": email.fence}
 
 
-_IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen >= bindparam("seen_since"))
+_IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen_at >= bindparam("seen_since"))
 _POST = Prepared(
-    insert(letters)
+    insert(emails)
     .values(state=READY, attempts=0, crashes=0, fence=0)
     .returning(exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)),
-    *("kind", "recipient", "parameters", "language", "user_id", "message_id", "can_wait", "created", "due", "expires"),
+    *(
+        "kind",
+        "recipient",
+        "parameters",
+        "language",
+        "user_id",
+        "message_id",
+        "can_wait",
+        "created_at",
+        "due_at",
+        "expires_at",
+    ),
 )
-_DUE = letters.c.finished.is_(None) & (letters.c.due <= bindparam("moment"))
+_DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
-# No more than one mailer died with it in hand. At one death many letters were in hand, and most are not its cause.
-_UNSUSPECTED = letters.c.crashes == 0
+# No more than one mailer died with it in hand. At one death many emails were in hand, and most are not its cause.
+_UNSUSPECTED = emails.c.crashes == 0
 
 
 def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
     # SQLite has no SKIP LOCKED, and needs none: its writers take turns. SQLAlchemy leaves it out there.
-    due = select(letters.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(letters.c.due).limit(bindparam("most"))
+    due_at = select(emails.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(emails.c.due_at).limit(bindparam("most"))
     return Prepared(
-        update(letters)
-        .where(letters.c.id.in_(due.with_for_update(skip_locked=True)))
+        update(emails)
+        .where(emails.c.id.in_(due_at.with_for_update(skip_locked=True)))
         .values(
             state=LEASED,
-            attempts=letters.c.attempts + 1,
-            crashes=letters.c.crashes + case((letters.c.state == LEASED, 1), else_=0),
-            fence=letters.c.fence + 1,
+            attempts=emails.c.attempts + 1,
+            crashes=emails.c.crashes + case((emails.c.state == LEASED, 1), else_=0),
+            fence=emails.c.fence + 1,
             leased_by=bindparam("worker"),
-            due=bindparam("lease_end"),
+            due_at=bindparam("lease_end"),
         )
-        .returning(*(letters.c[name] for name in Claimed.__dataclass_fields__))
+        .returning(*(emails.c[name] for name in Claimed.__dataclass_fields__))
     )
 
 
-_CLAIM = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(False))
-_CLAIM_WHAT_CAN_WAIT = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(True))
-_CLAIM_ALARM = _lease_out(_UNSUSPECTED & letters.c.can_wait.is_(False) & (letters.c.kind == "alarm"))
+_CLAIM = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(False))
+_CLAIM_WHAT_CAN_WAIT = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(True))
+_CLAIM_ALARM = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(False) & (emails.c.kind == "alarm"))
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _WRITTEN_AT_FINISH = (
     "state",
-    "due",
+    "due_at",
     "attempts",
     "crashes",
     "verdict",
     "code",
     "reason",
-    "finished",
+    "finished_at",
     "recipient",
     "parameters",
 )
-_BELONGS = Prepared(update(letters).where(letters.c.id == bindparam("letter")).values(user_id=bindparam("owner")))
+_BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(user_id=bindparam("owner")))
 _HELD = (
-    letters.c.id == bindparam("lease_id"),
-    letters.c.fence == bindparam("lease_fence"),
-    letters.c.state == LEASED,  # and not what was finished already
+    emails.c.id == bindparam("lease_id"),
+    emails.c.fence == bindparam("lease_fence"),
+    emails.c.state == LEASED,  # and not what was finished already
 )
-_DISCARD = Prepared(delete(letters).where(*_HELD))
-_FINISH = Prepared(
-    update(letters).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH})
-)
+_DISCARD = Prepared(delete(emails).where(*_HELD))
+_FINISH = Prepared(update(emails).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH}))

@@ -1,4 +1,4 @@
-"""Addresses that a mail server refused for good: letters to them are not tried again for a day."""
+"""Addresses that a mail server refused for good: emails to them are not tried again for a day."""
 
 from collections.abc import Sequence
 from datetime import timedelta

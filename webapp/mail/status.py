@@ -14,7 +14,7 @@ from webapp.database import execute, now
 from webapp.database.hot import Prepared
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome
-from webapp.mail.outbox import TROUBLE_LASTS, letters
+from webapp.mail.outbox import TROUBLE_LASTS, emails
 from webapp.mail.outbox import status as statuses
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
@@ -33,7 +33,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Status:
-    """The mail at one moment. `median_seconds` is from posting to sending, over the last hour's letters."""
+    """The mail at one moment. `median_seconds` is from posting to sending, over the last hour's emails."""
 
     paused_at: datetime | None
     trouble: Trouble | None
@@ -46,13 +46,15 @@ class Status:
 
 async def read(db: AsyncSession) -> Status:
     row = await _row(db)
-    unfinished = select(func.count(), func.min(letters.c.created)).where(letters.c.finished.is_(None))
+    unfinished = select(func.count(), func.min(emails.c.created_at)).where(emails.c.finished_at.is_(None))
     waiting, oldest = (await execute(db, unfinished)).one()
-    given_up = await _count(db, letters.c.state.in_(GIVEN_UP))
-    recent = (letters.c.state == SENT) & (letters.c.finished > now() - timedelta(hours=1))
+    given_up = await _count(db, emails.c.state.in_(GIVEN_UP))
+    recent = (emails.c.state == SENT) & (emails.c.finished_at > now() - timedelta(hours=1))
     sent = await _count(db, recent)
-    sample = select(letters.c.created, letters.c.finished).where(recent).order_by(letters.c.finished.desc()).limit(200)
-    times = [(finished - created).total_seconds() for created, finished in await execute(db, sample)]
+    sample = (
+        select(emails.c.created_at, emails.c.finished_at).where(recent).order_by(emails.c.finished_at.desc()).limit(200)
+    )
+    times = [(finished_at - created_at).total_seconds() for created_at, finished_at in await execute(db, sample)]
     return Status(
         paused_at=row.get("paused_at"),
         trouble=_trouble(row),
@@ -65,17 +67,17 @@ async def read(db: AsyncSession) -> Status:
 
 
 async def spent(db: AsyncSession, since: datetime) -> int:
-    """How many letters were sent since then, or are in some mailer's hand."""
-    sent = select(func.count()).where(letters.c.finished > since, letters.c.state == SENT)
-    in_hand = letters.c.finished.is_(None), letters.c.due > now(), letters.c.state == LEASED
+    """How many emails were sent since then, or are in some mailer's hand."""
+    sent = select(func.count()).where(emails.c.finished_at > since, emails.c.state == SENT)
+    in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
     leased = select(func.count()).where(*in_hand)
     query = select(sent.scalar_subquery() + leased.scalar_subquery())
     return int((await execute(db, query)).scalar_one())
 
 
 async def oldest_waiting(db: AsyncSession) -> datetime | None:
-    """When the oldest letter was posted that has neither been sent nor given up."""
-    query = select(func.min(letters.c.created)).where(letters.c.finished.is_(None))
+    """When the oldest email was posted that has neither been sent nor given up."""
+    query = select(func.min(emails.c.created_at)).where(emails.c.finished_at.is_(None))
     oldest: datetime | None = (await execute(db, query)).scalar_one()
     return oldest
 
@@ -83,66 +85,66 @@ async def oldest_waiting(db: AsyncSession) -> datetime | None:
 async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcome) -> None:
     """Tells all processes that the mail server can't be used since then; or, with None, that it can again."""
     code, reason = (outcome.code, outcome.reason[:300]) if since else (None, None)
-    values = {"trouble_since": since, "trouble_seen": now(), "trouble_code": code, "trouble_reason": reason}
+    values = {"trouble_since": since, "trouble_seen_at": now(), "trouble_code": code, "trouble_reason": reason}
     await _set(db, values)
 
 
 async def pause(db: AsyncSession) -> None:
-    """Letters wait until `resume`; new ones are still taken."""
+    """Emails wait until `resume`; new ones are still taken."""
     await _set(db, {"paused_at": now()})
 
 
 async def resume(db: AsyncSession) -> None:
     await _set(db, {"paused_at": None})
-    database.ring_after_commit(db)
+    database.wake_after_commit(db)
 
 
 async def given_up(db: AsyncSession, most: int = 50) -> Sequence[Any]:
-    """The letters that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
+    """The emails that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
     query = select(
-        letters.c.id,
-        letters.c.kind,
-        letters.c.recipient,
-        letters.c.state,
-        letters.c.code,
-        letters.c.reason,
-        letters.c.attempts,
-        letters.c.created,
-        letters.c.finished,
-    ).where(letters.c.state.in_(GIVEN_UP))
-    return (await execute(db, query.order_by(letters.c.finished.desc()).limit(most))).all()
+        emails.c.id,
+        emails.c.kind,
+        emails.c.recipient,
+        emails.c.state,
+        emails.c.code,
+        emails.c.reason,
+        emails.c.attempts,
+        emails.c.created_at,
+        emails.c.finished_at,
+    ).where(emails.c.state.in_(GIVEN_UP))
+    return (await execute(db, query.order_by(emails.c.finished_at.desc()).limit(most))).all()
 
 
 async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
-    """How many letters of a kind went, or are about to go, to a person before this one."""
+    """How many emails of a kind went, or are about to go, to a person before this one."""
     [(count,)] = await _SENT_TO.rows(db, {"owner": user_id, "kind": kind, "since": since, "before": before.id})
     return int(count)
 
 
-async def send_again(db: AsyncSession, lives: dict[str, timedelta], letter_id: int | None = None) -> int:
-    """Makes one given-up letter due again, or all of them, with its whole lifetime; returns how many.
+async def send_again(db: AsyncSession, expires_after: dict[str, timedelta], email_id: int | None = None) -> int:
+    """Makes one given-up email due again, or all of them, with its whole lifetime; returns how many.
 
     What the address was refused for is forgotten, so that it is really tried.
     """
     moment = now()
     count = 0
-    for kind, lifetime in lives.items():
-        chosen = [letters.c.state.in_(GIVEN_UP), letters.c.kind == kind]
-        if letter_id is not None:
-            chosen.append(letters.c.id == letter_id)
-        values = {"state": READY, "due": moment, "expires": moment + lifetime, "finished": None, "attempts": 0}
-        again = await execute(db, update(letters).where(*chosen).values(**values, crashes=0))
+    for kind, lifetime in expires_after.items():
+        chosen = [emails.c.state.in_(GIVEN_UP), emails.c.kind == kind]
+        if email_id is not None:
+            chosen.append(emails.c.id == email_id)
+        values = {"state": READY, "due_at": moment, "expires_at": moment + lifetime, "finished_at": None, "attempts": 0}
+        again = await execute(db, update(emails).where(*chosen).values(**values, crashes=0))
         count += again.rowcount
     if count:
         await refusals.forget(db)
-        database.ring_after_commit(db)
+        database.wake_after_commit(db)
     return count
 
 
 async def purge(db: AsyncSession) -> int:
-    """Deletes a few of the letters that were finished long ago; returns how many."""
-    old = select(letters.c.id).where(letters.c.finished < now() - KEPT).limit(PURGED_AT_ONCE)
-    return (await execute(db, delete(letters).where(letters.c.id.in_(old)))).rowcount
+    """Deletes a few of the emails that were finished long ago; returns how many."""
+    old = select(emails.c.id).where(emails.c.finished_at < now() - KEPT).limit(PURGED_AT_ONCE)
+    return (await execute(db, delete(emails).where(emails.c.id.in_(old)))).rowcount
 
 
 async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
@@ -156,21 +158,21 @@ async def _row(db: AsyncSession) -> dict[str, Any]:
 
 
 async def _count(db: AsyncSession, condition: ColumnElement[bool]) -> int:
-    return (await execute(db, select(func.count()).select_from(letters).where(condition))).scalar_one()
+    return (await execute(db, select(func.count()).select_from(emails).where(condition))).scalar_one()
 
 
 def _trouble(row: dict[str, Any]) -> Trouble | None:
     since = row.get("trouble_since")
-    if since is None or now() - row["trouble_seen"] > TROUBLE_LASTS:
+    if since is None or now() - row["trouble_seen_at"] > TROUBLE_LASTS:
         return None
     return Trouble(since, row["trouble_code"], row["trouble_reason"] or "")
 
 
 _SENT_TO = Prepared(
     select(func.count()).where(
-        letters.c.user_id == bindparam("owner"),
-        letters.c.kind == bindparam("kind"),
-        letters.c.created > bindparam("since"),
-        letters.c.id < bindparam("before"),
+        emails.c.user_id == bindparam("owner"),
+        emails.c.kind == bindparam("kind"),
+        emails.c.created_at > bindparam("since"),
+        emails.c.id < bindparam("before"),
     )
 )

@@ -1,4 +1,4 @@
-"""The mailbox of a development site: letters that would have been sent, as files to look at."""
+"""The mailbox of a development site: emails that would have been sent, as files to look at."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ KEPT = 200
 
 
 class MailboxTransport:
-    """Takes letters as a mail server would, and puts each into a file."""
+    """Takes emails as a mail server would, and puts each into a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,15 +46,15 @@ class MailboxTransport:
 
 @dataclass(frozen=True)
 class Received:
-    """A letter in the mailbox."""
+    """An email in the mailbox."""
 
     id: str
     message: EmailMessage
     source: bytes
 
     @classmethod
-    def parse(cls, letter_id: str, source: bytes) -> "Received":
-        return cls(letter_id, message_from_bytes(source, policy=default), source)
+    def parse(cls, email_id: str, source: bytes) -> "Received":
+        return cls(email_id, message_from_bytes(source, policy=default), source)
 
     @property
     def subject(self) -> str:
@@ -90,7 +90,7 @@ class Received:
 
     @property
     def links(self) -> list[str]:
-        """The links that stand alone on their line, which is where a letter has its ways on."""
+        """The links that stand alone on their line, which is where an email has its ways on."""
         return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
 
     def _part(self, subtype: str) -> str:
@@ -99,17 +99,17 @@ class Received:
 
 
 def received(folder: Path) -> list[Received]:
-    """All letters of the mailbox, newest first."""
-    return [letter for file in sorted(folder.glob("*.eml"), reverse=True) if (letter := _open(file))]
+    """All emails of the mailbox, newest first."""
+    return [email for file in sorted(folder.glob("*.eml"), reverse=True) if (email := _open(file))]
 
 
-def find(folder: Path, letter_id: str) -> Received | None:
-    return next((_open(file) for file in folder.glob("*.eml") if file.stem == letter_id), None)
+def find(folder: Path, email_id: str) -> Received | None:
+    return next((_open(file) for file in folder.glob("*.eml") if file.stem == email_id), None)
 
 
 @lru_cache(KEPT)
 def _open(file: Path) -> Received | None:
-    """Reads a letter, once: its file never changes. None if it has just made room for a newer one."""
+    """Reads an email, once: its file never changes. None if it has just made room for a newer one."""
     try:
         return Received.parse(file.stem, file.read_bytes())
     except FileNotFoundError:

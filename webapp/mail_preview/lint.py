@@ -1,4 +1,4 @@
-"""What is wrong with a letter, in words: the same checks for the gallery and for the tests."""
+"""What is wrong with an email, in words: the same checks for the gallery and for the tests."""
 
 import re
 from email import message_from_bytes
@@ -14,8 +14,8 @@ LONGEST_LINE = 998  # bytes, RFC 5322, 2.1.1
 LINK = re.compile(r"https?://[^\s\"'<>]+")
 
 
-def faults(source: bytes, settings: Settings) -> list[str]:
-    """The faults of a letter as it goes over the wire; an empty list if there are none."""
+def problems(source: bytes, settings: Settings) -> list[str]:
+    """The faults of an email as it goes over the wire; an empty list if there are none."""
     message = message_from_bytes(source, policy=default)
     found = [_("The header %(name)s is missing.") % {"name": name} for name in NEEDED if message[name] is None]
     found += [str(defect) for part in message.walk() for defect in part.defects]

@@ -1,4 +1,4 @@
-"""Every kind of letter in every language, written with sample data: for the gallery and for the tests."""
+"""Every kind of email in every language, written with sample data: for the gallery and for the tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from webapp.settings import Settings
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample letter; `id` is its template and its language, such as `reset_password.en`."""
+    """A sample email; `id` is its template and its language, such as `reset_password.en`."""
 
     template: str
     language: str
-    letter: Received
-    faults: list[str]
+    email: Received
+    problems: list[str]
 
     @property
     def id(self) -> str:
-        return self.letter.id
+        return self.email.id
 
 
 def samples(settings: Settings, templates: Environment) -> Iterator[Sample]:
@@ -33,8 +33,8 @@ def samples(settings: Settings, templates: Environment) -> Iterator[Sample]:
         for language in settings.languages:
             for draft in kind.samples(settings):
                 source = mime.compose(templates, settings, _claimed(settings, name, language), draft)
-                letter = Received.parse(f"{draft.template}.{language}", source)
-                yield Sample(draft.template, language, letter, lint.faults(source, settings))
+                email = Received.parse(f"{draft.template}.{language}", source)
+                yield Sample(draft.template, language, email, lint.problems(source, settings))
 
 
 def find(settings: Settings, templates: Environment, sample_id: str) -> Sample | None:
@@ -51,9 +51,9 @@ def _claimed(settings: Settings, kind: str, language: str) -> Claimed:
         language=language,
         user_id=None,
         message_id=outbox.new_message_id(settings.host),
-        created=moment,
-        due=moment,
-        expires=moment + timedelta(hours=1),
+        created_at=moment,
+        due_at=moment,
+        expires_at=moment + timedelta(hours=1),
         attempts=1,
         crashes=0,
         fence=1,

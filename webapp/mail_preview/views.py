@@ -1,4 +1,4 @@
-"""The mailbox of a development site, and a gallery of every letter it can write. A deployed site has no such routes."""
+"""The mailbox of a development site, and a gallery of every email it can write. A deployed site has no such routes."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ from webapp.mail_preview import samples as galleries
 from webapp.mail_preview.inbox import Received
 from webapp.web import pages, security_headers
 
-# Letters carry inline styles and run no script; they are shown in a frame of the mailbox page.
-LETTER_POLICY = (
+# Emails carry inline styles and run no script; they are shown in a frame of the mailbox page.
+EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self';"
     " sandbox allow-popups allow-top-navigation-by-user-activation"
 )
@@ -24,22 +24,22 @@ FRAME_POLICY = f"{security_headers.CONTENT_SECURITY_POLICY}; frame-src 'self'"
 
 async def mailbox(request: Request) -> Response:
     return pages.render(
-        request, "mail_preview/mailbox.html", part="letters", letters=mailboxes.received(_folder(request))
+        request, "mail_preview/mailbox.html", part="emails", emails=mailboxes.received(_folder(request))
     )
 
 
-async def mailbox_letter(request: Request) -> Response:
-    letter = _letter(request)
-    faults = lint.faults(letter.source, request.app.state.settings)
-    return _show(request, letter, faults, "mailbox_html", "mailbox_source")
+async def mailbox_email(request: Request) -> Response:
+    email = _email(request)
+    problems = lint.problems(email.source, request.app.state.settings)
+    return _show(request, email, problems, "mailbox_html", "mailbox_source")
 
 
 async def mailbox_html(request: Request) -> Response:
-    return _html(request, _letter(request))
+    return _html(request, _email(request))
 
 
 async def mailbox_source(request: Request) -> Response:
-    return PlainTextResponse(_letter(request).source)
+    return PlainTextResponse(_email(request).source)
 
 
 async def gallery(request: Request) -> Response:
@@ -49,38 +49,38 @@ async def gallery(request: Request) -> Response:
     )
 
 
-async def gallery_letter(request: Request) -> Response:
+async def gallery_email(request: Request) -> Response:
     sample = _sample(request)
-    return _show(request, sample.letter, sample.faults, "gallery_html", "gallery_source")
+    return _show(request, sample.email, sample.problems, "gallery_html", "gallery_source")
 
 
 async def gallery_html(request: Request) -> Response:
-    return _html(request, _sample(request).letter)
+    return _html(request, _sample(request).email)
 
 
 async def gallery_source(request: Request) -> Response:
-    return PlainTextResponse(_sample(request).letter.source)
+    return PlainTextResponse(_sample(request).email.source)
 
 
-def _show(request: Request, letter: Received, faults: list[str], html: str, source: str) -> Response:
+def _show(request: Request, email: Received, problems: list[str], html: str, source: str) -> Response:
     return pages.render(
         request,
         "mail_preview/email.html",
-        letter=letter,
-        text_html=_with_links(letter.text),
-        faults=faults,
-        html_url=request.app.url_path_for(html, id=letter.id),
-        source_url=request.app.url_path_for(source, id=letter.id),
+        email=email,
+        text_html=_with_links(email.text),
+        problems=problems,
+        html_url=request.app.url_path_for(html, id=email.id),
+        source_url=request.app.url_path_for(source, id=email.id),
         headers={"content-security-policy": FRAME_POLICY},
     )
 
 
-def _html(request: Request, letter: Received) -> Response:
-    """The letter's HTML; with ?dark as a dark mail program shows it. Its links open in the whole window."""
-    html = letter.html.replace("<head>", '<head><base target="_top">', 1)
+def _html(request: Request, email: Received) -> Response:
+    """The email's HTML; with ?dark as a dark mail program shows it. Its links open in the whole window."""
+    html = email.html.replace("<head>", '<head><base target="_top">', 1)
     if "dark" in request.query_params:
         html = html.replace("(prefers-color-scheme: dark)", "all")
-    return HTMLResponse(html, headers={"content-security-policy": LETTER_POLICY})
+    return HTMLResponse(html, headers={"content-security-policy": EMAIL_POLICY})
 
 
 def _folder(request: Request) -> Path:
@@ -88,11 +88,11 @@ def _folder(request: Request) -> Path:
     return folder
 
 
-def _letter(request: Request) -> Received:
-    letter = mailboxes.find(_folder(request), request.path_params["id"])
-    if letter is None:
+def _email(request: Request) -> Received:
+    email = mailboxes.find(_folder(request), request.path_params["id"])
+    if email is None:
         raise HTTPException(404)
-    return letter
+    return email
 
 
 def _sample(request: Request) -> galleries.Sample:

@@ -1,4 +1,4 @@
-"""What the host can do about a post and its author. Who loses something is told why, by letter."""
+"""What the host can do about a post and its author. Who loses something is told why, by email."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.audit import events
-from webapp.audit.events import Event, Visit
+from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now
 from webapp.mail import kinds
 from webapp.moderation import reports
@@ -24,12 +24,12 @@ async def keep(db: AsyncSession, post_id: int) -> int:
     return await reports.settle_post(db, post_id, Outcome.KEPT)
 
 
-async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: Visit) -> bool:
+async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: ClientInfo) -> bool:
     """Takes a post down for good; False if there is none, or somebody was quicker."""
     taken_down = (
         update(_posts)
-        .where(_posts.c.id == post_id, _posts.c.removed.is_(None))
-        .values(removed=now(), removed_because=reason)
+        .where(_posts.c.id == post_id, _posts.c.removed_at.is_(None))
+        .values(removed_at=now(), removed_because=reason)
         .returning(_posts.c.author_id)
     )
     author_id = (await execute(db, taken_down)).scalar_one_or_none()
@@ -42,7 +42,7 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
     return True
 
 
-async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: Visit) -> None:
+async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
     """Locks an account: nobody sees what it posted any more, and its links and sessions end."""
     assert person.id is not None
     await users.set_disabled(db, person, True, by)
@@ -51,4 +51,4 @@ async def disable(db: AsyncSession, settings: Settings, person: User, reason: st
 
 
 async def _tell(db: AsyncSession, settings: Settings, kind: str, person: User, **parameters: Any) -> None:
-    await kinds.post(db, settings, kind, person.email, user_id=person.id, language=person.locale, **parameters)
+    await kinds.post(db, settings, kind, person.email, user_id=person.id, language=person.language, **parameters)

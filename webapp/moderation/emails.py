@@ -10,7 +10,7 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
 from webapp.mail import kinds
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.moderation import reports
 from webapp.moderation.reports import Case
@@ -18,17 +18,17 @@ from webapp.posts.models import Post
 from webapp.rate_limits import Rate, TooOften
 from webapp.settings import Settings
 
-# The host's letter says what waits when it leaves, so that it covers all that comes in this time.
+# The host's email says what waits when it leaves, so that it covers all that comes in this time.
 GATHERED = timedelta(minutes=5)
 NAMED = 10
 QUOTED = 120
-LIVES = timedelta(days=5)
+EXPIRES_AFTER = timedelta(days=5)
 
 
 async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
-    """Posts the letter to ADMINS, in the transaction of the complaint.
+    """Posts the email to ADMINS, in the transaction of the complaint.
 
-    Only the first open complaint of a post is worth one, and one letter covers all posts of the next few minutes.
+    Only the first open complaint of a post is worth one, and one email covers all posts of the next few minutes.
     """
     if not await reports.is_first(db, post_id, reporter_id):
         return
@@ -40,33 +40,43 @@ async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporte
         await kinds.post(db, settings, "post_reported", address, language=settings.languages[0], delay=GATHERED)
 
 
-@letter("post_reported", lives=LIVES, samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())])
-async def post_reported(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+@email_kind(
+    "post_reported",
+    expires_after=EXPIRES_AFTER,
+    samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())],
+)
+async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a host: what waits for a decision; nothing if all of it has been decided meanwhile."""
     cases = await reports.waiting(db)
-    return _reported_draft(settings, letter.recipient, cases) if cases else None
+    return _reported_draft(settings, email.recipient, cases) if cases else None
 
 
-@letter("post_removed", lives=LIVES, samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())])
-async def post_removed(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+@email_kind(
+    "post_removed",
+    expires_after=EXPIRES_AFTER,
+    samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())],
+)
+async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the author of a post that the host has removed."""
-    assert letter.user_id is not None
-    user, post = await users.get(db, letter.user_id), await db.get(Post, letter.parameters["post_id"])
+    assert email.user_id is not None
+    user, post = await users.get(db, email.user_id), await db.get(Post, email.parameters["post_id"])
     if user is None or user.disabled_at is not None or post is None:
         return None
     return _removed_draft(settings, user, post)
 
 
-@letter(
-    "account_disabled", lives=LIVES, samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")]
+@email_kind(
+    "account_disabled",
+    expires_after=EXPIRES_AFTER,
+    samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")],
 )
-async def account_disabled(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def account_disabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose account the host has disabled; to nobody if it has been opened again."""
-    assert letter.user_id is not None
-    user = await users.get(db, letter.user_id)
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is None:
         return None
-    return _disabled_draft(settings, user, letter.parameters["reason"])
+    return _disabled_draft(settings, user, email.parameters["reason"])
 
 
 def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> Draft:
@@ -82,7 +92,7 @@ def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> 
 def _removed_draft(settings: Settings, user: User, post: Post) -> Draft:
     words = " ".join(post.body.split())
     quote = words if len(words) <= QUOTED else f"{words[:QUOTED]}\u2026"
-    values = {"username": user.username, "quote": quote, "created": post.created, "reason": post.removed_because}
+    values = {"username": user.username, "quote": quote, "created": post.created_at, "reason": post.removed_because}
     return Draft("post_removed", user.email, values, user.id)
 
 
@@ -92,7 +102,9 @@ def _disabled_draft(settings: Settings, user: User, reason: str) -> Draft:
 
 def _sample_post() -> Post:
     body = "Cheap watches, only today! Write to me."
-    return Post(id=1, author_id=0, body=body, created=A_SAMPLE_DAY, removed_because="Advertising is not wanted here.")
+    return Post(
+        id=1, author_id=0, body=body, created_at=A_SAMPLE_DAY, removed_because="Advertising is not wanted here."
+    )
 
 
 def _sample_cases() -> list[Case]:

@@ -22,6 +22,6 @@ class Report(SQLModel, table=True):
     )
     reporter_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
     reason: str = Field(max_length=300)
-    created: datetime = Field(default_factory=now)
-    settled: datetime | None = Field(default=None, index=True)
+    created_at: datetime = Field(default_factory=now)
+    settled_at: datetime | None = Field(default=None, index=True)
     outcome: str = Field(default="", max_length=20)

@@ -35,7 +35,7 @@ class Complaint:
 
     username: str
     reason: str
-    created: datetime
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Case:
     username: str
     email: str
     body: str
-    created: datetime
+    created_at: datetime
     count: int
     complaints: Sequence[Complaint] = ()
 
@@ -59,7 +59,7 @@ class Case:
 
 async def file(db: AsyncSession, post_id: int, reporter_id: int, reason: str) -> bool:
     """Writes a complaint down; False if this person has complained of the post before."""
-    row = {"post_id": post_id, "reporter_id": reporter_id, "reason": reason, "created": now()}
+    row = {"post_id": post_id, "reporter_id": reporter_id, "reason": reason, "created_at": now()}
     return bool((await execute(db, _FILE, row)).rowcount)
 
 
@@ -71,7 +71,7 @@ async def has_filed(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
 async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
     """Whether nobody else's complaint of the post is open."""
     others = select(_reports.c.id).where(
-        _reports.c.post_id == post_id, _reports.c.reporter_id != reporter_id, _reports.c.settled.is_(None)
+        _reports.c.post_id == post_id, _reports.c.reporter_id != reporter_id, _reports.c.settled_at.is_(None)
     )
     return (await execute(db, others.limit(1))).first() is None
 
@@ -80,8 +80,8 @@ async def waiting(db: AsyncSession) -> list[Case]:
     """The posts that people complain of and the host has not decided about: two statements for any number."""
     rows = (await execute(db, _WAITING)).all()
     complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
-    for post_id, username, reason, created in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
-        complaints[post_id].append(Complaint(username, reason, created))
+    for post_id, username, reason, created_at in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
+        complaints[post_id].append(Complaint(username, reason, created_at))
     return [_case(row, complaints[row.id]) for row in rows]
 
 
@@ -103,7 +103,7 @@ async def settle_author(db: AsyncSession, author_id: int, outcome: Outcome) -> i
 
 
 def _now(outcome: Outcome) -> dict[str, object]:
-    return {"settled": now(), "outcome": outcome}
+    return {"settled_at": now(), "outcome": outcome}
 
 
 def _case(row: Row[int, int, str, str, str, datetime, int], complaints: Sequence[Complaint] = ()) -> Case:
@@ -112,7 +112,7 @@ def _case(row: Row[int, int, str, str, str, datetime, int], complaints: Sequence
 
 def _cases() -> Select[int, int, str, str, str, datetime, int]:
     """Posts that are to be seen, and how many complaints of each are open."""
-    is_open = (_reports.c.post_id == _posts.c.id) & _reports.c.settled.is_(None)
+    is_open = (_reports.c.post_id == _posts.c.id) & _reports.c.settled_at.is_(None)
     return (
         select(
             _posts.c.id,
@@ -120,12 +120,12 @@ def _cases() -> Select[int, int, str, str, str, datetime, int]:
             _users.c.username,
             _users.c.email,
             _posts.c.body,
-            _posts.c.created,
+            _posts.c.created_at,
             func.count(_reports.c.id),
         )
         .join_from(_posts, _users, _users.c.id == _posts.c.author_id)
         .outerjoin(_reports, is_open)
-        .where(_posts.c.deleted.is_(None), _posts.c.removed.is_(None), _users.c.disabled_at.is_(None))
+        .where(_posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None), _users.c.disabled_at.is_(None))
         .group_by(_posts.c.id, _users.c.id)
     )
 
@@ -134,12 +134,12 @@ def _complaints() -> Select[int, str, str, datetime]:
     """The first few open complaints of each of some posts."""
     place = func.row_number().over(partition_by=_reports.c.post_id, order_by=_reports.c.id).label("place")
     some = (
-        select(_reports.c.post_id, _reports.c.reporter_id, _reports.c.reason, _reports.c.created, place)
-        .where(_reports.c.settled.is_(None), _reports.c.post_id.in_(bindparam("post_ids", expanding=True)))
+        select(_reports.c.post_id, _reports.c.reporter_id, _reports.c.reason, _reports.c.created_at, place)
+        .where(_reports.c.settled_at.is_(None), _reports.c.post_id.in_(bindparam("post_ids", expanding=True)))
         .subquery()
     )
     return (
-        select(some.c.post_id, _users.c.username, some.c.reason, some.c.created)
+        select(some.c.post_id, _users.c.username, some.c.reason, some.c.created_at)
         .join_from(some, _users, _users.c.id == some.c.reporter_id)
         .where(some.c.place <= MOST_COMPLAINTS)
         .order_by(some.c.post_id, some.c.place)
@@ -150,19 +150,19 @@ _ONE = _cases().where(_posts.c.id == bindparam("post_id", type_=BigInteger))
 _WAITING = (
     _cases()
     .having(func.count(_reports.c.id) > 0)
-    .where(_posts.c.id.in_(select(_reports.c.post_id).where(_reports.c.settled.is_(None))))
+    .where(_posts.c.id.in_(select(_reports.c.post_id).where(_reports.c.settled_at.is_(None))))
     .order_by(func.min(_reports.c.id))
     .limit(MOST_SHOWN)
 )
 _COMPLAINTS = _complaints()
-_SETTLE = update(_reports).where(_reports.c.settled.is_(None))
+_SETTLE = update(_reports).where(_reports.c.settled_at.is_(None))
 # One complaint for each person and post: the key decides, not a look beforehand.
 _FILE = text(
-    "INSERT INTO report (post_id, reporter_id, reason, created, outcome)"
-    " VALUES (:post_id, :reporter_id, :reason, :created, '')"
+    "INSERT INTO report (post_id, reporter_id, reason, created_at, outcome)"
+    " VALUES (:post_id, :reporter_id, :reason, :created_at, '')"
     " ON CONFLICT (post_id, reporter_id) DO NOTHING"
 ).bindparams(
     bindparam("post_id", type_=BigInteger),
     bindparam("reporter_id", type_=Integer),
-    bindparam("created", type_=_reports.c.created.type),
+    bindparam("created_at", type_=_reports.c.created_at.type),
 )

@@ -8,14 +8,14 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
-from webapp.audit.events import Visit
+from webapp.audit.events import ClientInfo
 from webapp.authentication.auth import admin_required, login_required
 from webapp.i18n import gettext as _
 from webapp.moderation import decisions, emails, forms, reports
 from webapp.moderation.reports import Case
 from webapp.rate_limits import Rate, TooOften
 from webapp.web import errors, pages
-from webapp.web.forms import Form, Press
+from webapp.web.forms import EmptyForm, Form
 
 REPORTING = (Rate(5, 60), Rate(30, 86400))
 
@@ -48,7 +48,7 @@ async def admin_reports(request: Request) -> Response:
 
 @admin_required
 async def keep_post(request: Request) -> Response:
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     post = await _post(request)
     await decisions.keep(request.state.db, post.id)
     await request.state.db.commit()
@@ -111,6 +111,6 @@ def _decided(request: Request, words: str) -> Response:
     return pages.redirect(request, request.app.url_path_for("admin_reports"), flash=words)
 
 
-def _by(request: Request) -> Visit:
+def _by(request: Request) -> ClientInfo:
     """For the audit log of somebody else's account: who did it, but not from where."""
-    return Visit(browser=f"the host's page: {request.state.user.username}")
+    return ClientInfo(user_agent=f"the host's page: {request.state.user.username}")

@@ -1,4 +1,4 @@
-"""One letter for all that happens to a person within a minute, and not one for each."""
+"""One email for all that happens to a person within a minute, and not one for each."""
 
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ LEEWAY = timedelta(seconds=1)
 async def tell(
     db: AsyncSession, settings: Settings, kind: str, address: str, *, user_id: int, language: str, since: datetime
 ) -> None:
-    """Posts a letter of the kind for all that happens from `since` on, unless one that covers it waits already."""
+    """Posts an email of the kind for all that happens from `since` on, unless one that covers it waits already."""
     try:
         await rate_limits.count(db, settings, (kind, str(user_id), (Rate(1, int(PERIOD.total_seconds())),)))
     except TooOften:
@@ -30,7 +30,7 @@ async def tell(
     )
 
 
-def period(letter: Claimed) -> tuple[datetime, datetime]:
-    """From when until when that happened which the letter tells of."""
-    since = datetime.fromisoformat(letter.parameters["since"])
+def period(email: Claimed) -> tuple[datetime, datetime]:
+    """From when until when that happened which the email tells of."""
+    since = datetime.fromisoformat(email.parameters["since"])
     return since - LEEWAY, since + PERIOD + LEEWAY

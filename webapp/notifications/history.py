@@ -1,4 +1,4 @@
-"""The letters that a person was sent, in words, so that they can tell a real one from a forged one."""
+"""The emails that a person was sent, in words, so that they can tell a real one from a forged one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,40 +12,40 @@ from webapp.database import execute
 from webapp.i18n import gettext as _
 from webapp.logs import mask, redact
 from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
-from webapp.mail.outbox import letters
+from webapp.mail.outbox import emails
 from webapp.settings import SITE_NAME
 
 MOST = 20
 _SHOWN = select(
-    letters.c.kind,
-    letters.c.created,
-    letters.c.state,
-    letters.c.attempts,
-    letters.c.code,
-    letters.c.reason,
-    letters.c.recipient,
+    emails.c.kind,
+    emails.c.created_at,
+    emails.c.state,
+    emails.c.attempts,
+    emails.c.code,
+    emails.c.reason,
+    emails.c.recipient,
 )
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A letter as its reader may see it. The address is masked, and empty once it is no longer known."""
+    """An email as its reader may see it. The address is masked, and empty once it is no longer known."""
 
     name: str
-    created: datetime
+    created_at: datetime
     outcome: str
     address: str
 
 
 async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
-    """The last letters for a person, newest first, also those that went to another address."""
-    newest_first = letters.c.created.desc(), letters.c.id.desc()
-    rows = await execute(db, _SHOWN.where(letters.c.user_id == user_id).order_by(*newest_first).limit(MOST))
-    return [Sent(named(row.kind), row.created, _outcome(row), _address(row.recipient)) for row in rows]
+    """The last emails for a person, newest first, also those that went to another address."""
+    newest_first = emails.c.created_at.desc(), emails.c.id.desc()
+    rows = await execute(db, _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST))
+    return [Sent(named(row.kind), row.created_at, _outcome(row), _address(row.recipient)) for row in rows]
 
 
 def named(kind: str) -> str:
-    """What a kind of letter is called."""
+    """What a kind of email is called."""
     names = {
         "register": _("Somebody wanted to register with your address"),
         "reset_password": _("A link to choose a new password"),
@@ -64,7 +64,7 @@ def named(kind: str) -> str:
         "digest": _("What you missed"),
         "post_reported": _("A post was reported"),
     }
-    return names.get(kind) or _("A letter from %(site)s") % {"site": SITE_NAME}
+    return names.get(kind) or _("An email from %(site)s") % {"site": SITE_NAME}
 
 
 def _outcome(row: Any) -> str:

@@ -3,10 +3,10 @@
 from sqlmodel import Field, SQLModel
 
 
-class LetterChoice(SQLModel, table=True):
-    """Whether a person wants an optional kind of letter; without a row, what is usual for that kind."""
+class EmailSwitch(SQLModel, table=True):
+    """Whether a person wants an optional kind of email; without a row, what is usual for that kind."""
 
-    __tablename__ = "letter_choice"
+    __tablename__ = "email_switch"
 
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     kind: str = Field(primary_key=True, max_length=40)

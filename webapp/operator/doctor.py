@@ -47,7 +47,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(WARNING, "mail", "MAILER=off: people without a password need `reset-link` from you")
         return
     if settings.mailbox is not None:
-        yield Finding(OK, "mail", "development: letters go to the mailbox page")
+        yield Finding(OK, "mail", "development: emails go to the mailbox page")
         return
     yield await _mail_server(settings)
     async for finding in _sender(settings):
@@ -111,7 +111,7 @@ async def _mail_server(settings: Settings) -> Finding:
         return Finding(FAILURE, subject, f"{test_email.words_of(error)}. Check: {test_email.advice(settings, error)}")
     how = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
     login = f", logged in as {settings.mail_username}" if settings.mail_username else ""
-    return Finding(OK, subject, f"{how}{login}; it takes letters from {sender}")
+    return Finding(OK, subject, f"{how}{login}; it takes emails from {sender}")
 
 
 async def _sender(settings: Settings) -> AsyncIterator[Finding]:
@@ -127,7 +127,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Finding]:
     has_spf = any(record.startswith("v=spf1") for record in spf)
     has_dmarc = any(record.startswith("v=DMARC1") for record in await _txt(f"_dmarc.{domain}") or [])
     for name, is_there in (("SPF", has_spf), ("DMARC", has_dmarc)):
-        words = f"{domain} has a record" if is_there else f"{domain} has no record: letters may land in spam"
+        words = f"{domain} has a record" if is_there else f"{domain} has no record: emails may land in spam"
         yield Finding(OK if is_there else WARNING, name, words)
     yield Finding(WARNING, "DKIM", "can't be seen from here; the mail server signs, and its selector is its own")
 

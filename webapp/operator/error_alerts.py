@@ -1,4 +1,4 @@
-"""Letters to ADMINS: an error that nobody expected, once, and without anybody's secrets in it."""
+"""Emails to ADMINS: an error that nobody expected, once, and without anybody's secrets in it."""
 
 import hashlib
 import logging
@@ -23,13 +23,13 @@ IN_ALL = (Rate(5, 3600),)
 
 
 class ErrorReport(SQLModel, table=True):
-    """One distinct error; `count` is how often it happened since the last letter about it."""
+    """One distinct error; `count` is how often it happened since the last email about it."""
 
     __tablename__ = "error_report"
 
     fingerprint: str = Field(primary_key=True, max_length=32)
     count: int = 0
-    last_seen: datetime = Field(default_factory=now)
+    last_seen_at: datetime = Field(default_factory=now)
 
 
 class Alarms:
@@ -40,7 +40,7 @@ class Alarms:
         self.database = database
 
     async def report(self, error: Exception, route: str, request_id: str) -> None:
-        """Counts the error and posts a letter if it is time for one. Never raises: the log has the error already."""
+        """Counts the error and posts an email if it is time for one. Never raises: the log has the error already."""
         if not self.settings.admins or not self.settings.sends_mail:
             return
         fingerprint = _fingerprint(error)
@@ -67,7 +67,7 @@ class Alarms:
             subject=f"[{SITE_NAME}] {name} in {route}",
             text=(
                 f"What: {name}\nWhere: {route}\nWhen: {now():%Y-%m-%d %H:%M:%S} UTC\nRequest: {request_id}\n"
-                f"How often since the last letter about it: {count}\n\n{_trace(error, self.settings)}\n"
+                f"How often since the last email about it: {count}\n\n{_trace(error, self.settings)}\n"
             ),
             to=self.settings.admins,
             is_alarm=True,
@@ -79,8 +79,8 @@ class Alarms:
 
 async def _count(db: AsyncSession, fingerprint: str) -> int:
     statement = text(
-        "INSERT INTO error_report (fingerprint, count, last_seen) VALUES (:fingerprint, 1, :moment)"
-        " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1, last_seen = excluded.last_seen"
+        "INSERT INTO error_report (fingerprint, count, last_seen_at) VALUES (:fingerprint, 1, :moment)"
+        " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1, last_seen_at = excluded.last_seen_at"
         " RETURNING count"
     ).bindparams(bindparam("moment", type_=UTCDateTime))
     result = await execute(db, statement, {"fingerprint": fingerprint, "moment": now()})

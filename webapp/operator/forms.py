@@ -6,6 +6,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 
 class SendAgain(BaseModel):
-    """The letter to send again; all that were given up if it is left out."""
+    """The email to send again; all that were given up if it is left out."""
 
     letter: Annotated[Annotated[int, Field(ge=1, le=2**62)] | None, BeforeValidator(lambda text: text or None)] = None

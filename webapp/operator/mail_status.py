@@ -20,24 +20,26 @@ STUCK_AFTER = timedelta(seconds=90)
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A letter that was not sent, as a host may see it: the address is masked."""
+    """An email that was not sent, as a host may see it: the address is masked."""
 
     id: int
     kind: str
     recipient: str
     reason: str
-    created: datetime
-    finished: datetime
+    created_at: datetime
+    finished_at: datetime
 
 
 async def given_up(db: AsyncSession) -> list[GivenUp]:
     rows = await status.given_up(db)
-    return [GivenUp(row.id, row.kind, mask(row.recipient or ""), _why(row), row.created, row.finished) for row in rows]
+    return [
+        GivenUp(row.id, row.kind, mask(row.recipient or ""), _why(row), row.created_at, row.finished_at) for row in rows
+    ]
 
 
 def sentence(state: Status, settings: Settings) -> str:
-    """Whether letters leave, and if not, why and since when."""
-    waiting = ngettext("%(count)s letter waits", "%(count)s letters wait", state.waiting) % {"count": state.waiting}
+    """Whether emails leave, and if not, why and since when."""
+    waiting = ngettext("%(count)s email waits", "%(count)s emails wait", state.waiting) % {"count": state.waiting}
     if not settings.sends_mail:
         return _("This site sends no mail (MAILER=off).")
     if state.paused_at:
@@ -51,13 +53,13 @@ def sentence(state: Status, settings: Settings) -> str:
         words = _("%(waiting)s, the oldest since %(time)s. Does a mailer run?")
         return words % {"waiting": waiting, "time": _clock(state.oldest_waiting)}
     if state.median_seconds is None:
-        return _("All is quiet: no letter was sent in the last hour, and none waits.")
+        return _("All is quiet: no email was sent in the last hour, and none waits.")
     seconds = f"{max(state.median_seconds, 0.1):.1f}"
-    return _("Delivering normally: half of the last hour's letters left within %(seconds)s s.") % {"seconds": seconds}
+    return _("Delivering normally: half of the last hour's emails left within %(seconds)s s.") % {"seconds": seconds}
 
 
 def _why(row: Any) -> str:
-    """Why a letter was given up, in words."""
+    """Why an email was given up, in words."""
     words = {
         "expired": _("It could not be sent in time."),
         "suppressed": _("Its address was refused for good not long before."),

@@ -11,10 +11,10 @@ KEPT = timedelta(days=180)
 
 def lines(settings: Settings, path: str) -> list[str]:
     """The lines of the file that stands at this path of the site."""
-    expires = (now() + KEPT).replace(hour=0, minute=0, second=0, microsecond=0)
+    expires_at = (now() + KEPT).replace(hour=0, minute=0, second=0, microsecond=0)
     return [
         f"Contact: {settings.security_contact}",
-        f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
+        f"Expires: {expires_at:%Y-%m-%dT%H:%M:%SZ}",
         f"Preferred-Languages: {', '.join(settings.languages)}",
         f"Canonical: {settings.base_url}{path}",
     ]

@@ -1,4 +1,4 @@
-"""One letter, sent now, with the server's own words: is the mail set up right?"""
+"""One email, sent now, with the server's own words: is the mail set up right?"""
 
 import sys
 from email.message import EmailMessage
@@ -13,7 +13,7 @@ from webapp.settings import SITE_NAME, Settings
 
 
 async def send(settings: Settings, address: str) -> int:
-    """Sends a test letter and prints what happened, step by step; returns the exit code."""
+    """Sends a test email and prints what happened, step by step; returns the exit code."""
     if not settings.mail_server:
         return _say("MAIL_SERVER is not set, so there is no server to try.", 1)
     encryption = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
@@ -24,24 +24,24 @@ async def send(settings: Settings, address: str) -> int:
         _say("Connected" + (f", logged in as {settings.mail_username}." if settings.mail_username else "."))
         await client.mail(parseaddr(settings.sender)[1])
         await client.rcpt(address)
-        answer = await client.data(_letter(settings, address))
+        answer = await client.data(_email(settings, address))
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
         _say(f"The server says: {words_of(error)}")
         return _say(f"What to check: {advice(settings, error)}", 1)
-    return _say(f"The server says: {answer.code} {answer.message}\nThe letter to {address} is on its way.", 0)
+    return _say(f"The server says: {answer.code} {answer.message}\nThe email to {address} is on its way.", 0)
 
 
-def _letter(settings: Settings, address: str) -> bytes:
+def _email(settings: Settings, address: str) -> bytes:
     message = EmailMessage(policy=POLICY)
     message["From"] = settings.sender
     message["To"] = address
-    message["Subject"] = f"A test letter from {SITE_NAME}"
+    message["Subject"] = f"A test email from {SITE_NAME}"
     message["Date"] = format_datetime(now())
     message["Message-ID"] = make_msgid(domain=settings.host)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(f"This is a test. {settings.base_url} can send letters.\n")
+    message.set_content(f"This is a test. {settings.base_url} can send emails.\n")
     return message.as_bytes()
 
 

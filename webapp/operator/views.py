@@ -13,7 +13,7 @@ from webapp.operator import mail_status
 from webapp.operator import security_txt as security_txts
 from webapp.operator.forms import SendAgain
 from webapp.web import pages
-from webapp.web.forms import Form, Press
+from webapp.web.forms import EmptyForm, Form
 
 
 @admin_required
@@ -33,15 +33,15 @@ async def admin_mail(request: Request) -> Response:
 
 @admin_required
 async def pause_mail(request: Request) -> Response:
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     await status.pause(request.state.db)
     await request.state.db.commit()
-    return pages.redirect(request, "/admin/mail", flash=_("Paused: letters wait until you resume."))
+    return pages.redirect(request, "/admin/mail", flash=_("Paused: emails wait until you resume."))
 
 
 @admin_required
 async def resume_mail(request: Request) -> Response:
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     await status.resume(request.state.db)
     await request.state.db.commit()
     return pages.redirect(request, "/admin/mail", flash=_("Resumed."))
@@ -49,13 +49,13 @@ async def resume_mail(request: Request) -> Response:
 
 @admin_required
 async def send_mail_again(request: Request) -> Response:
-    """One letter that was given up, or all of them if none is named."""
+    """One email that was given up, or all of them if none is named."""
     form = await Form.read(request, SendAgain)
     if not form.is_valid:
-        return pages.redirect(request, "/admin/mail", flash=_("There is no such letter."))
+        return pages.redirect(request, "/admin/mail", flash=_("There is no such email."))
     count = await status.send_again(request.state.db, kinds.lifetimes(), form.data.letter)
     await request.state.db.commit()
-    words = ngettext("%(count)s letter is on its way again.", "%(count)s letters are on their way again.", count)
+    words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)
     return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
 
 

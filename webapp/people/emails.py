@@ -1,4 +1,4 @@
-"""The letter that tells of new followers: one for all who came within a minute."""
+"""The email that tells of new followers: one for all who came within a minute."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from webapp import rate_limits
 from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
@@ -18,13 +18,13 @@ from webapp.rate_limits import Rate, TooOften
 from webapp.settings import Settings
 
 NAMED = 10
-LIVES = timedelta(days=2)
+EXPIRES_AFTER = timedelta(days=2)
 
 
 async def tell_of_follower(
     db: AsyncSession, settings: Settings, followed: User, follower_id: int, since: datetime
 ) -> None:
-    """Posts the letter, in the transaction of the follow; unless one that covers it waits already.
+    """Posts the email, in the transaction of the follow; unless one that covers it waits already.
 
     Who goes and comes back is told of once a day.
     """
@@ -34,7 +34,7 @@ async def tell_of_follower(
     except TooOften:
         return
     await batching.tell(
-        db, settings, "new_follower", followed.email, user_id=followed.id, language=followed.locale, since=since
+        db, settings, "new_follower", followed.email, user_id=followed.id, language=followed.language, since=since
     )
 
 
@@ -44,20 +44,20 @@ def _samples(settings: Settings) -> list[Draft]:
     return [_draft(settings, susan, names[:1], 1), _draft(settings, susan, names, 12)]
 
 
-@letter(
+@email_kind(
     "new_follower",
-    lives=LIVES,
+    expires_after=EXPIRES_AFTER,
     samples=_samples,
-    switch="A letter when somebody follows me",
-    is_usual=False,
+    label="An email when somebody follows me",
+    default_on=False,
     can_wait=True,
 )
-async def new_follower(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""
-    user = await reader(db, letter)
+    user = await reader(db, email)
     if user is None or user.id is None:
         return None
-    names = await follows.began_between(db, user.id, *batching.period(letter))
+    names = await follows.began_between(db, user.id, *batching.period(email))
     return _draft(settings, user, names[:NAMED], len(names)) if names else None
 
 

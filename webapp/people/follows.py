@@ -24,11 +24,11 @@ _users: Table = User.__table__  # type: ignore[attr-defined]
 class Key:
     """Where a page of people ends: the next begins behind it, whoever comes or goes meanwhile."""
 
-    created: datetime
+    created_at: datetime
     id: int
 
     def __str__(self) -> str:
-        return f"{(self.created - _EPOCH) // timedelta(microseconds=1)}-{self.id}"
+        return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}-{self.id}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -48,12 +48,12 @@ class Neighbour:
     id: int
     username: str
     about_me: str
-    created: datetime
+    created_at: datetime
     is_followed: bool
 
     @property
     def key(self) -> Key:
-        return Key(self.created, self.id)
+        return Key(self.created_at, self.id)
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ async def follow(
 
     None if it was so already, or if there is nobody to follow: oneself, or an account that is gone or disabled.
     """
-    parameters = {"follower_id": follower_id, "followed_id": followed_id, "created": (created := since or now())}
+    parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
-    return created if added.rowcount else None
+    return created_at if added.rowcount else None
 
 
 async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
@@ -106,17 +106,17 @@ async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key |
 
 async def began_between(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[str]:
     """The names of those who began to follow a person in that time, and still do; the first first."""
-    begun = (_follows.c.followed_id == user_id, _follows.c.created >= start, _follows.c.created < end)
+    begun = (_follows.c.followed_id == user_id, _follows.c.created_at >= start, _follows.c.created_at < end)
     query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
-    in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created, _users.c.id)
+    in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created_at, _users.c.id)
     return list((await execute(db, in_order)).scalars())
 
 
 async def _page(db: AsyncSession, query: Rows, after: Key | None) -> list[Neighbour]:
-    created, number = _follows.c.created, _users.c.id
+    created_at, number = _follows.c.created_at, _users.c.id
     if after:
-        query = query.where(or_(created < after.created, and_(created == after.created, number < after.id)))
-    rows = await execute(db, query.order_by(created.desc(), number.desc()).limit(PAGE + 1))
+        query = query.where(or_(created_at < after.created_at, and_(created_at == after.created_at, number < after.id)))
+    rows = await execute(db, query.order_by(created_at.desc(), number.desc()).limit(PAGE + 1))
     return [Neighbour(*row) for row in rows]
 
 
@@ -126,7 +126,7 @@ def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
         select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
     )
     return (
-        select(_users.c.id, _users.c.username, _users.c.about_me, _follows.c.created, is_followed)
+        select(_users.c.id, _users.c.username, _users.c.about_me, _follows.c.created_at, is_followed)
         .join_from(_follows, _users, _users.c.id == who)
         .where(_users.c.disabled_at.is_(None))
     )
@@ -142,12 +142,12 @@ _COUNTS = select(
 )
 # Whoever does it twice at once has done it once: the key decides, not a look beforehand.
 _FOLLOW = text(
-    "INSERT INTO follow (follower_id, followed_id, created)"
-    " SELECT :follower_id, id, :created FROM user_account"
+    "INSERT INTO follow (follower_id, followed_id, created_at)"
+    " SELECT :follower_id, id, :created_at FROM user_account"
     " WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL"
     " ON CONFLICT (follower_id, followed_id) DO NOTHING"
 ).bindparams(
     bindparam("follower_id", type_=Integer),
     bindparam("followed_id", type_=Integer),
-    bindparam("created", type_=_follows.c.created.type),
+    bindparam("created_at", type_=_follows.c.created_at.type),
 )

@@ -12,8 +12,8 @@ class Follow(SQLModel, table=True):
     """One person follows another; never oneself."""
 
     __tablename__ = "follow"
-    __table_args__ = (Index("ix_follow_followed_id_created", "followed_id", "created"),)
+    __table_args__ = (Index("ix_follow_followed_id_created_at", "followed_id", "created_at"),)
 
     follower_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     followed_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
-    created: datetime = Field(default_factory=now)
+    created_at: datetime = Field(default_factory=now)

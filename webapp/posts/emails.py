@@ -1,4 +1,4 @@
-"""The letter that tells of mentions: one for all within a minute.
+"""The email that tells of mentions: one for all within a minute.
 
 It quotes nobody: what a stranger wrote shall not arrive as this site's mail, with a link in it.
 """
@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
@@ -19,7 +19,7 @@ from webapp.posts import timeline
 from webapp.settings import Settings
 
 LINKED = 10
-LIVES = timedelta(days=2)
+EXPIRES_AFTER = timedelta(days=2)
 
 
 def _samples(settings: Settings) -> list[Draft]:
@@ -28,13 +28,15 @@ def _samples(settings: Settings) -> list[Draft]:
     return [_draft(settings, susan, posts[:1]), _draft(settings, susan, posts * 4)]
 
 
-@letter("mention", lives=LIVES, samples=_samples, switch="A letter when somebody mentions me", can_wait=True)
-async def mention(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+@email_kind(
+    "mention", expires_after=EXPIRES_AFTER, samples=_samples, label="An email when somebody mentions me", can_wait=True
+)
+async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
-    user = await reader(db, letter)
+    user = await reader(db, email)
     if user is None or user.id is None:
         return None
-    posts = await timeline.mentions(db, user.id, *batching.period(letter))
+    posts = await timeline.mentions(db, user.id, *batching.period(email))
     return _draft(settings, user, posts) if posts else None
 
 

@@ -20,13 +20,13 @@ class Post(SQLModel, table=True):
     # SQLite would give a deleted post's number, and so its address, to the next one.
     __table_args__ = (
         # All that a timeline asks before it takes a post, so that it reads no post which it does not take.
-        Index("ix_post_author_id_id_deleted_removed", "author_id", "id", "deleted", "removed"),
+        Index("ix_post_author_id_id_deleted_at_removed_at", "author_id", "id", "deleted_at", "removed_at"),
         # Of the few that are deleted only: with all of them in it, a planner takes it for "not deleted".
         Index(
-            "ix_post_deleted",
-            "deleted",
-            postgresql_where=text("deleted IS NOT NULL"),
-            sqlite_where=text("deleted IS NOT NULL"),
+            "ix_post_deleted_at",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL"),
+            sqlite_where=text("deleted_at IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -34,9 +34,9 @@ class Post(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
     author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
     body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
-    created: datetime = Field(default_factory=now)
-    deleted: datetime | None = None
-    removed: datetime | None = None
+    created_at: datetime = Field(default_factory=now)
+    deleted_at: datetime | None = None
+    removed_at: datetime | None = None
     removed_because: str = Field(default="", max_length=300)
 
 

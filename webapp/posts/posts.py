@@ -27,37 +27,41 @@ _users: Table = User.__table__  # type: ignore[attr-defined]
 
 
 async def write(db: AsyncSession, settings: Settings, author_id: int, body: str) -> int:
-    """Adds a post whose body is clean, and posts the letters to those whom it mentions; returns its number.
+    """Adds a post whose body is clean, and posts the emails to those whom it mentions; returns its number.
 
     Raises TooOften; the caller must then roll back.
     """
     await rate_limits.count(db, settings, ("post", str(author_id), POSTING))
-    created = now()
-    post_id, people = await _add(db, author_id, body, created)
+    created_at = now()
+    post_id, people = await _add(db, author_id, body, created_at)
     # In one order for everybody: two posts that mention the same people lock the same rows in it.
     for person in sorted(people):
         if person.id != author_id:
             await batching.tell(
-                db, settings, "mention", person.address, user_id=person.id, language=person.locale, since=created
+                db, settings, "mention", person.address, user_id=person.id, language=person.language, since=created_at
             )
     return post_id
 
 
-async def add(db: AsyncSession, author_id: int, body: str, created: datetime | None = None) -> int:
+async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime | None = None) -> int:
     """Adds a post as if it had been written then, however often; nobody is told."""
-    return (await _add(db, author_id, body, created or now()))[0]
+    return (await _add(db, author_id, body, created_at or now()))[0]
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Hides a person's own post; whether there was one to hide. It is gone for good a while later."""
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
-    hidden = update(_posts).where(*own, _posts.c.deleted.is_(None), _posts.c.removed.is_(None)).values(deleted=now())
+    hidden = (
+        update(_posts)
+        .where(*own, _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None))
+        .values(deleted_at=now())
+    )
     return bool((await execute(db, hidden)).rowcount)
 
 
 async def restore(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Brings back what its author has just deleted; False if there is nothing to bring back any more."""
-    restored = update(_posts).where(*_restorable(author_id, post_id)).values(deleted=None)
+    restored = update(_posts).where(*_restorable(author_id, post_id)).values(deleted_at=None)
     return bool((await execute(db, restored)).rowcount)
 
 
@@ -68,23 +72,23 @@ async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
 
 def outdated() -> ColumnElement[bool]:
     """Which posts were deleted so long ago that nobody will want them back."""
-    return _posts.c.deleted < now() - KEPT_WHEN_DELETED
+    return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
 
 
 def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
-    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed.is_(None))
-    return (*own, _posts.c.deleted > now() - UNDO - UNDO_GRACE)
+    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
+    return (*own, _posts.c.deleted_at > now() - UNDO - UNDO_GRACE)
 
 
 class _Person(NamedTuple):
     id: int
     name: str
     address: str
-    locale: str
+    language: str
 
 
-async def _add(db: AsyncSession, author_id: int, body: str, created: datetime) -> tuple[int, list[_Person]]:
-    row = {"author_id": author_id, "body": body, "created": created, "removed_because": ""}
+async def _add(db: AsyncSession, author_id: int, body: str, created_at: datetime) -> tuple[int, list[_Person]]:
+    row = {"author_id": author_id, "body": body, "created_at": created_at, "removed_because": ""}
     post_id: int = (await execute(db, insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
     people = await _mentioned(db, text.mentioned(body))
     if people:
@@ -96,7 +100,7 @@ async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
     """Those of the names that are somebody's, the first few of them."""
     if not names:
         return []
-    query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.locale).where(
+    query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.language).where(
         _users.c.username_key.in_(names), _users.c.disabled_at.is_(None)
     )
     people = [_Person(*row) for row in await execute(db, query)]

@@ -51,7 +51,7 @@ class Card:
     username: str
     is_public: bool
     body: str
-    created: datetime
+    created_at: datetime
     names: frozenset[str] = frozenset()
 
     @property
@@ -112,7 +112,7 @@ async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
 
 async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
     """The posts of that time in which others mention a person: the author's name and the post's number."""
-    posted = (_posts.c.created >= start, _posts.c.created < end, *_shown(), _users.c.disabled_at.is_(None))
+    posted = (_posts.c.created_at >= start, _posts.c.created_at < end, *_shown(), _users.c.disabled_at.is_(None))
     query = (
         select(_users.c.username, _posts.c.id)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
@@ -152,11 +152,11 @@ def _number_of_rows(most: int) -> ColumnElement[int]:
 
 
 def _shown() -> tuple[ColumnElement[bool], ...]:
-    return _posts.c.deleted.is_(None), _posts.c.removed.is_(None)
+    return _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
 
 
 _CARDS = (
-    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created)
+    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*_shown(), _users.c.disabled_at.is_(None))
 )
@@ -183,7 +183,7 @@ _NEWEST = """
     SELECT {number} AS id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY {number} DESC LIMIT {most}
 """
 _THEIRS = """
-    SELECT id FROM post WHERE author_id = author.id AND deleted IS NULL AND removed IS NULL
+    SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
     AND {bound} ORDER BY id DESC LIMIT {most}
 """
 # Not a join, for which a planner may take it into its head to read all people.

@@ -16,7 +16,7 @@ from webapp.posts import forms, posts, text, timeline
 from webapp.posts.timeline import Card
 from webapp.rate_limits import TooOften
 from webapp.web import pages
-from webapp.web.forms import Form, Press, number_in_query
+from webapp.web.forms import EmptyForm, Form, number_in_query
 
 
 @login_required
@@ -74,7 +74,7 @@ async def post(request: Request) -> Response:
 
 @login_required
 async def delete_post(request: Request) -> Response:
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
     if not await posts.delete(db, user.id, post_id):
         raise HTTPException(404)
@@ -86,7 +86,7 @@ async def delete_post(request: Request) -> Response:
 
 @login_required
 async def restore_post(request: Request) -> Response:
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
     if not await posts.restore(db, user.id, post_id):
         words = _("It is too late: that post is gone. A deleted post can be brought back for ten seconds.")

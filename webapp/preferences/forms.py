@@ -27,7 +27,7 @@ class EditProfile(BaseModel):
     is_public: str = ""
 
 
-def letter_choices(kinds: list[str]) -> type[BaseModel]:
-    """A checkbox for each kind of letter."""
+def email_choices(kinds: list[str]) -> type[BaseModel]:
+    """A checkbox for each kind of email."""
     fields: dict[str, Any] = dict.fromkeys(kinds, (str, ""))
-    return create_model("LetterChoices", **fields)
+    return create_model("EmailChoices", **fields)

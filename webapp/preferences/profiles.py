@@ -7,10 +7,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
 from webapp.audit import events
-from webapp.audit.events import Event, Visit
+from webapp.audit.events import ClientInfo, Event
 
 
-async def change(db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, visit: Visit) -> None:
+async def change(
+    db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, client: ClientInfo
+) -> None:
     """Changes a profile. Raises Taken: the database's unique constraint decides about the name."""
     before = user.username  # the update changes the row in hand, too
     values = {
@@ -26,4 +28,4 @@ async def change(db: AsyncSession, user: User, username: str, about_me: str, is_
         raise Taken("username") from None
     if username != before:
         assert user.id is not None
-        await events.note(db, Event.RENAMED, user.id, visit, before=before, after=username)
+        await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)

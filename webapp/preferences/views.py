@@ -1,10 +1,11 @@
-"""The pages of one's own account: profile, password, address, sign-ins and letters."""
+"""The pages of one's own account: profile, password, address, sign-ins and emails."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.accounts import known_browsers, sessions, users
-from webapp.accounts.tokens import Mangled, Purpose, Refused, verify
+from webapp.accounts import known_browsers, users
+from webapp.accounts import sessions as open_sessions
+from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
 from webapp.accounts.users import Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import Event
@@ -17,7 +18,7 @@ from webapp.mail.kinds import KINDS
 from webapp.notifications import history, switches
 from webapp.preferences import forms, profiles
 from webapp.web import pages
-from webapp.web.forms import Form, Press
+from webapp.web.forms import EmptyForm, Form
 
 
 @login_required
@@ -52,9 +53,9 @@ async def edit_profile(request: Request) -> Response:
         request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
     )
     if form.is_valid:
-        data, here = form.data, auth.visit(request)
+        data, client = form.data, auth.client_info(request)
         try:
-            await profiles.change(db, user, data.username, data.about_me, bool(data.is_public), here)
+            await profiles.change(db, user, data.username, data.about_me, bool(data.is_public), client)
         except Taken as taken:
             form.refuse("username", str(taken))
         else:
@@ -64,70 +65,70 @@ async def edit_profile(request: Request) -> Response:
 
 
 @login_required
-async def sign_ins(request: Request) -> Response:
+async def sessions(request: Request) -> Response:
     user = request.state.user
     listed = [
         {
             "session": session,
-            "browser": known_browsers.described(session.browser),
+            "browser": known_browsers.described(session.user_agent),
             "is_this": session.id == user.session_id,
         }
-        for session in await sessions.of(request.state.db, user)
+        for session in await open_sessions.of(request.state.db, user)
     ]
     return pages.render(request, "preferences/sessions.html", listed=listed)
 
 
 @login_required
-async def end_sign_in(request: Request) -> Response:
+async def end_session(request: Request) -> Response:
     """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
-    await Form.read(request, Press)
+    await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
-    session = next((session for session in await sessions.of(db, user) if str(session.id) == chosen), None)
+    session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
         response = pages.redirect(request, "/login", flash=_("You are logged out."))
         await auth.log_out(request, response)
         await db.commit()
         return response
-    if session and await sessions.end_other(db, user, session.id):
-        named = known_browsers.described(session.browser)
-        await events.note(db, Event.SESSION_ENDED, user.id, auth.visit(request), browser=named)
+    if session and await open_sessions.end_other(db, user, session.id):
+        named = known_browsers.described(session.user_agent)
+        await events.note(db, Event.SESSION_ENDED, user.id, auth.client_info(request), browser=named)
         await db.commit()
         return pages.redirect(request, "/sessions", flash=_("Ended: %(browser)s.") % {"browser": named})
     return pages.redirect(request, "/sessions", flash=_("That sign-in has ended already."))
 
 
 @login_required
-async def end_other_sign_ins(request: Request) -> Response:
-    await Form.read(request, Press)
+async def end_other_sessions(request: Request) -> Response:
+    await Form.read(request, EmptyForm)
     db, user = request.state.db, request.state.user
-    ended = await sessions.end_other(db, user)
+    ended = await open_sessions.end_other(db, user)
     if not ended:
         return pages.redirect(request, "/sessions", flash=_("There was no other sign-in."))
-    await events.note(db, Event.SESSIONS_ENDED, user.id, auth.visit(request), ended=ended)
+    await events.note(db, Event.SESSIONS_ENDED, user.id, auth.client_info(request), ended=ended)
     await db.commit()
     words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
     return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
 
 
 @login_required
-async def letters(request: Request) -> Response:
-    """The letters that were sent, and the switches of those that one may turn off."""
+async def emails(request: Request) -> Response:
+    """The emails that were sent, and the switches of those that one may turn off."""
     db, user = request.state.db, request.state.user
     wanted = await switches.of(db, user.id)
     initial = {kind: "1" for kind, is_wanted in wanted.items() if is_wanted}
-    form = await Form.of(request, forms.letter_choices(list(wanted)), **initial)
+    form = await Form.of(request, forms.email_choices(list(wanted)), **initial)
     if form.is_valid:
         for kind in wanted:
             await switches.choose(db, user.id, kind, bool(form.values[kind]))
         await db.commit()
-        return pages.redirect(request, "/letters", flash=_("Saved: only the letters that you want will come."))
+        return pages.redirect(request, "/letters", flash=_("Saved: only the emails that you want will come."))
     sent = await history.latest(db, user.id)
-    labels = [(kind, _(KINDS[kind].switch)) for kind in wanted]
+    labels = [(kind, _(KINDS[kind].label)) for kind in wanted]
     return pages.render(request, "preferences/emails.html", part="form", form=form, sent=sent, switches=labels)
 
 
 async def unsubscribe(request: Request) -> Response:
-    """Behind the link of a letter that one may turn off.
+    """Behind the link of an email that one may turn off.
 
     A POST turns it off whoever sends it, and whatever its body says: mail programs do so by themselves, without
     cookies (RFC 8058).
@@ -146,7 +147,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
         user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
         if user is None or user.id is None or kind is None or not kind.is_optional:
-            raise Mangled
+            raise TokenMalformed
     except Refused as refused:
         return email_links.bad(request, refused, "unsubscribe")
     if is_post:
@@ -157,7 +158,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         "preferences/unsubscribe.html",
         part="panel",
         username=user.username,
-        switch=_(kind.switch),
+        label=_(kind.label),
         is_wanted=await switches.wants(db, user.id, claim.about),
         is_answer=is_post,
         token=token,
@@ -170,10 +171,10 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword]) 
     if user is None:
         return None
     db, state, kept = request.state.db, request.app.state, request.state.user.session_id
-    here, new_epoch = auth.visit(request), user.epoch + 1
+    client, new_epoch = auth.client_info(request), user.epoch + 1
     try:
         ended = await users.change_password(
-            db, state.hasher, state.settings, user, form.data.password, here, Event.PASSWORD_CHANGED, kept=kept
+            db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, kept=kept
         )
     except Overtaken:
         return pages.redirect(request, "/change_password", flash=_("Your account changed meanwhile. Please try again."))

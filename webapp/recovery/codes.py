@@ -18,7 +18,7 @@ from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.passwords import Hasher
 from webapp.accounts.users import Overtaken
 from webapp.audit import events
-from webapp.audit.events import Event, Visit
+from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
@@ -29,8 +29,8 @@ MANY = 10
 ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # no 0 or o, no 1, i or l, no u beside v
 LABEL = 4
 _CODE = re.compile(f"[{ALPHABET}]{{12}}")
-TRIES_PER_NAME_AND_NETWORK = (Rate(5, 300),)
-TRIES_PER_NETWORK = (Rate(30, 60),)
+TRIES_PER_NAME_AND_CLIENT_IP = (Rate(5, 300),)
+TRIES_PER_CLIENT_IP = (Rate(30, 60),)
 _BY_LABEL = select(RecoveryCode).where(
     col(RecoveryCode.user_id) == bindparam("user_id"), col(RecoveryCode.label) == bindparam("label")
 )
@@ -44,7 +44,7 @@ def canonical(text: str) -> str:
     return code
 
 
-async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, visit: Visit) -> list[str]:
+async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, client: ClientInfo) -> list[str]:
     """Ten new codes, to be shown once; those that were made before are dead.
 
     Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
@@ -61,25 +61,25 @@ async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User,
         raise Overtaken
     await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
     db.add_all(rows)
-    await events.note(db, Event.RECOVERY_CODES_MADE, user.id, visit)
+    await events.note(db, Event.RECOVERY_CODES_MADE, user.id, client)
     await _tell(db, settings, user, "recovery_codes_made")
     return [f"{code[:4]}-{code[4:8]}-{code[8:]}" for code in made]
 
 
 async def left(db: AsyncSession, user_id: int) -> int:
     """How many codes of an account can still be used."""
-    unused = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.used).is_(None)
+    unused = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.used_at).is_(None)
     return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
 
 
-async def count_try(db: AsyncSession, settings: Settings, identity: str, network: str) -> None:
+async def count_try(db: AsyncSession, settings: Settings, identity: str, client_ip: str) -> None:
     """Counts a try to use a code; to be committed before the code is looked at. Raises TooOften."""
-    tries = "recover", f"{identity} {network}", TRIES_PER_NAME_AND_NETWORK
-    await rate_limits.count(db, settings, tries, ("recover_network", network, TRIES_PER_NETWORK))
+    tries = "recover", f"{identity} {client_ip}", TRIES_PER_NAME_AND_CLIENT_IP
+    await rate_limits.count(db, settings, tries, ("recover_network", client_ip, TRIES_PER_CLIENT_IP))
 
 
 async def use(
-    db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, visit: Visit
+    db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, client: ClientInfo
 ) -> User | None:
     """Spends a code; returns whose it was. Of any number at once, one is told.
 
@@ -91,28 +91,28 @@ async def use(
     row = (await db.exec(_BY_LABEL, params=of_user)).first()
     await database.release(db)
     is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None)
-    if user is None or user.disabled_at is not None or row is None or row.used is not None or not is_right:
+    if user is None or user.disabled_at is not None or row is None or row.used_at is not None or not is_right:
         return None
-    return await _spend(db, settings, row, visit)
+    return await _spend(db, settings, row, client)
 
 
-async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, visit: Visit) -> User | None:
+async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo) -> User | None:
     """Spends the very code that was checked, unless it was spent or replaced meanwhile; returns whose it was."""
-    unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used).is_(None)
+    unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used_at).is_(None)
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
-    if (await db.exec(update(RecoveryCode).where(*this).values(used=now()))).rowcount != 1:
+    if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:
         return None
     user, remaining = await users.get(db, row.user_id), await left(db, row.user_id)
     assert user is not None
-    await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, visit, left=remaining)
+    await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining)
     await _tell(db, settings, user, "recovery_code_used", left=remaining)
     return user
 
 
 async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
-    """Posts a letter in the person's own language, whoever is here now."""
+    """Posts an email in the person's own language, whoever is here now."""
     details = {"username": user.username, "when": now().isoformat()} | more
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.locale, **details)
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)
 
 
 def _new_codes() -> list[str]:

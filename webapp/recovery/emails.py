@@ -11,68 +11,70 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
 from webapp.database import now
-from webapp.mail.kinds import Draft, letter
+from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.rate_limits import Rate, TooOften
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "left": 9}
-# However somebody spells a person's name and address, so many reset letters an hour reach them.
-MOST_RESET_LETTERS = 3
+# However somebody spells a person's name and address, so many reset emails an hour reach them.
+MOST_RESET_EMAILS = 3
 
 
-@letter(
-    "reset_password", lives=timedelta(minutes=60), samples=lambda site: [_reset_password_draft(site, a_sample_person())]
+@email_kind(
+    "reset_password",
+    expires_after=timedelta(minutes=60),
+    samples=lambda site: [_reset_password_draft(site, a_sample_person())],
 )
-async def reset_password(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the person whose name or address was typed, or whose link had run out; to nobody if there is none.
 
     With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
-    link makes nor the letters that strangers asked for keep it back.
+    link makes nor the emails that strangers asked for keep it back.
     """
-    user = await (users.get(db, letter.user_id) if letter.user_id else users.find(db, letter.recipient))
+    user = await (users.get(db, email.user_id) if email.user_id else users.find(db, email.recipient))
     if user is None or user.disabled_at is not None:
         return None
-    if not letter.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, letter)):
+    if not email.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, email)):
         return None
     return _reset_password_draft(settings, user)
 
 
-@letter(
+@email_kind(
     "recovery_codes_made",
-    lives=timedelta(days=5),
+    expires_after=timedelta(days=5),
     samples=lambda site: [_draft(site, "recovery_codes_made", 0, "susan@example.com", A_SAMPLE)],
 )
-async def recovery_codes_made(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person for whom new codes have just been made, whoever did it."""
-    assert letter.user_id is not None
-    return _draft(settings, letter.kind, letter.user_id, letter.recipient, letter.parameters)
+    assert email.user_id is not None
+    return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
 
 
-@letter(
+@email_kind(
     "recovery_code_used",
-    lives=timedelta(days=5),
+    expires_after=timedelta(days=5),
     samples=lambda site: [_draft(site, "recovery_code_used", 0, "susan@example.com", A_SAMPLE)],
 )
-async def recovery_code_used(db: AsyncSession, settings: Settings, letter: Claimed) -> Draft | None:
+async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person one of whose codes has just been used, whoever did it."""
-    assert letter.user_id is not None
-    return _draft(settings, letter.kind, letter.user_id, letter.recipient, letter.parameters)
+    assert email.user_id is not None
+    return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
 
 
 def _is_paused(user: User) -> bool:
     return user.reset_paused_until is not None and user.reset_paused_until > now()
 
 
-async def _gets_many(db: AsyncSession, settings: Settings, user: User, letter: Claimed) -> bool:
-    """Counts a letter to a typed name or address when it is written first: only then is it known who gets it.
+async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> bool:
+    """Counts an email to a typed name or address when it is written first: only then is it known who gets it.
 
     By rows of the outbox it could not be told: other processes may be writing to the same person at this moment.
     """
-    if letter.user_id is not None:
+    if email.user_id is not None:
         return False
     try:
-        await rate_limits.count(db, settings, (f"{letter.kind}_to", str(user.id), (Rate(MOST_RESET_LETTERS, 3600),)))
+        await rate_limits.count(db, settings, (f"{email.kind}_to", str(user.id), (Rate(MOST_RESET_EMAILS, 3600),)))
     except TooOften:
         return True
     return False

@@ -1,4 +1,4 @@
-"""Somebody says "this wasn't me": all live links of the account end, and letters with new ones are kept away."""
+"""Somebody says "this wasn't me": all live links of the account end, and emails with new ones are kept away."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,17 +9,17 @@ from webapp.accounts import known_browsers, reserved_emails, users
 from webapp.accounts.models import RecoveryCode, Session, User
 from webapp.accounts.tokens import NOT_ME_LIFETIME, Claim
 from webapp.audit import events
-from webapp.audit.events import Event, Visit
+from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
 
 PAUSE = timedelta(hours=24)
-# Letters about recovery codes: whoever disowns one has not made those codes, or has lost one.
+# Emails about recovery codes: whoever disowns one has not made those codes, or has lost one.
 ABOUT_CODES = {"recovery_codes_made", "recovery_code_used"}
 
 
-def is_disowned(user: User, claim: Claim) -> bool:
-    """Whether it was said already of this letter, or of a later one, and the pause still holds."""
+def is_reported(user: User, claim: Claim) -> bool:
+    """Whether it was said already of this email, or of a later one, and the pause still holds."""
     if user.reset_paused_until is None or user.reset_paused_until <= now():
         return False
     return user.reset_paused_until - PAUSE >= _written(claim)
@@ -31,9 +31,9 @@ async def is_void(db: AsyncSession, user: User, claim: Claim) -> bool:
     return await reserved_emails.was_in_other_hands(db, user.id, _written(claim))
 
 
-async def disown(db: AsyncSession, user: User, claim: Claim, visit: Visit) -> None:
-    """Ends all links of the account but no sign-in, and pauses reset letters. Does nothing the second time."""
-    if is_disowned(user, claim):
+async def report(db: AsyncSession, user: User, claim: Claim, client: ClientInfo) -> None:
+    """Ends all links of the account but no sign-in, and pauses reset emails. Does nothing the second time."""
+    if is_reported(user, claim):
         return
     assert user.id is not None
     changed = (
@@ -47,23 +47,23 @@ async def disown(db: AsyncSession, user: User, claim: Claim, visit: Visit) -> No
     await db.exec(update(Session).where(*carried).values(epoch=epoch))
     if claim.about in ABOUT_CODES:
         await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
-    await known_browsers.forget_others(db, user.id, visit.mark)
-    await events.note(db, Event.DISOWNED, user.id, visit, letter=claim.about)
+    await known_browsers.forget_others(db, user.id, client.browser_mark)
+    await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
     await db.refresh(user)
 
 
-async def end_sign_ins(db: AsyncSession, user: User, visit: Visit) -> int:
+async def end_sessions(db: AsyncSession, user: User, client: ClientInfo) -> int:
     """Logs the account out everywhere; returns in how many browsers."""
     assert user.id is not None
-    ended = await users.sign_ins(db, user)
+    ended = await users.count_sessions(db, user)
     await db.exec(delete(Session).where(col(Session.user_id) == user.id))
     if ended:
-        await events.note(db, Event.SESSIONS_ENDED, user.id, visit, ended=ended)
+        await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
     return ended
 
 
 def what_happened(kind: str) -> str:
-    """What the letter of a "this wasn't me" link told, in words."""
+    """What the email of a "this wasn't me" link told, in words."""
     told = {
         "reset_password": _("Somebody asked for a new password."),
         "password_changed": _("The password was changed."),
@@ -78,4 +78,4 @@ def what_happened(kind: str) -> str:
 
 
 def _written(claim: Claim) -> datetime:
-    return datetime.fromtimestamp(claim.expires, UTC) - NOT_ME_LIFETIME
+    return datetime.fromtimestamp(claim.expires_at, UTC) - NOT_ME_LIFETIME

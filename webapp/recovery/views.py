@@ -1,4 +1,4 @@
-"""The ways back in: forget the password and follow a letter's link; use a code; or say "this wasn't me"."""
+"""The ways back in: forget the password and follow an email's link; use a code; or say "this wasn't me"."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Mangled, Outdated, Purpose, Refused, Used, reset_link, verify
+from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
 from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import Event, Refusal
@@ -23,7 +23,7 @@ from webapp.web.forms import Form
 
 
 async def reset_password_request(request: Request) -> Response:
-    """Asks for a reset letter. Looks nobody up: only the mailer knows whether there is anybody to write to."""
+    """Asks for a reset email. Looks nobody up: only the mailer knows whether there is anybody to write to."""
     form = await Form.of(request, forms.ResetPasswordRequest, email=request.query_params.get("email", "")[:320])
     sent = await email_links.send(request, form, "reset_password", form.data.email) if form.is_valid else None
     typed = form.values["email"].strip()
@@ -53,7 +53,7 @@ async def reset_password(request: Request) -> Response:
                 state.settings,
                 user,
                 form.data.password,
-                auth.visit(request),
+                auth.client_info(request),
                 Event.PASSWORD_RESET,
             )
             await db.commit()
@@ -68,7 +68,7 @@ async def reset_password(request: Request) -> Response:
         part="form",
         form=form,
         username=user.username,
-        sign_ins=await users.sign_ins(request.state.db, user),
+        sessions=await users.count_sessions(request.state.db, user),
         token=token,
     )
 
@@ -79,7 +79,7 @@ async def renew_reset_link(request: Request) -> Response:
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await _owner(request)
-    except Outdated as refused:
+    except TokenStale as refused:
         subject = refused.claim.subject
         sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
         if sent and not pages.asks_for_part(request):
@@ -91,16 +91,16 @@ async def renew_reset_link(request: Request) -> Response:
 
 
 async def report_not_me(request: Request) -> Response:
-    """Behind the link of every security letter. It works whoever is logged in, and without cookies."""
+    """Behind the link of every security email. It works whoever is logged in, and without cookies."""
     form = await Form.of(request, NotMe)
     try:
-        user, claim = await _disowner(request)
+        user, claim = await _reporter(request)
     except Refused as refused:
         return email_links.bad(request, refused, "not_me")
     if form.is_valid:
-        db, here = request.state.db, auth.visit(request)
-        await not_me.disown(db, user, claim, here)
-        ended = await not_me.end_sign_ins(db, user, here) if form.data.end_sessions else 0
+        db, client = request.state.db, auth.client_info(request)
+        await not_me.report(db, user, claim, client)
+        ended = await not_me.end_sessions(db, user, client) if form.data.end_sessions else 0
         await db.commit()
         if not pages.asks_for_part(request):
             return pages.redirect(request, request.url.path, flash=_ended(ended) if ended else None)
@@ -108,10 +108,10 @@ async def report_not_me(request: Request) -> Response:
 
 
 async def email_reset_link(request: Request) -> Response:
-    """A reset letter to the account's own address, for who said "this wasn't me"."""
+    """A reset email to the account's own address, for who said "this wasn't me"."""
     form, token = await Form.read(request, NotMe), request.path_params["token"]
     try:
-        user, claim = await _disowner(request)
+        user, claim = await _reporter(request)
         recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
         sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
         if sent and not pages.asks_for_part(request):
@@ -124,14 +124,14 @@ async def email_reset_link(request: Request) -> Response:
         )  # which says what is wrong
 
 
-async def _disowner(request: Request) -> tuple[User, Claim]:
-    """Whose letter the link stood in. Raises Refused; no change of the account kills such a link."""
+async def _reporter(request: Request) -> tuple[User, Claim]:
+    """Whose email the link stood in. Raises Refused; no change of the account kills such a link."""
     claim = verify(request.app.state.settings, Purpose.NOT_ME, request.path_params["token"])
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
-        raise Mangled
+        raise TokenMalformed
     if user.disabled_at is not None or await not_me.is_void(request.state.db, user, claim):
-        raise Used(claim)
+        raise TokenUsed(claim)
     return user, claim
 
 
@@ -147,9 +147,9 @@ async def _not_me_page(
         username=user.username,
         what_happened=not_me.what_happened(claim.about),
         is_about_codes=claim.about in not_me.ABOUT_CODES,
-        is_disowned=not_me.is_disowned(user, claim),
+        is_reported=not_me.is_reported(user, claim),
         paused_until=user.reset_paused_until,
-        sign_ins=0 if sent else await users.sign_ins(request.state.db, user),
+        sessions=0 if sent else await users.count_sessions(request.state.db, user),
         token=request.path_params["token"],
     )
 
@@ -170,7 +170,7 @@ async def _made(request: Request, form: Form[RecoveryCodes]) -> list[str]:
     if user is None:
         return []
     try:
-        made = await codes.make(db, state.hasher, state.settings, user, auth.visit(request))
+        made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
     except Overtaken:
         form.refuse("", _("Your account changed meanwhile. Please try again."))
         return []
@@ -191,18 +191,18 @@ async def recover(request: Request) -> Response:
 
 async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """Whose code this was, or None with the reason in the form."""
-    db, state, here = request.state.db, request.app.state, auth.visit(request)
+    db, state, client = request.state.db, request.app.state, auth.client_info(request)
     try:
-        await codes.count_try(db, state.settings, form.data.username, here.network)
+        await codes.count_try(db, state.settings, form.data.username, client.client_ip)
     except TooOften as refused:
         await db.rollback()
-        events.refused(Refusal.CODE_THROTTLED, here, typed=form.data.username, seconds=refused.seconds)
+        events.refused(Refusal.CODE_THROTTLED, client, typed=form.data.username, seconds=refused.seconds)
         form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
     await db.commit()  # before the code is looked at, so that guesses at once count too
-    user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, here)
+    user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, client)
     if user is None:
-        events.refused(Refusal.CODE, here, typed=form.data.username)
+        events.refused(Refusal.CODE, client, typed=form.data.username)
         form.refuse("", _("That name or address and code don't match, or the code has been used."))
     return user
 
@@ -212,9 +212,9 @@ async def _owner(request: Request) -> User:
     claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, request.path_params["token"])
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
-        raise Mangled
+        raise TokenMalformed
     if user.epoch != claim.epoch or user.disabled_at is not None:
-        raise Used(claim)
+        raise TokenUsed(claim)
     return user
 
 

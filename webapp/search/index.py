@@ -1,7 +1,7 @@
 """What is found, by each database's own index of words.
 
-Both are kept by the database itself (migration 0007), and hold every text. Who may see what is asked of the posts and
-people, as on any other page, so that a post which is deleted or an account which is disabled is gone at once.
+Both are kept by the database itself (see the initial migration), and hold every text. Who may see what is asked of
+the posts and people, as on any other page, so that a deleted post or a disabled account is gone at once.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _POSTS = {
     """,
 }
 _VISIBLE = """
-    found.deleted IS NULL AND found.removed IS NULL AND author.disabled_at IS NULL
+    found.deleted_at IS NULL AND found.removed_at IS NULL AND author.disabled_at IS NULL
     AND (author.is_public OR :viewer_id > 0)
 """
 _MATCHING = {

@@ -80,7 +80,7 @@ class Form(Generic[Shape]):
                 self.refuse(str(error["loc"][0]) if error["loc"] else "", _words(error["type"], error.get("ctx", {})))
 
 
-class Press(BaseModel):
+class EmptyForm(BaseModel):
     """The shape of a button without fields."""
 
 

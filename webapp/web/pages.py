@@ -23,7 +23,7 @@ FLASH_SECONDS = 300
 
 
 def set_up(app: Starlette, settings: Settings) -> Environment:
-    """Gives the application its templates; returns them, for the letters."""
+    """Gives the application its templates; returns them, for the emails."""
     env = templating.environment(settings)
     version = _version_of(STATIC)
     env.globals["path"] = _path_for(app)

@@ -1,4 +1,4 @@
-"""The templates of pages and letters: the texts in the person's language, times, and what all of them may use."""
+"""The templates of pages and emails: the texts in the person's language, times, and what all of them may use."""
 
 import textwrap
 from collections.abc import MutableMapping
@@ -23,7 +23,7 @@ from webapp import i18n
 from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
 
 MOMENT_SECONDS = 60
-LINE = 72  # characters of a letter's text
+LINE = 72  # characters of an email's text
 
 
 class Templates(Environment):
@@ -37,7 +37,7 @@ class Templates(Environment):
 
 
 def environment(settings: Settings) -> Environment:
-    """The templates of pages and letters, with what all of them may use."""
+    """The templates of pages and emails, with what all of them may use."""
     env = Templates(
         loader=FileSystemLoader(ROOT / "templates"),
         autoescape=select_autoescape(["html"]),

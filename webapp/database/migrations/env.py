@@ -24,7 +24,7 @@ def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal
 
 
 def is_of_models(name: str | None, _kind: str, _parents: Any) -> bool:
-    """The words that search indexes are the databases' own, see migration 0007: no model has them."""
+    """The words that search indexes are the databases' own, see the initial migration: no model has them."""
     return not re.fullmatch(r"(post|person)_words(_\w+)?|words|ix_(post|user_account)_words", name or "")
 
 

@@ -1,0 +1,363 @@
+"""initial."""
+
+import string
+import unicodedata
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0001"
+down_revision: str | None = None
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+# No model knows of any of this: SQLite has tables of words beside the tables, which triggers keep in step, and
+# PostgreSQL columns of words in them. A migration that makes "post" or "user_account" anew on SQLite, as
+# batch_alter_table does for a column, loses the triggers with the old table and must bring them back.
+# Both databases index plain words only: without accents on Latin letters, and in Russian without the dots on ё.
+INDEXED = {"post": ("post_words", "body"), "user_account": ("person_words", "username, about_me")}
+
+
+def upgrade() -> None:
+    op.create_table(
+        "error_report",
+        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_error_report")),
+    )
+    op.create_table(
+        "limit_window",
+        sa.Column("key", sa.String(length=80), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("ends", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_limit_window")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "mail_status",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("trouble_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("trouble_seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("trouble_code", sa.Integer(), nullable=True),
+        sa.Column("trouble_reason", sa.String(length=300), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_status")),
+    )
+    op.create_table(
+        "outbox_email",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("recipient", sa.String(length=320), nullable=True),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("language", sa.String(length=12), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=True),
+        sa.Column("message_id", sa.String(length=320), nullable=False),
+        sa.Column("can_wait", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("leased_by", sa.String(length=60), nullable=True),
+        sa.Column("verdict", sa.String(length=12), nullable=True),
+        sa.Column("code", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.String(length=300), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_email")),
+    )
+    op.create_index(
+        "ix_outbox_email_can_wait_due_at",
+        "outbox_email",
+        ["can_wait", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NULL"),
+        sqlite_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index(
+        "ix_outbox_email_finished_at",
+        "outbox_email",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_outbox_email_user_id_created_at",
+        "outbox_email",
+        ["user_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+        sqlite_where=sa.text("user_id IS NOT NULL"),
+    )
+
+    op.create_table(
+        "refused_address",
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("code", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.String(length=300), nullable=True),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_refused_address")),
+    )
+    op.create_table(
+        "security_event",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("client_ip", sa.String(length=60), nullable=False),
+        sa.Column("user_agent", sa.String(length=300), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_event")),
+    )
+    op.create_index("ix_security_event_created_at", "security_event", ["created_at"], unique=False)
+    op.create_index("ix_security_event_user_id_created_at", "security_event", ["user_id", "created_at"], unique=False)
+
+    op.create_table(
+        "user_account",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("username", sa.String(length=30), nullable=False),
+        sa.Column("username_key", sa.String(length=30), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("password_hash", sa.String(length=200), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("language", sa.String(length=12), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reset_paused_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("about_me", sa.String(length=140), nullable=False),
+        sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
+        sa.UniqueConstraint("email", name=op.f("uq_user_account_email")),
+        sa.UniqueConstraint("username_key", name=op.f("uq_user_account_username_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "address_change",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("old_email", sa.String(length=254), nullable=False),
+        sa.Column("new_email", sa.String(length=254), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_address_change_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_change")),
+    )
+    op.create_index("ix_address_change_created_at", "address_change", ["created_at"], unique=False)
+    op.create_index("ix_address_change_user_id", "address_change", ["user_id"], unique=False)
+
+    op.create_table(
+        "email_switch",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("is_wanted", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_email_switch_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "kind", name=op.f("pk_email_switch")),
+    )
+    op.create_table(
+        "follow",
+        sa.Column("follower_id", sa.Integer(), nullable=False),
+        sa.Column("followed_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["followed_id"], ["user_account.id"], name=op.f("fk_follow_followed_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["follower_id"], ["user_account.id"], name=op.f("fk_follow_follower_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("follower_id", "followed_id", name=op.f("pk_follow")),
+    )
+    op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"], unique=False)
+
+    op.create_table(
+        "known_browser",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_known_browser_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "secret_hash", name=op.f("pk_known_browser")),
+    )
+    op.create_index("ix_known_browser_last_seen_at", "known_browser", ["last_seen_at"], unique=False)
+
+    op.create_table(
+        "post",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("author_id", sa.Integer(), nullable=False),
+        sa.Column("body", sa.String(length=4000), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_because", sa.String(length=300), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["user_account.id"], name=op.f("fk_post_author_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_post")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_post_author_id_id_deleted_at_removed_at",
+        "post",
+        ["author_id", "id", "deleted_at", "removed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_post_deleted_at",
+        "post",
+        ["deleted_at"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+    )
+
+    op.create_table(
+        "recovery_code",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("label", sa.String(length=8), nullable=False),
+        sa.Column("code_hash", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_recovery_code_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "label", name=op.f("pk_recovery_code")),
+    )
+    op.create_table(
+        "session",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("is_remembered", sa.Boolean(), nullable=False),
+        sa.Column("user_agent", sa.String(length=300), nullable=False),
+        sa.Column("client_ip", sa.String(length=60), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_session_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_session_token_hash")),
+    )
+    op.create_index("ix_session_expires_at", "session", ["expires_at"], unique=False)
+    op.create_index("ix_session_user_id", "session", ["user_id"], unique=False)
+
+    op.create_table(
+        "mention",
+        sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_mention_post_id_post"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_mention_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("post_id", "user_id", name=op.f("pk_mention")),
+    )
+    op.create_index("ix_mention_user_id", "mention", ["user_id"], unique=False)
+
+    op.create_table(
+        "report",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reporter_id", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_report_post_id_post"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["reporter_id"], ["user_account.id"], name=op.f("fk_report_reporter_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_report")),
+        sa.UniqueConstraint("post_id", "reporter_id", name=op.f("uq_report_post_id_reporter_id")),
+    )
+    op.create_index("ix_report_settled_at", "report", ["settled_at"], unique=False)
+
+    _index_words()
+
+
+def downgrade() -> None:
+    _forget_words()
+    op.drop_table("report")
+    op.drop_table("mention")
+    op.drop_table("session")
+    op.drop_table("recovery_code")
+    op.drop_table("post")
+    op.drop_table("known_browser")
+    op.drop_table("follow")
+    op.drop_table("email_switch")
+    op.drop_table("address_change")
+    op.drop_table("user_account")
+    op.drop_table("security_event")
+    op.drop_table("refused_address")
+    op.drop_table("outbox_email")
+    op.drop_table("mail_status")
+    op.drop_table("limit_window")
+    op.drop_table("error_report")
+
+
+def _index_words() -> None:
+    if op.get_context().dialect.name == "sqlite":
+        _to_sqlite("post", _plain_in_sqlite("{row}body"))
+        # A name is one word, with its underscores; what somebody says of themselves is not.
+        about = _plain_in_sqlite("replace({row}about_me, '_', ' ')")
+        _to_sqlite("user_account", f"{{row}}username, {about}", tokens="tokenchars '_'")
+    else:
+        _to_postgresql("post", _plain_in_postgresql("body"))
+        name = r"(username_key || '\:1A')::tsvector"
+        _to_postgresql("user_account", f"{name} || setweight({_plain_in_postgresql('about_me')}, 'B')")
+
+
+def _forget_words() -> None:
+    for table, (words, _columns) in INDEXED.items():
+        if op.get_context().dialect.name == "sqlite":
+            for event in ("added", "gone", "changed"):
+                op.execute(f"DROP TRIGGER {words}_{event}")
+            op.execute(f"DROP TABLE {words}")
+        else:
+            op.drop_column(table, "words")  # and its index
+
+
+def _to_sqlite(table: str, plain: str, tokens: str = "") -> None:
+    words, columns = INDEXED[table]
+    # It keeps the words only, not the texts they stand in (content=''), nor how many they are, for nothing is ranked.
+    op.execute(
+        f"CREATE VIRTUAL TABLE {words} USING fts5({columns}, content='', columnsize=0,"
+        f' tokenize="unicode61 remove_diacritics 2 {tokens}")'
+    )
+    add = f"INSERT INTO {words} (rowid, {columns}) VALUES (new.id, {plain.format(row='new.')});"
+    # Without the texts, the index has to be told what it forgets.
+    remove = f"INSERT INTO {words} ({words}, rowid, {columns}) VALUES ('delete', old.id, {plain.format(row='old.')});"
+    op.execute(f"CREATE TRIGGER {words}_added AFTER INSERT ON {table} BEGIN {add} END")
+    op.execute(f"CREATE TRIGGER {words}_gone AFTER DELETE ON {table} BEGIN {remove} END")
+    op.execute(f"CREATE TRIGGER {words}_changed AFTER UPDATE OF id, {columns} ON {table} BEGIN {remove} {add} END")
+
+
+def _plain_in_sqlite(text: str) -> str:
+    """Its tokenizer leaves out accents, but knows nothing of Russian."""
+    return f"replace(replace({text}, 'ё', 'е'), 'Ё', 'Е')"
+
+
+def _to_postgresql(table: str, words: str) -> None:
+    op.execute(f"ALTER TABLE {table} ADD COLUMN words tsvector GENERATED ALWAYS AS ({words}) STORED NOT NULL")
+    op.execute(f"CREATE INDEX ix_{table}_words ON {table} USING gin (words)")
+
+
+def _plain_in_postgresql(text: str) -> str:
+    """Its parser would keep addresses, hyphenated words and numbers whole, and leave out what looks like a tag."""
+    latin = [chr(code) for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))]
+    plain = {letter: base for letter in latin if (base := unicodedata.normalize("NFD", letter)[0]).isascii()}
+    plain |= {"ё": "е", "Ё": "Е"} | dict.fromkeys(string.punctuation, " ")
+    before, after = (some.replace("'", "''") for some in ("".join(plain), "".join(plain.values())))
+    return f"to_tsvector('simple'::regconfig, translate({text}, '{before}', '{after}'))"
