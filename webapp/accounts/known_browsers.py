@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import KnownBrowser
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.i18n import gettext as _
 
 KEPT = timedelta(days=400)  # the longest that browsers keep a cookie
@@ -91,4 +91,4 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 _MEET = text(
     "INSERT INTO known_browser (user_id, secret_hash, last_seen_at) VALUES (:user_id, :secret_hash, :last_seen_at)"
     " ON CONFLICT (user_id, secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at"
-).bindparams(bindparam("last_seen_at", type_=KnownBrowser.__table__.c.last_seen_at.type))  # type: ignore[attr-defined]
+).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))

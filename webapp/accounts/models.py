@@ -18,7 +18,7 @@ class User(SQLModel, table=True):
     # SQLite would give a deleted account's number to the next one, and with it the links that carry it.
     __table_args__ = {"sqlite_autoincrement": True}
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     username: str = Field(max_length=30)
     username_key: str = Field(max_length=30, unique=True)  # lower case: names differ by more than capitals
     email: str = Field(max_length=254, unique=True)  # canonical, see users.canonical_address
@@ -38,7 +38,7 @@ class Session(SQLModel, table=True):
 
     __tablename__ = "session"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     token_hash: str = Field(max_length=64, unique=True)
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
     epoch: int
@@ -69,7 +69,7 @@ class AddressChange(SQLModel, table=True):
 
     __tablename__ = "address_change"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
     epoch: int
     old_email: str = Field(max_length=254)

@@ -3,18 +3,18 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import AddressChange
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.database.hot import Prepared
 
 # The email with the link that undoes a change may be under way for five days, and the link works for three more.
 KEPT = timedelta(days=8)
 
 
-_changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
+_changes = table(AddressChange)
 
 
 def _confirmed_since(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import Session, User
 from webapp.audit.events import ClientInfo
-from webapp.database import Database, execute, now
+from webapp.database import Database, execute, now, table
 from webapp.database.hot import Prepared
 
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -23,8 +23,8 @@ ABSOLUTE = timedelta(days=90)
 MOST = 20
 SEEN_EVERY = timedelta(minutes=1)
 
-_sessions: Table = Session.__table__  # type: ignore[attr-defined]
-_users: Table = User.__table__  # type: ignore[attr-defined]
+_sessions = table(Session)
+_users = table(User)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ async def find(database: Database, secret: str) -> SessionUser | None:
 
 async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
     """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
-    assert user.id is not None
     secret = secrets.token_urlsafe(32)
     db.add(
         Session(

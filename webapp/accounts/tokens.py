@@ -124,7 +124,6 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
 
 def reset_link(settings: Settings, user: User) -> str:
     """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES."""
-    assert user.id is not None
     lifetime = timedelta(minutes=settings.reset_token_minutes)
     token = issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch)
     return f"{settings.base_url}/reset_password/{token}"

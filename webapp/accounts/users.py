@@ -116,7 +116,6 @@ async def register(
                 raise Taken("email")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
-    assert user.id is not None
     await events.note(db, Event.REGISTERED, user.id, client)
     return user
 
@@ -170,7 +169,6 @@ async def change_password(
     Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
     Frees the connection while it hashes. Raises Busy.
     """
-    assert user.id is not None
     await database.release(db)
     password_hash = await hasher.hash(password)
     ended = await count_sessions(db, user, but=kept)
@@ -200,13 +198,11 @@ async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: Clie
     user.disabled_at = now() if is_disabled else None
     user.epoch += 1
     db.add(user)
-    assert user.id is not None
     await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
 
 
 async def end_all(db: AsyncSession, user: User) -> int:
     """Ends everything that was signed or opened for an account, at its host's wish; returns how many sign-ins."""
-    assert user.id is not None
     ended = await count_sessions(db, user)
     await db.exec(update(User).where(col(User.id) == user.id).values(epoch=col(User.epoch) + 1))
     await db.exec(delete(Session).where(col(Session.user_id) == user.id))

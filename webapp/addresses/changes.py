@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,7 +19,7 @@ from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.authentication.throttle import EMAILS_PER_ADDRESS, EMAILS_PER_CLIENT_IP
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.logs import mask
 from webapp.mail import kinds
 from webapp.rate_limits import Rate
@@ -29,10 +29,10 @@ from webapp.settings import Settings
 PER_ACCOUNT = (Rate(3, 3600), Rate(10, 86400))
 KEPT = timedelta(days=30)
 
-_users: Table = User.__table__  # type: ignore[attr-defined]
-_sessions: Table = Session.__table__  # type: ignore[attr-defined]
-_codes: Table = RecoveryCode.__table__  # type: ignore[attr-defined]
-_changes: Table = AddressChange.__table__  # type: ignore[attr-defined]
+_users = table(User)
+_sessions = table(Session)
+_codes = table(RecoveryCode)
+_changes = table(AddressChange)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, clie
     Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
     Raises TooOften; the caller must then roll back.
     """
-    assert user.id is not None
     await rate_limits.count(
         db,
         settings,

@@ -15,7 +15,7 @@ class SecurityEvent(SQLModel, table=True):
     __tablename__ = "security_event"
     __table_args__ = (Index("ix_security_event_user_id_created_at", "user_id", "created_at"),)
 
-    id: int | None = Field(
+    id: int = Field(
         default=None,
         sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     )

@@ -88,7 +88,6 @@ def client_info(request: Request) -> ClientInfo:
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
     """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
     db, client = request.state.db, client_info(request)
-    assert user.id is not None
     await _end_cookie(request)
     secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
     await events.note(db, Event.LOGGED_IN, user.id, client)
@@ -132,7 +131,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
         return None
     await db.commit()  # before the password is looked at, so that guesses at once count too
     user = await users.authenticate(db, state.hasher, typed, password, client)
-    if user is not None and user.id is not None:
+    if user is not None:
         await throttle.forget(db, state.settings, typed, client, user.id)
     return user
 
@@ -147,7 +146,6 @@ async def log_out(request: Request, response: Response) -> None:
 async def _recognize(request: Request, response: Response, user: User, client: ClientInfo) -> None:
     """Knows the browser from now on. Tells the person of a new one, but not at the account's very first log-in."""
     db, settings, secret = request.state.db, request.app.state.settings, cookies.read(request, BROWSER_COOKIE)
-    assert user.id is not None
     if not client.browser_mark:
         secret = known_browsers.new_secret()
     known = await known_browsers.meet(db, user.id, known_browsers.mark(secret))

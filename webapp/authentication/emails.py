@@ -67,7 +67,6 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
     user = await reader(db, email)
     if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
-    assert user.id is not None
     return _new_sign_in_draft(settings, user.id, email.recipient, email.parameters)
 
 
@@ -79,7 +78,6 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
 
 
 async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -> bool:
-    assert user.id is not None
     an_hour_before = email.created_at - timedelta(hours=1)
     return await status.sent_to(db, user.id, email.kind, an_hour_before, before=email) >= most
 

@@ -24,7 +24,6 @@ async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
 
 async def of(db: AsyncSession, user: User) -> AsyncIterator[str]:
     """The lines to print of one account. Times are UTC."""
-    assert user.id is not None
     for line in _account(user):
         yield line
     yield f"Recovery codes left: {await codes.left(db, user.id)}"

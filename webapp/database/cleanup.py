@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, Table, delete, select, tuple_
+from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlmodel import SQLModel
 
-from webapp.database import Database, execute
+from webapp.database import Database, execute, table
 
 log = logging.getLogger("webapp.housekeeping")
 
@@ -45,11 +45,11 @@ class CleanupTask:
 
     async def do(self, database: Database) -> bool:
         """Deletes a batch."""
-        table: Table = self.model.__table__  # type: ignore[attr-defined]
-        key = tuple_(*table.primary_key.columns)
-        batch = select(*table.primary_key.columns).where(self.condition()).limit(BATCH)
+        rows = table(self.model)
+        key = tuple_(*rows.primary_key.columns)
+        batch = select(*rows.primary_key.columns).where(self.condition()).limit(BATCH)
         async with database.session(is_writing=True) as db:
-            gone = await execute(db, delete(table).where(key.in_(batch)))
+            gone = await execute(db, delete(rows).where(key.in_(batch)))
             await db.commit()
         return gone.rowcount == BATCH
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import CursorResult, Executable, MetaData, event
+from sqlalchemy import CursorResult, Executable, MetaData, Table, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -34,6 +34,12 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table of a model, for statements over plain columns: `table(User).c.email`."""
+    columns: Table = model.__table__  # type: ignore[attr-defined]
+    return columns
 
 
 def now() -> datetime:

@@ -48,7 +48,6 @@ async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft 
 
 
 def _draft(settings: Settings, user: User, what: Missed) -> Draft:
-    assert user.id is not None
     unsubscribe = unsubscribe_link(settings, user.id, KIND)
     mentions = what.mentions[:MENTIONS_LINKED]
     posts = what.posts[: LINKED - len(mentions)]

@@ -29,7 +29,6 @@ class Missed:
 
 async def by(db: AsyncSession, user: User) -> Missed:
     """What a person has missed since the last visit, or in the last seven days if that is shorter."""
-    assert user.id is not None
     end = now()
     since = max(user.last_seen_at, end - AT_MOST_FROM)
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]

@@ -31,7 +31,7 @@ async def profile_feed(request: Request) -> Response:
     db = request.state.db
     person = await users.named(db, request.path_params["username"])
     is_public = request.app.state.settings.public_profiles
-    if person is None or person.id is None or person.disabled_at or not (person.is_public and is_public):
+    if person is None or person.disabled_at or not (person.is_public and is_public):
         raise HTTPException(404)
     page_path = f"/user/{person.username}"
     page = await timeline.of(db, person.id, MOST)

@@ -60,7 +60,7 @@ class OutboxEmail(SQLModel, table=True):
         _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
 
-    id: int | None = Field(
+    id: int = Field(
         default=None,
         sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     )

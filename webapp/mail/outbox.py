@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Table,
     bindparam,
     case,
     delete,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 )
 
 from webapp import database
-from webapp.database import now
+from webapp.database import now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import (
@@ -48,8 +47,8 @@ CRASHES_ALLOWED = 4
 # Seconds between attempts; the last one repeats until the email expires.
 RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
 
-emails: Table = OutboxEmail.__table__  # type: ignore[attr-defined]
-status: Table = MailStatus.__table__  # type: ignore[attr-defined]
+emails = table(OutboxEmail)
+status = table(MailStatus)
 
 
 def retry_delay(attempts: int, chance: float | None = None) -> timedelta:

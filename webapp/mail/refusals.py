@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
-from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
+from sqlalchemy import BindParameter, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
 
 KEPT = timedelta(hours=24)
 
-_refusals: Table = RefusedAddress.__table__  # type: ignore[attr-defined]
+_refusals = table(RefusedAddress)
 
 
 async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:

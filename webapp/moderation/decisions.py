@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import Table, update
+from sqlalchemy import update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.mail import kinds
 from webapp.moderation import reports
 from webapp.moderation.reports import Outcome
 from webapp.posts.models import Post
 from webapp.settings import Settings
 
-_posts: Table = Post.__table__  # type: ignore[attr-defined]
+_posts = table(Post)
 
 
 async def keep(db: AsyncSession, post_id: int) -> int:
@@ -34,7 +34,7 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
     )
     author_id = (await execute(db, taken_down)).scalar_one_or_none()
     author = await users.get(db, author_id) if author_id else None
-    if author is None or author.id is None:
+    if author is None:
         return False
     await reports.settle_post(db, post_id, Outcome.REMOVED)
     await events.note(db, Event.POST_REMOVED, author.id, by, post=post_id)
@@ -44,7 +44,6 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
     """Locks an account: nobody sees what it posted any more, and its links and sessions end."""
-    assert person.id is not None
     await users.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)

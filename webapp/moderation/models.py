@@ -14,7 +14,7 @@ class Report(SQLModel, table=True):
     __tablename__ = "report"
     __table_args__ = (UniqueConstraint("post_id", "reporter_id"),)
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     post_id: int = Field(
         sa_column=Column(
             BigInteger().with_variant(Integer, "sqlite"), ForeignKey("post.id", ondelete="CASCADE"), nullable=False

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Integer, Row, Select, Table, bindparam, func, select, text, update
+from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.moderation.models import Report
 from webapp.posts.models import Post
 
 MOST_SHOWN = 30  # posts on the host's page, those first that wait longest
 MOST_COMPLAINTS = 5  # of one post; the others are counted
 
-_reports: Table = Report.__table__  # type: ignore[attr-defined]
-_posts: Table = Post.__table__  # type: ignore[attr-defined]
-_users: Table = User.__table__  # type: ignore[attr-defined]
+_reports = table(Report)
+_posts = table(Post)
+_users = table(User)
 
 
 class Outcome(StrEnum):

@@ -28,7 +28,6 @@ async def tell_of_follower(
 
     Who goes and comes back is told of once a day.
     """
-    assert followed.id is not None
     try:
         await rate_limits.count(db, settings, ("follower", f"{follower_id} {followed.id}", (Rate(1, 86400),)))
     except TooOften:
@@ -55,14 +54,13 @@ def _samples(settings: Settings) -> list[Draft]:
 async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""
     user = await reader(db, email)
-    if user is None or user.id is None:
+    if user is None:
         return None
     names = await follows.began_between(db, user.id, *batching.period(email))
     return _draft(settings, user, names[:NAMED], len(names)) if names else None
 
 
 def _draft(settings: Settings, user: User, names: list[str], count: int) -> Draft:
-    assert user.id is not None
     unsubscribe = unsubscribe_link(settings, user.id, "new_follower")
     values: dict[str, Any] = {
         "username": user.username,

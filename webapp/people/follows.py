@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, and_, bindparam, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, or_, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.people.models import Follow
 
 PAGE = 30
@@ -16,8 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Rows = Select[int, str, str, datetime, bool]
 
-_follows: Table = Follow.__table__  # type: ignore[attr-defined]
-_users: Table = User.__table__  # type: ignore[attr-defined]
+_follows = table(Follow)
+_users = table(User)
 
 
 @dataclass(frozen=True)

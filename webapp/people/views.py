@@ -43,7 +43,7 @@ async def unfollow(request: Request) -> Response:
 @login_required
 async def followers(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
-    people = await follows.followers(request.state.db, _id(person), viewer_id, _after(request))
+    people = await follows.followers(request.state.db, person.id, viewer_id, _after(request))
     words = _("Who follows %(name)s") % {"name": person.username}, _("Nobody so far.")
     return await _neighbours(request, person, people, "followers", *words)
 
@@ -51,7 +51,7 @@ async def followers(request: Request) -> Response:
 @login_required
 async def following(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
-    people = await follows.following(request.state.db, _id(person), viewer_id, _after(request))
+    people = await follows.following(request.state.db, person.id, viewer_id, _after(request))
     words = _("Whom %(name)s follows") % {"name": person.username}, _("Nobody so far.")
     return await _neighbours(request, person, people, "following", *words)
 
@@ -68,8 +68,8 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
         await db.rollback()
         return await _refused(request, form, await _person(request), refused)
     if not is_wanted:
-        await follows.unfollow(db, me.id, _id(person))
-    elif since := await follows.follow(db, me.id, _id(person)):
+        await follows.unfollow(db, me.id, person.id)
+    elif since := await follows.follow(db, me.id, person.id):
         await emails.tell_of_follower(db, settings, person, me.id, since)
     await db.commit()
     if pages.asks_for_part(request):
@@ -80,7 +80,7 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
 async def _refused(request: Request, form: Form[forms.Follow], person: User, refused: TooOften) -> Response:
     words = _("That was very often. You can go on in %(seconds)s seconds.") % {"seconds": refused.seconds}
     if pages.asks_for_part(request):
-        is_followed = await follows.is_following(request.state.db, request.state.user.id, _id(person))
+        is_followed = await follows.is_following(request.state.db, request.state.user.id, person.id)
         return await _button(request, form, person, is_followed, words)
     return errors.page(request, 429, words, {"retry-after": str(refused.seconds)})
 
@@ -97,7 +97,7 @@ async def _button(
         is_followed=is_followed,
         next=_way_back(form, person),
         refusal=refusal,
-        followers=(await follows.counts(request.state.db, _id(person))).followers,
+        followers=(await follows.counts(request.state.db, person.id)).followers,
     )
 
 
@@ -112,7 +112,7 @@ async def _neighbours(
         person=person,
         people=shown,
         more=f"{path}?after={shown[-1].key}" if len(people) > len(shown) else None,
-        counts=await follows.counts(request.state.db, _id(person)),
+        counts=await follows.counts(request.state.db, person.id),
         here=here,
         here_path=path,
         heading=heading,
@@ -130,11 +130,6 @@ async def _person(request: Request) -> User:
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)
     return person
-
-
-def _id(person: User) -> int:
-    assert person.id is not None
-    return person.id
 
 
 def _after(request: Request) -> Key | None:

@@ -34,14 +34,13 @@ def _samples(settings: Settings) -> list[Draft]:
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
     user = await reader(db, email)
-    if user is None or user.id is None:
+    if user is None:
         return None
     posts = await timeline.mentions(db, user.id, *batching.period(email))
     return _draft(settings, user, posts) if posts else None
 
 
 def _draft(settings: Settings, user: User, posts: list[tuple[str, int]]) -> Draft:
-    assert user.id is not None
     unsubscribe = unsubscribe_link(settings, user.id, "mention")
     links = [(name, f"{settings.base_url}/user/{name}/{post_id}") for name, post_id in posts[:LINKED]]
     values: dict[str, Any] = {

@@ -31,7 +31,7 @@ class Post(SQLModel, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    id: int | None = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
+    id: int = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
     author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
     body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
     created_at: datetime = Field(default_factory=now)

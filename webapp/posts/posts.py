@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.accounts.models import User
-from webapp.database import execute, now
+from webapp.database import execute, now, table
 from webapp.notifications import batching
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
@@ -21,9 +21,9 @@ UNDO_GRACE = timedelta(seconds=5)  # the button is pressed at the last moment, a
 KEPT_WHEN_DELETED = timedelta(hours=1)
 MOST_MENTIONED = 10
 
-_posts: Table = Post.__table__  # type: ignore[attr-defined]
-_mentions: Table = Mention.__table__  # type: ignore[attr-defined]
-_users: Table = User.__table__  # type: ignore[attr-defined]
+_posts = table(Post)
+_mentions = table(Mention)
+_users = table(User)
 
 
 async def write(db: AsyncSession, settings: Settings, author_id: int, body: str) -> int:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
-    Table,
     TextualSelect,
     bindparam,
     func,
@@ -26,7 +25,7 @@ from sqlalchemy import (
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute
+from webapp.database import execute, table
 from webapp.people.models import Follow
 from webapp.posts.models import Mention, Post
 from webapp.posts.text import markup
@@ -36,10 +35,10 @@ Query = Select[*tuple[Any, ...]]
 LAST = 2**63 - 1  # no post has a higher number
 MOST_NEWS = 100
 
-_posts: Table = Post.__table__  # type: ignore[attr-defined]
-_users: Table = User.__table__  # type: ignore[attr-defined]
-_follows: Table = Follow.__table__  # type: ignore[attr-defined]
-_mentions: Table = Mention.__table__  # type: ignore[attr-defined]
+_posts = table(Post)
+_users = table(User)
+_follows = table(Follow)
+_mentions = table(Mention)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ async def explore(request: Request) -> Response:
 async def profile(request: Request) -> Response:
     """A person, and what they said."""
     db, person = request.state.db, await _person(request)
-    assert person.id is not None
     page = await timeline.of(db, person.id, _most(request), _before(request))
     counts = await follows.counts(db, person.id)
     return pages.render(

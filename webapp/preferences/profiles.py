@@ -27,5 +27,4 @@ async def change(
     except IntegrityError:
         raise Taken("username") from None
     if username != before:
-        assert user.id is not None
         await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)

@@ -146,7 +146,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
     try:
         claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
         user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
-        if user is None or user.id is None or kind is None or not kind.is_optional:
+        if user is None or kind is None or not kind.is_optional:
             raise TokenMalformed
     except Refused as refused:
         return email_links.bad(request, refused, "unsubscribe")

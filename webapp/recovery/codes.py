@@ -50,7 +50,6 @@ async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User,
     Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
     hashes. Raises Busy.
     """
-    assert user.id is not None
     await database.release(db)
     made = _new_codes()
     rows = [

@@ -81,7 +81,6 @@ async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Cl
 
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:
-    assert user.id is not None
     values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
     values["not_me_link"] = not_me_link(settings, user.id, "reset_password")
     return Draft("reset_password", user.email, values, user.id)

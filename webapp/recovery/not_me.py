@@ -27,7 +27,6 @@ def is_reported(user: User, claim: Claim) -> bool:
 
 async def is_void(db: AsyncSession, user: User, claim: Claim) -> bool:
     """Whether the link was mailed to somebody from whom the account was taken back: they must not lock it again."""
-    assert user.id is not None
     return await reserved_emails.was_in_other_hands(db, user.id, _written(claim))
 
 
@@ -35,7 +34,6 @@ async def report(db: AsyncSession, user: User, claim: Claim, client: ClientInfo)
     """Ends all links of the account but no sign-in, and pauses reset emails. Does nothing the second time."""
     if is_reported(user, claim):
         return
-    assert user.id is not None
     changed = (
         update(User)
         .where(col(User.id) == user.id)
@@ -54,7 +52,6 @@ async def report(db: AsyncSession, user: User, claim: Claim, client: ClientInfo)
 
 async def end_sessions(db: AsyncSession, user: User, client: ClientInfo) -> int:
     """Logs the account out everywhere; returns in how many browsers."""
-    assert user.id is not None
     ended = await users.count_sessions(db, user)
     await db.exec(delete(Session).where(col(Session.user_id) == user.id))
     if ended:
