@@ -29,4 +29,4 @@ def search_found_nothing(person: Visitor) -> None:
 @state
 def search_refused(person: Visitor) -> None:
     person.goto("/search?q=%3F%21")
-    person.sees("Only emails and digits can be found.")
+    person.sees("Only letters and digits can be found.")

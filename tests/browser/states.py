@@ -97,7 +97,7 @@ def finish_registration_refused(person: Visitor) -> None:
     finish_registration(person)
     person.fill(username="two words", password="short")
     person.press("Register")
-    person.sees("Use 3 to 30 emails")
+    person.sees("Use 3 to 30 letters")
 
 
 @state

@@ -146,7 +146,7 @@ def test_what_is_typed_behind_a_link_comes_back_as_text(visitor: Visitor, text: 
     visitor.goto(link)
     visitor.fill(username=text, password=PASSWORD)
     visitor.press("Register")
-    visitor.sees("Use 3 to 30 emails")
+    visitor.sees("Use 3 to 30 letters")
     expect(visitor.page.locator("input[name=username]")).to_have_value(text)
     visitor.has_no_foreign_markup()
 

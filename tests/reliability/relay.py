@@ -27,7 +27,7 @@ class Relay:
     def __init__(self, log: TextIO) -> None:
         self.log = log
         self.seconds = 0.0
-        self.problems: list[dict[str, Any]] = []
+        self.faults: list[dict[str, Any]] = []
         self.released = asyncio.Event()
         self.counted = {"now": 0, "most": 0, "accepted": 0, "held": 0}
         self.counts: list[int] = []
@@ -39,7 +39,7 @@ class Relay:
 
     async def change(self, order: dict[str, Any]) -> None:
         if "faults" in order:
-            self.problems, self.counts = order["faults"], [0] * len(order["faults"])
+            self.faults, self.counts = order["faults"], [0] * len(order["faults"])
             self.released.clear()
         if order.get("release"):
             self.released.set()
@@ -103,7 +103,7 @@ class Relay:
 
     async def _fault(self, at: str) -> str:
         """What to answer instead of yes, once it is time; empty for yes."""
-        for number, fault in enumerate(self.problems):
+        for number, fault in enumerate(self.faults):
             if fault["at"] != at:
                 continue
             self.counts[number] += 1

@@ -68,7 +68,7 @@ async def test_a_mailer_that_overslept_finishes_nothing(
     """G1: a process stopped in mid-email wakes after its lease, hears a refusal, and may not write it down."""
     async with stage(tmp_path, database_url, MAIL_CONNECTIONS="1") as site:
         crowd = Crowd(site, "slept")
-        site.mail_server.order(problems=[{"at": "DOT", "answer": "554 refused", "hold": True}])
+        site.mail_server.order(faults=[{"at": "DOT", "answer": "554 refused", "hold": True}])
 
         sleeper = await stopped_in_mid_email(site, crowd, emails)
         if is_hurried:
@@ -112,7 +112,7 @@ async def stopped_in_mid_email(site: Stage, crowd: Crowd, emails: int) -> WebPro
         async with asyncio.timeout(PATIENCE):
             while not site.mail_server.order()["held"]:
                 await asyncio.sleep(0.02)
-        site.mail_server.order(problems=[])
+        site.mail_server.order(faults=[])
         ((mailer,),) = await site.execute("SELECT leased_by FROM outbox_email")
         (sleeper,) = [process for process in site.processes if str(process.pid) == mailer.split(":")[-2]]
         visitor.leave()

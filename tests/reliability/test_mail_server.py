@@ -99,7 +99,7 @@ async def test_a_moody_server_gets_every_email(size: Size, database_url: str, tm
     async with stage(tmp_path, database_url, size.processes) as site:
         crowd = Crowd(site, "moody")
         site.mail_server.order(
-            problems=[
+            faults=[
                 {"at": "RCPT", "answer": "451 4.3.0 later", "one_in": 10},
                 {"at": "MAIL", "answer": "421 4.3.2 going down", "one_in": 50},
                 {"at": "DOT", "answer": "drop", "one_in": 50},

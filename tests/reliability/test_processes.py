@@ -106,10 +106,10 @@ def test_several_workers_refuse_it_too_and_do_not_begin_again_for_ever(
     process = host.start("uvicorn", "--factory", "webapp.app:create_app", "--port", str(host.port), "--workers", "2")
 
     assert process.wait(20) != 0
-    problems = [line for line in process.output.splitlines() if not line.startswith("INFO:")]
-    assert 1 <= len(problems) <= 2, process.output
-    assert set(problems) == {problems[0]}
-    assert problems[0].startswith(words)
+    faults = [line for line in process.output.splitlines() if not line.startswith("INFO:")]
+    assert 1 <= len(faults) <= 2, process.output
+    assert set(faults) == {faults[0]}
+    assert faults[0].startswith(words)
 
 
 def test_all_that_is_wrong_is_said_at_once(sqlite_url: str, make_host: MakeHost) -> None:

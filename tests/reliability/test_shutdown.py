@@ -36,7 +36,7 @@ async def test_a_process_told_to_end_is_gone_in_time_and_loses_nothing(
             async with slow_visitors(process.port, SLOW_VISITORS):
                 process.signal(signal.SIGTERM)
                 seconds.append(await process.gone_after(MOST_SECONDS + 5))
-            site.mail_server.order(problems=[], release=True, seconds=0)
+            site.mail_server.order(faults=[], release=True, seconds=0)
             process.close()
             await site.start()
         waited = await site.drained_after(30)

@@ -130,7 +130,7 @@ class Crowd:
         await _together(self.site, visitors, keep_asking)
 
     @property
-    def problems(self) -> int:
+    def faults(self) -> int:
         """Answers that no visitor should get."""
         return sum(count for status, count in self.statuses.items() if status >= 500)
 

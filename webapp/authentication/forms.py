@@ -12,7 +12,7 @@ from webapp.web.forms import Form
 
 def _username(text: str) -> str:
     if not users.USERNAME.fullmatch(text):
-        raise ValueError(_("Use 3 to 30 emails from a to z, digits or underscores."))
+        raise ValueError(_("Use 3 to 30 letters from a to z, digits or underscores."))
     return text
 
 

@@ -41,7 +41,7 @@ def _user(row: dict[str, str], names: set[str], addresses: set[str]) -> User:
     if None in row:
         raise ValueError("there are more values than columns")
     if not users.USERNAME.fullmatch(username):
-        raise ValueError(f"'{username}' is not a name: 3 to 30 emails from a to z, digits or underscores")
+        raise ValueError(f"'{username}' is not a name: 3 to 30 letters from a to z, digits or underscores")
     email = users.canonical_address(row["email"] or "")
     if password_hash and not is_hash(password_hash):
         raise ValueError("the password_hash is not an argon2 hash")
