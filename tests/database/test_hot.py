@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from webapp.database import Database, wake_after_commit
 from webapp.database.hot import PostgreSQL, Prepared, Transaction
+from webapp.database.refusals import is_away
 from webapp.database.sqlite import OneTripConnection
 from webapp.mail.outbox import emails
 
@@ -209,8 +210,8 @@ async def test_what_a_connection_is_refused_for_is_raised_as_ever(postgres_url: 
 
 
 @pytest.mark.parametrize("way", ["session", "direct"])
-async def test_a_lost_connection_takes_the_rest_of_the_pool_with_it(postgres_url: str, way: str) -> None:
-    """After a restart of the database one request fails, and not one for each connection."""
+async def test_nobody_is_given_a_connection_that_the_server_has_closed(postgres_url: str, way: str) -> None:
+    """After a restart of the database nobody's request fails for a connection that was idle."""
     database = Database(postgres_url)
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(database.session()) for _number in range(3)]
@@ -219,11 +220,26 @@ async def test_a_lost_connection_takes_the_rest_of_the_pool_with_it(postgres_url
     await end_connections(postgres_url)
 
     async with getattr(database, way)(is_writing=True) as db:
+        found = await KINDS.rows(db, {})
+
+    assert found == []
+    assert await asyncio.gather(*(kinds(database) for _number in range(3))) == [[], [], []]
+    await database.close()
+
+
+@pytest.mark.parametrize("way", ["session", "direct"])
+async def test_a_connection_that_is_lost_in_the_middle_is_thrown_away(postgres_url: str, way: str) -> None:
+    database = Database(postgres_url)
+    async with getattr(database, way)(is_writing=True) as db:
+        await ADD.rows(db, EMAIL)
+        await end_connections(postgres_url)
         with pytest.raises(DBAPIError) as lost:
-            await KINDS.rows(db, {})
+            await ADD.rows(db, EMAIL | {"id": 8})
 
     assert lost.value.connection_invalidated
-    assert await asyncio.gather(*(kinds(database) for _number in range(3))) == [[], [], []]
+    assert is_away(lost.value)
+    assert await kinds(database) == []
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await database.close()
 
 

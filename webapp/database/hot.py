@@ -5,25 +5,31 @@ What is asked for most goes past them, in one room: a `Prepared` statement, and 
 Everything else uses a session. docs/architecture.md has the figures.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, Protocol, Self
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
-import asyncpg
-from sqlalchemy import Connection, Dialect, PoolProxiedConnection
+from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import ReturnsRows
-from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.database import refusals
 from webapp.database.sqlite import BEGIN_WRITING, OneTripConnection
+
+if TYPE_CHECKING:
+    import asyncpg
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
+Info = dict[str, Any]
+AfterCommit = Callable[["Direct"], None]
+Convert = Callable[[Any], Any] | None
 
 
 class Direct:
@@ -35,14 +41,7 @@ class Direct:
     Raises what SQLAlchemy raises; what has failed can only be rolled back.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        info: dict[str, Any],
-        after_commit: Callable[["Direct"], None],
-        *,
-        is_writing: bool,
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, info: Info, after_commit: AfterCommit, *, is_writing: bool) -> None:
         self.dialect: Dialect = engine.dialect
         self.info = info
         self._engine = engine
@@ -61,105 +60,72 @@ class Direct:
 
     async def run(self, text: str, values: Values) -> list[Row]:
         """Runs a statement in the driver's own words; returns its rows."""
-        driver = self._driver or await self._begin()
-        try:
+        async with self._refusals():
+            driver = self._driver or await self._begin()
             return await driver.run(text, values)
-        except BaseException as error:
-            await self._fail(error)
 
     async def run_each(self, text: str, many_values: Sequence[Values]) -> None:
         """Runs a statement once for each of the values."""
-        driver = self._driver or await self._begin()
-        try:
+        async with self._refusals():
+            driver = self._driver or await self._begin()
             await driver.run_each(text, many_values)
-        except BaseException as error:
-            await self._fail(error)
 
     async def commit(self) -> None:
         if self._has_failed:
-            raise PendingRollbackError("A statement has failed, so there is nothing that could be committed.")
+            raise PendingRollbackError("A statement has failed, so there is nothing to commit.")
         if self._driver and self._is_writing:
-            try:
+            async with self._refusals():
                 await self._driver.commit()
-            except BaseException as error:
-                await self._fail(error)
         self._give_back()
         self._after_commit(self)
 
     async def rollback(self) -> None:
         if self._driver and self._is_writing:
             try:
-                await self._driver.rollback()
-            except BaseException as error:
-                try:
-                    await self._fail(error)
-                finally:
-                    self._throw_away()
+                async with self._refusals():
+                    await self._driver.rollback()
+            except BaseException:
+                await self._throw_away()  # nobody else shall go on within this transaction
+                raise
         self._give_back()
         self._has_failed = False
 
     async def _begin(self) -> "Driver":
-        try:
-            self._connection = await self._engine.raw_connection()
-        except self.dialect.loaded_dbapi.Error as error:
-            Connection._handle_dbapi_exception_noconnection(error, self.dialect, self._engine.sync_engine)
+        self._connection = await self._engine.raw_connection()
         self._driver = _DRIVERS[self.dialect.name](self._connection.driver_connection)
         if self._is_writing:
-            try:
-                await self._driver.begin()
-            except BaseException as error:
-                await self._fail(error)
+            await self._driver.begin()
         return self._driver
+
+    @asynccontextmanager
+    async def _refusals(self) -> AsyncIterator[None]:
+        """Raises what SQLAlchemy would raise, and keeps no connection that is of no more use."""
+        try:
+            yield
+        except BaseException as error:
+            self._has_failed = True
+            adapter = self._connection and self._connection.dbapi_connection
+            is_lost = refusals.loses_connection(error, self.dialect, adapter)
+            if is_lost:
+                await self._throw_away()
+            refusals.reraise(error, self.dialect, is_lost=is_lost)
 
     def _give_back(self) -> None:
         if self._connection:
             self._connection.close()
         self._connection = self._driver = None
 
-    def _throw_away(self) -> None:
+    async def _throw_away(self) -> None:
         if self._connection:
-            self._connection.invalidate()  # nobody else shall go on within this transaction
-        self._give_back()
-
-    async def _fail(self, error: BaseException) -> NoReturn:
-        self._has_failed = True
-        await greenlet_spawn(self._raise, error)
-        raise AssertionError("SQLAlchemy raises what it is given")
-
-    def _raise(self, error: BaseException) -> None:
-        """As SQLAlchemy does: it tells whether the connection is lost, and wraps what a driver raises."""
-        assert self._connection is not None
-        connection = Connection(self._engine.sync_engine, self._connection)
-        adapter: Any = self._connection.dbapi_connection
-        try:
-            adapter._handle_exception(error)
-        except BaseException as translated:
-            try:
-                connection._handle_dbapi_exception(translated, None, None, None, None)
-            finally:
-                if connection.invalidated:
-                    self._give_back()
+            await greenlet_spawn(self._connection.invalidate)
+        self._connection = self._driver = None
 
 
 Transaction = AsyncSession | Direct
 
 
-class Driver(Protocol):
-    """A driver's connection."""
-
-    async def begin(self) -> None: ...
-
-    async def run(self, text: str, values: Values) -> list[Row]: ...
-
-    async def run_each(self, text: str, many_values: Sequence[Values]) -> None: ...
-
-    async def commit(self) -> None: ...
-
-    async def rollback(self) -> None: ...
-
-
 class PostgreSQL:
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: "asyncpg.Connection") -> None:
         self.connection = connection
 
     async def begin(self) -> None:
@@ -194,10 +160,8 @@ class SQLite:
         await self.connection.cursor().executemany(text, many_values)
 
 
+Driver = PostgreSQL | SQLite
 _DRIVERS: dict[str, Callable[[Any], Driver]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
-
-
-Convert = Callable[[Any], Any] | None
 
 
 class Prepared:
@@ -213,10 +177,11 @@ class Prepared:
 
     async def rows(self, db: Transaction, parameters: Mapping[str, Any]) -> list[Row]:
         """Runs it once; returns its rows, each with the columns in their order."""
+        compiled = self._for(db)
+        values = compiled.values(parameters)
         if isinstance(db, Direct):
-            compiled = self._for(db.dialect)
-            return compiled.converted(await db.run(compiled.text, compiled.values(parameters)))
-        return await db.run_sync(self._run, parameters)
+            return compiled.converted(await db.run(compiled.text, values))
+        return compiled.converted(await db.run_sync(_run, "do_execute", compiled.text, values))
 
     async def row(self, db: Transaction, parameters: Mapping[str, Any]) -> Row | None:
         """Runs it once; returns the first row, or None if there is none."""
@@ -225,24 +190,14 @@ class Prepared:
 
     async def run_each(self, db: Transaction, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Runs it once for each of the parameters, in one trip where the driver can."""
+        compiled = self._for(db)
+        many_values = [compiled.values(each) for each in parameters]
         if isinstance(db, Direct):
-            compiled = self._for(db.dialect)
-            return await db.run_each(compiled.text, [compiled.values(each) for each in parameters])
-        await db.run_sync(self._run_each, parameters)
+            return await db.run_each(compiled.text, many_values)
+        await db.run_sync(_run, "do_executemany", compiled.text, many_values)
 
-    def _run(self, session: Session, parameters: Mapping[str, Any]) -> list[Row]:
-        connection = session.connection()
-        compiled = self._for(connection.dialect)
-        values = compiled.values(parameters)
-        return compiled.converted(_execute(connection, connection.dialect.do_execute, compiled.text, values))
-
-    def _run_each(self, session: Session, parameters: Sequence[Mapping[str, Any]]) -> None:
-        connection = session.connection()
-        compiled = self._for(connection.dialect)
-        values = [compiled.values(each) for each in parameters]
-        _execute(connection, connection.dialect.do_executemany, compiled.text, values)
-
-    def _for(self, dialect: Dialect) -> "_Compiled":
+    def _for(self, db: Transaction) -> "_Compiled":
+        dialect = db.dialect if isinstance(db, Direct) else db.get_bind().dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self.statement, self.columns, dialect)
@@ -258,10 +213,12 @@ class _Compiled:
         assert compiled.positiontup is not None
         self.text = compiled.string
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
-        self.binds = [(name, _to_driver(bind.type, dialect)) for name, bind in binds]
+        types = [(name, bind.type.dialect_impl(dialect)) for name, bind in binds]
+        self.binds = [(name, type_.bind_processor(dialect)) for name, type_ in types]
         self.own_values = {name: bind.value for name, bind in binds if not bind.required}
         answered = statement.exported_columns if isinstance(statement, ReturnsRows) else ()
-        self.results = [_from_driver(column.type, dialect) for column in answered]
+        results = [column.type.dialect_impl(dialect) for column in answered]
+        self.results: list[Convert] = [type_.result_processor(dialect, None) for type_ in results]
 
     def values(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         given = {**self.own_values, **parameters}
@@ -276,21 +233,17 @@ class _Compiled:
         ]
 
 
-def _execute(connection: Connection, do_execute: Callable[..., None], text: str, values: Any) -> Sequence[Row]:
+def _run(session: Session, method: str, text: str, values: Any) -> Sequence[Row]:
+    """Runs a statement in a session's transaction; the method is one of PEP 249's, as the dialect has it."""
+    connection = session.connection()
     cursor = connection.connection.cursor()
     try:
-        do_execute(cursor, text, values)
+        getattr(connection.dialect, method)(cursor, text, values)
         rows = cursor.fetchall() if cursor.description else []
     except BaseException as error:
-        # As Connection.execute does: it tells whether the connection is lost, and wraps what a driver raises.
-        connection._handle_dbapi_exception(error, None, None, cursor, None)
+        is_lost = refusals.loses_connection(error, connection.dialect, connection.connection.dbapi_connection)
+        if is_lost:
+            connection.invalidate(error)
+        refusals.reraise(error, connection.dialect, is_lost=is_lost)
     cursor.close()
     return rows
-
-
-def _to_driver(type_: TypeEngine[Any], dialect: Dialect) -> Convert:
-    return type_.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _from_driver(type_: TypeEngine[Any], dialect: Dialect) -> Convert:
-    return type_.dialect_impl(dialect).result_processor(dialect, None)

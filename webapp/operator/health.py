@@ -2,8 +2,8 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.database import refusals
 from webapp.mail import status
-from webapp.web.errors import UNAVAILABLE
 
 
 async def problems(db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
@@ -11,6 +11,8 @@ async def problems(db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
     found = ["the mailer is not running"] if is_mailer_missing else []
     try:
         await status.oldest_waiting(db)
-    except UNAVAILABLE:
+    except Exception as error:
+        if not refusals.is_away(error):
+            raise
         found.append("the database can't be used; was `python -m webapp migrate` run?")
     return found

@@ -3,24 +3,18 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webapp.database import refusals
 from webapp.i18n import gettext as _
 from webapp.rate_limits import Busy
 from webapp.web import pages
 
 log = logging.getLogger("webapp.errors")
 
-# What a visitor can do nothing about and need not wait long for.
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, ConnectionError)
-
-
-EXPECTED = (Busy, *UNAVAILABLE)
 # Tells the host of an error: the exception, where it happened, and the request's id.
 Report = Callable[[Exception, str, str], Awaitable[None]]
 
@@ -88,15 +82,21 @@ class Unhandled:
             if is_started:
                 raise
             await _answer(Request(scope), error)(scope, receive, send)
-            if not isinstance(error, EXPECTED):
+            if not is_expected(error):
                 route = getattr(scope.get("route"), "path", "no route")
                 await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
 
 
+def is_expected(error: Exception) -> bool:
+    """What a visitor can do nothing about and need not wait long for."""
+    return isinstance(error, Busy) or refusals.is_away(error)
+
+
 def _answer(request: Request, error: Exception) -> Response:
-    if isinstance(error, EXPECTED):
+    if is_expected(error):
         cause = getattr(error, "orig", None) or error
-        log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": str(cause)[:200]}})
+        reason = str(cause)[:200] or "It took too long."
+        log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": reason}})
         return page(request, 503, headers={"retry-after": "5"})
     if isinstance(error, ClientDisconnect):
         return page(request, 400)  # nobody reads it any more

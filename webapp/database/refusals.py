@@ -1,0 +1,61 @@
+"""What a driver's error means: whether its connection is lost, what SQLAlchemy would raise, and whose fault it is."""
+
+import socket
+import ssl
+from typing import Any, NoReturn
+
+from sqlalchemy import Dialect
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+# Classes and single values of SQLSTATE (PostgreSQL's appendix A). asyncpg's errors have no class of their own in
+# SQLAlchemy: a connection that is lost, a log-in that is refused, a transaction that may only read, too little of
+# something, a lock that is not free, a server that stops or starts, and its own trouble with files.
+STATES = ("08", "28", "3D", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database is away for the moment: not our fault, and worth another try."""
+    if isinstance(error, AWAY) or _is_missing_socket(error):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state.startswith(STATES) or _has_no_server(error)
+
+
+def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:
+    """Whether nobody else should use the connection: it is closed, or may still be busy with what was given up."""
+    if connection is None:
+        return False  # there was none yet
+    if isinstance(error, TimeoutError) or not isinstance(error, Exception):
+        return True
+    is_lost: bool = dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
+    return is_lost
+
+
+def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoReturn:
+    """Raises what SQLAlchemy raises, without the values of the statement, for they would be logged.
+
+    An error that does not come from the database stays what it is.
+    """
+    state = getattr(error, "sqlstate", None) or ""
+    options: Any = {"hide_parameters": True, "connection_invalidated": is_lost}
+    if state.startswith("23"):  # asyncpg's own errors have no names that SQLAlchemy knows
+        raise IntegrityError(None, None, error, **options) from error
+    driver_error = dialect.loaded_dbapi.Error
+    if state or isinstance(error, driver_error) or (is_lost and isinstance(error, Exception)):
+        instance: Any = DBAPIError.instance
+        raise instance(None, None, error, driver_error, dialect=dialect, **options) from error
+    raise error
+
+
+def _is_missing_socket(error: BaseException) -> bool:
+    """A PostgreSQL that is stopped takes its socket with it. Only a file that was opened has a name in its error."""
+    return isinstance(error, FileNotFoundError) and error.filename is None
+
+
+def _has_no_server(error: DBAPIError) -> bool:
+    """None of several servers takes writes, as in the middle of a failover; it has no SQLSTATE."""
+    return type(error.driver_exception).__name__ == "TargetServerAttributeNotMatched"
