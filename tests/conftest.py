@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import asyncpg
 import hypothesis
 import pytest
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from argon2 import PasswordHasher
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
@@ -253,6 +253,11 @@ class Site:
         )
         client.portal = self._running.portal
         return client
+
+    @property
+    def portal(self) -> BlockingPortal | None:
+        """The thread in which the site runs."""
+        return self._running.portal
 
     def run(self, work: Callable[..., object], *arguments: object, **more: object) -> object:
         """Awaits an async function where the site runs."""

@@ -13,7 +13,6 @@ from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import webapp.addresses.emails
 import webapp.authentication.emails
@@ -46,12 +45,12 @@ from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, pages
 from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
-from webapp.web.errors import LargeBodies, Unhandled
+from webapp.web.errors import Unhandled
 from webapp.web.hosts import ForeignHost
+from webapp.web.request_body import WholeBody
 from webapp.web.request_log import RequestLog
 from webapp.web.security_headers import SecurityHeaders
 
-MAX_BODY_BYTES = 64 * 1024
 CLEANUP_TASKS = (
     CleanupTask(Session, sessions.outdated),
     CleanupTask(LimitWindow, rate_limits.outdated),
@@ -76,11 +75,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(RequestLog),
             Middleware(SecurityHeaders, settings),
             Middleware(Unhandled, alarms.report),
-            Middleware(LargeBodies, MAX_BODY_BYTES),
-            # As an argument of Starlette it would stand before these, and answer without their page and headers.
-            Middleware(RequestBodyLimitMiddleware, MAX_BODY_BYTES),
             Middleware(ForeignHost, settings),
             Middleware(CrossSiteWrites, settings),
+            Middleware(WholeBody),  # before anything that may hold a connection
             Middleware(DatabaseSession, database),
             Middleware(CurrentUser, database),
         ],

@@ -39,25 +39,6 @@ async def refused(request: Request, refusal: Exception) -> Response:
     return page(request, refusal.status_code, headers=dict(refusal.headers or {}))
 
 
-class LargeBodies:
-    """Refuses at once what says that it is too large; Starlette's own limit cuts off what does not say so."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app = app
-        self.most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        request = Request(scope)
-        said = request.headers.get("content-length", "0")
-        if said.isdecimal() and int(said[:12]) <= self.most:
-            return await self.app(scope, receive, send)
-
-        await page(request, 413)(scope, receive, send)
-
-
 class Unhandled:
     """Turns an exception that nobody expected into the 500 page, one line in the log, and nothing else."""
 
@@ -113,6 +94,10 @@ def _words(status: int) -> tuple[str, str]:
         403: (_("Not allowed"), _("You may not do that here.")),
         404: (_("Nothing here"), _("There is no page at this address. It may have moved, or the link was cut off.")),
         405: (_("Not like this"), _("This page can't be used that way. Please open it in the browser.")),
+        408: (
+            _("That took too long"),
+            _("What you sent did not arrive in time. Please go back and try again; a better connection helps."),
+        ),
         413: (_("Too much at once"), _("What was sent is larger than this site takes. Please send less.")),
         415: (_("Not a form"), _("This page takes ordinary web forms only.")),
         429: (_("Too often"), _("Please wait a moment, then try again.")),

@@ -1,0 +1,131 @@
+"""A form that comes slowly keeps nobody waiting but the one who sends it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from tests.conftest import Site
+from tests.stories import forget_and_find_link, log_in, register
+from tests.test_sweeps import ROUTES, path_of
+from tests.watching import standing_site
+from tests.wire import connected, head, is_silent, said, serving
+from webapp.web.request_body import Patience, WholeBody
+
+HOST = "blog.example"
+POSTS = [route.name for route in ROUTES if "POST" in (route.methods or ())]
+FORM = ("Content-Type: application/x-www-form-urlencoded", "Content-Length: 100")
+QUICK = Patience(max_seconds=1.5, start_seconds=0.4, bytes_per_second=500)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site(
+    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A site with susan, who is an admin, and with david; on each kind of database."""
+    url = {} if request.param == "sqlite" else {"database_url": request.getfixturevalue("standing_postgres_url")}
+    folder = tmp_path_factory.mktemp("half sent")
+    with standing_site(migrated_sqlite, folder, admins=("susan@example.com",), **url) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        register(site.browser(), site.mailbox, "david")
+        site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def port(site: Site) -> Iterator[int]:
+    with serving(site) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def cookie(site: Site) -> str:
+    browser = site.browser()
+    log_in(browser)
+    browser.post("/", data={"body": "Hello."})
+    return "Cookie: " + "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_half_a_form_keeps_nobody_else_waiting(site: Site, port: int, cookie: str, name: str) -> None:
+    """C63: on no route; and susan's session, her admin's rights and a good link come with each."""
+    half = head("POST", path_of(site, name), HOST, cookie, *FORM) + b"body=x&email=y"
+    number = POSTS.index(name)
+    headers = {"host": HOST, "x-forwarded-for": f"198.51.100.{number}"}
+
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(port, half)) for _ in range(10)]  # more than there are connections
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as other:
+            time.sleep(0.02)
+            began = time.monotonic()
+            written = other.post("/register", data={"email": f"other{number}@example.com"})
+            read = other.get("/explore")
+            took = time.monotonic() - began
+        still_waiting = [is_silent(connection) for connection in slow]
+
+    assert (written.status_code, read.status_code) == (303, 200)
+    assert took < 2
+    assert all(still_waiting), "and each of the slow ones may still go on"
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_form_that_stays_away_is_answered_and_hung_up_on(site: Site, port: int) -> None:
+    """C63"""
+    with connected(port, head("POST", "/login", HOST, *FORM) + b"username=susan") as connection:
+        began = time.monotonic()
+        answer = said(connection)
+
+    assert 4 < time.monotonic() - began < 8
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not arrive in time" in answer
+
+
+async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(f"{len(body)} bytes")(scope, receive, send)
+
+
+def trickled(port: int, size: int, piece: int, pause: float) -> bytes:
+    """The answer to a body that comes in pieces, or to as much of it as was let in."""
+    start = head("POST", "/", HOST, f"Content-Length: {size}", "Connection: close")
+    with connected(port, start) as connection:
+        for _ in range(0, size, piece):
+            if not is_silent(connection):
+                break
+            connection.sendall(b"x" * piece)
+            time.sleep(pause)
+        return said(connection)
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("size", "piece", "pause", "status"),
+    [
+        (1000, 100, 0.1, b"200"),  # 1,000 bytes a second
+        (1000, 10, 0.05, b"408"),  # 200
+        (60_000, 500, 0.05, b"408"),  # 10,000, but for six seconds
+        (5000, 5000, 0, b"200"),
+    ],
+    ids=["steady", "a trickle", "endless", "at once"],
+)
+def test_a_body_is_waited_for_as_long_as_it_comes(
+    site: Site, size: int, piece: int, pause: float, status: bytes
+) -> None:
+    """C63, with a patience of a few moments."""
+
+    async def impatient(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = site.app
+        await WholeBody(counting, QUICK)(scope, receive, send)
+
+    with serving(site, impatient) as port:
+        answer = trickled(port, size, piece, pause)
+
+    assert answer.split(b" ", 2)[1] == status
+    assert (f"{size} bytes".encode() in answer) == (status == b"200")

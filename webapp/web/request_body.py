@@ -1,0 +1,86 @@
+"""The body of a request: read whole before anything else of it is done, and never waited for long."""
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.web import errors
+
+MAX_BYTES = 64 * 1024
+# A client that does not keep to this gets no further try on the same connection.
+HANG_UP = {"connection": "close"}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a body is waited for: this long in all, and after a start as long as it comes this fast."""
+
+    max_seconds: float = 20
+    start_seconds: float = 5  # a phone may just be finding its network
+    bytes_per_second: float = 500
+
+    def seconds(self, size: int) -> float:
+        return min(self.max_seconds, self.start_seconds + size / self.bytes_per_second)
+
+
+class TooLarge(Exception):
+    """More than MAX_BYTES."""
+
+
+class WholeBody:
+    """Stands before whatever opens a connection to the database: from here on a body is there, or there is none.
+
+    So nobody holds a lock or a connection by sending half a form. Answers 413 to what is too large, 408 to what is
+    too slow, and then hangs up.
+    """
+
+    def __init__(self, app: ASGIApp, patience: Patience = Patience()) -> None:
+        self.app = app
+        self.patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        try:
+            body = await self._read(scope, receive)
+        except TooLarge:
+            return await errors.page(Request(scope), 413, headers=HANG_UP)(scope, receive, send)
+        except TimeoutError:
+            return await errors.page(Request(scope), 408, headers=HANG_UP)(scope, receive, send)
+
+        await self.app(scope, _replayed(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Raises TooLarge, TimeoutError or ClientDisconnect."""
+        said = Request(scope).headers.get("content-length", "0")
+        if not said.isdecimal() or len(said) > 18 or int(said) > MAX_BYTES:
+            raise TooLarge  # and not a byte of it was read
+        body, begun = bytearray(), asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(begun + self.patience.seconds(0)) as limit:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                if len(body) > MAX_BYTES:
+                    raise TooLarge
+                if not message.get("more_body", False):
+                    return bytes(body)
+                limit.reschedule(begun + self.patience.seconds(len(body)))
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body in one piece; afterwards only news of the visitor's leaving can come."""
+    is_given = False
+
+    async def receive_again() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
