@@ -7,6 +7,7 @@ the transaction that counted it is rolled back: nobody stretches another's wait 
 import hashlib
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
 from sqlalchemy import ColumnElement, text
@@ -63,6 +64,17 @@ async def count(db: Transaction, settings: Settings, *uses: tuple[str, str, tupl
     waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
     if waits:
         raise TooOften(math.ceil(max(waits)))
+
+
+async def tally(db: Transaction, settings: Settings, name: str, who: str, seconds: int) -> tuple[int, datetime]:
+    """Counts one use and refuses none; returns the how manieth it is within its window, and when that ends.
+
+    Whoever counts the same waits on PostgreSQL until this transaction has ended, as all writers do on SQLite.
+    """
+    key, moment = _keys(settings, name, who, (Rate(1, seconds),))[0], now().timestamp()
+    parameters = {"now": moment, "key0": key, "ends0": moment + seconds}
+    [(_key, times, ends)] = await _statement(1).rows(db, parameters)
+    return times, datetime.fromtimestamp(ends, UTC)
 
 
 async def begin(db: AsyncSession, settings: Settings, name: str, people: list[str], rate: Rate) -> set[str]:

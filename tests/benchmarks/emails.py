@@ -146,7 +146,7 @@ async def _post(database: Database, count: int) -> None:
             "parameters": {},
             "language": "en",
             "message_id": outbox.new_message_id("blog.example"),
-            "can_wait": False,
+            "priority": 0,
             "state": "ready",
             "created_at": moment,
             "due_at": moment,

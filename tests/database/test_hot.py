@@ -32,10 +32,10 @@ EMAIL = {
     "expires_at": MOMENT + timedelta(hours=1),
 }
 ADD = Prepared(
-    insert(emails).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0).returning(emails.c.can_wait),
+    insert(emails).values(priority=2, state="ready", attempts=0, crashes=0, fence=0).returning(emails.c.priority > 1),
     *EMAIL,
 )
-ADD_BARE = Prepared(insert(emails).values(can_wait=True, state="ready", attempts=0, crashes=0, fence=0), *EMAIL)
+ADD_BARE = Prepared(insert(emails).values(priority=2, state="ready", attempts=0, crashes=0, fence=0), *EMAIL)
 OLDEST = Prepared(
     select(emails.c.id, emails.c.parameters, emails.c.created_at, emails.c.user_id)
     .where(emails.c.due_at <= bindparam("moment"))

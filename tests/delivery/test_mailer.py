@@ -1,6 +1,7 @@
 """The mailer under way: real emails over real connections, in fair weather and foul."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from webapp.database import now
 from webapp.delivery import dispatcher, mailer, smtp
 from webapp.delivery.dispatcher import BATCH
 from webapp.mail import outbox
-from webapp.mail.kinds import KINDS, Draft
-from webapp.mail.models import Claimed, Outcome
+from webapp.mail.kinds import Draft
+from webapp.mail.models import Claimed, Outcome, Priority
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -280,27 +281,29 @@ def test_emails_over_the_hours_budget_wait_and_none_is_lost(
     assert len({email.recipients for email in emails}) == len(emails) == 7
 
 
-def test_what_can_wait_keeps_no_other_waiting_and_leaves_it_a_fifth_of_the_budget(
+def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     sent = "SELECT recipient FROM outbox_email WHERE state = 'sent'"
     site = start_site(make_settings(database_url=database_url, mail_hourly_budget=10, **mail_server.settings))
-    site.run(post, site.app.state.database, 12, kind="register", name="patient", can_wait=True)
-    wait_for_rows(database_url, sent, 8)
+    database = site.app.state.database
+    site.run(post, database, 12, kind="register", name="patient", priority=Priority.CAN_WAIT)
+    wait_for_rows(database_url, sent, 4)
     time.sleep(0.5)
     patient = len(mail_server.emails)
 
-    site.run(post, site.app.state.database, 2, kind="register", name="locked_out")
+    site.run(post, database, 5, kind="register", name="told", priority=Priority.NOTICE)
+    wait_for_rows(database_url, sent, 5)
+    time.sleep(0.5)
+    told = len(mail_server.emails)
+    site.run(post, database, 9, kind="register", name="locked_out")
     emails = mail_server.wait_for(10)
     time.sleep(0.5)
 
-    assert patient == 8
-    assert [email.recipients[0][:10] for email in emails[8:]] == ["locked_out"] * 2
+    assert (patient, told) == (4, 5)
+    names = [re.sub(r"\d*@.*", "", email.recipients[0]) for email in emails]
+    assert Counter(names) == {"patient": 4, "told": 1, "locked_out": 5}
     assert len(mail_server.emails) == 10
-
-
-def test_what_can_wait_is_no_email_that_somebody_waits_for() -> None:
-    assert {name for name, kind in KINDS.items() if kind.can_wait} == {"mention", "new_follower", "digest"}
 
 
 def test_an_email_that_cannot_be_written_harms_no_other(

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from webapp.database import Database
 from webapp.mail import outbox
+from webapp.mail.models import Priority
 
 AN_HOUR = timedelta(hours=1)
 
@@ -15,7 +16,7 @@ async def post(
     *,
     kind: str = "reset_password",
     name: str = "person",
-    can_wait: bool = False,
+    priority: Priority = Priority.WAITED_FOR,
 ) -> None:
     """Posts so many emails, all at one moment."""
     async with database.session(is_writing=True) as db:
@@ -27,7 +28,7 @@ async def post(
                 language="en",
                 message_id=outbox.new_message_id("blog.example"),
                 expires_after=expires_after,
-                can_wait=can_wait,
+                priority=priority,
                 parameters={"color": "red"},
             )
         await db.commit()

@@ -16,7 +16,7 @@ from webapp.database import Database, now
 from webapp.delivery import dispatcher
 from webapp.delivery.smtp import DEADLINE
 from webapp.mail import outbox, status
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Verdict
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Priority, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
 from webapp.settings import Settings
 
@@ -110,12 +110,12 @@ async def test_a_claimed_email_is_nobody_elses(database: Database) -> None:
 
 
 async def test_what_can_wait_is_claimed_only_when_asked_for(database: Database) -> None:
-    await post(database, 3, name="patient", can_wait=True)
+    await post(database, 3, name="patient", priority=Priority.CAN_WAIT)
     await post(database, 2)
 
     first, second = await claim(database), await claim(database)
     async with database.session(is_writing=True) as db:
-        others = await outbox.claim_what_can_wait(db, "one", 2)
+        others = await outbox.claim(db, "one", 2, Priority.CAN_WAIT)
         await db.commit()
 
     assert [email.recipient for email in first] == ["person0@example.com", "person1@example.com"]
@@ -362,7 +362,7 @@ async def test_what_was_sent_in_the_last_hour_or_is_being_sent_is_counted(databa
     async with database.session() as db:
         count = await status.spent(db, now() - AN_HOUR)
 
-    assert count == 2
+    assert count == {Priority.WAITED_FOR: 2, Priority.NOTICE: 0, Priority.CAN_WAIT: 0}
 
 
 async def test_the_oldest_waiting_email_is_known(database: Database) -> None:

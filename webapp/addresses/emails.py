@@ -13,7 +13,7 @@ from webapp.authentication.emails import A_SAMPLE_DAY, address_reserved_draft
 from webapp.database import now
 from webapp.logs import mask
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
 CONFIRM_LIFETIME = timedelta(hours=24)
@@ -23,6 +23,7 @@ UNDO_LIFETIME = timedelta(hours=72)
 @email_kind(
     "confirm_email",
     expires_after=CONFIRM_LIFETIME,
+    priority=Priority.WAITED_FOR,
     samples=lambda site: [_confirm_draft(site, _sample()), _taken_draft(site, _sample(), "david")],
 )
 async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

@@ -11,7 +11,7 @@ from webapp.accounts.reserved_emails import Reservation
 from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
@@ -28,6 +28,7 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 @email_kind(
     "register",
     expires_after=timedelta(minutes=60),
+    priority=Priority.WAITED_FOR,
     samples=lambda site: [
         _register_draft(site, "susan@example.com"),
         _already_registered_draft(site, a_sample_person()),

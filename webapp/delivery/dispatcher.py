@@ -17,7 +17,7 @@ from webapp.database import Database, now
 from webapp.mail import general, outbox, refusals, status
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
-from webapp.mail.models import Claimed, Outcome, Verdict
+from webapp.mail.models import Claimed, Outcome, Priority, Verdict
 from webapp.rate_limits import Rate, TooOften
 from webapp.settings import SITE_NAME, Settings
 
@@ -48,19 +48,18 @@ class Dispatcher:
         self.database = database
         self.templates = templates
         self.mailer = mailer
-        # This much of the hour's budget is never spent on what can wait.
-        self._reserve = settings.mail_hourly_budget // 5
         self._tidy_at = 0.0
 
     async def claim(self, most: int) -> list[Claimed]:
-        """Up to `most` emails that may leave now, those that can wait last."""
+        """Up to `most` emails that may leave now, those that somebody waits for first."""
         await self._tidy()
-        left = await self._budget_left()
-        most = min(most, left)
+        left, batch = await self._budget_left(), list[Claimed]()
         async with self.database.direct(is_writing=True) as db:
-            batch = await (outbox.claim(db, self.mailer, most) if most else outbox.claim_alarm(db, self.mailer))
-            if (room := min(most, left - self._reserve) - len(batch)) > 0:
-                batch += await outbox.claim_what_can_wait(db, self.mailer, room)
+            for priority in Priority:
+                if (room := min(most, left[priority]) - len(batch)) > 0:
+                    batch += await outbox.claim(db, self.mailer, room, priority)
+            if not batch and not left[Priority.NOTICE]:
+                batch = await outbox.claim_alarm(db, self.mailer)
             await db.commit()
         return batch
 
@@ -85,16 +84,17 @@ class Dispatcher:
                     await self._end(email, written)
                 await asyncio.sleep(0)
 
-    async def _budget_left(self) -> int:
+    async def _budget_left(self) -> dict[Priority, int]:
         """How many emails the site may still send within this hour; tells the ADMINS when there are none."""
         budget = self.settings.mail_hourly_budget
         if not budget:
-            return BATCH
+            return dict.fromkeys(Priority, BATCH)
         async with self.database.session() as db:
             spent = await status.spent(db, since=now() - timedelta(hours=1))
-        if spent >= budget:
+        left = budget_left(budget, spent)
+        if not left[Priority.WAITED_FOR]:
             await self._tell_of_budget(budget)
-        return max(0, budget - spent)
+        return left
 
     async def _tell_of_budget(self, budget: int) -> None:
         async with self.database.session(is_writing=True) as db:
@@ -164,6 +164,18 @@ class Dispatcher:
             purged = await status.purge(db)
             await db.commit()
         self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)
+
+
+def budget_left(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
+    """How much of the hour's budget each priority may still use.
+
+    Half of it is for emails that somebody waits for alone; of the other half, a fifth is kept for notices.
+    """
+    share = budget - budget // 2
+    notices = share - spent[Priority.NOTICE] - spent[Priority.CAN_WAIT]
+    left = budget - sum(spent.values())
+    room = {Priority.WAITED_FOR: left, Priority.NOTICE: notices, Priority.CAN_WAIT: notices - share // 5}
+    return {priority: max(0, min(left, most)) for priority, most in room.items()}
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:

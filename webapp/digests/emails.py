@@ -11,7 +11,7 @@ from webapp.authentication.emails import a_sample_person
 from webapp.digests import missed
 from webapp.digests.missed import Missed
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
@@ -38,7 +38,7 @@ def _samples(settings: Settings) -> list[Draft]:
     samples=_samples,
     label="An email once a week with what I missed",
     default_on=False,
-    can_wait=True,
+    priority=Priority.CAN_WAIT,
 )
 async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""

@@ -86,8 +86,8 @@ async def send(
         )
 
 
-@email_kind("general", expires_after=EXPIRES_AFTER, samples=lambda site: [])
-@email_kind("alarm", expires_after=EXPIRES_AFTER, samples=lambda site: [])
+@email_kind("general", expires_after=EXPIRES_AFTER, samples=lambda site: [], counts_repeats=False)
+@email_kind("alarm", expires_after=EXPIRES_AFTER, samples=lambda site: [], counts_repeats=False)
 async def general(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     return Draft(email.kind, email.recipient, message=_message(email.parameters))
 

@@ -14,12 +14,17 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
+from webapp import rate_limits
+from webapp.database import now
 from webapp.database.hot import Transaction
 from webapp.mail import outbox
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
+
+# The first notice of its kind leaves at once; what happens again within this time becomes one more, which counts.
+REPEATS_WITHIN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 class Kind:
     """A kind of email: who writes it, and how long it is worth sending.
 
-    One that can wait leaves behind all others, however long it has waited. An optional one has a switch among each
+    A notice `counts_repeats` unless each one says something of its own. An optional email has a switch among each
     person's settings, which says `label` and is usually on or off.
     """
 
@@ -55,11 +60,16 @@ class Kind:
     samples: Samples
     label: str = ""
     default_on: bool = True
-    can_wait: bool = False
+    priority: Priority = Priority.NOTICE
+    counts_repeats: bool = True
 
     @property
     def is_optional(self) -> bool:
         return bool(self.label)
+
+    @property
+    def is_batched(self) -> bool:
+        return self.priority is Priority.NOTICE and self.counts_repeats
 
 
 KINDS: dict[str, Kind] = {}
@@ -72,18 +82,21 @@ def email_kind(
     samples: Samples,
     label: str = "",
     default_on: bool = True,
-    can_wait: bool = False,
+    priority: Priority = Priority.NOTICE,
+    counts_repeats: bool = True,
 ) -> Callable[[Writer], Writer]:
     """Registers the writer of a kind of email, which is given up when it could not be sent for as long as it lives.
 
     The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
     to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
     words beside an optional email's switch, in English; `default_on` says how it stands for who never touched it.
-    What `can_wait` never keeps an email waiting that can't.
+
+    An email that somebody sits and waits for has the priority WAITED_FOR, and half of the hour's budget to itself.
+    All others are notices, several of which to one person become one: its templates say so with `repeated(...)`.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, can_wait)
+        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, priority, counts_repeats)
         return writer
 
     return register
@@ -105,10 +118,17 @@ async def post(
     delay: timedelta = timedelta(),
     **parameters: Any,
 ) -> bool:
-    """Posts an email of a registered kind, in the caller's transaction.
+    """Posts an email of a registered kind, in the caller's transaction. See `outbox.post`.
 
-    Its language is the person's whom it goes to, if one is given, else that of the moment. See `outbox.post`.
+    Its language is the person's whom it goes to, if one is given, else that of the moment. A notice of what has just
+    been told of waits a little, and becomes one email with all that follow.
     """
+    if user_id is not None and KINDS[kind].is_batched:
+        told = await _repeats(db, settings, kind, recipient, user_id, parameters)
+        if told is None:
+            return await outbox.is_delayed(db)
+        delay, repeats = told
+        parameters |= repeats
     return await outbox.post(
         db,
         kind,
@@ -119,5 +139,18 @@ async def post(
         user_id=user_id,
         parameters=parameters,
         delay=delay,
-        can_wait=KINDS[kind].can_wait,
+        priority=KINDS[kind].priority,
     )
+
+
+async def _repeats(
+    db: Transaction, settings: Settings, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]
+) -> tuple[timedelta, dict[str, Any]] | None:
+    """How long a notice waits for others of its kind, and what it says of them; None if one that waits tells of it."""
+    who, seconds = f"{user_id} {recipient}", int(REPEATS_WITHIN.total_seconds())
+    times, ends = await rate_limits.tally(db, settings, f"notice_{kind}", who, seconds)
+    if await outbox.merge(db, kind, recipient, user_id, parameters):
+        return None
+    if times == 1:
+        return timedelta(), {}
+    return ends - now(), {"count": times, "since": (ends - REPEATS_WITHIN).isoformat(), "until": now().isoformat()}

@@ -1,17 +1,41 @@
 """How an email is written: two templates become the bytes of one message, text and HTML saying the same (RFC 5322)."""
 
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from typing import Self
 
 from jinja2 import Environment
 
 from webapp import i18n as languages
 from webapp.database import now
+from webapp.i18n import ngettext
 from webapp.mail.kinds import Draft
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often that happened of which one notice tells, and from when until when, by the clock in UTC."""
+
+    times: int
+    since: str
+    until: str
+
+    @classmethod
+    def of(cls, email: Claimed) -> Self | None:
+        told = email.parameters
+        if told.get("count", 1) < 2:
+            return None
+        return cls(told["count"], *(f"{datetime.fromisoformat(told[name]):%H:%M}" for name in ("since", "until")))
+
+    def counted(self, subject: str) -> str:
+        words = ngettext("%(subject)s (%(times)s time)", "%(subject)s (%(times)s times)", self.times)
+        return words % {"subject": subject, "times": self.times}
 
 
 def compose(templates: Environment, settings: Settings, email: Claimed, draft: Draft) -> bytes:
@@ -32,8 +56,10 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
     with languages.use(email.language):
         text = templates.get_template(f"email/{draft.template}.txt")
         html = templates.get_template(f"email/{draft.template}.html")
-        values = {**draft.values, "language": email.language}
+        repeats = Repeats.of(email)
+        values = {**draft.values, "language": email.language, "repeats": repeats}
         subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
+        subject = repeats.counted(subject) if repeats else subject
         plain, rich = text.render(values), html.render(values | {"subject": subject})
     headers = {"From": settings.sender, "To": draft.recipient, "Subject": subject} | headers
     if _is_plain(plain, rich, *headers.values()):

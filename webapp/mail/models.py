@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, false, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now
 
 READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dead", "expired", "suppressed"
+
+
+class Priority(IntEnum):
+    """Which emails leave first. Only those that somebody waits for may use the whole of the hour's budget."""
+
+    WAITED_FOR = 0
+    NOTICE = 1
+    CAN_WAIT = 2
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
@@ -47,7 +55,7 @@ class OutboxEmail(SQLModel, table=True):
 
     `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are gone once the
     email was sent; an email that was given up keeps them until it is sent again or cleared away.
-    `verdict`, `code` and `reason` are of its last attempt. What `can_wait` leaves when nothing else is due.
+    `verdict`, `code` and `reason` are of its last attempt.
 
     A claim is a lease: it puts `due` to the lease's end, so an email whose mailer died is simply due again.
     `fence` goes up with each claim, so that a worker whose lease ran out changes nothing any more.
@@ -55,7 +63,7 @@ class OutboxEmail(SQLModel, table=True):
 
     __tablename__ = "outbox_email"
     __table_args__ = (
-        _partial_index("ix_outbox_email_can_wait_due_at", "can_wait", "due_at", where="finished_at IS NULL"),
+        _partial_index("ix_outbox_email_priority_due_at", "priority", "due_at", where="finished_at IS NULL"),
         _partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
         _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
@@ -70,7 +78,7 @@ class OutboxEmail(SQLModel, table=True):
     language: str = Field(max_length=12)
     user_id: int | None = None
     message_id: str = Field(max_length=320)
-    can_wait: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    priority: int = Field(default=Priority.NOTICE, sa_column_kwargs={"server_default": text("1")})
     state: str = Field(default=READY, max_length=12)
     created_at: datetime = Field(default_factory=now)
     due_at: datetime = Field(default_factory=now)
@@ -117,6 +125,7 @@ class Claimed:
     language: str
     user_id: int | None
     message_id: str
+    priority: int
     created_at: datetime
     due_at: datetime
     expires_at: datetime

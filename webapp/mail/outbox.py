@@ -37,6 +37,7 @@ from webapp.mail.models import (
     MailStatus,
     OutboxEmail,
     Outcome,
+    Priority,
     Verdict,
 )
 
@@ -73,12 +74,12 @@ async def post(
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
     delay: timedelta = timedelta(),
-    can_wait: bool = False,
+    priority: Priority = Priority.NOTICE,
 ) -> bool:
     """Adds an email to the caller's transaction; the mailer wakes when it commits.
 
-    It leaves after `delay` at the soonest, and behind all others that are due if it can wait; after `lives` it is no
-    longer worth sending. The parameters must be fit for JSON, and hold no secret.
+    It leaves after `delay` at the soonest, and behind all that are due and have a higher priority; after
+    `expires_after` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
     Returns whether emails are not leaving at the moment: the one thing that visitors are told of the mail.
     """
     created_at = now()
@@ -89,7 +90,7 @@ async def post(
         "language": language,
         "user_id": user_id,
         "message_id": message_id,
-        "can_wait": can_wait,
+        "priority": int(priority),
         "created_at": created_at,
         "due_at": created_at + delay,
         "expires_at": created_at + expires_after,
@@ -100,14 +101,29 @@ async def post(
     return bool(is_delayed)
 
 
-async def claim(db: Transaction, worker: str, most: int) -> list[Claimed]:
-    """Leases up to `most` due emails that can't wait to the worker, oldest first, and counts the attempt."""
-    return await _claim(db, _CLAIM, worker, most)
+async def merge(db: Transaction, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]) -> bool:
+    """Has an email that waits and was never tried tell of this too, with these parameters; whether there is one.
+
+    The caller must see to it that nobody else posts such an email at the same time.
+    """
+    which = {"which_kind": kind, "whose": user_id, "which_recipient": recipient}
+    if not (row := await _WAITING.row(db, which)):
+        return False
+    email_id, created_at, before = row
+    count, since = before.get("count", 1) + 1, before.get("since", created_at.isoformat())
+    told = parameters | {"count": count, "since": since, "until": now().isoformat()}
+    return bool(await _MERGE.rows(db, {"waiting": email_id, "all_told": told}))
 
 
-async def claim_what_can_wait(db: Transaction, worker: str, most: int) -> list[Claimed]:
-    """Leases up to `most` of the others; for when nothing is due that can't wait."""
-    return await _claim(db, _CLAIM_WHAT_CAN_WAIT, worker, most)
+async def is_delayed(db: Transaction) -> bool:
+    """Whether emails are not leaving at the moment."""
+    [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
+    return bool(is_delayed)
+
+
+async def claim(db: Transaction, worker: str, most: int, priority: Priority = Priority.WAITED_FOR) -> list[Claimed]:
+    """Leases up to `most` due emails of a priority to the worker, oldest first, and counts the attempt."""
+    return await _claim(db, _CLAIM, worker, most, priority=int(priority))
 
 
 async def claim_alarm(db: Transaction, worker: str) -> list[Claimed]:
@@ -120,9 +136,9 @@ async def claim_suspect(db: Transaction, worker: str) -> list[Claimed]:
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
 
 
-async def _claim(db: Transaction, statement: Prepared, worker: str, most: int) -> list[Claimed]:
+async def _claim(db: Transaction, statement: Prepared, worker: str, most: int, **more: int) -> list[Claimed]:
     moment = now()
-    parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most}
+    parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most, **more}
     rows = await statement.rows(db, parameters)
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
@@ -182,10 +198,10 @@ def _lease(email: Claimed) -> dict[str, Any]:
 
 
 _IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen_at >= bindparam("seen_since"))
+_NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
+_IS_DELAYED = Prepared(select(_NOT_LEAVING))
 _POST = Prepared(
-    insert(emails)
-    .values(state=READY, attempts=0, crashes=0, fence=0)
-    .returning(exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)),
+    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(_NOT_LEAVING),
     *(
         "kind",
         "recipient",
@@ -193,11 +209,26 @@ _POST = Prepared(
         "language",
         "user_id",
         "message_id",
-        "can_wait",
+        "priority",
         "created_at",
         "due_at",
         "expires_at",
     ),
+)
+_UNTRIED = (emails.c.state == READY) & (emails.c.attempts == 0)
+_WAITING = Prepared(
+    select(emails.c.id, emails.c.created_at, emails.c.parameters).where(
+        emails.c.user_id == bindparam("whose"),
+        emails.c.kind == bindparam("which_kind"),
+        emails.c.recipient == bindparam("which_recipient"),
+        _UNTRIED,
+    )
+)
+_MERGE = Prepared(
+    update(emails)
+    .where(emails.c.id == bindparam("waiting"), _UNTRIED)
+    .values(parameters=bindparam("all_told"))
+    .returning(emails.c.id)
 )
 _DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
@@ -223,9 +254,8 @@ def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
     )
 
 
-_CLAIM = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(False))
-_CLAIM_WHAT_CAN_WAIT = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(True))
-_CLAIM_ALARM = _lease_out(_UNSUSPECTED & emails.c.can_wait.is_(False) & (emails.c.kind == "alarm"))
+_CLAIM = _lease_out(_UNSUSPECTED & (emails.c.priority == bindparam("priority")))
+_CLAIM_ALARM = _lease_out(_UNSUSPECTED & (emails.c.priority == int(Priority.NOTICE)) & (emails.c.kind == "alarm"))
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _WRITTEN_AT_FINISH = (
     "state",

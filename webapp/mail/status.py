@@ -13,7 +13,7 @@ from webapp import database
 from webapp.database import execute, now
 from webapp.database.hot import Prepared
 from webapp.mail import refusals
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority
 from webapp.mail.outbox import TROUBLE_LASTS, emails
 from webapp.mail.outbox import status as statuses
 
@@ -66,13 +66,16 @@ async def read(db: AsyncSession) -> Status:
     )
 
 
-async def spent(db: AsyncSession, since: datetime) -> int:
-    """How many emails were sent since then, or are in some mailer's hand."""
-    sent = select(func.count()).where(emails.c.finished_at > since, emails.c.state == SENT)
+async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
+    """How many emails of each priority were sent since then, or are in some mailer's hand."""
+    sent = emails.c.finished_at > since, emails.c.state == SENT
     in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
-    leased = select(func.count()).where(*in_hand)
-    query = select(sent.scalar_subquery() + leased.scalar_subquery())
-    return int((await execute(db, query)).scalar_one())
+    counts = dict.fromkeys(Priority, 0)
+    for which in (sent, in_hand):
+        query = select(emails.c.priority, func.count()).where(*which).group_by(emails.c.priority)
+        for priority, count in await execute(db, query):
+            counts[Priority(priority)] += count
+    return counts
 
 
 async def oldest_waiting(db: AsyncSession) -> datetime | None:

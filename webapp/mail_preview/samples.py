@@ -51,6 +51,7 @@ def _claimed(settings: Settings, kind: str, language: str) -> Claimed:
         language=language,
         user_id=None,
         message_id=outbox.new_message_id(settings.host),
+        priority=kinds.KINDS[kind].priority,
         created_at=moment,
         due_at=moment,
         expires_at=moment + timedelta(hours=1),

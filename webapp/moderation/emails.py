@@ -43,6 +43,7 @@ async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporte
 @email_kind(
     "post_reported",
     expires_after=EXPIRES_AFTER,
+    counts_repeats=False,  # it names all that wait
     samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())],
 )
 async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
@@ -54,6 +55,7 @@ async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) ->
 @email_kind(
     "post_removed",
     expires_after=EXPIRES_AFTER,
+    counts_repeats=False,  # each gives a reason of its own
     samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())],
 )
 async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
@@ -68,6 +70,7 @@ async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> 
 @email_kind(
     "account_disabled",
     expires_after=EXPIRES_AFTER,
+    counts_repeats=False,  # each gives a reason of its own
     samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")],
 )
 async def account_disabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
 from webapp.people import follows
@@ -49,7 +49,7 @@ def _samples(settings: Settings) -> list[Draft]:
     samples=_samples,
     label="An email when somebody follows me",
     default_on=False,
-    can_wait=True,
+    priority=Priority.CAN_WAIT,
 )
 async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""

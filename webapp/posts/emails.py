@@ -12,7 +12,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
 from webapp.posts import timeline
@@ -29,7 +29,11 @@ def _samples(settings: Settings) -> list[Draft]:
 
 
 @email_kind(
-    "mention", expires_after=EXPIRES_AFTER, samples=_samples, label="An email when somebody mentions me", can_wait=True
+    "mention",
+    expires_after=EXPIRES_AFTER,
+    samples=_samples,
+    label="An email when somebody mentions me",
+    priority=Priority.CAN_WAIT,
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom others have mentioned; to nobody if what they wrote is gone again."""

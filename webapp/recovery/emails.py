@@ -12,7 +12,7 @@ from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
 from webapp.database import now
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed
+from webapp.mail.models import Claimed, Priority
 from webapp.rate_limits import Rate, TooOften
 from webapp.settings import Settings
 
@@ -24,6 +24,7 @@ MOST_RESET_EMAILS = 3
 @email_kind(
     "reset_password",
     expires_after=timedelta(minutes=60),
+    priority=Priority.WAITED_FOR,
     samples=lambda site: [_reset_password_draft(site, a_sample_person())],
 )
 async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("language", sa.String(length=12), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
         sa.Column("message_id", sa.String(length=320), nullable=False),
-        sa.Column("can_wait", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("priority", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
@@ -70,9 +70,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_email")),
     )
     op.create_index(
-        "ix_outbox_email_can_wait_due_at",
+        "ix_outbox_email_priority_due_at",
         "outbox_email",
-        ["can_wait", "due_at"],
+        ["priority", "due_at"],
         unique=False,
         postgresql_where=sa.text("finished_at IS NULL"),
         sqlite_where=sa.text("finished_at IS NULL"),
