@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+from webapp import mail_settings
 from webapp.environment import Environment
 
 SITE_NAME = "Microblog"
@@ -141,23 +142,8 @@ class _Reader(Environment):
     """Reads the variables of this site."""
 
     def common(self) -> dict[str, Any]:
-        port = self.number("MAIL_PORT", 0, 0, 65535)
-        tls, ssl = self.flag("MAIL_USE_TLS"), self.flag("MAIL_USE_SSL")
-        ssl = ssl or port == 465
-        if tls and ssl and port != 465:
-            self.problems.append(
-                "MAIL_USE_TLS and MAIL_USE_SSL exclude each other; 587 wants the first, 465 the second"
-            )
         values: dict[str, Any] = {
-            "mail_server": self.text("MAIL_SERVER"),
-            "mail_port": port or (465 if ssl else 587 if tls else 25),
-            "mail_use_tls": tls and not ssl,
-            "mail_use_ssl": ssl,
-            "mail_username": self.text("MAIL_USERNAME"),
-            "mail_password": self.variables.get("MAIL_PASSWORD", ""),
-            "mail_sender": self.text("MAIL_SENDER"),
-            "mail_connections": self.number("MAIL_CONNECTIONS", 4, 1, 50),
-            "mail_hourly_budget": self.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
+            **mail_settings.read(self),
             "admins": self.listed("ADMINS"),
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
             "registration": self.choice("REGISTRATION", "open", "invite"),
@@ -169,9 +155,8 @@ class _Reader(Environment):
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
-        for name, addresses in (("MAIL_SENDER", [values["mail_sender"]]), ("ADMINS", values["admins"])):
-            if any(address and "@" not in parseaddr(address)[1] for address in addresses):
-                self.problems.append(f"{name} must look like name@example.com.")
+        if any("@" not in parseaddr(address)[1] for address in values["admins"]):
+            self.problems.append("ADMINS must look like name@example.com.")
         if url := self.text("DATABASE_URL"):
             values["database_url"] = self.database(url)
         return values
