@@ -50,6 +50,19 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 UNAVAILABLE = "not run: "
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-twins", action="store_true", help="run on PostgreSQL also what is alike on both databases")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the PostgreSQL twin of a test out where nothing of it depends on the database; see `make test-all`."""
+    if config.getoption("--all-twins"):
+        return
+    twins = [item for item in items if item.get_closest_marker("alike") and item.get_closest_marker("postgresql")]
+    config.hook.pytest_deselected(items=twins)
+    items[:] = [item for item in items if item not in twins]
+
+
 def unavailable(reason: str) -> NoReturn:
     """Ends a test for want of something on this machine: named in the last lines, and in CI a failure."""
     if os.environ.get("CI", "").lower() in {"1", "true"}:
@@ -198,7 +211,7 @@ def _fresh(server: URL) -> Iterator[str]:
     _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A fresh, migrated database: the test runs once on each kind."""
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"

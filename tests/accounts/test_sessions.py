@@ -237,6 +237,7 @@ def test_the_page_of_one_person_is_never_anothers(site: Site, mailbox: Mailbox, 
     assert ["david@example.com" in page for page in pages] == [False, True]
 
 
+@pytest.mark.alike
 def test_a_long_or_odd_name_of_a_browser_does_no_harm(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     browser = any_site.browser()

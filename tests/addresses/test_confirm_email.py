@@ -34,6 +34,7 @@ def address(site: Site, username: str = "susan") -> str:
     return str(found[0][0])
 
 
+@pytest.mark.alike
 def test_the_button_changes_the_address_and_tells_the_old_one(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -146,6 +147,7 @@ def test_of_fifty_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) 
     assert execute(any_site, "SELECT count(*) FROM outbox_email WHERE kind = 'address_changed'") == [(1,)]
 
 
+@pytest.mark.alike
 def test_of_two_live_links_the_use_of_one_ends_both(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -273,6 +275,7 @@ def test_the_events_are_noted_without_a_whole_address(site: Site, susan: Browser
     assert "s\\u2026@example.net" in noted[1][1]
 
 
+@pytest.mark.alike
 def test_registering_waits_while_the_old_address_can_be_undone_to(
     any_site: Site, mailbox: Mailbox, susan: Browser
 ) -> None:

@@ -34,6 +34,7 @@ def emails_about(mailbox: Mailbox, to: str, words: str) -> list[str]:
     return [email.text for email in mailbox.all(to) if words in email.subject]
 
 
+@pytest.mark.alike
 def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C34: the story from both sides. The thief knows the password, changes the address, then the password."""
     undo = change(thief, mailbox)
@@ -131,6 +132,7 @@ def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: 
     assert execute(any_site, "SELECT count(*) FROM security_event WHERE kind = 'address_restored'")[0][0] in {1, 2}
 
 
+@pytest.mark.alike
 def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
     any_site: Site, mailbox: Mailbox, thief: Browser
 ) -> None:
@@ -253,6 +255,7 @@ def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
     assert links(mailbox, OLD, "/confirm_email/", 0) == []
 
 
+@pytest.mark.alike
 def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
     any_site: Site, mailbox: Mailbox, thief: Browser
 ) -> None:
@@ -273,6 +276,7 @@ def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
     assert afterwards == []
 
 
+@pytest.mark.alike
 def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
     any_site: Site, mailbox: Mailbox, thief: Browser, start_site: Callable[..., Site]
 ) -> None:

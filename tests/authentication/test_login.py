@@ -63,6 +63,7 @@ def test_all_that_do_not_match_get_the_same_words(site: Site, susan: str, typed:
     assert not is_logged_in(browser)
 
 
+@pytest.mark.alike
 def test_the_answer_and_the_work_are_the_same_for_a_name_that_nobody_has(
     any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +216,7 @@ def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str, monkeypatch:
 
 
 @pytest.mark.usefixtures("dear_passwords")
+@pytest.mark.alike
 def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)

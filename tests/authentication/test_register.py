@@ -184,6 +184,7 @@ def test_a_bad_password_is_refused_with_the_reason(site: Site, link: str, passwo
     assert 'value="susan"' in text, "the name need not be typed again"
 
 
+@pytest.mark.alike
 def test_a_used_link_says_so(any_site: Site, mailbox: Mailbox) -> None:
     """C16"""
     ask(any_site)

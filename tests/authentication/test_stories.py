@@ -1,10 +1,13 @@
 """The main job, end to end."""
 
+import pytest
+
 from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 
 
+@pytest.mark.alike
 def test_a_person_registers_forgets_the_password_and_gets_back_in(any_site: Site, mailbox: Mailbox) -> None:
     browser = any_site.browser()
     register(browser, mailbox)

@@ -85,10 +85,10 @@ def remembering_browser(
     remembering.close()
 
 
-@pytest.fixture(params=["script", "noscript"])
+@pytest.fixture
 def has_javascript(request: pytest.FixtureRequest) -> bool:
-    """The test runs once with JavaScript and once without."""
-    return bool(request.param == "script")
+    """With JavaScript, unless the test is marked with `both_ways`: without it a page is what `TestClient` sees, too."""
+    return bool(getattr(request, "param", "script") == "script")
 
 
 _numbers = itertools.count(1)
@@ -131,7 +131,7 @@ def new_visitor(
 
 @pytest.fixture
 def visitor(new_visitor: Callable[..., Visitor], has_javascript: bool) -> Visitor:
-    """Somebody, with JavaScript and without."""
+    """Somebody, with JavaScript unless the test says otherwise."""
     return new_visitor(has_javascript=has_javascript)
 
 

@@ -3,12 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, both_ways
 from tests.browser.walls import has_posted, says
 
 pytestmark = pytest.mark.browser
 
 
+@both_ways
 def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
     visitor.is_logged_in()
     post = says(visitor, "<b>Bold</b> words")

@@ -8,12 +8,13 @@ import pytest
 import time_machine
 from playwright.sync_api import Browser, expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, both_ways
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
 
 
+@both_ways
 def test_a_person_registers_by_the_link_in_the_email(visitor: Visitor) -> None:
     visitor.asks_for_account()
     visitor.opens_mailbox()
@@ -29,6 +30,7 @@ def test_a_person_registers_by_the_link_in_the_email(visitor: Visitor) -> None:
     visitor.is_at_home()
 
 
+@both_ways
 def test_a_person_forgets_the_password_and_gets_back_in(visitor: Visitor) -> None:
     visitor.has_account()
     visitor.asks_for_reset()

@@ -4,6 +4,7 @@ import re
 from typing import Any, Literal
 
 import httpx2
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
 
@@ -20,6 +21,8 @@ VIOLATIONS = "async (options) => (await axe.run(options)).violations"
 WIDTHS = (1200, 375, 320)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
+# The test runs once with JavaScript and once without.
+both_ways = pytest.mark.parametrize("has_javascript", ["script", "noscript"], indirect=True)
 PATIENCE = 20_000  # milliseconds, for a busy machine
 expect.set_options(timeout=PATIENCE)
 HOSTS = tuple(f"host{number}@example.com" for number in range(1, 21))  # in ADMINS; one for each test that wants one

@@ -58,6 +58,7 @@ def enter(site: Site, name: str) -> Browser:
     return browser
 
 
+@pytest.mark.alike
 def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
     make_site: Callable[[str], Site], database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def run(any_site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
+@pytest.mark.alike
 def test_an_account_is_shown_with_its_sign_ins_and_what_happened(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     register(any_site.browser(), mailbox)
     browser = any_site.browser("198.51.100.7")
@@ -49,6 +50,7 @@ def test_an_account_is_shown_with_its_sign_ins_and_what_happened(any_site: Site,
     assert [line.split("\t")[1] for line in events] == ["logged_in", "registered"]
 
 
+@pytest.mark.alike
 def test_what_is_shown_holds_no_secret_and_drives_no_terminal(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     """C21, C56: the browser's own words come from whoever logged in."""
     register(any_site.browser(), mailbox)
@@ -65,6 +67,7 @@ def test_what_is_shown_holds_no_secret_and_drives_no_terminal(any_site: Site, ma
     assert [character for character in shown if not character.isprintable() and character not in "\n\t"] == []
 
 
+@pytest.mark.alike
 def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     register(any_site.browser(), mailbox)
     log_in(any_site.browser())
@@ -94,6 +97,7 @@ def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run:
     assert [line.split("\t")[1] for line in enabled.splitlines()[-4:-2]] == ["enabled", "disabled"]
 
 
+@pytest.mark.alike
 def test_all_sign_ins_and_links_of_an_account_are_ended(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     """C19: those of others are not."""
     for name in ("susan", "peter"):
@@ -114,5 +118,6 @@ def test_all_sign_ins_and_links_of_an_account_are_ended(any_site: Site, mailbox:
 
 
 @pytest.mark.parametrize("action", ["show", "end-sessions"])
+@pytest.mark.alike
 def test_nobody_cannot_be_shown(run: Run, action: str) -> None:
     assert run(action, "nobody") == (1, "")

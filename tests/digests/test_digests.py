@@ -80,6 +80,7 @@ def posts_in(email: Received) -> list[str]:
     return re.findall(r"^https://blog.example(/user/\w+/\d+)$", email.text, re.MULTILINE)
 
 
+@pytest.mark.alike
 def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
     any_site: Site, susan: Browser, mailbox: Mailbox
 ) -> None:
@@ -95,6 +96,7 @@ def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in email.source
 
 
+@pytest.mark.alike
 def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("ann", "@susan"), count=7)
     numbers = let_post(any_site, ("bob", "Again"), count=9)
@@ -108,6 +110,7 @@ def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Brow
     assert "And 4 other posts." in email.text
 
 
+@pytest.mark.alike
 def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Again"), count=missed.MOST_READ + 1)
     plan(any_site)
@@ -117,6 +120,7 @@ def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Brow
     assert "And more than 90 other posts." in email.text
 
 
+@pytest.mark.alike
 def test_whoever_has_missed_nothing_gets_none(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -130,6 +134,7 @@ def test_whoever_has_missed_nothing_gets_none(
     assert digests(any_site, mailbox) == []
 
 
+@pytest.mark.alike
 def test_what_is_older_than_a_week_is_not_told(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -143,6 +148,7 @@ def test_what_is_older_than_a_week_is_not_told(
     assert posts_in(email) == [f"/user/bob/{fresh}"]
 
 
+@pytest.mark.alike
 def test_it_comes_once_a_week_in_the_persons_hour(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -160,6 +166,7 @@ def test_it_comes_once_a_week_in_the_persons_hour(
     assert [(after - before).days for before, after in pairwise(moments)] == [7, 7]
 
 
+@pytest.mark.alike
 def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Hello"))
     log_in(susan)
@@ -169,6 +176,7 @@ def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbo
     assert execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'digest'") == []
 
 
+@pytest.mark.alike
 def test_a_disabled_account_gets_none(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Hello"))
     disable(any_site, "susan")

@@ -40,6 +40,7 @@ def mailing_site(
     return start_site(make_settings(database_url=database_url, **mail_server.settings))
 
 
+@pytest.mark.alike
 def test_every_recipient_gets_a_copy_and_no_copy_names_the_bcc(mailing_site: Site, mail_server: MailServer) -> None:
     people = {"to": ["Ann <ann@example.com>"], "cc": ["bob@example.com"], "bcc": ["eve@example.com"]}
 
@@ -59,6 +60,7 @@ def test_every_recipient_gets_a_copy_and_no_copy_names_the_bcc(mailing_site: Sit
         assert email.message["X-Party"] == "1"
 
 
+@pytest.mark.alike
 def test_an_attachment_arrives_whole(mailing_site: Site, mail_server: MailServer) -> None:
     content = bytes(range(256)) * 40
 
@@ -69,6 +71,7 @@ def test_an_attachment_arrives_whole(mailing_site: Site, mail_server: MailServer
     assert (attached.get_filename(), attached.get_content()) == ("Ünlucky.bin", content)
 
 
+@pytest.mark.alike
 def test_an_email_in_another_script_keeps_its_text(mailing_site: Site, mail_server: MailServer) -> None:
     send(mailing_site, subject="Привет", text="Здравствуйте, Сьюзан!\n")
 

@@ -85,6 +85,7 @@ async def _post(site: Site, kind: str, recipient: str = "susan@example.com", use
         await db.commit()
 
 
+@pytest.mark.alike
 def test_notices_of_one_moment_are_two_emails_at_most(
     make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: S
     assert is_logged_in(any_hosted.app.state.bob)
 
 
+@pytest.mark.alike
 def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_hosted: Site) -> None:
     second = post(any_hosted, "bob", "More watches")
     arrive(any_hosted, "ann").post(f"/posts/{second}/report", data={"reason": "Again!"})

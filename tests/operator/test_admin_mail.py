@@ -46,12 +46,14 @@ def host(hosted: Site) -> Browser:
     return browser
 
 
+@pytest.mark.alike
 def test_it_says_that_emails_leave(host: Browser) -> None:
     page = host.get("/admin/mail").text
 
     assert "Delivering normally" in sentence(page)
 
 
+@pytest.mark.alike
 def test_emails_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> None:
     assert hosted.mailbox
     host.post("/admin/mail/pause")
@@ -67,6 +69,7 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> No
 
 
 @pytest.mark.parametrize("path", PAGES)
+@pytest.mark.alike
 def test_it_opens_to_admins_only(hosted: Site, host: Browser, path: str) -> None:
     assert hosted.mailbox
     stranger, person = hosted.browser(follow_redirects=False), hosted.browser(follow_redirects=False)
@@ -79,6 +82,7 @@ def test_it_opens_to_admins_only(hosted: Site, host: Browser, path: str) -> None
     assert host.request(method, path).status_code == 200
 
 
+@pytest.mark.alike
 def test_it_gives_htmx_the_part_that_changes(host: Browser) -> None:
     part = host.get("/admin/mail", headers={"HX-Request": "true", "HX-Request-Type": "partial"}).text
 
@@ -175,6 +179,7 @@ def wait_for_given_up(host: Browser, count: int) -> str:
 
 
 @pytest.mark.parametrize("email", ["x", "0", "-1", "9" * 30, "1\x00"])
+@pytest.mark.alike
 def test_an_email_that_is_none_is_refused_in_words(host: Browser, email: str) -> None:
     answer = host.post("/admin/mail/send_again", data={"letter": email})
 

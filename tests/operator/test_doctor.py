@@ -49,6 +49,7 @@ def test_it_finds_nothing_to_fail_where_all_is_in_order(
     ],
 )
 @pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_it_says_what_is_wrong_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
 ) -> None:
@@ -62,6 +63,7 @@ def test_it_says_what_is_wrong_and_what_to_do(
 
 
 @pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """C22"""
     monkeypatch.setenv("SECRET_KEY_FALLBACKS", f"{SECRET_KEY}-old,{SECRET_KEY}-older")
@@ -75,6 +77,7 @@ def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 @pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_it_sees_a_certificate_for_another_name(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +92,7 @@ def test_it_sees_a_certificate_for_another_name(
 
 
 @pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_the_mail_command_pauses_and_resumes_for_all_processes(
     make_settings: Callable[..., Settings],
     database_url: str,
@@ -107,6 +111,7 @@ def test_the_mail_command_pauses_and_resumes_for_all_processes(
 
 
 @pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
     mail_server: MailServer,
     make_settings: Callable[..., Settings],

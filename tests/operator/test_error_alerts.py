@@ -31,6 +31,7 @@ def broken(make_settings: Callable[..., Settings], database_url: str, start_site
     return site
 
 
+@pytest.mark.alike
 def test_the_hosts_are_told_what_where_and_how_often(broken: Site) -> None:
     assert broken.mailbox
     answer = broken.browser().get("/one/a-secret-in-the-path")
@@ -45,6 +46,7 @@ def test_the_hosts_are_told_what_where_and_how_often(broken: Site) -> None:
     assert request_id in answer.text
 
 
+@pytest.mark.alike
 def test_no_secret_is_in_it(broken: Site) -> None:
     assert broken.mailbox
     broken.browser().get("/one/a-secret-in-the-path")
@@ -56,6 +58,7 @@ def test_no_secret_is_in_it(broken: Site) -> None:
     assert "[cut]" in text
 
 
+@pytest.mark.alike
 def test_the_same_error_is_told_once_in_a_quarter_of_an_hour_with_its_count(broken: Site) -> None:
     assert broken.mailbox
     browser = broken.browser()

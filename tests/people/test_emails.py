@@ -63,6 +63,7 @@ def named_in(email: Received) -> list[str]:
     return re.findall(r"^https://blog.example/user/(\w+)$", email.text, re.MULTILINE)
 
 
+@pytest.mark.alike
 def test_all_who_come_within_a_minute_are_in_one_email(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     visitors = {name: arrive(bob, name) for name in ("susan", "ann", "carl")}
     for name in visitors:
@@ -77,6 +78,7 @@ def test_all_who_come_within_a_minute_are_in_one_email(bob: Site, mailbox: Mailb
     assert "https://blog.example/user/bob/followers" in email.text
 
 
+@pytest.mark.alike
 def test_a_later_follower_is_in_a_later_email(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     susan, ann = arrive(bob), arrive(bob, "ann")
     susan.post("/follow/bob")
@@ -92,6 +94,7 @@ def test_a_later_follower_is_in_a_later_email(bob: Site, mailbox: Mailbox, clock
     ]
 
 
+@pytest.mark.alike
 def test_it_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058"""
     arrive(bob).post("/follow/bob")

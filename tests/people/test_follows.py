@@ -21,6 +21,7 @@ def susan(site: Site) -> Browser:
     return browser
 
 
+@pytest.mark.alike
 def test_following_is_seen_by_both_and_can_be_ended(any_site: Site) -> None:
     susan = arrive(any_site)
     import_people(any_site, "bob")
@@ -163,6 +164,7 @@ def more(page: str) -> str:
     return found[1]
 
 
+@pytest.mark.alike
 def test_a_long_list_comes_in_pages(any_site: Site) -> None:
     susan, crowd = arrive(any_site), gather(any_site)
 

@@ -48,6 +48,7 @@ def posts_in(email: Received) -> list[str]:
     return re.findall(r"^https://blog.example(/user/\w+/\d+)$", email.text, re.MULTILINE)
 
 
+@pytest.mark.alike
 def test_who_is_mentioned_gets_an_email_with_a_link_and_no_word_of_the_post(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -62,6 +63,7 @@ def test_who_is_mentioned_gets_an_email_with_a_link_and_no_word_of_the_post(
     assert "buy at" not in email.text
 
 
+@pytest.mark.alike
 def test_all_mentions_within_a_minute_are_one_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -76,6 +78,7 @@ def test_all_mentions_within_a_minute_are_one_email(
     assert [int(path.rpartition("/")[2]) for path in posts_in(email)] == wanted
 
 
+@pytest.mark.alike
 def test_a_later_mention_is_in_a_later_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -136,6 +139,7 @@ def test_an_email_is_in_the_language_of_the_person(site: Site, clock: Traveller)
     assert execute(site, "SELECT language FROM outbox_email WHERE kind = 'mention'") == [("xx",)]
 
 
+@pytest.mark.alike
 def test_one_click_ends_the_emails_for_good(any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058: a mail program presses it, without cookies."""
     say(susan, "@bob")

@@ -32,6 +32,7 @@ def john(any_site: Site) -> Browser:
     return arrive(any_site, "john")
 
 
+@pytest.mark.alike
 def test_a_post_is_at_the_head_of_the_home_page(susan: Browser) -> None:
     say(susan, "First.")
 
@@ -41,6 +42,7 @@ def test_a_post_is_at_the_head_of_the_home_page(susan: Browser) -> None:
     assert words_in(page) == ["<b>Second</b>\n\n& last.", "First."]
 
 
+@pytest.mark.alike
 def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(susan: Browser) -> None:
     """C40"""
     part = susan.post("/", data={"body": "Hello."}, headers=PART)
@@ -79,6 +81,7 @@ def test_what_is_no_post_is_refused_beside_the_field_and_stays_typed(
         assert body.replace("\0", "\0") in answer.text
 
 
+@pytest.mark.alike
 def test_280_families_fit(susan: Browser) -> None:
     family = "\U0001f468\U0001f3fd\u200d\U0001f469\U0001f3fd\u200d\U0001f467\U0001f3fd\u200d\U0001f466\U0001f3fd"
 
@@ -87,6 +90,7 @@ def test_280_families_fit(susan: Browser) -> None:
     assert words_in(page) == [family * 280]
 
 
+@pytest.mark.alike
 def test_who_posts_too_often_is_told_when_to_go_on(susan: Browser, clock: Traveller) -> None:
     for number in range(5):
         say(susan, f"{number}")
@@ -118,6 +122,7 @@ def test_a_deleted_post_is_gone_at_once_and_can_be_brought_back(susan: Browser, 
     assert numbers_in(john.get("/explore")) == [post_id]
 
 
+@pytest.mark.alike
 def test_under_htmx_the_place_of_the_post_shows_undo_and_then_the_post(susan: Browser) -> None:
     """C40"""
     post_id = say(susan)
@@ -149,6 +154,7 @@ def test_a_post_can_be_brought_back_for_ten_seconds(
 
 
 @pytest.mark.parametrize("way", ["delete", "restore"])
+@pytest.mark.alike
 def test_nobody_deletes_or_restores_the_post_of_another(susan: Browser, john: Browser, way: str) -> None:
     """C36"""
     post_id = say(susan)
@@ -185,6 +191,7 @@ def test_a_removed_post_is_not_deleted_or_brought_back_by_its_author(site: Site)
 
 
 @pytest.mark.parametrize("number", ["0", "99", "9223372036854775807", "9223372036854775808", "9" * 60, "-1", "x"])
+@pytest.mark.alike
 def test_a_number_that_no_post_has_leads_nowhere(susan: Browser, number: str) -> None:
     """C46: also one that fits no column."""
     say(susan)
@@ -195,6 +202,7 @@ def test_a_number_that_no_post_has_leads_nowhere(susan: Browser, number: str) ->
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(59, 2), (61, 1)])
+@pytest.mark.alike
 def test_a_deleted_post_is_cleared_away_after_an_hour(
     any_site: Site, susan: Browser, clock: Traveller, minutes: int, left: int
 ) -> None:

@@ -27,6 +27,7 @@ def change(browser: Browser, current: str = PASSWORD, new: str = NEW_PASSWORD, *
     return browser.post("/change_password", data={"current_password": current, "password": new}, headers=headers)
 
 
+@pytest.mark.alike
 def test_the_new_password_opens_and_the_old_one_does_not(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     browser = logged_in(any_site, mailbox)
@@ -42,6 +43,7 @@ def test_the_new_password_opens_and_the_old_one_does_not(any_site: Site, mailbox
     assert email.subject == "Your password on Microblog was changed"
 
 
+@pytest.mark.alike
 def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Site, mailbox: Mailbox) -> None:
     """C26, C34"""
     browser, others = logged_in(any_site, mailbox), [any_site.browser(), any_site.browser()]

@@ -40,6 +40,7 @@ def errors(answer: Response) -> list[str]:
     return re.findall(r'id="(\w+)-error"', answer.text)
 
 
+@pytest.mark.alike
 def test_a_profile_is_saved_and_shown_again(any_site: Site, mailbox: Mailbox) -> None:
     browser = logged_in(any_site, mailbox)
 
@@ -83,6 +84,7 @@ def test_one_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Br
 
 
 @pytest.mark.parametrize("name", ["david", " DAVID "])
+@pytest.mark.alike
 def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, name: str) -> None:
     register(any_site.browser(), mailbox, "david")
     browser = logged_in(any_site, mailbox)
@@ -147,6 +149,7 @@ def test_a_line_that_is_too_long_is_told_how_long_it_may_be(visitor: Browser) ->
         ("  one\r\n\r\n two\t" + " " * 500, "one two"),
     ],
 )
+@pytest.mark.alike
 def test_a_line_has_140_characters_however_they_are_written(
     any_site: Site, mailbox: Mailbox, typed: str, kept: str
 ) -> None:

@@ -42,6 +42,7 @@ def checked(browser: Browser) -> list[str]:
     return sorted(re.findall(r'<input name="(\w+)" type="checkbox" value="1" checked', browser.get("/letters").text))
 
 
+@pytest.mark.alike
 def test_an_email_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> None:
     browser = written_to(any_site, mailbox)
 
@@ -130,6 +131,7 @@ def test_the_switches_stand_as_usual_until_somebody_moves_them(susan: Browser) -
     assert checked(susan) == USUAL
 
 
+@pytest.mark.alike
 def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) -> None:
     browser = written_to(any_site, mailbox)
     seen = []

@@ -53,6 +53,7 @@ def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser
     assert "alert(1)" not in page
 
 
+@pytest.mark.alike
 def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     register(any_site.browser(), mailbox)

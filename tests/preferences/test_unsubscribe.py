@@ -91,6 +91,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
     assert chosen(site) == []
 
 
+@pytest.mark.alike
 def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")

@@ -49,6 +49,7 @@ def test_looking_at_the_page_changes_nothing(site: Site, not_me: str) -> None:
     assert SUSAN not in page.text
 
 
+@pytest.mark.alike
 def test_it_ends_every_link_and_logs_nobody_out(any_site: Site, susan: Browser, link: str, not_me: str) -> None:
     """C19"""
     elsewhere = any_site.browser()
@@ -79,6 +80,7 @@ def test_it_works_without_cookies_and_whoever_is_logged_in(
     assert site.browser().get(link).status_code == 410
 
 
+@pytest.mark.alike
 def test_the_box_ends_all_sign_ins_too(any_site: Site, susan: Browser, not_me: str) -> None:
     answer = any_site.browser().post(not_me, data={"end_sessions": "1"})
 

@@ -163,6 +163,7 @@ def test_codes_asked_for_before_a_reset_are_not_made_after_it(
     assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/", "the reset did commit"
 
 
+@pytest.mark.alike
 def test_a_code_leads_to_a_new_password(any_site: Site, susan: Browser, paper: list[str]) -> None:
     locked_out = any_site.browser()
 

@@ -71,6 +71,7 @@ def spellings(link: str) -> list[str]:
     ]
 
 
+@pytest.mark.alike
 def test_a_used_link_is_refused_in_every_spelling(any_site: Site, link: str) -> None:
     """C16: no spelling of a used link sets a password again."""
     any_site.browser().post(link, data={"password": NEW_PASSWORD})
@@ -110,6 +111,7 @@ def test_of_fifty_at_once_one_wins(any_site: Site, link: str) -> None:
     assert len(execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'password_changed'")) == 1
 
 
+@pytest.mark.alike
 def test_of_two_live_links_the_use_of_one_ends_both(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C18"""
     with time_machine.travel(time.time() + 61):
@@ -201,6 +203,7 @@ def test_a_link_is_worth_as_many_minutes_as_the_settings_say(
     assert "60 minutes" in site.mailbox.last().text
 
 
+@pytest.mark.alike
 def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mailbox, susan: Browser, link: str) -> None:
     """C23: three browsers are logged out, the new password is needed, and the person is told."""
     browsers = [susan, any_site.browser(), any_site.browser()]
@@ -242,6 +245,7 @@ def test_the_form_says_how_many_sign_ins_will_end_and_the_next_page_how_many_did
     assert after in answer.text
 
 
+@pytest.mark.alike
 def test_the_notice_is_posted_in_the_transaction_of_the_change(
     any_site: Site, link: str, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:

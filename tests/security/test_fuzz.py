@@ -181,6 +181,7 @@ BODIES = st.one_of(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(body=BODIES, kind=st.sampled_from([{}, {"hx-request": "true", "hx-request-type": "partial"}]))
+@pytest.mark.alike
 def test_whatever_a_form_brings_is_answered(site: Site, form: str, body: bytes, kind: dict[str, str]) -> None:
     """C46"""
     path = form.format(**site.app.state._state)
@@ -191,6 +192,7 @@ def test_whatever_a_form_brings_is_answered(site: Site, form: str, body: bytes, 
 
 
 @given(st.builds("{}{}".format, st.sampled_from(["", "/", "//", "/\\", "\\", "/\t/", "https:"]), ANY_TEXT))
+@pytest.mark.alike
 def test_wherever_a_log_in_is_to_lead_it_leads_here(site: Site, target: str) -> None:
     """C43: for a stranger who will log in, and for who is logged in already."""
     path = f"/login?next={quote(target, errors='replace')}"
@@ -208,6 +210,7 @@ PATHS = ["/{}", "/register/{}", "/reset_password/{}", "/reset_password/{}/renew"
 
 
 @given(ANY_TEXT, st.sampled_from(PATHS))
+@pytest.mark.alike
 def test_whatever_address_is_asked_for_is_answered(site: Site, text: str, path: str) -> None:
     """C46"""
     for method in ("GET", "POST"):
@@ -215,6 +218,7 @@ def test_whatever_address_is_asked_for_is_answered(site: Site, text: str, path: 
 
 
 @given(HEADER, HEADER)
+@pytest.mark.alike
 def test_whatever_cookies_are_brought_they_are_a_strangers(site: Site, session: str, flash: str) -> None:
     """C26, and no flash but ours is said."""
     cookie = ("cookie", f"__Host-session={session}; __Host-flash={flash}")
@@ -227,6 +231,7 @@ def test_whatever_cookies_are_brought_they_are_a_strangers(site: Site, session: 
 
 @settings(max_examples=20)  # each costs a hash
 @given(HEADER, HEADER, HEADER)
+@pytest.mark.alike
 def test_whatever_a_browser_says_of_itself_it_may_log_in(site: Site, browser: str, spoken: str, referer: str) -> None:
     headers = [("user-agent", browser), ("accept-language", spoken), ("referer", referer), ("hx-current-url", referer)]
     body = urlencode({"username": "susan", "password": PASSWORD}).encode()
