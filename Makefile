@@ -4,18 +4,18 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: run test test-quick soak bench lint format pins clean
+.PHONY: run test test-quick test-neighbours soak bench lint format pins clean
 
 run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 	$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test lint ## every check and every test
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak" --ignore tests/reliability
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak and not neighbours" --ignore tests/reliability
 	$(BIN)/python -m pytest -q -n 4 -m "not soak" tests/reliability
 	$(BIN)/python -m pytest -q -n 2 -m browser
 
 test-quick: .venv/test ## the tests that need no browser
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not browser and not soak"
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not browser and not soak and not neighbours"
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -26,6 +26,9 @@ lint: .venv/test
 format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+test-neighbours: .venv/test ## the tests with real proxies, poolers and mail servers; what is not installed is named
+	$(BIN)/python -m pytest -q -m "neighbours and not soak" tests/neighbours
 
 soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v -m soak tests/reliability

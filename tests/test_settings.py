@@ -30,7 +30,7 @@ def test_a_good_environment_is_read() -> None:
     settings = read()
 
     assert (settings.base_url, settings.host, settings.is_https) == ("https://blog.example", "blog.example", True)
-    assert settings.database_url == "postgresql+asyncpg://site:db-secret@db.example/site"
+    assert settings.database_url.endswith("://site:db-secret@db.example/site")
     assert (settings.mail_server, settings.mail_port, settings.mail_use_tls) == ("smtp.example", 587, True)
     assert settings.sender == "Microblog <no-reply@blog.example>"
     assert (settings.mailer, settings.development, settings.mailbox) == ("web", False, None)
@@ -162,19 +162,34 @@ def test_port_and_encryption_follow_from_each_other(changes: dict[str, str], exp
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    "url", ["postgres://u:p@h/d?sslmode=require", "postgresql://u:p@h,i/d", "sqlite+aiosqlite:///site.db"]
+)
+def test_a_database_is_named_however_platforms_write_it(url: str) -> None:
+    assert read(DATABASE_URL=url).database_url == url  # see test_database_url
+
+
+@pytest.mark.parametrize(
+    ("pooler", "address"),
     [
-        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
-        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
-        ("postgresql+asyncpg://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
-        ("postgresql+psycopg2://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
-        ("postgres://u:p@h/d?sslmode=require", "postgresql+asyncpg://u:p@h/d?ssl=require"),
-        ("sqlite:////data/site.db", "sqlite+aiosqlite:////data/site.db"),
-        ("sqlite+aiosqlite:///site.db", "sqlite+aiosqlite:///site.db"),
+        ("transaction", "postgres://u:p@h/d?pgbouncer=true"),
+        ("session", "postgres://u:p@h/d?pgbouncer=false"),
+        ("", "postgres://u:p@h/d"),
     ],
 )
-def test_a_database_is_found_however_platforms_write_it(url: str, expected: str) -> None:
-    assert read(DATABASE_URL=url).database_url == expected
+def test_a_pooler_may_be_named_beside_the_database(pooler: str, address: str) -> None:
+    assert read(DATABASE_URL="postgres://u:p@h/d", DATABASE_POOLER=pooler).database_url == address
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgres://u:p@h/d?schema=x", "DATABASE_URL says 'schema'"),
+        ("postgres://u:p@h/d?sslmode=verify-full&sslrootcert=/nowhere.pem", "DATABASE_URL names /nowhere.pem"),
+    ],
+)
+def test_a_database_that_is_not_understood_stops_the_start(url: str, words: str) -> None:
+    with pytest.raises(Misconfigured, match=words):
+        read(DATABASE_URL=url)
 
 
 def test_a_password_may_hold_anything_and_a_key_too() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from webapp import mail_settings
+from webapp import database_url, mail_settings
 from webapp.environment import Environment
 
 SITE_NAME = "Microblog"
@@ -82,7 +82,7 @@ class Settings:
         """Reads settings for this machine alone: loopback, a key of its own, emails into a mailbox page."""
         read = _Reader(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
-        common = {"database_url": _database_url(f"sqlite:///{instance / 'development.db'}"), **read.common()}
+        common = {"database_url": f"sqlite+aiosqlite:///{instance / 'development.db'}", **read.common()}
         settings = cls(
             **{**common, "admins": common["admins"] or (DEVELOPMENT_HOST,)},
             base_url=f"http://127.0.0.1:{port}",
@@ -168,7 +168,7 @@ class _Reader(Environment):
             "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
         }
         if not self.text("DATABASE_URL"):
-            values["database_url"] = _database_url(f"sqlite:///{INSTANCE / 'microblog.db'}")
+            values["database_url"] = f"sqlite+aiosqlite:///{INSTANCE / 'microblog.db'}"
         return values
 
     def languages(self) -> tuple[str, ...]:
@@ -197,21 +197,18 @@ class _Reader(Environment):
         return url.lower()
 
     def database(self, url: str) -> str:
+        """The URL as it is: whoever connects reads it (see `database_url`)."""
+        pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
+        if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
+            url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"
         try:
-            return _database_url(url)
+            address, arguments = database_url.read(url)
         except ValueError as refused:
             self.problems.append(str(refused))
             return ""
-
-
-def _database_url(url: str) -> str:
-    """Names the async driver; `postgres://` and `?sslmode=` are what Heroku writes."""
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme.split("+")[0] in {"postgres", "postgresql"}:
-        return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"
-    if separator and scheme.split("+")[0] == "sqlite":
-        return f"sqlite+aiosqlite://{rest}"
-    raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:///.")
+        unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
+        self.problems += [f"DATABASE_URL names {file}, which can't be read." for file in unreadable]
+        return address if url.startswith("sqlite") else url
 
 
 def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[str]:

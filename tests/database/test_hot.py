@@ -247,8 +247,9 @@ async def end_connections(url: str) -> None:
     """What a restart of the database does to its connections."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(plain)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    await connection.execute(f"SELECT pg_terminate_backend(pid) {others}")
+    while await connection.fetchval(f"SELECT count(*) {others}"):
+        await asyncio.sleep(0.01)
     await connection.close()
+    await asyncio.sleep(0.05)  # the word of it arrives

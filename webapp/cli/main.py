@@ -95,7 +95,7 @@ async def mailer(settings: Settings) -> int:
 
 
 async def _with_database(settings: Settings, work: commands.Work) -> int:
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, is_patient=True)
     try:
         async with database.session(is_writing=True) as db:
             return await work(db, settings)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVarTuple, overload
 
 from sqlalchemy import CursorResult, Executable, MetaData, Table, event
-from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -19,7 +18,8 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import sqlite
+from webapp import database_url
+from webapp.database import postgresql, sqlite
 from webapp.database.hot import Direct, Transaction
 
 Columns = TypeVarTuple("Columns")
@@ -52,14 +52,17 @@ class Database:
     """One database of one application.
 
     `doorbell` is set whenever a commit left something for a background task of this process to do; `visitors` is
-    how many requests the process is answering, which go before such tasks.
+    how many requests the process is answering, which go before such tasks. One that is patient, as migrations must be,
+    waits for its statements as long as they take.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_patient: bool = False) -> None:
         self.is_sqlite = url.startswith("sqlite")
         # SQLite: several connections would only wait for each other's locks, and slowly. PostgreSQL: those of two
         # processes fit into the twenty that a platform's smallest plan allows.
-        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (8, {})
+        url, arguments = database_url.read(url)
+        limits = {} if is_patient else postgresql.TIME_LIMITS
+        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (8, limits | arguments)
         # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.
         reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(
@@ -67,7 +70,7 @@ class Database:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=most,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=10 if self.is_sqlite else 3.5,
             pool_reset_on_return=reset,
             connect_args=options,
             hide_parameters=True,  # an error message shall not carry anybody's address into the log
@@ -79,7 +82,9 @@ class Database:
             event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
             event.listen(self.engine.sync_engine, "begin", sqlite.begin)
         else:
-            event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+            event.listen(self.engine.sync_engine, "do_connect", postgresql.Pooler().look)
+            event.listen(self.engine.sync_engine, "checkout", postgresql.refuse_closed)
+            event.listen(self.engine.sync_engine, "handle_error", postgresql.hang_up_after_silence)
 
     @asynccontextmanager
     async def session(self, *, is_writing: bool = False) -> AsyncIterator[AsyncSession]:
@@ -101,12 +106,6 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
-
-
-def _refuse_closed(connection: Any, _record: object, _lent: object) -> None:
-    """The driver knows, without a trip, that a server hung up. After its restart nobody's request fails for that."""
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
 
 
 async def release(db: AsyncSession) -> None:

@@ -26,12 +26,16 @@ def is_away(error: BaseException) -> bool:
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:
-    """Whether nobody else should use the connection: it is closed, or may still be busy with what was given up."""
+    """Whether nobody else should use the connection: it is closed, or may still be busy with what was given up.
+
+    A server that was silent for too long is hung up on, and not asked to confirm that its statement is cancelled.
+    """
     if connection is None:
         return False  # there was none yet
-    if isinstance(error, TimeoutError) or not isinstance(error, Exception):
+    if isinstance(error, TimeoutError):
+        connection.driver_connection.terminate()
         return True
-    is_lost: bool = dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
+    is_lost: bool = not isinstance(error, Exception) or dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
     return is_lost
 
 

@@ -42,7 +42,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def run() -> None:
-    database = Database(context.config.attributes["database_url"])
+    database = Database(context.config.attributes["database_url"], is_patient=True)
     try:
         async with database.writing.connect() as connection:
             await connection.run_sync(migrate)

@@ -1,0 +1,153 @@
+"""Reads the address of a database as platforms print it, in the terms of SQLAlchemy and asyncpg.
+
+All that they may say: https://www.postgresql.org/docs/current/libpq-connect.html
+"""
+
+import re
+from typing import Any
+from urllib.parse import quote, unquote
+
+from sqlalchemy import URL
+
+Arguments = dict[str, Any]
+Query = dict[str, str]
+
+CHECKED = {"verify-ca", "verify-full"}
+TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
+CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "primary"),  # a site must write, so a standby is of no use
+    "pgbouncer": ("true", "false"),
+}
+# How sockets are kept alive, how many connections a pool of Prisma's has, and what we do anyway.
+OF_NO_CONSEQUENCE = re.compile(
+    r"keepalives(_idle|_interval|_count)?|tcp_user_timeout|gssencmode|sslsni|sslcompression|load_balance_hosts"
+    r"|client_encoding|fallback_application_name|connection_limit|pool_timeout"
+)
+# A pooler lends a server connection for one transaction, so nothing may be prepared under a name: processes give the
+# same ones. The first is asyncpg's own cache (without it, it gives no names), the other that of SQLAlchemy's adapter.
+POOLED: Arguments = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+# As asyncpg has it by itself; said aloud it means that there is no need to look for a pooler.
+NAMED: Arguments = {"statement_cache_size": 100}
+
+
+def read(url: str) -> tuple[str, Arguments]:
+    """The URL for SQLAlchemy and its driver's arguments. Raises ValueError: one sentence on what isn't understood."""
+    scheme, separator, rest = url.strip().partition("://")
+    kind = scheme.split("+")[0].lower() if separator else ""
+    if kind == "sqlite":
+        return f"sqlite+aiosqlite://{rest}", {}
+    if kind not in {"postgres", "postgresql"}:
+        raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:///.")
+    return _postgresql(rest)
+
+
+def files(arguments: Arguments) -> list[str]:
+    """The files that the arguments name: certificates and keys, which must be there and readable."""
+    return [unquote(file) for file in re.findall(rf"(?:{'|'.join(TLS_FILES)})=([^&]*)", arguments.get("dsn", ""))]
+
+
+def _postgresql(rest: str) -> tuple[str, Arguments]:
+    if re.search(r"[\s\x00-\x1f]", rest):
+        raise ValueError("DATABASE_URL has a space or a line break inside.")
+    address, _mark, parameters = rest.partition("?")
+    authority, _slash, name = address.partition("/")
+    login, _at, hosts = authority.rpartition("@")
+    query = _query(parameters)
+    url, arguments = _login(login, unquote(name), query), _tls(query) | _arguments(query)
+    places = _places(query.pop("host", unquote(hosts)), query.pop("port", ""))
+    if unknown := [name for name in query if not OF_NO_CONSEQUENCE.fullmatch(name)]:
+        raise ValueError(f"DATABASE_URL says '{unknown[0]}', which is not understood here.")
+    if len(places) == 1 and not places[0][0].startswith("/"):
+        url = url.set(host=places[0][0], port=places[0][1])
+    else:
+        arguments |= {"host": [host for host, _port in places], "port": [port for _host, port in places]}
+    return url.render_as_string(hide_password=False), arguments
+
+
+def _login(text: str, name: str, query: Query) -> URL:
+    user, _colon, password = map(unquote, text.partition(":"))
+    if re.fullmatch(r"\[.*\]|<.*>", password):
+        raise ValueError("DATABASE_URL still has a placeholder where the password belongs.")
+    who = query.pop("user", user) or None, query.pop("password", password) or None
+    return URL.create("postgresql+asyncpg", *who, database=query.pop("dbname", name) or None)
+
+
+def _query(text: str) -> Query:
+    """The parameters by name; `host` may be said several times, as SQLAlchemy has it."""
+    query: Query = {}
+    for part in filter(None, text.split("&")):
+        name, _equals, value = part.partition("=")
+        if name == "ssl":  # as SQLAlchemy and others have it
+            name, value = "sslmode", {"true": "require", "false": "disable"}.get(value, value)
+        if name in query and name != "host":
+            raise ValueError(f"DATABASE_URL says '{name}' twice.")
+        query[name] = f"{query[name]},{unquote(value)}" if name in query else unquote(value)
+        if name in CHOICES and query[name] not in CHOICES[name]:
+            raise ValueError(f"DATABASE_URL: {name} must be one of: {', '.join(CHOICES[name])}.")
+    return query
+
+
+def _places(hosts: str, ports: str) -> list[tuple[str, int]]:
+    """Where the servers are: names, addresses or folders of sockets, each with its port."""
+    places = [_place(text) for text in hosts.split(",")]
+    usual = ports.split(",") * (1 if "," in ports else len(places))
+    if len(usual) != len(places):
+        raise ValueError("DATABASE_URL must have one port, or as many as hosts.")
+    both = zip(places, usual, strict=True)
+    return [(host, _number("a port", own or other or "5432", 65535)) for (host, own), other in both]
+
+
+def _place(text: str) -> tuple[str, str]:
+    if text.startswith("/"):
+        return text, ""
+    if match := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d*))?|([\w.-]+)(?::(\d*))?", text):
+        return match[1] or match[3], match[2] or match[4] or ""
+    raise ValueError("DATABASE_URL needs a host; in a password, / is written %2F, and @ is written %40.")
+
+
+def _arguments(query: Query) -> Arguments:
+    """What parameters mean to asyncpg; these are taken out of the query."""
+    arguments: Arguments = {}
+    if said := {name: query.pop(name) for name in ("application_name", "options") if name in query}:
+        arguments["server_settings"] = said  # `options` are read by the server, whoever sends them
+    if seconds := _number("connect_timeout", query.pop("connect_timeout", "0"), 60):
+        arguments["timeout"] = float(seconds)
+    if role := query.pop("target_session_attrs", ""):
+        arguments["target_session_attrs"] = role
+    caches = [query.pop(name, "") for name in ("statement_cache_size", "prepared_statement_cache_size")]
+    pooler = query.pop("pgbouncer", "")
+    if pooler == "true" or "0" in caches:
+        arguments |= POOLED
+    elif pooler == "false":
+        arguments |= NAMED
+    return arguments
+
+
+def _tls(query: Query) -> Arguments:
+    """How to encrypt. With no authority's file, "verify-full" trusts those that the machine trusts."""
+    mode = query.pop("sslmode", "")
+    details = {name: query.pop(name) for name in (*TLS_FILES, "sslnegotiation") if name in query}
+    authority = details.get("sslrootcert", "")
+    if query.pop("channel_binding", "") == "require" or (authority == "system" and not mode):
+        if mode == "disable":
+            raise ValueError("DATABASE_URL: channel_binding=require and sslmode=disable exclude each other.")
+        # asyncpg can't bind the log-in to the channel. That the certificate is checked wards off the same.
+        mode = "verify-full"
+    if mode == "verify-full" and authority in {"", "system"} and details.keys() <= {"sslrootcert"}:
+        return {"ssl": True}
+    is_file = authority not in {"", "system"}
+    if authority == "system" or is_file < (mode in CHECKED) or is_file > (mode in {*CHECKED, "require"}):
+        raise ValueError("DATABASE_URL: sslmode=verify-full or verify-ca and the file of an sslrootcert go together.")
+    if not details:
+        return {"ssl": mode} if mode else {}
+    words = [f"{name}={quote(word)}" for name, word in {"sslmode": mode or "prefer", **details}.items()]
+    return {"dsn": f"postgresql://?{'&'.join(words)}"}  # asyncpg itself reads the files
+
+
+def _number(what: str, text: str, most: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > most:
+        raise ValueError(f"DATABASE_URL: {what} must be a whole number up to {most}.")
+    return int(text)
