@@ -31,7 +31,7 @@ test-neighbours: .venv/test ## the tests with real proxies, poolers and mail ser
 	$(BIN)/python -m pytest -q -m "neighbours and not soak" tests/neighbours
 
 soak: .venv/test ## the reliability figures at full size; about 40 minutes
-	$(BIN)/python -m pytest -v -m soak tests/reliability
+	$(BIN)/python -m pytest -v -m soak tests
 	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/test_pages.py
 
 bench: .venv/test ## measure: ratios side by side, in one run

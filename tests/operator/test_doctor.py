@@ -133,5 +133,5 @@ def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
     del mail_server.answers["RCPT"]
     main(["mail", "retry"])
 
-    assert "One email is due again" in capsys.readouterr().out
+    assert "1 email will be sent again." in capsys.readouterr().out
     assert mail_server.wait_for(1)[0].recipients == ("typo@example.com",)

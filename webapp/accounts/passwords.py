@@ -1,16 +1,26 @@
 """Passwords: hash and check. What is too easy to guess stands in weakness.py."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anyio
 from anyio.to_thread import run_sync
-from argon2 import PasswordHasher, Type
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
+# What a hash from elsewhere may cost: 256 MiB at most, and at most 1 GiB gone through, which takes about a second.
+MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 1024 * 1024, 16
+LONGEST_HASH = 200  # what the column holds
+# Salt from 8 bytes, hash from 12 (RFC 9106, 3.1, asks for 4), in base64 without padding.
+_ARGON2 = re.compile(
+    r"\$argon2(?:id|i|d)\$v=(?:16|19)\$m=\d{1,10},t=\d{1,5},p=\d{1,3}"
+    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}",
+    re.ASCII,
+)
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
 
@@ -54,14 +64,16 @@ def is_outdated(password_hash: str) -> bool:
 
 
 def is_hash(text: str) -> bool:
-    """Whether a text from elsewhere is an argon2 hash that this site can check."""
-    try:
-        _argon2.verify(text, "")
-    except VerifyMismatchError:
-        return True
-    except (VerificationError, InvalidHashError):
+    """Whether a text from elsewhere is an argon2 hash that this site can check, at a cost that it can bear.
+
+    Told by its shape: to verify it would take as long as a log-in.
+    """
+    if len(text) > LONGEST_HASH or not _ARGON2.fullmatch(text):
         return False
-    return True
+    made = extract_parameters(text)
+    is_dear = made.memory_cost > MOST_MEMORY or made.memory_cost * made.time_cost > MOST_WORK
+    is_possible = made.time_cost and 0 < made.parallelism <= MOST_LANES and made.memory_cost >= 8 * made.parallelism
+    return bool(is_possible) and not is_dear
 
 
 def _fits(password: str, password_hash: str | None) -> bool:

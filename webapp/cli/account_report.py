@@ -1,42 +1,55 @@
-"""What the host is shown of accounts: themselves, what opens them, and what happened to them. No secret is in it."""
+"""What the admin is shown of accounts: who they are, what opens them, and what happened to them. No secrets."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
-from webapp.database import now
+from webapp.database import execute, now, table
 from webapp.recovery import codes
+
+AT_ONCE = 500  # accounts in one statement, so that a long list holds no transaction open
+_users = table(User)
+_LISTED = sqlalchemy.select(
+    _users.c.id,
+    _users.c.username,
+    _users.c.email,
+    _users.c.disabled_at,
+    _users.c.created_at,
+    _users.c.last_seen_at,
+)
 
 
 async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
     """A line for each account, oldest first."""
-    for user in await db.exec(select(User).order_by(col(User.id))):
-        state = "disabled" if user.disabled_at else "active"
-        dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen_at:%Y-%m-%d}"
-        yield f"{user.username}\t{user.email}\t{state}\t{dates}"
+    last = 0
+    while rows := (await execute(db, _LISTED.where(_users.c.id > last).order_by(_users.c.id).limit(AT_ONCE))).all():
+        for user in rows:
+            state = "disabled" if user.disabled_at else "active"
+            dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen_at:%Y-%m-%d}"
+            yield f"{user.username}\t{user.email}\t{state}\t{dates}"
+        last = rows[-1].id
 
 
-async def of(db: AsyncSession, user: User) -> AsyncIterator[str]:
-    """The lines to print of one account. Times are UTC."""
-    for line in _account(user):
-        yield line
-    yield f"Recovery codes left: {await codes.left(db, user.id)}"
-    yield "Sign-ins:"
-    for session in await db.exec(_sign_ins(user)):
-        until = f"{_time(session.created_at)} seen {_time(session.last_seen_at)} until {_time(session.expires_at)}"
-        yield f"  {session.id}\t{until}\t{session.client_ip}\t{_printable(session.user_agent)}"
-    yield "Changes of address:"
-    for change in await db.exec(_changes(user.id)):
-        yield f"  {_time(change.created_at)}\t{change.old_email} -> {change.new_email}\t{_state(change, user)}"
-    yield "Latest events:"
-    for event in await events.latest(db, user.id):
-        yield f"  {_event(event)}"
+async def of(db: AsyncSession, user: User) -> list[str]:
+    """The lines to print about one account. Times are UTC."""
+    sessions, changes = await db.exec(_sessions(user)), await db.exec(_changes(user.id))
+    return [
+        *_account(user),
+        f"Recovery codes left: {await codes.left(db, user.id)}",
+        "Sessions:",
+        *(f"  {_session(session)}" for session in sessions),
+        "Changes of address:",
+        *(f"  {_change(change, user)}" for change in changes),
+        "Latest events:",
+        *(f"  {_event(event)}" for event in await events.latest(db, user.id)),
+    ]
 
 
 def _account(user: User) -> list[str]:
@@ -46,13 +59,19 @@ def _account(user: User) -> list[str]:
         f"Since {_time(user.created_at)}, last seen {_time(user.last_seen_at)}, language {user.language}",
     ]
     if user.reset_paused_until and user.reset_paused_until > now():
-        lines.append(f"Gets no reset emails until {_time(user.reset_paused_until)}: somebody said that it wasn't them")
+        until = _time(user.reset_paused_until)
+        lines.append(f"Gets no reset emails until {until}, because somebody answered one with 'this wasn't me'")
     return lines
 
 
-def _sign_ins(user: User) -> Any:
+def _sessions(user: User) -> Any:
     live = col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.expires_at) > now()
     return select(Session).where(*live).order_by(col(Session.last_seen_at).desc())
+
+
+def _session(session: Session) -> str:
+    times = f"{_time(session.created_at)} seen {_time(session.last_seen_at)} until {_time(session.expires_at)}"
+    return f"{session.id}\t{times}\t{session.client_ip}\t{_printable(session.user_agent)}"
 
 
 def _changes(user_id: int) -> Any:
@@ -60,19 +79,22 @@ def _changes(user_id: int) -> Any:
     return select(AddressChange).where(col(AddressChange.user_id) == user_id).order_by(newest_first).limit(20)
 
 
+def _change(change: AddressChange, user: User) -> str:
+    return f"{_time(change.created_at)}\t{change.old_email} -> {change.new_email}\t{_state(change, user)}"
+
+
 def _state(change: AddressChange, user: User) -> str:
     if change.undone_at:
-        return f"not to be undone since {_time(change.undone_at)}"
+        return f"can't be undone since {_time(change.undone_at)}"
     if change.confirmed_at:
         return f"confirmed {_time(change.confirmed_at)}"
-    return "waits for the new address to confirm it" if change.epoch == user.epoch else "void"
+    return "not confirmed by the new address yet" if change.epoch == user.epoch else "void"
 
 
 def _event(event: SecurityEvent) -> str:
     details = " ".join(f"{name}={value}" for name, value in event.details.items())
-    return _printable(
-        "\t".join([_time(event.created_at), event.kind, event.client_ip, event.user_agent, details])
-    ).rstrip()
+    parts = [_time(event.created_at), event.kind, event.client_ip, event.user_agent, details]
+    return _printable("\t".join(parts)).rstrip()
 
 
 def _time(when: datetime) -> str:
@@ -80,5 +102,5 @@ def _time(when: datetime) -> str:
 
 
 def _printable(text: str) -> str:
-    """Browsers say what they like; nothing of it shall drive the host's terminal."""
+    """Browsers say what they like; none of it may drive the admin's terminal."""
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)

@@ -1,114 +1,106 @@
-"""What a host does by hand, each command with a session of its own: people and their links, emails, a check-up."""
+"""What the admin does by hand: people and their links, posts, emails, a check-up.
+
+A command yields the lines to print. One that writes commits before it yields: printing ends the transaction.
+"""
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import tokens, users
+from webapp.accounts.models import User
 from webapp.audit import events
-from webapp.cli import account_report, demo
-from webapp.cli.import_users import add_accounts
+from webapp.cli import Refused, account_report, demo
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.mail import kinds, status
 from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
-from webapp.operator import doctor, mail_status, test_email
+from webapp.operator import doctor
+from webapp.operator import mail_status as mail_words
 from webapp.posts import timeline
 from webapp.settings import Settings
 
-Work = Callable[[AsyncSession, Settings], Awaitable[int]]
 
-
-def invite(options: argparse.Namespace) -> Work:
-    """Prints the link with which the owner of an address makes an account."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        try:
-            address = users.canonical_address(options.address)
-        except ValueError as refused:
-            return _refuse(str(refused))
-        if await users.has_account(db, address):
-            return _refuse(f"{address} has an account already.")
-        print(tokens.register_link(settings, address))
-        return 0
-
-    return work
-
-
-def reset_link(options: argparse.Namespace) -> Work:
-    """Prints a link with which a person sets a new password."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        user = await users.find_typed(db, options.name)
-        if user is None or user.disabled_at is not None:
-            return _refuse(f"There is no account, or only a disabled one, for '{options.name}'.")
-        print(tokens.reset_link(settings, user))
-        print(f"It works once, for {settings.reset_token_minutes} minutes.", file=sys.stderr)
-        return 0
-
-    return work
-
-
-def import_users(options: argparse.Namespace) -> Work:
-    """Adds the accounts of a CSV file, all or none."""
+async def invite(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """A link with which the owner of an address makes an account."""
     try:
-        text = options.file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        sys.exit(f"{options.file}: {error}")
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        problems = await add_accounts(db, text)
-        if problems:
-            return _refuse("\n".join([*problems, "Nothing was imported."]))
-        await db.commit()
-        print("All were imported. Those without a password_hash set a password with 'Forgot your password?'.")
-        return 0
-
-    return work
+        address = users.canonical_address(options.address)
+    except ValueError as refused:
+        raise Refused(str(refused)) from None
+    if await users.has_account(db, address):
+        raise Refused(_("%(email)s already has an account.") % {"email": address})
+    yield tokens.register_link(settings, address)
+    hours = int(tokens.REGISTER_LIFETIME.total_seconds() // 3600)
+    _hint(ngettext("It works once, for %(count)s hour.", "It works once, for %(count)s hours.", hours), count=hours)
 
 
-def look_after_users(options: argparse.Namespace) -> Work:
-    """Lists the accounts; shows one, locks or opens it, or ends its sign-ins. Its links end with them."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        if options.action == "list":
-            async for line in account_report.all_accounts(db):
-                print(line)
-            return 0
-        user = await users.find_typed(db, options.name or "")
-        if user is None:
-            return _refuse(f"There is no account for '{options.name or ''}'.")
-        if options.action == "show":
-            async for line in account_report.of(db, user):
-                print(line)
-        elif options.action == "end-sessions":
-            print(f"Ended: {await users.end_all(db, user)} sign-ins, and every link that had been sent.")
-        elif options.action == "disable" and options.reason:
-            await decisions.disable(db, settings, user, options.reason, events.BY_OPERATOR)
-        else:
-            await users.set_disabled(db, user, options.action == "disable")
-        await db.commit()
-        return 0
-
-    return work
+async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """A link with which a person chooses a new password."""
+    user = await _person(db, options.name)
+    if user.disabled_at is not None:
+        words = _("%(name)s is disabled. `users enable %(name)s` opens the account again.")
+        raise Refused(words % {"name": user.username})
+    yield tokens.reset_link(settings, user)
+    minutes = settings.reset_token_minutes
+    words = ngettext("It works once, for %(count)s minute.", "It works once, for %(count)s minutes.", minutes)
+    _hint(words, count=minutes)
 
 
-def remove_post(options: argparse.Namespace) -> Work:
+def _hint(words: str, **values: object) -> None:
+    """Says something to a person, and not to a program that reads the link."""
+    print(words % values, file=sys.stderr)
+
+
+async def list_users(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    async for line in account_report.all_accounts(db):
+        yield line
+
+
+async def show_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    for line in await account_report.of(db, await _person(db, options.name)):
+        yield line
+
+
+async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    user = await _person(db, options.name)
+    ended = await users.end_all(db, user)
+    await db.commit()
+    words = ngettext(
+        "%(name)s is logged out of %(count)s browser. Every link they were sent is void.",
+        "%(name)s is logged out of %(count)s browsers. Every link they were sent is void.",
+        ended,
+    )
+    yield words % {"name": user.username, "count": ended}
+
+
+async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    user = await _person(db, options.name)
+    if options.reason:
+        await decisions.disable(db, settings, user, options.reason, events.BY_OPERATOR)
+    else:
+        await users.set_disabled(db, user, True)
+    await db.commit()
+    yield _("%(name)s is disabled: logged out everywhere, with every link void.") % {"name": user.username}
+
+
+async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    user = await _person(db, options.name)
+    await users.set_disabled(db, user, False)
+    await db.commit()
+    yield _("%(name)s can log in again.") % {"name": user.username}
+
+
+async def remove_post(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Takes a post down; its author gets the reason by email."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        is_number = 0 < options.number <= timeline.LAST
-        if not is_number or not await decisions.remove(
-            db, settings, options.number, options.reason, events.BY_OPERATOR
-        ):
-            return _refuse(f"There is no post {options.number}, or it was removed before.")
-        await db.commit()
-        print(f"Post {options.number} is removed. Its author gets the reason by email.")
-        return 0
-
-    return work
+    is_number = 0 < options.number <= timeline.LAST
+    if not is_number or not await decisions.remove(db, settings, options.number, options.reason, events.BY_OPERATOR):
+        raise Refused(_("There is no post %(number)s, or it was removed before.") % {"number": options.number})
+    await db.commit()
+    yield _("Post %(number)s is removed. Its author gets the reason by email.") % {"number": options.number}
 
 
 def reason(text: str) -> str:
@@ -119,64 +111,58 @@ def reason(text: str) -> str:
         raise argparse.ArgumentTypeError(f"say why in 1 to {MOST_CHARACTERS} characters") from None
 
 
-def look_after_mail(options: argparse.Namespace) -> Work:
-    """Says whether mail flows and what was given up; sends that again; pauses and resumes."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        if options.action == "pause":
-            await status.pause(db)
-        elif options.action == "resume":
-            await status.resume(db)
-        elif options.action == "retry":
-            count = await status.send_again(db, kinds.lifetimes(), options.email)
-            print("One email is due again." if count == 1 else f"{count} emails are due again.")
-        await db.commit()
-        print(mail_status.sentence(await status.read(db), settings))
-        for email in await mail_status.given_up(db):
-            print(f"{email.id}\t{email.kind}\t{email.recipient}\t{email.finished_at:%Y-%m-%d %H:%M}\t{email.reason}")
-        return 0
-
-    return work
+async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """Whether mail is leaving, and the emails that were given up."""
+    state, given_up = await status.read(db), await mail_words.given_up(db)
+    yield mail_words.sentence(state, settings)
+    for email in given_up:
+        yield f"{email.id}\t{email.kind}\t{email.recipient}\t{email.finished_at:%Y-%m-%d %H:%M}\t{email.reason}"
 
 
-def fill_with_demo(options: argparse.Namespace) -> Work:
+async def retry_mail(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    count = await status.send_again(db, kinds.lifetimes(), options.email)
+    if options.email is not None and not count:
+        raise Refused(_("No email that was given up has the number %(number)s.") % {"number": options.email})
+    await db.commit()
+    yield ngettext("%(count)s email will be sent again.", "%(count)s emails will be sent again.", count) % {
+        "count": count
+    }
+
+
+async def pause_mail(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    await status.pause(db)
+    await db.commit()
+    async for line in mail_status(db, settings, options):
+        yield line
+
+
+async def resume_mail(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    await status.resume(db)
+    await db.commit()
+    async for line in mail_status(db, settings, options):
+        yield line
+
+
+async def fill_with_demo(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Fills an empty development site with a small community, and says how to log in."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        try:
-            filled = await demo.fill(db, settings)
-        except demo.Refused as refused:
-            return _refuse(str(refused))
-        await db.commit()
-        host, *others = filled.names
-        print(f"A small community lives here now. Log in as {host}, who is the host, or as one of")
-        print(f"{', '.join(others)}.")
-        print(f"Everybody's password: {filled.password}")
-        return 0
-
-    return work
+    filled = await demo.fill(db, settings)
+    await db.commit()
+    for line in filled.how_to_log_in():
+        yield line
 
 
-def check_up(options: argparse.Namespace) -> Work:
-    """Examines the set-up; fails if anything in it does."""
-
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        verdicts = []
-        async for finding in doctor.examine(settings):
-            print(finding)
-            verdicts.append(finding.verdict)
-        return int(doctor.FAILURE in verdicts)
-
-    return work
+async def check_up(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """Examines the setup; refused if anything in it fails."""
+    failed = 0
+    async for finding in doctor.examine(settings):
+        failed += finding.verdict == doctor.FAILURE
+        yield str(finding)
+    if failed:
+        raise Refused(ngettext("%(count)s check failed.", "%(count)s checks failed.", failed) % {"count": failed})
 
 
-def send_test_mail(options: argparse.Namespace) -> Work:
-    async def work(db: AsyncSession, settings: Settings) -> int:
-        return await test_email.send(settings, options.address)
-
-    return work
-
-
-def _refuse(words: str) -> int:
-    print(words, file=sys.stderr)
-    return 1
+async def _person(db: AsyncSession, typed: str) -> User:
+    user = await users.find_typed(db, typed)
+    if user is None:
+        raise Refused(_("Nobody has the username or email '%(typed)s'.") % {"typed": typed})
+    return user

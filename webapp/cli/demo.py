@@ -1,6 +1,6 @@
-"""Fills a development site with people, and with what they said in the last three weeks.
+"""A small made-up community for a development site: its people, and what they said in the last three weeks.
 
-The same every time, but for the clock: it ends a few minutes before now.
+The same every time but for the clock: it ends a few minutes ago.
 """
 
 import csv
@@ -19,8 +19,8 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
 from webapp.audit import events
-from webapp.cli import import_users
-from webapp.database import now
+from webapp.cli import Refused, import_users
+from webapp.database import now, release
 from webapp.moderation import reports
 from webapp.people import follows
 from webapp.posts import posts, text
@@ -32,16 +32,18 @@ MORNING = timedelta(hours=6)  # when everybody joined
 BETWEEN_FOLLOWS = timedelta(hours=7)
 
 
-class Refused(Exception):
-    """This is no database to play with; says why."""
-
-
 @dataclass(frozen=True)
 class Filled:
-    """Whom one may log in as: the host first, and all with the same password."""
+    """Who one may log in as: the admin first, and all with the same password."""
 
     names: list[str]
     password: str
+
+    def how_to_log_in(self) -> list[str]:
+        first, *others = self.names
+        or_as = f", or as {', '.join(others)}" if others else ""
+        who = f"{first} (the admin)" if first == _people()[0]["name"] else first
+        return [f"Log in as {who}{or_as}.", f"The password: {self.password}"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ async def is_empty(db: AsyncSession) -> bool:
 async def fill(db: AsyncSession, settings: Settings) -> Filled:
     """Adds the whole community, or raises Refused; nobody is sent an email. The caller commits."""
     if not settings.development:
-        raise Refused("The demo is for a site that `python -m webapp dev` serves: this one is deployed.")
+        raise Refused("The demo is for a site on your own machine, as `make run` serves it. This one is deployed.")
     if not await is_empty(db):
-        raise Refused("The demo wants an empty database: this one has people already.")
-    community, moment = tomllib.loads(COMMUNITY.read_text("utf-8")), now()
+        raise Refused("The demo needs an empty database, and this one has people already.")
+    community, moment = _community(), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
     people = await _settle(db, community, moment)
     await _befriend(db, community["people"], people, moment)
@@ -71,6 +73,27 @@ async def fill(db: AsyncSession, settings: Settings) -> Filled:
     complaint = community["complaint"]
     await reports.file(db, numbers[complaint["about"] - 1], people[complaint["by"]], complaint["reason"])
     return Filled(list(people), community["password"])
+
+
+async def find(db: AsyncSession) -> Filled | None:
+    """Those of the community who are here and still have its password; None if nobody is."""
+    addresses = {_address(each, _community()): each["name"] for each in _people()}
+    rows = await db.exec(select(User.email, User.password_hash).where(col(User.email).in_(addresses)))
+    hashes = {addresses[email]: password_hash for email, password_hash in rows}
+    await release(db)
+    hasher, password = Hasher(), _community()["password"]
+    unchanged = {each for each in set(hashes.values()) if await hasher.is_right(password, each)}
+    names = [name for name in addresses.values() if hashes.get(name) in unchanged]
+    return Filled(names, password) if names else None
+
+
+def _community() -> dict[str, Any]:
+    return tomllib.loads(COMMUNITY.read_text("utf-8"))
+
+
+def _people() -> list[dict[str, Any]]:
+    people: list[dict[str, Any]] = _community()["people"]
+    return people
 
 
 async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime) -> dict[str, int]:
@@ -101,13 +124,13 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def _address(person: dict[str, Any], community: dict[str, Any]) -> str:
-    return DEVELOPMENT_HOST if person is community["people"][0] else f"{person['name']}@example.com"
+    return DEVELOPMENT_HOST if person["name"] == community["people"][0]["name"] else f"{person['name']}@example.com"
 
 
 async def _befriend(
     db: AsyncSession, community: list[dict[str, Any]], people: dict[str, int], moment: datetime
 ) -> None:
-    """Everybody follows those whom they find, one after the other, from when both are here."""
+    """Everybody follows the people they find, one after the other, from the day when both are here."""
     joined = {each["name"]: _joined(each, moment) for each in community}
     for each in community:
         for count, followed in enumerate(each["follows"], 1):

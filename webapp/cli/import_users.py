@@ -1,54 +1,180 @@
-"""Accounts that come from another site, as a file."""
+"""Accounts that come from another site, as a CSV file.
 
-import csv
+All lines are checked before the first is added. They are then added a few hundred at a time, so that the visitors of a
+running site get their turn in between. An import that was interrupted is run again: it goes on where it stopped.
+"""
 
-from sqlmodel import select
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import reserved_emails, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import is_hash
+from webapp.cli import Refused, csv_rows
+from webapp.cli.csv_rows import Row
+from webapp.database import Database, execute, table
+from webapp.settings import Settings
+
+AT_ONCE = 250  # some milliseconds of SQLite's write lock
+LINES_A_REPORT = 5000
+MOST_PROBLEMS = 50
+COLUMNS = ("username", "email", "password_hash")
+LONGEST_QUOTE = 60
+OVERTAKEN = (
+    "Somebody on the site has just taken one of the usernames or addresses that are still to come."
+    " Run the import again: it names the line. Those before it are imported."
+)
+
+
+def run(settings: Settings, file: Path) -> int:
+    """Imports a file beside the running site; says how far it is, and who is in. Raises Refused."""
+    rows = csv_rows.read(file, COLUMNS[:2], COLUMNS)
+    asyncio.run(_import(settings, rows))
+    return 0
 
 
 async def add_accounts(db: AsyncSession, text: str) -> list[str]:
-    """Adds the accounts of a CSV text with the columns username, email and perhaps password_hash (argon2).
+    """Adds the accounts of a CSV text within the caller's transaction; returns what is wrong, naming each bad line."""
+    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await _Taken.read(db))
+    if not checked.problems:
+        await _insert(db, checked.accounts)
+    return checked.problems
 
-    Returns what is wrong, naming each bad line; the caller commits only if that is nothing.
-    """
+
+async def _import(settings: Settings, rows: Sequence[Row]) -> None:
+    database = Database(settings.database_url, is_patient=True)
     try:
-        reader = csv.DictReader(text.splitlines(), strict=True)
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        return [f"this is no CSV: {error}"]
-    if not rows or not {"username", "email"} <= set(rows[0][1]):
-        return ["the first line must name the columns: username,email (and perhaps password_hash)."]
-    names = set((await db.exec(select(User.username_key))).all())
-    addresses = set((await db.exec(select(User.email))).all()) | await reserved_emails.held(db)
-    problems = []
-    for number, row in rows:
+        async with database.session() as db:
+            taken = await _Taken.read(db)
+        checked = _check(rows, taken)
+        if checked.problems:
+            raise Refused("\n".join([*_shortened(checked.problems), "Nothing was imported."]))
+        await _add_in_turns(database, checked.accounts)
+    finally:
+        await database.close()
+    print(_summary(checked))
+
+
+async def _add_in_turns(database: Database, accounts: Sequence["_Account"]) -> None:
+    for start in range(0, len(accounts), AT_ONCE):
+        began = time.monotonic()
+        async with database.session(is_writing=True) as db:
+            try:
+                await _insert(db, accounts[start : start + AT_ONCE])
+            except IntegrityError:
+                raise Refused(OVERTAKEN) from None
+            await db.commit()
+        if (done := start + AT_ONCE) % LINES_A_REPORT == 0 and done < len(accounts):
+            print(f"{done:,} of {len(accounts):,} ...", file=sys.stderr, flush=True)
+        await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
+
+
+async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
+    """Raises IntegrityError, and Refused if one of the addresses was reserved meanwhile."""
+    if not accounts:
+        return
+    usual = users.new("", "", "").model_dump(exclude={"id"})
+    await execute(db, table(User).insert(), [{**usual, **account._asdict()} for account in accounts])
+    if (await reserved_emails.held(db)).intersection(account.email for account in accounts):
+        raise Refused(OVERTAKEN)
+
+
+class _Account(NamedTuple):
+    """What is particular to an account; to make a `User` of each line would take half of an import's time."""
+
+    username: str
+    username_key: str
+    email: str
+    password_hash: str
+
+
+@dataclass
+class _Taken:
+    """Who is here already, and what they have: nobody else may have it."""
+
+    emails_by_name: dict[str, str]
+    emails: set[str]
+
+    @classmethod
+    async def read(cls, db: AsyncSession) -> Self:
+        people = dict((await db.exec(select(User.username_key, col(User.email)))).all())
+        return cls(people, set(people.values()) | await reserved_emails.held(db))
+
+
+@dataclass
+class _Checked:
+    accounts: list[_Account] = field(default_factory=list)
+    already_here: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def _check(rows: Sequence[Row], taken: _Taken) -> _Checked:
+    checked, before = _Checked(), dict(taken.emails_by_name)
+    for row in rows:
         try:
-            db.add(_user(row, names, addresses))
+            account = _account(row)
+            if before.get(account.username_key) == account.email:
+                checked.already_here += 1
+                continue
+            _take(taken, account)
+            checked.accounts.append(account)
         except ValueError as refused:
-            problems.append(f"line {number}: {refused}")
-    if not problems:
-        await db.flush()
-    return problems
+            checked.problems.append(f"line {row.number}: {refused}")
+    return checked
 
 
-def _user(row: dict[str, str], names: set[str], addresses: set[str]) -> User:
-    """The account of one line. Raises ValueError; adds its name and address to those that are taken."""
-    username, password_hash = (row["username"] or "").strip(), (row.get("password_hash") or "").strip()
-    if None in row:
+def _account(row: Row) -> _Account:
+    """Raises ValueError."""
+    if row.has_too_many:
         raise ValueError("there are more values than columns")
+    username, password_hash = row.values["username"], row.values.get("password_hash", "")
     if not users.USERNAME.fullmatch(username):
-        raise ValueError(f"'{username}' is not a name: 3 to 30 letters from a to z, digits or underscores")
-    email = users.canonical_address(row["email"] or "")
+        raise ValueError(f"{_quoted(username)} can't be a username: 3 to 30 of a to z, 0 to 9 and _")
+    try:
+        email = users.canonical_address(row.values["email"])
+    except ValueError:
+        raise ValueError(f"{_quoted(row.values['email'])} doesn't look like an email address") from None
     if password_hash and not is_hash(password_hash):
-        raise ValueError("the password_hash is not an argon2 hash")
-    if username.lower() in names:
-        raise ValueError(f"the name '{username}' is taken")
-    if email in addresses:
-        raise ValueError(f"the address '{email}' has an account already, or is kept for one that can go back to it")
-    names.add(username.lower())
-    addresses.add(email)
-    return users.new(username, email, password_hash or users.NO_PASSWORD)
+        raise ValueError("the password_hash is not an argon2 hash, or one that is too costly to check")
+    return _Account(username, username.lower(), email, password_hash or users.NO_PASSWORD)
+
+
+def _take(taken: _Taken, account: _Account) -> None:
+    """Raises ValueError if somebody has the name or the address."""
+    if account.username_key in taken.emails_by_name:
+        raise ValueError(f"the username {_quoted(account.username)} is taken")
+    if account.email in taken.emails:
+        raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")
+    taken.emails_by_name[account.username_key] = account.email
+    taken.emails.add(account.email)
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+    return "'" + "".join(character if character.isprintable() else "?" for character in shown) + "'"
+
+
+def _shortened(problems: list[str]) -> Iterator[str]:
+    yield from problems[:MOST_PROBLEMS]
+    if len(problems) > MOST_PROBLEMS:
+        yield f"... and {len(problems) - MOST_PROBLEMS:,} more like these."
+
+
+def _summary(checked: _Checked) -> str:
+    count = len(checked.accounts)
+    words = [f"Imported {count:,} account{'' if count == 1 else 's'}."]
+    if checked.already_here:
+        words.append(f"{checked.already_here:,} {'was' if checked.already_here == 1 else 'were'} here already.")
+    without = sum(account.password_hash == users.NO_PASSWORD for account in checked.accounts)
+    if without:
+        words.append(f"{without:,} without a password: they choose one with 'Forgot your password?'.")
+    return " ".join(words)

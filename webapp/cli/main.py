@@ -1,160 +1,160 @@
-"""The command line: `python -m webapp`."""
+"""The command line: `python -m webapp`. What can be asked for stands here; the rooms beside do it."""
 
 import argparse
 import asyncio
 import os
-import signal
+import sqlite3
 import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
-import uvicorn
-import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
-from starlette.applications import Starlette
 
-from webapp import app, logs
-from webapp.app import create_app, deployed_settings
-from webapp.cli import commands, demo
-from webapp.database import Database, migrations
-from webapp.settings import INSTANCE, ROOT, Misconfigured, Settings
-from webapp.web import templating
+from webapp.cli import Refused, commands, import_users, serving, shell
+from webapp.database import Database, release
+from webapp.settings import Misconfigured, Settings
+
+Command = Callable[[AsyncSession, Settings, argparse.Namespace], AsyncIterator[str]]
+Add = Callable[..., argparse.ArgumentParser]
+NAMED = "a username or an email address"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    if options.command == "dev":
-        return dev(options.port, is_empty=options.empty)
-    settings = _settings(options.command)
-    if options.command == "migrate":
-        return migrate(settings)
-    if options.command == "mailer":
-        return uvloop.run(mailer(settings))
-    if options.command == "demo" and settings.development:
-        migrate(settings)
-    return asyncio.run(_with_database(settings, options.work(options)))
-
-
-def dev(port: int, *, is_empty: bool = False) -> int:
-    """Serves a site for this machine alone, migrated, reloading and, unless it shall be empty, with people in it."""
-    os.environ["PORT"] = str(port)
     try:
-        settings = Settings.for_development(port)
-    except Misconfigured as refused:
+        code: int = options.run(options)
+    except (Refused, Misconfigured) as refused:
         print(refused, file=sys.stderr)
-        return 3
-    migrate(settings)
-    if not (is_empty or _is_deployed()):
-        asyncio.run(_with_database(settings, _fill_if_empty))
-    print(f"Microblog is at {settings.base_url}", file=sys.stderr)
-    if settings.mailbox:
-        print(f"Its emails are at {settings.base_url}/mailbox", file=sys.stderr)
-    uvicorn.run(
-        "webapp.cli.main:development_app",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        reload=True,
-        reload_dirs=[str(ROOT / "webapp")],
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-    )
+        return 3 if isinstance(refused, Misconfigured) else 1
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            return _nobody_reads()
+        print(_trouble(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _trouble(error: Exception) -> str:
+    words = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+    hint = "Is DATABASE_URL right, and was `python -m webapp migrate` run? `python -m webapp doctor` looks closer."
+    return f"The database can't be used: {words}\n{hint}"
+
+
+def _nobody_reads() -> int:
+    """Ends quietly when what we print to, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it flushes
+    return 1
+
+
+def _with_session(command: Command, options: argparse.Namespace, *, is_writing: bool = False) -> int:
+    asyncio.run(_print_all(command, serving.settings(options.command), options, is_writing))
     return 0
 
 
-def development_app() -> Starlette:
-    """What `dev` serves, and reloads."""
-    settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
-    logs.configure(settings)
-    return create_app(settings)
+async def _print_all(command: Command, settings: Settings, options: argparse.Namespace, is_writing: bool) -> None:
+    """Prints what a command says, and holds nothing while doing so: whoever reads may take their time.
 
-
-def migrate(settings: Settings) -> int:
-    """Brings the database to the state that the code expects."""
-    if settings.database_url.startswith("sqlite"):
-        Path(settings.database_url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database_url)
-    return 0
-
-
-async def mailer(settings: Settings) -> int:
-    """Sends emails until it is told to stop: a process of its own beside the web processes."""
-    if not settings.sends_mail:
-        print("MAILER=off: this site sends no mail.", file=sys.stderr)
-        return 3
-    logs.configure(settings)
-    database = Database(settings.database_url)
-    sender = app.mailer(settings, database, templating.environment(settings))
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, lambda: asyncio.ensure_future(sender.stop()))
-    await sender.run()
-    await database.close()
-    return 0
-
-
-async def _with_database(settings: Settings, work: commands.Work) -> int:
+    A command that writes commits before it says so. Only such a command takes SQLite's write lock.
+    """
     database = Database(settings.database_url, is_patient=True)
     try:
-        async with database.session(is_writing=True) as db:
-            return await work(db, settings)
+        async with database.session(is_writing=is_writing) as db:
+            async for line in command(db, settings, options):
+                await release(db)
+                print(line, flush=True)
     finally:
         await database.close()
 
 
-async def _fill_if_empty(db: AsyncSession, settings: Settings) -> int:
-    is_empty = await demo.is_empty(db)
-    return await commands.fill_with_demo(argparse.Namespace())(db, settings) if is_empty else 0
-
-
-def _is_deployed() -> bool:
-    return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
-
-
-def _settings(command: str) -> Settings:
-    """The deployed site's settings; those of the development site on a machine that has no other."""
-    if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
-        return Settings.for_development(int(os.environ.get("PORT", "8000")))
-    return deployed_settings()
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m webapp", description="Serve and look after a Microblog site.")
-    add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = add.add_parser("dev", help="serve a site for this machine alone, with a mailbox page")
-    command.add_argument("--port", type=int, default=8000)
-    command.add_argument("--empty", action="store_true", help="leave an empty database empty, without the demo")
-    command = add.add_parser("demo", help="fill an empty development site with a small community")
-    command.set_defaults(work=commands.fill_with_demo)
-    add.add_parser("migrate", help="bring the database to the state that the code expects")
-    add.add_parser("mailer", help="send emails in a process of its own")
-    command = add.add_parser("send-test-mail", help="send an email now and repeat the server's words")
-    command.add_argument("address")
-    command.set_defaults(work=commands.send_test_mail)
-    command = add.add_parser("invite", help="print a link with which an address gets an account")
-    command.add_argument("address")
-    command.set_defaults(work=commands.invite)
-    command = add.add_parser("reset-link", help="print a link with which a person sets a new password")
-    command.add_argument("name", help="name or address")
-    command.set_defaults(work=commands.reset_link)
-    command = add.add_parser("import-users", help="add accounts from a CSV file, all or none")
-    command.add_argument("file", type=Path, help="columns: username,email and perhaps password_hash (argon2)")
-    command.set_defaults(work=commands.import_users)
-    command = add.add_parser("users", help="list the accounts; show, disable or enable one, or end its sign-ins")
-    command.add_argument("action", choices=["list", "show", "disable", "enable", "end-sessions"])
-    command.add_argument("name", nargs="?", help="name or address")
-    command.add_argument("--reason", type=commands.reason, help="why it is disabled; the person is told by email")
-    command.set_defaults(work=commands.look_after_users)
-    command = add.add_parser("posts", help="remove a post, and tell its author why by email")
-    command.add_argument("action", choices=["remove"])
-    command.add_argument("number", type=int, help="the number at the end of the post's address")
-    command.add_argument("--reason", type=commands.reason, required=True)
-    command.set_defaults(work=commands.remove_post)
-    command = add.add_parser("mail", help="is mail flowing? list what was given up, send it again, pause, resume")
-    command.add_argument("action", nargs="?", default="list", choices=["list", "retry", "pause", "resume"])
-    command.add_argument("email", nargs="?", type=int, help="the number of one email to retry; else all")
-    command.set_defaults(work=commands.look_after_mail)
-    command = add.add_parser("doctor", help="check the set-up: settings, database, mail server, DNS")
-    command.set_defaults(work=commands.check_up)
+    parser = argparse.ArgumentParser(prog="python -m webapp", description="Run a Microblog site and look after it.")
+    add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
+    _add_serving(add)
+    _add_accounts(add)
+    _add_moderation(add)
+    _add_mail(add)
     return parser
+
+
+def _add_serving(add: Add) -> None:
+    command = add("dev", help="serve a site for this machine alone, with a mailbox page")
+    command.add_argument("--port", type=_port, default=8000)
+    command.add_argument("--empty", action="store_true", help="start with nobody: leave out the demo community")
+    command.set_defaults(run=serving.dev)
+    command = add("demo", help="fill an empty development site with a small made-up community")
+    command.set_defaults(run=partial(_with_session, commands.fill_with_demo, is_writing=True))
+    command = add("migrate", help="bring the database up to date with the code")
+    command.set_defaults(run=lambda options: serving.migrate(serving.settings(options.command)))
+    command = add("mailer", help="send emails, in a process of its own")
+    command.set_defaults(run=serving.mailer)
+    command = add("doctor", help="check the setup: settings, database, mail server, DNS")
+    command.set_defaults(run=partial(_with_session, commands.check_up))
+    command = add("shell", help="an asyncio prompt with db, settings, mail and users at hand")
+    command.set_defaults(run=shell.run)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _add_accounts(add: Add) -> None:
+    command = add("invite", help="print a link with which somebody makes an account")
+    command.add_argument("address", help="their email address")
+    command.set_defaults(run=partial(_with_session, commands.invite))
+    command = add("reset-link", help="print a link with which somebody chooses a new password")
+    command.add_argument("name", help=NAMED)
+    command.set_defaults(run=partial(_with_session, commands.reset_link))
+    command = add("import-users", help="add the accounts of a CSV file")
+    command.add_argument("file", type=Path, help="with the columns username,email and, if you like, password_hash")
+    command.set_defaults(run=lambda options: import_users.run(serving.settings(options.command), options.file))
+    _add_users(add("users", help="list the accounts, show one, disable or enable it, log it out"))
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser
+    command = add("list", help="one line for each account, oldest first")
+    command.set_defaults(run=partial(_with_session, commands.list_users))
+    for action, work, words in (
+        ("show", commands.show_user, "an account, its sessions, and what happened to it"),
+        ("end-sessions", commands.end_sessions, "log it out everywhere, and end every link it was sent"),
+        ("disable", commands.disable_user, "shut an account"),
+        ("enable", commands.enable_user, "open it again"),
+    ):
+        command = add(action, help=words)
+        command.add_argument("name", help=NAMED)
+        command.set_defaults(run=partial(_with_session, work, is_writing=action != "show"))
+        if action == "disable":
+            command.add_argument("--reason", type=commands.reason, help="why: the person is told by email")
+
+
+def _add_moderation(add: Add) -> None:
+    posts = add("posts", help="remove a post, and tell its author why by email")
+    actions = posts.add_subparsers(dest="action", required=True, metavar="ACTION")
+    command = actions.add_parser("remove", help="take a post down for good")
+    command.add_argument("number", type=int, help="the number at the end of the post's address")
+    command.add_argument("--reason", type=commands.reason, required=True, help="why: its author is told")
+    command.set_defaults(run=partial(_with_session, commands.remove_post, is_writing=True))
+
+
+def _add_mail(add: Add) -> None:
+    command = add("send-test-mail", help="send an email now, and repeat the mail server's own words")
+    command.add_argument("address", help="where to")
+    command.set_defaults(run=serving.send_test_mail)
+    parser = add("mail", help="is mail leaving? list what was given up, send it again, pause, resume")
+    parser.set_defaults(run=partial(_with_session, commands.mail_status))
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="whether mail is leaving, and what was given up: the same as without ACTION")
+    command = actions.add_parser("retry", help="send again what was given up")
+    command.add_argument("email", nargs="?", type=int, help="the number of one email; without it, all of them")
+    command.set_defaults(run=partial(_with_session, commands.retry_mail, is_writing=True))
+    command = actions.add_parser("pause", help="keep emails back until you resume; new ones are still taken")
+    command.set_defaults(run=partial(_with_session, commands.pause_mail, is_writing=True))
+    command = actions.add_parser("resume", help="let emails leave again")
+    command.set_defaults(run=partial(_with_session, commands.resume_mail, is_writing=True))

@@ -1,0 +1,238 @@
+"""`python -m webapp import-users`: people who come from another site, and what is said of a file that isn't right."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from tests.cli.conftest import Run
+from tests.conftest import Site
+from tests.inspection import query
+from tests.processes import Host
+from tests.stories import PASSWORD, is_logged_in, log_in
+from webapp.cli import import_users
+from webapp.settings import Settings
+
+HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD, salt=b"sixteen bytes...")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[bytes | str], str]:
+    """Writes a file of people; returns its path."""
+
+    def write(content: bytes | str) -> str:
+        file = tmp_path / "people.csv"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(file)
+
+    return write
+
+
+Write = Callable[[bytes | str], str]
+
+
+def usernames(run: Run) -> list[str]:
+    return [line.partition("\t")[0] for line in run("users", "list").out.splitlines()]
+
+
+def test_imported_people_log_in_with_the_password_they_had(
+    run: Run, write: Write, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(Settings.from_environment())
+    file = write(f'username,email,password_hash\nSusan,Susan@Example.com,"{HASH}"\n\njohn,john@b\u00fccher.example,\n')
+    browser = site.browser()
+
+    ended = run("import-users", file)
+    log_in(browser)
+
+    assert ended.code == 0
+    assert ended.out == ("Imported 2 accounts. 1 without a password: they choose one with 'Forgot your password?'.\n")
+    assert is_logged_in(browser)
+    emails = [email for (email,) in query(site.settings.database_url, "SELECT email FROM user_account ORDER BY id")]
+    assert emails == ["susan@example.com", "john@xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_is_read_as_spreadsheets_write_it(
+    run: Run, write: Write, separator: str, encoding: str, end: str
+) -> None:
+    lines = [
+        ["Username", " Email", "password_hash", "city"],
+        ["susan", "susan@example.com", f'"{HASH}"', '"Aix\u2028en Provence"'],
+        ["", "", "", ""],
+        ["john", "john@example.com", "", "K\u00f6ln"],
+    ]
+
+    ended = run("import-users", write(end.join(map(separator.join, lines)).encode(encoding)))
+
+    assert (ended.code, ended.err) == (0, "Not imported: city.\n")
+    assert usernames(run) == ["susan", "john"]
+
+
+def test_an_import_with_bad_lines_names_each_and_adds_nobody(run: Run, write: Write) -> None:
+    run("import-users", write("username,email\nsusan,susan@example.com\nJohn_1,john@example.com\n"))
+    file = write(
+        "username,email,password_hash\n"
+        "good,good@example.com,\n"
+        "no,no@example.com,\n"
+        "\n"
+        "mary,not an address,\n"
+        "SUSAN,new@example.com,\n"
+        "peter,john@example.com,\n"
+        "good,again@example.com,\n"
+        "anna,anna@example.com,plain password\n"
+        "eve,eve@example.com,,too,many\n"
+        "short\n"
+    )
+
+    ended = run("import-users", file)
+
+    assert ended.code == 1
+    *problems, last = ended.err.splitlines()
+    assert [line.partition(":")[0] for line in problems] == [f"line {number}" for number in (3, 5, 6, 7, 8, 9, 10, 11)]
+    assert last == "Nothing was imported."
+    assert usernames(run) == ["susan", "John_1"]
+
+
+def test_many_bad_lines_are_told_in_few_words(run: Run, write: Write) -> None:
+    ended = run("import-users", write("username,email\n" + "no,no@example.com\n" * 1234))
+
+    assert len(ended.err.splitlines()) == 52
+    assert "... and 1,184 more like these." in ended.err
+
+
+def test_an_import_that_was_interrupted_goes_on_when_it_is_run_again(run: Run, write: Write) -> None:
+    whole = "username,email\nsusan,susan@example.com\njohn,john@example.com\n"
+    run("import-users", write(whole.replace("john,john@example.com\n", "")))
+
+    again = run("import-users", write(whole))
+
+    assert again.out.startswith("Imported 1 account. 1 was here already.")
+    assert usernames(run) == ["susan", "john"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "The file is empty. Its first line must name the columns"),
+        (b"\n\n", "The file is empty."),
+        (b"username,email\n", "The file has no line after the one that names the columns."),
+        (b"name,mail\nsusan,susan@example.com\n", "It says 'name, mail', with no username and no email."),
+        (b"username;e-mail\nsusan;susan@example.com\n", "It says 'username, e-mail', with no email."),
+        (b"susan,susan@example.com\n", "with no username and no email."),
+        (b"username,email,Email\nsusan,a@example.com,b@example.com\n", "names the column email twice"),
+        (b'username,email\nbob,bob@example.com\n"susan,a@example.com\n', "a quotation mark is opened and not closed"),
+        (b'username,email\n"susan"x,susan@example.com\n', "Line 2: "),
+        (b'username,email\n"' + b"x" * 200_000 + b'",a@example.com\n', "a quotation mark is opened and not closed"),
+        (b"username,email\njohn,john@example.com\nj\xf6rg,a@example.com\n", "Line 3 is not UTF-8 text. Save the file"),
+        (b"\xff\xfe\x00\xd8", "Line 1 is not UTF-16 text."),
+        (b"\x00\x01PNG", "with no username and no email."),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_true_reason(
+    run: Run, write: Write, content: bytes, words: str
+) -> None:
+    ended = run("import-users", write(content))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert words in ended.err
+
+
+def test_a_file_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    missing, folder = run("import-users", str(tmp_path / "nothing.csv")), run("import-users", str(tmp_path))
+
+    assert (missing.code, folder.code) == (1, 1)
+    assert "can't be read: No such file" in missing.err
+    assert "can't be read: Is a directory" in folder.err
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        ("m=8192", "m=4194304"),
+        ("t=1", "t=4000"),
+        ("p=1", "p=200"),
+        ("m=8192", "m=1"),
+        ("t=1", "t=0"),
+        ("argon2id", "argon2xx"),
+        (HASH[-8:], "<script>"),
+        (HASH[-8:], "A" * 200),
+        (HASH, "plain"),
+        (HASH, "$2b$12$KIXQnyLzvC0l0zq1nU3i6eY4a1gqkO3v8yQ1N9V7v6lVQe9p0H5eW"),
+    ],
+    ids=str,
+)
+def test_a_hash_that_cannot_or_should_not_be_checked_is_refused(
+    run: Run, write: Write, part: str, instead: str
+) -> None:
+    """C49: one hash of 4 GiB would end the process at the next log-in."""
+    password_hash = HASH.replace(part, instead)
+
+    ended = run("import-users", write(f'username,email,password_hash\nsusan,susan@example.com,"{password_hash}"\n'))
+
+    assert ended.code == 1
+    assert "line 2: the password_hash is not an argon2 hash, or one that is too costly" in ended.err
+
+
+def test_a_name_that_is_taken_while_an_import_runs_is_told_and_taken_once(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    """The second batch meets somebody who registered after the check."""
+    monkeypatch.setattr(import_users, "AT_ONCE", 1)
+    rival = sqlite3.connect(sqlite_url.partition(":///")[2])
+    rival.execute(
+        "CREATE TRIGGER rival AFTER INSERT ON user_account WHEN new.username = 'susan' BEGIN"
+        " INSERT INTO user_account SELECT 99, 'John', 'john', 'rival@example.com', password_hash, epoch, language,"
+        " created_at, last_seen_at, disabled_at, reset_paused_until, about_me, is_public"
+        " FROM user_account WHERE username = 'susan'; END"
+    )
+    rival.commit()
+    rival.close()
+    file = write("username,email\nsusan,susan@example.com\njohn,john@example.com\n")
+
+    ended, again = run("import-users", file), run("import-users", file)
+
+    assert ended.code == 1
+    assert "has just taken one of the usernames or addresses that are still to come" in ended.err
+    assert "line 3: the username 'john' is taken" in again.err
+    assert usernames(run) == ["susan", "John"]
+
+
+@pytest.mark.parametrize("count", [8_000, pytest.param(50_000, marks=pytest.mark.soak)])
+def test_thousands_of_lines_are_imported_beside_a_site_that_answers(
+    sqlite_url: str, tmp_path: Path, write: Write, count: int
+) -> None:
+    """C73: whoever writes to the site meanwhile waits for no more than a few hundred lines."""
+    lines = "".join(f'user_{number},user{number}@example.com,"{HASH}"\n' for number in range(count))
+    file, waits = write(f"username,email,password_hash\n{lines}"), []
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.is_set():
+            with closing(sqlite3.connect(sqlite_url.partition(":///")[2], timeout=10, isolation_level=None)) as visitor:
+                began = time.perf_counter()
+                visitor.execute("BEGIN IMMEDIATE")
+                visitor.execute("ROLLBACK")
+                waits.append(time.perf_counter() - began)
+            time.sleep(0.02)
+
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        process = host.start("webapp", "import-users", file)
+        code = process.wait(300)
+        over.set()
+        visitor.join()
+
+    assert code == 0, process.output
+    assert f"5,000 of {count:,} ..." in process.output
+    assert process.output.endswith(f"Imported {count:,} accounts.\n")
+    assert len(waits) > 10
+    assert sorted(waits)[-len(waits) // 100 - 2] < 0.3, max(waits)

@@ -1,0 +1,85 @@
+"""CSV files as spreadsheets and other programs write them: commas, semicolons or tabs, UTF-8 or UTF-16."""
+
+import codecs
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from webapp.cli import Refused
+
+SEPARATORS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: its number in the file, and its values by column, without spaces around them."""
+
+    number: int
+    values: dict[str, str]
+    has_too_many: bool
+
+
+def read(file: Path, required: Sequence[str], known: Sequence[str]) -> list[Row]:
+    """The rows of a file. Raises Refused, saying what is wrong with it."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Refused(f"{file} can't be read: {error.strerror}.") from None
+    return parse(_decoded(content), required, known)
+
+
+def _decoded(content: bytes) -> str:
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        raise Refused(f"Line {line} is not {name} text. Save the file as UTF-8 and try again.") from None
+
+
+def parse(text: str, required: Sequence[str], known: Sequence[str]) -> list[Row]:
+    """The rows of a text; blank ones are left out. Raises Refused."""
+    header_line = text.partition("\n")[0]
+    separator = max(SEPARATORS, key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        header = _header(next(reader, []), required, known)
+        rows = [_row(reader.line_num, header, values) for values in reader if any(map(str.strip, values))]
+    except csv.Error as error:
+        raise Refused(f"Line {reader.line_num}: {_words(error)}.") from None
+    if not rows:
+        raise Refused("The file has no line after the one that names the columns.")
+    return rows
+
+
+def _header(cells: list[str], required: Sequence[str], known: Sequence[str]) -> list[str]:
+    header = [cell.strip().lower() for cell in cells]
+    if not any(header):
+        raise Refused(f"The file is empty. Its first line must name the columns: {','.join(known)}.")
+    if missing := [name for name in required if name not in header]:
+        says = ", ".join(filter(None, header))[:100]
+        raise Refused(f"The first line must name the columns. It says '{says}', with no {' and no '.join(missing)}.")
+    if twice := _first_twice(header):
+        raise Refused(f"The first line names the column {twice} twice.")
+    if ignored := [name for name in header if name and name not in known]:
+        print(f"Not imported: {', '.join(ignored)}.", file=sys.stderr)
+    return header
+
+
+def _first_twice(header: list[str]) -> str:
+    return next((name for name in header if name and header.count(name) > 1), "")
+
+
+def _row(number: int, header: list[str], values: list[str]) -> Row:
+    padded = [value.strip() for value in values] + [""] * (len(header) - len(values))
+    return Row(number, dict(zip(header, padded, strict=False)), any(map(str.strip, values[len(header) :])))
+
+
+def _words(error: csv.Error) -> str:
+    if "unexpected end" in str(error) or "field limit" in str(error):
+        return "a quotation mark is opened and not closed"
+    return str(error)

@@ -1,0 +1,146 @@
+"""What runs until it is stopped, the site and the mailer; and what either needs before it starts."""
+
+import argparse
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+
+from webapp import app, logs
+from webapp.app import create_app, deployed_settings
+from webapp.cli import Refused, demo
+from webapp.database import Database, migrations
+from webapp.operator import test_email
+from webapp.settings import INSTANCE, ROOT, Settings
+from webapp.web import templating
+
+LOOPBACK = "127.0.0.1"
+
+
+def settings(command: str) -> Settings:
+    """The deployed site's settings; those of the development site on a machine that has no other."""
+    if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
+        settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
+        if command == "demo":
+            migrate(settings)
+        return settings
+    return deployed_settings()
+
+
+def _is_deployed() -> bool:
+    return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
+
+
+def migrate(settings: Settings) -> int:
+    """Brings the database to the state that the code expects."""
+    if settings.database_url.startswith("sqlite"):
+        Path(settings.database_url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
+    migrations.upgrade(settings.database_url)
+    return 0
+
+
+def dev(options: argparse.Namespace) -> int:
+    """Serves a site for this machine alone: migrated, reloading and, unless it shall be empty, with people in it."""
+    _must_be_free(options.port)
+    os.environ["PORT"] = str(options.port)
+    settings = Settings.for_development(options.port)
+    migrate(settings)
+    is_filled = not (options.empty or _is_deployed())
+    print("\n".join(asyncio.run(_welcome(settings, is_filled=is_filled))), file=sys.stderr)
+    uvicorn.run(
+        "webapp.cli.serving:development_app",
+        factory=True,
+        host=LOOPBACK,
+        port=options.port,
+        reload=True,
+        reload_dirs=[str(ROOT / "webapp")],
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
+    return 0
+
+
+def development_app() -> Starlette:
+    """What `dev` serves, and reloads."""
+    settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
+    logs.configure(settings)
+    return create_app(settings)
+
+
+def _must_be_free(port: int) -> None:
+    """Raises Refused, before anything claims to run, if somebody else has the port."""
+    try:
+        _bind(port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise Refused(f"Port {port} can't be opened: {error.strerror}. Try `make run PORT=8001`.") from None
+        way_out = f"Try `make run PORT={_free_port_after(port)}`"
+        raise Refused(f"Port {port} is taken, perhaps by another `make run`. {way_out}.") from None
+
+
+def _bind(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will: not kept off by old visitors
+        probe.bind((LOOPBACK, port))
+
+
+def _free_port_after(port: int) -> int:
+    for free in range(port + 1, min(port + 100, 65536)):
+        try:
+            _bind(free)
+        except OSError:
+            continue
+        return free
+    return 8001
+
+
+async def _welcome(settings: Settings, *, is_filled: bool) -> list[str]:
+    """What a newcomer wants to know at every start: the address, how to log in, and where the emails are."""
+    database = Database(settings.database_url)
+    try:
+        async with database.session(is_writing=True) as db:
+            if is_filled and await demo.is_empty(db):
+                await demo.fill(db, settings)
+                await db.commit()
+            filled = await demo.find(db)
+    finally:
+        await database.close()
+    lines = filled.how_to_log_in() if filled else []
+    if settings.mailbox:
+        lines.append(f"Every email it sends is at {settings.base_url}/mailbox; none leaves this machine.")
+    else:
+        lines.append(f"Emails really leave, by {settings.mail_server}, because MAIL_SERVER is set.")
+    return [f"Microblog is at {settings.base_url}", *lines, "Press Ctrl-C to stop it."]
+
+
+def mailer(options: argparse.Namespace) -> int:
+    """Sends emails until it is told to stop: a process of its own beside the web processes."""
+    site = settings(options.command)
+    if not site.sends_mail:
+        print("This site sends no mail (MAILER=off), so there is nothing for a mailer to do.", file=sys.stderr)
+        return 3
+    logs.configure(site)
+    uvloop.run(_send(site))
+    return 0
+
+
+async def _send(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    sender = app.mailer(settings, database, templating.environment(settings))
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, lambda: asyncio.ensure_future(sender.stop()))
+    await sender.run()
+    await database.close()
+
+
+def send_test_mail(options: argparse.Namespace) -> int:
+    return asyncio.run(test_email.send(settings(options.command), options.address))
