@@ -3,11 +3,17 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PORT ?= 8000
 BIN = .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+.DEFAULT_GOAL := help
 
-.PHONY: run test test-quick test-neighbours soak bench lint format pins clean
+.PHONY: help run test test-quick test-neighbours soak bench lint format promises pins clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Options: make run PORT=8001, make PYTHON=python3.13 run"
 
 run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
-	$(BIN)/python -m webapp dev --port $(PORT)
+	@$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test lint ## every check and every test
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak and not neighbours" --ignore tests/reliability
@@ -17,13 +23,13 @@ test: .venv/test lint ## every check and every test
 test-quick: .venv/test ## the tests that need no browser
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not browser and not soak and not neighbours"
 
-lint: .venv/test
+lint: .venv/test ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/test
+format: .venv/test ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -37,19 +43,25 @@ soak: .venv/test ## the reliability figures at full size; about 40 minutes
 bench: .venv/test ## measure: ratios side by side, in one run
 	status=0; for part in tests.benchmarks tests.benchmarks.timelines; do $(BIN)/python -m $$part || status=1; done; exit $$status
 
+promises: .venv/test ## write into docs/promises.md which tests prove what
+	$(BIN)/python -m tests.promises
+
 pins: ## remake the pinned requirements from pyproject.toml (wants uv)
 	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt
 	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements-dev.txt
 
 .venv/run: requirements.txt
-	$(if $(PYTHON),,$(error Microblog needs Python 3.11 or newer))
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	touch $@
+	$(if $(PYTHON),,$(error Microblog needs Python 3.11 or newer. Install it, or name it: make PYTHON=/path/to/python3 run))
+	@[ -x $(BIN)/python ] || echo "Making .venv with $$($(PYTHON) --version) ..."
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "Installing what the site needs into .venv; once, and half a minute or so ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
 
 .venv/test: requirements-dev.txt .venv/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	touch $@
+	@echo "Installing the test tools into .venv; once, and a minute or so ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
 
-clean:
+clean: ## remove .venv; instance/, with the development site's database, stays
 	rm -rf .venv

@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,11 +33,15 @@ class Checkout:
 
     def start(self, *options: str) -> Process:
         """Starts the site, and waits until it answers."""
+        process = self.launch(*options)
+        self.wait_for("Microblog", process)
+        return process
+
+    def launch(self, *options: str) -> Process:
         self.log.unlink(missing_ok=True)
         command = [PYTHON, "-m", "webapp", "dev", "--port", str(self.port), *options]
         process = Process(command, {}, self.log, self.root)
         self._ends.callback(process.kill)
-        self.wait_for("Microblog", process)
         return process
 
     def browser(self) -> httpx2.Client:
@@ -74,6 +79,7 @@ def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout
     home = browser.post("/login", data={"username": names[1], "password": NEW_PASSWORD})
 
     assert f"Microblog is at http://127.0.0.1:{checkout.port}\n" in process.output
+    assert f"at http://127.0.0.1:{checkout.port}/mailbox" in process.output
     assert "Reset your password on Microblog" in shown
     assert home.url.path == "/"
     assert "post-body" in home.text
@@ -93,6 +99,34 @@ def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Chec
     assert home.url.path == "/", "the same key"
     assert "susan" in home.text, "the same database"
     assert "password:" not in process.output, "there is somebody, so nobody is made up"
+
+
+def test_every_start_says_who_one_can_log_in_as(checkout: Checkout) -> None:
+    process, browser = checkout.start(), checkout.browser()
+    told = process.output.splitlines()
+    browser.post("/reset_password_request", data={"email": "noor"})
+    browser.post(checkout.mailbox.link(subject="Reset your password"), data={"password": NEW_PASSWORD})
+    interrupt(process)
+
+    again = checkout.start().output.splitlines()
+
+    assert told[1].startswith("Log in as wilma (the admin), or as tomasz_k, greta_lin, old_pier, noor, ")
+    assert again[1] == told[1].replace("noor, ", ""), "whose password is another now"
+    assert (again[0], again[2:5]) == (told[0], told[2:5])
+
+
+def test_a_taken_port_is_told_in_one_sentence_before_anything_claims_to_run(checkout: Checkout) -> None:
+    with socket.socket() as neighbour:
+        neighbour.bind(("127.0.0.1", checkout.port))
+        neighbour.listen()
+
+        process = checkout.launch()
+        code = process.wait(60)
+
+    assert code == 1
+    assert re.fullmatch(
+        rf"Port {checkout.port} is taken, perhaps by another `make run`. Try `make run PORT=\d+`.\n", process.output
+    )
 
 
 def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
