@@ -13,7 +13,7 @@ from tests.conftest import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute, standing_site, table
 from webapp import rate_limits
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 from webapp.web import client_ip
 
@@ -31,7 +31,7 @@ async def use(site: Site, who: str, rates: tuple[Rate, ...] = TWICE, name: str =
     """Counts one use; returns 0, or the seconds to wait."""
     async with site.app.state.database.session(is_writing=True) as db:
         try:
-            await rate_limits.count(db, site.settings, (name, who, rates))
+            await rate_limits.count(db, site.settings, (Limit(name, rates), who))
         except TooOften as refused:
             await db.rollback()
             return refused.seconds

@@ -29,6 +29,7 @@ from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
+from webapp.authentication import throttle
 from webapp.authentication.auth import CurrentUser
 from webapp.database import Database, cleanup
 from webapp.database.cleanup import CleanupTask
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     templates = pages.set_up(app, settings)
     app.state.database = database
     app.state.hasher = Hasher()
+    app.state.turns = throttle.Turns()
     app.state.mailer = mailer(settings, database, templates)
     return app
 

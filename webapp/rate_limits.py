@@ -6,6 +6,7 @@ the transaction that counted it is rolled back: nobody stretches another's wait 
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -17,7 +18,99 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute, now
 from webapp.database.hot import Prepared, Transaction
+from webapp.i18n import ngettext
 from webapp.settings import Settings
+
+
+@dataclass(frozen=True)
+class Rate:
+    times: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
+
+    With `after` the rates hold only from that many times in a row on: until then they are counted and refuse nobody.
+    """
+
+    name: str
+    rates: tuple[Rate, ...]
+    after: Rate | None = None
+
+    @property
+    def counted(self) -> tuple[Rate, ...]:
+        return (*self.rates, self.after) if self.after else self.rates
+
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+# Each limit of the site. What an account may do to itself, and what must not be done in a loop with a stolen session:
+OWN_CHANGES = (Rate(5, HOUR), Rate(20, DAY))
+CHANGE_PASSWORD = Limit("change_password", OWN_CHANGES)
+RESET_PASSWORD = Limit("reset_password_form", OWN_CHANGES)
+CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
+CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
+RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
+SWITCHES = Limit("switches", OWN_CHANGES)
+UNSUBSCRIBING = Limit("unsubscribe", OWN_CHANGES)  # by link: whoever has it shall not use up the one above
+# What an account does to others, or often; each for an account, however many browsers it has.
+POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
+FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # turns of the button, either way
+REPORTS = Limit("report", (Rate(5, MINUTE), Rate(30, DAY)))
+SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # cheap, and nobody is written to
+# Guesses at a password: for a typed username or email and a client_ip; for a client_ip, whatever is typed; and for what
+# is typed over all of them. An account has two things to type, so there are 100 in a row at most (NIST SP 800-63B-4).
+LOG_IN = Limit("login", (Rate(5, 5 * MINUTE),))
+LOG_IN_CLIENT_IP = Limit("login_network", (Rate(30, MINUTE),))
+LOG_IN_ANYWHERE = Limit("login_anywhere", (Rate(1, MINUTE),), after=Rate(50, 30 * DAY))
+# For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
+LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
+LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
+# Guesses at a recovery code, in the same way.
+RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
+RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
+RECOVER_ANYWHERE = Limit("recover_anywhere", (Rate(1, MINUTE),), after=Rate(50, 30 * DAY))
+# The form behind a registration link: for its address, and for a client_ip.
+FINISH_REGISTRATION = Limit("finish_registration", (Rate(10, 10 * MINUTE), Rate(50, DAY)))
+FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),))
+# Emails that a visitor asks for: of each kind for what was typed, whether anybody has it or not; and for a client_ip.
+EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR), Rate(10, DAY)))
+EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
+RESET_EMAILS = Limit("reset_password_to", (Rate(3, HOUR),))  # that reach an account, however it was typed
+SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
+# Emails that would come too often by themselves.
+NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # who goes and comes back is told of once
+ERROR_ALARM = Limit("alarm_of", (Rate(1, 15 * MINUTE),))
+ERROR_ALARMS = Limit("alarms", (Rate(5, HOUR),))
+BUDGET_ALARM = Limit("budget_alarm", (Rate(1, HOUR),))
+
+Use = tuple[Limit, str]
+
+
+def email(kind: str, recipient: str, client_ip: str = "") -> tuple[Use, Use]:
+    """What an email counts for that a visitor asks for."""
+    return (EMAILS, f"{kind} {recipient}"), (EMAILS_CLIENT_IP, client_ip)
+
+
+class TooOften(Exception):
+    """Asked more often than allowed; `seconds` is how long until it may be asked again, `wait` is that in words."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"again in {seconds} s")
+        self.seconds = seconds
+
+    @property
+    def wait(self) -> str:
+        """As people say it, and never less than it is: "40 seconds", "5 minutes", "2 hours"."""
+        if self.seconds < MINUTE:
+            return ngettext("%(num)s second", "%(num)s seconds", self.seconds) % {"num": self.seconds}
+        if (minutes := math.ceil(self.seconds / MINUTE)) < 60:
+            return ngettext("%(num)s minute", "%(num)s minutes", minutes) % {"num": minutes}
+        if (hours := math.ceil(self.seconds / HOUR)) < 24:
+            return ngettext("%(num)s hour", "%(num)s hours", hours) % {"num": hours}
+        days = math.ceil(self.seconds / DAY)
+        return ngettext("%(num)s day", "%(num)s days", days) % {"num": days}
 
 
 class LimitWindow(SQLModel, table=True):
@@ -32,57 +125,47 @@ class LimitWindow(SQLModel, table=True):
     ends: float
 
 
-@dataclass(frozen=True)
-class Rate:
-    times: int
-    seconds: int
-
-
-class TooOften(Exception):
-    """Asked more often than allowed; `seconds` is how long until it may be asked again."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"again in {seconds} s")
-        self.seconds = seconds
-
-
-async def count(db: Transaction, settings: Settings, *uses: tuple[str, str, tuple[Rate, ...]]) -> None:
-    """Counts one use of each (name, who, rates), all in one statement.
+async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
+    """Counts one use of each limit by somebody, all in one statement.
 
     Raises TooOften if any is over its rate; the caller must then roll back, so that none of it counts.
     """
     moment = now().timestamp()
-    rates = {
-        key: rate
-        for name, who, some_rates in uses
-        for key, rate in zip(_keys(settings, name, who, some_rates), some_rates, strict=True)
-    }  # each key once, and sorted: two processes that lock the same rows lock them in the same order
+    windows = {use: _windows(settings, *use) for use in uses}
+    # Each key once, and sorted: two processes that lock the same rows lock them in the same order.
+    rows = sorted({key: rate for of_use in windows.values() for rate, key in of_use.items()}.items())
     parameters: dict[str, object] = {"now": moment}
-    for number, (key, rate) in enumerate(sorted(rates.items())):
+    for number, (key, rate) in enumerate(rows):
         parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
-    rows = await _statement(len(rates)).rows(db, parameters)
-    waits = [ends - moment for key, times, ends in rows if times > rates[key].times]
+    counted = {key: (times, ends) for key, times, ends in await _statement(len(rows)).rows(db, parameters)}
+    waits = [
+        counted[key][1] - moment
+        for (limit, _who), of_use in windows.items()
+        for rate, key in of_use.items()
+        if rate in limit.rates and counted[key][0] > rate.times and _holds(limit, of_use, counted)
+    ]
     if waits:
         raise TooOften(math.ceil(max(waits)))
 
 
-async def tally(db: Transaction, settings: Settings, name: str, who: str, seconds: int) -> tuple[int, datetime]:
+async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> tuple[int, datetime]:
     """Counts one use and refuses none; returns the how manieth it is within its window, and when that ends.
 
     Whoever counts the same waits on PostgreSQL until this transaction has ended, as all writers do on SQLite.
     """
-    key, moment = _keys(settings, name, who, (Rate(1, seconds),))[0], now().timestamp()
-    parameters = {"now": moment, "key0": key, "ends0": moment + seconds}
+    ((rate, key),) = _windows(settings, limit, who).items()
+    moment = now().timestamp()
+    parameters = {"now": moment, "key0": key, "ends0": moment + rate.seconds}
     [(_key, times, ends)] = await _statement(1).rows(db, parameters)
     return times, datetime.fromtimestamp(ends, UTC)
 
 
-async def begin(db: AsyncSession, settings: Settings, name: str, people: list[str], rate: Rate) -> set[str]:
+async def begin(db: AsyncSession, settings: Settings, limit: Limit, people: list[str]) -> set[str]:
     """Begins a window for each of the people who is in none; returns who they are. The others are left as they are."""
     if not people:
         return set()
-    moment = now().timestamp()
-    keys = {key: who for who in people for key in _keys(settings, name, who, (rate,))}
+    moment, (rate,) = now().timestamp(), limit.rates
+    keys = {_windows(settings, limit, who)[rate]: who for who in people}
     # In one order for everybody: two processes that begin the same windows wait for each other and don't lock.
     rows = [{"key": key, "count": 1, "ends": moment + rate.seconds} for key in sorted(keys)]
     statement = (sqlite if db.get_bind().dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
@@ -94,15 +177,29 @@ async def begin(db: AsyncSession, settings: Settings, name: str, people: list[st
     return {keys[key] for key in (await execute(db, begun)).scalars()}
 
 
-async def forget(db: AsyncSession, settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> None:
-    """Starts the count anew, as after a successful log-in."""
-    for key in _keys(settings, name, who, rates):
-        await execute(db, text("DELETE FROM limit_window WHERE key = :key"), {"key": key})
+async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
+    """Starts the counts anew, as after a successful log-in."""
+    keys = sorted(key for use in uses for key in _windows(settings, *use).values())
+    await execute(db, text("DELETE FROM limit_window WHERE key = :key"), [{"key": key} for key in keys])
+
+
+async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
+    """When the shortest window of a limit began, for an hour after its end. With one use a window, that is the last."""
+    rate = limit.rates[0]
+    row = await _ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
+    return datetime.fromtimestamp(row[0] - rate.seconds, UTC) if row else None
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which windows have ended."""
-    return col(LimitWindow.ends) < now().timestamp()
+    """Which windows have ended, and for so long that nobody asks any more when they began."""
+    return col(LimitWindow.ends) < now().timestamp() - HOUR
+
+
+def _holds(limit: Limit, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> bool:
+    return limit.after is None or counted[windows[limit.after]][0] > limit.after.times
+
+
+_ENDS = Prepared(text("SELECT ends FROM limit_window WHERE key = :key"))
 
 
 @cache
@@ -118,10 +215,13 @@ def _statement(rows: int) -> Prepared:
     )
 
 
-def _keys(settings: Settings, name: str, who: str, rates: tuple[Rate, ...]) -> list[str]:
-    """Not the address itself: the table shall not tell who asked for what. One person's windows lie side by side."""
+def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:
+    """The key of each rate's window.
+
+    Not the address itself: the table shall not tell who asked for what. One person's windows lie side by side.
+    """
     secret = hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
-    return [f"{secret}:{name}:{rate.seconds}" for rate in rates]
+    return {rate: f"{secret}:{limit.name}:{rate.seconds}" for rate in limit.counted}
 
 
 class Busy(Exception):

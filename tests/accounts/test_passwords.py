@@ -207,3 +207,47 @@ def test_nothing_is_held_while_a_password_is_hashed(
     assert changed.url.path != "/change_password"
     assert log_in(any_site.browser()).url.path == "/"
     assert held == {"all": 7, "hash": 0, "is_right": 0}
+
+
+async def test_one_visitor_has_no_more_than_a_share_of_the_places(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C65: by client_ip, and by account over many of them."""
+    monkeypatch.setattr(passwords, "MOST_OF_ONE", 3)
+    hasher = Hasher()
+    of_one_ip = [hasher.hash("correct horse", "192.0.2.1", f"account {number}") for number in range(8)]
+    of_one_account = [hasher.hash("correct horse", f"198.51.100.{number}", "susan") for number in range(8)]
+
+    results = await asyncio.gather(*of_one_ip, *of_one_account, return_exceptions=True)
+    afterwards = await hasher.hash("correct horse", "192.0.2.1", "susan")
+
+    assert [isinstance(result, Busy) for result in results] == ([False] * 3 + [True] * 5) * 2
+    assert is_hash(afterwards), "every place was given back"
+
+
+async def test_those_who_wait_are_served_in_turn(anyio_backend: str) -> None:
+    """C65: whoever comes last waits for one of each other client_ip, and not for all of theirs."""
+    hasher, served = Hasher(), []
+
+    async def be_served(client_ip: str, number: int) -> None:
+        await hasher.hash("correct horse", client_ip)
+        served.append((client_ip, number))
+
+    crowd = [be_served("192.0.2.1", number) for number in range(18)]
+    await asyncio.gather(*crowd, be_served("192.0.2.2", 0))
+
+    assert served.index(("192.0.2.2", 0)) <= passwords.WORKERS + 1
+
+
+async def test_who_goes_away_while_waiting_takes_no_place_along(anyio_backend: str) -> None:
+    hasher = Hasher()
+    waiting = [asyncio.create_task(hasher.hash("correct horse", "192.0.2.1")) for _number in range(12)]
+    await asyncio.sleep(0)
+    for task in waiting[1::2]:
+        task.cancel()
+
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    afterwards = await asyncio.wait_for(asyncio.gather(*(hasher.hash("correct horse") for _number in range(4))), 5)
+
+    assert sum(isinstance(result, str) for result in results) >= 6
+    assert len(afterwards) == 4

@@ -10,8 +10,8 @@ from tests.conftest import Browser, Site
 from tests.people.crowd import PART, arrive, import_people, names_in
 from tests.posts.wall import let_post, numbers_in, say
 from tests.watching import dump, execute, statements, wait_until_posted
+from webapp.rate_limits import SEARCHES
 from webapp.search import index
-from webapp.search.views import SEARCHING
 from webapp.settings import Settings
 
 
@@ -191,7 +191,7 @@ def test_found_people_can_be_followed_from_there(site: Site) -> None:
 
 
 def test_a_network_searches_thirty_times_a_minute_and_no_oftener(any_site: Site) -> None:
-    browser, [rate] = any_site.browser("192.0.2.1"), SEARCHING
+    browser, [rate] = any_site.browser("192.0.2.1"), SEARCHES.rates
 
     answers = [browser.get("/search?q=garden") for _time in range(rate.times + 1)]
     still_open = [browser.get(path).status_code for path in ("/search", "/explore")]

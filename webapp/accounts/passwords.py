@@ -1,8 +1,10 @@
 """Passwords: hash and check. What is too easy to guess stands in weakness.py."""
 
+import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 from anyio.to_thread import run_sync
@@ -21,8 +23,11 @@ _ARGON2 = re.compile(
     r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}",
     re.ASCII,
 )
+WORKERS = 2
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
+# Of these, for one client_ip or one account: nobody fills the room alone.
+MOST_OF_ONE = 20
 
 # OWASP's smallest recommended argon2id: 19 MiB, two passes, one lane.
 _argon2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
@@ -31,31 +36,71 @@ _NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIr
 
 
 class Hasher:
-    """Hashes off the event loop, two at a time: each takes 19 MiB and a core."""
+    """Hashes off the event loop, two at a time: each takes 19 MiB and a core.
+
+    `by` says for whom: the client_ip first, then the account or what stands for it. Those who wait are served in turn,
+    one of each client_ip, so that somebody's ninety keep nobody else waiting.
+    """
 
     def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(2)
+        self._limiter = anyio.CapacityLimiter(WORKERS)
+        self._free = WORKERS
+        self._places: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._in_hand = 0
 
-    async def hash(self, password: str) -> str:
-        """The argon2id hash. Raises Busy when too many wait already."""
-        with self._place():
+    async def hash(self, password: str, *by: str) -> str:
+        """The argon2id hash. Raises Busy when too many wait already, or too many of the same."""
+        async with self._place(by):
             return await run_sync(_argon2.hash, password, limiter=self._limiter)
 
-    async def is_right(self, password: str, password_hash: str | None) -> bool:
+    async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
         """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
-        with self._place():
+        async with self._place(by):
             return await run_sync(_fits, password, password_hash, limiter=self._limiter)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._in_hand >= MOST_WAITING:
+    @asynccontextmanager
+    async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
+        if self._in_hand >= MOST_WAITING or any(self._places[who] >= MOST_OF_ONE for who in by):
             raise Busy
         self._in_hand += 1
+        self._places.update(by)
         try:
-            yield
+            await self._turn(by[0] if by else "")
+            try:
+                yield
+            finally:
+                self._next()
         finally:
             self._in_hand -= 1
+            self._places = self._places - Counter(by)  # which also drops those that have none any more
+
+    async def _turn(self, who: str) -> None:
+        """Returns when one of the workers is free, and taken."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(who, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it had come
+                self._next()
+            raise
+
+    def _next(self) -> None:
+        """Gives a worker to the first who waits; others of the same go behind everybody else."""
+        while self._waiting:
+            who = next(iter(self._waiting))
+            turns = self._waiting.pop(who)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[who] = turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 def is_outdated(password_hash: str) -> bool:

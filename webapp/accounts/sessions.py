@@ -14,8 +14,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import Session, User
 from webapp.audit.events import ClientInfo
-from webapp.database import Database, execute, now, table
-from webapp.database.hot import Prepared
+from webapp.database import execute, now, table
+from webapp.database.hot import Prepared, Transaction
 
 REMEMBERED = timedelta(days=14)  # since it was last used
 UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
@@ -41,15 +41,25 @@ class SessionUser:
     opened_at: datetime
     seen: datetime
 
+    @property
+    def is_seen_again(self) -> bool:
+        """Whether it is so long since they were here that it is worth noting."""
+        return now() - self.seen > SEEN_EVERY
 
-async def find(database: Database, secret: str) -> SessionUser | None:
-    """Whose cookie this is. One statement by itself: no lock is held while a form comes in."""
-    async with database.direct() as db:
-        row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
-    user = SessionUser(*row) if row else None
-    if user and now() - user.seen > SEEN_EVERY:
-        await _touch(database, user)
-    return user
+
+async def find(db: Transaction, secret: str) -> SessionUser | None:
+    """Whose cookie this is."""
+    row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
+    return SessionUser(*row) if row else None
+
+
+async def touch(db: AsyncSession, user: SessionUser) -> None:
+    """Notes that the person was here, and lets a remembered session slide on."""
+    values: dict[str, Any] = {"last_seen_at": now()}
+    if user.is_remembered:
+        values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
+    await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+    await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen_at=now()))
 
 
 async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
@@ -104,17 +114,6 @@ def outdated() -> ColumnElement[bool]:
 
 def _live(user: SessionUser) -> tuple[ColumnElement[bool], ...]:
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
-
-
-async def _touch(database: Database, user: SessionUser) -> None:
-    """Notes that the person was here, and lets a remembered session slide on."""
-    values: dict[str, Any] = {"last_seen_at": now()}
-    if user.is_remembered:
-        values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
-    async with database.session(is_writing=True) as db:
-        await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
-        await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen_at=now()))
-        await db.commit()
 
 
 async def _end_oldest(db: AsyncSession, user_id: int) -> None:

@@ -106,8 +106,10 @@ async def register(
 
     Frees the connection while it hashes.
     """
+    if await find(db, username.lower()):  # asked before, since a hash is dear
+        raise Taken("username")
     await database.release(db)
-    user = new(username, email, await hasher.hash(password), language)
+    user = new(username, email, await hasher.hash(password, client.client_ip, email), language)
     try:
         async with db.begin_nested():
             db.add(user)
@@ -136,14 +138,15 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
     await database.release(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    is_right = await hasher.is_right(password, password_hash)
+    by = client.client_ip, identity
+    is_right = await hasher.is_right(password, password_hash, *by)
     user = await get(db, user_id) if user_id is not None and is_right else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
         events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
         return None
     if is_outdated(user.password_hash):
         await database.release(db)
-        new_hash = await hasher.hash(password)
+        new_hash = await hasher.hash(password, *by)
         await db.exec(
             update(User)
             .where(col(User.id) == user.id, col(User.password_hash) == user.password_hash)
@@ -170,7 +173,7 @@ async def change_password(
     Frees the connection while it hashes. Raises Busy.
     """
     await database.release(db)
-    password_hash = await hasher.hash(password)
+    password_hash = await hasher.hash(password, client.client_ip, user.email)
     ended = await count_sessions(db, user, but=kept)
     changed = await db.exec(
         update(User)

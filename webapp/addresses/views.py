@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp import rate_limits
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
 from webapp.accounts.users import Overtaken, Taken
 from webapp.addresses import changes, forms
@@ -14,9 +15,9 @@ from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.forms import Form
+from webapp.web.limits import too_often
 
 
 @login_required
@@ -75,13 +76,13 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
     user = await auth.prove(request, form, form.data.current_password)
     if user is None:
         return None
-    db, settings = request.state.db, request.app.state.settings
-    try:
-        is_delayed = await changes.ask(db, settings, user, form.data.email, auth.client_info(request))
-    except TooOften as refused:
-        await db.rollback()
-        form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    # Each request is an email to the address of now, too, whatever the new one is.
+    of_account = rate_limits.CHANGE_EMAIL, str(user.id)
+    emails = rate_limits.email("confirm_email", form.data.email, client.client_ip)
+    if await too_often(request, form, *emails, of_account, words=_("You can ask again in %(wait)s.")):
         return None
+    is_delayed = await changes.ask(db, settings, user, form.data.email, client)
     await db.commit()
     return Sent(is_delayed)
 

@@ -17,13 +17,13 @@ from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.authentication import throttle
-from webapp.database import Database, now
+from webapp.database import Database, now, release
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
-from webapp.rate_limits import TooOften
 from webapp.web import client_ip, cookies, pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import Form
+from webapp.web.limits import too_often
 
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
@@ -42,13 +42,23 @@ class CurrentUser:
             return await self.app(scope, receive, send)
 
         request = Request(scope)
-        cookie = cookies.read(request, COOKIE)
-        user = await sessions.find(self.database, cookie) if cookie else None
-        request.state.user = user
+        request.state.user = user = await self._find(cookies.read(request, COOKIE))
         languages = request.app.state.settings.languages
         wanted = f"{user.language};q=1," if user else ""
         with i18n.use(i18n.choose(wanted + request.headers.get("accept-language", ""), languages)):
             await self.app(scope, receive, send)
+
+    async def _find(self, cookie: str) -> SessionUser | None:
+        """Whose cookie this is. A statement by itself, not in the request's transaction: a GET notes it, too."""
+        if not cookie:
+            return None
+        async with self.database.direct() as reading:
+            user = await sessions.find(reading, cookie)
+        if user and user.is_seen_again:
+            async with self.database.session(is_writing=True) as db:
+                await sessions.touch(db, user)
+                await db.commit()
+        return user
 
 
 def login_required(view: View) -> View:
@@ -122,17 +132,17 @@ async def prove(
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
     """The person whose name or address and password these are, or None; the form says so only if it was too often."""
     db, state, client = request.state.db, request.app.state, client_info(request)
-    try:
-        await throttle.count(db, state.settings, typed, client)
-    except TooOften as refused:
-        await db.rollback()
-        events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
-        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
-        return None
-    await db.commit()  # before the password is looked at, so that guesses at once count too
-    user = await users.authenticate(db, state.hasher, typed, password, client)
-    if user is not None:
-        await throttle.forget(db, state.settings, typed, client, user.id)
+    await release(db)  # nobody holds a connection while waiting for a turn
+    async with state.turns.of("log in", users.identity_or_nonsense(typed), client.client_ip):
+        words = _("Too many tries. You can try again in %(wait)s.")
+        if refused := await too_often(request, form, *await throttle.of(db, typed, client), words=words):
+            events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
+            return None
+        await db.commit()  # before the password is looked at, so that guesses at once count too
+        user = await users.authenticate(db, state.hasher, typed, password, client)
+        if user is not None:
+            await throttle.forget(db, state.settings, user, client)
+            await db.commit()
     return user
 
 

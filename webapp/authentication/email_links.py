@@ -1,20 +1,28 @@
 """What is answered to who asks for an email, and to who follows a link that does not work."""
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.accounts.tokens import Refused, TokenMalformed
+from webapp import rate_limits
+from webapp.accounts.tokens import REGISTER_LIFETIME, Refused, TokenMalformed
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import auth, throttle
+from webapp.authentication import auth
 from webapp.authentication.forms import RenewResetLink
-from webapp.database import release
+from webapp.database import now, release
 from webapp.i18n import gettext as _
+from webapp.mail import kinds
 from webapp.rate_limits import TooOften
+from webapp.settings import Settings
 from webapp.web import pages
 from webapp.web.forms import Form
+
+# However many a stranger has asked for, nobody is sent away for longer.
+LONGEST_WAIT = rate_limits.HOUR
 
 
 class Sent(NamedTuple):
@@ -31,23 +39,32 @@ async def send(
     request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None, **parameters: Any
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The same work, whoever is or is not behind the recipient."""
-    settings, database = request.app.state.settings, request.app.state.database
+    db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
         return None
     client = auth.client_info(request)
-    await release(request.state.db)  # nobody holds one connection while waiting for another
     try:
-        async with database.direct(is_writing=True) as db:
-            is_delayed = await throttle.ask_for(
-                db, settings, kind, recipient, client_ip=client.client_ip, user_id=user_id, **parameters
-            )
-            await db.commit()
+        await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
     except TooOften as refused:
+        await release(db)
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)
-        form.refuse_for_now(_("You can ask again in %(seconds)s seconds."), refused.seconds)
+        form.refuse_for_now(await _words(db, settings, kind, recipient), TooOften(min(refused.seconds, LONGEST_WAIT)))
         return None
+    is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
+    await db.commit()
     return Sent(is_delayed)
+
+
+async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
+    """What is said to who asks too often. That an email was asked for is told, and not whether anybody got it."""
+    again = _("You can ask again in %(wait)s.")
+    sent_at = await rate_limits.last(db, settings, *rate_limits.email(kind, recipient)[0])
+    lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
+    if sent_at is None or sent_at + lifetime <= now():
+        return again
+    words = _("The email of %(time)s still works (that time is UTC), if there is such an account.")
+    return f"{words % {'time': f'{sent_at:%H:%M}'}} {again}"
 
 
 def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:

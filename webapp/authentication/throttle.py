@@ -1,11 +1,12 @@
 """How often a password may be tried, so that guessing is slow and the account is never locked.
 
-5 tries in 5 minutes for each name and network, and 30 a minute for each network. A browser in which the person has
-logged in before is counted by itself instead: whoever guesses from the same network, or from many, does not lock
-them out of it.
+Tries are counted for what was typed and the client_ip, for the client_ip, and for what was typed over all of them:
+after 50 in a row that failed it is one a minute, however many client_ips a guesser has. A browser in which the person
+has logged in before is counted by itself instead: no guesser locks them out of it.
 """
 
-from typing import Any
+import asyncio
+from weakref import WeakValueDictionary
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,67 +15,50 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
-from webapp.database.hot import Transaction
-from webapp.mail import kinds
-from webapp.rate_limits import Rate
+from webapp.rate_limits import Use
 from webapp.settings import Settings
 
-Use = tuple[str, str, tuple[Rate, ...]]
 
-TRIES_PER_NAME = (Rate(5, 300),)
-TRIES_PER_CLIENT_IP = (Rate(30, 60),)
-# For each typed name or address, whether somebody has it or not, and for each network.
-EMAILS_PER_ADDRESS = (Rate(1, 60), Rate(3, 3600), Rate(10, 86400))
-EMAILS_PER_CLIENT_IP = (Rate(20, 3600),)
+class Turns:
+    """What is dear comes one after the other for each key, in this process, so that what is cheap decides about most.
+
+    Of many uses of one link at once the first hashes, and the others find that it was used. Of many right passwords
+    each has started the count of tries anew before the next is counted. Nobody must wait holding a connection.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, *key: str) -> asyncio.Lock:
+        """To be held, with `async with`, from the cheap questions to the commit."""
+        return self._locks.setdefault(key, asyncio.Lock())
 
 
-async def count(db: AsyncSession, settings: Settings, typed: str, client: ClientInfo) -> None:
-    """Counts a try; to be committed before the password is looked at. Raises TooOften.
+async def of(db: AsyncSession, typed: str, client: ClientInfo) -> list[Use]:
+    """What a try counts for; to be committed before the password is looked at, so that guesses at once count too.
 
     The work is the same whether somebody has the name or not.
     """
     identity = users.identity_or_nonsense(typed)
     owner = await _owner(db, identity, client.browser_mark) if client.browser_mark else None
     if owner is not None:
-        await rate_limits.count(db, settings, _in_known_browser(owner, client))
-    else:
-        client_ip = "login_network", client.client_ip, TRIES_PER_CLIENT_IP
-        await rate_limits.count(db, settings, _from_network(identity, client), client_ip)
+        in_browser = _in_browser(owner, client)
+        return [(rate_limits.LOG_IN_KNOWN_BROWSER, in_browser), (rate_limits.LOG_INS_KNOWN_BROWSER, in_browser)]
+    return [*_of_identity(identity, client), (rate_limits.LOG_IN_CLIENT_IP, client.client_ip)]
 
 
-async def forget(db: AsyncSession, settings: Settings, typed: str, client: ClientInfo, owner: int) -> None:
-    """Starts the counts of a name anew, after the right password."""
-    identity = users.identity_or_nonsense(typed)
-    await rate_limits.forget(db, settings, *_from_network(identity, client))
-    await rate_limits.forget(db, settings, *_in_known_browser(owner, client))
+async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> None:
+    """Starts the counts of failed tries anew, after the right password or a new one."""
+    uses = [use for identity in (user.username_key, user.email) for use in _of_identity(identity, client)]
+    await rate_limits.forget(db, settings, *uses, (rate_limits.LOG_IN_KNOWN_BROWSER, _in_browser(user.id, client)))
 
 
-async def ask_for(
-    db: Transaction,
-    settings: Settings,
-    kind: str,
-    recipient: str,
-    *,
-    client_ip: str,
-    user_id: int | None = None,
-    **parameters: Any,
-) -> bool:
-    """Posts an email that a visitor asked for, and returns whether emails are delayed.
-
-    Raises TooOften; the caller must then roll back.
-    """
-    await rate_limits.count(
-        db, settings, (kind, recipient, EMAILS_PER_ADDRESS), ("emails_network", client_ip, EMAILS_PER_CLIENT_IP)
-    )
-    return await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
+def _of_identity(identity: str, client: ClientInfo) -> list[Use]:
+    return [(rate_limits.LOG_IN, f"{identity} {client.client_ip}"), (rate_limits.LOG_IN_ANYWHERE, identity)]
 
 
-def _from_network(identity: str, client: ClientInfo) -> Use:
-    return "login", f"{identity} {client.client_ip}", TRIES_PER_NAME
-
-
-def _in_known_browser(owner: int, client: ClientInfo) -> Use:
-    return "login_known", f"{owner} {client.browser_mark}", TRIES_PER_NAME
+def _in_browser(owner: int, client: ClientInfo) -> str:
+    return f"{owner} {client.browser_mark}"
 
 
 async def _owner(db: AsyncSession, identity: str, mark: str) -> int | None:

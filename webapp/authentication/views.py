@@ -5,15 +5,17 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import i18n
+from webapp import i18n, rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.authentication import auth, email_links, forms
+from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.web import pages
 from webapp.web.forms import Form
+from webapp.web.limits import too_often
 
 
 async def login(request: Request) -> Response:
@@ -65,14 +67,14 @@ async def finish_registration(request: Request) -> Response:
     )
     try:
         address = await _proved_address(request)
+        if request.method == "POST":  # also beside a bad name: both are said at once
+            typed = form.values["password"]
+            forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)
+        if form.is_valid and await _added(request, form, address):
+            words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
+            return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
     except Refused as refused:
         return email_links.bad(request, refused, "register")
-    if request.method == "POST":  # also beside a bad name: both are said at once
-        typed = form.values["password"]
-        forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)
-    if form.is_valid and await _added(request, form, address):
-        words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
-        return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
     return pages.render(
         request,
         "authentication/finish_registration.html",
@@ -100,20 +102,20 @@ async def _proved_address(request: Request) -> str:
 
 
 async def _added(request: Request, form: Form[forms.FinishRegistration], address: str) -> bool:
-    """Adds the account, or says in the form that the name is taken."""
-    db, data = request.state.db, form.data
-    try:
-        await users.register(
-            db,
-            request.app.state.hasher,
-            data.username,
-            address,
-            data.password,
-            i18n.current(),
-            auth.client_info(request),
-        )
-    except Taken as taken:
-        form.refuse("username" if taken.field == "username" else "", str(taken))
-        return False
-    await db.commit()
+    """Adds the account, or says in the form why not. Raises Refused."""
+    db, state, client = request.state.db, request.app.state, auth.client_info(request)
+    of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
+    await release(db)  # nobody holds a connection while waiting for a turn
+    async with state.turns.of("register", address):
+        await _proved_address(request)  # of many at once the first has used the link, and the others cost no hash
+        if await too_often(request, form, (rate_limits.FINISH_REGISTRATION, address), of_client_ip):
+            return False
+        await db.commit()
+        try:
+            username, password = form.data.username, form.data.password
+            await users.register(db, state.hasher, username, address, password, i18n.current(), client)
+        except Taken as taken:
+            form.refuse("username" if taken.field == "username" else "", str(taken))
+            return False
+        await db.commit()
     return True

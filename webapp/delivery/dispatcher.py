@@ -18,7 +18,7 @@ from webapp.mail import general, outbox, refusals, status
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
 from webapp.mail.models import Claimed, Outcome, Priority, Verdict
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import TooOften
 from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.mail")
@@ -26,7 +26,6 @@ log = logging.getLogger("webapp.mail")
 BATCH = 50
 DRAFTED_AT_ONCE = 10
 TIDY_SECONDS = 600.0
-BUDGET_ALARMS = (Rate(1, 3600),)
 
 SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
@@ -99,7 +98,7 @@ class Dispatcher:
     async def _tell_of_budget(self, budget: int) -> None:
         async with self.database.session(is_writing=True) as db:
             try:
-                await rate_limits.count(db, self.settings, ("budget_alarm", "all", BUDGET_ALARMS))
+                await rate_limits.count(db, self.settings, (rate_limits.BUDGET_ALARM, "all"))
             except TooOften:
                 return
             log.warning("mail_budget_spent", extra={"fields": {"budget": budget}})

@@ -16,13 +16,13 @@ from webapp.database import Database, now
 from webapp.digests.emails import KIND
 from webapp.mail import kinds
 from webapp.notifications.models import EmailSwitch
-from webapp.rate_limits import Rate
+from webapp.rate_limits import Limit, Rate
 from webapp.settings import Settings
 
 BATCH = 100
 HOURS = 24
 # It ends before the hour of a week later, however late within the hour this one was planned.
-WINDOW = Rate(1, int(timedelta(days=6, hours=12).total_seconds()))
+WINDOW = Limit(KIND, (Rate(1, int(timedelta(days=6, hours=12).total_seconds())),))
 
 
 class Digests:
@@ -37,7 +37,7 @@ class Digests:
     async def do(self, database: Database) -> bool:
         async with database.session(is_writing=True) as db:
             readers = await _readers(db, now().hour, self._after)
-            fresh = await rate_limits.begin(db, self._settings, KIND, [str(reader.id) for reader in readers], WINDOW)
+            fresh = await rate_limits.begin(db, self._settings, WINDOW, [str(reader.id) for reader in readers])
             for reader in readers:
                 if str(reader.id) in fresh:
                     await _post(db, self._settings, reader)

@@ -19,6 +19,7 @@ from webapp.database import now
 from webapp.database.hot import Transaction
 from webapp.mail import outbox
 from webapp.mail.models import Claimed, Priority
+from webapp.rate_limits import Limit, Rate
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -147,8 +148,8 @@ async def _repeats(
     db: Transaction, settings: Settings, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]
 ) -> tuple[timedelta, dict[str, Any]] | None:
     """How long a notice waits for others of its kind, and what it says of them; None if one that waits tells of it."""
-    who, seconds = f"{user_id} {recipient}", int(REPEATS_WITHIN.total_seconds())
-    times, ends = await rate_limits.tally(db, settings, f"notice_{kind}", who, seconds)
+    limit = Limit(f"notice_{kind}", (Rate(1, int(REPEATS_WITHIN.total_seconds())),))
+    times, ends = await rate_limits.tally(db, settings, limit, f"{user_id} {recipient}")
     if await outbox.merge(db, kind, recipient, user_id, parameters):
         return None
     if times == 1:

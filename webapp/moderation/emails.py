@@ -15,11 +15,12 @@ from webapp.mail.models import Claimed
 from webapp.moderation import reports
 from webapp.moderation.reports import Case
 from webapp.posts.models import Post
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 
 # The host's email says what waits when it leaves, so that it covers all that comes in this time.
 GATHERED = timedelta(minutes=5)
+GATHERING = Limit("post_reported", (Rate(1, int(GATHERED.total_seconds())),))
 NAMED = 10
 QUOTED = 120
 EXPIRES_AFTER = timedelta(days=5)
@@ -33,7 +34,7 @@ async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporte
     if not await reports.is_first(db, post_id, reporter_id):
         return
     try:
-        await rate_limits.count(db, settings, ("post_reported", "all", (Rate(1, int(GATHERED.total_seconds())),)))
+        await rate_limits.count(db, settings, (GATHERING, "all"))
     except TooOften:
         return
     for address in sorted(settings.admin_addresses):

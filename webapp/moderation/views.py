@@ -13,11 +13,9 @@ from webapp.authentication.auth import admin_required, login_required
 from webapp.i18n import gettext as _
 from webapp.moderation import decisions, emails, forms, reports
 from webapp.moderation.reports import Case
-from webapp.rate_limits import Rate, TooOften
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
-
-REPORTING = (Rate(5, 60), Rate(30, 86400))
+from webapp.web.limits import limited, limited_button
 
 
 @login_required
@@ -27,7 +25,7 @@ async def report(request: Request) -> Response:
         return errors.page(request, 400, _("That is your own post. You can delete it yourself."))
     is_filed = await reports.has_filed(request.state.db, post.id, me.id)
     if form.is_valid and not is_filed:
-        is_filed = await _filed(request, form, post)
+        is_filed = bool(await _filed(request, form, post))
     if is_filed and request.method == "POST" and not pages.asks_for_part(request):
         return pages.redirect(request, request.url.path)
     return pages.render(
@@ -47,6 +45,7 @@ async def admin_reports(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def keep_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     post = await _post(request)
@@ -56,6 +55,7 @@ async def keep_post(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def remove_post(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
     if not form.is_valid:
@@ -67,6 +67,7 @@ async def remove_post(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def disable_user(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
     settings = request.app.state.settings
@@ -80,15 +81,10 @@ async def disable_user(request: Request) -> Response:
     return _decided(request, _("The account of %(name)s is disabled.") % {"name": post.username})
 
 
+@limited(rate_limits.REPORTS)
 async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool:
-    """Files the complaint, or says in the form why not."""
+    """Files the complaint."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
-    try:
-        await rate_limits.count(db, settings, ("report", str(me.id), REPORTING))
-    except TooOften as refused:
-        await db.rollback()
-        form.refuse_for_now(_("That were many reports. You can go on in %(seconds)s seconds."), refused.seconds)
-        return False
     if await reports.file(db, post.id, me.id, form.data.reason):
         await emails.tell_hosts(db, settings, post.id, me.id)
     await db.commit()

@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.mail import kinds
 from webapp.mail.models import Claimed
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 
 PERIOD = timedelta(seconds=60)
@@ -22,7 +22,7 @@ async def tell(
 ) -> None:
     """Posts an email of the kind for all that happens from `since` on, unless one that covers it waits already."""
     try:
-        await rate_limits.count(db, settings, (kind, str(user_id), (Rate(1, int(PERIOD.total_seconds())),)))
+        await rate_limits.count(db, settings, (Limit(kind, (Rate(1, int(PERIOD.total_seconds())),)), str(user_id)))
     except TooOften:
         return
     await kinds.post(

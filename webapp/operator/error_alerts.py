@@ -13,13 +13,10 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 from webapp import mail, rate_limits
 from webapp.database import Database, execute, now
 from webapp.logs import redact
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import TooOften
 from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.alarms")
-
-PER_ERROR = (Rate(1, 900),)
-IN_ALL = (Rate(5, 3600),)
 
 
 class ErrorReport(SQLModel, table=True):
@@ -58,7 +55,7 @@ class Alarms:
     async def _post(
         self, db: AsyncSession, error: Exception, fingerprint: str, count: int, route: str, request_id: str
     ) -> None:
-        one, all_of_them = ("alarm", fingerprint, PER_ERROR), ("alarms", "all", IN_ALL)
+        one, all_of_them = (rate_limits.ERROR_ALARM, fingerprint), (rate_limits.ERROR_ALARMS, "all")
         await rate_limits.count(db, self.settings, one, all_of_them)
         name = type(error).__name__
         await mail.send(

@@ -4,6 +4,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from webapp import rate_limits
 from webapp.authentication.auth import admin_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -14,6 +15,7 @@ from webapp.operator import security_txt as security_txts
 from webapp.operator.forms import SendAgain
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited_button
 
 
 @admin_required
@@ -32,6 +34,7 @@ async def admin_mail(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def pause_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await status.pause(request.state.db)
@@ -40,6 +43,7 @@ async def pause_mail(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def resume_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await status.resume(request.state.db)
@@ -48,6 +52,7 @@ async def resume_mail(request: Request) -> Response:
 
 
 @admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def send_mail_again(request: Request) -> Response:
     """One email that was given up, or all of them if none is named."""
     form = await Form.read(request, SendAgain)

@@ -14,7 +14,7 @@ from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
 from webapp.people import follows
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
 NAMED = 10
@@ -29,7 +29,7 @@ async def tell_of_follower(
     Who goes and comes back is told of once a day.
     """
     try:
-        await rate_limits.count(db, settings, ("follower", f"{follower_id} {followed.id}", (Rate(1, 86400),)))
+        await rate_limits.count(db, settings, (rate_limits.NEW_FOLLOWER, f"{follower_id} {followed.id}"))
     except TooOften:
         return
     await batching.tell(

@@ -11,15 +11,13 @@ from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.people import avatars, emails, follows, forms
 from webapp.people.follows import Key, Neighbour
-from webapp.rate_limits import Rate, TooOften
 from webapp.web import errors, pages
 from webapp.web.forms import Form
+from webapp.web.limits import limited
 
 # A picture is made of plain shapes, and must stay so if somebody opens it as a page.
 PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
-# Turns of the button, either way, for each person.
-MOST_TURNS = (Rate(30, 60), Rate(400, 3600))
 
 
 async def avatar(request: Request) -> Response:
@@ -61,28 +59,29 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
     form, person, me = await Form.read(request, forms.Follow), await _person(request), request.state.user
     if person.id == me.id:
         return errors.page(request, 400, _("That is you. You can follow everybody else."))
-    db, settings = request.state.db, request.app.state.settings
-    try:
-        await rate_limits.count(db, settings, ("follow", str(me.id), MOST_TURNS))
-    except TooOften as refused:
-        await db.rollback()
-        return await _refused(request, form, await _person(request), refused)
-    if not is_wanted:
-        await follows.unfollow(db, me.id, person.id)
-    elif since := await follows.follow(db, me.id, person.id):
-        await emails.tell_of_follower(db, settings, person, me.id, since)
-    await db.commit()
+    if not await _turned(request, form, person, is_wanted=is_wanted):
+        return await _refused(request, form, await _person(request))
     if pages.asks_for_part(request):
         return await _button(request, form, person, is_followed=is_wanted)
     return pages.redirect(request, _way_back(form, person))
 
 
-async def _refused(request: Request, form: Form[forms.Follow], person: User, refused: TooOften) -> Response:
-    words = _("That was very often. You can go on in %(seconds)s seconds.") % {"seconds": refused.seconds}
+@limited(rate_limits.FOLLOWS)
+async def _turned(request: Request, form: Form[forms.Follow], person: User, *, is_wanted: bool) -> bool:
+    db, settings, me = request.state.db, request.app.state.settings, request.state.user
+    if not is_wanted:
+        await follows.unfollow(db, me.id, person.id)
+    elif since := await follows.follow(db, me.id, person.id):
+        await emails.tell_of_follower(db, settings, person, me.id, since)
+    await db.commit()
+    return True
+
+
+async def _refused(request: Request, form: Form[forms.Follow], person: User) -> Response:
     if pages.asks_for_part(request):
         is_followed = await follows.is_following(request.state.db, request.state.user.id, person.id)
-        return await _button(request, form, person, is_followed, words)
-    return errors.page(request, 429, words, {"retry-after": str(refused.seconds)})
+        return await _button(request, form, person, is_followed, form.errors[""])
+    return errors.page(request, 429, form.errors[""], form.headers)
 
 
 async def _button(

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
@@ -14,9 +15,9 @@ from webapp.i18n import ngettext
 from webapp.people import follows
 from webapp.posts import forms, posts, text, timeline
 from webapp.posts.timeline import Card
-from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form, number_in_query
+from webapp.web.limits import limited, limited_button
 
 
 @login_required
@@ -72,6 +73,7 @@ async def post(request: Request) -> Response:
 
 
 @login_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def delete_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
@@ -84,6 +86,7 @@ async def delete_post(request: Request) -> Response:
 
 
 @login_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def restore_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
@@ -118,15 +121,11 @@ def _news(count: int) -> str:
     return ngettext("%(count)s new post", "%(count)s new posts", count) % {"count": count}
 
 
-async def _written(request: Request, form: Form[forms.Write]) -> int | None:
-    """Posts what was typed; returns its number, or None with the reason in the form."""
+@limited(rate_limits.POSTS)
+async def _written(request: Request, form: Form[forms.Write]) -> int:
+    """Posts what was typed; returns its number."""
     db, settings = request.state.db, request.app.state.settings
-    try:
-        post_id = await posts.write(db, settings, request.state.user.id, form.data.body)
-    except TooOften as refused:
-        await db.rollback()
-        form.refuse_for_now(_("That was a lot at once. You can post again in %(seconds)s seconds."), refused.seconds)
-        return None
+    post_id = await posts.write(db, settings, request.state.user.id, form.data.body)
     await db.commit()
     return post_id
 

@@ -3,8 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp import rate_limits
 from webapp.accounts import known_browsers, users
 from webapp.accounts import sessions as open_sessions
+from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
 from webapp.accounts.users import Overtaken, Taken
 from webapp.audit import events
@@ -19,6 +21,7 @@ from webapp.notifications import history, switches
 from webapp.preferences import forms, profiles
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited, limited_button
 
 
 @login_required
@@ -36,11 +39,9 @@ async def change_password(request: Request) -> Response:
     form, user = await Form.of(request, forms.ChangePassword), request.state.user
     if form.is_valid:
         check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
-    if form.is_valid:
-        response = await _password_changed(request, form)
-        if response:
-            return response
-    return pages.render(request, "preferences/change_password.html", part="form", form=form)
+    proved = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    response = await _password_changed(request, form, proved) if proved else None
+    return response or pages.render(request, "preferences/change_password.html", part="form", form=form)
 
 
 @login_required
@@ -79,6 +80,7 @@ async def sessions(request: Request) -> Response:
 
 
 @login_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def end_session(request: Request) -> Response:
     """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
     await Form.read(request, EmptyForm)
@@ -98,6 +100,7 @@ async def end_session(request: Request) -> Response:
 
 
 @login_required
+@limited_button(rate_limits.SMALL_CHANGES)
 async def end_other_sessions(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user = request.state.db, request.state.user
@@ -165,11 +168,9 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
     )
 
 
-async def _password_changed(request: Request, form: Form[forms.ChangePassword]) -> Response | None:
-    """Changes the password, or says in the form why not. This browser stays logged in, under a new session id."""
-    user = await auth.prove(request, form, form.data.current_password)
-    if user is None:
-        return None
+@limited(rate_limits.CHANGE_PASSWORD, at_once=True)
+async def _password_changed(request: Request, form: Form[forms.ChangePassword], user: User) -> Response:
+    """Changes the password. This browser stays logged in, under a new session id."""
     db, state, kept = request.state.db, request.app.state, request.state.user.session_id
     client, new_epoch = auth.client_info(request), user.epoch + 1
     try:

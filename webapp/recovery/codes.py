@@ -22,15 +22,13 @@ from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
-from webapp.rate_limits import Rate
+from webapp.rate_limits import Use
 from webapp.settings import Settings
 
 MANY = 10
 ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # no 0 or o, no 1, i or l, no u beside v
 LABEL = 4
 _CODE = re.compile(f"[{ALPHABET}]{{12}}")
-TRIES_PER_NAME_AND_CLIENT_IP = (Rate(5, 300),)
-TRIES_PER_CLIENT_IP = (Rate(30, 60),)
 _BY_LABEL = select(RecoveryCode).where(
     col(RecoveryCode.user_id) == bindparam("user_id"), col(RecoveryCode.label) == bindparam("label")
 )
@@ -52,8 +50,10 @@ async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User,
     """
     await database.release(db)
     made = _new_codes()
+    by = client.client_ip, user.email
     rows = [
-        RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(code[LABEL:])) for code in made
+        RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(code[LABEL:], *by))
+        for code in made
     ]
     alone = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
     if (await db.exec(alone)).first() != user.epoch:  # also keeps others who make codes waiting
@@ -71,10 +71,10 @@ async def left(db: AsyncSession, user_id: int) -> int:
     return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
 
 
-async def count_try(db: AsyncSession, settings: Settings, identity: str, client_ip: str) -> None:
-    """Counts a try to use a code; to be committed before the code is looked at. Raises TooOften."""
-    tries = "recover", f"{identity} {client_ip}", TRIES_PER_NAME_AND_CLIENT_IP
-    await rate_limits.count(db, settings, tries, ("recover_network", client_ip, TRIES_PER_CLIENT_IP))
+def tries(identity: str, client_ip: str) -> list[Use]:
+    """What a try to use a code counts for; to be committed before the code is looked at."""
+    of_identity = (rate_limits.RECOVER, f"{identity} {client_ip}"), (rate_limits.RECOVER_ANYWHERE, identity)
+    return [*of_identity, (rate_limits.RECOVER_CLIENT_IP, client_ip)]
 
 
 async def use(
@@ -89,7 +89,7 @@ async def use(
     of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
     row = (await db.exec(_BY_LABEL, params=of_user)).first()
     await database.release(db)
-    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None)
+    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, client.client_ip, identity)
     if user is None or user.disabled_at is not None or row is None or row.used_at is not None or not is_right:
         return None
     return await _spend(db, settings, row, client)

@@ -13,12 +13,10 @@ from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
 from webapp.database import now
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "left": 9}
-# However somebody spells a person's name and address, so many reset emails an hour reach them.
-MOST_RESET_EMAILS = 3
 
 
 @email_kind(
@@ -75,7 +73,7 @@ async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Cl
     if email.user_id is not None:
         return False
     try:
-        await rate_limits.count(db, settings, (f"{email.kind}_to", str(user.id), (Rate(MOST_RESET_EMAILS, 3600),)))
+        await rate_limits.count(db, settings, (rate_limits.RESET_EMAILS, str(user.id)))
     except TooOften:
         return True
     return False

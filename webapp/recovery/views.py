@@ -5,21 +5,23 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
 from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import Event, Refusal
-from webapp.authentication import auth, email_links, forms
+from webapp.authentication import auth, email_links, forms, throttle
 from webapp.authentication.forms import check_password
+from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.rate_limits import TooOften
 from webapp.recovery import codes, not_me
 from webapp.recovery.forms import NotMe, Recover, RecoveryCodes
 from webapp.web import pages
 from webapp.web.forms import Form
+from webapp.web.limits import limited, too_often
 
 
 async def reset_password_request(request: Request) -> Response:
@@ -45,19 +47,9 @@ async def reset_password(request: Request) -> Response:
             check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
         if form.is_valid and form.data.password2 not in {"", form.data.password}:
             form.refuse("password", _("The two passwords are not the same."))
-        if form.is_valid:
-            db, state = request.state.db, request.app.state
-            ended = await users.change_password(
-                db,
-                state.hasher,
-                state.settings,
-                user,
-                form.data.password,
-                auth.client_info(request),
-                Event.PASSWORD_RESET,
-            )
-            await db.commit()
-            return pages.redirect(request, "/login", flash=_changed(ended))
+        response = await _reset(request, form, user.id) if form.is_valid else None
+        if response:
+            return response
     except Overtaken:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
     except Refused as refused:
@@ -71,6 +63,23 @@ async def reset_password(request: Request) -> Response:
         sessions=await users.count_sessions(request.state.db, user),
         token=token,
     )
+
+
+async def _reset(request: Request, form: Form[forms.ResetPassword], user_id: int) -> Response | None:
+    """Sets the password, or says in the form why not. Raises Refused and Overtaken."""
+    db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
+    await release(db)  # nobody holds a connection while waiting for a turn
+    async with state.turns.of("reset", str(user_id)):
+        user = await _owner(request)  # of many at once the first has used the link, and the others cost no hash
+        if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
+            return None
+        await db.commit()
+        ended = await users.change_password(
+            db, state.hasher, state.settings, user, password, client, Event.PASSWORD_RESET
+        )
+        await throttle.forget(db, state.settings, user, client)
+        await db.commit()
+    return pages.redirect(request, "/login", flash=_changed(ended))
 
 
 async def renew_reset_link(request: Request) -> Response:
@@ -158,17 +167,16 @@ async def _not_me_page(
 async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones. Those are shown once: in the answer to that form."""
     form = await Form.of(request, RecoveryCodes)
-    made = await _made(request, form) if form.is_valid else []
+    user = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    made = await _made(request, form, user) if user else None
     left = await codes.left(request.state.db, request.state.user.id)
-    return pages.render(request, "recovery/recovery_codes.html", part="form", form=form, made=made, left=left)
+    return pages.render(request, "recovery/recovery_codes.html", part="form", form=form, made=made or [], left=left)
 
 
-async def _made(request: Request, form: Form[RecoveryCodes]) -> list[str]:
+@limited(rate_limits.RECOVERY_CODES, at_once=True)
+async def _made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
     """New codes, or none with the reason in the form."""
     db, state = request.state.db, request.app.state
-    user = await auth.prove(request, form, form.data.current_password)
-    if user is None:
-        return []
     try:
         made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
     except Overtaken:
@@ -192,12 +200,9 @@ async def recover(request: Request) -> Response:
 async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """Whose code this was, or None with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
-    try:
-        await codes.count_try(db, state.settings, form.data.username, client.client_ip)
-    except TooOften as refused:
-        await db.rollback()
+    words = _("Too many tries. You can try again in %(wait)s.")
+    if refused := await too_often(request, form, *codes.tries(form.data.username, client.client_ip), words=words):
         events.refused(Refusal.CODE_THROTTLED, client, typed=form.data.username, seconds=refused.seconds)
-        form.refuse_for_now(_("Too many tries. You can try again in %(seconds)s seconds."), refused.seconds)
         return None
     await db.commit()  # before the code is looked at, so that guesses at once count too
     user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, client)

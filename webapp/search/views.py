@@ -10,13 +10,12 @@ from webapp import rate_limits
 from webapp.i18n import gettext as _
 from webapp.posts import timeline
 from webapp.posts.timeline import Page
-from webapp.rate_limits import Rate, TooOften
+from webapp.rate_limits import TooOften
 from webapp.search import index, words
 from webapp.search.index import Person
 from webapp.web import client_ip, pages
 from webapp.web.forms import number_in_query
-
-SEARCHING = (Rate(30, 60),)  # for each network
+from webapp.web.limits import count_look
 
 
 async def search(request: Request) -> Response:
@@ -29,13 +28,13 @@ async def search(request: Request) -> Response:
     try:
         terms = words.parse(typed) if typed else ()
         if terms:
-            await _count(request)
+            await count_look(request, (rate_limits.SEARCHES, client_ip.of(request)))
     except ValueError as refused:
         return _page(request, typed, refusal=str(refused), status=422)
     except TooOften as refused:
-        sentence = _("That was a lot at once. You can search again in %(seconds)s seconds.")
+        sentence = _("That was a lot at once. You can search again in %(wait)s.") % {"wait": refused.wait}
         headers = {"retry-after": str(refused.seconds)}
-        return _page(request, typed, refusal=sentence % {"seconds": refused.seconds}, status=429, headers=headers)
+        return _page(request, typed, refusal=sentence, status=429, headers=headers)
     if not terms:
         return _page(request, typed)
     db, viewer_id = request.state.db, user.id if user else None
@@ -69,14 +68,6 @@ def _page(
         has_more_people=len(people) > index.MOST_PEOPLE,
         refusal=refusal,
     )
-
-
-async def _count(request: Request) -> None:
-    """Counts a search, in a transaction of its own: it is the only thing that searching writes. Raises TooOften."""
-    state = request.app.state
-    async with state.database.session(is_writing=True) as db:
-        await rate_limits.count(db, state.settings, ("search", client_ip.of(request), SEARCHING))
-        await db.commit()
 
 
 def _to_log_in(request: Request) -> Response:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from webapp.i18n import gettext as _
+from webapp.rate_limits import TooOften
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -62,10 +63,10 @@ class Form(Generic[Shape]):
         self.errors[field] = words
         self.status = status
 
-    def refuse_for_now(self, words: str, seconds: int) -> None:
-        """Says that this was asked too often; `words` name the %(seconds)s until it may be asked again."""
-        self.refuse("", words % {"seconds": seconds}, 429)
-        self.headers["retry-after"] = str(seconds)
+    def refuse_for_now(self, words: str, refused: TooOften) -> None:
+        """Says that this was asked too often; `words` name the %(wait)s until it may be asked again."""
+        self.refuse("", words % {"wait": refused.wait}, 429)
+        self.headers["retry-after"] = str(refused.seconds)
 
     def _check(self) -> None:
         for name, value in self.values.items():

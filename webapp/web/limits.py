@@ -1,0 +1,80 @@
+"""How a view refuses what is done too often: a limit stands on the line above what it limits."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.database import release
+from webapp.i18n import gettext as _
+from webapp.rate_limits import Limit, TooOften, Use
+from webapp.web import errors
+from webapp.web.database_session import SAFE_METHODS
+from webapp.web.forms import EmptyForm, Form
+
+Result = TypeVar("Result")
+More = ParamSpec("More")
+View = Callable[[Request], Awaitable[Response]]
+Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
+
+
+async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = "") -> TooOften | None:
+    """Counts the uses. If that is too often, nothing counts, and the form says when it can be done again."""
+    try:
+        await rate_limits.count(request.state.db, request.app.state.settings, *uses)
+    except TooOften as refused:
+        await release(request.state.db)  # undoes it, and what was read before can still be shown
+        form.refuse_for_now(words or _("That was a lot at once. You can go on in %(wait)s."), refused)
+        return refused
+    return None
+
+
+async def count_look(request: Request, *uses: Use) -> None:
+    """Counts a GET, whose own transaction only reads, in another beside it. Raises TooOften."""
+    state = request.app.state
+    async with state.database.session(is_writing=True) as db:
+        await rate_limits.count(db, state.settings, *uses)
+        await db.commit()
+
+
+def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Result]], Action[More, Result | None]]:
+    """Lets the account that asks do something only as often as its limit says; else it is None, and the form says why.
+
+    `at_once` counts also what is still under way, for what takes long: the count is committed before.
+    """
+
+    def limit_it(action: Action[More, Result]) -> Action[More, Result | None]:
+        @wraps(action)
+        async def counted(
+            request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs
+        ) -> Result | None:
+            if await too_often(request, form, (limit, str(request.state.user.id))):
+                return None
+            if at_once:
+                await request.state.db.commit()
+            return await action(request, form, *arguments, **more)
+
+        return counted
+
+    return limit_it
+
+
+def limited_button(limit: Limit) -> Callable[[View], View]:
+    """The same for a view that has no form to say it in: a page does. Only what changes something is counted."""
+
+    def limit_it(view: View) -> View:
+        @wraps(view)
+        async def counted(request: Request) -> Response:
+            if request.method in SAFE_METHODS:
+                return await view(request)
+            form = await Form.read(request, EmptyForm)
+            if await too_often(request, form, (limit, str(request.state.user.id))):
+                return errors.page(request, 429, form.errors[""], form.headers)
+            return await view(request)
+
+        return counted
+
+    return limit_it
