@@ -49,6 +49,7 @@ from webapp.web.database_session import DatabaseSession
 from webapp.web.errors import Unhandled
 from webapp.web.hosts import ForeignHost
 from webapp.web.request_body import WholeBody
+from webapp.web.request_head import BoundedHead
 from webapp.web.request_log import RequestLog
 from webapp.web.security_headers import SecurityHeaders
 
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(RequestLog),
             Middleware(SecurityHeaders, settings),
             Middleware(Unhandled, alarms.report),
+            Middleware(BoundedHead),
             Middleware(ForeignHost, settings),
             Middleware(CrossSiteWrites, settings),
             Middleware(WholeBody),  # before anything that may hold a connection

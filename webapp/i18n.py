@@ -4,13 +4,16 @@ English is written in the code; other languages are gettext catalogues in `webap
 """
 
 import gettext as catalogues
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache
 
 from webapp.settings import ROOT
 
+MOST_CHARACTERS = 500  # of a header; browsers send a tenth
+_WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -36,16 +39,14 @@ def use(language: str) -> Iterator[None]:
         _language.reset(token)
 
 
-@lru_cache(1000)
 def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     """The best of the offered languages for an `Accept-Language` header (RFC 9110, 12.5.4)."""
+    if len(offered) == 1:
+        return offered[0]
     wanted: list[tuple[float, str]] = []
-    for part in accept_language.split(",")[:20]:
-        name, _, quality = part.strip().partition(";q=")
-        try:
-            wanted.append((-float(quality or 1), name.split("-")[0].lower()))
-        except ValueError:
-            continue
+    for part in accept_language[:MOST_CHARACTERS].split(",")[:20]:
+        if found := _WISH.fullmatch(part.strip()):
+            wanted.append((-float(found["quality"] or 1), found["name"].lower()))
     return next((name for quality, name in sorted(wanted) if quality and name in offered), offered[0])
 
 

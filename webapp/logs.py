@@ -11,7 +11,10 @@ from webapp.settings import Settings
 
 # Who speaks in the log: the site, and what it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
-_SECRETS = re.compile(r"eyJ[\w.-]{20,}|[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]+:[^@\s]+@")
+# Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.
+_SECRETS = re.compile(
+    r"eyJ[\w.-]{20,}|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]{1,100}:[^@\s]{1,100}@"
+)
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 # What begins a new line somewhere, or drives a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

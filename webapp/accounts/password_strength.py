@@ -46,7 +46,7 @@ def of(password: str, min_length: int, *context: str) -> str | None:
         return _("Too short: use at least %(min_length)s characters. A few words in a row are fine.") % {
             "min_length": min_length
         }
-    text = unicodedata.normalize("NFKC", password).casefold()
+    text = unicodedata.normalize("NFKC", password).casefold()[:MAX_LENGTH]  # one sign may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:
         return _("Too easy to guess: it repeats the same few characters.")
     if any(_is_about(spelled, min_length, context) for spelled in (text, *_spellings(text))):

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel
 
 from webapp.posts import text
+from webapp.web.forms import Longest
 
 
 class Write(BaseModel):
-    body: Annotated[str, AfterValidator(text.clean)]
+    body: Annotated[str, Longest(text.MOST_CODE_POINTS, said=text.MOST_CHARACTERS), AfterValidator(text.clean)]

@@ -99,8 +99,13 @@ def _words(status: int) -> tuple[str, str]:
             _("What you sent did not arrive in time. Please go back and try again; a better connection helps."),
         ),
         413: (_("Too much at once"), _("What was sent is larger than this site takes. Please send less.")),
+        414: (_("Too long an address"), _("The address is longer than any on this site. It may have got mixed up.")),
         415: (_("Not a form"), _("This page takes ordinary web forms only.")),
         429: (_("Too often"), _("Please wait a moment, then try again.")),
+        431: (
+            _("Too much at once"),
+            _("Your browser sent more than this site takes. Clearing its cookies for this site may help."),
+        ),
         500: (_("Something broke"), _("That is our fault, not yours. Nothing was changed. Please try again.")),
         503: (_("Back in a moment"), _("The site is busy or being mended. Nothing was lost; please try again.")),
     }

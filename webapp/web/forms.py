@@ -4,9 +4,11 @@ The shape of a form is a pydantic model of strings. `Form.read` takes exactly on
 fields, from an ordinary web form in the body and from nowhere else.
 """
 
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -17,7 +19,16 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
 MAX_DIGITS = 18  # of a number in a query: no database has longer ones
+MAX_CHARACTERS = 2000  # of a field that says nothing else, as it is sent
 MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
+
+
+@dataclass(frozen=True)
+class Longest:
+    """In the annotation of a field: the most characters that are looked at at all, and what the visitor is told."""
+
+    characters: int
+    said: int
 
 
 class Form(Generic[Shape]):
@@ -46,7 +57,7 @@ class Form(Generic[Shape]):
         Raises HTTPException: 400 for what no form of ours sends, 413 for too much, 415 for another content type.
         """
         form = cls(shape, await _fields(request, shape))
-        form._check()
+        form.check()
         return form
 
     @property
@@ -68,9 +79,13 @@ class Form(Generic[Shape]):
         self.refuse("", words % {"wait": refused.wait}, 429)
         self.headers["retry-after"] = str(refused.seconds)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Looks at the values: `data` if they are good, else `errors`."""
         for name, value in self.values.items():
-            if any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
+            most = longest(self.shape.model_fields[name])
+            if len(value) > most.characters:
+                self.refuse(name, _words("string_too_long", {"max_length": most.said}))
+            elif any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
                 self.refuse(name, _("This has a character in it that can't be used."))
         if self.errors:
             return
@@ -93,6 +108,15 @@ def number_in_query(request: Request, name: str, usual: int) -> int:
     if not (typed.isascii() and typed.isdecimal() and len(typed) <= MAX_DIGITS):
         raise HTTPException(400)
     return int(typed)
+
+
+def longest(field: FieldInfo) -> Longest:
+    """How long a field may be before anything looks at what is in it. What is around the words may be cut off later."""
+    for limit in field.metadata:
+        if isinstance(limit, Longest):
+            return limit
+    said = next((limit.max_length for limit in field.metadata if hasattr(limit, "max_length")), None)
+    return Longest(MAX_CHARACTERS, said or MAX_CHARACTERS)
 
 
 async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:

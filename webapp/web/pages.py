@@ -87,7 +87,7 @@ def redirect(request: Request, to: str, flash: str | None = None) -> Response:
 
 def local_path(target: str, default: str = "/") -> str:
     """The target if it is a path of this very site, else the default: a redirect never leaves the host."""
-    if not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target) or len(target) > 2000:
+    if len(target) > 2000 or not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target):
         return default
     parts = urlsplit(target)
     return default if parts.scheme or parts.netloc else target

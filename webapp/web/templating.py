@@ -99,7 +99,6 @@ def _wrapped(text: str) -> str:
     )
 
 
-@lru_cache(maxsize=1000)
 def _wrapped_line(line: str) -> str:
     return textwrap.fill(line, LINE, break_long_words=False, break_on_hyphens=False)
 

@@ -1,0 +1,277 @@
+"""C64: no text costs more than its length, whatever it is made of and wherever it is typed."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+import regex
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+from starlette.requests import Request
+
+from tests import hostile
+from tests.conftest import SECRET_KEY, Site
+from tests.stories import forget_and_find_link, log_in, register
+from tests.test_sweeps import ROUTES, path_of
+from tests.watching import ask, standing_site
+from webapp import i18n, logs
+from webapp.accounts import known_browsers, password_strength, tokens, users
+from webapp.accounts.passwords import MAX_LENGTH
+from webapp.accounts.tokens import Purpose
+from webapp.feeds import atom
+from webapp.people import avatars
+from webapp.people.follows import Key
+from webapp.posts import text
+from webapp.posts.timeline import Card
+from webapp.search import words
+from webapp.settings import Settings
+from webapp.web import client_ip, forms, pages, templating
+from webapp.web.forms import Form
+from webapp.web.request_head import MAX_HEADER_BYTES
+
+SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
+TIMES = 5  # what as many letters `a` take
+FLOOR, FLOOR_OF_PAGES = 3.0, 15.0  # ms below which nobody notices
+HOST = ("host", "blog.example")
+TYPE = ("content-type", "application/x-www-form-urlencoded")
+
+
+def shapes(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    """The shapes of all forms."""
+    for shape in of.__subclasses__():
+        if shape.__module__.startswith("webapp.") and not issubclass(shape, SQLModel):
+            yield shape
+        yield from shapes(shape)
+
+
+FIELDS = [(shape, name) for shape in dict.fromkeys(shapes()) for name in shape.model_fields]
+
+
+def too_dear(
+    work: Callable[[str], object],
+    size: int,
+    floor: float = FLOOR,
+    texts: Callable[[int], list[str]] = hostile.texts,
+) -> list[str]:
+    """The texts of that size that cost much more than as many letters."""
+    work("a" * size)  # what is made once for all is made now
+    most = max(TIMES * hostile.milliseconds(lambda: work("a" * size), 5), floor)
+    return [typed[:40] for typed in texts(size) if hostile.is_dear(lambda typed=typed: work(typed), most)]  # type: ignore[misc]
+
+
+def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    head = [(b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "headers": head, "query_string": b""}
+    return asyncio.run(Form.read(Request(scope, receive), shape))
+
+
+@pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
+def test_no_field_of_any_form_is_dear_to_read(shape: type[BaseModel], name: str) -> None:
+    size = forms.longest(shape.model_fields[name]).characters
+
+    def check(typed: str) -> None:
+        form = Form(shape, {name: typed})
+        form.check()
+
+    assert too_dear(check, size) == []
+
+
+def test_the_sweep_sees_all_forms() -> None:
+    names = {f"{shape.__name__}.{name}" for shape, name in FIELDS}
+
+    assert {"Write.body", "Login.username", "EditProfile.about_me", "Recover.code", "Report.reason"} <= names
+    assert len(names) >= 20
+
+
+@pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
+def test_a_field_that_is_too_long_is_refused_before_anything_looks_at_it(shape: type[BaseModel], name: str) -> None:
+    most = forms.longest(shape.model_fields[name])
+
+    form = read(shape, urlencode({name: " " * (most.characters + 1)}).encode())
+
+    assert form.errors[name] == f"That is too long: at most {most.said} characters, please."
+    assert most.characters <= 4000
+
+
+def request(**headers: str) -> Request:
+    raw = [(name.replace("_", "-").encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    return Request({"type": "http", "method": "GET", "headers": raw, "query_string": b"", "client": ("192.0.2.1", 1)})
+
+
+def of_client(typed: str) -> None:
+    asked = request(x_forwarded_for=typed)
+    asked.scope["app"] = Stage
+    client_ip.of(asked)
+
+
+class Stage:
+    class state:  # noqa: N801
+        settings = SETTINGS
+
+
+def cookies(typed: str) -> None:
+    asked = request(cookie=f'session="{typed}"')
+    asked.cookies.get("session")
+
+
+LOOKS: dict[str, tuple[Callable[[str], object], int]] = {
+    "a password": (lambda typed: password_strength.of(typed, 12, "susan", "susan@example.com", "x.org"), MAX_LENGTH),
+    "a password's context": (lambda typed: password_strength.of("a" * 12 + "bcdefg", 12, typed, typed), 2000),
+    "a name or an address": (users.identity_or_nonsense, 320),
+    "a search": (lambda typed: words.for_posts(words.parse(f"a{typed}"), is_sqlite=True), words.MOST_CHARACTERS - 1),
+    "a search for people": (
+        lambda typed: words.for_people(words.parse(f"a{typed}"), is_sqlite=False),
+        words.MOST_CHARACTERS - 1,
+    ),
+    "a way back": (pages.local_path, 8000),
+    "a place in a list": (Key.parse, 8000),
+    "a token": (lambda typed: refused(lambda: tokens.verify(SETTINGS, Purpose.RESET_PASSWORD, typed)), 8000),
+    "a token's claims": (
+        lambda typed: refused(lambda: tokens.verify(SETTINGS, Purpose.RESET_PASSWORD, f"{tokens.HEADER}.{typed}.x")),
+        8000,
+    ),
+    "the languages": (lambda typed: i18n.choose(typed, ("en", "ru")), MAX_HEADER_BYTES),
+    "a browser": (known_browsers.described, MAX_HEADER_BYTES),
+    "a browser's mark": (known_browsers.mark, MAX_HEADER_BYTES),
+    "a client's address": (of_client, MAX_HEADER_BYTES),
+    "the cookies": (cookies, MAX_HEADER_BYTES - 100),
+    "a line of the log": (logs.redact, 8000),
+    "a masked address": (logs.mask, 2000),
+    "a picture": (avatars.draw, 30),
+}
+
+
+def refused(work: Callable[[], object]) -> None:
+    with pytest.raises(tokens.Refused):
+        work()
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_nothing_that_looks_at_what_was_sent_is_dear(name: str) -> None:
+    def look(typed: str) -> None:
+        with contextlib.suppress(ValueError):
+            work(typed)
+
+    work, size = LOOKS[name]
+
+    assert too_dear(look, size) == []
+
+
+def kept(piece: str) -> str:
+    """As much of it as a post can have; nothing if it can have none."""
+    characters = regex.findall(r"\X", piece * 4000)[: text.MOST_CHARACTERS]
+    try:
+        return text.clean("".join(characters)[: text.MOST_CODE_POINTS])
+    except ValueError:
+        return ""
+
+
+KEPT = [
+    words for piece in hostile.PIECES for words in (kept(piece), kept(f"{piece} "), kept(f"{piece}a\u0301")) if words
+]
+FILTERS: dict[str, Callable[[str], object]] = {
+    "a post": lambda body: text.markup(body, {"susan"}),
+    "its mentions": text.mentioned,
+    "its number of characters": text.count,
+    "a feed": lambda body: atom.write(
+        atom.Feed("x", "/x", "/x", [Card(1, 1, "susan", True, body, datetime.now(UTC))]), SETTINGS
+    ),
+    "a line of an email": templating.environment(SETTINGS).filters["wrapped"],
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_nothing_that_shows_a_text_is_dear(name: str) -> None:
+    show = FILTERS[name]
+    show("a" * 280 + " https://a.example/ @susan")  # what is made once for all is made now
+    most = max(TIMES * hostile.milliseconds(lambda: show("a" * 280), 5), FLOOR)
+
+    dear = [body[:40] for body in KEPT if hostile.is_dear(lambda body=body: show(body), most)]  # type: ignore[misc]
+
+    assert len(KEPT) > 100
+    assert dear == []
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("dear"), admins=("susan@example.com",)) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        register(site.browser(), site.mailbox, "david")
+        site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
+        browser = site.browser()
+        log_in(browser)
+        browser.post("/", data={"body": "Hello."})
+        site.app.state.cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
+        yield site
+
+
+QUERIES = ("q", "next", "email", "before", "after", "of")
+READERS = [route.name for route in ROUTES if "GET" in (route.methods or ()) and not route.name.startswith("mailbox")]
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if not name.startswith("gallery")])
+def test_no_query_of_any_page_is_dear(site: Site, name: str) -> None:
+    """Another text in each of its fields, together as long as a request's address may be."""
+    path, cookie = path_of(site, name), ("cookie", site.app.state.cookie)
+
+    def look(*typed: str) -> None:
+        values = (quote(each)[:1200].rpartition("%")[0] or each for each in typed)
+        query = "&".join(f"{name}={value}" for name, value in zip(QUERIES, values, strict=True))
+        assert ask(site, "GET", f"{path}?{query}", [HOST, cookie]).status < 500
+
+    letters = ["a" * 900] * len(QUERIES)
+    look(*letters)
+    most = max(TIMES * hostile.milliseconds(lambda: look(*letters), 5), FLOOR_OF_PAGES)
+    texts = hostile.texts(900)
+    groups = [[*texts[place:], *letters][: len(QUERIES)] for place in range(0, len(texts), len(QUERIES))]
+
+    assert [group for group in groups if hostile.is_dear(lambda group=group: look(*group), most)] == []  # type: ignore[misc]
+
+
+HEADERS = [
+    *("accept-language", "cookie", "user-agent", "content-type", "if-none-match", "if-modified-since", "origin"),
+    *("x-forwarded-for", "host", "referer", "hx-request", "hx-request-type", "hx-current-url", "sec-fetch-site"),
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/login"), ("GET", "/explore/feed.atom")])
+def test_no_header_is_dear(site: Site, header: str, method: str, path: str) -> None:
+    def look(typed: str) -> None:
+        value = typed.encode("latin-1", "replace").decode("latin-1")
+        assert ask(site, method, path, [HOST, (header, value)] if header != "host" else [("host", value)]).status < 500
+
+    assert too_dear(look, MAX_HEADER_BYTES - len(header), FLOOR_OF_PAGES, hostile.between_letters) == []
+
+
+FORMS = [route.name for route in ROUTES if {"GET", "POST"} <= (route.methods or set())]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_no_form_of_any_page_is_dear_to_answer(site: Site, name: str) -> None:
+    """Each field of it in turn, to susan with her rights: what is looked at, and what is shown again."""
+    path = path_of(site, name)
+    with_cookie = [] if name in {"login"} else [("cookie", site.app.state.cookie)]
+    page = ask(site, "GET", path, [HOST, *with_cookie]).text
+    found = re.search(rf'<form[^>]*action="{re.escape(path)}".*?</form>', page, re.DOTALL)
+    controls = re.findall(r"<(?:input|textarea)[^>]*>", found[0] if found else page)
+    typed = " ".join(control for control in controls if "checkbox" not in control)
+    fields = re.findall(r'name="(\w+)"', typed)
+
+    for field in fields:
+
+        def send(typed: str, field: str = field) -> None:
+            filled = dict.fromkeys(fields, "a") | {field: typed}
+            answer = ask(site, "POST", path, [HOST, TYPE, *with_cookie], urlencode(filled).encode())
+            assert answer.status < 500
+
+        assert too_dear(send, 2000, FLOOR_OF_PAGES, hostile.between_letters) == [], field

@@ -1,0 +1,38 @@
+"""The head of a request: bounded, as its body is."""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from webapp.web import errors
+
+MAX_TARGET_BYTES = 8 * 1024  # the path and its query
+MAX_HEADER_BYTES = 8 * 1024  # one name and its value
+MAX_BYTES = 32 * 1024  # all of them
+MAX_HEADERS = 100
+HANG_UP = {"connection": "close"}
+
+
+class BoundedHead:
+    """Refuses a head that no browser sends, before anything reads in it: 414 for its address, 431 for the rest."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        status = _refusal(scope)
+        if status is None:
+            return await self.app(scope, receive, send)
+
+        await errors.page(Request({**scope, "headers": []}), status, headers=HANG_UP)(scope, receive, send)
+
+
+def _refusal(scope: Scope) -> int | None:
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return 414
+    sizes = [len(name) + len(value) for name, value in scope["headers"]]
+    if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_BYTES or (sizes and max(sizes) > MAX_HEADER_BYTES):
+        return 431
+    return None
