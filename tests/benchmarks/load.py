@@ -49,20 +49,22 @@ class Figures:
         return self._percentiles[98]
 
 
-def run(port: int, write: Callable[[int], bytes], first: int, seconds: float) -> Figures:
+def run(
+    port: int, write: Callable[[int], bytes], first: int, seconds: float, connections: int = CONNECTIONS
+) -> Figures:
     """Asks for so long, on every connection as soon as it was answered. `write(number)` is a whole request.
 
     `number` goes up from `first`, so that no two requests need be the same.
     """
-    return uvloop.run(_run(port, map(write, count(first)), seconds))
+    return uvloop.run(_run(port, map(write, count(first)), seconds, connections))
 
 
-async def _run(port: int, requests: Iterator[bytes], seconds: float) -> Figures:
+async def _run(port: int, requests: Iterator[bytes], seconds: float, connections: int) -> Figures:
     loop = asyncio.get_running_loop()
     milliseconds: list[float] = []
     statuses: Counter[int] = Counter()
     visitors = []
-    for _number in range(CONNECTIONS):
+    for _number in range(connections):
         _transport, visitor = await loop.create_connection(
             lambda: Visitor(requests, milliseconds, statuses), "127.0.0.1", port
         )

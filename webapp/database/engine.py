@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database_url
 from webapp.database import postgresql, sqlite
+from webapp.database.flush import Flush
 from webapp.database.hot import Direct, Transaction
 
 Columns = TypeVarTuple("Columns")
@@ -78,8 +79,10 @@ class Database:
         self.writing = self.engine.execution_options(is_writing=True)
         self.wake = asyncio.Event()
         self.visitors = 0
+        self.flush = Flush()
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", sqlite.set_up)
+            event.listen(self.engine.sync_engine, "connect", self.flush.watch)
             event.listen(self.engine.sync_engine, "begin", sqlite.begin)
         else:
             event.listen(self.engine.sync_engine, "do_connect", postgresql.Pooler().look)
@@ -98,14 +101,29 @@ class Database:
     def open(self, *, is_writing: bool = False) -> AsyncSession:
         """A session that the caller must release."""
         engine = self.writing if is_writing else self.engine
-        return AsyncSession(engine, expire_on_commit=False, info={"doorbell": self.wake})
+        info = {"doorbell": self.wake, "flush": self.flush}
+        return DurableSession(engine, expire_on_commit=False, info=info)
 
     def direct(self, *, is_writing: bool = False) -> Direct:
         """A transaction for prepared statements alone, as a context. It needs a connection of its own."""
-        return Direct(self.engine, {"doorbell": self.wake}, _wake, is_writing=is_writing)
+        return Direct(self.engine, {"doorbell": self.wake}, self._committed, is_writing=is_writing)
 
     async def close(self) -> None:
         await self.engine.dispose()
+        self.flush.close()
+
+    async def _committed(self, transaction: Direct) -> None:
+        _wake(transaction)
+        if transaction.is_writing:
+            await self.flush.wait()
+
+
+class DurableSession(AsyncSession):
+    """A session whose commit returns when it is on the disk, the connection being free meanwhile."""
+
+    async def commit(self) -> None:
+        await super().commit()
+        await self.info["flush"].wait()
 
 
 async def release(db: AsyncSession) -> None:

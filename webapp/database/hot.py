@@ -5,7 +5,7 @@ What is asked for most goes past them, in one room: a `Prepared` statement, and 
 Everything else uses a session. docs/architecture.md has the figures.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 Values = Sequence[Any]
 Info = dict[str, Any]
-AfterCommit = Callable[["Direct"], None]
+AfterCommit = Callable[["Direct"], Awaitable[None]]
 Convert = Callable[[Any], Any] | None
 
 
@@ -46,7 +46,7 @@ class Direct:
         self.info = info
         self._engine = engine
         self._after_commit = after_commit
-        self._is_writing = is_writing
+        self.is_writing = is_writing
         self._connection: PoolProxiedConnection | None = None
         self._driver: Driver | None = None
         self._has_failed = False
@@ -73,14 +73,14 @@ class Direct:
     async def commit(self) -> None:
         if self._has_failed:
             raise PendingRollbackError("A statement has failed, so there is nothing to commit.")
-        if self._driver and self._is_writing:
+        if self._driver and self.is_writing:
             async with self._refusals():
                 await self._driver.commit()
         self._give_back()
-        self._after_commit(self)
+        await self._after_commit(self)
 
     async def rollback(self) -> None:
-        if self._driver and self._is_writing:
+        if self._driver and self.is_writing:
             try:
                 async with self._refusals():
                     await self._driver.rollback()
@@ -93,7 +93,7 @@ class Direct:
     async def _begin(self) -> "Driver":
         self._connection = await self._engine.raw_connection()
         self._driver = _DRIVERS[self.dialect.name](self._connection.driver_connection)
-        if self._is_writing:
+        if self.is_writing:
             await self._driver.begin()
         return self._driver
 

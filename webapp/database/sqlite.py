@@ -6,11 +6,12 @@ everybody else would wait. Reading needs no lock and may take longer, so it is d
 """
 
 import asyncio
+import os
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import aiosqlite
@@ -33,6 +34,7 @@ class OneTripConnection(aiosqlite.Connection):
     begin: str | None = None
     has_lock = False
     commits = 0
+    after_commit: Callable[[], None] = staticmethod(lambda: None)
 
     def cursor(self) -> "OneTripCursor":  # type: ignore[override]
         return OneTripCursor(self)
@@ -51,6 +53,7 @@ class OneTripConnection(aiosqlite.Connection):
             return await self.rollback()  # nothing was written
         self.has_lock = False
         self._conn.commit()
+        self.after_commit()
         self.commits += 1
         if self.commits % COMMITS_A_CHECKPOINT == 0:
             await self._execute(self._checkpoint)  # type: ignore[no-untyped-call]
@@ -133,14 +136,23 @@ def _pause() -> float:
 def connect(file: str, **options: Any) -> OneTripConnection:
     """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
-    connection = OneTripConnection(lambda: sqlite3.connect(file, **options), iter_chunk_size=64)
+    connection = OneTripConnection(lambda: _open(file, options), iter_chunk_size=64)
     connection._thread.daemon = True
     return connection
 
 
+def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
+    """Opens the file; if it isn't there, it is made for the eyes of its owner alone, its log then like it."""
+    if not (options.get("uri") or file == ":memory:"):
+        with suppress(OSError):  # which SQLite says in its own words
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    opened: sqlite3.Connection = sqlite3.connect(file, **options)
+    return opened
+
+
 def set_up(connection: Any, _record: object) -> None:
     """For each new connection."""
-    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
+    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver; and `flush` sees to what NORMAL leaves
     cursor = connection.cursor()
     pragmas = ("busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0")
     for pragma in pragmas:

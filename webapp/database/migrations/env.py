@@ -47,6 +47,7 @@ async def run() -> None:
         async with database.writing.connect() as connection:
             await connection.run_sync(migrate)
             await connection.commit()
+        await database.flush.wait()
     finally:
         await database.close()
 

@@ -1,0 +1,118 @@
+"""A commit on SQLite is on the disk when it returns, and those that wait share a flush."""
+
+import asyncio
+import errno
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from webapp.database import Database, execute
+
+pytestmark = pytest.mark.anyio
+
+WRITE = text("UPDATE outbox_email SET kind = kind")
+
+
+class Disk:
+    """How often it was asked to flush; each time it takes a while, or fails."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.flushes = 0
+        self.is_broken = False
+
+    def sync(self, file: int) -> None:
+        self.flushes += 1
+        time.sleep(self.seconds)
+        if self.is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fsync(file)
+
+
+@pytest.fixture
+async def database(sqlite_url: str) -> AsyncIterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    await database.close()
+
+
+async def write(database: Database) -> None:
+    async with database.session(is_writing=True) as db:
+        await execute(db, WRITE)
+        await db.commit()
+
+
+async def write_directly(database: Database) -> None:
+    async with database.direct(is_writing=True) as db:
+        await db.run(WRITE.text, ())
+        await db.commit()
+
+
+@pytest.mark.parametrize("way", [write, write_directly])
+async def test_a_commit_is_on_the_disk_when_it_returns(database: Database, way: object) -> None:
+    disk = Disk()
+    database.flush.sync = disk.sync
+
+    for count in (1, 2, 3):
+        await way(database)  # type: ignore[operator]
+        assert disk.flushes == count
+
+
+async def test_commits_share_a_flush_and_keep_nobody_from_the_database_meanwhile(database: Database) -> None:
+    await write(database)
+    disk = Disk(seconds=0.2)
+    database.flush.sync = disk.sync
+
+    began = time.monotonic()
+    await asyncio.gather(*(write(database) for _number in range(20)))
+
+    assert disk.flushes <= 3, "the first goes ahead, and the others wait for the next"
+    assert time.monotonic() - began < 2
+
+
+async def test_who_only_reads_waits_for_no_flush(database: Database) -> None:
+    await write(database)
+    disk = Disk(seconds=1.0)
+    database.flush.sync = disk.sync
+    writing = asyncio.create_task(write(database))
+    await asyncio.sleep(0.1)
+
+    began = time.monotonic()
+    async with database.session() as db:
+        await execute(db, text("SELECT count(*) FROM outbox_email"))
+
+    assert time.monotonic() - began < 0.5
+    await writing
+
+
+async def test_what_can_not_be_brought_to_the_disk_is_not_promised(database: Database) -> None:
+    disk = Disk()
+    database.flush.sync = disk.sync
+    disk.is_broken = True
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        await write(database)
+
+    disk.is_broken = False
+    await write(database)
+
+    assert disk.flushes == 2
+
+
+async def test_nobody_but_its_owner_may_read_a_new_database(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")
+    async with database.session(is_writing=True) as db:
+        await execute(db, text("CREATE TABLE note (id integer)"))
+        await db.commit()
+        found = modes(tmp_path)
+    await database.close()
+
+    assert found == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}

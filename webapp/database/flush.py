@@ -1,0 +1,66 @@
+"""What a commit on SQLite waits for: that it is on the disk, and not only with the kernel.
+
+SQLite's own `synchronous=FULL` flushes within each commit: while its lock is held, and here on the event loop. Instead
+a commit only appends to the log (`synchronous=NORMAL`), gives lock and connection back, and is answered once the log
+was flushed after it; so all that commit while a flush is under way share the next one. The log grows in the order of
+commits and is read from its beginning, so a flush is good for everything before it, whichever process wrote it.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+class Flush:
+    """The log of one database, as one process flushes it. A database in memory has none."""
+
+    def __init__(self) -> None:
+        self.sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has the second alone
+        self._log = ""
+        self._committed = self._flushed = 0
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "flush")
+
+    def watch(self, connection: Any, _record: object) -> None:
+        """For each new connection to SQLite."""
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA database_list")
+        file = cursor.fetchall()[0][2]
+        cursor.close()
+        self._log = f"{file}-wal" if file else ""
+        connection.driver_connection.after_commit = self.note
+
+    def note(self) -> None:
+        """Something was committed that may not be on the disk."""
+        self._committed += 1
+
+    async def wait(self) -> None:
+        """Returns when all that was committed is on the disk. Raises OSError if it can't be brought there."""
+        mine = self._committed
+        while self._flushed < mine:
+            if self._running is None:
+                self._running = asyncio.create_task(self._flush())
+            await asyncio.shield(self._running)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False)
+
+    async def _flush(self) -> None:
+        until = self._committed
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._sync_log)
+            self._flushed = until
+        finally:
+            self._running = None
+
+    def _sync_log(self) -> None:
+        # Without a log, the last connection was closed and has brought everything into the database, flushed.
+        with contextlib.suppress(FileNotFoundError):
+            file = os.open(self._log, os.O_RDWR)
+            try:
+                self.sync(file)
+            finally:
+                os.close(file)
