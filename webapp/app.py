@@ -23,7 +23,7 @@ import webapp.people.emails
 import webapp.posts.emails
 import webapp.recovery.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
-from webapp.accounts import known_browsers, sessions
+from webapp.accounts import known_browsers, sessions, tokens
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
@@ -48,6 +48,7 @@ from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
 from webapp.web.errors import Unhandled
 from webapp.web.hosts import ForeignHost
+from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
 from webapp.web.request_log import RequestLog
@@ -71,14 +72,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
         logs.configure(settings)
     database = Database(settings.database_url)
     alarms = Alarms(settings, database)
+    site_map = routes(settings)
     app = Starlette(
-        routes=routes(settings),
+        routes=site_map,
         middleware=[
             Middleware(RequestLog),
             Middleware(SecurityHeaders, settings),
             Middleware(Unhandled, alarms.report),
             Middleware(BoundedHead),
             Middleware(ForeignHost, settings),
+            Middleware(PastedLinks, site_map, tokens.SHAPE),
             Middleware(CrossSiteWrites, settings),
             Middleware(WholeBody),  # before anything that may hold a connection
             Middleware(DatabaseSession, database),

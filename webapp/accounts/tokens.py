@@ -20,7 +20,8 @@ NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 # All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. Nothing else in a header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
-_SHAPE = re.compile(HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}")
+SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
+_SHAPE = re.compile(SHAPE)
 
 
 class Purpose(StrEnum):

@@ -1,0 +1,42 @@
+"""Links as people paste them: with the full stop of their sentence, in brackets, or broken over two lines."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+# Soft line breaks of quoted-printable (RFC 2045, 6.7); white space, visible or not; what stands around a link in
+# a text. None of it is ever part of a path with a token.
+_NEVER_OURS = re.compile(r"=\r?\n|[\s\u00ad\u200b-\u200f\u2028-\u202f\u2060\ufeff<>()\[\]{}\"'`“”„‘’‚«»,;:!?*|\\^…]")
+_AT_THE_END = "._-/~"
+
+
+class PastedLinks:
+    """Sends a browser to the link that was meant, when what was pasted holds a whole one.
+
+    It looks at every route whose path ends in a token; `shape` is what a token looks like. A link that lacks something
+    is left to the view, which says so.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], shape: str) -> None:
+        self.app = app
+        paths = [route.path for route in routes if isinstance(route, Route) and route.path.endswith("/{token}")]
+        names = [path.split("/")[1] for path in paths]
+        self.link = re.compile(rf"/+({'|'.join(map(re.escape, names))})/+({shape})[{re.escape(_AT_THE_END)}]*")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in {"GET", "HEAD"} and (meant := self.meant(scope["path"])):
+            query = Request(scope).url.query
+            return await RedirectResponse(URL(path=quote(meant), query=query), 303)(scope, receive, send)
+        await self.app(scope, receive, send)
+
+    def meant(self, path: str) -> str | None:
+        """The path of the whole link within what was pasted; None if it is that path, or if there is none."""
+        found = self.link.fullmatch(_NEVER_OURS.sub("", path))
+        meant = f"/{found[1]}/{found[2]}" if found else path
+        return meant if meant != path else None
