@@ -117,7 +117,7 @@ def path_of(site: Site, name: str) -> str:
     if name in {"unsubscribe", "subscribe_again"}:
         values["token"] = tokens.unsubscribe_link(SETTINGS, 1, "new_sign_in").rpartition("/")[2]
     if name == "report_not_me":
-        values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password").rpartition("/")[2]
+        values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password", "david@example.com").rpartition("/")[2]
     if name in {"confirm_email", "undo_email"}:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
     route = next(route for route in ROUTES if route.name == name)

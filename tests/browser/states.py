@@ -199,7 +199,7 @@ def not_me_said(person: Visitor) -> None:
     person.is_logged_in()
     person.goto(person.has_not_me_link())
     person.press("This wasn't me")
-    person.sees_heading("The links are dead")
+    person.sees_heading("Your account is locked")
 
 
 @state

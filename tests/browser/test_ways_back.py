@@ -32,10 +32,7 @@ def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     visitor.sees("Somebody asked for a new password.")
 
     visitor.press("This wasn't me")
-    visitor.sees_heading("The links are dead")
-    visitor.sees("1 browser is logged in.")
-    visitor.press("End all sign-ins")
-    visitor.sees("No browser is logged in.")
+    visitor.sees_heading("Your account is locked")
     visitor.press("Email me a link")
     visitor.sees("An email is on its way to the address of your account.")
     visitor.goto(visitor.mailbox.link(to=visitor.address, count=3))
@@ -68,7 +65,7 @@ def test_a_person_with_neither_password_nor_mail_gets_back_in_with_a_code(visito
     visitor.logs_in(NEW_PASSWORD)
     visitor.is_at_home()
     visitor.goto("/recovery_codes")
-    visitor.sees("You have 9 codes left.")
+    visitor.sees("You have no codes.")
 
 
 def test_codes_can_be_copied(scripted: Visitor) -> None:

@@ -129,3 +129,4 @@ def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> N
 
     assert len(listed(susan)) == 1
     assert "There was no other sign-in." in answer.text
+    assert is_logged_in(susan)

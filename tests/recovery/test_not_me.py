@@ -1,4 +1,4 @@
-"""Saying "this wasn't me", as every security email offers: it ends all links, and no sign-in unless asked."""
+"""Saying "this wasn't me", as every security email offers: it ends everything, and locks the password."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import time_machine
 
+from tests.addresses.steps import NEW, change, links
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in, paths_in
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
@@ -50,18 +51,49 @@ def test_looking_at_the_page_changes_nothing(site: Site, not_me: str) -> None:
 
 
 @pytest.mark.alike
-def test_it_ends_every_link_and_logs_nobody_out(any_site: Site, susan: Browser, link: str, not_me: str) -> None:
+def test_it_ends_every_link_and_every_session(any_site: Site, susan: Browser, link: str, not_me: str) -> None:
     """C19"""
     elsewhere = any_site.browser()
     log_in(elsewhere, remember_me="1")
 
     answer = any_site.browser().post(not_me)
 
-    assert "The links are dead" in answer.text
-    assert "2 browsers are logged in." in answer.text
+    assert "Your account is locked" in answer.text
     assert any_site.browser().post(link, data={"password": NEW_PASSWORD}).status_code == 410
-    assert [is_logged_in(browser) for browser in (susan, elsewhere)] == [True, True]
-    assert log_in(any_site.browser()).url.path == "/"
+    assert [is_logged_in(browser) for browser in (susan, elsewhere)] == [False, False]
+
+
+@pytest.mark.alike
+def test_it_locks_the_password_until_the_owner_sets_a_new_one(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
+    """C68: who knows the password is told, in known browsers and new ones, by name and by address."""
+    any_site.browser().post(not_me)
+
+    by_name, by_address = log_in(any_site.browser()), log_in(any_site.browser(), SUSAN)
+    link = mailbox.link(SUSAN, count=3)
+    any_site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    for answer in (by_name, by_address):
+        assert answer.status_code == 422
+        assert "This account waits for its owner to set a new password by email." in answer.text
+    assert "We have just sent the link to its address." in by_name.text
+    assert "You can ask again in " in by_address.text, "no more than one email a minute"
+    assert log_in(any_site.browser()).status_code == 422
+    assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/"
+
+
+@pytest.mark.alike
+def test_nobody_else_learns_that_the_password_is_locked(any_site: Site, not_me: str) -> None:
+    """C12, C68: a wrong password gets the same words, bytes and statements as before, and as nobody's."""
+    seen = []
+    for name in ("susan", "susan", "nobdy"):
+        with statements(any_site) as asked:
+            answer = log_in(any_site.browser(), name, "not the right password")
+        seen.append((answer.status_code, answer.text.replace(name, "NAME"), asked))
+        if len(seen) == 1:
+            any_site.browser().post(not_me)
+
+    assert seen[0] == seen[1] == seen[2]
+    assert "match" in seen[0][1]
 
 
 def test_it_works_without_cookies_and_whoever_is_logged_in(
@@ -76,29 +108,8 @@ def test_it_works_without_cookies_and_whoever_is_logged_in(
     page = other.get(not_me)
 
     assert (answer.status_code, answer.headers["location"]) == (303, not_me)
-    assert "No link that was sent before opens the account susan any more." in page.text
+    assert "Nobody is logged in to susan any more" in page.text
     assert site.browser().get(link).status_code == 410
-
-
-@pytest.mark.alike
-def test_the_box_ends_all_sign_ins_too(any_site: Site, susan: Browser, not_me: str) -> None:
-    answer = any_site.browser().post(not_me, data={"end_sessions": "1"})
-
-    assert "1 sign-in was ended." in answer.text
-    assert "No browser is logged in." in answer.text
-    assert not is_logged_in(susan)
-
-
-def test_all_sign_ins_can_be_ended_afterwards(site: Site, susan: Browser, not_me: str) -> None:
-    page = site.browser().post(not_me)
-    was_logged_in = is_logged_in(susan)
-
-    answer = site.browser().post(not_me, data={"end_sessions": "1"}, headers=HTMX)
-
-    assert "End all sign-ins" in page.text
-    assert was_logged_in
-    assert not is_logged_in(susan)
-    assert "No browser is logged in." in answer.text
 
 
 def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
@@ -107,7 +118,7 @@ def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
 
     answer = site.browser().post(not_me)
 
-    assert "The links are dead" in answer.text
+    assert "Your account is locked" in answer.text
     assert (table(site, "user_account"), table(site, "security_event")) == before
 
 
@@ -121,12 +132,12 @@ def test_an_email_that_comes_later_can_be_disowned_again(site: Site, mailbox: Ma
         page = site.browser().get(not_me_in(email.text))
         site.browser().post(not_me_in(email.text))
 
-    assert "Also end all sign-ins" in page.text
+    assert "It locks the account until you choose a new password by email" in page.text
     assert site.browser().get(link).status_code == 410
 
 
-def test_it_is_written_down(site: Site, not_me: str) -> None:
-    site.browser("203.0.113.99").post(not_me, data={"end_sessions": "1"})
+def test_it_is_written_down(site: Site, susan: Browser, not_me: str) -> None:
+    site.browser("203.0.113.99").post(not_me)
 
     told = execute(site, "SELECT kind, client_ip, details FROM security_event ORDER BY id DESC LIMIT 2")
     assert told == [
@@ -220,12 +231,41 @@ def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
     assert statuses == [303, 429, 303, 303, 429]
 
 
-def test_the_email_goes_to_the_address_of_now(site: Site, mailbox: Mailbox, not_me: str) -> None:
-    execute(site, "UPDATE user_account SET email = 'new@example.com', epoch = epoch + 1")
+def test_it_takes_back_an_address_that_was_changed_since(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
+    """C68: else the link with which the owner gets back in would be mailed to the thief."""
+    thief = any_site.browser()
+    log_in(thief)
+    change(thief, mailbox)
 
+    page = any_site.browser().get(not_me)
+    any_site.browser().post(f"{not_me}/email")
+    answer = any_site.browser().post(not_me)
+    log_in(any_site.browser(), SUSAN)  # the thief's: it opens nothing, and sends nothing
+    any_site.browser().post(f"{not_me}/email")
+
+    assert "Its address has been changed since. It will be yours again." in page.text
+    assert "Your account is locked" in answer.text
+    assert execute(any_site, "SELECT email FROM user_account") == [(SUSAN,)]
+    assert links(mailbox, SUSAN, "/reset_password/", 2)
+    wait_until_posted(any_site)
+    assert links(mailbox, NEW, "/reset_password/", 0) == []
+    any_site.browser().post(links(mailbox, SUSAN, "/reset_password/")[0], data={"password": NEW_PASSWORD})
+    assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/"
+
+
+def test_pressed_again_after_the_reset_it_locks_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
+    """Somebody has got in again: the email at hand must not claim that all is well."""
+    site.browser().post(not_me)
     site.browser().post(f"{not_me}/email")
+    site.browser().post(mailbox.link(SUSAN, count=3), data={"password": NEW_PASSWORD})
+    thief = site.browser()
+    log_in(thief, password=NEW_PASSWORD)
 
-    assert mailbox.last("new@example.com").subject == "Reset your password on Microblog"
+    page, was_in = site.browser().get(not_me), is_logged_in(thief)
+    site.browser().post(not_me)
+
+    assert "press the button" in page.text
+    assert (was_in, is_logged_in(thief)) == (True, False)
 
 
 def test_no_change_of_the_account_kills_the_link(site: Site, link: str, not_me: str) -> None:
@@ -234,7 +274,7 @@ def test_no_change_of_the_account_kills_the_link(site: Site, link: str, not_me: 
     hijacker = site.browser()
     log_in(hijacker, password=NEW_PASSWORD)
 
-    site.browser().post(not_me, data={"end_sessions": "1"})
+    site.browser().post(not_me)
 
     assert not is_logged_in(hijacker)
 
@@ -305,6 +345,6 @@ def test_a_site_without_mail_offers_no_email(
 
 
 def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
-    path = tokens.not_me_link(site.settings, 1, "a_email_of_tomorrow").removeprefix("https://blog.example")
+    path = tokens.not_me_link(site.settings, 1, "an_email_of_tomorrow", SUSAN).removeprefix("https://blog.example")
 
     assert "Something happened to the account." in site.browser().get(path).text

@@ -175,7 +175,9 @@ def test_a_code_leads_to_a_new_password(any_site: Site, susan: Browser, paper: l
     assert "Your password is changed, and 1 sign-in was ended." in answer.text
     assert not is_logged_in(susan)
     assert log_in(locked_out, password=NEW_PASSWORD).url.path == "/"
-    assert "You have 9 codes left." in locked_out.get("/recovery_codes").text
+    assert "Your recovery codes will stop working too" in page.text
+    assert "Your recovery codes stopped working too" in answer.text
+    assert "You have no codes." in locked_out.get("/recovery_codes").text
 
 
 def test_under_htmx_a_code_leads_there_by_a_real_navigation(standing: Site, code: str) -> None:
@@ -320,7 +322,7 @@ def test_the_email_of_new_codes_tells_what_to_do_if_it_was_somebody_else(
     answer = site.browser().post(paths_in(email.text)[0])
 
     assert email.subject == "New recovery codes on Microblog"
-    assert "Its recovery codes are dead too." in answer.text
+    assert "Your account is locked" in answer.text
     assert recover(site.browser(), paper[0]).status_code == 422
 
 
@@ -337,13 +339,14 @@ def test_the_email_of_a_used_code_ends_what_it_opened(site: Site, mailbox: Mailb
     assert recover(thief, paper[1]).status_code == 422
 
 
-def test_the_not_me_of_another_email_leaves_the_codes_alone(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+def test_the_not_me_of_another_email_ends_the_codes_too(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
+    """C68: a thief may have made them."""
     site.browser().post("/reset_password_request", data={"email": SUSAN})
     email = mailbox.last(SUSAN, count=3)
 
     site.browser().post(next(path for path in paths_in(email.text) if path.startswith("/not_me/")))
 
-    assert recover(site.browser(), paper[0]).url.path.startswith("/reset_password/")
+    assert recover(site.browser(), paper[0]).status_code == 422
 
 
 def test_the_email_is_in_the_language_of_its_reader(standing: Site, code: str) -> None:
@@ -366,13 +369,18 @@ def test_it_is_written_down(standing: Site, code: str) -> None:
     assert told == [("recovery_code_used", "203.0.113.99", f'{{"left": {left}}}')]
 
 
-def test_the_other_codes_outlive_a_new_password(site: Site, paper: list[str]) -> None:
-    """Whoever has neither mail nor host keeps nine ways back."""
+def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
+    site: Site, mailbox: Mailbox, paper: list[str]
+) -> None:
+    """C68: whoever used the first may have made them all."""
     browser = site.browser()
     page = recover(browser, paper[0])
     browser.post(page.url.path, data={"password": NEW_PASSWORD})
 
-    assert recover(site.browser(), paper[1]).url.path.startswith("/reset_password/")
+    told = mailbox.last(SUSAN, subject="Your password on Microblog was changed").text
+    assert recover(site.browser(), paper[1]).status_code == 422
+    assert "Your recovery codes stopped working with the old password." in " ".join(told.split())
+    assert "https://blog.example/recovery_codes\n" in told
 
 
 def test_the_codes_go_with_the_account(any_site: Site, paper: list[str]) -> None:

@@ -66,7 +66,7 @@ def undo_email(life: Life) -> None:
 def report(life: Life) -> None:
     wait_until_posted(life.site)
     link = links(life.mailbox, SUSAN, "/not_me/")[0]
-    life.site.browser().post(link, data={"end_sessions": "1"})
+    life.site.browser().post(link)
 
 
 def disable_account(life: Life) -> None:

@@ -74,7 +74,6 @@ GREEDY = {
     "reason": "taken over",
     "code": "AAAA-AAAA-AAAA",
     "new_sign_in": "1",
-    "end_sessions": "1",
     "id": "1",
     "user_id": "1",
     "author_id": "1",

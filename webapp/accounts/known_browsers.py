@@ -3,9 +3,10 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, bindparam, delete, text
+from sqlalchemy import ColumnElement, and_, bindparam, delete, text, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -59,10 +60,11 @@ def mark(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
 
 
-async def meet(db: AsyncSession, user_id: int, mark: str) -> set[str]:
+async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
     """Notes that a person has logged in in a browser; returns the marks of those they were known by until now."""
-    known = set(await db.exec(select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)))
-    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "last_seen_at": now()})
+    of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
+    known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
+    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
     if len(known) >= MOST:
         kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
         kept = kept.order_by(col(KnownBrowser.last_seen_at).desc()).limit(MOST)
@@ -70,9 +72,19 @@ async def meet(db: AsyncSession, user_id: int, mark: str) -> set[str]:
     return known
 
 
-async def forget_others(db: AsyncSession, user_id: int, mark: str) -> None:
-    """Knows a person by this browser only, if they were known by it: the others may have been somebody else's."""
-    await _forget(db, user_id, col(KnownBrowser.secret_hash) != mark)
+async def forget(db: AsyncSession, user_id: int, marks: Collection[str]) -> None:
+    """Some browsers are new again."""
+    await _forget(db, user_id, col(KnownBrowser.secret_hash).in_(marks))
+
+
+async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int) -> None:
+    """Knows a person by this browser only, if they were known by it: the others may have been somebody else's.
+
+    It is carried over into the account's new epoch.
+    """
+    this = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch - 1
+    await _forget(db, user_id, ~and_(*this))
+    await db.exec(update(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, *this).values(epoch=epoch))
 
 
 def outdated() -> ColumnElement[bool]:
@@ -89,6 +101,7 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 
 
 _MEET = text(
-    "INSERT INTO known_browser (user_id, secret_hash, last_seen_at) VALUES (:user_id, :secret_hash, :last_seen_at)"
-    " ON CONFLICT (user_id, secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at"
+    "INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at)"
+    " VALUES (:user_id, :secret_hash, :epoch, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
+    " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at"
 ).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))

@@ -10,8 +10,8 @@ from webapp.database import now
 class User(SQLModel, table=True):
     """A person with an account. Its mailbox was proved before the row was made.
 
-    `epoch` goes up when the password or the address changes. Every link and session carries the epoch it was
-    made in, so one number ends them all.
+    Every link, session and known browser carries the `epoch` it was made in, so one number ends them all. Only
+    `users.end_everything` raises it.
     """
 
     __tablename__ = "user_account"
@@ -29,6 +29,7 @@ class User(SQLModel, table=True):
     last_seen_at: datetime = Field(default_factory=now)
     disabled_at: datetime | None = None
     reset_paused_until: datetime | None = None  # "this wasn't me": no reset emails until then
+    password_locked_at: datetime | None = None  # "this wasn't me": the password opens nothing until there is a new one
     about_me: str = Field(default="", max_length=140)
     is_public: bool = True  # whether strangers may read the profile and the posts
 
@@ -45,18 +46,23 @@ class Session(SQLModel, table=True):
     is_remembered: bool
     user_agent: str = Field(max_length=300)
     client_ip: str = Field(max_length=60)
+    browser_mark: str = Field(default="", max_length=64)  # the known browser that goes when this session is ended
     created_at: datetime = Field(default_factory=now)
     last_seen_at: datetime = Field(default_factory=now)
     expires_at: datetime = Field(index=True)
 
 
 class KnownBrowser(SQLModel, table=True):
-    """A browser in which a person has logged in before. Its cookie holds 256 random bits, the row their SHA-256."""
+    """A browser in which a person has logged in before. Its cookie holds 256 random bits, the row their SHA-256.
+
+    It is known in its `epoch` only: what ends the account's sessions ends that, too.
+    """
 
     __tablename__ = "known_browser"
 
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     secret_hash: str = Field(primary_key=True, max_length=64)
+    epoch: int
     last_seen_at: datetime = Field(default_factory=now, index=True)
 
 

@@ -1,9 +1,10 @@
 """Addresses that are kept for who lost them: while a change of address can be undone, nobody else gets the old one."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Row, bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import AddressChange
@@ -41,17 +42,10 @@ class Reservation(NamedTuple):
     until: datetime
 
 
-async def was_in_other_hands(db: AsyncSession, user_id: int, second: datetime) -> bool:
-    """Whether an account had, in some second, an address from which it was taken back since.
-
-    The second of the taking back itself does not count: the emails about it are written then.
-    """
-    query = select(_changes.c.id).where(
-        _changes.c.user_id == user_id,
-        _changes.c.confirmed_at <= second,
-        _changes.c.undone_at > second + timedelta(seconds=1),
-    )
-    return (await execute(db, query.limit(1))).first() is not None
+async def undoable_changes(db: AsyncSession, user_id: int) -> Sequence[Row[int, str]]:
+    """An account's changes of address that can still be undone, oldest first: the number and the old address."""
+    query = select(_changes.c.id, _changes.c.old_email).where(_changes.c.user_id == user_id, undoable())
+    return (await execute(db, query.order_by(_changes.c.id))).all()
 
 
 async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:

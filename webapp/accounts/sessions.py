@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import known_browsers
 from webapp.accounts.models import Session, User
 from webapp.audit.events import ClientInfo
 from webapp.database import execute, now, table
@@ -73,6 +74,7 @@ async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remem
             is_remembered=is_remembered,
             user_agent=client.user_agent[:300],
             client_ip=client.client_ip,
+            browser_mark=client.browser_mark,
             expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
         )
     )
@@ -95,16 +97,31 @@ async def of(db: AsyncSession, user: SessionUser) -> Sequence[Session]:
     return sorted(rows, key=lambda session: session.id != user.session_id)
 
 
+async def count(db: AsyncSession, user: User) -> int:
+    """In how many browsers somebody is logged in to an account."""
+    of_user = _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
+    return (await execute(db, select(func.count()).where(*of_user))).scalar_one()
+
+
 async def end(db: AsyncSession, secret: str) -> None:
     """Ends the session of a cookie."""
     await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
 
 
-async def end_other(db: AsyncSession, user: SessionUser, session_id: int | None = None) -> int:
-    """Ends another session of the same person, or all the others if none is named; returns how many."""
-    which = [] if session_id is None else [_sessions.c.id == session_id]
-    ended = await execute(db, delete(_sessions).where(*_live(user), _sessions.c.id != user.session_id, *which))
-    return ended.rowcount
+async def end_other(db: AsyncSession, user: SessionUser, session_id: int, browser_mark: str) -> bool:
+    """Ends another session of the same person, and forgets its browser unless that is the one they are in."""
+    this = _sessions.c.id == session_id, _sessions.c.id != user.session_id
+    ended = delete(_sessions).where(*_live(user), *this).returning(_sessions.c.browser_mark)
+    marks = set((await execute(db, ended)).scalars())
+    await known_browsers.forget(db, user.id, marks - {browser_mark})
+    return bool(marks)
+
+
+async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -> int:
+    """Ends every session of an account but one; returns how many of them were alive in the epoch."""
+    all_others = _sessions.c.user_id == user_id, _sessions.c.id != (but or 0)
+    was_alive = (_sessions.c.epoch == epoch) & (_sessions.c.expires_at > now())
+    return sum((await execute(db, delete(_sessions).where(*all_others).returning(was_alive))).scalars())
 
 
 def outdated() -> ColumnElement[bool]:

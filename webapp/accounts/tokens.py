@@ -3,6 +3,7 @@
 A token is state-free; what makes it single-use is the account's epoch, which its caller compares.
 """
 
+import hashlib
 import re
 import time
 from dataclasses import dataclass
@@ -39,13 +40,15 @@ class Purpose(StrEnum):
 class Claim:
     """What a token says: about whom (an id, or an address), in which epoch, until when (Unix seconds).
 
-    `about` is the kind of email that the link stood in, for the purposes that need it.
+    `about` is the kind of email that the link stood in, and `to` the mark of the address that it was mailed to, for
+    the purposes that need them.
     """
 
     subject: int | str
     epoch: int
     expires_at: int
     about: str = ""
+    to: str = ""
 
 
 class Refused(Exception):
@@ -84,7 +87,13 @@ class TokenUsed(TokenStale):
 
 
 def issue(
-    settings: Settings, purpose: Purpose, subject: int | str, lifetime: timedelta, epoch: int = 0, about: str = ""
+    settings: Settings,
+    purpose: Purpose,
+    subject: int | str,
+    lifetime: timedelta,
+    epoch: int = 0,
+    about: str = "",
+    to: str = "",
 ) -> str:
     """A token that says `subject` to the one purpose, from now for the lifetime."""
     issued = int(time.time())
@@ -95,8 +104,7 @@ def issue(
         "iat": issued,
         "exp": issued + int(lifetime.total_seconds()),
     }
-    if about:
-        payload["about"] = about
+    payload |= {name: text for name, text in (("about", about), ("to", to)) if text}
     return jwt.encode(payload, settings.key(f"token.{purpose}"), algorithm="HS256")
 
 
@@ -108,17 +116,12 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
     if not _SHAPE.fullmatch(token):
         raise TokenMalformed
     payload = _payload(settings, purpose, token)
-    subject, epoch, expires_at, about = (
-        payload[purpose.value],
-        payload["epoch"],
-        payload["exp"],
-        payload.get("about", ""),
-    )
+    said = (payload[purpose.value], payload["epoch"], payload["exp"], payload.get("about", ""), payload.get("to", ""))
     wanted = str if purpose is Purpose.REGISTER else int
-    if (type(subject), type(epoch), type(expires_at), type(about)) != (wanted, int, int, str):
+    if tuple(map(type, said)) != (wanted, int, int, str, str):
         raise TokenMalformed
-    claim = Claim(subject, epoch, expires_at, about)
-    if time.time() >= expires_at:
+    claim = Claim(*said)
+    if time.time() >= claim.expires_at:
         raise TokenExpired(claim)
     return claim
 
@@ -130,9 +133,18 @@ def reset_link(settings: Settings, user: User) -> str:
     return f"{settings.base_url}/reset_password/{token}"
 
 
-def not_me_link(settings: Settings, user_id: int, kind: str) -> str:
-    """The link that stands in every security email. No later change of the account kills it: it gives power back."""
-    return f"{settings.base_url}/not_me/{issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind)}"
+def not_me_link(settings: Settings, user_id: int, kind: str, address: str) -> str:
+    """The link that stands in every security email. No later change of the account kills it: it gives power back.
+
+    It says to which address it was mailed. When a thief has had the account under another one, theirs are void.
+    """
+    to = _mark(address, settings.key("token.address"))
+    token = issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind, to=to)
+    return f"{settings.base_url}/not_me/{token}"
+
+
+def was_mailed_to(settings: Settings, claim: Claim, address: str) -> bool:
+    return claim.to in {_mark(address, key) for key in settings.keys("token.address")}
 
 
 def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
@@ -144,6 +156,11 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
 def register_link(settings: Settings, address: str) -> str:
     """The link that proves a mailbox and leads to the form for a name and a password."""
     return f"{settings.base_url}/register/{issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
+
+
+def _mark(address: str, key: bytes) -> str:
+    """What a link says of an address; nobody without our key can tell which one that is."""
+    return hashlib.blake2b(address.encode(), key=key, digest_size=12).hexdigest()
 
 
 def _payload(settings: Settings, purpose: Purpose, token: str) -> dict[str, Any]:

@@ -1,21 +1,21 @@
 """Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import bindparam, func
+from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.accounts import known_browsers, reserved_emails
-from webapp.accounts.models import Session, User
+from webapp.accounts import known_browsers, reserved_emails, sessions
+from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.passwords import Hasher, is_outdated
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
-from webapp.database import now
+from webapp.database import execute, now
 from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
@@ -23,6 +23,7 @@ from webapp.settings import Settings
 
 # Nothing hashes to this: an account that has it opens by a reset link only.
 NO_PASSWORD = "!"
+USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 _HAS_EMAIL = col(User.email) == bindparam("identity")
 _HAS_NAME = col(User.username_key) == bindparam("identity")
 _BY_EMAIL, _BY_NAME = select(User).where(_HAS_EMAIL), select(User).where(_HAS_NAME)
@@ -30,7 +31,6 @@ _ID_BY_EMAIL = Prepared(select(col(User.id)).where(_HAS_EMAIL))
 _CREDENTIALS = select(col(User.id), col(User.epoch), col(User.password_hash))
 _CREDENTIALS_BY_EMAIL = Prepared(_CREDENTIALS.where(_HAS_EMAIL))
 _CREDENTIALS_BY_NAME = Prepared(_CREDENTIALS.where(_HAS_NAME))
-USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 
 
 class Taken(Exception):
@@ -41,8 +41,34 @@ class Taken(Exception):
         self.field = field
 
 
+class PasswordLocked(Exception):
+    """The password is right, and opens nothing: somebody said "this wasn't me", and has set no new one yet."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(_("This account waits for its owner to set a new password by email."))
+        self.user_id = user_id
+
+
 class Overtaken(Exception):
     """The account has changed since it was read, so what was to be changed was not."""
+
+
+class Keep(NamedTuple):
+    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it."""
+
+    session: int | None = None
+    browser: str = ""
+
+
+NOTHING = Keep()
+
+
+class Ended(NamedTuple):
+    """The new epoch, how many sessions ended, and how many unused recovery codes."""
+
+    epoch: int
+    sessions: int
+    codes: int
 
 
 def canonical_address(text: str) -> str:
@@ -131,7 +157,7 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
     """The person whose password this is. A name that nobody has takes as long as one that somebody has.
 
-    Frees the connection while it hashes. Raises Busy.
+    Frees the connection while it hashes. Raises Busy; and PasswordLocked, which only who knows the password learns.
     """
     identity = identity_or_nonsense(typed)
     # No more than this is read before the hash: to make an object of a row would take longer than to find none.
@@ -144,15 +170,34 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     if user is None or user.epoch != epoch or user.disabled_at is not None:
         events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
         return None
+    if user.password_locked_at is not None:
+        events.refused(Refusal.PASSWORD_LOCKED, client, user_id=user_id, typed=typed)
+        raise PasswordLocked(user.id)
     if is_outdated(user.password_hash):
         await database.release(db)
         new_hash = await hasher.hash(password, *by)
-        await db.exec(
-            update(User)
-            .where(col(User.id) == user.id, col(User.password_hash) == user.password_hash)
-            .values(password_hash=new_hash)
-        )
+        unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash
+        await db.exec(update(User).where(*unchanged).values(password_hash=new_hash))
     return user
+
+
+async def end_everything(
+    db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
+) -> Ended:
+    """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
+    code and pending change of address, but what is in `keep`.
+
+    Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
+    """
+    raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
+    epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
+    if epoch is None:
+        raise Overtaken
+    ended = await sessions.end_all(db, user_id, epoch - 1, keep.session)
+    await known_browsers.forget_others(db, user_id, keep.browser, epoch)
+    codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
+    unused = [used_at is None for used_at in (await execute(db, codes)).scalars()]
+    return Ended(epoch, ended, sum(unused))
 
 
 async def change_password(
@@ -164,52 +209,35 @@ async def change_password(
     client: ClientInfo,
     event: Event,
     kept: int | None = None,
-) -> int:
-    """Sets the password, ends all that was signed or opened before, and tells the person; returns how many sessions.
+) -> Ended:
+    """Sets the password, ends everything but the session `kept`, which the caller must renew, and tells the person.
 
-    The session `kept` is not among them: its caller must renew it, for it is of an epoch that is over.
-
-    Raises Overtaken if the account has left the epoch in which `user` was read: of any number at once, one wins.
-    Frees the connection while it hashes. Raises Busy.
+    Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
+    hashes. Raises Busy.
     """
     await database.release(db)
     password_hash = await hasher.hash(password, client.client_ip, user.email)
-    ended = await count_sessions(db, user, but=kept)
-    changed = await db.exec(
-        update(User)
-        .where(col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.disabled_at).is_(None))
-        .values(password_hash=password_hash, epoch=user.epoch + 1)
-    )
-    if changed.rowcount != 1:
-        raise Overtaken
-    await db.exec(delete(Session).where(col(Session.user_id) == user.id, col(Session.id) != (kept or 0)))
-    await known_browsers.forget_others(db, user.id, client.browser_mark)
-    await events.note(db, event, user.id, client, ended=ended)
-    details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
-    await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **details)
+    unchanged = col(User.epoch) == user.epoch, col(User.disabled_at).is_(None)
+    password_changes: dict[str, Any] = {"password_hash": password_hash, "password_locked_at": None}
+    ended = await end_everything(db, user.id, *unchanged, keep=Keep(kept, client.browser_mark), **password_changes)
+    await events.note(db, event, user.id, client, ended=ended.sessions)
+    told: dict[str, Any] = {"when": now().isoformat(), "codes": ended.codes, "username": user.username}
+    await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **told)
     return ended
 
 
-async def count_sessions(db: AsyncSession, user: User, but: int | None = None) -> int:
-    """In how many browsers somebody is logged in to an account, the session `but` not counted."""
-    of_user = (col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.id) != (but or 0))
-    return (await db.exec(select(func.count()).where(*of_user, col(Session.expires_at) > now()))).one()
-
-
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
-    """Locks an account, or opens it again. Either way its links and sessions end."""
-    user.disabled_at = now() if is_disabled else None
-    user.epoch += 1
-    db.add(user)
+    """Locks an account, or opens it again. Either way everything ends."""
+    await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
     await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
 
 
-async def end_all(db: AsyncSession, user: User) -> int:
-    """Ends everything that was signed or opened for an account, at its host's wish; returns how many sign-ins."""
-    ended = await count_sessions(db, user)
-    await db.exec(update(User).where(col(User.id) == user.id).values(epoch=col(User.epoch) + 1))
-    await db.exec(delete(Session).where(col(Session.user_id) == user.id))
-    await events.note(db, Event.SESSIONS_ENDED, user.id, events.BY_OPERATOR, ended=ended)
+async def log_out_everywhere(
+    db: AsyncSession, user_id: int, keep: Keep = NOTHING, by: ClientInfo = events.BY_OPERATOR
+) -> Ended:
+    """Ends everything at the wish of the account's owner, or of whoever runs the site."""
+    ended = await end_everything(db, user_id, keep=keep)
+    await events.note(db, Event.SESSIONS_ENDED, user_id, by, ended=ended.sessions)
     return ended
 
 

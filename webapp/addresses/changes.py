@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import known_browsers, reserved_emails
-from webapp.accounts.models import AddressChange, RecoveryCode, Session, User
-from webapp.accounts.users import NO_PASSWORD, Overtaken, Taken
+from webapp.accounts import reserved_emails, users
+from webapp.accounts.models import AddressChange, User
+from webapp.accounts.users import NO_PASSWORD, Ended, Keep, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
@@ -25,8 +25,6 @@ from webapp.settings import Settings
 KEPT = timedelta(days=30)
 
 _users = table(User)
-_sessions = table(Session)
-_codes = table(RecoveryCode)
 _changes = table(AddressChange)
 
 
@@ -76,21 +74,20 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, clie
     return await kinds.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
 
 
-async def confirm(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo, kept: int | None) -> int:
-    """Gives the account its new address, ends all that was signed or opened before, and tells the old one.
+async def confirm(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo, keep: Keep) -> Ended:
+    """Gives the account its new address, ends everything that was signed or opened before, and tells the old one.
 
-    Returns how many sessions ended. The session `kept` is not among them; the caller must renew it.
+    The caller must renew the session that it keeps.
     Raises Overtaken if the account has left the request's epoch (of any number at once, one wins), and Taken; the
     caller must then roll back.
     """
-    await _move(db, change, change.new_email, _users.c.epoch == change.epoch)
+    ended = await _move(db, change, change.new_email, _users.c.epoch == change.epoch, keep=keep)
     await _set(db, _changes.c.id == change.id, confirmed_at=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
         _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reserved_emails.undoable()
     )
     await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
-    ended = await _end_sessions(db, change, kept)
     await _note(db, Event.ADDRESS_CHANGED, change, client, old=change.old_email, new=change.new_email)
     await kinds.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
     return ended
@@ -103,13 +100,12 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     more. What does is a reset email, which goes to the old address again.
     Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
     """
-    await _move(db, change, change.old_email, password_hash=NO_PASSWORD, reset_paused_until=None)
+    keep = Keep(browser=client.browser_mark)
+    opened = {"password_hash": NO_PASSWORD, "password_locked_at": None, "reset_paused_until": None}
+    await _move(db, change, change.old_email, keep=keep, **opened)
     if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone_at.is_(None), undone_at=now()):
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)
-    await _end_sessions(db, change, None)
-    await execute(db, delete(_codes).where(_codes.c.user_id == change.user_id))
-    await known_browsers.forget_others(db, change.user_id, client.browser_mark)
     await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
     for recipient in {change.old_email, change.account_email}:
         await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
@@ -120,23 +116,24 @@ def outdated() -> ColumnElement[bool]:
     return _changes.c.created_at < now() - KEPT
 
 
-async def _move(db: AsyncSession, change: Change, email: str, *conditions: ColumnElement[bool], **values: Any) -> None:
-    """Sets the account's address, in a new epoch.
+async def _move(
+    db: AsyncSession, change: Change, email: str, *only_if: ColumnElement[bool], keep: Keep, **values: Any
+) -> Ended:
+    """Sets the account's address, and ends everything.
 
     It is the first row that is locked, so of two who confirm or undo at once the second sees what the first did.
     """
-    account = _users.c.id == change.user_id, _users.c.disabled_at.is_(None)
+    is_enabled = _users.c.disabled_at.is_(None)
     try:
         async with db.begin_nested():
-            moved = await execute(
-                db, update(_users).where(*account, *conditions).values(email=email, epoch=_users.c.epoch + 1, **values)
+            ended = await users.end_everything(
+                db, change.user_id, is_enabled, *only_if, keep=keep, email=email, **values
             )
     except IntegrityError:
         raise Taken("email") from None
-    if moved.rowcount != 1:
-        raise Overtaken
     if await reserved_emails.on(db, email, but=change.user_id):
         raise Taken("email")
+    return ended
 
 
 async def _set(db: AsyncSession, which: ColumnElement[bool], **values: datetime) -> int:
@@ -146,15 +143,6 @@ async def _set(db: AsyncSession, which: ColumnElement[bool], **values: datetime)
 async def _end_undoing(db: AsyncSession, change: Change, which: ColumnElement[bool]) -> None:
     of_account = _changes.c.user_id == change.user_id
     await _set(db, of_account & which & _changes.c.undone_at.is_(None), undone_at=now())
-
-
-async def _end_sessions(db: AsyncSession, change: Change, kept: int | None) -> int:
-    """Ends the account's sessions but the one that is kept; returns how many of them were alive."""
-    others = _sessions.c.user_id == change.user_id, _sessions.c.id != (kept or 0)
-    is_alive = _sessions.c.epoch == change.account_epoch, _sessions.c.expires_at > now()
-    alive = (await execute(db, select(func.count()).where(*others, *is_alive))).scalar_one()
-    await execute(db, delete(_sessions).where(*others))
-    return int(alive)
 
 
 async def _note(db: AsyncSession, event: Event, change: Change, client: ClientInfo, *, old: str, new: str) -> None:

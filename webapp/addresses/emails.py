@@ -104,7 +104,7 @@ def _taken_draft(settings: Settings, change: Change, owner: str) -> Draft:
 
 
 def _asked_draft(settings: Settings, change: Change) -> Draft:
-    link = not_me_link(settings, change.user_id, "address_change_asked")
+    link = not_me_link(settings, change.user_id, "address_change_asked", change.old_email)
     values = {"username": change.username, "new": _masked(change.new_email), "when": change.created_at}
     return Draft("address_change_asked", change.old_email, values | {"not_me_link": link})
 
@@ -126,7 +126,7 @@ def _restored_draft(settings: Settings, change: Change) -> Draft:
         "username": change.username,
         "when": change.undone_at,
         "reset_link": f"{settings.base_url}/reset_password_request",
-        "not_me_link": not_me_link(settings, change.user_id, "address_restored"),
+        "not_me_link": not_me_link(settings, change.user_id, "address_restored", change.old_email),
     }
     return Draft("address_restored", change.old_email, values)
 

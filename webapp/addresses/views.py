@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
-from webapp.accounts.users import Overtaken, Taken
+from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
 from webapp.authentication import auth, email_links
@@ -101,11 +101,12 @@ async def _change_of(request: Request, purpose: Purpose) -> Change:
 async def _confirmed(request: Request, change: Change) -> Response:
     db, user = request.state.db, request.state.user
     is_here = user is not None and user.id == change.user_id
-    kept = user.session_id if is_here else None
-    ended = await changes.confirm(db, request.app.state.settings, change, auth.client_info(request), kept)
+    client = auth.client_info(request)
+    keep = Keep(user.session_id if is_here else None, client.browser_mark)
+    ended = await changes.confirm(db, request.app.state.settings, change, client, keep)
     if is_here:
         response = pages.redirect(request, "/settings", flash=_changed(change.new_email, ended))
-        await auth.renew(request, response, change.epoch + 1)
+        await auth.renew(request, response, ended.epoch)
     else:
         words = _("Your address is confirmed. Log in with your name, or with the new address.")
         response = pages.redirect(request, "/login", flash=words)
@@ -125,12 +126,12 @@ async def _undone(request: Request, change: Change) -> Response:
     return pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
 
 
-def _changed(address: str, ended: int) -> str:
-    if not ended:
-        return _("Your address is now %(address)s.") % {"address": address}
-    words = ngettext(
-        "Your address is now %(address)s, and %(ended)s other sign-in was ended.",
-        "Your address is now %(address)s, and %(ended)s other sign-ins were ended.",
-        ended,
-    )
-    return words % {"address": address, "ended": ended}
+def _changed(address: str, ended: Ended) -> str:
+    words = _("Your address is now %(address)s.")
+    if ended.sessions:
+        words = ngettext(
+            "Your address is now %(address)s, and %(ended)s other sign-in was ended.",
+            "Your address is now %(address)s, and %(ended)s other sign-ins were ended.",
+            ended.sessions,
+        )
+    return email_links.with_codes(words % {"address": address, "ended": ended.sessions}, ended)

@@ -57,6 +57,7 @@ class Refusal(StrEnum):
     """What was not let through. It is in the log and in no table: whoever knocks shall not fill the database."""
 
     LOG_IN = "log_in_refused"
+    PASSWORD_LOCKED = "password_locked"
     LOG_IN_THROTTLED = "log_in_throttled"
     CODE = "code_refused"
     CODE_THROTTLED = "code_throttled"

@@ -1,6 +1,7 @@
 """Sessions: log in, log out, who is asking, and who must log in first."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from webapp import i18n
 from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
+from webapp.accounts.users import PasswordLocked
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.authentication import throttle
@@ -97,12 +99,16 @@ def client_info(request: Request) -> ClientInfo:
 
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
     """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
-    db, client = request.state.db, client_info(request)
+    browser = cookies.read(request, BROWSER_COOKIE)
+    if not known_browsers.mark(browser):
+        browser = known_browsers.new_secret()
+    db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
     await _end_cookie(request)
     secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
     await events.note(db, Event.LOGGED_IN, user.id, client)
     _hand_over(request, response, secret, is_remembered=is_remembered)
-    await _recognize(request, response, user, client)
+    cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
+    await _recognize(request, user, client)
 
 
 async def renew(request: Request, response: Response, epoch: int) -> None:
@@ -121,7 +127,11 @@ async def prove(
     Throttled as the log-in is, and counted before the password is looked at. Frees the connection meanwhile.
     """
     asking: SessionUser = request.state.user
-    user = await try_password(request, form, asking.username, current_password)
+    try:
+        user = await try_password(request, form, asking.username, current_password)
+    except PasswordLocked as locked:  # a moment ago, so this session has ended too
+        form.refuse(field, str(locked))
+        return None
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
         return user
     if not form.errors:
@@ -130,7 +140,10 @@ async def prove(
 
 
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
-    """The person whose name or address and password these are, or None; the form says so only if it was too often."""
+    """The person whose name or address and password these are, or None; the form says so only if it was too often.
+
+    Raises PasswordLocked.
+    """
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("log in", users.identity_or_nonsense(typed), client.client_ip):
@@ -153,13 +166,11 @@ async def log_out(request: Request, response: Response) -> None:
     cookies.delete(request, response, COOKIE)
 
 
-async def _recognize(request: Request, response: Response, user: User, client: ClientInfo) -> None:
+async def _recognize(request: Request, user: User, client: ClientInfo) -> None:
     """Knows the browser from now on. Tells the person of a new one, but not at the account's very first log-in."""
-    db, settings, secret = request.state.db, request.app.state.settings, cookies.read(request, BROWSER_COOKIE)
-    if not client.browser_mark:
-        secret = known_browsers.new_secret()
-    known = await known_browsers.meet(db, user.id, known_browsers.mark(secret))
-    is_first = not known and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
+    db, settings = request.state.db, request.app.state.settings
+    known = await known_browsers.meet(db, user.id, client.browser_mark, user.epoch)
+    is_first = not known and not user.epoch and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
     if client.browser_mark not in known and not is_first:
         details: dict[str, Any] = {
             "when": now().isoformat(),
@@ -167,7 +178,6 @@ async def _recognize(request: Request, response: Response, user: User, client: C
             "client_ip": client.client_ip,
         }
         await kinds.post(db, settings, "new_sign_in", user.email, user_id=user.id, username=user.username, **details)
-    cookies.write(request, response, BROWSER_COOKIE, secret, int(known_browsers.KEPT.total_seconds()))
 
 
 async def _end_cookie(request: Request) -> None:

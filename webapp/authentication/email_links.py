@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.tokens import REGISTER_LIFETIME, Refused, TokenMalformed
+from webapp.accounts.users import Ended
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth
@@ -65,6 +66,12 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
         return again
     words = _("The email of %(time)s still works (that time is UTC), if there is such an account.")
     return f"{words % {'time': f'{sent_at:%H:%M}'}} {again}"
+
+
+def with_codes(words: str, ended: Ended) -> str:
+    """What was to be said of an ending, and that recovery codes ended with it if there were any."""
+    more = _("Your recovery codes stopped working too; you can make new ones in your settings.")
+    return f"{words} {more}" if ended.codes else words
 
 
 def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:

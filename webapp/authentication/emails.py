@@ -22,6 +22,7 @@ A_SAMPLE_SIGN_IN = {
     "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
     "client_ip": "192.0.2.7",
 }
+A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "codes": 10}
 MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
@@ -48,13 +49,12 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 @email_kind(
     "password_changed",
     expires_after=timedelta(days=5),
-    samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", "susan", A_SAMPLE_DAY)],
+    samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", A_SAMPLE_CHANGE)],
 )
 async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
-    username, when = email.parameters["username"], datetime.fromisoformat(email.parameters["when"])
     assert email.user_id is not None
-    return _password_changed_draft(settings, email.user_id, email.recipient, username, when)
+    return _password_changed_draft(settings, email.user_id, email.recipient, email.parameters)
 
 
 @email_kind(
@@ -98,9 +98,13 @@ def _address_reserved_draft(settings: Settings, address: str, username: str, unt
     return Draft("address_reserved", address, values)
 
 
-def _password_changed_draft(settings: Settings, user_id: int, address: str, username: str, when: datetime) -> Draft:
-    link = not_me_link(settings, user_id, "password_changed")
-    return Draft("password_changed", address, {"username": username, "when": when, "not_me_link": link})
+def _password_changed_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    values = details | {
+        "when": datetime.fromisoformat(details["when"]),
+        "codes_link": f"{settings.base_url}/recovery_codes",
+        "not_me_link": not_me_link(settings, user_id, "password_changed", address),
+    }
+    return Draft("password_changed", address, values)
 
 
 def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
@@ -109,7 +113,7 @@ def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: 
         "when": datetime.fromisoformat(details["when"]),
         "browser": known_browsers.described(details["browser"]),
         "sessions_link": f"{settings.base_url}/sessions",
-        "not_me_link": not_me_link(settings, user_id, "new_sign_in"),
+        "not_me_link": not_me_link(settings, user_id, "new_sign_in", address),
         "unsubscribe_link": unsubscribe,
     }
     return Draft("new_sign_in", address, values, user_id, unsubscribe=unsubscribe)

@@ -64,5 +64,6 @@ def _in_browser(owner: int, client: ClientInfo) -> str:
 async def _owner(db: AsyncSession, identity: str, mark: str) -> int | None:
     """Whose name or address this is, if they have logged in in this browser before."""
     has_it = col(User.email if "@" in identity else User.username_key) == identity
-    query = select(KnownBrowser.user_id).join(User).where(has_it, KnownBrowser.secret_hash == mark)
+    is_known = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == col(User.epoch)
+    query = select(KnownBrowser.user_id).join(User).where(has_it, *is_known)
     return (await db.exec(query)).first()

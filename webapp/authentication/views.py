@@ -9,12 +9,12 @@ from webapp import i18n, rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
-from webapp.accounts.users import Taken
+from webapp.accounts.users import PasswordLocked, Taken
 from webapp.authentication import auth, email_links, forms
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.web import pages
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often
 
 
@@ -87,10 +87,21 @@ async def finish_registration(request: Request) -> Response:
 
 async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
     """The person who may log in, or None with the reason in the form."""
-    user = await auth.try_password(request, form, form.data.username, form.data.password)
+    try:
+        user = await auth.try_password(request, form, form.data.username, form.data.password)
+    except PasswordLocked as locked:
+        form.refuse("", f"{locked} {await _email_link(request, locked.user_id)}")
+        return None
     if user is None and not form.errors:
         form.refuse("", _("That name or address and password don't match."))
     return user
+
+
+async def _email_link(request: Request, user_id: int) -> str:
+    """Sends the link that sets a new password to the account's own address; says what became of that."""
+    form = Form(EmptyForm)
+    sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, by_owner=True)
+    return sent.with_truth(_("We have just sent the link to its address.")) if sent else form.errors[""]
 
 
 async def _proved_address(request: Request) -> str:

@@ -58,6 +58,8 @@ def _account(user: User) -> list[str]:
         f"{user.username} <{user.email}>, account {user.id}, {state}",
         f"Since {_time(user.created_at)}, last seen {_time(user.last_seen_at)}, language {user.language}",
     ]
+    if user.password_locked_at:
+        lines.append(f"Password locked since {_time(user.password_locked_at)}: somebody said that it wasn't them")
     if user.reset_paused_until and user.reset_paused_until > now():
         until = _time(user.reset_paused_until)
         lines.append(f"Gets no reset emails until {until}, because somebody answered one with 'this wasn't me'")

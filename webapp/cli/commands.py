@@ -67,14 +67,18 @@ async def show_user(db: AsyncSession, settings: Settings, options: argparse.Name
 
 async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    ended = await users.end_all(db, user)
+    ended = await users.log_out_everywhere(db, user.id)
     await db.commit()
     words = ngettext(
         "%(name)s is logged out of %(count)s browser. Every link they were sent is void.",
         "%(name)s is logged out of %(count)s browsers. Every link they were sent is void.",
-        ended,
+        ended.sessions,
     )
-    yield words % {"name": user.username, "count": ended}
+    yield words % {"name": user.username, "count": ended.sessions}
+    if ended.codes:
+        yield ngettext(
+            "%(count)s recovery code is void too.", "%(count)s recovery codes are void too.", ended.codes
+        ) % {"count": ended.codes}
 
 
 async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

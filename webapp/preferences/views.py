@@ -8,7 +8,7 @@ from webapp.accounts import known_browsers, users
 from webapp.accounts import sessions as open_sessions
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
-from webapp.accounts.users import Overtaken, Taken
+from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links
@@ -91,9 +91,10 @@ async def end_session(request: Request) -> Response:
         await auth.log_out(request, response)
         await db.commit()
         return response
-    if session and await open_sessions.end_other(db, user, session.id):
+    client = auth.client_info(request)
+    if session and await open_sessions.end_other(db, user, session.id, client.browser_mark):
         named = known_browsers.described(session.user_agent)
-        await events.note(db, Event.SESSION_ENDED, user.id, auth.client_info(request), browser=named)
+        await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
         await db.commit()
         return pages.redirect(request, "/sessions", flash=_("Ended: %(browser)s.") % {"browser": named})
     return pages.redirect(request, "/sessions", flash=_("That sign-in has ended already."))
@@ -102,15 +103,14 @@ async def end_session(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def end_other_sessions(request: Request) -> Response:
+    """Logs the person out everywhere else. Links, known browsers and recovery codes end too: a thief may hold those."""
     await Form.read(request, EmptyForm)
-    db, user = request.state.db, request.state.user
-    ended = await open_sessions.end_other(db, user)
-    if not ended:
-        return pages.redirect(request, "/sessions", flash=_("There was no other sign-in."))
-    await events.note(db, Event.SESSIONS_ENDED, user.id, auth.client_info(request), ended=ended)
+    db, user, client = request.state.db, request.state.user, auth.client_info(request)
+    ended = await users.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
+    response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
+    await auth.renew(request, response, ended.epoch)
     await db.commit()
-    words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended)
-    return pages.redirect(request, "/sessions", flash=words % {"ended": ended})
+    return response
 
 
 @login_required
@@ -168,11 +168,19 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
     )
 
 
+def _others_ended(ended: Ended) -> str:
+    words = _("There was no other sign-in.")
+    if ended.sessions:
+        words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended.sessions)
+        words %= {"ended": ended.sessions}
+    return email_links.with_codes(words, ended)
+
+
 @limited(rate_limits.CHANGE_PASSWORD, at_once=True)
 async def _password_changed(request: Request, form: Form[forms.ChangePassword], user: User) -> Response:
     """Changes the password. This browser stays logged in, under a new session id."""
     db, state, kept = request.state.db, request.app.state, request.state.user.session_id
-    client, new_epoch = auth.client_info(request), user.epoch + 1
+    client = auth.client_info(request)
     try:
         ended = await users.change_password(
             db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, kept=kept
@@ -180,17 +188,17 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword], 
     except Overtaken:
         return pages.redirect(request, "/change_password", flash=_("Your account changed meanwhile. Please try again."))
     response = pages.redirect(request, "/settings", flash=_changed(ended))
-    await auth.renew(request, response, new_epoch)
+    await auth.renew(request, response, ended.epoch)
     await db.commit()
     return response
 
 
-def _changed(ended: int) -> str:
-    if not ended:
-        return _("Your password is changed.")
-    words = ngettext(
-        "Your password is changed, and %(ended)s other sign-in was ended.",
-        "Your password is changed, and %(ended)s other sign-ins were ended.",
-        ended,
-    )
-    return words % {"ended": ended}
+def _changed(ended: Ended) -> str:
+    words = _("Your password is changed.")
+    if ended.sessions:
+        words = ngettext(
+            "Your password is changed, and %(ended)s other sign-in was ended.",
+            "Your password is changed, and %(ended)s other sign-ins were ended.",
+            ended.sessions,
+        ) % {"ended": ended.sessions}
+    return email_links.with_codes(words, ended)

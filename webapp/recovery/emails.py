@@ -81,10 +81,10 @@ async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Cl
 
 def _reset_password_draft(settings: Settings, user: User) -> Draft:
     values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
-    values["not_me_link"] = not_me_link(settings, user.id, "reset_password")
+    values["not_me_link"] = not_me_link(settings, user.id, "reset_password", user.email)
     return Draft("reset_password", user.email, values, user.id)
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    links = {"not_me_link": not_me_link(settings, user_id, kind)}
+    links = {"not_me_link": not_me_link(settings, user_id, kind, address)}
     return Draft(kind, address, details | links | {"when": datetime.fromisoformat(details["when"])}, user_id)

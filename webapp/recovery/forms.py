@@ -10,10 +10,6 @@ from webapp.recovery import codes
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
 
 
-class NotMe(BaseModel):
-    end_sessions: str = ""
-
-
 class RecoveryCodes(BaseModel):
     current_password: Password
 

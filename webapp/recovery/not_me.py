@@ -1,61 +1,62 @@
-"""Somebody says "this wasn't me": all live links of the account end, and emails with new ones are kept away."""
+"""Somebody says "this wasn't me": the account is closed to everybody until its owner sets a new password by email."""
 
 from datetime import UTC, datetime, timedelta
 
-from sqlmodel import col, delete, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import known_browsers, reserved_emails, users
-from webapp.accounts.models import RecoveryCode, Session, User
+from webapp.accounts import reserved_emails, sessions, tokens, users
+from webapp.accounts.models import User
 from webapp.accounts.tokens import NOT_ME_LIFETIME, Claim
+from webapp.accounts.users import Keep, Overtaken, Taken
+from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
+from webapp.settings import Settings
 
 PAUSE = timedelta(hours=24)
-# Emails about recovery codes: whoever disowns one has not made those codes, or has lost one.
-ABOUT_CODES = {"recovery_codes_made", "recovery_code_used"}
 
 
 def is_reported(user: User, claim: Claim) -> bool:
-    """Whether it was said already of this email, or of a later one, and the pause still holds."""
-    if user.reset_paused_until is None or user.reset_paused_until <= now():
-        return False
-    return user.reset_paused_until - PAUSE >= _written(claim)
+    """Whether it was said already of this email, or of a later one, and no new password was set since."""
+    return user.password_locked_at is not None and user.password_locked_at >= _written(claim)
 
 
-async def is_void(db: AsyncSession, user: User, claim: Claim) -> bool:
-    """Whether the link was mailed to somebody from whom the account was taken back: they must not lock it again."""
-    return await reserved_emails.was_in_other_hands(db, user.id, _written(claim))
+def is_to_owner(settings: Settings, user: User, claim: Claim) -> bool:
+    """Whether the link was mailed to the address that the account has now."""
+    return tokens.was_mailed_to(settings, claim, user.email)
 
 
-async def report(db: AsyncSession, user: User, claim: Claim, client: ClientInfo) -> None:
-    """Ends all links of the account but no sign-in, and pauses reset emails. Does nothing the second time."""
+async def lost_by(db: AsyncSession, settings: Settings, user: User, claim: Claim) -> int | None:
+    """The change that took the account from the address to which the link was mailed, if it can be undone."""
+    for change_id, old_email in await reserved_emails.undoable_changes(db, user.id):
+        if tokens.was_mailed_to(settings, claim, old_email):
+            return change_id
+    return None
+
+
+async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim) -> bool:
+    """Whether the link was mailed to somebody who has no right to the account any more: they must not lock it."""
+    return not is_to_owner(settings, user, claim) and await lost_by(db, settings, user, claim) is None
+
+
+async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
+    """Ends everything, locks the password, pauses reset emails, and takes back an address that was changed since.
+
+    Returns how many sessions ended. Does nothing the second time.
+    """
     if is_reported(user, claim):
-        return
-    changed = (
-        update(User)
-        .where(col(User.id) == user.id)
-        .values(epoch=col(User.epoch) + 1, reset_paused_until=now() + PAUSE)
-        .returning(col(User.epoch))
-    )
-    epoch = (await db.exec(changed)).scalar_one()
-    carried = col(Session.user_id) == user.id, col(Session.epoch) == epoch - 1
-    await db.exec(update(Session).where(*carried).values(epoch=epoch))
-    if claim.about in ABOUT_CODES:
-        await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
-    await known_browsers.forget_others(db, user.id, client.browser_mark)
+        return 0
+    ended = await sessions.count(db, user)
+    if not is_to_owner(settings, user, claim):
+        await _take_address_back(db, settings, user, claim, client)
+    closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE}
+    await users.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
     await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
-    await db.refresh(user)
-
-
-async def end_sessions(db: AsyncSession, user: User, client: ClientInfo) -> int:
-    """Logs the account out everywhere; returns in how many browsers."""
-    ended = await users.count_sessions(db, user)
-    await db.exec(delete(Session).where(col(Session.user_id) == user.id))
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
+    await db.refresh(user)
     return ended
 
 
@@ -72,6 +73,21 @@ def what_happened(kind: str) -> str:
         "recovery_code_used": _("A recovery code was used."),
     }
     return told.get(kind, _("Something happened to the account."))
+
+
+async def _take_address_back(
+    db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo
+) -> None:
+    """Else the email with the new password's link would go to whoever has changed the address."""
+    lost_by_change = await lost_by(db, settings, user, claim)
+    change = await changes.get(db, lost_by_change) if lost_by_change else None
+    if change is None:
+        return
+    try:
+        async with db.begin_nested():
+            await changes.undo(db, settings, change, client)
+    except (Overtaken, Taken):
+        return  # the account is locked all the same, and its page sends the owner to whoever runs the site
 
 
 def _written(claim: Claim) -> datetime:

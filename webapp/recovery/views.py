@@ -6,21 +6,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import users
+from webapp.accounts import sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
-from webapp.accounts.users import Overtaken
+from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
-from webapp.audit.events import Event, Refusal
+from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, forms, throttle
 from webapp.authentication.forms import check_password
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.recovery import codes, not_me
-from webapp.recovery.forms import NotMe, Recover, RecoveryCodes
+from webapp.recovery import codes, not_me, reset
+from webapp.recovery.forms import Recover, RecoveryCodes
 from webapp.web import pages
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, too_often
 
 
@@ -42,7 +42,7 @@ async def reset_password(request: Request) -> Response:
     """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
     form, token = await Form.of(request, forms.ResetPassword), request.path_params["token"]
     try:
-        user = await _owner(request)
+        user = await reset.owner(request.state.db, request.app.state.settings, token)
         if form.is_valid:
             check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
         if form.is_valid and form.data.password2 not in {"", form.data.password}:
@@ -60,7 +60,8 @@ async def reset_password(request: Request) -> Response:
         part="form",
         form=form,
         username=user.username,
-        sessions=await users.count_sessions(request.state.db, user),
+        sessions=await sessions.count(request.state.db, user),
+        codes=await codes.left(request.state.db, user.id),
         token=token,
     )
 
@@ -70,13 +71,12 @@ async def _reset(request: Request, form: Form[forms.ResetPassword], user_id: int
     db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("reset", str(user_id)):
-        user = await _owner(request)  # of many at once the first has used the link, and the others cost no hash
+        # Of many at once the first has used the link, and the others cost no hash.
+        user = await reset.owner(db, state.settings, request.path_params["token"])
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
         await db.commit()
-        ended = await users.change_password(
-            db, state.hasher, state.settings, user, password, client, Event.PASSWORD_RESET
-        )
+        ended = await reset.finish(db, state.hasher, state.settings, user, password, client)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
     return pages.redirect(request, "/login", flash=_changed(ended))
@@ -87,7 +87,7 @@ async def renew_reset_link(request: Request) -> Response:
     form = await Form.read(request, forms.RenewResetLink)
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
-        await _owner(request)
+        await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
     except TokenStale as refused:
         subject = refused.claim.subject
         sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
@@ -101,15 +101,14 @@ async def renew_reset_link(request: Request) -> Response:
 
 async def report_not_me(request: Request) -> Response:
     """Behind the link of every security email. It works whoever is logged in, and without cookies."""
-    form = await Form.of(request, NotMe)
+    form = await Form.of(request, EmptyForm)
     try:
         user, claim = await _reporter(request)
     except Refused as refused:
         return email_links.bad(request, refused, "not_me")
     if form.is_valid:
         db, client = request.state.db, auth.client_info(request)
-        await not_me.report(db, user, claim, client)
-        ended = await not_me.end_sessions(db, user, client) if form.data.end_sessions else 0
+        ended = await not_me.report(db, request.app.state.settings, user, claim, client)
         await db.commit()
         if not pages.asks_for_part(request):
             return pages.redirect(request, request.url.path, flash=_ended(ended) if ended else None)
@@ -118,9 +117,12 @@ async def report_not_me(request: Request) -> Response:
 
 async def email_reset_link(request: Request) -> Response:
     """A reset email to the account's own address, for who said "this wasn't me"."""
-    form, token = await Form.read(request, NotMe), request.path_params["token"]
+    form = await Form.read(request, EmptyForm)
+    page = request.app.url_path_for("report_not_me", token=request.path_params["token"])
     try:
         user, claim = await _reporter(request)
+        if not not_me.is_to_owner(request.app.state.settings, user, claim):
+            return pages.redirect(request, page)  # where "this wasn't me" takes the address back first
         recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
         sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
         if sent and not pages.asks_for_part(request):
@@ -128,18 +130,17 @@ async def email_reset_link(request: Request) -> Response:
             return pages.redirect(request, "/login", flash=sent.with_truth(words))
         return await _not_me_page(request, form, user, claim, sent)
     except Refused:
-        return pages.redirect(
-            request, request.app.url_path_for("report_not_me", token=token)
-        )  # which says what is wrong
+        return pages.redirect(request, page)  # which says what is wrong
 
 
 async def _reporter(request: Request) -> tuple[User, Claim]:
     """Whose email the link stood in. Raises Refused; no change of the account kills such a link."""
-    claim = verify(request.app.state.settings, Purpose.NOT_ME, request.path_params["token"])
-    user = await users.get(request.state.db, int(claim.subject))
+    db, settings = request.state.db, request.app.state.settings
+    claim = verify(settings, Purpose.NOT_ME, request.path_params["token"])
+    user = await users.get(db, int(claim.subject))
     if user is None:
         raise TokenMalformed
-    if user.disabled_at is not None or await not_me.is_void(request.state.db, user, claim):
+    if user.disabled_at is not None or await not_me.is_void(db, settings, user, claim):
         raise TokenUsed(claim)
     return user, claim
 
@@ -155,10 +156,10 @@ async def _not_me_page(
         sent=sent,
         username=user.username,
         what_happened=not_me.what_happened(claim.about),
-        is_about_codes=claim.about in not_me.ABOUT_CODES,
+        is_only_asked=claim.about == "reset_password",
         is_reported=not_me.is_reported(user, claim),
+        is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
         paused_until=user.reset_paused_until,
-        sessions=0 if sent else await users.count_sessions(request.state.db, user),
         token=request.path_params["token"],
     )
 
@@ -212,27 +213,16 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     return user
 
 
-async def _owner(request: Request) -> User:
-    """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
-    claim = verify(request.app.state.settings, Purpose.RESET_PASSWORD, request.path_params["token"])
-    user = await users.get(request.state.db, int(claim.subject))
-    if user is None:
-        raise TokenMalformed
-    if user.epoch != claim.epoch or user.disabled_at is not None:
-        raise TokenUsed(claim)
-    return user
-
-
 def _ended(ended: int) -> str:
     return ngettext("%(ended)s sign-in was ended.", "%(ended)s sign-ins were ended.", ended) % {"ended": ended}
 
 
-def _changed(ended: int) -> str:
-    if not ended:
-        return _("Your password is changed. Log in with the new password.")
-    words = ngettext(
-        "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
-        "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
-        ended,
-    )
-    return words % {"ended": ended}
+def _changed(ended: Ended) -> str:
+    words = _("Your password is changed. Log in with the new password.")
+    if ended.sessions:
+        words = ngettext(
+            "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
+            "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
+            ended.sessions,
+        ) % {"ended": ended.sessions}
+    return email_links.with_codes(words, ended)

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reset_paused_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("password_locked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("about_me", sa.String(length=140), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
@@ -183,6 +184,7 @@ def upgrade() -> None:
         "known_browser",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_known_browser_user_id_user_account"), ondelete="CASCADE"
@@ -242,6 +244,7 @@ def upgrade() -> None:
         sa.Column("is_remembered", sa.Boolean(), nullable=False),
         sa.Column("user_agent", sa.String(length=300), nullable=False),
         sa.Column("client_ip", sa.String(length=60), nullable=False),
+        sa.Column("browser_mark", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),

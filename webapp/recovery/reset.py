@@ -1,0 +1,34 @@
+"""The reset: a link from the account's own mailbox sets a new password, and that ends everything else.
+
+    asked for (views) -> emails.reset_password mints the link -> owner -> finish -> log in with the new password
+
+Nobody is logged in by a reset, and nothing is kept but the browser's being known, if it was.
+"""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.passwords import Hasher
+from webapp.accounts.tokens import Purpose, TokenMalformed, TokenUsed, verify
+from webapp.accounts.users import Ended
+from webapp.audit.events import ClientInfo, Event
+from webapp.settings import Settings
+
+
+async def owner(db: AsyncSession, settings: Settings, token: str) -> User:
+    """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
+    claim = verify(settings, Purpose.RESET_PASSWORD, token)
+    user = await users.get(db, int(claim.subject))
+    if user is None:
+        raise TokenMalformed
+    if user.epoch != claim.epoch or user.disabled_at is not None:
+        raise TokenUsed(claim)
+    return user
+
+
+async def finish(
+    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str, client: ClientInfo
+) -> Ended:
+    """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy."""
+    return await users.change_password(db, hasher, settings, user, password, client, Event.PASSWORD_RESET)
