@@ -15,6 +15,9 @@ SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 _SECRETS = re.compile(
     r"eyJ[\w.-]{20,}|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]{1,100}:[^@\s]{1,100}@"
 )
+_ADDRESS = re.compile(
+    r"""("[^"\n]{1,64}"|(?<![^\s<>()\[\],;:"@…])[^\s<>()\[\],;:"@…]+)(@|=(?=[\w-]+\.)|%40)([\w-]+(?:\.[\w-]+)*)"""
+)
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 # What begins a new line somewhere, or drives a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -46,6 +49,17 @@ def mask(address: str) -> str:
     """
     local, _at, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}" if local and _DOMAIN.fullmatch(domain) else f"{address[:1]}…"
+
+
+def mask_all(text: str, *known: str) -> str:
+    """The text with every address in it masked, also in the ways in which bounces and relays spell one.
+
+    `known` are addresses that it may have, however odd they look.
+    """
+    for address in sorted(filter(None, known), key=len, reverse=True):
+        for spelled in (address, address.replace("@", "="), address.replace("@", "%40")):
+            text = re.sub(re.escape(spelled), mask(address), text, flags=re.IGNORECASE)
+    return _ADDRESS.sub(lambda found: mask(f"{found[1]}@{found[3]}"), text)
 
 
 def redact(text: str) -> str:

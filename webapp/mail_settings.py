@@ -1,5 +1,8 @@
 """The variables of the mail: MAIL_*, and what is wrong with them."""
 
+import ipaddress
+import re
+import ssl
 from email.utils import parseaddr
 from typing import Any
 
@@ -22,14 +25,45 @@ def read(environment: Environment) -> dict[str, Any]:
 
 def _server(environment: Environment) -> dict[str, Any]:
     port = environment.number("MAIL_PORT", 0, 0, 65535)
-    tls, ssl = environment.flag("MAIL_USE_TLS"), environment.flag("MAIL_USE_SSL") or port == 465
-    if tls and ssl and port != 465:
+    tls, is_implicit = environment.flag("MAIL_USE_TLS"), environment.flag("MAIL_USE_SSL") or port == 465
+    if tls and is_implicit and port != 465:
         environment.problems.append(
             "MAIL_USE_TLS and MAIL_USE_SSL exclude each other; 587 wants the first, 465 the second"
         )
     return {
         "mail_server": environment.text("MAIL_SERVER"),
-        "mail_port": port or (465 if ssl else 587 if tls else 25),
-        "mail_use_tls": tls and not ssl,
-        "mail_use_ssl": ssl,
+        "mail_port": port or (465 if is_implicit else 587 if tls else 25),
+        "mail_use_tls": tls and not is_implicit,
+        "mail_use_ssl": is_implicit,
+        "mail_helo": _helo(environment),
+        "mail_ca_file": _authorities(environment, "MAIL_CA_FILE"),
     }
+
+
+def greeting(host: str) -> str:
+    """What EHLO says of a host (RFC 5321, 4.1.3): an IP address stands in brackets."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").removeprefix("IPv6:"))
+    except ValueError:
+        return host
+    return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
+
+
+def _helo(environment: Environment) -> str:
+    name = environment.text("MAIL_HELO")
+    is_name = re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})+|localhost", name)
+    if name and not is_name and not greeting(name).startswith("["):
+        environment.problems.append("MAIL_HELO must be this machine's full name, such as mail.example.com.")
+        return ""
+    return greeting(name)
+
+
+def _authorities(environment: Environment, name: str) -> str:
+    """The file of the authorities whose certificates are believed, looked into so that it fails at the start."""
+    file = environment.text(name)
+    if file:
+        try:
+            ssl.create_default_context(cafile=file)
+        except (OSError, ssl.SSLError):
+            environment.problems.append(f"{name} names {file}, which is no readable file of certificates (PEM).")
+    return file

@@ -50,6 +50,8 @@ class Settings:
     mail_sender: str = ""
     mail_connections: int = 4
     mail_hourly_budget: int = 1000
+    mail_helo: str = ""
+    mail_ca_file: str = ""
     mailer: Literal["web", "process", "off"] = "web"
     admins: tuple[str, ...] = ()
     security_contact: str = ""
@@ -112,6 +114,11 @@ class Settings:
     def admin_addresses(self) -> frozenset[str]:
         """The addresses of ADMINS, in the form in which accounts have them."""
         return frozenset(parseaddr(admin)[1].lower() for admin in self.admins)
+
+    @property
+    def helo(self) -> str:
+        """The name with which we greet the mail server."""
+        return self.mail_helo or mail_settings.greeting(self.host)
 
     @property
     def sends_mail(self) -> bool:

@@ -19,7 +19,7 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens
 from webapp.database import now
-from webapp.delivery import dispatcher, mailer, smtp
+from webapp.delivery import breaker, dispatcher, mailer
 from webapp.delivery.dispatcher import BATCH
 from webapp.mail import outbox
 from webapp.mail.kinds import Draft
@@ -33,7 +33,7 @@ MakeSettings = Callable[..., Settings]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits moments where a deployed site waits seconds."""
-    monkeypatch.setattr(smtp, "PAUSES", (0.05,))
+    monkeypatch.setattr(breaker, "PAUSES", (0.05,))
     monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.1,))
     monkeypatch.setattr(mailer, "POLL_SECONDS", 0.1)
 
@@ -344,7 +344,7 @@ def test_an_email_that_breaks_its_mailer_harms_no_other(
 
     monkeypatch.setattr(dispatcher, "draft", draft_or_break)
     monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
-    monkeypatch.setattr(mailer, "DEADLINE", -5.0)
+    monkeypatch.setattr(mailer, "LEAST_LEASE", timedelta())
     monkeypatch.setattr(mailer, "SUSPECT_SECONDS", 0.1)
     monkeypatch.setattr(mailer, "RESTART_DELAYS", (0.05,))
     site = start_site(make_settings(database_url=database_url, **mail_server.settings))

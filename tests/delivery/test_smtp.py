@@ -13,7 +13,7 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp.accounts import tokens
 from webapp.database import migrations
-from webapp.delivery import mailer, smtp
+from webapp.delivery import breaker, mailer, smtp
 from webapp.mail import outbox
 from webapp.settings import Settings
 
@@ -78,6 +78,7 @@ def start(sqlite_url: str, make_settings: MakeSettings, start_site: StartSite) -
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up on a silent server after moments instead of seconds."""
     monkeypatch.setattr(smtp, "COMMAND_TIMEOUT", 0.4)
+    monkeypatch.setattr(smtp, "FINAL_TIMEOUT", 0.4)
     monkeypatch.setattr(smtp, "DEADLINE", 1.5)
 
 
@@ -99,7 +100,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
     expected: tuple[str, int],
 ) -> None:
     """C61"""
-    monkeypatch.setattr(smtp, "PAUSES", (60,))
+    monkeypatch.setattr(breaker, "PAUSES", (60,))
     scripted.answers[step] = answer
     site = start(scripted.settings)
 
@@ -123,7 +124,7 @@ def test_an_email_arrives_once_the_trouble_is_over(
     answer: str | Fault,
 ) -> None:
     """C61, G7"""
-    monkeypatch.setattr(smtp, "PAUSES", (0.02,))
+    monkeypatch.setattr(breaker, "PAUSES", (0.02,))
     monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.05,))
     monkeypatch.setattr(mailer, "POLL_SECONDS", 0.05)
     scripted.once(step, answer)
@@ -248,7 +249,7 @@ def test_no_more_connections_than_set_are_opened(scripted: ScriptedServer, start
 def test_a_connection_that_the_server_has_closed_delays_no_email(
     scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, answer: str | Fault
 ) -> None:
-    monkeypatch.setattr(smtp, "PAUSES", (60,))
+    monkeypatch.setattr(breaker, "PAUSES", (60,))
     site = start(scripted.settings)
     ask(site, "first@example.com")
     scripted.wait_for_emails(1)

@@ -14,7 +14,6 @@ from webapp.accounts.models import User
 from webapp.cli import import_users
 from webapp.database import Database, now
 from webapp.delivery import dispatcher
-from webapp.delivery.smtp import DEADLINE
 from webapp.mail import outbox, status
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Priority, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
@@ -388,5 +387,21 @@ async def test_the_wait_grows_with_the_attempts_give_or_take_a_fifth(
     assert outbox.retry_delay(attempts, chance).total_seconds() == pytest.approx(seconds * share)
 
 
-async def test_a_lease_is_longer_than_an_email_may_take() -> None:
-    assert timedelta(seconds=DEADLINE + 5) < LEASE
+async def test_a_lease_in_hand_is_renewed_and_another_workers_is_not(database: Database) -> None:
+    await post(database, 2)
+    first, second = await claim(database, "one")
+    with after(second):
+        await claim(database, "two")
+
+    with time_machine.travel(second.due_at + LEASE / 2, tick=False):
+        async with database.session(is_writing=True) as db:
+            until = await outbox.renew(db, [first, second])
+            await db.commit()
+
+    assert until not in {row.due_at for row in await rows(database)}
+    await post(database)
+    (third,) = await claim(database, "one")
+    async with database.session(is_writing=True) as db:
+        until = await outbox.renew(db, [third])
+        await db.commit()
+    assert until in {row.due_at for row in await rows(database)}

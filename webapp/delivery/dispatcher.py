@@ -37,6 +37,15 @@ class Written(NamedTuple):
     email: Claimed
     recipient: str
     message: bytes
+    is_marked: bool = False  # as an address that was refused
+
+
+class Drafted(NamedTuple):
+    """A claimed email and what it is to say; `is_marked` if its address was refused."""
+
+    email: Claimed
+    draft: Draft
+    is_marked: bool
 
 
 class Dispatcher:
@@ -75,10 +84,10 @@ class Dispatcher:
         A few are looked up at once, and none is written while the database waits; others have their turn in between.
         """
         for start in range(0, len(batch), DRAFTED_AT_ONCE):
-            for email, draft in await self._drafts(batch[start : start + DRAFTED_AT_ONCE]):
+            for email, draft, is_marked in await self._drafts(batch[start : start + DRAFTED_AT_ONCE]):
                 written = write(self.settings, self.templates, email, draft)
                 if isinstance(written, Written):
-                    yield written
+                    yield written._replace(is_marked=is_marked)
                 else:
                     await self._end(email, written)
                 await asyncio.sleep(0)
@@ -117,7 +126,7 @@ class Dispatcher:
                 )
             await db.commit()
 
-    async def _drafts(self, batch: Sequence[Claimed]) -> list[tuple[Claimed, Draft]]:
+    async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
         """What emails are to say, looked up in one transaction; each in its own if one of them breaks it."""
         try:
             async with self.database.session(is_writing=True) as db:
@@ -135,7 +144,7 @@ class Dispatcher:
 
     async def _drafted(
         self, db: AsyncSession, batch: Sequence[Claimed]
-    ) -> tuple[list[tuple[Claimed, Draft]], list[tuple[Claimed, Outcome]]]:
+    ) -> tuple[list["Drafted"], list[tuple[Claimed, Outcome]]]:
         """The emails that can be written, and what became of the others."""
         drafts: list[tuple[Claimed, Draft]] = []
         ended: list[tuple[Claimed, Outcome]] = []
@@ -146,8 +155,10 @@ class Dispatcher:
             else:
                 ended.append((email, result))
         refused = await refusals.among(db, [draft.recipient for _email, draft in drafts])
-        ended += [(email, SUPPRESSED) for email, draft in drafts if draft.recipient in refused]
-        return [(email, draft) for email, draft in drafts if draft.recipient not in refused], ended
+        drafted = [Drafted(email, draft, draft.recipient in refused) for email, draft in drafts]
+        suppressed = [one for one in drafted if one.is_marked and one.email.priority == Priority.CAN_WAIT]
+        ended += [(one.email, SUPPRESSED) for one in suppressed]
+        return [one for one in drafted if one not in suppressed], ended
 
     async def _end(self, email: Claimed, outcome: Outcome) -> None:
         async with self.database.direct(is_writing=True) as db:

@@ -13,13 +13,15 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from jinja2 import Environment
 
 from webapp.database import Database, now
+from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
-from webapp.delivery.smtp import DEADLINE, Breaker, Transport
+from webapp.delivery.smtp import Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.settings import Settings
@@ -36,6 +38,8 @@ GRACE_SECONDS = 6.0
 # How long an outcome waits for those of emails that are on the wire, to be written down with them.
 GATHER_SECONDS = 0.001
 RESTART_DELAYS = (1, 2, 5, 15, 30)
+
+LEAST_LEASE = timedelta(seconds=5)  # with less left of it, an email is not begun
 
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
@@ -92,6 +96,7 @@ class Mailer:
         workers = [asyncio.create_task(self._send_all()) for _ in range(self.settings.mail_connections)]
         dispatcher = asyncio.create_task(self._feed())
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(self._stopping.wait()), dispatcher, *workers]
+        renewing = asyncio.create_task(self._renew_leases())
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
             # The feeder may hang, too: in a full queue, behind a server that does.
@@ -104,9 +109,9 @@ class Mailer:
                     await asyncio.wait([dispatcher])
                     await self._queue.join()
         finally:
-            for task in tasks:
+            for task in (*tasks, renewing):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, renewing, return_exceptions=True)
             await self._hand_back()
 
     async def _feed(self) -> None:
@@ -124,11 +129,30 @@ class Mailer:
             if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
                 await _happens(self.database.wake, POLL_SECONDS)
 
+    async def _renew_leases(self) -> None:
+        """Keeps what is in hand, however long the server takes. A lease that has run out may be another's by now."""
+        while True:
+            await asyncio.sleep(outbox.LEASE.total_seconds() / 3)
+            held = [email for email in self._in_hand.values() if email.due_at > now()]
+            try:
+                async with self.database.direct(is_writing=True) as db:
+                    until = await outbox.renew(db, held)
+                    await db.commit()
+            except Exception:
+                log.exception("leases_not_renewed")
+                continue
+            for email in held:
+                if email.id in self._in_hand:
+                    self._in_hand[email.id] = replace(email, due_at=until)
+
     async def _try_suspect(self) -> None:
         """Now and then, an email that mailers died of gets its turn: by itself, so that it can harm no other."""
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
-        await self._queue.join()
+        try:
+            await asyncio.wait_for(self._queue.join(), POLL_SECONDS)
+        except TimeoutError:  # a slow server has something in hand: others shall not wait for it
+            return
         written = await self._hand_over(await self._dispatcher.claim_suspect())
         await self._queue.join()
         self._suspect_at = time.monotonic() + (0 if written else SUSPECT_SECONDS)
@@ -166,18 +190,22 @@ class Mailer:
             await connection.close()
 
     async def _send(self, connection: Transport, written: Written) -> None:
-        email = written.email
-        has_time = email.due_at - now() > timedelta(seconds=DEADLINE + 5)
+        email = self._in_hand.get(written.email.id, written.email)  # whose lease may have been renewed meanwhile
+        has_time = email.due_at - now() > LEAST_LEASE
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(email, HANDED_BACK)
         self._on_the_wire += 1
         self._wire_is_clear.clear()
         try:
-            outcome = await connection.deliver(written.recipient, written.message)
+            outcome = self.breaker.judge(
+                await connection.deliver(written.recipient, written.message), written.recipient
+            )
         finally:
             self._on_the_wire -= 1
             if not self._on_the_wire:
                 self._wire_is_clear.set()
+        if written.is_marked and outcome.verdict is Verdict.SENT:
+            outcome = replace(outcome, accepted=written.recipient)
         is_news = self.breaker.note(outcome)
         await self._finish(email, outcome)  # before anything else can fail: it is sent
         tell(email, outcome)

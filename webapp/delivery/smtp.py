@@ -1,10 +1,9 @@
-"""Deliver over SMTP, and sort every answer into sent, later, never or unavailable (RFC 5321, RFC 3207)."""
+"""Deliver over SMTP: one recipient at a time, over a connection that is kept and encrypted (RFC 5321, RFC 3207)."""
 
 import asyncio
-import logging
+import socket
 import ssl
 import time
-from datetime import datetime
 from email.utils import parseaddr
 from functools import cached_property
 from typing import Protocol
@@ -12,18 +11,16 @@ from typing import Protocol
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from webapp.database import now
+from webapp.delivery import outcomes
 from webapp.mail.models import Outcome, Verdict
 from webapp.settings import Settings
 
-log = logging.getLogger("webapp.mail")
-
-DEADLINE = 45.0  # seconds for one email, connecting included
-COMMAND_TIMEOUT = 20.0
+# Seconds that RFC 5321, 4.5.3.2, gives a server: for its greeting and each command, and for the email itself.
+COMMAND_TIMEOUT, FINAL_TIMEOUT = 300.0, 600.0
+REACH_TIMEOUT = 20.0  # for the network alone
+DEADLINE = 1800.0  # for one email, connecting included
 EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
-# Seconds to leave the server alone after it could not be used; the last one repeats.
-PAUSES = (1, 2, 5, 15, 30)
 
 
 class Transport(Protocol):
@@ -43,6 +40,7 @@ class Connection:
         self._client: SMTP | None = None
         self._emails = 0
         self._used = 0.0
+        self._stage = outcomes.CONNECT
 
     async def deliver(self, recipient: str, message: bytes) -> Outcome:
         """Sends one email to one recipient. Never raises: what went wrong is in the outcome."""
@@ -78,16 +76,18 @@ class Connection:
         return _tls_context(self.settings)  # once: the machine's certificates take some 25 ms to read
 
     async def _attempt(self, recipient: str, message: bytes) -> Outcome:
-        is_handed_over = False
+        self._stage = outcomes.CONNECT
         try:
             client = await self._open()
+            self._stage = outcomes.MAIL
             await client.mail(self.envelope_sender)
-            await client.rcpt(recipient)
-            is_handed_over = True
-            await client.data(message)
+            self._stage = outcomes.RCPT
+            await name_recipient(client, recipient)
+            self._stage = outcomes.DATA
+            await client.data(message, timeout=FINAL_TIMEOUT)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
-            return _sort(error, is_handed_over)
+            return outcomes.of(error, self._stage, recipient)
         except BaseException:
             self._throw_away()
             raise
@@ -99,7 +99,8 @@ class Connection:
         if not self._is_fresh():
             await self.close()
         if self._client is None:
-            self._client = client_for(self.settings, self._tls_context)
+            sock = await reach(self.settings.mail_server, self.settings.mail_port)
+            self._client = client_for(self.settings, self._tls_context, sock)
             self._emails = 0
             await self._client.connect()
             self._used = time.monotonic()
@@ -116,92 +117,64 @@ class Connection:
         self._client = None
 
 
-class Breaker:
-    """Remembers that the mail server could not be used, and when to try it again with one email."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.since: datetime | None = None
-        self._failures = 0
-        self._until = 0.0
-        self._is_new = True
-
-    @property
-    def is_open(self) -> bool:
-        return self.since is not None
-
-    @property
-    def wait(self) -> float:
-        """Seconds until the server may be tried again."""
-        return max(0.0, self._until - time.monotonic())
-
-    def note(self, outcome: Outcome) -> bool:
-        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news.
-
-        The first outcome of a process always is: the one before it may have left in trouble.
-        """
-        is_news, self._is_new = self.is_open or self._is_new, False
-        if outcome.verdict is not Verdict.UNAVAILABLE:
-            if self.is_open:
-                log.info("mail_server_back")
-            self.since, self._failures, self._until = None, 0, 0.0
-            return is_news
-        if not self.wait:  # else it was open for this moment already
-            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
-            self.reason, self.since = outcome.reason, self.since or now()
-            self._failures, self._until = self._failures + 1, time.monotonic() + pause
-            fields = {"code": outcome.code, "reason": outcome.reason, "pause": pause}
-            log.warning("mail_server_unavailable", extra={"fields": fields})
-            return True
-        return False
-
-
 async def hang_up(client: SMTP) -> None:
     """Closes a connection without a goodbye, and lets the event loop see it closed before it may end."""
     client.close()
     await asyncio.sleep(0.01)
 
 
-def client_for(settings: Settings, tls_context: ssl.SSLContext | None = None) -> SMTP:
+async def reach(host: str, port: int) -> socket.socket:
+    """A connection to the first address of a host that answers. A server may take minutes to greet, a network not."""
+    loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
+    for family, kind, protocol, _name, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(REACH_TIMEOUT):
+                await loop.sock_connect(sock, address)
+        except OSError as error:  # TimeoutError is one
+            sock.close()
+            failed = type(error)(f"no answer at port {port} in {REACH_TIMEOUT:.0f} s") if not error.args else error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed
+
+
+async def name_recipient(client: SMTP, recipient: str) -> None:
+    """RCPT. 252 says that the server can't tell and takes the email, so it is a yes (RFC 5321, 4.2.2)."""
+    try:
+        await client.rcpt(recipient)
+    except aiosmtplib.SMTPRecipientRefused as answer:
+        if not 200 <= answer.code < 300:
+            raise
+
+
+def client_for(
+    settings: Settings,
+    tls_context: ssl.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    timeout: float | None = None,
+) -> SMTP:
     """A client that encrypts as the settings say, or not at all: it never falls back to plain text."""
     return SMTP(
         hostname=settings.mail_server,
-        port=settings.mail_port,
+        port=None if sock else settings.mail_port,
+        sock=sock,
+        local_hostname=settings.helo,
         use_tls=settings.mail_use_ssl,
         start_tls=settings.mail_use_tls,
         username=settings.mail_username or None,
         password=settings.mail_password or None,
-        timeout=COMMAND_TIMEOUT,
+        timeout=timeout or COMMAND_TIMEOUT,
         tls_context=tls_context or _tls_context(settings),
     )
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    return ssl.create_default_context() if settings.mail_use_tls or settings.mail_use_ssl else None
-
-
-def _sort(error: Exception, is_handed_over: bool) -> Outcome:
-    """What an error means for the email; see RFC 5321, 4.2 for the codes."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
-        if error.code == 421:
-            return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {error.message}")
-        if error.code < 500:
-            return Outcome(Verdict.LATER, error.code, error.message)
-        refused = error.recipient if isinstance(error, aiosmtplib.SMTPRecipientRefused) else None
-        return Outcome(Verdict.NEVER, error.code, error.message, refused)
-    if isinstance(error, aiosmtplib.SMTPSenderRefused):
-        if 400 <= error.code < 500 and error.code != 421:
-            return Outcome(Verdict.LATER, error.code, error.message)
-        return Outcome(Verdict.UNAVAILABLE, error.code, f"The server refuses our sender: {error.message}")
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return Outcome(Verdict.UNAVAILABLE, error.code, f"The server refuses our log-in: {error.message}")
-    if isinstance(error, ssl.SSLError):
-        return Outcome(Verdict.UNAVAILABLE, None, f"The server's certificate or TLS is not in order: {words}")
-    if isinstance(error, aiosmtplib.SMTPNotSupported) or "not supported" in words:
-        return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return Outcome(Verdict.UNAVAILABLE, error.code, error.message)
-    if is_handed_over:
-        return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
-    return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")
+    """The authorities of this machine, or those of MAIL_CA_FILE alone."""
+    if not (settings.mail_use_tls or settings.mail_use_ssl):
+        return None
+    return ssl.create_default_context(cafile=settings.mail_ca_file or None)

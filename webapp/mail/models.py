@@ -106,12 +106,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`refused` is the address, where it was the address that the server refused for good."""
+    """`refused` is the address that the server refused for good, `accepted` one that it takes again.
+
+    Refusals of several people's emails that are `alike` are ours. What `backs_off` counts as an attempt, and waits.
+    """
 
     verdict: Verdict
     code: int | None = None
     reason: str = ""
     refused: str | None = None
+    accepted: str | None = None
+    alike: str = ""
+    backs_off: bool = False
 
 
 @dataclass(frozen=True)

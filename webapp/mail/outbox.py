@@ -7,7 +7,7 @@ again when its lease runs out, with the same Message-ID.
 import random
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -47,6 +47,8 @@ LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
 # Seconds between attempts; the last one repeats until the email expires.
 RETRY_DELAYS = (5, 15, 30, 60, 120, 300, 300, 300, 600, 1800, 3600)
+# Hours between attempts of a notice that was refused for good.
+REFUSED_HOURS = (1, 3, 6, 12, 24)
 
 emails = table(OutboxEmail)
 status = table(MailStatus)
@@ -56,6 +58,11 @@ def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
     """How long to wait after so many attempts, give or take a fifth (`chance`, from 0 to 1)."""
     seconds = RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
     return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
+
+
+def refused_delay(attempts: int) -> timedelta:
+    """How long a notice waits that was refused for good, after so many attempts."""
+    return timedelta(hours=REFUSED_HOURS[min(attempts, len(REFUSED_HOURS)) - 1])
 
 
 def new_message_id(host: str) -> str:
@@ -143,6 +150,13 @@ async def _claim(db: Transaction, statement: Prepared, worker: str, most: int, *
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
+async def renew(db: Transaction, held: Sequence[Claimed]) -> datetime:
+    """Gives the leases of emails in hand their whole time again; returns until when."""
+    until = now() + LEASE
+    await _RENEW.run_each(db, [_lease(email) | {"lease_end": until} for email in held])
+    return until
+
+
 async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Writes down what became of emails. Rows that another worker has claimed since stay as they are."""
     gone = [_lease(email) for email, outcome in results if outcome.verdict is Verdict.NOBODY]
@@ -154,6 +168,7 @@ async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) ->
     if kept:
         await _FINISH.run_each(db, kept)
     await refusals.note(db, [outcome for _email, outcome in results if outcome.refused])
+    await refusals.lift(db, [outcome.accepted for _email, outcome in results if outcome.accepted])
 
 
 async def belongs_to(db: Transaction, email: Claimed, user_id: int) -> None:
@@ -178,13 +193,16 @@ def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.verdict is Verdict.SENT:
         row |= {"new_state": SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
+    elif outcome.verdict is Verdict.NEVER and outcome.code and email.priority == Priority.NOTICE:
+        # A mailbox may be full, and who is told of a danger must be told: hours apart, until it is too late.
+        row |= {"new_due_at": moment + refused_delay(email.attempts)}
     elif outcome.verdict is Verdict.NEVER:
         row |= {"new_state": DEAD, "new_finished_at": moment}
     elif outcome.verdict is Verdict.SUPPRESSED:
         row |= {"new_state": SUPPRESSED, "new_finished_at": moment}
     elif email.expires_at <= moment:
         row |= {"new_state": EXPIRED, "new_finished_at": moment}
-    elif outcome.verdict is Verdict.LATER:
+    elif outcome.verdict is Verdict.LATER or outcome.backs_off:
         row |= {"new_due_at": moment + retry_delay(email.attempts)}
     else:  # no fault of the email's, so no attempt of its
         row |= {"new_attempts": email.attempts - 1}
@@ -275,5 +293,6 @@ _HELD = (
     emails.c.fence == bindparam("lease_fence"),
     emails.c.state == LEASED,  # and not what was finished already
 )
+_RENEW = Prepared(update(emails).where(*_HELD).values(due_at=bindparam("lease_end")))
 _DISCARD = Prepared(delete(emails).where(*_HELD))
 _FINISH = Prepared(update(emails).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH}))

@@ -1,7 +1,7 @@
 """Addresses that a mail server refused for good: emails to them are not tried again for a day."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 from sqlalchemy import BindParameter, bindparam, delete, select, text
@@ -35,6 +35,17 @@ async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
     return {address for (address,) in rows}
 
 
+async def lift(db: Transaction, addresses: Sequence[str]) -> None:
+    """Forgets the refusals of addresses that a mail server takes again."""
+    if addresses:
+        await _LIFT.run_each(db, [{"again": address} for address in addresses])
+
+
+async def lift_since(db: AsyncSession, since: datetime) -> None:
+    """Forgets those of a time when it was not the addresses that were at fault."""
+    await execute(db, delete(_refusals).where(_refusals.c.since >= since))
+
+
 async def forget(db: AsyncSession) -> None:
     """Lets all of them be tried again."""
     await execute(db, delete(_refusals))
@@ -46,6 +57,9 @@ _NOTE = Prepared(
         " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
     ).bindparams(bindparam("since", type_=_refusals.c.since.type))
 )
+
+
+_LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again")))
 
 
 @cache

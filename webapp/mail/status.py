@@ -13,13 +13,14 @@ from webapp import database
 from webapp.database import execute, now
 from webapp.database.hot import Prepared
 from webapp.mail import refusals
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority
+from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
 from webapp.mail.outbox import TROUBLE_LASTS, emails
 from webapp.mail.outbox import status as statuses
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)
 PURGED_AT_ONCE = 500
+ATTEMPTS_FORGIVEN = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Status:
     trouble: Trouble | None
     waiting: int
     oldest_waiting: datetime | None
+    overdue_since: datetime | None
     sent_last_hour: int
     median_seconds: float | None
     given_up: int
@@ -46,8 +48,8 @@ class Status:
 
 async def read(db: AsyncSession) -> Status:
     row = await _row(db)
-    unfinished = select(func.count(), func.min(emails.c.created_at)).where(emails.c.finished_at.is_(None))
-    waiting, oldest = (await execute(db, unfinished)).one()
+    columns = func.count(), func.min(emails.c.created_at), func.min(emails.c.due_at)
+    waiting, oldest, due = (await execute(db, select(*columns).where(emails.c.finished_at.is_(None)))).one()
     given_up = await _count(db, emails.c.state.in_(GIVEN_UP))
     recent = (emails.c.state == SENT) & (emails.c.finished_at > now() - timedelta(hours=1))
     sent = await _count(db, recent)
@@ -60,6 +62,7 @@ async def read(db: AsyncSession) -> Status:
         trouble=_trouble(row),
         waiting=waiting,
         oldest_waiting=oldest,
+        overdue_since=due,
         sent_last_hour=sent,
         median_seconds=median(times) if times else None,
         given_up=given_up,
@@ -87,9 +90,29 @@ async def oldest_waiting(db: AsyncSession) -> datetime | None:
 
 async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcome) -> None:
     """Tells all processes that the mail server can't be used since then; or, with None, that it can again."""
+    if since is None:
+        await _undo_harm(db)
     code, reason = (outcome.code, outcome.reason[:300]) if since else (None, None)
     values = {"trouble_since": since, "trouble_seen_at": now(), "trouble_code": code, "trouble_reason": reason}
     await _set(db, values)
+
+
+async def _undo_harm(db: AsyncSession) -> None:
+    """What was given up or put off for the trouble that is over is due again, and shut addresses are open.
+
+    What has been tried often may be its own trouble, and keeps its pace.
+    """
+    since = (await _row(db)).get("trouble_since")
+    if since is None:
+        return
+    moment = now()
+    await refusals.lift_since(db, since)
+    worth_it = (emails.c.attempts < ATTEMPTS_FORGIVEN) & (emails.c.expires_at > moment)
+    refused = emails.c.state.in_((DEAD, SUPPRESSED)) & (emails.c.finished_at >= since) & emails.c.recipient.is_not(None)
+    put_off = (emails.c.state == READY) & (emails.c.verdict == Verdict.UNAVAILABLE.value) & (emails.c.due_at > moment)
+    values = {"state": READY, "due_at": moment, "finished_at": None}
+    await execute(db, update(emails).where(worth_it, refused | put_off).values(**values))
+    database.wake_after_commit(db)
 
 
 async def pause(db: AsyncSession) -> None:

@@ -49,9 +49,18 @@ def sentence(state: Status, settings: Settings) -> str:
         values = {"time": _clock(state.trouble.since), "reason": code + state.trouble.reason, "waiting": waiting}
         server = {"server": f"{settings.mail_server}:{settings.mail_port}"}
         return _("Mail to %(server)s has stopped since %(time)s: %(reason)s; %(waiting)s.") % (values | server)
-    if state.oldest_waiting and now() - state.oldest_waiting > STUCK_AFTER:
+    if state.overdue_since and now() - state.overdue_since > STUCK_AFTER:
         words = _("%(waiting)s, the oldest since %(time)s. Does a mailer run?")
-        return words % {"waiting": waiting, "time": _clock(state.oldest_waiting)}
+        return words % {"waiting": waiting, "time": _clock(state.oldest_waiting or state.overdue_since)}
+    if state.median_seconds is None and state.given_up:
+        words = ngettext(
+            "No email was sent in the last hour, and %(count)s was given up: see below.",
+            "No email was sent in the last hour, and %(count)s were given up: see below.",
+            state.given_up,
+        )
+        return words % {"count": state.given_up}
+    if state.median_seconds is None and state.waiting:
+        return _("No email was sent in the last hour; %(waiting)s until it is tried again.") % {"waiting": waiting}
     if state.median_seconds is None:
         return _("All is quiet: no email was sent in the last hour, and none waits.")
     seconds = f"{max(state.median_seconds, 0.1):.1f}"

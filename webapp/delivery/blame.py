@@ -1,0 +1,91 @@
+"""Of whom a refusal speaks: of the person's address, of their mailbox, of this message, or of us.
+
+Mail servers such as Postfix say what they hold against our HELO, our address or our sender only after RCPT, so the
+place of a refusal tells nothing. Its enhanced status (RFC 3463, RFC 5248) and its words do.
+"""
+
+import re
+from enum import Enum
+
+
+class Blame(Enum):
+    ADDRESS = "nobody has this address"
+    MAILBOX = "the mailbox can't take it: full, or disabled"
+    MESSAGE = "this message can't be taken: too large, or its content"
+    US = "the server does not want us, so every other email meets the same"
+    UNCLEAR = "it may be either; when several people's emails are refused alike, it is us"
+    TIME = "not yet; the same may be taken later"
+
+
+US = re.compile(
+    r"\b(helo|ehlo|client host|hostname|sender|relay(ing)?|auth\w*|log-?in|starttls|tls|rate|too (many|much)|blocked"
+    r"|\w+list(ed)?|reputation|spf|dkim|dmarc|ptr|reverse dns|throttl\w+|(daily|hourly|sending) (\w+ )?(quota|limit)"
+    r"|your (ip|host|server|domain|account|message limit))\b",
+    re.IGNORECASE,
+)
+GREYLISTED = re.compile(r"\bgr[ae]y", re.IGNORECASE)
+# Postfix names the table in which it did not find somebody, and "relay" is one.
+TABLE = re.compile(r" in \w+( \w+)? (recipient|alias|mailbox) table", re.IGNORECASE)
+NOBODY = re.compile(
+    r"\bno such (user|recipient|mailbox|address|account|person)|\binvalid (user|recipient|mailbox)"
+    r"|\bunknown (local |virtual )?(user|recipient|mailbox|address)|\b(does not|doesn't) exist"
+    r"|\b(user|recipient|mailbox|address|account)( name| address)?( is| was)? (unknown|not found|invalid)",
+    re.IGNORECASE,
+)
+FULL = re.compile(
+    r"\bover ?quota|\bquota exceeded|\b(mailbox|storage)( is| was)? (full|exceeded)|\bmailbox disabled", re.IGNORECASE
+)
+# By the first two parts of the enhanced status, or all three. The sender's are 5.1.7 and 5.1.8.
+STATUSES = {
+    "5.1.7": Blame.US,
+    "5.1.8": Blame.US,
+    "5.1": Blame.ADDRESS,
+    "5.2.3": Blame.MESSAGE,
+    "5.2": Blame.MAILBOX,
+    "5.3.2": Blame.US,
+    "5.3.4": Blame.MESSAGE,
+    "5.3.5": Blame.US,
+    "5.4.5": Blame.US,
+    "5.5": Blame.US,
+    "5.6": Blame.MESSAGE,
+    "5.7": Blame.US,
+}
+CODES = {551: Blame.ADDRESS, 552: Blame.MAILBOX, 550: Blame.UNCLEAR, 553: Blame.UNCLEAR}
+# These speak of the conversation and never of whom an email is for (RFC 4954, RFC 3207, RFC 5321).
+OF_THE_CONVERSATION = {500, 502, 503, 504, 530, 534, 535, 538, 555}
+_ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+
+
+def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
+    """Of whom an answer speaks, as it came over the wire; `is_content` if it came after DATA."""
+    found = _ENHANCED.match(message)
+    enhanced = found[1] if found else ""
+    said = blame(code, enhanced, message[found.end() :] if found else message)
+    is_bare = not enhanced and code not in OF_THE_CONVERSATION and not US.search(_words(message))
+    return Blame.UNCLEAR if is_content and is_bare and said is Blame.US else said
+
+
+def blame(code: int, enhanced: str, text: str) -> Blame:
+    """Of whom a refusal speaks; `enhanced` is such as "5.1.1", or empty."""
+    words = _words(text)
+    if code < 500:
+        return Blame.US if US.search(words) and not GREYLISTED.search(words) else Blame.TIME
+    if US.search(words) or code in OF_THE_CONVERSATION:
+        return Blame.US
+    if said := STATUSES.get(enhanced) or STATUSES.get(enhanced.rpartition(".")[0]):
+        is_odd = said is Blame.US and "recipient" in words.lower()
+        return Blame.UNCLEAR if is_odd else said
+    return _by_words(code, enhanced, words)
+
+
+def _words(text: str) -> str:
+    """Without addresses, which may have any word in them."""
+    return TABLE.sub(" ", re.sub(r"<[^>]*>|\S+@\S+|https?://\S+", " ", text))
+
+
+def _by_words(code: int, enhanced: str, words: str) -> Blame:
+    if FULL.search(words):
+        return Blame.MAILBOX
+    if NOBODY.search(words):
+        return Blame.ADDRESS
+    return CODES.get(code, Blame.UNCLEAR if enhanced else Blame.US)

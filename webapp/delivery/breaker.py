@@ -1,0 +1,81 @@
+"""Whether the mail server can be used at all, as the outcomes of emails tell."""
+
+import logging
+import time
+from dataclasses import replace
+from datetime import datetime
+
+from webapp.database import now
+from webapp.mail.models import Outcome, Verdict
+
+log = logging.getLogger("webapp.mail")
+
+# Seconds to leave the server alone after it could not be used; the last one repeats.
+PAUSES = (1, 2, 5, 15, 30)
+# So many people's emails refused alike, and none taken in between: it is not the people.
+ALIKE = 3
+
+
+class Breaker:
+    """Remembers that the mail server could not be used, and when to try it again with one email."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.since: datetime | None = None
+        self._failures = 0
+        self._until = 0.0
+        self._is_new = True
+        self._has_sent = False
+        self._alike: dict[str, set[str]] = {}
+        self._alike_since = now()
+
+    @property
+    def is_open(self) -> bool:
+        return self.since is not None
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the server may be tried again."""
+        return max(0.0, self._until - time.monotonic())
+
+    def judge(self, outcome: Outcome, recipient: str) -> Outcome:
+        """The outcome, or the server's trouble with us if several people's emails have ended in the same words.
+
+        That nobody has an address can be true of many, once the server has taken any email.
+        """
+        if outcome.verdict is Verdict.SENT:
+            self._has_sent = True
+            self._alike.clear()
+        if not outcome.alike or (outcome.refused and self._has_sent):
+            return outcome
+        if not self._alike:
+            self._alike_since = now()
+        people = self._alike.setdefault(outcome.alike, set())
+        people.add(recipient)
+        if len(people) < ALIKE:
+            return outcome
+        reason = f"The server refuses everybody's emails alike: {outcome.reason}"
+        return replace(outcome, verdict=Verdict.UNAVAILABLE, reason=reason, refused=None, backs_off=True)
+
+    def note(self, outcome: Outcome) -> bool:
+        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news.
+
+        The first outcome of a process always is: the one before it may have left in trouble.
+        """
+        is_news, self._is_new = self.is_open or self._is_new, False
+        if outcome.verdict is not Verdict.UNAVAILABLE:
+            if self.is_open:
+                log.info("mail_server_back")
+            self.since, self._failures, self._until = None, 0, 0.0
+            return is_news
+        if not self.wait:  # else it was open for this moment already
+            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+            self.reason, self.since = outcome.reason, self.since or self._began(outcome)
+            self._failures, self._until = self._failures + 1, time.monotonic() + pause
+            fields = {"code": outcome.code, "reason": outcome.reason, "pause": pause}
+            log.warning("mail_server_unavailable", extra={"fields": fields})
+            return True
+        return False
+
+    def _began(self, outcome: Outcome) -> datetime:
+        return self._alike_since if outcome.alike else now()

@@ -1,0 +1,81 @@
+"""What an error of the conversation with the server means for the email (RFC 5321, 4.2), in words without addresses."""
+
+import re
+import ssl
+
+import aiosmtplib
+
+from webapp.delivery import blame
+from webapp.delivery.blame import Blame
+from webapp.logs import mask_all
+from webapp.mail.models import Outcome, Verdict
+
+# Where in the conversation an answer came.
+CONNECT, MAIL, RCPT, DATA = "connect", "MAIL", "RCPT", "DATA"
+_NAMED = re.compile(r"<[^>]*>|\S+@\S+|[0-9a-f-]{6,}|\d+")
+OF_US = {
+    CONNECT: "The server does not let us in",
+    MAIL: "The server refuses our sender",
+    RCPT: "The server refuses us",
+    DATA: "The server refuses us",
+}
+
+
+def of(error: Exception, stage: str, recipient: str) -> Outcome:
+    """The outcome of an email to a recipient whose conversation ended with an error at a stage."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        words = mask_all(" ".join(error.message.split()), recipient)
+        return _of_answer(error, stage, words, recipient)
+    words = mask_all(" ".join(str(error).split()) or type(error).__name__, recipient)
+    if found := certificate_error(error):
+        return Outcome(Verdict.UNAVAILABLE, None, f"The server's certificate is not in order: {why(found)}")
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        return Outcome(Verdict.UNAVAILABLE, None, f"TLS with the server failed: {words}")
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or "not supported" in words or "No suitable" in words:
+        return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
+    if stage == DATA:
+        return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
+    return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")
+
+
+def certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """What is wrong with the server's certificate, if that is the cause of the error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def why(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with a certificate: its name, its date, its issuer, or what it may be used for."""
+    words = error.verify_message
+    if error.verify_code in {62, 63, 64}:
+        return f"it is for another name ({words})"
+    if error.verify_code in {9, 10}:
+        return f"it has expired ({words})" if error.verify_code == 10 else f"it is not valid yet ({words})"
+    if re.search(r"usage|purpose|CA cert|basic constraints|key identifier", words, re.IGNORECASE):
+        return f"it, or its issuer's, may not be used for this: key usage ({words})"
+    return f"its issuer is unknown here ({words})"
+
+
+def _of_answer(error: aiosmtplib.SMTPResponseException, stage: str, words: str, recipient: str) -> Outcome:
+    code = error.code
+    if code == 421:
+        return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {words}")
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return Outcome(Verdict.UNAVAILABLE, code, f"The server refuses our log-in: {words}")
+    meant = blame.of_answer(code, error.message, is_content=stage == DATA)
+    if stage == CONNECT or (stage == MAIL and meant not in {Blame.TIME, Blame.MESSAGE}):
+        return Outcome(Verdict.UNAVAILABLE, code, f"{OF_US[stage]}: {words}")
+    if meant is Blame.US:
+        return Outcome(Verdict.UNAVAILABLE, code, f"{OF_US[stage]}: {words}", backs_off=True)
+    if meant is Blame.TIME:
+        return Outcome(Verdict.LATER, code, words)
+    refused = recipient if meant is Blame.ADDRESS and stage == RCPT else None
+    alike = _alike(code, words) if meant in {Blame.ADDRESS, Blame.UNCLEAR} else ""
+    return Outcome(Verdict.NEVER, code, words, refused, alike=alike)
+
+
+def _alike(code: int, words: str) -> str:
+    """The same for refusals that differ only in whom they name."""
+    return f"{code} {_NAMED.sub('', words)}"
