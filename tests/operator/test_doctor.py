@@ -135,3 +135,17 @@ def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
 
     assert "1 email will be sent again." in capsys.readouterr().out
     assert mail_server.wait_for(1)[0].recipients == ("typo@example.com",)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
+@pytest.mark.parametrize(("hops", "verdict"), [("0", "WARNING"), ("1", "OK")])
+def test_it_asks_how_many_proxies_stand_before_an_https_site(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hops: str, verdict: str
+) -> None:
+    """C69: something must speak https there, and be believed or not."""
+    monkeypatch.setenv("TRUSTED_PROXIES", hops)
+
+    main(["doctor"])
+
+    assert f"{verdict:8}TRUSTED_PROXIES" in capsys.readouterr().out

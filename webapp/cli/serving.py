@@ -62,6 +62,7 @@ def dev(options: argparse.Namespace) -> int:
         reload=True,
         reload_dirs=[str(ROOT / "webapp")],
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
         timeout_graceful_shutdown=5,
     )

@@ -40,6 +40,7 @@ class Finding:
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """All findings, the cheapest first. Sends nothing: the mail server is asked up to RCPT only."""
     yield _base_url(settings)
+    yield _proxies(settings)
     yield _keys(settings)
     async for finding in _database(settings):
         yield finding
@@ -60,6 +61,18 @@ def _base_url(settings: Settings) -> Finding:
     if not settings.is_https:
         return Finding(WARNING, "BASE_URL", f"{settings.base_url} is for this machine alone")
     return Finding(OK, "BASE_URL", settings.base_url)
+
+
+def _proxies(settings: Settings) -> Finding:
+    """The site itself speaks no TLS: behind an https address there is a proxy that does."""
+    hops = settings.trusted_proxies
+    if settings.is_https and not hops:
+        words = "0, but something before the site must speak https: all visitors look like one; say how many proxies"
+        return Finding(WARNING, "TRUSTED_PROXIES", words)
+    if hops and not settings.is_https:
+        words = f"{hops}, but no proxy is needed for {settings.base_url}: visitors may say where they come from"
+        return Finding(WARNING, "TRUSTED_PROXIES", words)
+    return Finding(OK, "TRUSTED_PROXIES", f"{hops}; each must add to X-Forwarded-For, or set it")
 
 
 def _keys(settings: Settings) -> Finding:

@@ -1,8 +1,12 @@
-"""Where a request comes from."""
+"""Where a request comes from. TRUSTED_PROXIES alone decides whose word is taken for it."""
 
+import logging
 from ipaddress import ip_address, ip_network
 
 from starlette.requests import Request
+
+log = logging.getLogger("webapp.requests")
+FORWARDED = ("x-forwarded-for", "forwarded")
 
 
 def of(request: Request) -> str:
@@ -13,12 +17,27 @@ def of(request: Request) -> str:
     """
     hops = request.app.state.settings.trusted_proxies
     peer = request.client.host if request.client else ""
-    if hops:
-        forwarded = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
-        peer = forwarded[-hops] if len(forwarded) >= hops else peer
+    forwarded = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+    if hops and len(forwarded) >= hops:
+        return _network(forwarded[-hops])
+    if not hops and any(name in request.headers for name in FORWARDED):
+        _warn_once(request)
+    # A server that reads the header itself, as uvicorn does unless told not to, puts the client's words there.
+    return "unknown" if peer and any(peer in entry for entry in forwarded) else _network(peer)
+
+
+def _network(name: str) -> str:
     try:
-        address = ip_address(peer.partition("%")[0])
+        address = ip_address(name.partition("%")[0])
     except ValueError:
         return "unknown"
     address = getattr(address, "ipv4_mapped", None) or address
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def _warn_once(request: Request) -> None:
+    """A proxy stands before the site, or somebody pretends so: without a number every visitor may look like one."""
+    state = request.app.state
+    if not getattr(state, "has_warned_of_proxies", False):
+        state.has_warned_of_proxies = True
+        log.warning("forwarded headers ignored", extra={"fields": {"setting": "TRUSTED_PROXIES", "value": 0}})

@@ -1,0 +1,74 @@
+"""Where a request comes from is decided by TRUSTED_PROXIES alone, whatever starts the site and whatever it is told."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import Site
+from tests.processes import Host, Process, wait_for_page
+from tests.wire import serving
+from webapp.settings import ROOT, Settings
+
+WRONG = {"username": "susan", "password": "not the right password"}
+
+
+def statuses(url: str, host: str, forged: str) -> list[int]:
+    """The answers to six wrong passwords, each from another address if the visitor is believed."""
+    with httpx2.Client(base_url=url, timeout=30) as guesser:
+        return [
+            guesser.post("/login", data=WRONG, headers={"host": host, **_forged(forged, number)}).status_code
+            for number in range(6)
+        ]
+
+
+def _forged(forged: str, number: int) -> dict[str, str]:
+    address = f"9.9.9.{number}"
+    return {"x-forwarded-for": forged.replace("X", address), "forwarded": f"for={address}", "x-real-ip": address}
+
+
+@pytest.mark.parametrize("forged", ["X", "127.0.0.1, X"])
+def test_the_command_of_the_procfile_believes_no_visitor(sqlite_url: str, tmp_path: Path, forged: str) -> None:
+    """C69, with the platform's own wish to believe everybody in the environment."""
+    web = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())["web"]
+    environment = {"MAILER": "off", "TRUSTED_PROXIES": "0", "FORWARDED_ALLOW_IPS": "*"}
+    with Host(tmp_path, sqlite_url, environment) as host:
+        process = Process(["sh", "-c", f"exec {web}"], host.environment, tmp_path / "web.log")
+        try:
+            wait_for_page(f"{host.base_url}/health", process, lambda page: page.status_code == 200)
+            answers = statuses(host.base_url, host.base_url.removeprefix("http://"), forged)
+        finally:
+            process.kill()
+
+    assert answers == [422] * 5 + [429]
+    assert process.output.count("forwarded headers ignored") == 1
+
+
+@pytest.mark.parametrize("trusted", ["*", "127.0.0.1"])
+@pytest.mark.parametrize("forged", ["X", "X, 127.0.0.1", "X:80", "[::9]:80, X"])
+def test_a_server_that_believes_visitors_is_seen_through(site: Site, forged: str, trusted: str) -> None:
+    """C69: uvicorn as it is without `--no-proxy-headers`; whoever is named by their own header has one count."""
+    site.app.state.settings = _without_proxies(site)
+
+    with serving(site, proxy_headers=True, forwarded_allow_ips=trusted) as port:
+        answers = statuses(f"http://127.0.0.1:{port}", "blog.example", forged)
+
+    assert answers == [422] * 5 + [429]
+
+
+def _without_proxies(site: Site) -> Settings:
+    return replace(site.settings, trusted_proxies=0)
+
+
+def test_headers_that_are_not_read_are_told_of_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.app.state.settings = _without_proxies(site)
+    browser = site.browser()
+    with caplog.at_level(logging.WARNING, "webapp.requests"):
+        for _ in range(3):
+            browser.post("/login", data=WRONG)
+
+    assert [record.message for record in caplog.records if record.name == "webapp.requests"] == [
+        "forwarded headers ignored"
+    ]
