@@ -6,7 +6,7 @@ import pytest
 
 from webapp.settings import ROOT
 
-DOCUMENTS = ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

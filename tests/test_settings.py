@@ -1,10 +1,11 @@
 """Settings: what the environment may say, and what a deployed site refuses to start with (C58)."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from webapp.settings import Misconfigured, Settings
+from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings
 
 KEY = "0123456789abcdef0123456789abcdef-a-key"
 GOOD = {
@@ -246,3 +247,31 @@ def test_a_development_site_with_a_mail_server_writes_to_people(tmp_path: Path) 
 
     assert settings.mailbox is None
     assert (settings.mail_server, settings.mail_port) == ("localhost", 1025)
+
+
+# The document
+
+
+class Read(dict[str, str]):
+    """An environment that notes which variables are asked for."""
+
+    def __init__(self, **variables: str) -> None:
+        super().__init__(variables)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_the_document_has_every_variable_and_no_other(tmp_path: Path) -> None:
+    environment = Read(DATABASE_URL=GOOD["DATABASE_URL"])
+    with pytest.raises(Misconfigured):
+        Settings.from_environment(environment)
+    Settings.for_development(8000, environment, tmp_path)
+    platforms = {"PORT", "WEB_CONCURRENCY"}  # read by the command line and by uvicorn
+
+    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    written = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
+
+    assert written == (environment.names - set(FORGETFUL_PLATFORMS)) | platforms

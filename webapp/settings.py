@@ -35,7 +35,7 @@ class Misconfigured(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the host decides. README.md has the table of the variables behind it."""
+    """What the admin decides. docs/settings.md has the variables behind it."""
 
     base_url: str
     secret_key: str = field(repr=False)
