@@ -1,117 +1,294 @@
-"""What ends everything that was signed or opened for an account: one table of the events, one of what they end."""
+"""What a thief may hold of an account, and what ends it: the table of docs/security.md, cell by cell (C19, C68)."""
 
+import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.addresses.steps import ask_and_find_link, change, links
+from tests.addresses.steps import NEW, ask_and_find_link, change, links
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
-from tests.watching import disable, execute, wait_until_posted
+from tests.watching import execute
 from webapp.accounts import tokens, users
+from webapp.accounts.models import User
 
+ROOT = Path(__file__).parents[2]
 SUSAN = "susan@example.com"
+THIEFS = "thief@example.org"
+MARK = "SELECT b.secret_hash FROM known_browser b JOIN user_account u ON u.id = b.user_id AND u.epoch = b.epoch"
 
 
 class Life:
-    """Susan's account in full use: two browsers, and a live link of each kind that an epoch ends."""
+    """Susan's account, an hour after somebody else has learnt the password: with all that they made and hold."""
 
     def __init__(self, site: Site, mailbox: Mailbox) -> None:
         self.site, self.mailbox = site, mailbox
         register(site.browser(), mailbox)
-        self.here, self.remembered = site.browser(), site.browser()
-        log_in(self.here)
-        log_in(self.remembered, remember_me="1")
-        self.confirmation = ask_and_find_link(self.here, mailbox, "susan@example.org")
+        self.owner, self.thief = site.browser(), site.browser()
+        log_in(self.owner)
+        log_in(self.thief, remember_me="1")
+        [[self.session]] = execute(site, "SELECT max(id) FROM session")
+        [self.thiefs_mark] = set(self.marks()) - set(self.marks("ORDER BY b.last_seen_at LIMIT 1"))
+        self.not_me = links(mailbox, SUSAN, "/not_me/")[0]
+        self.confirmation = ask_and_find_link(self.thief, mailbox, THIEFS)
         ask_for_reset(site.browser(), SUSAN)
         self.reset = links(mailbox, SUSAN, "/reset_password/")[0]
+        page = self.thief.post("/recovery_codes", data={"current_password": PASSWORD}).text
+        self.codes = re.findall(r"<code>([0-9a-z-]{14})</code>", page)
 
-    def fresh_reset_link(self) -> str:
-        """Another live reset link, as `python -m webapp reset-link` prints it."""
+    def marks(self, order: str = "") -> list[str]:
+        return [mark for (mark,) in execute(self.site, f"{MARK} {order}")]
 
-        async def make() -> str:
-            async with self.site.app.state.database.session() as db:
+    def held(self) -> dict[str, bool]:
+        """Whether each thing that the thief holds still opens, or is worth, something."""
+        stranger = self.site.browser()
+        return {
+            "session": is_logged_in(self.thief),
+            "known browser": self.thiefs_mark in self.marks(),
+            "reset link": stranger.get(self.reset).status_code == 200,
+            "pending address": stranger.get(self.confirmation).status_code == 200,
+            "password": self.opens(PASSWORD),
+            "recovery code": self.recovers(self.codes[0]),
+        }
+
+    def opens(self, password: str) -> bool:
+        browser = self.site.browser()
+        log_in(browser, password=password)
+        return is_logged_in(browser)
+
+    def recovers(self, code: str) -> bool:
+        answer = self.site.browser().post("/recover", data={"username": "susan", "code": code})
+        return answer.url.path.startswith("/reset_password/")
+
+    def run(self, work: Callable[..., object]) -> object:
+        """Does by hand what the command line does."""
+
+        async def do() -> object:
+            async with self.site.app.state.database.session(is_writing=True) as db:
                 user = await users.find(db, "susan")
                 assert user
-                return tokens.reset_link(self.site.settings, user)
+                result = await work(db, user)
+                await db.commit()
+                return result
 
-        return str(self.site.run(make)).partition(".example")[2]
-
-
-def reset(life: Life) -> None:
-    life.site.browser().post(life.fresh_reset_link(), data={"password": NEW_PASSWORD})
+        return self.site.run(do)
 
 
-def change_password(life: Life) -> None:
-    browser = life.site.browser()
-    log_in(browser)
+def a_new_password(life: Life) -> None:
     fields = {"current_password": PASSWORD, "password": NEW_PASSWORD}
-    assert browser.post("/change_password", data=fields).status_code == 200
+    assert life.owner.post("/change_password", data=fields).url.path == "/settings"
 
 
-def change_email(life: Life) -> None:
+def a_reset(life: Life) -> None:
+    answer = life.site.browser().post(life.reset, data={"password": NEW_PASSWORD})
+    assert "Your recovery codes stopped working too" in answer.text
+
+
+def a_reset_by_a_recovery_code(life: Life) -> None:
     browser = life.site.browser()
-    log_in(browser)
-    change(browser, life.mailbox)
+    page = browser.post("/recover", data={"username": "susan", "code": life.codes[-1]})
+    assert browser.post(page.url.path, data={"password": NEW_PASSWORD}).url.path == "/login"
 
 
-def undo_email(life: Life) -> None:
-    browser = life.site.browser()
-    log_in(browser)
-    link = change(browser, life.mailbox)
-    life.site.browser().post(link)
+def a_reset_by_the_operators_link(life: Life) -> None:
+    async def link(db: object, user: User) -> str:
+        return tokens.reset_link(life.site.settings, user)
+
+    answer = life.site.browser().post(str(life.run(link)), data={"password": NEW_PASSWORD})
+    assert answer.url.path == "/login"
 
 
-def report(life: Life) -> None:
-    wait_until_posted(life.site)
-    link = links(life.mailbox, SUSAN, "/not_me/")[0]
-    life.site.browser().post(link)
+def a_new_address(life: Life) -> None:
+    change(life.owner, life.mailbox)
 
 
-def disable_account(life: Life) -> None:
-    disable(life.site, "susan")
+def an_undone_address(life: Life) -> None:
+    life.site.browser().post(change(life.thief, life.mailbox))
 
 
-def delete_account(life: Life) -> None:
-    execute(life.site, "DELETE FROM user_account")
+def this_was_not_me(life: Life) -> None:
+    assert "Your account is locked" in life.site.browser().post(life.not_me).text
 
 
-EVENTS: list[Callable[[Life], None]] = [
-    reset,
-    change_password,
-    change_email,
-    undo_email,
-    report,
-    disable_account,
-    delete_account,
-]
+def log_out_everywhere_else(life: Life) -> None:
+    life.owner.post("/sessions/end_others")
+    assert is_logged_in(life.owner), "kept on purpose"
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
-def test_it_ends_every_session_and_every_link(site: Site, mailbox: Mailbox, event: Callable[[Life], None]) -> None:
-    """C19"""
+def the_end_of_the_session(life: Life) -> None:
+    assert "Ended: a browser." in life.owner.post(f"/sessions/{life.session}/end").text
+
+
+def users_end_sessions(life: Life) -> None:
+    life.run(lambda db, user: users.log_out_everywhere(db, user.id))
+
+
+def users_disable(life: Life) -> None:
+    life.run(lambda db, user: users.set_disabled(db, user, True))
+
+
+def users_disable_and_enable(life: Life) -> None:
+    users_disable(life)
+    life.run(lambda db, user: users.set_disabled(db, user, False))
+
+
+def new_recovery_codes(life: Life) -> None:
+    life.owner.post("/recovery_codes", data={"current_password": PASSWORD})
+
+
+def a_used_recovery_code(life: Life) -> None:
+    life.recovers(life.codes[0])
+
+
+def a_log_out(life: Life) -> None:
+    life.thief.post("/logout")
+
+
+EVENTS = {
+    "a new password, in the settings": a_new_password,
+    "a reset, by the mailed link": a_reset,
+    "a reset, by a recovery code": a_reset_by_a_recovery_code,
+    "a reset, by the admin's link": a_reset_by_the_operators_link,
+    "a new address, confirmed": a_new_address,
+    "a change of address, undone": an_undone_address,
+    '"this wasn\'t me"': this_was_not_me,
+    '"log out everywhere else"': log_out_everywhere_else,
+    "`users end-sessions`": users_end_sessions,
+    "`users disable`": users_disable,
+    "`users disable`, then `enable`": users_disable_and_enable,
+    "one session ended": the_end_of_the_session,
+    "new recovery codes": new_recovery_codes,
+    "a recovery code used": a_used_recovery_code,
+    "logging out": a_log_out,
+}
+
+
+def table() -> dict[str, dict[str, bool]]:
+    """The table of docs/security.md: for each event, whether each thing outlives it."""
+    text = (ROOT / "docs" / "security.md").read_text().partition("## What ends what")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    names = rows[0][1:]
+    said = {"ends": False, "stays": True}
+    return {row[0]: {name: said[cell] for name, cell in zip(names, row[1:], strict=True)} for row in rows[2:]}
+
+
+def test_the_table_names_every_event() -> None:
+    assert list(table()) == list(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
-    before = states(life)
+    assert all(life.held()[name] for name in ("session", "known browser", "reset link", "pending address"))
+    life.codes.pop(0)  # that looked at the first, which is spent now
 
+    EVENTS[event](life)
+
+    assert life.held() == table()[event]
+
+
+@pytest.mark.parametrize("event", [a_reset, this_was_not_me, an_undone_address], ids=lambda event: event.__name__)
+def test_the_owner_gets_back_in_and_nobody_else(site: Site, mailbox: Mailbox, event: Callable[[Life], None]) -> None:
+    """C68: the whole way, and with the thief's old things tried again at its end."""
+    life = Life(site, mailbox)
     event(life)
+    if event is not a_reset:
+        known = links(mailbox, SUSAN, "/reset_password/")
+        log_in(site.browser())  # who knows the locked password has the link sent to the owner
+        if event is an_undone_address:
+            ask_for_reset(site.browser(), "susan")
+        fresh = links(mailbox, SUSAN, "/reset_password/", len(known) + 1)[0]
+        assert site.browser().post(fresh, data={"password": NEW_PASSWORD}).url.path == "/login"
 
-    assert before == {"here": True, "remembered": True, "reset": 200, "confirmation": 200}
-    assert states(life).items() <= {
-        ("here", False),
-        ("remembered", False),
-        *(("reset", status) for status in (404, 410)),
-        *(("confirmation", status) for status in (404, 410)),
-    }
-    assert life.site.browser().post(life.reset, data={"password": "the hijackers own words"}).status_code in {404, 410}
-    assert life.site.browser().post(life.confirmation).status_code in {404, 410}
+    assert life.opens(NEW_PASSWORD)
+    assert not any(life.held().values())
 
 
-def states(life: Life) -> dict[str, object]:
-    stranger: Browser = life.site.browser()
-    return {
-        "here": is_logged_in(life.here),
-        "remembered": is_logged_in(life.remembered),
-        "reset": stranger.get(life.reset).status_code,
-        "confirmation": stranger.get(life.confirmation).status_code,
-    }
+def test_a_deleted_account_leaves_nothing_that_opens(site: Site, mailbox: Mailbox) -> None:
+    life = Life(site, mailbox)
+
+    execute(site, "DELETE FROM user_account")
+
+    assert not any(life.held().values())
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(lambda work: work(), works))
+
+
+def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site, mailbox: Mailbox) -> None:
+    """C33, C68: a session or a known browser of the old epoch that is written after its end is worth nothing."""
+    life = Life(any_site, mailbox)
+    thieves = [any_site.browser() for _number in range(12)]
+
+    at_once(
+        *(lambda browser=browser: log_in(browser) for browser in thieves[:6]),
+        lambda: any_site.browser().post(life.not_me),
+        *(lambda browser=browser: log_in(browser) for browser in thieves[6:]),
+    )
+
+    assert [is_logged_in(browser) for browser in thieves] == [False] * 12
+    assert life.marks() == []
+
+
+def test_fifty_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> None:
+    """An epoch that was read, raised and written back would come out too low, and an old link alive again."""
+    register(any_site.browser(), mailbox)
+
+    async def end(number: int) -> None:
+        async with any_site.app.state.database.session(is_writing=True) as db:
+            await users.end_everything(db, 1)
+            await db.commit()
+
+    at_once(*(lambda number=number: any_site.run(end, number) for number in range(50)))
+
+    assert execute(any_site, "SELECT epoch FROM user_account") == [(50,)]
+
+
+def test_an_email_to_a_thief_that_was_late_carries_no_live_link(
+    site: Site, mailbox: Mailbox, start_site: Callable[..., Site], make_settings: Callable[..., object]
+) -> None:
+    """C68: posted while the address was theirs, written after it was taken back."""
+    owner, thief = site.browser(), site.browser()
+    register(site.browser(), mailbox)
+    log_in(owner)
+    log_in(thief)
+    undo = change(thief, mailbox)
+    execute(site, "UPDATE mail_status SET paused_at = :now", now="2026-01-01 00:00:00+00:00") or execute(
+        site, "INSERT INTO mail_status (id, paused_at) VALUES (1, '2026-01-01 00:00:00+00:00') ON CONFLICT DO NOTHING"
+    )
+    ask_for_reset(site.browser(), NEW)
+    thief.post("/recovery_codes", data={"current_password": PASSWORD})
+    thief.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+    log_in(site.browser(), password=NEW_PASSWORD)
+    waiting = execute(site, "SELECT kind FROM outbox_email WHERE finished_at IS NULL AND recipient = :to", to=NEW)
+
+    site.browser().post(undo)
+    execute(site, "UPDATE outbox_email SET due_at = created_at")
+    execute(site, "UPDATE mail_status SET paused_at = NULL")
+    got = [path for path in links(mailbox, NEW, "/", len(waiting)) if not path.startswith(("/confirm", "/sessions"))]
+
+    assert len(waiting) >= 3
+    stranger: Browser = site.browser()
+    live = [path for path in got if stranger.get(path).status_code == 200 and path.startswith(("/not_me", "/reset"))]
+    assert live == []
+
+
+def test_only_one_place_ends_everything() -> None:
+    """Whoever needs an end of their own adds a `keep` to `users.end_everything`, and a row to the table."""
+    sources = {file.relative_to(ROOT).as_posix(): file.read_text() for file in (ROOT / "webapp").rglob("*.py")}
+
+    def places(pattern: str) -> list[str]:
+        return [name for name, text in sources.items() for _found in re.finditer(pattern, text)]
+
+    assert places(r"epoch\)?\s*\+\s*1|epoch\s*\+=") == ["webapp/accounts/users.py"]
+    assert set(places(r"delete\((?:_sessions|Session)\)")) == {"webapp/accounts/sessions.py"}
+    assert sorted(places(r"delete\(\w*(?:RecoveryCode|_codes)\)")) == [
+        "webapp/accounts/users.py",
+        "webapp/recovery/codes.py",
+    ]
+    assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/users.py"]
