@@ -6,7 +6,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
 
-.PHONY: help run test test-quick test-neighbours soak bench lint format promises pins clean
+.PHONY: help run test test-quick test-neighbours soak bench lint format promises translations translation pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,13 +38,21 @@ test-neighbours: .venv/test ## the tests with real proxies, poolers and mail ser
 
 soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v -m soak tests
-	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/test_pages.py
+	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/web/test_pages.py
 
 bench: .venv/test ## measure: ratios side by side, in one run
 	status=0; for part in tests.benchmarks tests.benchmarks.timelines tests.benchmarks.durability; do $(BIN)/python -m $$part || status=1; done; exit $$status
 
 promises: .venv/test ## write into docs/promises.md which tests prove what
 	$(BIN)/python -m tests.promises
+
+translations: .venv/test ## gather the texts, bring every catalogue up to date and say what is missing
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --project=Microblog -o webapp/translations/messages.pot .
+	$(BIN)/pybabel -q update -i webapp/translations/messages.pot -d webapp/translations --no-wrap --no-fuzzy-matching --ignore-obsolete --omit-header
+	$(BIN)/pybabel compile -d webapp/translations --statistics
+
+translation: translations ## begin another language: make translation LANGUAGE=de
+	$(BIN)/pybabel init -i webapp/translations/messages.pot -d webapp/translations -l $(LANGUAGE)
 
 pins: ## remake the pinned requirements from pyproject.toml (wants uv)
 	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt

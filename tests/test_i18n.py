@@ -1,8 +1,12 @@
-"""The language of the person: what the browser asks for, among what the site offers."""
+"""The language of the person: what they chose, what the page says, what the browser asks for, in this order."""
+
+import re
 
 import pytest
 
-from tests.conftest import Browser
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox
+from tests.stories import ask_for_reset, log_in, register
 from webapp import i18n
 
 OFFERED = ("en", "ru", "de")
@@ -48,6 +52,101 @@ def test_without_a_catalogue_the_words_are_those_of_the_code() -> None:
         assert i18n.ngettext("%(num)s hour", "%(num)s hours", 2) == "%(num)s hours"
 
 
-@pytest.mark.parametrize("header", ["en", "xx", "", "ru, de"])
-def test_a_page_says_in_which_language_it_is(browser: Browser, header: str) -> None:
-    assert '<html lang="en">' in browser.get("/login", headers={"accept-language": header}).text
+def spoken(page: str) -> str:
+    """The language that a page says it is in."""
+    found = re.search(r'<html lang="([\w-]+)">', page)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"), [("en", "en"), ("xx", "en"), ("", "en"), ("ru, de", "ru"), ("fr,ru;q=0.1", "ru")]
+)
+@pytest.mark.parametrize("path", ["/login", "/nowhere", "/reset_password/cut"])
+def test_a_page_says_in_which_language_it_is(browser: Browser, path: str, header: str, language: str) -> None:
+    assert spoken(browser.get(path, headers={"accept-language": header}).text) == language
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"sec-fetch-site": "cross-site"}])
+def test_a_refusal_before_any_view_speaks_the_visitors_language_too(browser: Browser, headers: dict[str, str]) -> None:
+    answer = browser.post("/login", headers={"accept-language": "ru"} | headers)
+
+    assert answer.status_code in {400, 403}
+    assert spoken(answer.text) == "ru"
+
+
+def test_the_switch_is_remembered_by_the_browser_and_leads_back(site: Site) -> None:
+    browser = site.browser(follow_redirects=False)
+    page = f"{site.settings.base_url}/reset_password_request?email=susan"
+
+    switched = browser.post("/language", data={"language": "ru"}, headers={"referer": page})
+
+    assert (switched.status_code, switched.headers["location"]) == (303, "/reset_password_request?email=susan")
+    assert spoken(browser.get("/login", headers={"accept-language": "en"}).text) == "ru"
+    assert spoken(site.browser().get("/login").text) == "en"
+
+
+@pytest.mark.parametrize("referer", ["https://evil.example/x", "", "https://blog.example//evil.example", "nonsense"])
+def test_the_switch_leads_nowhere_else(site: Site, referer: str) -> None:
+    """C43"""
+    answer = site.browser(follow_redirects=False).post(
+        "/language", data={"language": "ru"}, headers={"referer": referer}
+    )
+
+    assert answer.headers["location"] == "/"
+
+
+@pytest.mark.parametrize("language", ["", "de", "en-XA", "ru\r\nx: y", "../../etc", "a" * 10_000])
+def test_a_language_that_is_not_offered_is_refused(browser: Browser, language: str) -> None:
+    answer = browser.post("/language", data={"language": language})
+
+    assert answer.status_code == 422
+    assert "does not speak that language" in answer.text or "too long" in answer.text
+
+
+def test_what_a_person_chose_stands_above_the_browser_and_its_cookie(site: Site, mailbox: Mailbox) -> None:
+    register(site.browser(), mailbox)
+    susan, phone = site.browser(), site.browser()
+    log_in(susan)
+    susan.post("/language", data={"language": "ru"})
+    log_in(phone)
+
+    assert spoken(phone.get("/settings", headers={"accept-language": "en"}).text) == "ru"
+
+
+def test_an_account_is_made_in_the_language_of_the_page(site: Site, mailbox: Mailbox) -> None:
+    browser = site.browser()
+    browser.headers["accept-language"] = "ru"
+    register(browser, mailbox)
+    log_in(browser)
+    browser.headers["accept-language"] = "en"
+
+    assert spoken(browser.get("/settings").text) == "ru"
+
+
+def test_emails_are_in_the_readers_language_whoever_asks_and_whatever_else_is_written(
+    site: Site, mailbox: Mailbox
+) -> None:
+    """C75: two people of two languages, asked for by strangers of the other, one after the other."""
+    for name, language in (("susan", "en"), ("olga", "ru")):
+        browser = site.browser()
+        browser.headers["accept-language"] = language
+        register(browser, mailbox, name)
+
+    for _time in range(2):
+        ask_for_reset(in_language(site, "ru"), "susan")
+        ask_for_reset(in_language(site, "en"), "olga")
+        in_language(site, "ru").post("/register", data={"email": f"new{_time}@example.com"})
+        if not _time:
+            assert [mailbox.last(f"{name}@example.com", count=2).message["Content-Language"] for name in NAMES] == OWN
+
+    assert mailbox.last("new0@example.com").message["Content-Language"] == "ru"
+
+
+NAMES, OWN = ("susan", "olga"), ["en", "ru"]
+
+
+def in_language(site: Site, language: str) -> Browser:
+    browser = site.browser()
+    browser.headers["accept-language"] = language
+    return browser

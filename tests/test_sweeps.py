@@ -32,6 +32,7 @@ METHODS = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 # Whoever adds a page either guards it or names it here.
 PUBLIC = {
+    "language",
     "login",
     "register",
     "finish_registration",

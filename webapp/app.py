@@ -48,6 +48,7 @@ from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
 from webapp.web.errors import Unhandled
 from webapp.web.hosts import ForeignHost
+from webapp.web.page_language import PageLanguage
 from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=site_map,
         middleware=[
             Middleware(RequestLog),
+            Middleware(PageLanguage, settings),
             Middleware(SecurityHeaders, settings),
             Middleware(Unhandled, alarms.report),
             Middleware(BoundedHead),

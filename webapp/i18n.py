@@ -1,20 +1,33 @@
-"""The language of the person: for pages the one they asked for, for emails the one they had then.
+"""Which language a person reads, and gettext for it.
 
-English is written in the code; other languages are gettext catalogues in `webapp/translations`.
+English is written in the code; other languages are gettext catalogues in `webapp/translations`, compiled and kept
+beside their sources. `en-XA` is no language: it is English made longer and marked, which shows developers each text
+that would not be translated, and each place that is too narrow for one that is.
 """
 
 import gettext as catalogues
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+
+from babel import Locale
 
 from webapp.settings import ROOT
 
 MOST_CHARACTERS = 500  # of a header; browsers send a tenth
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
+TRANSLATIONS = ROOT / "webapp" / "translations"
+PSEUDO = "en-XA"
+_PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%)")
+_ACCENTS = str.maketrans("aeiouyAEIOU", "áéíóúýÁÉÍÓÚ")
 _language: ContextVar[str] = ContextVar("language", default="en")
+
+
+def N_(text: str) -> str:  # noqa: N802  (gettext's own name for it)
+    """Marks a text that is translated later, where it is shown."""
+    return text
 
 
 def gettext(text: str) -> str:
@@ -28,6 +41,23 @@ def ngettext(one: str, many: str, number: int) -> str:
 def current() -> str:
     """The language in force, such as `en`."""
     return _language.get()
+
+
+def locale() -> str:
+    """The language in force as Babel knows it, for dates and numbers."""
+    return _locale(_language.get())
+
+
+def available() -> set[str]:
+    """The languages that the site could speak."""
+    return {"en", PSEUDO, *(folder.name for folder in TRANSLATIONS.glob("*/"))}
+
+
+@cache
+def own_name(language: str) -> str:
+    """What a language calls itself: "English", "Русский"."""
+    name = str(Locale.parse(_locale(language)).get_display_name())
+    return f"{name[0].upper()}{name[1:]}" + (" (long)" if language == PSEUDO else "")
 
 
 @contextmanager
@@ -50,6 +80,29 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     return next((name for quality, name in sorted(wanted) if quality and name in offered), offered[0])
 
 
+def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str) -> str:
+    """The first of the languages that a person has chosen which is offered; else what their browser asks for."""
+    return next((name for name in chosen if name in offered), None) or choose(accept_language, offered)
+
+
 @cache
 def _catalogue(language: str) -> catalogues.NullTranslations:
-    return catalogues.translation("messages", ROOT / "webapp" / "translations", [language], fallback=True)
+    if language == PSEUDO:
+        return _Pseudo()
+    return catalogues.translation("messages", TRANSLATIONS, [language], fallback=True)
+
+
+def _locale(language: str) -> str:
+    return "en" if language == PSEUDO else language
+
+
+class _Pseudo(catalogues.NullTranslations):
+    """Each text between brackets, with accents, and longer by two fifths; placeholders stay as they are."""
+
+    def gettext(self, message: str) -> str:
+        pieces = _PLACEHOLDER.split(message)
+        accented = "".join(piece if place % 2 else piece.translate(_ACCENTS) for place, piece in enumerate(pieces))
+        return f"⟦{accented}{'·' * (len(message) * 2 // 5)}⟧"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self.gettext(msgid1 if n == 1 else msgid2)

@@ -58,6 +58,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/recover", recovery.recover, methods=FORM, name="recover"),
         Route("/settings", preferences.settings, name="settings"),
+        Route("/language", preferences.language, methods=["POST"], name="language"),
         Route("/edit_profile", preferences.edit_profile, methods=FORM, name="edit_profile"),
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
         Route(

@@ -62,7 +62,7 @@ class Settings:
     public_profiles: bool = True
     trusted_proxies: int = 0
     log_format: Literal["json", "text"] = "json"
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ("en", "ru")
     development: bool = False
     mailbox: Path | None = None
 
@@ -179,8 +179,8 @@ class _Reader(Environment):
         return values
 
     def languages(self) -> tuple[str, ...]:
-        names = self.listed("LANGUAGES") or ("en",)
-        known = {"en", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
+        names = self.listed("LANGUAGES") or ("en", "ru")
+        known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
         self.problems += [f"LANGUAGES: there is no translation for '{name}'." for name in names if name not in known]
         return names
 

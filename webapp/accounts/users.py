@@ -241,6 +241,11 @@ async def log_out_everywhere(
     return ended
 
 
+async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
+    """Changes in which language somebody reads the site and gets emails."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(language=language))
+
+
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a name or an address, however it is spelled."""
     try:

@@ -35,7 +35,7 @@ async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) ->
     if change is None or not change.is_open:
         return None
     if owner := await users.find(db, change.new_email):
-        return _taken_draft(settings, change, owner.username)
+        return _taken_draft(settings, change, owner.username, owner.language)
     if hold := await reserved_emails.on(db, change.new_email, but=change.user_id):
         return await address_reserved_draft(db, settings, change.new_email, hold)
     return _confirm_draft(settings, change)
@@ -98,9 +98,9 @@ def _confirm_draft(settings: Settings, change: Change) -> Draft:
     return Draft("confirm_email", change.new_email, values)
 
 
-def _taken_draft(settings: Settings, change: Change, owner: str) -> Draft:
+def _taken_draft(settings: Settings, change: Change, owner: str, language: str | None = None) -> Draft:
     values = {"username": owner, "asking": change.username, "login_link": f"{settings.base_url}/login"}
-    return Draft("address_taken", change.new_email, values)
+    return Draft("address_taken", change.new_email, values, language=language)
 
 
 def _asked_draft(settings: Settings, change: Change) -> Draft:

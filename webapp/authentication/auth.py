@@ -45,9 +45,9 @@ class CurrentUser:
 
         request = Request(scope)
         request.state.user = user = await self._find(cookies.read(request, COOKIE))
-        languages = request.app.state.settings.languages
-        wanted = f"{user.language};q=1," if user else ""
-        with i18n.use(i18n.choose(wanted + request.headers.get("accept-language", ""), languages)):
+        # Above the language of the page, which the browser has chosen, stands the one that the person has.
+        offered = request.app.state.settings.languages
+        with i18n.use(user.language if user and user.language in offered else i18n.current()):
             await self.app(scope, receive, send)
 
     async def _find(self, cookie: str) -> SessionUser | None:

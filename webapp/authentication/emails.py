@@ -9,6 +9,7 @@ from webapp.accounts import known_browsers, reserved_emails, users
 from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
 from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
+from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
@@ -61,7 +62,7 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
     "new_sign_in",
     expires_after=timedelta(days=5),
     samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
-    label="An email when my account is used in a new browser",
+    label=N_("An email when my account is used in a new browser"),
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has logged in in a browser that was not seen before, if they want to know."""
@@ -75,7 +76,7 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
     """To an address that an account has given up, but can still go back to."""
     user = await users.get(db, hold.user_id)
     assert user is not None
-    return _address_reserved_draft(settings, address, user.username, hold.until)
+    return _address_reserved_draft(settings, address, user.username, hold.until, user.language)
 
 
 async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -> bool:
@@ -93,9 +94,11 @@ def _already_registered_draft(settings: Settings, user: User) -> Draft:
     return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
 
 
-def _address_reserved_draft(settings: Settings, address: str, username: str, until: datetime) -> Draft:
+def _address_reserved_draft(
+    settings: Settings, address: str, username: str, until: datetime, language: str | None = None
+) -> Draft:
     values = {"username": username, "until": until, "login_link": f"{settings.base_url}/login"}
-    return Draft("address_reserved", address, values)
+    return Draft("address_reserved", address, values, language=language)
 
 
 def _password_changed_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:

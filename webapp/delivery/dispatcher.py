@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
 from webapp import rate_limits
+from webapp.accounts import users
 from webapp.database import Database, now
 from webapp.mail import general, outbox, refusals, status
 from webapp.mail.kinds import KINDS, Draft
@@ -204,7 +206,7 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
     if email.expires_at <= now():
         return Outcome(Verdict.LATER, None, "given up: it was too late for it")
     try:
-        with languages.use(email.language):
+        with languages.use(await _language(db, settings, email.user_id, email.language)):
             draft = await KINDS[email.kind].write(db, settings, email)
     except DBAPIError:
         raise
@@ -214,7 +216,14 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
         return Outcome(Verdict.NOBODY)
     if email.user_id is None and draft.user_id is not None:
         await outbox.belongs_to(db, email, draft.user_id)
-    return draft
+    spoken = await _language(db, settings, draft.user_id or email.user_id, email.language)
+    return replace(draft, language=draft.language or spoken)
+
+
+async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:
+    """The reader's own language, as it is now; for strangers that of the page on which the email was asked for."""
+    user = await users.get(db, user_id) if user_id else None
+    return user.language if user and user.language in settings.languages else asked_in
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:

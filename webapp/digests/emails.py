@@ -10,6 +10,7 @@ from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
 from webapp.digests import missed
 from webapp.digests.missed import Missed
+from webapp.i18n import N_
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.notifications.switches import reader
@@ -36,7 +37,7 @@ def _samples(settings: Settings) -> list[Draft]:
     KIND,
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label="An email once a week with what I missed",
+    label=N_("An email once a week with what I missed"),
     default_on=False,
     priority=Priority.CAN_WAIT,
 )

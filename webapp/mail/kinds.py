@@ -33,7 +33,8 @@ class Draft:
     """What the writer of an email decides: the one recipient, and the templates' name and values.
 
     With `message` it needs no templates: only the headers that are missing are added. `unsubscribe` is the link
-    that turns emails of this kind off (RFC 8058).
+    that turns emails of this kind off (RFC 8058). Without a `language` it is the one of the account `user_id`, and for
+    strangers the one of the page that asked.
     """
 
     template: str
@@ -42,6 +43,7 @@ class Draft:
     user_id: int | None = None
     message: EmailMessage | None = None
     unsubscribe: str | None = None
+    language: str | None = None
 
 
 Samples = Callable[[Settings], list[Draft]]

@@ -40,11 +40,12 @@ class Repeats:
 
 def compose(templates: Environment, settings: Settings, email: Claimed, draft: Draft) -> bytes:
     """The email's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
+    language = draft.language or email.language
     headers = {
         "Date": format_datetime(now()),
         "Message-ID": email.message_id,
         "Auto-Submitted": "auto-generated",  # RFC 3834: out-of-office replies stay away
-        "Content-Language": email.language,
+        "Content-Language": language,
     }
     if draft.unsubscribe:
         headers |= {
@@ -53,11 +54,11 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
         }
     if draft.message is not None:
         return _complete(draft.message, {"From": settings.sender, "To": draft.recipient} | headers)
-    with languages.use(email.language):
+    with languages.use(language):
         text = templates.get_template(f"email/{draft.template}.txt")
         html = templates.get_template(f"email/{draft.template}.html")
         repeats = Repeats.of(email)
-        values = {**draft.values, "language": email.language, "repeats": repeats}
+        values = {**draft.values, "language": language, "repeats": repeats}
         subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
         subject = repeats.counted(subject) if repeats else subject
         plain, rich = text.render(values), html.render(values | {"subject": subject})

@@ -9,6 +9,7 @@ from webapp import rate_limits
 from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
+from webapp.i18n import N_
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
@@ -47,7 +48,7 @@ def _samples(settings: Settings) -> list[Draft]:
     "new_follower",
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label="An email when somebody follows me",
+    label=N_("An email when somebody follows me"),
     default_on=False,
     priority=Priority.CAN_WAIT,
 )

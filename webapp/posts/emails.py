@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
+from webapp.i18n import N_
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
@@ -32,7 +33,7 @@ def _samples(settings: Settings) -> list[Draft]:
     "mention",
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label="An email when somebody mentions me",
+    label=N_("An email when somebody mentions me"),
     priority=Priority.CAN_WAIT,
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

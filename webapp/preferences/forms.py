@@ -21,6 +21,12 @@ class ChangePassword(BaseModel):
     password: Password
 
 
+class Language(BaseModel):
+    """The switch at the foot of every page."""
+
+    language: str
+
+
 class EditProfile(BaseModel):
     username: Username
     about_me: AboutMe = ""

@@ -19,7 +19,7 @@ from webapp.i18n import ngettext
 from webapp.mail.kinds import KINDS
 from webapp.notifications import history, switches
 from webapp.preferences import forms, profiles
-from webapp.web import pages
+from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, limited_button
 
@@ -42,6 +42,20 @@ async def change_password(request: Request) -> Response:
     proved = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _password_changed(request, form, proved) if proved else None
     return response or pages.render(request, "preferences/change_password.html", part="form", form=form)
+
+
+async def language(request: Request) -> Response:
+    """Shows this browser the site in another language; whoever is logged in gets their emails in it, too."""
+    form = await Form.read(request, forms.Language)
+    chosen, user, db = form.values["language"], request.state.user, request.state.db
+    if chosen not in request.app.state.settings.languages:
+        return errors.page(request, 422, _("This site does not speak that language."))
+    if user:
+        await users.set_language(db, user.id, chosen)
+        await db.commit()
+    response = pages.redirect(request, pages.page_before(request))
+    page_language.remember(request, response, chosen)
+    return response
 
 
 @login_required

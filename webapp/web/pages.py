@@ -85,6 +85,14 @@ def redirect(request: Request, to: str, flash: str | None = None) -> Response:
     return response
 
 
+def page_before(request: Request) -> str:
+    """The path of the page of this site from which a form was sent, as the browser says; `/` if it says nothing."""
+    referer = urlsplit(request.headers.get("referer", ""))
+    if f"{referer.scheme}://{referer.netloc}" != request.app.state.settings.base_url:
+        return "/"
+    return local_path(f"{referer.path}?{referer.query}" if referer.query else referer.path)
+
+
 def local_path(target: str, default: str = "/") -> str:
     """The target if it is a path of this very site, else the default: a redirect never leaves the host."""
     if len(target) > 2000 or not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target):

@@ -49,7 +49,7 @@ class SecurityHeaders:
                 headers = message.setdefault("headers", [])
                 present = {name for name, _value in headers}
                 headers += [header for header in self.headers if header[0] not in present]
-                MutableHeaders(raw=headers).add_vary_header("Cookie")
+                MutableHeaders(raw=headers).add_vary_header("Cookie, Accept-Language")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
