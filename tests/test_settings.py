@@ -1,10 +1,16 @@
 """Settings: what the environment may say, and what a deployed site refuses to start with (C58)."""
 
 import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Site
+from tests.stories import register
+from webapp import environment
 from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings
 
 KEY = "0123456789abcdef0123456789abcdef-a-key"
@@ -60,6 +66,20 @@ def test_a_good_environment_is_read() -> None:
         ({"BASE_URL": "https://blog.example:0"}, "BASE_URL must look like"),
         ({"BASE_URL": "https://[::1"}, "BASE_URL must look like"),
         ({"BASE_URL": "https://blog.example\nX: y"}, "BASE_URL must look like"),
+        ({"BASE_URL": "https://☃.example"}, "BASE_URL: no host can be called '☃.example'"),
+        ({"BASE_URL": "https://blog example"}, "BASE_URL: no host can be called 'blog example'"),
+        ({"BASE_URL": "https://büch\u00ad er.example"}, "BASE_URL: no host can be called"),
+        ({"BASE_URL": f"https://{'ü' * 64}.example"}, "BASE_URL: no host can be called"),
+        ({"BASE_URL": "http://bücher.example"}, "BASE_URL must begin with https://"),
+        ({"MAIL_SENDER": "post@☃.example"}, "MAIL_SENDER must look like"),
+        ({"MAIL_SENDER": "bücher@example.com"}, "MAIL_SENDER must look like"),
+        ({"MAIL_SENDER": "Bücher <post@>"}, "MAIL_SENDER must look like"),
+        ({"ADMINS": "susan@☃.example"}, "ADMINS must look like"),
+        ({"MAIL_SERVER": "smtp.☃.example"}, "MAIL_SERVER: no host can be called"),
+        ({"MAIL_PASSWORD_FILE": "/nowhere/at/all"}, "MAIL_PASSWORD_FILE can't be read: No such file or directory."),
+        ({"MAIL_PASSWORD_FILE": "/"}, "MAIL_PASSWORD_FILE can't be read: Is a directory."),
+        ({"MAIL_PASSWORD_FILE": "/dev/null"}, "MAIL_PASSWORD_FILE names an empty file."),
+        ({"SECRET_KEY_FILE": "/dev/null"}, "SECRET_KEY and SECRET_KEY_FILE exclude each other."),
         ({"MAIL_SERVER": ""}, "MAIL_SERVER is missing"),
         ({"MAIL_USE_TLS": "0"}, "MAIL_SERVER would be spoken to in plain text"),
         ({"MAIL_USE_TLS": ""}, "MAIL_SERVER would be spoken to in plain text"),
@@ -249,10 +269,80 @@ def test_a_development_site_with_a_mail_server_writes_to_people(tmp_path: Path) 
     assert (settings.mail_server, settings.mail_port) == ("localhost", 1025)
 
 
+SECRETS = {field.name.upper() for field in fields(Settings) if not field.repr}
+
+
+def test_every_secret_can_be_in_a_file() -> None:
+    assert set(environment.SECRETS) >= SECRETS
+
+
+@pytest.mark.parametrize("name", environment.SECRETS)
+def test_a_secret_is_read_from_its_file(name: str, tmp_path: Path) -> None:
+    """In whatever way an editor ended it."""
+    value = GOOD.get(name, f"{KEY}-of-the-file")
+    without = {other: word for other, word in GOOD.items() if other != name}
+    for end in ("", "\n", "\r\n"):
+        (tmp_path / "secret").write_bytes(f"{value}{end}".encode())
+
+        from_file = Settings.from_environment(without | {f"{name}_FILE": str(tmp_path / "secret")})
+
+        assert from_file == Settings.from_environment(without | {name: value})
+
+
+def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+
+    assert refusals(MAIL_PASSWORD_FILE=str(tmp_path / "secret")) == ["MAIL_PASSWORD_FILE can't be read: it is no text."]
+
+
+@pytest.mark.parametrize(
+    ("typed", "inside"),
+    [
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://BÜCHER.example:8443/", "https://xn--bcher-kva.example:8443"),
+        ("https://bu\u0308cher.example", "https://xn--bcher-kva.example"),
+        ("https://блог.рф", "https://xn--90aexm.xn--p1ai"),
+        ("https://ブログ。例え", "https://xn--qckyd1c.xn--r8jz45g"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_a_host_in_any_script_is_kept_as_browsers_ask_for_it(typed: str, inside: str) -> None:
+    assert read(BASE_URL=typed).base_url == inside
+
+
+def test_addresses_of_mail_are_kept_as_mail_servers_read_them() -> None:
+    settings = read(
+        MAIL_SENDER="Bücher <post@bücher.example>", MAIL_SERVER="smtp.bücher.example", ADMINS="sam@bücher.de"
+    )
+
+    assert settings.sender == "Bücher <post@xn--bcher-kva.example>"
+    assert settings.mail_server == "smtp.xn--bcher-kva.example"
+    assert settings.admin_addresses == {"sam@xn--bcher-kva.de"}
+
+
+def test_emails_of_a_site_with_another_script_are_sound(
+    start_site: Callable[[Settings], Site], sqlite_url: str, tmp_path: Path
+) -> None:
+    asked = read(BASE_URL="https://bücher.example", MAIL_SENDER="Bücher <post@bücher.example>")
+    inside = {"mailbox": tmp_path / "mailbox", "mail_connections": 1, "trusted_proxies": 1}
+    site = start_site(replace(asked, database_url=sqlite_url, **inside))  # type: ignore[arg-type]
+    assert site.mailbox
+
+    register(site.browser(), site.mailbox)
+
+    [file] = (tmp_path / "mailbox").glob("*.eml")
+    email = message_from_bytes(file.read_bytes(), policy=policy.SMTP)
+    [sender] = email["from"].addresses
+    assert (sender.display_name, sender.addr_spec) == ("Bücher", "post@xn--bcher-kva.example")
+    assert email["message-id"].endswith("@xn--bcher-kva.example>")
+    assert "https://xn--bcher-kva.example/register/" in file.read_text("ascii")
+
+
 # The document
 
 
-class Read(dict[str, str]):
+class Asked(dict[str, str]):
     """An environment that notes which variables are asked for."""
 
     def __init__(self, **variables: str) -> None:
@@ -265,13 +355,15 @@ class Read(dict[str, str]):
 
 
 def test_the_document_has_every_variable_and_no_other(tmp_path: Path) -> None:
-    environment = Read(DATABASE_URL=GOOD["DATABASE_URL"])
+    asked = Asked(DATABASE_URL=GOOD["DATABASE_URL"])
     with pytest.raises(Misconfigured):
-        Settings.from_environment(environment)
-    Settings.for_development(8000, environment, tmp_path)
+        Settings.from_environment(asked)
+    Settings.for_development(8000, asked, tmp_path)
     platforms = {"PORT", "WEB_CONCURRENCY"}  # read by the command line and by uvicorn
 
     rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
     written = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
 
-    assert written == (environment.names - set(FORGETFUL_PLATFORMS)) | platforms
+    files = {f"{name}_FILE" for name in environment.SECRETS}  # told in a sentence
+    assert files < asked.names
+    assert written == (asked.names - files - set(FORGETFUL_PLATFORMS)) | platforms

@@ -1,23 +1,62 @@
 """Reads environment variables by kind, and collects what is wrong with them instead of stopping at the first."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parseaddr
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+import idna
+
 Word = TypeVar("Word", bound=str)
+# What may be in a file instead, which NAME_FILE names: environments are shown by `ps e`, containers' tools and crash
+# reports.
+SECRETS = (
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "DATABASE_URL",
+    "MAIL_USERNAME",
+    "MAIL_PASSWORD",
+)
+LONGEST_SECRET = 64 * 1024
 
 
 class Environment:
     """`problems` has one sentence for each variable that could not be read as asked; its default was taken."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self.variables = variables
         self.problems: list[str] = []
+        self.variables = variables
+        self._from_files = dict(self._read_files())
+
+    def _read_files(self) -> Iterator[tuple[str, str]]:
+        """The secrets that are in files. An editor's last line break is not part of one."""
+        for name in SECRETS:
+            file = self.variables.get(f"{name}_FILE", "").strip()
+            if file and self.variables.get(name):
+                self.problems.append(f"{name} and {name}_FILE exclude each other.")
+            elif file:
+                yield name, self._content(f"{name}_FILE", file)
+
+    def _content(self, name: str, file: str) -> str:
+        try:
+            with Path(file).open(encoding="utf-8") as opened:
+                content = opened.read(LONGEST_SECRET)
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or "it is no text"
+            self.problems.append(f"{name} can't be read: {words}.")
+            return ""
+        if not content.strip():
+            self.problems.append(f"{name} names an empty file.")
+        return content.rstrip("\r\n")
+
+    def secret(self, name: str) -> str:
+        """As it is, with every space: it may begin or end a password."""
+        return self._from_files.get(name) or self.variables.get(name, "")
 
     def text(self, name: str) -> str:
-        return self.variables.get(name, "").strip()
+        return self.secret(name).strip()
 
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
@@ -48,6 +87,16 @@ class Environment:
         self.problems.append(f"{name} must be one of: {', '.join(words)}.")
         return words[0]
 
+    def mailbox(self, name: str, text: str) -> str:
+        """`Name <name@example.com>` or the address alone, with its domain in ASCII; "" if it is neither."""
+        local, _at, domain = parseaddr(text)[1].rpartition("@")
+        host = ascii_host(domain)
+        if not (local and local.isascii() and host):
+            self.problems.append(f"{name} must look like name@example.com.")
+            return ""
+        before, _domain, after = text.rpartition(f"@{domain}")
+        return f"{before}@{host}{after}"
+
     def contact(self, name: str, addresses: Sequence[str]) -> str:
         """How somebody is reached, as a URI: by mail or on a page; the first of the addresses if nothing is said."""
         uri = self.text(name)
@@ -57,3 +106,12 @@ class Environment:
         if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", uri):
             self.problems.append(f"{name} must look like mailto:name@example.com or https://example.com/page.")
         return uri
+
+
+def ascii_host(host: str) -> str:
+    """A host as DNS and browsers have it, `xn--…` for other letters (RFC 5890); "" if none can have that name."""
+    try:
+        name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        return ""
+    return name if re.fullmatch(r"[a-z0-9_.-]+|\[?[0-9a-f:.]+\]?", name) else ""

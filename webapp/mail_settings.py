@@ -3,21 +3,18 @@
 import ipaddress
 import re
 import ssl
-from email.utils import parseaddr
 from typing import Any
 
-from webapp.environment import Environment
+from webapp.environment import Environment, ascii_host
 
 
 def read(environment: Environment) -> dict[str, Any]:
     """The settings of the mail server and of what is sent through it; what is wrong is among the problems."""
     sender = environment.text("MAIL_SENDER")
-    if sender and "@" not in parseaddr(sender)[1]:
-        environment.problems.append("MAIL_SENDER must look like name@example.com.")
     return _server(environment) | {
         "mail_username": environment.text("MAIL_USERNAME"),
-        "mail_password": environment.variables.get("MAIL_PASSWORD", ""),
-        "mail_sender": sender,
+        "mail_password": environment.secret("MAIL_PASSWORD"),
+        "mail_sender": environment.mailbox("MAIL_SENDER", sender) if sender else "",
         "mail_connections": environment.number("MAIL_CONNECTIONS", 4, 1, 50),
         "mail_hourly_budget": environment.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
     }
@@ -31,7 +28,7 @@ def _server(environment: Environment) -> dict[str, Any]:
             "MAIL_USE_TLS and MAIL_USE_SSL exclude each other; 587 wants the first, 465 the second"
         )
     return {
-        "mail_server": environment.text("MAIL_SERVER"),
+        "mail_server": _name(environment, "MAIL_SERVER"),
         "mail_port": port or (465 if is_implicit else 587 if tls else 25),
         "mail_use_tls": tls and not is_implicit,
         "mail_use_ssl": is_implicit,
@@ -67,3 +64,10 @@ def _authorities(environment: Environment, name: str) -> str:
         except (OSError, ssl.SSLError):
             environment.problems.append(f"{name} names {file}, which is no readable file of certificates (PEM).")
     return file
+
+
+def _name(environment: Environment, name: str) -> str:
+    host = environment.text(name)
+    if host and not ascii_host(host):
+        environment.problems.append(f"{name}: no host can be called '{host}'.")
+    return ascii_host(host) or host

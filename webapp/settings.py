@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from webapp import database_url, mail_settings
-from webapp.environment import Environment
+from webapp.environment import Environment, ascii_host
 
 SITE_NAME = "Microblog"
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
@@ -151,7 +151,7 @@ class _Reader(Environment):
     def common(self) -> dict[str, Any]:
         values: dict[str, Any] = {
             **mail_settings.read(self),
-            "admins": self.listed("ADMINS"),
+            "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
             "registration": self.choice("REGISTRATION", "open", "invite"),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
@@ -162,8 +162,6 @@ class _Reader(Environment):
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
-        if any("@" not in parseaddr(address)[1] for address in values["admins"]):
-            self.problems.append("ADMINS must look like name@example.com.")
         if url := self.text("DATABASE_URL"):
             values["database_url"] = self.database(url)
         return values
@@ -171,7 +169,7 @@ class _Reader(Environment):
     def identity(self) -> dict[str, Any]:
         values: dict[str, Any] = {
             "base_url": self.base_url(),
-            "secret_key": self.variables.get("SECRET_KEY", ""),
+            "secret_key": self.secret("SECRET_KEY"),
             "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
         }
         if not self.text("DATABASE_URL"):
@@ -199,9 +197,13 @@ class _Reader(Environment):
         except ValueError:
             self.problems.append("BASE_URL must look like https://example.com, with no path behind it.")
             return ""
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        typed = parts.hostname or ""
+        host = ascii_host(typed)
+        if not host:
+            self.problems.append(f"BASE_URL: no host can be called '{typed}'.")
+        elif parts.scheme == "http" and host not in LOOPBACK:
             self.problems.append("BASE_URL must begin with https:// (http is for this machine alone).")
-        return url.lower()
+        return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
 
     def database(self, url: str) -> str:
         """The URL as it is: whoever connects reads it (see `database_url`)."""
