@@ -1,4 +1,4 @@
-"""create_app(): the routes, the middleware and the lifespan of one site."""
+"""create_app(): the routes, middleware and lifespan of a site."""
 
 import asyncio
 import contextlib
@@ -63,11 +63,11 @@ CLEANUP_TASKS = (
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(Post, posts.outdated),
 )
-STARTUP_FAILURE = 3  # what uvicorn, too, exits with when an application can't start
+STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """Builds the site. Without settings they are read from the environment, as on a deployed site."""
+    """Builds the site. Without settings, it reads a deployed site's from the environment."""
     if settings is None:
         settings = deployed_settings()
         logs.configure(settings)
@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(ForeignHost, settings),
             Middleware(PastedLinks, site_map, tokens.SHAPE),
             Middleware(CrossSiteWrites, settings),
-            Middleware(WholeBody),  # before anything that may hold a connection
+            Middleware(WholeBody),  # before anything that may hold a database connection
             Middleware(DatabaseSession, database),
             Middleware(CurrentUser, database),
         ],
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 def mailer(settings: Settings, database: Database, templates: Environment) -> Mailer:
-    """What empties the outbox: over SMTP, or on a development site into the mailbox."""
+    """Empties the outbox: over SMTP, or into the mailbox of a development site."""
     transport: Callable[[], Transport] = partial(Connection, settings)
     if settings.mailbox:
         transport = partial(MailboxTransport, settings.mailbox)
@@ -111,7 +111,7 @@ def mailer(settings: Settings, database: Database, templates: Environment) -> Ma
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Runs the mailer beside the site, unless another process does, and keeps the house in order."""
+    """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
     works = (*CLEANUP_TASKS, Digests(settings)) if settings.sends_mail else CLEANUP_TASKS
@@ -128,7 +128,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 def deployed_settings() -> Settings:
-    """The settings in the environment; ends the process, and the server above it, if they can't be served from."""
+    """A deployed site's settings. Ends the process, and the server above it, if there is anything wrong with them."""
     try:
         return Settings.from_environment()
     except Misconfigured as refused:
@@ -136,7 +136,7 @@ def deployed_settings() -> Settings:
             print(problem, file=sys.stderr)
         supervisor = multiprocessing.parent_process()
         if supervisor and supervisor.pid == os.getppid():
-            # With several workers uvicorn's supervisor would end with 0, as if all were well. This is the
-            # one plain signal that it does not catch.
+            # With several workers, uvicorn's supervisor would exit with 0 as if all were well. This is the one
+            # plain signal that it doesn't catch.
             os.kill(os.getppid(), signal.SIGALRM)
         sys.exit(STARTUP_FAILURE)

@@ -1,4 +1,4 @@
-"""Reads environment variables by kind, and collects what is wrong with them instead of stopping at the first."""
+"""Reads environment variables by kind, and collects all problems instead of stopping at the first."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ LONGEST_SECRET = 64 * 1024
 
 
 class Environment:
-    """`problems` has one sentence for each variable that could not be read as asked; its default was taken."""
+    """`problems` has a sentence for each variable that can't be read; it got its default."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.problems: list[str] = []
@@ -98,7 +98,7 @@ class Environment:
         return f"{before}@{host}{after}"
 
     def contact(self, name: str, addresses: Sequence[str]) -> str:
-        """How somebody is reached, as a URI: by mail or on a page; the first of the addresses if nothing is said."""
+        """How to reach somebody, as a mailto: or https: URI; by default the first of the addresses."""
         uri = self.text(name)
         if not uri:
             address = parseaddr(next(iter(addresses), ""))[1]

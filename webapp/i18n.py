@@ -39,7 +39,7 @@ def ngettext(one: str, many: str, number: int) -> str:
 
 
 def current() -> str:
-    """The language in force, such as `en`."""
+    """The current language, such as `en`."""
     return _language.get()
 
 

@@ -1,4 +1,4 @@
-"""One JSON line an event, on standard error. Names the route, never the path: paths carry links."""
+"""The log: one JSON line for each event, on standard error. It names routes, never paths: paths hold links."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 
 from webapp.settings import Settings
 
-# Who speaks in the log: the site, and what it runs on.
+# Whose messages are logged: the site's, and those of what it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 # Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.
 _SECRETS = re.compile(
@@ -19,16 +19,16 @@ _ADDRESS = re.compile(
     r"""("[^"\n]{1,64}"|(?<![^\s<>()\[\],;:"@…])[^\s<>()\[\],;:"@…]+)(@|=(?=[\w-]+\.)|%40)([\w-]+(?:\.[\w-]+)*)"""
 )
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
-# What begins a new line somewhere, or drives a terminal.
+# Characters that begin a new line, or that drive a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# The id of the request that is being answered; None in what goes on beside requests.
+# The id of the current request; None in background tasks.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 
 
 def configure(settings: Settings) -> None:
-    """Sends the log of this process to standard error; for the entry points, not for libraries.
+    """Sends this process's log to standard error. For entry points, not for libraries.
 
-    uvicorn's access log stays off, however it was started: it would name paths.
+    uvicorn's access log stays off, however uvicorn was started: it would name paths.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JSONLines() if settings.log_format == "json" and not settings.development else Plain())
@@ -43,9 +43,9 @@ def configure(settings: Settings) -> None:
 
 
 def mask(address: str) -> str:
-    """`susan@example.com` as `s…@example.com`: enough for the host to recognise, too little to collect.
+    """`susan@example.com` as `s…@example.com`: enough for the admin to recognise, too little to collect.
 
-    What has no domain behind its last @ may be a password in the wrong field.
+    Text without a domain after its last @ may be a password in the wrong field.
     """
     local, _at, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}" if local and _DOMAIN.fullmatch(domain) else f"{address[:1]}…"
@@ -63,7 +63,7 @@ def mask_all(text: str, *known: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Cuts out what opens something or names somebody: our tokens, addresses, passwords in URLs, long keys."""
+    """Cuts out secrets and addresses: our tokens, email addresses, passwords in URLs, long keys."""
     return _SECRETS.sub("[cut]", text)
 
 

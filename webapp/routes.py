@@ -23,7 +23,7 @@ FORM = ["GET", "POST"]
 
 
 class Number(Convertor[int]):
-    """The number of a post. Starlette's own `int` fails on thousands of digits; with so many, there is no such page."""
+    """The number of a post. Starlette's own `int` fails on thousands of digits; here, that is simply no page."""
 
     regex = "[0-9]{1,18}"
 

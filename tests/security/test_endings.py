@@ -1,7 +1,7 @@
 """What a thief may hold of an account, and what ends it: the table of docs/security.md, cell by cell (C19, C68)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Life:
         answer = self.site.browser().post("/recover", data={"username": "susan", "code": code})
         return answer.url.path.startswith("/reset_password/")
 
-    def run(self, work: Callable[..., object]) -> object:
+    def run(self, work: Callable[..., Awaitable[object]]) -> object:
         """Does by hand what the command line does."""
 
         async def do() -> object:

@@ -43,9 +43,9 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class ClientInfo:
-    """From where something was done: the address as `client_ip.of` tells it, and the browser's own words.
+    """Where something was done from: the IP address as `client_ip.of` tells it, and the browser's own words.
 
-    `browser_mark` is the SHA-256 of the cookie by which a browser is known again, or empty.
+    `browser_mark` is the SHA-256 of the cookie that makes a browser known, or empty.
     """
 
     client_ip: str = ""
@@ -54,7 +54,7 @@ class ClientInfo:
 
 
 class Refusal(StrEnum):
-    """What was not let through. It is in the log and in no table: whoever knocks shall not fill the database."""
+    """What was refused. Only logged, so that nobody can fill the database by knocking."""
 
     LOG_IN = "log_in_refused"
     PASSWORD_LOCKED = "password_locked"
@@ -70,7 +70,7 @@ BY_OPERATOR = ClientInfo(user_agent="the host's command line")
 
 
 async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo, **details: object) -> None:
-    """Writes down an event in the transaction of its cause. The details must be fit for JSON, and hold no secret."""
+    """Adds an event in its cause's transaction. The details must fit into JSON, and hold no secret."""
     row = SecurityEvent(
         user_id=user_id, kind=event, client_ip=client.client_ip, user_agent=client.user_agent[:300], details=details
     )
@@ -87,7 +87,7 @@ def refused(
     typed: str | None = None,
     **details: object,
 ) -> None:
-    """Writes a log line. `typed` is a name or an address as somebody typed it: perhaps a password, so it is masked."""
+    """Logs a refusal. `typed` stood in the field for the username or email. It may be a password, so it is masked."""
     fields = {"what": refusal.value, "user": user_id, "network": client.client_ip, **details}
     if typed is not None:
         fields["typed"] = mask(typed.strip()[:320])
@@ -106,5 +106,5 @@ async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[Sec
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which events are no longer kept."""
+    """Events that are too old to keep."""
     return col(SecurityEvent.created_at) < now() - KEPT

@@ -1,4 +1,4 @@
-"""The tables of what happened to accounts."""
+"""The table of security events."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from webapp.database import now
 
 
 class SecurityEvent(SQLModel, table=True):
-    """Something that mattered to the safety of an account. It outlives the account."""
+    """Something that matters for the safety of an account. It outlives the account."""
 
     __tablename__ = "security_event"
     __table_args__ = (Index("ix_security_event_user_id_created_at", "user_id", "created_at"),)

@@ -1,1 +1,1 @@
-"""Once a week, an email with what a person missed."""
+"""A weekly email with what a person missed."""

@@ -1,4 +1,4 @@
-"""The email itself. It names people and links to their posts; it quotes nobody, for it arrives as this site's mail."""
+"""The email itself. It names people and links to their posts, but quotes nobody: it comes in the site's own name."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
 KIND = "digest"
-EXPIRES_AFTER = timedelta(days=1)  # the next one tells it better
+EXPIRES_AFTER = timedelta(days=1)  # after that, the next digest says it better
 LINKED = 10
 MENTIONS_LINKED = 5
 FOLLOWERS_NAMED = 5
@@ -42,7 +42,7 @@ def _samples(settings: Settings) -> list[Draft]:
     priority=Priority.CAN_WAIT,
 )
 async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has missed something; to nobody if there was nothing, or if they have come to look meanwhile."""
+    """To a person who missed something. Not sent if there is nothing to tell, or they have come back meanwhile."""
     user = await reader(db, email)
     what = await missed.by(db, user) if user else None
     return _draft(settings, user, what) if user and what else None

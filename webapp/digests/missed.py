@@ -1,4 +1,4 @@
-"""What happened on the site while a person was not there."""
+"""What happened on the site while a person was away."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,16 +11,16 @@ from webapp.people import follows
 from webapp.posts import timeline
 
 AT_MOST_FROM = timedelta(days=7)
-MOST_READ = 100  # posts of those whom a person follows; what lies behind them is "and more"
+MOST_READ = 100  # posts by people they follow; beyond that it says "and more"
 
 
 @dataclass(frozen=True)
 class Missed:
-    """Posts are the author's name and the post's number, the newest first; no post is in both lists."""
+    """Posts as (author's name, post's number), newest first. No post is in both lists."""
 
     mentions: list[tuple[str, int]]
     posts: list[tuple[str, int]]
-    is_more: bool  # and further posts, uncounted
+    is_more: bool  # whether there are further posts; how many is not counted
     followers: list[str]
 
     def __bool__(self) -> bool:
@@ -28,7 +28,7 @@ class Missed:
 
 
 async def by(db: AsyncSession, user: User) -> Missed:
-    """What a person has missed since the last visit, or in the last seven days if that is shorter."""
+    """What a person missed since their last visit, but no further back than seven days."""
     end = now()
     since = max(user.last_seen_at, end - AT_MOST_FROM)
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]

@@ -1,7 +1,7 @@
-"""When digests are posted: each person has an hour of the day, and no two in less than a week.
+"""Decides when digests are posted. Each person has their hour of the day, and gets one a week at most.
 
-Every web process plans. The window of a person's next digest and the email are one transaction, so that
-neither a crash nor another process makes two of one, or none.
+Every web process plans. The email and the date of the person's next digest are one transaction, so neither a crash
+nor another process can double or lose a digest.
 """
 
 from datetime import timedelta
@@ -21,18 +21,18 @@ from webapp.settings import Settings
 
 BATCH = 100
 HOURS = 24
-# It ends before the hour of a week later, however late within the hour this one was planned.
+# A little less than a week, so that a digest planned late in its hour does not skip the next one.
 WINDOW = Limit(KIND, (Rate(1, int(timedelta(days=6, hours=12).total_seconds())),))
 
 
 class Digests:
-    """Posts the digests of those whose hour it is, a batch at a time."""
+    """Posts the digests that are due this hour, a batch at a time."""
 
     name = "digests"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._after = 0  # the last person who was looked at
+        self._after = 0  # the last person looked at
 
     async def do(self, database: Database) -> bool:
         async with database.session(is_writing=True) as db:
@@ -54,7 +54,7 @@ class _Reader(NamedTuple):
 
 
 async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
-    """Those who want the email and whose hour it is, by number."""
+    """People whose hour it is and who want the email, by id."""
     wanted = (col(EmailSwitch.kind) == KIND, col(EmailSwitch.is_wanted), col(EmailSwitch.user_id) > after)
     query = (
         select(col(User.id), col(User.email), col(User.language))
@@ -67,6 +67,6 @@ async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
 
 
 async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:
-    """The emails of an hour leave one after the other, not at once."""
+    """Spreads the hour's emails over the hour."""
     delay = timedelta(seconds=reader.id // HOURS * 97 % 3600)
     await kinds.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.language, delay=delay)

@@ -1,1 +1,1 @@
-"""What is new, for programs that ask for it: Atom feeds."""
+"""Atom feeds of what is new."""

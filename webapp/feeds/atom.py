@@ -1,4 +1,4 @@
-"""A feed as Atom (RFC 4287), made of elements: what people write is never taken for markup of the feed itself."""
+"""Writes a feed as Atom (RFC 4287), element by element, so nothing people write can pass for markup of the feed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +16,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _XML = "http://www.w3.org/XML/1998/namespace"
-# What XML 1.0 has no way to write: one of these would make the whole feed unreadable.
+# Characters that XML 1.0 can't express: a single one makes the whole feed unreadable.
 _UNWRITABLE = regex.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ET.register_namespace("", _ATOM)
 
 
 @dataclass(frozen=True)
 class Feed:
-    """The newest posts of a page. `began` is when there was nothing on it yet."""
+    """The newest posts of a page. `began` is the time to give while there are none."""
 
     title: str
     path: str
@@ -38,8 +38,8 @@ class Feed:
 
 
 def write(feed: Feed, settings: Settings) -> bytes:
-    """The feed as a document."""
-    # Mentions lead to other pages of the site, without saying which site.
+    """The feed as an XML document."""
+    # Mentions are links within the site, so a reader must be told which site.
     root = ET.Element(f"{{{_ATOM}}}feed", {f"{{{_XML}}}base": f"{settings.base_url}/"})
     _add(root, "id", settings.base_url + feed.page_path)
     _add(root, "title", feed.title)
@@ -57,7 +57,7 @@ def write(feed: Feed, settings: Settings) -> bytes:
 
 def _add_entry(root: ET.Element, card: Card, settings: Settings) -> None:
     entry = _add(root, "entry")
-    # Its author may take another name, and it has another address then; it is still the same post (RFC 4151).
+    # An author who is renamed moves the post to another address. Its id must stay the same (RFC 4151).
     _add(entry, "id", f"tag:{settings.host},{card.created_at.astimezone(UTC):%Y-%m-%d}:post/{card.id}")
     _add(entry, "title", _title(card.body))
     _add(entry, "published", _moment(card.created_at))
@@ -80,7 +80,7 @@ def _add(parent: ET.Element, name: str, text: str = "", **attributes: str) -> ET
 
 
 def _title(body: str) -> str:
-    """How a post begins; a word that alone is too long is cut."""
+    """The first words of a post; a first word that is too long is cut."""
     title = shorten(body, MOST_OF_TITLE, placeholder="…")
     return title if title != "…" else f"{body[: MOST_OF_TITLE - 1]}…"
 

@@ -1,4 +1,4 @@
-"""The feeds of everybody and of one person: what strangers may read, whoever asks for it."""
+"""The feeds of everybody and of one person. Whoever asks gets what strangers may read."""
 
 import hashlib
 from email.utils import format_datetime
@@ -14,7 +14,7 @@ from webapp.posts import timeline
 from webapp.settings import SITE_NAME
 
 MOST = 20
-# The same for everybody, in any language, so caches on the way may keep it.
+# The same for every reader and in every language, so caches may keep it.
 KEPT = {"cache-control": "public, max-age=300"}
 
 
@@ -27,7 +27,7 @@ async def explore_feed(request: Request) -> Response:
 
 
 async def profile_feed(request: Request) -> Response:
-    """The newest posts of one person; one who hides from strangers is as good as none."""
+    """The newest posts of one person; 404 if strangers may not read them."""
     db = request.state.db
     person = await users.named(db, request.path_params["username"])
     is_public = request.app.state.settings.public_profiles
@@ -41,7 +41,7 @@ async def profile_feed(request: Request) -> Response:
 
 
 def _answer(request: Request, feed: Feed) -> Response:
-    """The feed, or only that it has not changed since it was last asked for."""
+    """The feed, or 304 if it has not changed."""
     document = atom.write(feed, request.app.state.settings)
     etag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
     modified = format_datetime(feed.updated, usegmt=True)
@@ -52,9 +52,9 @@ def _answer(request: Request, feed: Feed) -> Response:
 
 
 def _is_known(request: Request, etag: str, modified: str) -> bool:
-    """Whether the reader has this very document (RFC 9110, section 13).
+    """Whether the reader already has this document (RFC 9110, section 13).
 
-    A date must be the very one that we gave: where the newest post was deleted, an older one is the newest.
+    A date must equal the one we gave: when the newest post is deleted, the feed's date goes back.
     """
     known = request.headers.get("if-none-match")
     if known is None:

@@ -1,4 +1,4 @@
-"""The mailbox of a development site: emails that would have been sent, as files to look at."""
+"""The mailbox of a development site: a folder of the emails that would have been sent."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ KEPT = 200
 
 
 class MailboxTransport:
-    """Takes emails as a mail server would, and puts each into a file."""
+    """Takes emails as a mail server would, and saves each as a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ class Received:
 
     @property
     def links(self) -> list[str]:
-        """The links that stand alone on their line, which is where an email has its ways on."""
+        """The links that stand alone on their line: those the reader is meant to follow."""
         return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
 
     def _part(self, subtype: str) -> str:
@@ -109,7 +109,7 @@ def find(folder: Path, email_id: str) -> Received | None:
 
 @lru_cache(KEPT)
 def _open(file: Path) -> Received | None:
-    """Reads an email, once: its file never changes. None if it has just made room for a newer one."""
+    """Reads an email, once, since its file never changes. None if it has just made room for a newer one."""
     try:
         return Received.parse(file.stem, file.read_bytes())
     except FileNotFoundError:

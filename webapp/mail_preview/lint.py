@@ -1,4 +1,4 @@
-"""What is wrong with an email, in words: the same checks for the gallery and for the tests."""
+"""What is wrong with an email, in words. The gallery and the tests use the same checks."""
 
 import re
 from email import message_from_bytes
@@ -15,7 +15,7 @@ LINK = re.compile(r"https?://[^\s\"'<>]+")
 
 
 def problems(source: bytes, settings: Settings) -> list[str]:
-    """The faults of an email as it goes over the wire; an empty list if there are none."""
+    """What is wrong with an email as it goes over the wire; an empty list if nothing is."""
     message = message_from_bytes(source, policy=default)
     found = [_("The header %(name)s is missing.") % {"name": name} for name in NEEDED if message[name] is None]
     found += [str(defect) for part in message.walk() for defect in part.defects]

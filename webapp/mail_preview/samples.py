@@ -1,4 +1,4 @@
-"""Every kind of email in every language, written with sample data: for the gallery and for the tests."""
+"""Every kind of email in every language, with sample data, for the gallery and the tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

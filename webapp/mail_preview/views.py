@@ -1,4 +1,4 @@
-"""The mailbox of a development site, and a gallery of every email it can write. A deployed site has no such routes."""
+"""The mailbox of a development site, and a gallery of every email. A deployed site doesn't have these routes."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from webapp.mail_preview import samples as galleries
 from webapp.mail_preview.inbox import Received
 from webapp.web import pages, security_headers
 
-# Emails carry inline styles and run no script; they are shown in a frame of the mailbox page.
+# Emails need inline styles and may run no script. They are shown in a frame of the mailbox page.
 EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self';"
     " sandbox allow-popups allow-top-navigation-by-user-activation"
@@ -76,7 +76,7 @@ def _show(request: Request, email: Received, problems: list[str], html: str, sou
 
 
 def _html(request: Request, email: Received) -> Response:
-    """The email's HTML; with ?dark as a dark mail program shows it. Its links open in the whole window."""
+    """The email's HTML; with ?dark as a mail program in dark mode shows it. Its links open in the whole window."""
     html = email.html.replace("<head>", '<head><base target="_top">', 1)
     if "dark" in request.query_params:
         html = html.replace("(prefers-color-scheme: dark)", "all")

@@ -1,1 +1,1 @@
-"""What the host does about posts and people that others complain of."""
+"""Reports, and what the admin does about the posts and people in them."""

@@ -1,4 +1,4 @@
-"""What the host can do about a post and its author. Who loses something is told why, by email."""
+"""What the admin can do about a post and its author. Whoever loses something is told why, by email."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ _posts = table(Post)
 
 
 async def keep(db: AsyncSession, post_id: int) -> int:
-    """Lets a post stand; returns how many complaints that settles."""
+    """Keeps a post; returns how many reports that settles."""
     return await reports.settle_post(db, post_id, Outcome.KEPT)
 
 
 async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: ClientInfo) -> bool:
-    """Takes a post down for good; False if there is none, or somebody was quicker."""
+    """Takes a post down for good; False if there is none, or it is down already."""
     taken_down = (
         update(_posts)
         .where(_posts.c.id == post_id, _posts.c.removed_at.is_(None))
@@ -43,7 +43,7 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
 
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
-    """Locks an account: nobody sees what it posted any more, and its links and sessions end."""
+    """Shuts an account: its posts are hidden, and its links and sessions end."""
     await users.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)

@@ -1,4 +1,4 @@
-"""What the host is told of complaints, and what people are told of the host's decisions."""
+"""The emails that tell the admin about reports, and people about the admin's decisions."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from webapp.posts.models import Post
 from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 
-# The host's email says what waits when it leaves, so that it covers all that comes in this time.
+# The email lists what is waiting when it leaves, so one covers all reports of this time.
 GATHERED = timedelta(minutes=5)
 GATHERING = Limit("post_reported", (Rate(1, int(GATHERED.total_seconds())),))
 NAMED = 10
@@ -27,9 +27,9 @@ EXPIRES_AFTER = timedelta(days=5)
 
 
 async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
-    """Posts the email to ADMINS, in the transaction of the complaint.
+    """Posts the email to ADMINS in the report's transaction.
 
-    Only the first open complaint of a post is worth one, and one email covers all posts of the next few minutes.
+    Only the first open report of a post is worth one, and it covers all posts of the next few minutes.
     """
     if not await reports.is_first(db, post_id, reporter_id):
         return
@@ -44,11 +44,11 @@ async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporte
 @email_kind(
     "post_reported",
     expires_after=EXPIRES_AFTER,
-    counts_repeats=False,  # it names all that wait
+    counts_repeats=False,  # it names everything that waits
     samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())],
 )
 async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a host: what waits for a decision; nothing if all of it has been decided meanwhile."""
+    """To an admin: what waits for a decision. Not sent if everything has been decided meanwhile."""
     cases = await reports.waiting(db)
     return _reported_draft(settings, email.recipient, cases) if cases else None
 
@@ -56,11 +56,11 @@ async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) ->
 @email_kind(
     "post_removed",
     expires_after=EXPIRES_AFTER,
-    counts_repeats=False,  # each gives a reason of its own
+    counts_repeats=False,  # each has its own reason
     samples=lambda site: [_removed_draft(site, a_sample_person(), _sample_post())],
 )
 async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the author of a post that the host has removed."""
+    """To the author of a removed post."""
     assert email.user_id is not None
     user, post = await users.get(db, email.user_id), await db.get(Post, email.parameters["post_id"])
     if user is None or user.disabled_at is not None or post is None:
@@ -71,11 +71,11 @@ async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> 
 @email_kind(
     "account_disabled",
     expires_after=EXPIRES_AFTER,
-    counts_repeats=False,  # each gives a reason of its own
+    counts_repeats=False,  # each has its own reason
     samples=lambda site: [_disabled_draft(site, a_sample_person(), "Advertising.")],
 )
 async def account_disabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account the host has disabled; to nobody if it has been opened again."""
+    """To a person whose account was disabled. Not sent if it has been enabled again."""
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is None:

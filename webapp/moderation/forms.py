@@ -1,4 +1,4 @@
-"""The shapes of the forms of complaints and decisions."""
+"""The forms for reports and decisions."""
 
 from typing import Annotated
 
@@ -16,12 +16,12 @@ Reason = Annotated[_Words, BeforeValidator(_one_paragraph)]
 
 
 class Report(BaseModel):
-    """Why a post is complained of."""
+    """Why somebody reports a post."""
 
     reason: Reason
 
 
 class Decision(BaseModel):
-    """Why a post goes, or an account is disabled: its owner reads it."""
+    """Why a post is removed or an account disabled. Its owner reads it."""
 
     reason: Reason

@@ -9,7 +9,7 @@ from webapp.database import now
 
 
 class Report(SQLModel, table=True):
-    """Somebody complains of a post, once. `outcome` says what the host did about it."""
+    """One person's report of one post. `outcome` is what the admin did about it."""
 
     __tablename__ = "report"
     __table_args__ = (UniqueConstraint("post_id", "reporter_id"),)

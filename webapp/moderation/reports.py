@@ -1,4 +1,4 @@
-"""Complaints of posts, and how the host settles them."""
+"""Reports of posts, and how the admin settles them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from webapp.database import execute, now, table
 from webapp.moderation.models import Report
 from webapp.posts.models import Post
 
-MOST_SHOWN = 30  # posts on the host's page, those first that wait longest
-MOST_COMPLAINTS = 5  # of one post; the others are counted
+MOST_SHOWN = 30  # posts on the admin's page, the longest waiting first
+MOST_COMPLAINTS = 5  # shown for one post; the others are counted
 
 _reports = table(Report)
 _posts = table(Post)
@@ -22,7 +22,7 @@ _users = table(User)
 
 
 class Outcome(StrEnum):
-    """What the host did about a complaint."""
+    """What the admin did about a report."""
 
     KEPT = "kept"
     REMOVED = "removed"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Complaint:
-    """Why somebody complains of a post."""
+    """Who reported a post, and why."""
 
     username: str
     reason: str
@@ -40,7 +40,7 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Case:
-    """A post that somebody may have to decide about; `count` is how many open complaints there are of it."""
+    """A post that may need a decision; `count` is how many open reports it has."""
 
     id: int
     author_id: int
@@ -53,12 +53,12 @@ class Case:
 
     @property
     def others(self) -> int:
-        """How many complaints are not among those that are shown."""
+        """How many reports are not shown."""
         return self.count - len(self.complaints)
 
 
 async def file(db: AsyncSession, post_id: int, reporter_id: int, reason: str) -> bool:
-    """Writes a complaint down; False if this person has complained of the post before."""
+    """Adds a report; False if this person has reported the post before."""
     row = {"post_id": post_id, "reporter_id": reporter_id, "reason": reason, "created_at": now()}
     return bool((await execute(db, _FILE, row)).rowcount)
 
@@ -69,7 +69,7 @@ async def has_filed(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
 
 
 async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
-    """Whether nobody else's complaint of the post is open."""
+    """Whether no other report of the post is open."""
     others = select(_reports.c.id).where(
         _reports.c.post_id == post_id, _reports.c.reporter_id != reporter_id, _reports.c.settled_at.is_(None)
     )
@@ -77,7 +77,7 @@ async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
 
 
 async def waiting(db: AsyncSession) -> list[Case]:
-    """The posts that people complain of and the host has not decided about: two statements for any number."""
+    """Reported posts that wait for a decision, in two statements however many there are."""
     rows = (await execute(db, _WAITING)).all()
     complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
     for post_id, username, reason, created_at in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
@@ -86,18 +86,18 @@ async def waiting(db: AsyncSession) -> list[Case]:
 
 
 async def case(db: AsyncSession, post_id: int) -> Case | None:
-    """A post, whether or not somebody complains of it; None if it is gone, or its author's account is disabled."""
+    """A post, reported or not; None if it is gone or its author is disabled."""
     row = (await execute(db, _ONE, {"post_id": post_id})).first()
     return _case(row) if row else None
 
 
 async def settle_post(db: AsyncSession, post_id: int, outcome: Outcome) -> int:
-    """Closes the open complaints of a post; returns how many."""
+    """Closes the open reports of a post; returns how many."""
     return (await execute(db, _SETTLE.where(_reports.c.post_id == post_id).values(_now(outcome)))).rowcount
 
 
 async def settle_author(db: AsyncSession, author_id: int, outcome: Outcome) -> int:
-    """Closes the open complaints of all that a person posted; returns how many."""
+    """Closes the open reports of all of a person's posts; returns how many."""
     theirs = _reports.c.post_id.in_(select(_posts.c.id).where(_posts.c.author_id == author_id))
     return (await execute(db, _SETTLE.where(theirs).values(_now(outcome)))).rowcount
 
@@ -111,7 +111,7 @@ def _case(row: Row[int, int, str, str, str, datetime, int], complaints: Sequence
 
 
 def _cases() -> Select[int, int, str, str, str, datetime, int]:
-    """Posts that are to be seen, and how many complaints of each are open."""
+    """Visible posts, with the number of open reports of each."""
     is_open = (_reports.c.post_id == _posts.c.id) & _reports.c.settled_at.is_(None)
     return (
         select(
@@ -131,7 +131,7 @@ def _cases() -> Select[int, int, str, str, str, datetime, int]:
 
 
 def _complaints() -> Select[int, str, str, datetime]:
-    """The first few open complaints of each of some posts."""
+    """The first few open reports of each of these posts."""
     place = func.row_number().over(partition_by=_reports.c.post_id, order_by=_reports.c.id).label("place")
     some = (
         select(_reports.c.post_id, _reports.c.reporter_id, _reports.c.reason, _reports.c.created_at, place)
@@ -156,7 +156,7 @@ _WAITING = (
 )
 _COMPLAINTS = _complaints()
 _SETTLE = update(_reports).where(_reports.c.settled_at.is_(None))
-# One complaint for each person and post: the key decides, not a look beforehand.
+# One report for each person and post: the primary key decides, not a look beforehand.
 _FILE = text(
     "INSERT INTO report (post_id, reporter_id, reason, created_at, outcome)"
     " VALUES (:post_id, :reporter_id, :reason, :created_at, '')"

@@ -1,4 +1,4 @@
-"""Report a post; and, for ADMINS, decide what becomes of it."""
+"""Report a post and, for ADMINS, decide what happens to it."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ async def disable_user(request: Request) -> Response:
 
 @limited(rate_limits.REPORTS)
 async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool:
-    """Files the complaint."""
+    """Adds the report."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     if await reports.file(db, post.id, me.id, form.data.reason):
         await emails.tell_hosts(db, settings, post.id, me.id)
@@ -92,7 +92,7 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
 
 
 async def _post(request: Request) -> Case:
-    """The post that the path names, if it is there to be seen."""
+    """The post in the path; 404 if it can't be seen."""
     post = await reports.case(request.state.db, request.path_params["post_id"])
     if post is None:
         raise HTTPException(404)
@@ -108,5 +108,5 @@ def _decided(request: Request, words: str) -> Response:
 
 
 def _by(request: Request) -> ClientInfo:
-    """For the audit log of somebody else's account: who did it, but not from where."""
+    """The admin, for the log of somebody else's account: who, but not from where."""
     return ClientInfo(user_agent=f"the host's page: {request.state.user.username}")

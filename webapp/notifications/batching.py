@@ -1,4 +1,4 @@
-"""One email for all that happens to a person within a minute, and not one for each."""
+"""One email for everything that happens to a person within a minute, not one for each thing."""
 
 from datetime import datetime, timedelta
 
@@ -11,16 +11,16 @@ from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 
 PERIOD = timedelta(seconds=60)
-# It leaves when all of the period's transactions have ended.
+# It leaves when all transactions of the period have surely ended.
 DELAY = PERIOD + timedelta(seconds=5)
-# What happens and its count look at the clock one after the other. Better told of twice than not at all.
+# An event and its count read the clock one after the other. Better to tell twice than not at all.
 LEEWAY = timedelta(seconds=1)
 
 
 async def tell(
     db: AsyncSession, settings: Settings, kind: str, address: str, *, user_id: int, language: str, since: datetime
 ) -> None:
-    """Posts an email of the kind for all that happens from `since` on, unless one that covers it waits already."""
+    """Posts an email about everything from `since` on, unless one that covers it is waiting."""
     try:
         await rate_limits.count(db, settings, (Limit(kind, (Rate(1, int(PERIOD.total_seconds())),)), str(user_id)))
     except TooOften:
@@ -31,6 +31,6 @@ async def tell(
 
 
 def period(email: Claimed) -> tuple[datetime, datetime]:
-    """From when until when that happened which the email tells of."""
+    """The time that the email covers: its start and its end."""
     since = datetime.fromisoformat(email.parameters["since"])
     return since - LEEWAY, since + PERIOD + LEEWAY

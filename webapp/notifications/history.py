@@ -1,4 +1,4 @@
-"""The emails that a person was sent, in words, so that they can tell a real one from a forged one."""
+"""The emails a person was sent, in words, so that they can tell a real one from a forged one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _SHOWN = select(
 
 @dataclass(frozen=True)
 class Sent:
-    """An email as its reader may see it. The address is masked, and empty once it is no longer known."""
+    """An email as its reader may see it. The address is masked; it is empty once it was deleted."""
 
     name: str
     created_at: datetime
@@ -38,7 +38,7 @@ class Sent:
 
 
 async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
-    """The last emails for a person, newest first, also those that went to another address."""
+    """A person's latest emails, newest first, including those to an earlier address."""
     newest_first = emails.c.created_at.desc(), emails.c.id.desc()
     rows = await execute(db, _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST))
     return [Sent(named(row.kind), row.created_at, _outcome(row), _address(row.recipient)) for row in rows]

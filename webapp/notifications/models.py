@@ -1,10 +1,10 @@
-"""The table of what people chose."""
+"""The table of which emails people want."""
 
 from sqlmodel import Field, SQLModel
 
 
 class EmailSwitch(SQLModel, table=True):
-    """Whether a person wants an optional kind of email; without a row, what is usual for that kind."""
+    """Whether a person wants an optional kind of email. Without a row, the kind's default holds."""
 
     __tablename__ = "email_switch"
 

@@ -1,4 +1,4 @@
-"""Optional emails: which there are, who wants them, and how a person changes that."""
+"""Optional emails: which there are, who wants them, and how people change that."""
 
 from sqlalchemy import text
 from sqlmodel import col, select
@@ -26,14 +26,14 @@ async def of(db: AsyncSession, user_id: int) -> dict[str, bool]:
 
 
 async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> None:
-    """Writes down what a person wants. Raises KeyError for a kind of email that is not optional."""
+    """Keeps what a person chose. Raises KeyError if the kind of email is not optional."""
     if not KINDS[kind].is_optional:
         raise KeyError(kind)
     await execute(db, _CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
 
 
 async def reader(db: AsyncSession, email: Claimed) -> User | None:
-    """Whom an optional email is for; None if they are gone or disabled, or want no such emails."""
+    """The person an optional email is for; None if they are gone, disabled, or don't want it."""
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is not None or not await wants(db, email.user_id, email.kind):

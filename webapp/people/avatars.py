@@ -1,6 +1,6 @@
-"""A picture for everybody, drawn by the site from the name: no third party learns who reads what.
+"""Draws a picture for every username. No third party is asked, so none learns who reads what.
 
-A tile of three tones is turned four times round its corner, as on a tiled wall, with the initial in the middle.
+A tile in three tones is turned four times round its corner, as on a tiled wall, with the initial in the middle.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _PALETTES = (
     ("#245f8c", "#6fb7e0", "#f9d5c5"),
     ("#7a3b3f", "#cf8d86", "#d9e3c8"),
 )
-# What lies on a quarter of 32 by 32 whose corner at 32,32 is the middle of the picture.
+# Shapes for one quarter, 32 by 32; its corner at 32,32 is the middle of the picture.
 _FIGURES = (
     '<path d="M0 0h32v32z"/>',
     '<path d="M0 32a32 32 0 0 1 32-32v32z"/>',
@@ -51,7 +51,7 @@ NOBODY = (
 
 @lru_cache(1000)
 def draw(username: str) -> str:
-    """The picture of a name, as SVG; capitals make no difference."""
+    """The picture for a name, as SVG. Capitals make no difference."""
     bits = int.from_bytes(hashlib.sha256(username.lower().encode()).digest())
     bits, number = divmod(bits, len(_PALETTES))
     ground, tone, accent = _PALETTES[number]

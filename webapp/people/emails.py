@@ -1,4 +1,4 @@
-"""The email that tells of new followers: one for all who came within a minute."""
+"""The email about new followers: one for all who came within a minute."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,9 +25,9 @@ EXPIRES_AFTER = timedelta(days=2)
 async def tell_of_follower(
     db: AsyncSession, settings: Settings, followed: User, follower_id: int, since: datetime
 ) -> None:
-    """Posts the email, in the transaction of the follow; unless one that covers it waits already.
+    """Posts the email in the follow's transaction, unless one that covers it is waiting.
 
-    Who goes and comes back is told of once a day.
+    Somebody who unfollows and follows again is announced once a day.
     """
     try:
         await rate_limits.count(db, settings, (rate_limits.NEW_FOLLOWER, f"{follower_id} {followed.id}"))
@@ -53,7 +53,7 @@ def _samples(settings: Settings) -> list[Draft]:
     priority=Priority.CAN_WAIT,
 )
 async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whom somebody has begun to follow; to nobody if all of them have gone again."""
+    """To a person with new followers. Not sent if all of them have left again."""
     user = await reader(db, email)
     if user is None:
         return None

@@ -22,7 +22,7 @@ _users = table(User)
 
 @dataclass(frozen=True)
 class Key:
-    """Where a page of people ends: the next begins behind it, whoever comes or goes meanwhile."""
+    """Where a page of people ends, and the next one starts, whoever comes or goes meanwhile."""
 
     created_at: datetime
     id: int
@@ -32,7 +32,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The key that was written so; None for anything else."""
+        """Reads a key from an address; None for anything else."""
         microseconds, _dash, number = text.partition("-")
         if not all(part.isascii() and part.isdecimal() and len(part) < 17 for part in (microseconds, number)):
             return None
@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Somebody in a list of followers, as the person who looks at it sees them."""
+    """Somebody in a list of followers, as the person looking at it sees them."""
 
     id: int
     username: str
@@ -65,9 +65,9 @@ class Counts:
 async def follow(
     db: AsyncSession, follower_id: int, followed_id: int, since: datetime | None = None
 ) -> datetime | None:
-    """Lets one person follow another, from now or as if since then. Returns since when, if it is new.
+    """Makes one person follow another, from now on or since a given time. Returns that time if it is new.
 
-    None if it was so already, or if there is nobody to follow: oneself, or an account that is gone or disabled.
+    None if they did already, or can't: oneself, or an account that is gone or disabled.
     """
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
@@ -75,7 +75,7 @@ async def follow(
 
 
 async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
-    """Ends it; whether there was anything to end."""
+    """Stops following; whether there was anything to stop."""
     pair = (_follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id)
     return bool((await execute(db, delete(_follows).where(*pair))).rowcount)
 
@@ -88,24 +88,24 @@ async def is_following(db: AsyncSession, follower_id: int, followed_id: int) -> 
 
 
 async def counts(db: AsyncSession, user_id: int) -> Counts:
-    """How many follow a person, and how many that person follows; disabled accounts are not counted."""
+    """How many people follow a person, and how many they follow, without disabled accounts."""
     return Counts(*(await execute(db, _COUNTS, {"user_id": user_id})).one())
 
 
 async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
-    """Who follows a person, the newest first: a page of them, and one more if there are more."""
+    """Who follows a person, newest first: a page, plus one if there are more."""
     query = _people(_follows.c.follower_id, viewer_id).where(_follows.c.followed_id == user_id)
     return await _page(db, query, after)
 
 
 async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
-    """Whom a person follows, in the same way."""
+    """Whom a person follows, likewise."""
     query = _people(_follows.c.followed_id, viewer_id).where(_follows.c.follower_id == user_id)
     return await _page(db, query, after)
 
 
 async def began_between(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[str]:
-    """The names of those who began to follow a person in that time, and still do; the first first."""
+    """The names of those who began to follow a person in that time and still do, in that order."""
     begun = (_follows.c.followed_id == user_id, _follows.c.created_at >= start, _follows.c.created_at < end)
     query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
     in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created_at, _users.c.id)
@@ -140,7 +140,7 @@ def _count(of: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[i
 _COUNTS = select(
     _count(_follows.c.followed_id, _follows.c.follower_id), _count(_follows.c.follower_id, _follows.c.followed_id)
 )
-# Whoever does it twice at once has done it once: the key decides, not a look beforehand.
+# Twice at the same moment is once: the primary key decides, not a look beforehand.
 _FOLLOW = text(
     "INSERT INTO follow (follower_id, followed_id, created_at)"
     " SELECT :follower_id, id, :created_at FROM user_account"

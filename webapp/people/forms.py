@@ -1,4 +1,4 @@
-"""The shape of the buttons that follow and unfollow."""
+"""The forms behind the buttons "Follow" and "Unfollow"."""
 
 from pydantic import BaseModel
 

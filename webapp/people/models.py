@@ -9,7 +9,7 @@ from webapp.database import now
 
 
 class Follow(SQLModel, table=True):
-    """One person follows another; never oneself."""
+    """One person follows another, never themselves."""
 
     __tablename__ = "follow"
     __table_args__ = (Index("ix_follow_followed_id_created_at", "followed_id", "created_at"),)

@@ -15,13 +15,13 @@ from webapp.web import errors, pages
 from webapp.web.forms import Form
 from webapp.web.limits import limited
 
-# A picture is made of plain shapes, and must stay so if somebody opens it as a page.
+# Just shapes: an SVG that is opened as a page must not run anything.
 PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 async def avatar(request: Request) -> Response:
-    """The picture of a person; one and the same for who is not here, is disabled, or hides from strangers."""
+    """A person's picture. Those who don't exist, are disabled, or hide from strangers all get the same one."""
     person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at or not (person.is_public or request.state.user):
         return _picture(avatars.NOBODY)
@@ -55,7 +55,7 @@ async def following(request: Request) -> Response:
 
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
-    """Presses the button; pressed twice, it has been pressed once."""
+    """Follows or unfollows. Pressing twice is pressing once."""
     form, person, me = await Form.read(request, forms.Follow), await _person(request), request.state.user
     if person.id == me.id:
         return errors.page(request, 400, _("That is you. You can follow everybody else."))
@@ -124,7 +124,7 @@ def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
 
 
 async def _person(request: Request) -> User:
-    """Whom the path names. A disabled account is as good as none."""
+    """The person in the path; 404 if there is none, or they are disabled."""
     person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)

@@ -1,6 +1,6 @@
-"""The email that tells of mentions: one for all within a minute.
+"""The email about mentions: one for all within a minute.
 
-It quotes nobody: what a stranger wrote shall not arrive as this site's mail, with a link in it.
+It quotes nobody: a stranger's words and links must not arrive in the site's own name.
 """
 
 from datetime import timedelta
@@ -37,7 +37,7 @@ def _samples(settings: Settings) -> list[Draft]:
     priority=Priority.CAN_WAIT,
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whom others have mentioned; to nobody if what they wrote is gone again."""
+    """To a person others have mentioned. Not sent if those posts are gone again."""
     user = await reader(db, email)
     if user is None:
         return None

@@ -1,4 +1,4 @@
-"""The shapes of the forms of posts."""
+"""The forms for posts."""
 
 from typing import Annotated
 

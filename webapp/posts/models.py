@@ -11,9 +11,9 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Post(SQLModel, table=True):
-    """What somebody said: plain text. Later posts have higher ids, and pages of posts are cut by id.
+    """A post: plain text. Later posts have higher ids, and pages of posts are cut by id.
 
-    A deleted post waits a while for its author to change their mind; a removed one was taken down by the host.
+    A deleted post waits a while in case its author regrets it. A removed one was taken down by the admin.
     """
 
     __tablename__ = "post"
@@ -41,7 +41,7 @@ class Post(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """A post names a person."""
+    """A post mentions a person."""
 
     __tablename__ = "mention"
 

@@ -1,4 +1,4 @@
-"""Write a post, delete it, change one's mind."""
+"""Write a post, delete it, take that back."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -24,10 +24,10 @@ _users = table(User)
 
 
 async def write(db: AsyncSession, settings: Settings, author_id: int, body: str) -> int:
-    """Adds a post whose body is clean, and posts the emails to those whom it mentions; returns its number."""
+    """Adds a post with a clean body, and posts the emails to those it mentions. Returns its number."""
     created_at = now()
     post_id, people = await _add(db, author_id, body, created_at)
-    # In one order for everybody: two posts that mention the same people lock the same rows in it.
+    # Always in the same order, so that two posts that mention the same people don't wait for each other's locks.
     for person in sorted(people):
         if person.id != author_id:
             await batching.tell(
@@ -37,12 +37,12 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
 
 
 async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime | None = None) -> int:
-    """Adds a post as if it had been written then, however often; nobody is told."""
+    """Adds a post written at a given time. No limit applies, and nobody is told."""
     return (await _add(db, author_id, body, created_at or now()))[0]
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    """Hides a person's own post; whether there was one to hide. It is gone for good a while later."""
+    """Hides a person's own post; whether there was one. It is gone for good a while later."""
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
     hidden = (
         update(_posts)
@@ -53,7 +53,7 @@ async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
 
 
 async def restore(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    """Brings back what its author has just deleted; False if there is nothing to bring back any more."""
+    """Brings back a post its author has just deleted; False if it is too late."""
     restored = update(_posts).where(*_restorable(author_id, post_id)).values(deleted_at=None)
     return bool((await execute(db, restored)).rowcount)
 
@@ -64,7 +64,7 @@ async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which posts were deleted so long ago that nobody will want them back."""
+    """Posts that were deleted too long ago to be wanted back."""
     return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
 
 
@@ -90,7 +90,7 @@ async def _add(db: AsyncSession, author_id: int, body: str, created_at: datetime
 
 
 async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
-    """Those of the names that are somebody's, the first few of them."""
+    """The first few of the names that belong to somebody."""
     if not names:
         return []
     query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.language).where(

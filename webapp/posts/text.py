@@ -1,4 +1,4 @@
-"""What a post says: plain text, counted as people count, and turned into markup that is safe to show."""
+"""The text of a post: plain, counted as people count, and turned into safe markup."""
 
 import unicodedata
 from collections.abc import Container, Iterator
@@ -50,12 +50,12 @@ _BREAK = Markup("<br>")
 
 
 def count(text: str) -> int:
-    """How many characters a text has as people count them: a flag, a family or a letter with its accents is one."""
+    """How many characters people would count in a text: a flag, a family or a letter with accents is one."""
     return len(_CHARACTER.findall(_FLAG.sub("x", text)))
 
 
 def clean(text: str) -> str:
-    """What is stored of what was typed. Raises ValueError with words for the visitor."""
+    """The text to store for what was typed. Raises ValueError with words for the visitor."""
     if len(text) > MOST_CODE_POINTS:  # before anything looks at each of them
         raise ValueError(_("That is too long: at most %(most)s characters, please.") % {"most": MOST_CHARACTERS})
     if _TOO_MANY_MARKS.search(text):  # a row of marks is put in order in the square of its length
@@ -76,12 +76,12 @@ def clean(text: str) -> str:
 
 
 def mentioned(text: str) -> list[str]:
-    """The names that a text mentions, in lower case, each once and in its order; whether or not they exist."""
+    """The names a text mentions, in lower case and in order, each once, whether or not they exist."""
     return list(dict.fromkeys(piece.name.lower() for piece in _pieces(text) if piece.name))
 
 
 def markup(text: str, names: Container[str]) -> Markup:
-    """The text as HTML: its links, and its mentions of `names` (in lower case), can be followed.
+    """The text as HTML, with its links and its mentions of `names` (in lower case) made clickable.
 
     Everything else is escaped; a mention leads to the person's page on this site.
     """
@@ -89,7 +89,7 @@ def markup(text: str, names: Container[str]) -> Markup:
 
 
 class _Piece(NamedTuple):
-    """What may be followed: a link, or a mention of a name. It begins at `start` of the text."""
+    """Something clickable: a link or a mention. It begins at `start` of the text."""
 
     start: int
     shown: str

@@ -1,6 +1,6 @@
-"""Timelines: what a person sees at home, what everybody posts, what one person posted.
+"""Timelines: home, everybody's posts, one person's posts.
 
-All are cut by the number of a post, not by a count of posts: a page stays the same while new posts arrive.
+Pages are cut at a post's number, not after a count, so a page stays the same while new posts arrive.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ _mentions = table(Mention)
 
 @dataclass(frozen=True)
 class Card:
-    """A post as it is shown. `names` are those whom it mentions, in lower case."""
+    """A post as it is shown. `names` are the people it mentions, in lower case."""
 
     id: int
     author_id: int
@@ -60,7 +60,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """Posts, the newest first; `older` is the number before which the next page begins, None on the last."""
+    """Posts, newest first. The next page starts before the number `older`; None on the last page."""
 
     cards: list[Card]
     older: int | None
@@ -88,13 +88,13 @@ async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST) ->
 
 
 async def one(db: AsyncSession, post_id: int) -> Card | None:
-    """A single post, if it is to be seen."""
+    """A single post; None if it can't be seen."""
     page = await _page(db, _CARDS.where(_posts.c.id == bindparam("post_id")), {"post_id": post_id}, 1)
     return page.cards[0] if page.cards else None
 
 
 async def among(db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int) -> Page:
-    """The posts whose numbers a statement finds; it gives one more than `most` if there are more."""
+    """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
     query = _CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
     return await _page(db, query, parameters, most)
 
@@ -110,7 +110,7 @@ async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
 
 
 async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
-    """The posts of that time in which others mention a person: the author's name and the post's number."""
+    """Posts by others that mention a person, in that time, as (author's name, post's number)."""
     posted = (_posts.c.created_at >= start, _posts.c.created_at < end, *_shown(), _users.c.disabled_at.is_(None))
     query = (
         select(_users.c.username, _posts.c.id)
@@ -123,7 +123,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
 
 
 async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
-    """Two statements, however many posts: the posts, of which one more was asked for, and whom they mention."""
+    """Two statements, however many posts: the posts (one more than a page was asked for) and their mentions."""
     rows = (await execute(db, query, parameters)).all()
     names = await _names(db, [row.id for row in rows[:most]])
     cards = [Card(**row._mapping, names=names.get(row.id, frozenset())) for row in rows[:most]]

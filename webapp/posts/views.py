@@ -1,4 +1,4 @@
-"""The pages of posts: home, explore, a person's, a single post; and writing, deleting, changing one's mind."""
+"""The pages of posts: home, explore, a profile, a single post; and writing, deleting, taking that back."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from webapp.web.limits import limited, limited_button
 
 @login_required
 async def home(request: Request) -> Response:
-    """What one's people say; and the form to say something oneself."""
+    """Posts by the people one follows, and the form to write one."""
     form, db, user = await Form.of(request, forms.Write), request.state.db, request.state.user
     post_id = await _written(request, form) if form.is_valid else None
     if post_id and not pages.asks_for_part(request):
@@ -36,7 +36,7 @@ async def home(request: Request) -> Response:
 
 
 async def explore(request: Request) -> Response:
-    """What everybody says; to strangers, what they may read."""
+    """Everybody's posts; for strangers, those they may read."""
     user = request.state.user
     if user is None and not request.app.state.settings.public_profiles:
         return pages.redirect(request, "/login?next=/explore")
@@ -45,7 +45,7 @@ async def explore(request: Request) -> Response:
 
 
 async def profile(request: Request) -> Response:
-    """A person, and what they said."""
+    """A person and their posts."""
     db, person = request.state.db, await _person(request)
     page = await timeline.of(db, person.id, _most(request), _before(request))
     counts = await follows.counts(db, person.id)
@@ -62,7 +62,7 @@ async def profile(request: Request) -> Response:
 
 
 async def post(request: Request) -> Response:
-    """A single post at its own address; to its author, for a moment, also the one just deleted."""
+    """A single post. Its author still sees it for a moment after deleting it."""
     username, post_id = request.path_params["username"], _post_id(request)
     card, user = await timeline.one(request.state.db, post_id), request.state.user
     if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
@@ -101,7 +101,7 @@ async def restore_post(request: Request) -> Response:
 
 @login_required
 async def news(request: Request) -> Response:
-    """How many posts are newer than those on the page: asked now and then while it is looked at."""
+    """How many posts are newer than those on the page. The page asks now and then."""
     db, user, after = request.state.db, request.state.user, number_in_query(request, "after", 0)
     is_home = request.query_params.get("of") != "explore"
     count = await (timeline.news_at_home if is_home else timeline.news_to_explore)(db, user.id, after)
@@ -123,7 +123,7 @@ def _news(count: int) -> str:
 
 @limited(rate_limits.POSTS)
 async def _written(request: Request, form: Form[forms.Write]) -> int:
-    """Posts what was typed; returns its number."""
+    """Adds the post; returns its number."""
     db, settings = request.state.db, request.app.state.settings
     post_id = await posts.write(db, settings, request.state.user.id, form.data.body)
     await db.commit()
@@ -131,7 +131,7 @@ async def _written(request: Request, form: Form[forms.Write]) -> int:
 
 
 async def _person(request: Request) -> User:
-    """Whom the path names; to strangers, one who hides is as good as none, and so is one who is disabled."""
+    """The person in the path; 404 if there is none, they are disabled, or hide from a stranger."""
     person = await users.named(request.state.db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)
@@ -163,7 +163,7 @@ def _before(request: Request) -> int:
 
 
 def _post_id(request: Request) -> int:
-    """The number in the path; one that no post can have leads nowhere."""
+    """The number in the path; 404 if no post can have it."""
     post_id: int = request.path_params["post_id"]
     if post_id > timeline.LAST:
         raise HTTPException(404)

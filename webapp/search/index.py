@@ -1,7 +1,7 @@
-"""What is found, by each database's own index of words.
+"""Searches posts and people with the database's own full-text index.
 
-Both are kept by the database itself (see the initial migration), and hold every text. Who may see what is asked of
-the posts and people, as on any other page, so that a deleted post or a disabled account is gone at once.
+Triggers keep the index (see the initial migration), and it holds every text. Who may see what is decided by the tables
+of posts and people, as on any other page, so a deleted post or a disabled account is gone at once.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from webapp.search.words import Term
 MOST_PEOPLE = 10
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
-# SQLite walks through the words first, and through their posts from the newest on, until it has enough.
+# SQLite looks up the words, then walks through their posts from the newest until it has enough.
 _POSTS = {
     True: """
     SELECT found.id FROM post_words AS words
@@ -42,7 +42,7 @@ _MATCHING = {
     " WHERE words.person_words MATCH :words",
     False: "user_account AS person WHERE person.words @@ CAST(:words AS tsquery)",
 }
-# Whose name it is, then whose name begins so, then who says it of themselves.
+# Exact names first, then names that begin with it, then those who mention it in "about me".
 _PEOPLE = f"""
     SELECT person.id, person.username, person.about_me, EXISTS (
         SELECT 1 FROM follow WHERE follow.follower_id = :viewer_id AND follow.followed_id = person.id
@@ -58,7 +58,7 @@ _PEOPLE = f"""
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who was found, as the one who looks sees them."""
+    """Somebody who was found, as the person searching sees them."""
 
     id: int
     username: str
@@ -67,7 +67,7 @@ class Person:
 
 
 async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, most: int, before: int = LAST) -> Page:
-    """The posts with all of the terms, the newest first; to strangers, those that they may read."""
+    """Posts that contain all terms, newest first; for strangers, those they may read."""
     is_sqlite = await _prepared(db)
     parameters = {
         "words": words.for_posts(terms, is_sqlite=is_sqlite),
@@ -78,9 +78,9 @@ async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, 
 
 
 async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:
-    """The people of whom each term says the name, or how it begins, or what they say of themselves.
+    """People who match every term, by the name, its beginning, or their "about me".
 
-    At most MOST_PEOPLE, and one more if there are more.
+    At most MOST_PEOPLE, plus one if there are more.
     """
     is_sqlite = await _prepared(db)
     parameters = {
@@ -92,9 +92,9 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
 
 
 async def _prepared(db: AsyncSession) -> bool:
-    """Lets PostgreSQL look at the words before it makes a plan; returns whether it is SQLite, which needs no such word.
+    """Makes PostgreSQL plan for these very words. Returns whether the database is SQLite, which needs no telling.
 
-    Else it would soon make one plan for all words, and read every post in vain for one that nobody has written.
+    With one plan for all words, it would read every post to find a word that nobody has written.
     """
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     if not is_sqlite:

@@ -1,4 +1,4 @@
-"""The page that finds posts and people."""
+"""The search page."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from webapp.web.limits import count_look
 
 
 async def search(request: Request) -> Response:
-    """What people wrote, and who is here, by words; to strangers, what they may read."""
+    """Posts and people by their words; for strangers, what they may read."""
     user, settings = request.state.user, request.app.state.settings
     if user is None and not settings.public_profiles:
         return _to_log_in(request)
@@ -71,6 +71,6 @@ def _page(
 
 
 def _to_log_in(request: Request) -> Response:
-    """And back to what was asked afterwards."""
+    """Sends to log in, and back to this search afterwards."""
     query = f"?{request.url.query}" if request.url.query else ""
     return pages.redirect(request, f"/login?next={quote(request.url.path + query)}")

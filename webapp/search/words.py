@@ -1,6 +1,6 @@
-"""What people type to find something: words, "words that stand together", and the beginnings of word*.
+"""Reads what people type into the search box: words, "words that stand together", and beginnings of word*.
 
-Each database gets it in its own language, made of letters and digits only: nothing that is typed is an error there.
+It becomes each database's own query language, from letters and digits only, so nothing typed can be a syntax error.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ import regex
 from webapp.i18n import gettext as _
 
 MOST_CHARACTERS = 100
-# Fewer would find most words that there are, and take their time.
+# A shorter beginning matches too many words, and takes too long.
 LEAST_BEGINNING = 2
 
 _PART = regex.compile(r'"[^"]*"?\*?|[^\s"]+')
@@ -24,9 +24,9 @@ _NAME = regex.compile(r'"?@?(\w+)\*?', regex.ASCII)
 
 @dataclass(frozen=True)
 class Term:
-    """Words that stand one after the other; the last may only be how a word begins.
+    """Words in a row; the last may be just the beginning of one.
 
-    `name` is what a person's name may begin with, in lower case; "" if none does.
+    `name` is the beginning of a username that it would match, in lower case, or "".
     """
 
     words: tuple[str, ...]
@@ -42,7 +42,7 @@ class Term:
 
 
 def parse(typed: str) -> tuple[Term, ...]:
-    """What was typed, as terms that all must be found. Raises ValueError with words for the visitor."""
+    """The terms in what was typed; all must match. Raises ValueError with words for the visitor."""
     if len(typed) > MOST_CHARACTERS:
         words = _("That is long. Please search with at most %(most)s characters.")
         raise ValueError(words % {"most": MOST_CHARACTERS})
@@ -53,13 +53,13 @@ def parse(typed: str) -> tuple[Term, ...]:
 
 
 def for_posts(terms: Sequence[Term], *, is_sqlite: bool) -> str:
-    """Posts that have all of it, in the language of FTS5 or of PostgreSQL's tsquery."""
+    """The query for posts with all terms, as FTS5 or as a PostgreSQL tsquery."""
     write = _fts5 if is_sqlite else _tsquery
     return (" AND " if is_sqlite else " & ").join(write(term) for term in terms)
 
 
 def for_people(terms: Sequence[Term], *, is_sqlite: bool) -> str:
-    """People whose name begins with a term, or who say it of themselves; for each of the terms."""
+    """The query for people, one for each term: in the name's beginning or in "about me"."""
     write = _person_fts5 if is_sqlite else _person_tsquery
     return (" AND " if is_sqlite else " & ").join(f"({write(term)})" for term in terms)
 
@@ -85,7 +85,7 @@ def _tsquery(term: Term, weight: str = "") -> str:
 
 
 def _plain(text: str) -> str:
-    """Without capitals and accents, as it is indexed."""
+    """Without capitals and accents, as the index has it."""
     text = unicodedata.normalize("NFC", text)
     without_accents: str = _ACCENTED.sub(lambda found: _base(found[0]), text)
     return without_accents.lower()
