@@ -23,8 +23,8 @@ import webapp.people.emails
 import webapp.posts.emails
 import webapp.recovery.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
-from webapp.accounts import known_browsers, sessions, tokens
-from webapp.accounts.models import AddressChange, KnownBrowser, Session
+from webapp.accounts import known_browsers, passwords, sessions, tokens
+from webapp.accounts.models import AddressChange, HashCost, KnownBrowser, Session
 from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
 from webapp.audit import events
@@ -62,6 +62,7 @@ CLEANUP_TASKS = (
     CleanupTask(AddressChange, changes.outdated),
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(Post, posts.outdated),
+    CleanupTask(HashCost, passwords.outdated),
 )
 STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start
 

@@ -16,8 +16,12 @@ from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import count_hashes, execute
+from webapp import cli
 from webapp.accounts import passwords
+from webapp.accounts.models import HashCost
 from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated
+from webapp.cli.import_users import add_accounts
+from webapp.database.cleanup import CleanupTask
 from webapp.rate_limits import Busy
 
 pytestmark = pytest.mark.usefixtures("dear_passwords")
@@ -183,13 +187,13 @@ def test_nothing_is_held_while_a_password_is_hashed(
     def watched(name: str) -> Callable[..., Any]:
         work = getattr(Hasher, name)
 
-        async def work_and_look(self: Hasher, *arguments: Any) -> Any:
+        async def work_and_look(self: Hasher, *arguments: Any, **more: Any) -> Any:
             deadline = time.monotonic() + 2
             while pool.checkedout() and time.monotonic() < deadline:  # the mailer has its turns, too
                 await asyncio.sleep(0.01)
             held[name] += pool.checkedout()
             held["all"] += 1
-            return await work(self, *arguments)
+            return await work(self, *arguments, **more)
 
         return work_and_look
 
@@ -251,3 +255,76 @@ async def test_who_goes_away_while_waiting_takes_no_place_along(anyio_backend: s
 
     assert sum(isinstance(result, str) for result in results) >= 6
     assert len(afterwards) == 4
+
+
+IMPORTED = argon2.PasswordHasher(time_cost=3, memory_cost=64, parallelism=2).hash(PASSWORD)
+DEARER = argon2.PasswordHasher(time_cost=4, memory_cost=128, parallelism=1, type=argon2.Type.I).hash(PASSWORD)
+
+
+def paid(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What each run of argon2 costs from now on, that of making a hash at today's costs left out."""
+    costs: list[str] = []
+    verify = argon2.PasswordHasher.verify
+
+    def noted(self: argon2.PasswordHasher, hash: str, password: str) -> bool:
+        costs.append(passwords.cost_of(hash))
+        return verify(self, hash, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", noted)
+    return costs
+
+
+def test_every_log_in_pays_what_the_dearest_imported_hash_costs(
+    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C02, C12: the work is the same for imported accounts of either cost, for a new one, and for nobody's name."""
+    lines = ["username,email,password_hash", f'peter,p@example.com,"{IMPORTED}"', f'david,d@example.com,"{DEARER}"']
+    register(any_site.browser(), mailbox)
+    add(any_site, "\n".join(lines))
+    costs, seen = paid(monkeypatch), {}
+
+    for name in ("susan", "peter", "d@example.com", "nobdy"):
+        costs.clear()
+        log_in(any_site.browser(), name, "not the right password")
+        seen[name] = list(costs)
+
+    assert seen["susan"] == seen["peter"] == seen["d@example.com"] == seen["nobdy"]
+    assert seen["susan"] == sorted({passwords.cost_of(each) for each in (IMPORTED, DEARER, passwords._NOBODYS)})
+    for name in ("susan", "peter", "david"):
+        assert log_in(any_site.browser(), name).url.path == "/"
+
+
+def test_costs_that_no_hash_has_any_more_are_no_longer_paid(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(site, f'username,email,password_hash\npeter,p@example.com,"{IMPORTED}"\ndavid,d@example.com,"{DEARER}"')
+    log_in(site.browser(), "peter")
+
+    left = [tidied(site) for _time in range(2)][-1]
+
+    assert left == [(passwords.cost_of(DEARER),)]
+
+
+def test_an_import_of_too_many_costs_is_refused_whole(site: Site) -> None:
+    lines = [f'person{number},{number}@example.com,"{hash_of(number)}"' for number in range(1, 5)]
+
+    with pytest.raises(cli.Refused, match="more than 3 different costs"):
+        add(site, "\n".join(["username,email,password_hash", *lines]))
+
+    assert execute(site, "SELECT count(*) FROM user_account") == [(0,)]
+
+
+def hash_of(number: int) -> str:
+    return argon2.PasswordHasher(time_cost=number, memory_cost=64, parallelism=1).hash(PASSWORD)
+
+
+def add(site: Site, text: str) -> None:
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            assert await add_accounts(db, text) == []
+            await db.commit()
+
+    site.run(work)
+
+
+def tidied(site: Site) -> list[tuple[Any, ...]]:
+    site.run(CleanupTask(HashCost, passwords.outdated).do, site.app.state.database)
+    return execute(site, "SELECT cost FROM hash_cost")

@@ -190,7 +190,7 @@ def test_a_name_that_is_taken_while_an_import_runs_is_told_and_taken_once(
     rival.execute(
         "CREATE TRIGGER rival AFTER INSERT ON user_account WHEN new.username = 'susan' BEGIN"
         " INSERT INTO user_account SELECT 99, 'John', 'john', 'rival@example.com', password_hash, epoch, language,"
-        " created_at, last_seen_at, disabled_at, reset_paused_until, about_me, is_public"
+        " created_at, last_seen_at, disabled_at, reset_paused_until, NULL, about_me, is_public"
         " FROM user_account WHERE username = 'susan'; END"
     )
     rival.commit()

@@ -97,3 +97,11 @@ class RecoveryCode(SQLModel, table=True):
     code_hash: str = Field(max_length=200)
     created_at: datetime = Field(default_factory=now)
     used_at: datetime | None = None
+
+
+class HashCost(SQLModel, table=True):
+    """What some imported passwords cost to check. Every log-in pays all of these, so that its time tells nothing."""
+
+    __tablename__ = "hash_cost"
+
+    cost: str = Field(primary_key=True, max_length=60)  # as a hash begins: $argon2id$v=19$m=65536,t=3,p=4$

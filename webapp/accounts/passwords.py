@@ -3,19 +3,25 @@
 import asyncio
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import ColumnElement, exists, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts.models import HashCost, User
+from webapp.database.hot import Prepared
 from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
-# What a hash from elsewhere may cost: 256 MiB at most, and at most 1 GiB gone through, which takes about a second.
-MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 1024 * 1024, 16
+# What a hash from elsewhere may cost: 128 MiB at most, and at most 512 MiB gone through, which takes about half a
+# second; and how many such costs there may be. Every log-in pays all of them, while there is such a hash.
+MOST_MEMORY, MOST_WORK, MOST_LANES, MOST_COSTS = 128 * 1024, 512 * 1024, 16, 3
 LONGEST_HASH = 200  # what the column holds
 # Salt from 8 bytes, hash from 12 (RFC 9106, 3.1, asks for 4), in base64 without padding.
 _ARGON2 = re.compile(
@@ -54,10 +60,13 @@ class Hasher:
         async with self._place(by):
             return await run_sync(_argon2.hash, password, limiter=self._limiter)
 
-    async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
-        """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
+    async def is_right(self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()) -> bool:
+        """Whether the password fits the hash; costs the same when there is no hash, or one that cost something else.
+
+        `costs` are all those that other hashes of the site may have: each is paid every time. Raises Busy.
+        """
         async with self._place(by):
-            return await run_sync(_fits, password, password_hash, limiter=self._limiter)
+            return await run_sync(_fits, password, password_hash, costs, limiter=self._limiter)
 
     @asynccontextmanager
     async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
@@ -121,10 +130,48 @@ def is_hash(text: str) -> bool:
     return bool(is_possible) and not is_dear
 
 
-def _fits(password: str, password_hash: str | None) -> bool:
+def cost_of(password_hash: str) -> str:
+    """What a hash costs to check, as it says at its beginning."""
+    return password_hash[: password_hash.rindex("$", 0, password_hash.rindex("$")) + 1]
+
+
+async def other_costs(db: AsyncSession) -> list[str]:
+    """What the site's imported hashes cost, besides today's."""
+    return [cost for (cost,) in await _OTHER_COSTS.rows(db, {})]
+
+
+async def remember_costs(db: AsyncSession, hashes: Iterable[str]) -> None:
+    """Notes what imported hashes cost, in the transaction that imports them. Raises ValueError for too many kinds."""
+    known = set(await other_costs(db))
+    new = {cost_of(each) for each in hashes if is_outdated(each)} - known
+    if len(known | new) > MOST_COSTS:
+        raise ValueError(
+            f"the hashes have more than {MOST_COSTS} different costs, and every log-in would pay all of them: "
+            + ", ".join(sorted(known | new))
+        )
+    db.add_all(HashCost(cost=cost) for cost in sorted(new))
+    await db.flush()
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
+    return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))
+
+
+def _fits(password: str, password_hash: str | None, costs: Sequence[str] = ()) -> bool:
+    """An account that has no password, or none that can be checked, takes as long as one that has."""
+    salt_and_digest = _NOBODYS.removeprefix(cost_of(_NOBODYS))
+    stand_ins = {cost: cost + salt_and_digest for cost in (cost_of(_NOBODYS), *costs)}
+    own = cost_of(password_hash) if password_hash and is_hash(password_hash) else ""
+    stand_ins |= {own: password_hash} if password_hash and own else {}
+    return own in [cost for cost, stored in sorted(stand_ins.items()) if _is_of(password, stored)]
+
+
+def _is_of(password: str, stored: str) -> bool:
     try:
-        return _argon2.verify(password_hash or _NOBODYS, password) and password_hash is not None
-    except VerifyMismatchError:
-        return False
+        return _argon2.verify(stored, password)
     except (VerificationError, InvalidHashError):
-        return _fits(password, None)  # an account that has no password takes as long as one that has
+        return False
+
+
+_OTHER_COSTS = Prepared(select(col(HashCost.cost)).order_by(col(HashCost.cost)))

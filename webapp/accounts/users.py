@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import database
 from webapp.accounts import known_browsers, reserved_emails, sessions
 from webapp.accounts.models import RecoveryCode, User
-from webapp.accounts.passwords import Hasher, is_outdated
+from webapp.accounts.passwords import Hasher, is_outdated, other_costs
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import execute, now
@@ -162,10 +162,10 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     identity = identity_or_nonsense(typed)
     # No more than this is read before the hash: to make an object of a row would take longer than to find none.
     found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
+    by, costs = (client.client_ip, identity), await other_costs(db)
     await database.release(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    by = client.client_ip, identity
-    is_right = await hasher.is_right(password, password_hash, *by)
+    is_right = await hasher.is_right(password, password_hash, *by, costs=costs)
     user = await get(db, user_id) if user_id is not None and is_right else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
         events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)

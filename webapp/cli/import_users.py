@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import reserved_emails, users
 from webapp.accounts.models import User
-from webapp.accounts.passwords import is_hash
+from webapp.accounts.passwords import is_hash, remember_costs
 from webapp.cli import Refused, csv_rows
 from webapp.cli.csv_rows import Row
 from webapp.database import Database, execute, table
@@ -84,6 +84,11 @@ async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
         return
     usual = users.new("", "", "").model_dump(exclude={"id"})
     await execute(db, table(User).insert(), [{**usual, **account._asdict()} for account in accounts])
+    try:
+        hashes = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
+        await remember_costs(db, hashes)
+    except ValueError as too_many:
+        raise Refused(str(too_many)) from None
     if (await reserved_emails.held(db)).intersection(account.email for account in accounts):
         raise Refused(OVERTAKEN)
 

@@ -28,6 +28,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_error_report")),
     )
     op.create_table(
+        "hash_cost",
+        sa.Column("cost", sa.String(length=60), nullable=False),
+        sa.PrimaryKeyConstraint("cost", name=op.f("pk_hash_cost")),
+    )
+    op.create_table(
         "limit_window",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
@@ -307,6 +312,7 @@ def downgrade() -> None:
     op.drop_table("outbox_email")
     op.drop_table("mail_status")
     op.drop_table("limit_window")
+    op.drop_table("hash_cost")
     op.drop_table("error_report")
 
 
