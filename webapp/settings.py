@@ -19,14 +19,14 @@ SITE_NAME = "Microblog"
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
-DEVELOPMENT_HOST = "wilma@example.com"  # whose pages the host's are on a site for this machine, unless ADMINS says
+DEVELOPMENT_HOST = "wilma@example.com"  # the admin of a development site, unless ADMINS says otherwise
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Set by platforms whose disk is gone with the process: Heroku, Cloud Run.
 FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
 
 
 class Misconfigured(Exception):
-    """The environment can't be served from; `problems` says why, one sentence each."""
+    """The site can't be served with these variables; `problems` has a sentence for each reason."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -68,7 +68,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Reads a production site's settings.
+        """Reads a deployed site's settings.
 
         Raises `Misconfigured` with every problem found, not just the first.
         """
@@ -221,7 +221,7 @@ class _Reader(Environment):
 
 
 def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """What a deployed site may not be, however its variables are spelled."""
+    """What no deployed site may be, however its variables are spelled."""
     problems = []
     for name, key in [("SECRET_KEY", settings.secret_key)] + [
         ("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks

@@ -16,7 +16,7 @@ from webapp.i18n import gettext as _
 
 KEPT = timedelta(days=400)  # the longest that browsers keep a cookie
 MOST = 50
-# What a browser writes into its User-Agent; the first that fits, since most also write the names of others.
+# What a browser says in its User-Agent. The first match counts: most also name others.
 BROWSERS = {
     "Edge": ("Edg/", "EdgA/", "EdgiOS/", "Edge/"),
     "Opera": ("OPR/", "OPT/", "Opera"),
@@ -44,7 +44,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def described(user_agent: str) -> str:
-    """A browser and its system in words, such as "Firefox on Android"; as it says itself, which proves nothing."""
+    """A browser and its system in words, such as "Firefox on Android". The browser says so, which proves nothing."""
     browser, system = _named(user_agent, BROWSERS), _named(user_agent, SYSTEMS)
     if not system:
         return browser or _("a browser")
@@ -56,12 +56,12 @@ def new_secret() -> str:
 
 
 def mark(secret: str) -> str:
-    """What is kept of a browser's cookie; empty for what is no cookie of ours."""
+    """The hash that is kept of a browser's cookie; empty if the cookie is not ours."""
     return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
 
 
 async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
-    """Notes that a person has logged in in a browser; returns the marks of those they were known by until now."""
+    """Notes that a person has logged in with a browser; returns the marks of those that were known before."""
     of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
     await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
@@ -73,12 +73,12 @@ async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str
 
 
 async def forget(db: AsyncSession, user_id: int, marks: Collection[str]) -> None:
-    """Some browsers are new again."""
+    """Makes some browsers new again."""
     await _forget(db, user_id, col(KnownBrowser.secret_hash).in_(marks))
 
 
 async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int) -> None:
-    """Knows a person by this browser only, if they were known by it: the others may have been somebody else's.
+    """Forgets all browsers but this one: the others may be somebody else's.
 
     It is carried over into the account's new epoch.
     """
@@ -88,7 +88,7 @@ async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int) -
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which browsers were not seen for so long that they have lost the cookie."""
+    """Browsers not seen for so long that they have lost the cookie."""
     return col(KnownBrowser.last_seen_at) < now() - KEPT
 
 

@@ -8,7 +8,7 @@ from webapp.database import now
 
 
 class User(SQLModel, table=True):
-    """A person with an account. Its mailbox was proved before the row was made.
+    """A person with an account. They proved their mailbox before the row was made.
 
     Every link, session and known browser carries the `epoch` it was made in, so one number ends them all. Only
     `users.end_everything` raises it.
@@ -20,7 +20,9 @@ class User(SQLModel, table=True):
 
     id: int = Field(default=None, primary_key=True)
     username: str = Field(max_length=30)
-    username_key: str = Field(max_length=30, unique=True)  # lower case: names differ by more than capitals
+    username_key: str = Field(
+        max_length=30, unique=True
+    )  # in lower case: names that differ only by capitals are the same
     email: str = Field(max_length=254, unique=True)  # canonical, see users.canonical_address
     password_hash: str = Field(max_length=200)
     epoch: int = 0
@@ -67,7 +69,7 @@ class KnownBrowser(SQLModel, table=True):
 
 
 class AddressChange(SQLModel, table=True):
-    """One request to change an address. What it asks for never changes, so a link confirms just what it was sent to.
+    """One request to change an address. It always asks for the same, so a link confirms exactly what it was sent to.
 
     `epoch` is the account's when it was asked: whatever ends links ends this one too. Undoing does not look at it.
     `undone` is when that was done, or when undoing it stopped being anybody's right.
@@ -86,8 +88,8 @@ class AddressChange(SQLModel, table=True):
 
 
 class RecoveryCode(SQLModel, table=True):
-    """A code that sets a new password, once. `label` is its first part, in clear, and finds the row;
-    the rest is kept as an argon2id hash only.
+    """A code that leads to a new password, once. `label` is its first part, in clear, and finds the row;
+    the rest is kept only as an argon2id hash.
     """
 
     __tablename__ = "recovery_code"

@@ -1,8 +1,8 @@
-"""What is too easy to guess, and why (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
+"""Which passwords are too easy to guess, and why (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
 
-No rules of composition: a phrase is welcome. Refused is what a guesser tries first: common passwords with the usual
-additions, keys in a row, and words about the person and the site. The work grows only with the password's length,
-which is bounded, so that nobody can keep the site busy with a password that is hard to judge.
+No rules of composition: a phrase is welcome. What a guesser tries first is refused: common passwords with the usual
+additions, rows of keys, and words about the person or the site. The work grows only with the password's length, which
+is bounded, so nobody can keep the site busy with a password that is hard to judge.
 """
 
 import gzip
@@ -59,7 +59,7 @@ def of(password: str, min_length: int, *context: str) -> str | None:
 
 
 def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
-    """Whether little is left of a password without the words of its context."""
+    """Whether a password is little more than the words of its context."""
     rest = text
     for word in sorted(set(_words(context)), key=len, reverse=True):
         rest = rest.replace(word, "")
@@ -67,25 +67,25 @@ def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
 
 
 def _words(context: tuple[str, ...]) -> Iterator[str]:
-    """A name, an address, a host: whole, up to its @, and in its parts."""
+    """The context's words (a name, an address, a host): whole, up to the @, and in parts."""
     for word in (*(word[:LONGEST_CONTEXT].casefold() for word in context), SITE_NAME.casefold()):
         pieces = (word, word.partition("@")[0], *re.split(r"[\W_]+", word))
         yield from (piece for piece in pieces if len(piece) >= 3)
 
 
 def _unforeseen(text: str) -> int:
-    """How many characters do not go on with what the two before them began: "abc", "qwe", "321", "aaa"."""
+    """How many characters don't just continue the two before them, as in "abc", "qwe", "321", "aaa"."""
     windows = (text[start : start + 3] for start in range(len(text) - 2))
     return len(text) - sum(window in FORESEEN or len(set(window)) == 1 for window in windows)
 
 
 def _is_common(text: str) -> bool:
-    """Whether it is in the list, or would be without a few usual additions."""
+    """Whether it is in the list of common passwords, perhaps with a few usual additions."""
     return any(len(core) in LENGTHS_IN_LIST and core in _common() for core in set(_cores(text)))
 
 
 def _cores(text: str) -> Iterator[str]:
-    """A password without digits and signs at its ends, said once, spelled with letters, without gaps, backwards."""
+    """A password without digits and signs at its ends, repetition, signs for letters and gaps; also backwards."""
     first = next((place for place, character in enumerate(text) if character.isalpha()), 0)
     last = next((place for place in range(len(text), 0, -1) if text[place - 1].isalpha()), len(text))
     for core in {text, text[first:], text[:last], text[first:last]}:

@@ -1,4 +1,4 @@
-"""Passwords: hash and check. What is too easy to guess stands in weakness.py."""
+"""Hash passwords and check them. What is too easy to guess is in password_strength.py."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ MOST_WAITING = 80
 # Of these, for one client_ip or one account: nobody fills the room alone.
 MOST_OF_ONE = 20
 
-# OWASP's smallest recommended argon2id: 19 MiB, two passes, one lane.
+# The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
 _argon2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 # The hash of a password that nobody has, for names that nobody has: both cost the same.
 _NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"

@@ -1,4 +1,4 @@
-"""Addresses that are kept for who lost them: while a change of address can be undone, nobody else gets the old one."""
+"""Addresses kept for people who may want them back: while a change can be undone, nobody else gets the old one."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ async def undoable_changes(db: AsyncSession, user_id: int) -> Sequence[Row[int, 
 
 
 async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:
-    """For whom an address is kept, unless that is the account `but`.
+    """The account that an address is kept for, unless it is `but`.
 
     Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
     every change that freed the address seen.
@@ -59,7 +59,7 @@ async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | N
 
 
 def undoable() -> ColumnElement[bool]:
-    """Which changes of address can still be undone."""
+    """Changes of address that can still be undone."""
     return _confirmed_since(now() - KEPT)
 
 
@@ -69,5 +69,5 @@ async def held(db: AsyncSession) -> set[str]:
 
 
 def ends(confirmed_at: datetime) -> datetime:
-    """Until when a change that was confirmed then can be undone."""
+    """When a change that was confirmed at that time can no longer be undone."""
     return confirmed_at + KEPT

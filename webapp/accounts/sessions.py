@@ -1,4 +1,4 @@
-"""Sign-ins: the rows behind the session cookies. Find, open, renew, list and end them."""
+"""Sessions: the rows behind the cookies. Find, open, renew, list and end them."""
 
 import hashlib
 import secrets
@@ -44,12 +44,12 @@ class SessionUser:
 
     @property
     def is_seen_again(self) -> bool:
-        """Whether it is so long since they were here that it is worth noting."""
+        """Whether the last note of them is old enough to write a new one."""
         return now() - self.seen > SEEN_EVERY
 
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:
-    """Whose cookie this is."""
+    """The person and the session behind a cookie."""
     row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
     return SessionUser(*row) if row else None
 
@@ -92,13 +92,13 @@ async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
 
 
 async def of(db: AsyncSession, user: SessionUser) -> Sequence[Session]:
-    """The live sessions of a person, the one they ask from first and then the last seen."""
+    """A person's live sessions: the current one first, then the last seen."""
     rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.last_seen_at).desc()))
     return sorted(rows, key=lambda session: session.id != user.session_id)
 
 
 async def count(db: AsyncSession, user: User) -> int:
-    """In how many browsers somebody is logged in to an account."""
+    """How many browsers are logged in to an account."""
     of_user = _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
     return (await execute(db, select(func.count()).where(*of_user))).scalar_one()
 
@@ -109,7 +109,7 @@ async def end(db: AsyncSession, secret: str) -> None:
 
 
 async def end_other(db: AsyncSession, user: SessionUser, session_id: int, browser_mark: str) -> bool:
-    """Ends another session of the same person, and forgets its browser unless that is the one they are in."""
+    """Ends another session of the same person, and forgets its browser unless it is the current one."""
     this = _sessions.c.id == session_id, _sessions.c.id != user.session_id
     ended = delete(_sessions).where(*_live(user), *this).returning(_sessions.c.browser_mark)
     marks = set((await execute(db, ended)).scalars())
@@ -125,7 +125,7 @@ async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which sessions have ended by themselves."""
+    """Sessions that have expired."""
     return _sessions.c.expires_at < now()
 
 

@@ -1,6 +1,6 @@
 """The JWT helper: links that are signed, expire, and serve one purpose each (RFC 7519, RFC 8725).
 
-A token is state-free; what makes it single-use is the account's epoch, which its caller compares.
+A token holds no state. What makes it single-use is the account's epoch, which the caller compares.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from webapp.settings import NOT_ME_HOURS, Settings
 REGISTER_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
-# All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. Nothing else in a header is ever looked at.
+# All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
 _SHAPE = re.compile(SHAPE)
@@ -52,14 +52,14 @@ class Claim:
 
 
 class Refused(Exception):
-    """This token opens nothing. `reason` names the sentence to show, `minutes` is how long ago it expired."""
+    """This token is refused. `reason` names the sentence to show, `minutes` is how long ago it expired."""
 
     reason = "mangled"
     minutes = 0
 
 
 class TokenMalformed(Refused):
-    """Cut off, forged, or signed for something else."""
+    """Incomplete, forged, or signed for something else."""
 
 
 class TokenStale(Refused):
@@ -95,7 +95,7 @@ def issue(
     about: str = "",
     to: str = "",
 ) -> str:
-    """A token that says `subject` to the one purpose, from now for the lifetime."""
+    """A token about `subject` for one purpose, valid from now on for the lifetime."""
     issued = int(time.time())
     payload = {
         purpose.value: subject,
@@ -109,9 +109,9 @@ def issue(
 
 
 def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
-    """What a token says, if it is ours and for this purpose.
+    """What a token says, if we signed it for this purpose.
 
-    Raises Expired or Mangled. Whether it was used already is for the caller to compare, by the epoch.
+    Raises TokenExpired or TokenMalformed. Whether it was used is for the caller to find out, by the epoch.
     """
     if not _SHAPE.fullmatch(token):
         raise TokenMalformed
@@ -159,7 +159,7 @@ def register_link(settings: Settings, address: str) -> str:
 
 
 def _mark(address: str, key: bytes) -> str:
-    """What a link says of an address; nobody without our key can tell which one that is."""
+    """The mark of an address in a link. Without our key, nobody can tell the address from it."""
     return hashlib.blake2b(address.encode(), key=key, digest_size=12).hexdigest()
 
 

@@ -21,7 +21,7 @@ from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.settings import Settings
 
-# Nothing hashes to this: an account that has it opens by a reset link only.
+# Nothing hashes to this: such an account only opens with a reset link.
 NO_PASSWORD = "!"
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 _HAS_EMAIL = col(User.email) == bindparam("identity")
@@ -50,7 +50,7 @@ class PasswordLocked(Exception):
 
 
 class Overtaken(Exception):
-    """The account has changed since it was read, so what was to be changed was not."""
+    """The account has changed since it was read, so nothing was written."""
 
 
 class Keep(NamedTuple):
@@ -88,7 +88,7 @@ def canonical_address(text: str) -> str:
 
 
 def canonical_identity(text: str) -> str:
-    """What somebody typed as "name or address", in the form in which it is looked up. Raises ValueError."""
+    """The form in which to look up what somebody typed as "username or email". Raises ValueError."""
     text = text.strip()
     if "@" in text:
         return canonical_address(text)
@@ -98,7 +98,7 @@ def canonical_identity(text: str) -> str:
 
 
 def identity_or_nonsense(typed: str) -> str:
-    """For the log-in, where a name that can't exist must look like one that doesn't."""
+    """For the log-in: a name that can't exist must look like one that doesn't."""
     try:
         return canonical_identity(typed)
     except ValueError:
@@ -110,18 +110,18 @@ async def get(db: AsyncSession, user_id: int) -> User | None:
 
 
 async def find(db: AsyncSession, identity: str) -> User | None:
-    """The person with a canonical name or address."""
+    """The person with a canonical username or address."""
     statement = _BY_EMAIL if "@" in identity else _BY_NAME
     return (await db.exec(statement, params={"identity": identity})).first()
 
 
 async def has_account(db: AsyncSession, address: str) -> bool:
-    """Whether a canonical address belongs to an account; cheaper than to find whose it is."""
+    """Whether a canonical address has an account; cheaper than finding the person."""
     return await _ID_BY_EMAIL.row(db, {"identity": address}) is not None
 
 
 async def named(db: AsyncSession, name: str) -> User | None:
-    """The person with a name as it stands in a path. An address there is none: nobody shall learn whose it is."""
+    """The person with the username in a path. An address is no username here, so nobody can learn whose it is."""
     return await find(db, name.lower()) if USERNAME.fullmatch(name) else None
 
 
@@ -149,13 +149,13 @@ async def register(
 
 
 def new(username: str, email: str, password_hash: str, language: str = "en") -> User:
-    """An account that is not added yet; its address in canonical form."""
+    """An account that isn't added yet. Its address must be canonical."""
     key = username.lower()
     return User(username=username, username_key=key, email=email, password_hash=password_hash, language=language)
 
 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
-    """The person whose password this is. A name that nobody has takes as long as one that somebody has.
+    """The person with this password. Takes as long for a name that nobody has.
 
     Frees the connection while it hashes. Raises Busy; and PasswordLocked, which only who knows the password learns.
     """
@@ -227,7 +227,7 @@ async def change_password(
 
 
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
-    """Locks an account, or opens it again. Either way everything ends."""
+    """Disables an account, or enables it again. Either way everything ends."""
     await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
     await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
 
@@ -235,19 +235,19 @@ async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: Clie
 async def log_out_everywhere(
     db: AsyncSession, user_id: int, keep: Keep = NOTHING, by: ClientInfo = events.BY_OPERATOR
 ) -> Ended:
-    """Ends everything at the wish of the account's owner, or of whoever runs the site."""
+    """Ends everything, for the account's owner or the admin."""
     ended = await end_everything(db, user_id, keep=keep)
     await events.note(db, Event.SESSIONS_ENDED, user_id, by, ended=ended.sessions)
     return ended
 
 
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
-    """Changes in which language somebody reads the site and gets emails."""
+    """Changes the language of the site and of its emails for a person."""
     await db.exec(update(User).where(col(User.id) == user_id).values(language=language))
 
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
-    """The person with a name or an address, however it is spelled."""
+    """The person with a username or address, however it is spelled."""
     try:
         return await find(db, canonical_identity(typed))
     except ValueError:

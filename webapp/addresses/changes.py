@@ -1,4 +1,4 @@
-"""Changes of address: ask, confirm, undo.
+"""Changes of address: ask for one, confirm it, undo it.
 
 Of several owners in a row the oldest wins: undoing a change ends the right to undo whatever came after it. So does
 going back to an address by the ordinary way, which is confirmed from that address, too.
@@ -112,7 +112,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which requests are no longer needed."""
+    """Requests that are no longer needed."""
     return _changes.c.created_at < now() - KEPT
 
 

@@ -1,4 +1,4 @@
-"""What is written about a change of address: to the new one, and to the one that is losing the account."""
+"""The emails about a change of address, to the new one and to the old one."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -45,7 +45,7 @@ async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) ->
     "address_change_asked", expires_after=timedelta(days=5), samples=lambda site: [_asked_draft(site, _sample())]
 )
 async def address_change_asked(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the address that an account has, when another was asked for."""
+    """To the current address, when another was asked for."""
     change = await changes.get(db, email.parameters["change"])
     return _asked_draft(settings, change) if change else None
 
@@ -56,7 +56,7 @@ async def address_change_asked(db: AsyncSession, settings: Settings, email: Clai
     samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)],
 )
 async def address_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the address that an account had, with the link that gives the account back."""
+    """To the old address, with the link that gives the account back."""
     change = await changes.get(db, email.parameters["change"])
     if change is None or change.confirmed_at is None:
         return None
@@ -70,7 +70,7 @@ async def address_changed(db: AsyncSession, settings: Settings, email: Claimed) 
     samples=lambda site: [_restored_draft(site, _undone_sample()), _removed_draft(_undone_sample(), "hal@example.net")],
 )
 async def address_restored(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the address that an account has again, and to the one that it had meanwhile."""
+    """To the address that has its account back, and to the one that had it meanwhile."""
     change = await changes.get(db, email.parameters["change"])
     if change is None or change.undone_at is None:
         return None
@@ -132,7 +132,7 @@ def _restored_draft(settings: Settings, change: Change) -> Draft:
 
 
 def _removed_draft(change: Change, recipient: str) -> Draft:
-    """Without any link: who reads this may be the one who had stolen the account."""
+    """Without any link: the reader may be whoever stole the account."""
     values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone_at}
     return Draft("address_removed", recipient, values)
 

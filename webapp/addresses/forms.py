@@ -1,4 +1,4 @@
-"""The shapes of the forms for a change of address."""
+"""The forms for a change of address."""
 
 from pydantic import BaseModel
 

@@ -1,4 +1,4 @@
-"""Sessions: log in, log out, who is asking, and who must log in first."""
+"""Who is asking, who must log in first, and logging in and out."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -33,7 +33,7 @@ View = Callable[[Request], Awaitable[Response]]
 
 
 class CurrentUser:
-    """Finds out who is asking, as `request.state.user`; None is the stranger."""
+    """Finds out who is asking, as `request.state.user`; None is a stranger."""
 
     def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
@@ -51,7 +51,7 @@ class CurrentUser:
             await self.app(scope, receive, send)
 
     async def _find(self, cookie: str) -> SessionUser | None:
-        """Whose cookie this is. A statement by itself, not in the request's transaction: a GET notes it, too."""
+        """The person behind the cookie. In a transaction of its own, since a GET notes the visit, too."""
         if not cookie:
             return None
         async with self.database.direct() as reading:
@@ -92,7 +92,7 @@ def admin_required(view: View) -> View:
 
 
 def client_info(request: Request) -> ClientInfo:
-    """From where a request comes, for the audit log."""
+    """Where a request comes from, for the audit log."""
     mark = known_browsers.mark(cookies.read(request, BROWSER_COOKIE))
     return ClientInfo(client_ip.of(request), request.headers.get("user-agent", ""), mark)
 
@@ -124,7 +124,7 @@ async def prove(
 ) -> User | None:
     """The current user, if this is their password; else None, with the reason in the form.
 
-    Throttled as the log-in is, and counted before the password is looked at. Frees the connection meanwhile.
+    Limited like the log-in, and counted before the password is checked. Frees the connection meanwhile.
     """
     asking: SessionUser = request.state.user
     try:
@@ -140,7 +140,7 @@ async def prove(
 
 
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
-    """The person whose name or address and password these are, or None; the form says so only if it was too often.
+    """The person with this username or email and password, or None. The form only says if it was too often.
 
     Raises PasswordLocked.
     """

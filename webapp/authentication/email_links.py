@@ -1,4 +1,4 @@
-"""What is answered to who asks for an email, and to who follows a link that does not work."""
+"""What people see who ask for an email, or follow a link that doesn't work."""
 
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -32,14 +32,14 @@ class Sent(NamedTuple):
     is_delayed: bool
 
     def with_truth(self, words: str) -> str:
-        """What was to be said, and that it will take longer if it will."""
+        """The given words and, if emails are delayed, that it will take longer."""
         return f"{words} {_('Our mail is delayed at the moment; we keep trying.')}" if self.is_delayed else words
 
 
 async def send(
     request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None, **parameters: Any
 ) -> Sent | None:
-    """Posts an email, or says in the form why not. The same work, whoever is or is not behind the recipient."""
+    """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
@@ -58,7 +58,7 @@ async def send(
 
 
 async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
-    """What is said to who asks too often. That an email was asked for is told, and not whether anybody got it."""
+    """The words for people who ask too often. They say that an email was asked for, not whether anybody got it."""
     again = _("You can ask again in %(wait)s.")
     sent_at = await rate_limits.last(db, settings, *rate_limits.email(kind, recipient)[0])
     lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
@@ -69,7 +69,7 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
 
 
 def with_codes(words: str, ended: Ended) -> str:
-    """What was to be said of an ending, and that recovery codes ended with it if there were any."""
+    """The given words and, if recovery codes ended, too, that they did."""
     more = _("Your recovery codes stopped working too; you can make new ones in your settings.")
     return f"{words} {more}" if ended.codes else words
 

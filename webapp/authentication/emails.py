@@ -1,4 +1,4 @@
-"""What accounts write to people. Each email is looked up, minted and written at the moment it is sent."""
+"""The emails of accounts. Each is looked up, signed and written at the moment it is sent."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
     ],
 )
 async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an address that asked for an account; if it has one, or is kept for one, the email says so instead."""
+    """To an address that asked for an account. If it has one, or is kept for one, the email says so instead."""
     address = email.recipient
     if not await users.has_account(db, address):
         hold = await reserved_emails.on(db, address)
@@ -65,7 +65,7 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
     label=N_("An email when my account is used in a new browser"),
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has logged in in a browser that was not seen before, if they want to know."""
+    """To a person who has logged in with a new browser, if they want to know."""
     user = await reader(db, email)
     if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
@@ -73,7 +73,7 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
 
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
-    """To an address that an account has given up, but can still go back to."""
+    """To an address that an account has left, but can still go back to."""
     user = await users.get(db, hold.user_id)
     assert user is not None
     return _address_reserved_draft(settings, address, user.username, hold.until, user.language)

@@ -1,4 +1,4 @@
-"""How often a password may be tried, so that guessing is slow and the account is never locked.
+"""Limits how often a password may be tried. Guessing is slow, and the account is never locked.
 
 Tries are counted for what was typed and the client_ip, for the client_ip, and for what was typed over all of them:
 after 50 in a row that failed it is one a minute, however many client_ips a guesser has. A browser in which the person

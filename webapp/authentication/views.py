@@ -59,7 +59,7 @@ async def register(request: Request) -> Response:
 
 
 async def finish_registration(request: Request) -> Response:
-    """The form behind a proved mailbox's link: choose a name and a password."""
+    """The form behind a registration link: choose a username and a password."""
     form = (
         await Form.read(request, forms.FinishRegistration)
         if request.method == "POST"
@@ -98,7 +98,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
 
 
 async def _email_link(request: Request, user_id: int) -> str:
-    """Sends the link that sets a new password to the account's own address; says what became of that."""
+    """Emails a reset link to the account's own address; returns the words to show."""
     form = Form(EmptyForm)
     sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, by_owner=True)
     return sent.with_truth(_("We have just sent the link to its address.")) if sent else form.errors[""]

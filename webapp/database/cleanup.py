@@ -57,7 +57,7 @@ class CleanupTask:
 async def run(database: Database, works: Sequence[Work]) -> None:
     """Does all of it again and again, until it is cancelled."""
     while True:
-        # Processes that started together shall not all come at once.
+        # Processes that start together must not all clean at once.
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))
         for work in works:
             try:

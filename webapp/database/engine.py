@@ -74,7 +74,7 @@ class Database:
             pool_timeout=10 if self.is_sqlite else 3.5,
             pool_reset_on_return=reset,
             connect_args=options,
-            hide_parameters=True,  # an error message shall not carry anybody's address into the log
+            hide_parameters=True,  # so that no error message carries an address into the log
         )
         self.writing = self.engine.execution_options(is_writing=True)
         self.wake = asyncio.Event()

@@ -72,7 +72,7 @@ async def send(
     }
     if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
         raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
-    _message(content).as_bytes()  # what can't be written is refused now, not in the night
+    _message(content).as_bytes()  # refused now, not later in the mailer
     message_id = outbox.new_message_id(settings.host)
     for recipient in recipients:
         await outbox.post(

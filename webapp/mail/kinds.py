@@ -1,4 +1,4 @@
-"""The registry of emails, and how one is written: two templates become one EmailMessage.
+"""The registry of the kinds of email.
 
 A kind of email is one function with `@email_kind(...)` and two templates, `email/{name}.txt` (which carries
 the subject) and `email/{name}.html`.
@@ -106,7 +106,7 @@ def email_kind(
 
 
 def lifetimes() -> dict[str, timedelta]:
-    """How long each kind of email is worth sending."""
+    """How long each kind of email is worth sending, by name."""
     return {name: kind.expires_after for name, kind in KINDS.items()}
 
 

@@ -1,4 +1,4 @@
-"""The shapes of the settings' forms."""
+"""The forms of the settings' pages."""
 
 from typing import Annotated, Any
 

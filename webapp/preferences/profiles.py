@@ -1,4 +1,4 @@
-"""What others see of a person: the name, a few words, and who may read them."""
+"""A person's profile: the username, a few words, and who may read their posts."""
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, update

@@ -1,4 +1,4 @@
-"""The pages of one's own account: profile, password, address, sign-ins and emails."""
+"""The pages of one's own account: profile, password, address, sessions and emails."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -96,7 +96,7 @@ async def sessions(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def end_session(request: Request) -> Response:
-    """Ends one of one's own; the one that asks is logged out. For another's there is the same answer as for none."""
+    """Ends one of one's own sessions; ending the current one logs out. Somebody else's is answered like none at all."""
     await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
@@ -129,7 +129,7 @@ async def end_other_sessions(request: Request) -> Response:
 
 @login_required
 async def emails(request: Request) -> Response:
-    """The emails that were sent, and the switches of those that one may turn off."""
+    """The emails that were sent, and switches for the optional ones."""
     db, user = request.state.db, request.state.user
     wanted = await switches.of(db, user.id)
     initial = {kind: "1" for kind, is_wanted in wanted.items() if is_wanted}
@@ -145,7 +145,7 @@ async def emails(request: Request) -> Response:
 
 
 async def unsubscribe(request: Request) -> Response:
-    """Behind the link of an email that one may turn off.
+    """The page behind the unsubscribe link of an optional email.
 
     A POST turns it off whoever sends it, and whatever its body says: mail programs do so by themselves, without
     cookies (RFC 8058).

@@ -35,7 +35,7 @@ _BY_LABEL = select(RecoveryCode).where(
 
 
 def canonical(text: str) -> str:
-    """A code as it is looked up, however it was typed. Raises ValueError with words for the visitor."""
+    """The form in which to look up a code, however it was typed. Raises ValueError with words for the visitor."""
     code = re.sub(r"[\s\-\u2010-\u2015\u2212]", "", text).lower()
     if not _CODE.fullmatch(code):
         raise ValueError(_("A recovery code looks like xxxx-xxxx-xxxx; no 0, 1, i, l, o or u is in it."))
@@ -43,7 +43,7 @@ def canonical(text: str) -> str:
 
 
 async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, client: ClientInfo) -> list[str]:
-    """Ten new codes, to be shown once; those that were made before are dead.
+    """Makes ten new codes, to be shown once. Older ones stop working.
 
     Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
     hashes. Raises Busy.
@@ -80,7 +80,7 @@ def tries(identity: str, client_ip: str) -> list[Use]:
 async def use(
     db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, client: ClientInfo
 ) -> User | None:
-    """Spends a code; returns whose it was. Of any number at once, one is told.
+    """Uses up a code; returns whose it was. Of any number at once, one succeeds.
 
     Whatever is wrong with the name or the code, the work is the same. Frees the connection while it hashes.
     Raises Busy.
@@ -96,7 +96,7 @@ async def use(
 
 
 async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo) -> User | None:
-    """Spends the very code that was checked, unless it was spent or replaced meanwhile; returns whose it was."""
+    """Uses up the code that was checked, unless it was used or replaced meanwhile; returns whose it was."""
     unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used_at).is_(None)
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
     if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:
@@ -109,7 +109,7 @@ async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, client
 
 
 async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
-    """Posts an email in the person's own language, whoever is here now."""
+    """Posts an email in the account's language, not in that of the request."""
     details = {"username": user.username, "when": now().isoformat()} | more
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)
 

@@ -1,4 +1,4 @@
-"""The emails of recovery: the reset link, and what is told of recovery codes."""
+"""The emails of recovery: the reset link, and notices about recovery codes."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "left": 9}
     samples=lambda site: [_reset_password_draft(site, a_sample_person())],
 )
 async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the person whose name or address was typed, or whose link had run out; to nobody if there is none.
+    """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody.
 
     With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
     link makes nor the emails that strangers asked for keep it back.
@@ -45,7 +45,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     samples=lambda site: [_draft(site, "recovery_codes_made", 0, "susan@example.com", A_SAMPLE)],
 )
 async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person for whom new codes have just been made, whoever did it."""
+    """To a person whose account has new codes, whoever made them."""
     assert email.user_id is not None
     return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
 
@@ -56,7 +56,7 @@ async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claim
     samples=lambda site: [_draft(site, "recovery_code_used", 0, "susan@example.com", A_SAMPLE)],
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person one of whose codes has just been used, whoever did it."""
+    """To a person one of whose codes was used, whoever used it."""
     assert email.user_id is not None
     return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
 

@@ -1,4 +1,4 @@
-"""The shapes of the forms of the ways back."""
+"""The forms for getting back in."""
 
 from typing import Annotated
 

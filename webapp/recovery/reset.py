@@ -2,7 +2,7 @@
 
     asked for (views) -> emails.reset_password mints the link -> owner -> finish -> log in with the new password
 
-Nobody is logged in by a reset, and nothing is kept but the browser's being known, if it was.
+A reset logs nobody in. All that is kept is that the browser is known, if it was.
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,7 +17,7 @@ from webapp.settings import Settings
 
 
 async def owner(db: AsyncSession, settings: Settings, token: str) -> User:
-    """Whose reset link this is. Raises Refused; a link is used once its account has left the link's epoch."""
+    """The owner of a reset link. Raises Refused; a link counts as used once its account has left the link's epoch."""
     claim = verify(settings, Purpose.RESET_PASSWORD, token)
     user = await users.get(db, int(claim.subject))
     if user is None:

@@ -1,4 +1,4 @@
-"""The ways back in: forget the password and follow an email's link; use a code; or say "this wasn't me"."""
+"""The ways back in: a link by email, a recovery code, or "this wasn't me"."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from webapp.web.limits import limited, too_often
 
 
 async def reset_password_request(request: Request) -> Response:
-    """Asks for a reset email. Looks nobody up: only the mailer knows whether there is anybody to write to."""
+    """Asks for a reset email. Looks nobody up: only the mailer finds out whether there is anybody to write to."""
     form = await Form.of(request, forms.ResetPasswordRequest, email=request.query_params.get("email", "")[:320])
     sent = await email_links.send(request, form, "reset_password", form.data.email) if form.is_valid else None
     typed = form.values["email"].strip()
@@ -116,7 +116,7 @@ async def report_not_me(request: Request) -> Response:
 
 
 async def email_reset_link(request: Request) -> Response:
-    """A reset email to the account's own address, for who said "this wasn't me"."""
+    """A reset email to the account's own address, after "this wasn't me"."""
     form = await Form.read(request, EmptyForm)
     page = request.app.url_path_for("report_not_me", token=request.path_params["token"])
     try:
@@ -166,7 +166,7 @@ async def _not_me_page(
 
 @auth.login_required
 async def recovery_codes(request: Request) -> Response:
-    """How many are left, and the form that makes new ones. Those are shown once: in the answer to that form."""
+    """How many are left, and the form that makes new ones, which are shown once, in its answer."""
     form = await Form.of(request, RecoveryCodes)
     user = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
     made = await _made(request, form, user) if user else None

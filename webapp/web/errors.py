@@ -1,4 +1,4 @@
-"""The error pages: a clear sentence, the right status, and a way on. Never a trace."""
+"""The error pages: a clear sentence, the right status and a way on, never a traceback."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from webapp.web import pages
 
 log = logging.getLogger("webapp.errors")
 
-# Tells the host of an error: the exception, where it happened, and the request's id.
+# Tells the admin about an error: the exception, where it happened, and the request's id.
 Report = Callable[[Exception, str, str], Awaitable[None]]
 
 
@@ -69,7 +69,7 @@ class Unhandled:
 
 
 def is_expected(error: Exception) -> bool:
-    """What a visitor can do nothing about and need not wait long for."""
+    """Whether it is nobody's mistake, and soon over."""
     return isinstance(error, Busy) or refusals.is_away(error)
 
 

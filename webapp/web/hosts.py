@@ -30,7 +30,7 @@ class ForeignHost:
 
 
 def own_hosts(settings: Settings) -> list[list[str]]:
-    """The Host headers that are ours, each as the list of one that a sound request carries."""
+    """Our own Host headers, each as the list of one that a proper request has."""
     scheme, _scheme, host = settings.base_url.partition("://")
     hosts = [host]
     if settings.host == host.strip("[]"):

@@ -102,7 +102,7 @@ def local_path(target: str, default: str = "/") -> str:
 
 
 def _flashes(request: Request) -> list[str]:
-    """What the page before wanted said once; nothing if the cookie is old or not ours."""
+    """What the page before left to be said once; nothing if the cookie is old or not ours."""
     cookie = cookies.read(request, "flash")
     try:
         return list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []

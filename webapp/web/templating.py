@@ -1,4 +1,4 @@
-"""The templates of pages and emails: the texts in the person's language, times, and what all of them may use."""
+"""The templates of pages and emails, with texts in the reader's language, times, and what else they all use."""
 
 import textwrap
 from collections.abc import MutableMapping
@@ -66,7 +66,7 @@ def environment(settings: Settings) -> Environment:
 
 
 def _wrapped(text: str) -> str:
-    """Text in lines of at most 72 characters, but for words that are longer, such as links."""
+    """Text wrapped at 72 characters. Longer words, such as links, stay whole."""
     return "\n".join(
         line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
     )
