@@ -72,7 +72,7 @@ async def send(
     }
     if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
         raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
-    _message(content).as_bytes()  # refused now, not later in the mailer
+    mime.written(_headers(content), _content(content))  # refused now, not later in the mailer
     message_id = outbox.new_message_id(settings.host)
     for recipient in recipients:
         await outbox.post(
@@ -89,21 +89,25 @@ async def send(
 @email_kind("general", expires_after=EXPIRES_AFTER, samples=lambda site: [], counts_repeats=False)
 @email_kind("alarm", expires_after=EXPIRES_AFTER, samples=lambda site: [], counts_repeats=False)
 async def general(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    return Draft(email.kind, email.recipient, message=_message(email.parameters))
+    values = email.parameters
+    return Draft(email.kind, email.recipient, message=_content(values), headers=_headers(values))
 
 
-def _message(values: Mapping[str, Any]) -> EmailMessage:
+def _headers(values: Mapping[str, Any]) -> dict[str, str]:
+    named = {
+        "From": values["sender"],
+        "Reply-To": values["reply_to"],
+        "Subject": values["subject"],
+        "To": ", ".join(values["to"]),
+        "Cc": ", ".join(values["cc"]),
+    }
+    if own := [name for name in values["headers"] if name.lower() in OWN_HEADERS]:
+        raise ValueError(f"{own[0]} is the email's own")
+    return {name: value for name, value in named.items() if value} | dict(values["headers"])
+
+
+def _content(values: Mapping[str, Any]) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
-    for name, value in (("From", values["sender"]), ("Reply-To", values["reply_to"]), ("Subject", values["subject"])):
-        if value:
-            message[name] = value
-    for name in ("To", "Cc"):
-        if addresses := values[name.lower()]:
-            message[name] = ", ".join(addresses)
-    for name, value in values["headers"].items():
-        if name.lower() in OWN_HEADERS:
-            raise ValueError(f"{name} is the email's own")
-        message[name] = value
     mime.add_parts(message, values["text"], values["html"])
     for one in values["attachments"]:
         main, _slash, sub = one["media_type"].partition("/")

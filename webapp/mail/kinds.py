@@ -32,9 +32,9 @@ REPEATS_WITHIN = timedelta(minutes=10)
 class Draft:
     """What the writer of an email decides: the one recipient, and the templates' name and values.
 
-    With `message` it needs no templates: only the headers that are missing are added. `unsubscribe` is the link
-    that turns emails of this kind off (RFC 8058). Without a `language` it is the one of the account `user_id`, and for
-    strangers the one of the page that asked.
+    With `message`, which is the content alone, it needs no templates. `headers` go before those that every email has.
+    `unsubscribe` is the link that turns emails of this kind off (RFC 8058). Without a `language` it is the one of the
+    account `user_id`, and for strangers the one of the page that asked.
     """
 
     template: str
@@ -42,6 +42,7 @@ class Draft:
     values: dict[str, Any] = field(default_factory=dict)
     user_id: int | None = None
     message: EmailMessage | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     unsubscribe: str | None = None
     language: str | None = None
 

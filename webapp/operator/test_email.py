@@ -9,6 +9,7 @@ import aiosmtplib
 
 from webapp.database import now
 from webapp.delivery.smtp import client_for, hang_up
+from webapp.mail import mime
 from webapp.settings import SITE_NAME, Settings
 
 
@@ -34,15 +35,17 @@ async def send(settings: Settings, address: str) -> int:
 
 
 def _email(settings: Settings, address: str) -> bytes:
+    named = {
+        "From": settings.sender,
+        "To": address,
+        "Subject": f"A test email from {SITE_NAME}",
+        "Date": format_datetime(now()),
+        "Message-ID": make_msgid(domain=settings.host),
+        "Auto-Submitted": "auto-generated",
+    }
     message = EmailMessage(policy=POLICY)
-    message["From"] = settings.sender
-    message["To"] = address
-    message["Subject"] = f"A test email from {SITE_NAME}"
-    message["Date"] = format_datetime(now())
-    message["Message-ID"] = make_msgid(domain=settings.host)
-    message["Auto-Submitted"] = "auto-generated"
     message.set_content(f"This is a test. {settings.base_url} can send emails.\n")
-    return message.as_bytes()
+    return mime.written(named, message)
 
 
 def words_of(error: Exception) -> str:

@@ -1,0 +1,76 @@
+"""Header lines in any script: encoded words (RFC 2047) that never touch, are never too long, and come back exactly.
+
+`EmailMessage` folds them wrongly: it loses spaces on Python 3.11 and 3.12, and lets words touch on 3.13. This needs
+nothing but the standard library's base64, and is the same on all of them.
+"""
+
+import base64
+from collections.abc import Iterator
+from email.utils import getaddresses
+
+LINE = 76  # characters of a line with an encoded word in it, RFC 2047, 2
+OPENING, CLOSING = "=?utf-8?b?", "?="
+MOST_BYTES = 45  # of text in a word of at most 75 characters
+LONG = 900  # characters of a line of plain text, of the 998 of RFC 5322
+ADDRESSES = {"from", "to", "cc", "reply-to", "sender"}
+
+
+def line(name: str, value: str) -> str:
+    """A whole header, perhaps on several lines, without the last line's end.
+
+    Raises ValueError for a name or a value with a line break or a control character in it.
+    """
+    if not value.isprintable() or not (name.isascii() and name.isprintable() and name) or set(" :") & set(name):
+        raise ValueError("a header can't have a line break or a control character in it")
+    if name.lower() in ADDRESSES:
+        return f"{name}: {_mailboxes(name, value)}".replace(": \r\n", ":\r\n", 1)
+    return f"{name}: {value if _is_plain(value) else _encoded(value, len(name) + 2)}"
+
+
+def _mailboxes(name: str, value: str) -> str:
+    """Names and addresses, each on a line of its own if there are several."""
+    found = [(words, address) for words, address in getaddresses([value]) if address]
+    shown = [
+        _mailbox(words, address, len(name) + 2 if not number else 1) for number, (words, address) in enumerate(found)
+    ]
+    if not shown:
+        raise ValueError(f"{name} has no address in it")
+    return ",\r\n ".join(shown)
+
+
+def _mailbox(words: str, address: str, used: int) -> str:
+    if not words:
+        return address
+    if _is_plain(words):
+        escaped = words.replace("\\", r"\\").replace('"', r"\"")
+        return f'"{escaped}" <{address}>' if set(words) & set('()<>@,:;".[]\\') else f"{words} <{address}>"
+    # Python's own reader puts a space between two words of a name, so one that fits into a word gets a whole line.
+    is_one_word = used > 1 and len(words.encode("utf-8", "replace")) <= MOST_BYTES
+    name = f"\r\n {_encoded(words, 1)}" if is_one_word else _encoded(words, used)
+    return f"{name}\r\n <{address}>"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text can stand as it is: what looks like an encoded word would be read as one."""
+    return text.isascii() and "=?" not in text and len(text) <= LONG and text == " ".join(text.split())
+
+
+def _encoded(text: str, used: int) -> str:
+    """Encoded words, one a line; the first line has `used` characters already."""
+    return "\r\n ".join(_words(text, used))
+
+
+def _words(text: str, used: int) -> Iterator[str]:
+    room = min(MOST_BYTES, (LINE - used - len(OPENING + CLOSING)) // 4 * 3)
+    piece = b""
+    for character in text:
+        more = character.encode("utf-8", "replace")
+        if len(piece) + len(more) > max(room, 4):
+            yield _word(piece)
+            piece, room = b"", MOST_BYTES
+        piece += more
+    yield _word(piece)
+
+
+def _word(piece: bytes) -> str:
+    return f"{OPENING}{base64.b64encode(piece).decode()}{CLOSING}"
