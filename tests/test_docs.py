@@ -28,3 +28,19 @@ def test_every_route_that_a_document_names_is_there(name: str) -> None:
     named = re.findall(r"`(/(?:\.well-known|admin|[a-z_]+)[a-z_/{}.-]*)`", text)
 
     assert [path for path in named if f'"{path}"' not in routes] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_function_that_an_example_calls_is_there(name: str) -> None:
+    blocks = re.findall(r"^```(?:python|pycon)\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    called = re.findall(r"\bawait (\w+)\.(\w+)\(|\b(tokens|kinds|outbox|users|mail)\.(\w+)\(", "\n".join(blocks))
+    pairs = {(one or other, function or another) for one, function, other, another in called}
+
+    missing = [pair for pair in pairs if pair[0] != "db" and not _defines(*pair)]
+
+    assert missing == []
+
+
+def _defines(module: str, name: str) -> bool:
+    files = [*(ROOT / "webapp").rglob(f"{module}.py"), *(ROOT / "webapp" / module).glob("*.py")]
+    return any(re.search(rf"^(async )?(def|class) {name}\b", file.read_text(), re.MULTILINE) for file in files)
