@@ -53,6 +53,25 @@ def test_a_window_ends_after_its_seconds(any_site: Site) -> None:
     assert waits == [0, 0, 29, 1, 0, 0, 58, 0]
 
 
+@pytest.mark.parametrize("ahead", [86_400, 3600, 200])
+def test_a_window_that_a_wrong_clock_began_is_over_with_it(any_site: Site, ahead: int) -> None:
+    with at(ahead):
+        waits_ahead = [any_site.run(use, any_site, "susan") for _knock in range(3)]
+    with at(0):
+        waits = [any_site.run(use, any_site, "susan") for _knock in range(3)]
+
+    assert waits_ahead == waits == [0, 0, 60]
+
+
+def test_clocks_that_differ_a_little_open_no_window_anew(any_site: Site) -> None:
+    with at(30):
+        waits = [any_site.run(use, any_site, "susan") for _knock in range(2)]
+    with at(0):
+        waits += [any_site.run(use, any_site, "susan") for _knock in range(2)]
+
+    assert waits == [0, 0, 90, 90]
+
+
 def test_what_was_refused_is_not_counted(any_site: Site) -> None:
     """Nobody stretches another's wait by knocking."""
     with at(0):

@@ -172,7 +172,7 @@ async def begin(db: AsyncSession, settings: Settings, limit: Limit, people: list
     begun = statement.on_conflict_do_update(
         index_elements=["key"],
         set_={"count": 1, "ends": statement.excluded.ends},
-        where=col(LimitWindow.ends) <= moment,
+        where=(col(LimitWindow.ends) <= moment) | (col(LimitWindow.ends) > statement.excluded.ends + MINUTE),
     ).returning(col(LimitWindow.key))
     return {keys[key] for key in (await execute(db, begun)).scalars()}
 
@@ -187,7 +187,7 @@ async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> 
     """When the shortest window of a limit began, for an hour after its end. With one use a window, that is the last."""
     rate = limit.rates[0]
     row = await _ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
-    return datetime.fromtimestamp(row[0] - rate.seconds, UTC) if row else None
+    return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None
 
 
 def outdated() -> ColumnElement[bool]:
@@ -199,6 +199,9 @@ def _holds(limit: Limit, windows: Mapping[Rate, str], counted: Mapping[str, tupl
     return limit.after is None or counted[windows[limit.after]][0] > limit.after.times
 
 
+# Ended, or begun by a clock that was ahead: it would end later than one that begins now. Clocks of several machines may
+# differ by a minute.
+_IS_OVER = "(limit_window.ends <= :now OR limit_window.ends > excluded.ends + 60)"
 _ENDS = Prepared(text("SELECT ends FROM limit_window WHERE key = :key"))
 
 
@@ -208,8 +211,8 @@ def _statement(rows: int) -> Prepared:
     return Prepared(
         text(
             f"INSERT INTO limit_window (key, count, ends) VALUES {values} ON CONFLICT (key) DO UPDATE SET"
-            " count = CASE WHEN limit_window.ends <= :now THEN 1 ELSE limit_window.count + 1 END,"
-            " ends = CASE WHEN limit_window.ends <= :now THEN excluded.ends ELSE limit_window.ends END"
+            f" count = CASE WHEN {_IS_OVER} THEN 1 ELSE limit_window.count + 1 END,"
+            f" ends = CASE WHEN {_IS_OVER} THEN excluded.ends ELSE limit_window.ends END"
             " RETURNING key, count, ends"
         )
     )

@@ -405,3 +405,28 @@ async def test_a_lease_in_hand_is_renewed_and_another_workers_is_not(database: D
         until = await outbox.renew(db, [third])
         await db.commit()
     assert until in {row.due_at for row in await rows(database)}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(hours=1), timedelta(minutes=5)])
+async def test_a_clock_that_was_ahead_puts_no_email_off(database: Database, ahead: timedelta) -> None:
+    """Posted, or claimed by a mailer that is gone, by a clock that is set back then."""
+    with time_machine.travel(now() + ahead, tick=True):
+        await post(database, 2)
+        await claim(database, most=1)
+    assert await claim(database) == []
+
+    async with database.session(is_writing=True) as db:
+        assert await status.mend_times(db) == 2
+        assert await status.mend_times(db) == 0
+        await db.commit()
+
+    assert len(await claim(database)) == 2
+
+
+async def test_an_email_that_waits_as_planned_is_left_alone(database: Database) -> None:
+    await post(database, 2)
+    [later, _in_hand] = await claim(database)
+    await finish(database, later, Outcome(Verdict.LATER))
+
+    async with database.session(is_writing=True) as db:
+        assert await status.mend_times(db) == 0

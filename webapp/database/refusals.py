@@ -1,5 +1,6 @@
 """What a driver's error means: whether its connection is lost, what SQLAlchemy would raise, and whose fault it is."""
 
+import errno
 import socket
 import ssl
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ STATES = ("08", "28", "3D", "25006", "40001", "40P01", "53", "55P03", "57", "58"
 
 def is_away(error: BaseException) -> bool:
     """Whether the database is away for the moment: not our fault, and worth another try."""
-    if isinstance(error, AWAY) or _is_missing_socket(error):
+    if isinstance(error, AWAY) or _is_missing_socket(error) or _is_full(error):
         return True
     if not isinstance(error, DBAPIError):
         return False
@@ -58,6 +59,11 @@ def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoRetur
 def _is_missing_socket(error: BaseException) -> bool:
     """A PostgreSQL that is stopped takes its socket with it. Only a file that was opened has a name in its error."""
     return isinstance(error, FileNotFoundError) and error.filename is None
+
+
+def _is_full(error: BaseException) -> bool:
+    """The disk of SQLite's file, noticed when it is flushed."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def _has_no_server(error: DBAPIError) -> bool:

@@ -28,6 +28,7 @@ log = logging.getLogger("webapp.mail")
 BATCH = 50
 DRAFTED_AT_ONCE = 10
 TIDY_SECONDS = 600.0
+CLOCK_SET_BACK = 30.0  # seconds, from which on emails may have been put off by a clock that was ahead
 
 SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
@@ -59,6 +60,7 @@ class Dispatcher:
         self.templates = templates
         self.mailer = mailer
         self._tidy_at = 0.0
+        self._clock = 0.0
 
     async def claim(self, most: int) -> list[Claimed]:
         """Up to `most` emails that may leave now, those that somebody waits for first."""
@@ -169,10 +171,14 @@ class Dispatcher:
         tell(email, outcome)
 
     async def _tidy(self) -> None:
-        """Clears away a few of the emails that were finished long ago, now and then."""
-        if time.monotonic() < self._tidy_at:
+        """Clears away a few of the emails that were finished long ago, now and then; looks at the clock as well."""
+        clock = time.time() - time.monotonic()
+        was_set_back, self._clock = clock < self._clock - CLOCK_SET_BACK, clock
+        if time.monotonic() < self._tidy_at and not was_set_back:
             return
         async with self.database.session(is_writing=True) as db:
+            if count := await status.mend_times(db):
+                log.warning("clock_was_ahead", extra={"fields": {"emails": count}})
             purged = await status.purge(db)
             await db.commit()
         self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -14,13 +14,15 @@ from webapp.database import execute, now
 from webapp.database.hot import Prepared
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
-from webapp.mail.outbox import TROUBLE_LASTS, emails
+from webapp.mail.outbox import LEASE, REFUSED_HOURS, TROUBLE_LASTS, emails
 from webapp.mail.outbox import status as statuses
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)
 PURGED_AT_ONCE = 500
 ATTEMPTS_FORGIVEN = 5
+LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
+CLOCKS_DIFFER = timedelta(minutes=1)  # those of a site's machines, and no more
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
     sent = emails.c.finished_at > since, emails.c.state == SENT
     in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
     counts = dict.fromkeys(Priority, 0)
-    for which in (sent, in_hand):
+    # In this order: an email that is sent between the two is counted twice, and not left out.
+    for which in (in_hand, sent):
         query = select(emails.c.priority, func.count()).where(*which).group_by(emails.c.priority)
         for priority, count in await execute(db, query):
             counts[Priority(priority)] += count
@@ -171,6 +174,20 @@ async def purge(db: AsyncSession) -> int:
     """Deletes a few of the emails that were finished long ago; returns how many."""
     old = select(emails.c.id).where(emails.c.finished_at < now() - KEPT).limit(PURGED_AT_ONCE)
     return (await execute(db, delete(emails).where(emails.c.id.in_(old)))).rowcount
+
+
+async def mend_times(db: AsyncSession) -> int:
+    """Makes due what a clock that was ahead has put off: no email waits longer than its own schedule allows."""
+    latest = now() + CLOCKS_DIFFER
+    is_late = (emails.c.state == LEASED) & (emails.c.due_at > latest + LEASE) | (
+        emails.c.due_at > latest + LONGEST_WAIT
+    )
+    put_off = update(emails).where(emails.c.finished_at.is_(None), (emails.c.created_at > latest) | is_late)
+    return (await execute(db, put_off.values(due_at=now(), created_at=_earlier(now())))).rowcount
+
+
+def _earlier(moment: datetime) -> ColumnElement[datetime]:
+    return case((emails.c.created_at > moment, moment), else_=emails.c.created_at)
 
 
 async def _set(db: AsyncSession, values: dict[str, Any]) -> None:

@@ -101,6 +101,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(OK, "migrations", f"at {there}, the newest")
             else:
                 yield Finding(FAILURE, "migrations", f"at {there}, not {newest}: run `python -m webapp migrate`")
+        await database.try_write()
+        yield Finding(OK, "writing", "the database can be written to")
     except (SQLAlchemyError, OSError) as error:
         words = str(getattr(error, "orig", error)).splitlines()[0]
         yield Finding(FAILURE, "database", f"{words}; is DATABASE_URL right, and was `migrate` run?")

@@ -2,17 +2,26 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import refusals
+from webapp.database import Database, refusals, release
 from webapp.mail import status
 
+TRIED_EVERY = 5.0  # seconds: for a page that is open to everybody
 
-async def problems(db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
+
+async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
     """What keeps this process from its work, in words; an empty list if nothing does."""
     found = ["the mailer is not running"] if is_mailer_missing else []
     try:
         await status.oldest_waiting(db)
+        await release(db)  # for on SQLite there is no other connection
     except Exception as error:
         if not refusals.is_away(error):
             raise
-        found.append("the database can't be used; was `python -m webapp migrate` run?")
+        return [*found, "the database can't be used; was `python -m webapp migrate` run?"]
+    try:
+        await database.try_write(at_most_every=TRIED_EVERY)
+    except Exception as error:
+        if not refusals.is_away(error):
+            raise
+        found.append("the database can't be written to; is its disk full or read-only?")
     return found

@@ -70,9 +70,10 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 when the database answers and this process's mailer runs, else 503 and what is wrong."""
-    mailer, is_wanted = request.app.state.mailer, request.app.state.settings.mailer == "web"
-    problems = await health_checks.problems(request.state.db, is_mailer_missing=is_wanted and not mailer.is_running)
+    """200 when the database can be read and written and this process's mailer runs, else 503 and what is wrong."""
+    state, is_wanted = request.app.state, request.app.state.settings.mailer == "web"
+    is_missing = is_wanted and not state.mailer.is_running
+    problems = await health_checks.problems(state.database, request.state.db, is_mailer_missing=is_missing)
     body = {"status": "unavailable" if problems else "ok", "problems": problems}
     return JSONResponse(body, 503 if problems else 200)
 

@@ -1,0 +1,63 @@
+"""/ready: whether this process can do its work, which is to write as well."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event, make_url
+
+from tests.conftest import Site, _execute
+from tests.watching import dump
+from webapp.settings import Settings
+
+
+@contextmanager
+def read_only(site: Site) -> Iterator[None]:
+    """The site's database takes no writes for a while: a disk that is full or read-only, a standby."""
+    engine = site.app.state.database.engine
+    url = make_url(site.settings.database_url)
+    is_sqlite = url.drivername.startswith("sqlite")
+    if is_sqlite:
+        event.listen(engine.sync_engine, "checkout", _refuse_writes)
+    else:
+        _execute(url, f"ALTER DATABASE {url.database} SET default_transaction_read_only = on")
+    site.run(engine.dispose)
+    yield
+    if is_sqlite:
+        event.remove(engine.sync_engine, "checkout", _refuse_writes)
+    else:
+        _execute(url, f"BEGIN READ WRITE; ALTER DATABASE {url.database} RESET ALL; COMMIT")
+    site.run(engine.dispose)
+
+
+def _refuse_writes(connection: Any, _record: object, _lent: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.close()
+
+
+def test_a_process_that_can_write_is_ready_and_leaves_no_trace(any_site: Site) -> None:
+    before = dump(any_site)
+
+    answers = [any_site.browser().get("/ready") for _time in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert dump(any_site) == before
+
+
+def test_a_database_that_takes_no_writes_is_said_and_is_back_by_itself(
+    database_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=database_url, mailer="process"))
+    browser = site.browser()
+    with read_only(site):
+        ready = browser.get("/ready")
+        asked = browser.post("/reset_password_request", data={"email": "susan@example.com"})
+        form = browser.get("/login")
+
+    problem = "the database can't be written to; is its disk full or read-only?"
+    assert (ready.status_code, ready.json()["problems"]) == (503, [problem])
+    assert (asked.status_code, asked.headers["retry-after"]) == (503, "5")
+    assert form.status_code == 200
+    assert browser.get("/ready").status_code == 200
+    assert browser.post("/reset_password_request", data={"email": "susan@example.com"}).status_code == 200
