@@ -34,7 +34,7 @@ async def profile_feed(request: Request) -> Response:
     if person is None or person.disabled_at or not (person.is_public and is_public):
         raise HTTPException(404)
     page_path = f"/user/{person.username}"
-    page = await timeline.of(db, person.id, MOST)
+    page = await timeline.of(db, person.id, MOST, only_public=True)
     title = f"{person.username} · {SITE_NAME}"
     feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, person.created_at)
     return _answer(request, feed)

@@ -23,7 +23,8 @@ KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
 async def avatar(request: Request) -> Response:
     """A person's picture. Those who don't exist, are disabled, or hide from strangers all get the same one."""
     person = await users.named(request.state.db, request.path_params["username"])
-    if person is None or person.disabled_at or not (person.is_public or request.state.user):
+    is_public = person is not None and person.is_public and request.app.state.settings.public_profiles
+    if person is None or person.disabled_at or not (is_public or request.state.user):
         return _picture(avatars.NOBODY)
     return _picture(avatars.draw(person.username), KEPT_FOR_A_YEAR)
 

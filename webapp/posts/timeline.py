@@ -3,8 +3,8 @@
 Pages are cut at a post's number, not after a count, so a page stays the same while new posts arrive.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    Row,
     Select,
     TextualSelect,
     bindparam,
@@ -34,6 +35,7 @@ Query = Select[*tuple[Any, ...]]
 
 LAST = 2**63 - 1  # no post has a higher number
 MOST_NEWS = 100
+MOST_SCANNED = 2000
 
 _posts = table(Post)
 _users = table(User)
@@ -72,31 +74,45 @@ class Page:
 
 async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
     """One's own posts and those of the people one follows."""
-    return await _page(db, _home(_is_sqlite(db), most + 1), {"user_id": user_id, "before": before}, most)
+    parameters = {"user_id": user_id, "before": before}
+    return await _page(db, _home(_is_sqlite(db), most + 1), parameters, most, only_public=False)
 
 
-async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool = False) -> Page:
-    """Everybody's posts; only those that strangers may read, if it is for one."""
-    query = _explore(most + 1)
-    return await _page(db, query.where(_users.c.is_public) if only_public else query, {"before": before}, most)
+async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool) -> Page:
+    """Everybody's posts; only those that strangers may read, if it is for one.
+
+    Looks through MOST_SCANNED posts, however many of them are shown: there may be fewer than `most`, and older ones.
+    """
+    floor = _FLOOR.scalar_subquery()
+    query = _explore(most + 1).where(_posts.c.id > floor).add_columns(floor.label("floor"))
+    query = query.where(_users.c.is_public) if only_public else query
+    rows = (await execute(db, query, {"before": before})).all()
+    page = await _of_rows(db, rows, most, only_public=only_public)
+    if page.older is None:
+        end = rows[0].floor if rows else (await execute(db, _FLOOR, {"before": before})).scalar_one()
+        return replace(page, older=end + 1 if end and end > 0 else None)
+    return page
 
 
-async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST) -> Page:
+async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, only_public: bool) -> Page:
     """One person's posts."""
     query = _explore(most + 1).where(_posts.c.author_id == bindparam("author_id"))
-    return await _page(db, query, {"author_id": author_id, "before": before}, most)
+    return await _page(db, query, {"author_id": author_id, "before": before}, most, only_public=only_public)
 
 
-async def one(db: AsyncSession, post_id: int) -> Card | None:
+async def one(db: AsyncSession, post_id: int, *, only_public: bool) -> Card | None:
     """A single post; None if it can't be seen."""
-    page = await _page(db, _CARDS.where(_posts.c.id == bindparam("post_id")), {"post_id": post_id}, 1)
+    query = _CARDS.where(_posts.c.id == bindparam("post_id"))
+    page = await _page(db, query, {"post_id": post_id}, 1, only_public=only_public)
     return page.cards[0] if page.cards else None
 
 
-async def among(db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int) -> Page:
+async def among(
+    db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, only_public: bool
+) -> Page:
     """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
     query = _CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
-    return await _page(db, query, parameters, most)
+    return await _page(db, query, parameters, most, only_public=only_public)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
@@ -122,17 +138,28 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
     return [(name, post_id) for name, post_id in await execute(db, query)]
 
 
-async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
+async def _page(
+    db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int, *, only_public: bool
+) -> Page:
     """Two statements, however many posts: the posts (one more than a page was asked for) and their mentions."""
-    rows = (await execute(db, query, parameters)).all()
-    names = await _names(db, [row.id for row in rows[:most]])
-    cards = [Card(**row._mapping, names=names.get(row.id, frozenset())) for row in rows[:most]]
+    return await _of_rows(db, (await execute(db, query, parameters)).all(), most, only_public=only_public)
+
+
+async def _of_rows(db: AsyncSession, rows: Sequence[Row[Any]], most: int, *, only_public: bool) -> Page:
+    """To strangers, a mention of somebody who hides from them is as good as one of nobody."""
+    names = await _names(db, [row.id for row in rows[:most]], only_public=only_public)
+    cards = [_card(row, names.get(row.id, frozenset())) for row in rows[:most]]
     return Page(cards, cards[-1].id if len(rows) > most else None)
 
 
-async def _names(db: AsyncSession, post_ids: list[int]) -> dict[int, frozenset[str]]:
+def _card(row: Row[Any], names: frozenset[str]) -> Card:
+    return Card(row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, names)
+
+
+async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:
     names: dict[int, set[str]] = {}
-    for post_id, name in await execute(db, _MENTIONED, {"post_ids": post_ids}):
+    mentioned = _MENTIONED.where(_users.c.is_public) if only_public else _MENTIONED
+    for post_id, name in await execute(db, mentioned, {"post_ids": post_ids}):
         names.setdefault(post_id, set()).add(name)
     return {post_id: frozenset(some) for post_id, some in names.items()}
 
@@ -159,6 +186,7 @@ _CARDS = (
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*_shown(), _users.c.disabled_at.is_(None))
 )
+_FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
 _MENTIONED = (
     select(_mentions.c.post_id, _users.c.username_key)
     .join_from(_mentions, _users, _mentions.c.user_id == _users.c.id)

@@ -28,7 +28,7 @@ async def home(request: Request) -> Response:
     if post_id and not pages.asks_for_part(request):
         return pages.redirect(request, "/")
     if request.method == "POST" and pages.asks_for_part(request):
-        card = await timeline.one(db, post_id) if post_id else None
+        card = await timeline.one(db, post_id, only_public=False) if post_id else None
         shown = Form(forms.Write) if post_id else form
         return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
     page = await timeline.home(db, user.id, _most(request), _before(request))
@@ -47,7 +47,7 @@ async def explore(request: Request) -> Response:
 async def profile(request: Request) -> Response:
     """A person and their posts."""
     db, person = request.state.db, await _person(request)
-    page = await timeline.of(db, person.id, _most(request), _before(request))
+    page = await timeline.of(db, person.id, _most(request), _before(request), only_public=not request.state.user)
     counts = await follows.counts(db, person.id)
     return pages.render(
         request,
@@ -64,7 +64,8 @@ async def profile(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """A single post. Its author still sees it for a moment after deleting it."""
     username, post_id = request.path_params["username"], _post_id(request)
-    card, user = await timeline.one(request.state.db, post_id), request.state.user
+    user = request.state.user
+    card = await timeline.one(request.state.db, post_id, only_public=user is None)
     if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
         return pages.render(request, "posts/post.html", card=card)
     if user and await posts.is_restorable(request.state.db, user.id, post_id):
@@ -95,7 +96,9 @@ async def restore_post(request: Request) -> Response:
         return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
     await db.commit()
     if pages.asks_for_part(request):
-        return pages.render(request, "posts/post.html", part="post", card=await timeline.one(db, post_id))
+        return pages.render(
+            request, "posts/post.html", part="post", card=await timeline.one(db, post_id, only_public=False)
+        )
     return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is back."))
 
 

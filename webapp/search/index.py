@@ -74,7 +74,7 @@ async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, 
         "viewer_id": viewer_id or 0,
         "before": before,
     }
-    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most)
+    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most, only_public=viewer_id is None)
 
 
 async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:

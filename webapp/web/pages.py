@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment
@@ -20,6 +20,7 @@ from webapp.web.forms import Form
 from webapp.web.static_files import STATIC, _version_of
 
 FLASH_SECONDS = 300
+IN_URLS = "/?#[]@!$&'()*+,;=%-._~:"  # what stands in a URL as it is (RFC 3986)
 
 
 def set_up(app: Starlette, settings: Settings) -> Environment:
@@ -75,6 +76,7 @@ def asks_for_part(request: Request) -> bool:
 
 def redirect(request: Request, to: str, flash: str | None = None) -> Response:
     """Sends the browser on with 303; under htmx as a real navigation, which password managers need."""
+    to = quote(to, safe=IN_URLS)  # a header holds ASCII only, and a line break in it would begin another
     if request.headers.get("hx-request") == "true":
         response = Response(status_code=204, headers={"hx-redirect": to})
     else:
