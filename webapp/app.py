@@ -21,10 +21,12 @@ import webapp.moderation.emails
 import webapp.notifications.models
 import webapp.people.emails
 import webapp.posts.emails
-import webapp.recovery.emails  # noqa: F401  (registers its kinds of email)
+import webapp.preferences.emails
+import webapp.recovery.emails
+import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
-from webapp.accounts import known_browsers, passwords, sessions, tokens
-from webapp.accounts.models import AddressChange, HashCost, KnownBrowser, Session
+from webapp.accounts import known_browsers, passwords, sessions, tokens, usernames
+from webapp.accounts.models import AddressChange, HashCost, KeptUsername, KnownBrowser, Session
 from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
 from webapp.audit import events
@@ -41,7 +43,7 @@ from webapp.operator.error_alerts import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.rate_limits import LimitWindow
-from webapp.routes import routes
+from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, pages
 from webapp.web.csrf import CrossSiteWrites
@@ -61,6 +63,7 @@ CLEANUP_TASKS = (
     CleanupTask(SecurityEvent, events.outdated),
     CleanupTask(AddressChange, changes.outdated),
     CleanupTask(KnownBrowser, known_browsers.outdated),
+    CleanupTask(KeptUsername, usernames.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(HashCost, passwords.outdated),
 )
@@ -98,6 +101,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.database = database
     app.state.hasher = Hasher()
     app.state.turns = throttle.Turns()
+    app.state.reserved_usernames = usernames.reserved(settings, words_in_paths(app.routes))
     app.state.mailer = mailer(settings, database, templates)
     return app
 

@@ -53,7 +53,7 @@ CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
 SWITCHES = Limit("switches", OWN_CHANGES)
-UNSUBSCRIBING = Limit("unsubscribe", OWN_CHANGES)  # by link: whoever has it shall not use up the one above
+UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it shall not use up the one above
 # What an account does to others, or often; each for an account, however many browsers it has.
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
 FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # turns of the button, either way

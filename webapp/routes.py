@@ -1,5 +1,7 @@
 """The site map: every path, its name, its view, in reading order."""
 
+from collections.abc import Iterable
+
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,6 +19,7 @@ from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
 from webapp.search import views as search
 from webapp.settings import Settings
+from webapp.subscriptions import views as subscriptions
 from webapp.web.static_files import HashedFiles
 
 FORM = ["GET", "POST"]
@@ -35,6 +38,11 @@ class Number(Convertor[int]):
 
 
 register_url_convertor("number", Number())
+
+
+def words_in_paths(site: Iterable[BaseRoute]) -> set[str]:
+    """The words of which the paths are made: a person of that name would look like a page."""
+    return {word for route in site for word in getattr(route, "path", "").split("/") if word and "{" not in word}
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
@@ -71,9 +79,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/sessions", preferences.sessions, name="sessions"),
         Route("/sessions/end_others", preferences.end_other_sessions, methods=["POST"], name="end_other_sessions"),
         Route("/sessions/{id}/end", preferences.end_session, methods=["POST"], name="end_session"),
-        Route("/letters", preferences.emails, methods=FORM, name="emails"),
-        Route("/unsubscribe/{token}", preferences.unsubscribe, methods=FORM, name="unsubscribe"),
-        Route("/unsubscribe/{token}/again", preferences.subscribe_again, methods=["POST"], name="subscribe_again"),
+        Route("/letters", subscriptions.emails, methods=FORM, name="emails"),
+        Route("/unsubscribe/{token}", subscriptions.unsubscribe, methods=FORM, name="unsubscribe"),
+        Route("/unsubscribe/{token}/again", subscriptions.subscribe_again, methods=["POST"], name="subscribe_again"),
         Route("/explore/feed.atom", feeds.explore_feed, name="explore_feed"),
         Route("/user/{username}/feed.atom", feeds.profile_feed, name="profile_feed"),
         Route("/user/{username}/avatar.svg", people.avatar, name="avatar"),

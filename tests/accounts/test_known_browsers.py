@@ -168,7 +168,7 @@ def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Ma
 
 def test_an_email_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, known: Browser) -> None:
     log_in(known)
-    known.post("/letters", data={})
+    known.post("/letters", data={"current_password": PASSWORD})
 
     used_at(site.browser())
 

@@ -15,7 +15,9 @@ from tests.conftest import Site
 from tests.inspection import query
 from tests.processes import Host
 from tests.stories import PASSWORD, is_logged_in, log_in
+from webapp.accounts.models import User
 from webapp.cli import import_users
+from webapp.database import table
 from webapp.settings import Settings
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD, salt=b"sixteen bytes...")
@@ -187,10 +189,12 @@ def test_a_name_that_is_taken_while_an_import_runs_is_told_and_taken_once(
     """The second batch meets somebody who registered after the check."""
     monkeypatch.setattr(import_users, "AT_ONCE", 1)
     rival = sqlite3.connect(sqlite_url.partition(":///")[2])
+    named = {"id", "username", "username_key", "email"}
+    others = ", ".join(column.name for column in table(User).columns if column.name not in named)
     rival.execute(
         "CREATE TRIGGER rival AFTER INSERT ON user_account WHEN new.username = 'susan' BEGIN"
-        " INSERT INTO user_account SELECT 99, 'John', 'john', 'rival@example.com', password_hash, epoch, language,"
-        " created_at, last_seen_at, disabled_at, reset_paused_until, NULL, about_me, is_public"
+        f" INSERT INTO user_account (id, username, username_key, email, {others})"
+        f" SELECT 99, 'John', 'john', 'rival@example.com', {others}"
         " FROM user_account WHERE username = 'susan'; END"
     )
     rival.commit()

@@ -47,6 +47,7 @@ TEMPLATES = [
     "already_registered",
     "confirm_email",
     "digest",
+    "emails_turned_off",
     "mention",
     "new_follower",
     "new_sign_in",
@@ -57,6 +58,7 @@ TEMPLATES = [
     "recovery_codes_made",
     "register",
     "reset_password",
+    "username_changed",
 ]
 OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 # There is nothing to do, but to write to the host.
@@ -233,7 +235,7 @@ class Sweep:
         """The host follows Fay and mentions her, and then has enough of what she posts."""
         fays, hosts = addresses.replace("NUMBER", "f"), addresses.replace("NUMBER", "h")
         fay, host = self._arrive(site, "Fay_1", fays), self._arrive(site, "Host_1", hosts)
-        fay.post("/letters", data={"new_follower": "1", "mention": "1", "digest": "1"})
+        fay.post("/letters", data=dict.fromkeys(OPTIONAL, "1"))
         fay.post("/", data={"body": "Cheap watches, only today!"})
         fay.post("/", data={"body": "And bags."})
         to_fay, why = ("Fay_1", where, fays, host), {"reason": "Advertising is not wanted here."}
@@ -244,6 +246,9 @@ class Sweep:
         self._keep("post_reported", None, where, hosts, host, "/posts/1/report", **why)
         self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
+        of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
+        self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
+        self._keep("emails_turned_off", *of_host, "/letters", **proof)
 
     def _arrive(self, site: Site, username: str, address: str) -> Browser:
         invitation = urlsplit(tokens.register_link(site.settings, address)).path

@@ -8,7 +8,7 @@ from httpx2 import Response
 
 from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
-from tests.stories import is_logged_in, log_in, register
+from tests.stories import PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute
 
 LINE = "I like long walks & \u201cshort\u201d <posts>."
@@ -27,7 +27,8 @@ def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:
 
 
 def save(browser: Browser, username: str = "susan", about_me: str = "", **more: str) -> Response:
-    return browser.post("/edit_profile", data={"username": username, "about_me": about_me, **more})
+    fields = {"username": username, "about_me": about_me, "current_password": PASSWORD, **more}
+    return browser.post("/edit_profile", data=fields)
 
 
 def profile(site: Site) -> tuple[str, str, str, bool]:

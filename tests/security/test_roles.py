@@ -1,6 +1,7 @@
 """Who may do what: every route of the site, as a stranger, another person, the owner and a host (C36)."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def use(site: Site, mailbox: Mailbox) -> None:
     """Fills each table that can hold something of susan's."""
     browser = person(site, "susan")
     browser.post("/", data={"body": "my own words"})
-    browser.post("/letters", data={})
+    browser.post("/letters", data={"new_sign_in": "1"})
+    for name in ("suzan", "susan"):
+        browser.post("/edit_profile", data={"username": name, "current_password": PASSWORD})
     browser.post("/follow/host")
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
@@ -212,7 +215,7 @@ def test_nobody_reads_what_only_susan_may(site: Site, david: Browser, name: str,
 
     # The gallery's sample person is called susan@example.com; its emails are nobody's.
     secrets = ["susan@example.org", *networks, *([] if name.startswith("gallery") else ["susan@example.com"])]
-    assert [secret for secret in secrets if secret in answer.text] == []
+    assert [secret for secret in secrets if re.search(rf"{re.escape(secret)}(?!\d)", answer.text)] == []
 
 
 @pytest.mark.parametrize("name", ["delete_post", "restore_post", "end_session"])

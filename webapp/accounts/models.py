@@ -68,6 +68,16 @@ class KnownBrowser(SQLModel, table=True):
     last_seen_at: datetime = Field(default_factory=now, index=True)
 
 
+class KeptUsername(SQLModel, table=True):
+    """A username that an account has given up, and until when nobody else may have it."""
+
+    __tablename__ = "kept_username"
+
+    username_key: str = Field(primary_key=True, max_length=30)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    kept_until: datetime = Field(index=True)
+
+
 class AddressChange(SQLModel, table=True):
     """One request to change an address. It always asks for the same, so a link confirms exactly what it was sent to.
 

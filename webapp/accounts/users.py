@@ -10,7 +10,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.accounts import known_browsers, reserved_emails, sessions
+from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
 from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.passwords import Hasher, is_outdated, other_costs
 from webapp.audit import events
@@ -115,6 +115,12 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     return (await db.exec(statement, params={"identity": identity})).first()
 
 
+async def is_free(db: AsyncSession, username: str, by: int = 0) -> bool:
+    """Whether an account, that of `by` or one to be made, could have a username."""
+    user, owner = await find(db, username.lower()), await usernames.former_owner(db, username)
+    return (user is None or user.id == by) and owner in {None, by}
+
+
 async def has_account(db: AsyncSession, address: str) -> bool:
     """Whether a canonical address has an account; cheaper than finding the person."""
     return await _ID_BY_EMAIL.row(db, {"identity": address}) is not None
@@ -132,7 +138,7 @@ async def register(
 
     Frees the connection while it hashes.
     """
-    if await find(db, username.lower()):  # asked before, since a hash is dear
+    if not await is_free(db, username):  # asked before, too, since a hash is dear
         raise Taken("username")
     await database.release(db)
     user = new(username, email, await hasher.hash(password, client.client_ip, email), language)
@@ -142,6 +148,8 @@ async def register(
             await db.flush()
             if await reserved_emails.on(db, email):
                 raise Taken("email")
+            if await usernames.former_owner(db, username):
+                raise Taken("username")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
     await events.note(db, Event.REGISTERED, user.id, client)

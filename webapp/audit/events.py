@@ -36,6 +36,7 @@ class Event(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     NOT_ME = "disowned"
     RENAMED = "renamed"
+    EMAILS_TURNED_OFF = "letters_turned_off"
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"
     ENABLED = "enabled"

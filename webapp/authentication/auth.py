@@ -22,6 +22,7 @@ from webapp.authentication import throttle
 from webapp.database import Database, now, release
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
+from webapp.notifications import switches
 from webapp.web import client_ip, cookies, pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import Form
@@ -127,6 +128,9 @@ async def prove(
     Limited like the log-in, and counted before the password is checked. Frees the connection meanwhile.
     """
     asking: SessionUser = request.state.user
+    if not current_password:
+        form.refuse(field, _("Please type your current password, too."))
+        return None
     try:
         user = await try_password(request, form, asking.username, current_password)
     except PasswordLocked as locked:  # a moment ago, so this session has ended too
@@ -171,7 +175,8 @@ async def _recognize(request: Request, user: User, client: ClientInfo) -> None:
     db, settings = request.state.db, request.app.state.settings
     known = await known_browsers.meet(db, user.id, client.browser_mark, user.epoch)
     is_first = not known and not user.epoch and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
-    if client.browser_mark not in known and not is_first:
+    is_news = client.browser_mark not in known and not is_first
+    if is_news and await switches.wants(db, user.id, "new_sign_in"):
         details: dict[str, Any] = {
             "when": now().isoformat(),
             "browser": client.user_agent[:300],

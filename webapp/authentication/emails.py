@@ -13,7 +13,6 @@ from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
-from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -63,11 +62,16 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
     expires_after=timedelta(days=5),
     samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
     label=N_("An email when my account is used in a new browser"),
+    is_security=True,
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has logged in with a new browser, if they want to know."""
-    user = await reader(db, email)
-    if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
+    """To a person who has logged in with a new browser, if they wanted to know at that moment.
+
+    Whoever logged in may have turned these emails off since, and must not silence the one about themselves.
+    """
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
+    if user is None or user.disabled_at is not None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
     return _new_sign_in_draft(settings, user.id, email.recipient, email.parameters)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from webapp.accounts import password_strength, passwords, users
+from webapp.accounts import password_strength, passwords, usernames, users
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
 from webapp.web.forms import Form
@@ -21,6 +21,8 @@ Identity = Annotated[str, Typed, AfterValidator(users.canonical_identity)]
 Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
 Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX_LENGTH)]
+# Of a form that takes the password for some changes only; `auth.prove` says when it is missing.
+MaybePassword = Annotated[str, StringConstraints(max_length=passwords.MAX_LENGTH)]
 
 
 class Login(BaseModel):
@@ -50,6 +52,12 @@ class ResetPassword(BaseModel):
 
 class RenewResetLink(BaseModel):
     """A button without fields."""
+
+
+def check_username(form: Form[Any], words: frozenset[str]) -> None:
+    """Refuses a username that speaks for the site."""
+    if form.is_valid and usernames.is_reserved(form.data.username, words):
+        form.refuse("username", _("That username is reserved. Please choose another one."))
 
 
 def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:

@@ -67,6 +67,7 @@ async def finish_registration(request: Request) -> Response:
     )
     try:
         address = await _proved_address(request)
+        forms.check_username(form, request.app.state.reserved_usernames)
         if request.method == "POST":  # also beside a bad name: both are said at once
             typed = form.values["password"]
             forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)

@@ -18,7 +18,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
-from webapp.audit import events
 from webapp.cli import Refused, import_users
 from webapp.database import now, release
 from webapp.moderation import reports
@@ -109,7 +108,7 @@ async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime)
         user = await users.find(db, each["name"])
         assert user
         assert user.id
-        await profiles.change(db, user, user.username, each["about"], each.get("is_public", True), events.BY_OPERATOR)
+        await profiles.change(db, user, each["about"], each.get("is_public", True))
         await db.exec(update(User).where(col(User.id) == user.id).values(created_at=_joined(each, moment)))
         numbers[user.username] = user.id
     return numbers

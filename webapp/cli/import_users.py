@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import reserved_emails, users
+from webapp.accounts import reserved_emails, usernames, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import is_hash, remember_costs
 from webapp.cli import Refused, csv_rows
@@ -79,7 +79,7 @@ async def _add_in_turns(database: Database, accounts: Sequence["_Account"]) -> N
 
 
 async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
-    """Raises IntegrityError, and Refused if one of the addresses was reserved meanwhile."""
+    """Raises IntegrityError, and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
     usual = users.new("", "", "").model_dump(exclude={"id"})
@@ -89,7 +89,8 @@ async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
         await remember_costs(db, hashes)
     except ValueError as too_many:
         raise Refused(str(too_many)) from None
-    if (await reserved_emails.held(db)).intersection(account.email for account in accounts):
+    emails, names = ({account[column] for account in accounts} for column in (2, 1))
+    if emails & await reserved_emails.held(db) or names & await usernames.held(db):
         raise Refused(OVERTAKEN)
 
 
@@ -112,7 +113,8 @@ class _Taken:
     @classmethod
     async def read(cls, db: AsyncSession) -> Self:
         people = dict((await db.exec(select(User.username_key, col(User.email)))).all())
-        return cls(people, set(people.values()) | await reserved_emails.held(db))
+        kept = dict.fromkeys(await usernames.held(db), "")
+        return cls(kept | people, set(people.values()) | await reserved_emails.held(db))
 
 
 @dataclass
@@ -156,7 +158,7 @@ def _account(row: Row) -> _Account:
 def _take(taken: _Taken, account: _Account) -> None:
     """Raises ValueError if somebody has the name or the address."""
     if account.username_key in taken.emails_by_name:
-        raise ValueError(f"the username {_quoted(account.username)} is taken")
+        raise ValueError(f"the username {_quoted(account.username)} is taken, or kept for who had it until lately")
     if account.email in taken.emails:
         raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")
     taken.emails_by_name[account.username_key] = account.email

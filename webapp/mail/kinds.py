@@ -66,6 +66,7 @@ class Kind:
     default_on: bool = True
     priority: Priority = Priority.NOTICE
     counts_repeats: bool = True
+    is_security: bool = False
 
     @property
     def is_optional(self) -> bool:
@@ -88,6 +89,7 @@ def email_kind(
     default_on: bool = True,
     priority: Priority = Priority.NOTICE,
     counts_repeats: bool = True,
+    is_security: bool = False,
 ) -> Callable[[Writer], Writer]:
     """Registers the writer of a kind of email, which is given up when it could not be sent for as long as it lives.
 
@@ -97,10 +99,13 @@ def email_kind(
 
     An email that somebody sits and waits for has the priority WAITED_FOR, and half of the hour's budget to itself.
     All others are notices, several of which to one person become one: its templates say so with `repeated(...)`.
+
+    Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written;
+    to turn such emails off takes the password, and is itself told of.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, priority, counts_repeats)
+        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, priority, counts_repeats, is_security)
         return writer
 
     return register

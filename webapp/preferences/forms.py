@@ -1,10 +1,10 @@
 """The forms of the settings' pages."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, StringConstraints, create_model
+from pydantic import BaseModel, BeforeValidator, StringConstraints
 
-from webapp.authentication.forms import Password, Username
+from webapp.authentication.forms import MaybePassword, Password, Username
 
 ABOUT_ME_LENGTH = 140
 
@@ -31,9 +31,4 @@ class EditProfile(BaseModel):
     username: Username
     about_me: AboutMe = ""
     is_public: str = ""
-
-
-def email_choices(kinds: list[str]) -> type[BaseModel]:
-    """A checkbox for each kind of email."""
-    fields: dict[str, Any] = dict.fromkeys(kinds, (str, ""))
-    return create_model("EmailChoices", **fields)
+    current_password: MaybePassword = ""

@@ -1,30 +1,47 @@
 """A person's profile: the username, a few words, and who may read their posts."""
 
+from typing import Any
+
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import usernames
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
+from webapp.database import now
+from webapp.mail import kinds
+from webapp.settings import Settings
 
 
-async def change(
-    db: AsyncSession, user: User, username: str, about_me: str, is_public: bool, client: ClientInfo
-) -> None:
-    """Changes a profile. Raises Taken: the database's unique constraint decides about the name."""
+async def change(db: AsyncSession, user: User, about_me: str, is_public: bool) -> None:
+    await db.exec(update(User).where(col(User.id) == user.id).values(about_me=about_me, is_public=is_public))
+
+
+async def rename(db: AsyncSession, settings: Settings, user: User, username: str, client: ClientInfo) -> None:
+    """Gives an account another username, and tells its owner. Raises Taken; the caller must then roll back.
+
+    The database's unique constraint decides, and then for whom the username is kept.
+    """
     before = user.username  # the update changes the row in hand, too
-    values = {
-        "username": username,
-        "username_key": username.lower(),
-        "about_me": about_me,
-        "is_public": is_public,
-    }
+    values = {"username": username, "username_key": username.lower()}
     try:
-        async with db.begin_nested():
-            await db.exec(update(User).where(col(User.id) == user.id).values(values))
+        await db.exec(update(User).where(col(User.id) == user.id).values(values))
     except IntegrityError:
         raise Taken("username") from None
-    if username != before:
-        await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)
+    if username.lower() != before.lower():
+        await _hand_over(db, user, before, username)
+    await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)
+    details: dict[str, Any] = {"username": username, "before": before, "when": now().isoformat()}
+    kind, address = "username_changed", user.email
+    await kinds.post(db, settings, kind, address, user_id=user.id, language=user.language, **details)
+
+
+async def _hand_over(db: AsyncSession, user: User, before: str, after: str) -> None:
+    """Keeps the username of before, and takes the new one if it is kept for nobody else."""
+    if await usernames.former_owner(db, after) not in {None, user.id}:
+        raise Taken("username")
+    await usernames.take_back(db, user.id, after)
+    await usernames.keep(db, user.id, before)

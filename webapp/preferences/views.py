@@ -1,4 +1,4 @@
-"""The pages of one's own account: profile, password, address, sessions and emails."""
+"""The pages of one's own account: profile, password, language and sessions."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,17 +7,15 @@ from webapp import rate_limits
 from webapp.accounts import known_browsers, users
 from webapp.accounts import sessions as open_sessions
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
 from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links
 from webapp.authentication.auth import login_required
-from webapp.authentication.forms import check_password
+from webapp.authentication.forms import check_password, check_username
+from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.mail.kinds import KINDS
-from webapp.notifications import history, switches
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
@@ -67,15 +65,12 @@ async def edit_profile(request: Request) -> Response:
     form = await Form.of(
         request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
     )
-    if form.is_valid:
-        data, client = form.data, auth.client_info(request)
-        try:
-            await profiles.change(db, user, data.username, data.about_me, bool(data.is_public), client)
-        except Taken as taken:
-            form.refuse("username", str(taken))
-        else:
-            await db.commit()
-            return pages.redirect(request, "/settings", flash=_("Your profile is saved."))
+    may_save = form.is_valid
+    if form.is_valid and form.data.username != user.username:
+        may_save = bool(await _renamed(request, form, user))
+    response = await _saved(request, form, user) if may_save else None
+    if response:
+        return response
     return pages.render(request, "preferences/edit_profile.html", part="form", form=form)
 
 
@@ -83,12 +78,8 @@ async def edit_profile(request: Request) -> Response:
 async def sessions(request: Request) -> Response:
     user = request.state.user
     listed = [
-        {
-            "session": session,
-            "browser": known_browsers.described(session.user_agent),
-            "is_this": session.id == user.session_id,
-        }
-        for session in await open_sessions.of(request.state.db, user)
+        {"session": each, "browser": known_browsers.described(each.user_agent), "is_this": each.id == user.session_id}
+        for each in await open_sessions.of(request.state.db, user)
     ]
     return pages.render(request, "preferences/sessions.html", listed=listed)
 
@@ -127,67 +118,41 @@ async def end_other_sessions(request: Request) -> Response:
     return response
 
 
-@login_required
-async def emails(request: Request) -> Response:
-    """The emails that were sent, and switches for the optional ones."""
-    db, user = request.state.db, request.state.user
-    wanted = await switches.of(db, user.id)
-    initial = {kind: "1" for kind, is_wanted in wanted.items() if is_wanted}
-    form = await Form.of(request, forms.email_choices(list(wanted)), **initial)
-    if form.is_valid:
-        for kind in wanted:
-            await switches.choose(db, user.id, kind, bool(form.values[kind]))
-        await db.commit()
-        return pages.redirect(request, "/letters", flash=_("Saved: only the emails that you want will come."))
-    sent = await history.latest(db, user.id)
-    labels = [(kind, _(KINDS[kind].label)) for kind in wanted]
-    return pages.render(request, "preferences/emails.html", part="form", form=form, sent=sent, switches=labels)
-
-
-async def unsubscribe(request: Request) -> Response:
-    """The page behind the unsubscribe link of an optional email.
-
-    A POST turns it off whoever sends it, and whatever its body says: mail programs do so by themselves, without
-    cookies (RFC 8058).
-    """
-    return await _choice(request, is_wanted=False)
-
-
-async def subscribe_again(request: Request) -> Response:
-    return await _choice(request, is_wanted=True)
-
-
-async def _choice(request: Request, *, is_wanted: bool) -> Response:
-    """Shows the choice that a link is about; a POST makes it first."""
-    db, token, is_post = request.state.db, request.path_params["token"], request.method == "POST"
-    try:
-        claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
-        user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
-        if user is None or kind is None or not kind.is_optional:
-            raise TokenMalformed
-    except Refused as refused:
-        return email_links.bad(request, refused, "unsubscribe")
-    if is_post:
-        await switches.choose(db, user.id, claim.about, is_wanted)
-        await db.commit()
-    return pages.render(
-        request,
-        "preferences/unsubscribe.html",
-        part="panel",
-        username=user.username,
-        label=_(kind.label),
-        is_wanted=await switches.wants(db, user.id, claim.about),
-        is_answer=is_post,
-        token=token,
-    )
-
-
 def _others_ended(ended: Ended) -> str:
     words = _("There was no other sign-in.")
     if ended.sessions:
         words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended.sessions)
         words %= {"ended": ended.sessions}
     return email_links.with_codes(words, ended)
+
+
+@limited(rate_limits.SMALL_CHANGES)
+async def _saved(request: Request, form: Form[forms.EditProfile], user: User) -> Response:
+    await profiles.change(request.state.db, user, form.data.about_me, bool(form.data.is_public))
+    await request.state.db.commit()
+    return pages.redirect(request, "/settings", flash=_("Your profile is saved."))
+
+
+async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) -> bool | None:
+    """Gives the account its other username, or says in the form why not: first what is cheap to know."""
+    if form.data.username.lower() != user.username_key:
+        check_username(form, request.app.state.reserved_usernames)
+    if form.is_valid and not await users.is_free(request.state.db, form.data.username, by=user.id):
+        form.refuse("username", str(Taken("username")))
+    owner = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    return await _username_changed(request, form, owner) if owner else False
+
+
+@limited(rate_limits.CHANGE_USERNAME)
+async def _username_changed(request: Request, form: Form[forms.EditProfile], owner: User) -> bool:
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    try:
+        await profiles.rename(db, settings, owner, form.data.username, client)
+    except Taken as taken:
+        await release(db)
+        form.refuse("username", str(taken))
+        return False
+    return True
 
 
 @limited(rate_limits.CHANGE_PASSWORD, at_once=True)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import users
+from webapp.accounts import usernames, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
@@ -31,7 +31,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
     link makes nor the emails that strangers asked for keep it back.
     """
-    user = await (users.get(db, email.user_id) if email.user_id else users.find(db, email.recipient))
+    user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or user.disabled_at is not None:
         return None
     if not email.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, email)):
@@ -59,6 +59,14 @@ async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claime
     """To a person one of whose codes was used, whoever used it."""
     assert email.user_id is not None
     return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
+
+
+async def _typed(db: AsyncSession, identity: str) -> User | None:
+    """Whose username or address was typed; a username that nobody has any more is still that of who had it."""
+    if user := await users.find(db, identity):
+        return user
+    former = await usernames.former_owner(db, identity)
+    return await users.get(db, former) if former else None
 
 
 def _is_paused(user: User) -> bool:

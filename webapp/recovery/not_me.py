@@ -71,6 +71,8 @@ def what_happened(kind: str) -> str:
         "address_restored": _("The address was changed back."),
         "recovery_codes_made": _("New recovery codes were made."),
         "recovery_code_used": _("A recovery code was used."),
+        "username_changed": _("The username was changed."),
+        "emails_turned_off": _("Emails about the account were turned off."),
     }
     return told.get(kind, _("Something happened to the account."))
 

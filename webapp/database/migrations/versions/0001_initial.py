@@ -186,6 +186,19 @@ def upgrade() -> None:
     op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"], unique=False)
 
     op.create_table(
+        "kept_username",
+        sa.Column("username_key", sa.String(length=30), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("kept_until", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_kept_username_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("username_key", name=op.f("pk_kept_username")),
+    )
+    op.create_index("ix_kept_username_kept_until", "kept_username", ["kept_until"], unique=False)
+    op.create_index("ix_kept_username_user_id", "kept_username", ["user_id"], unique=False)
+
+    op.create_table(
         "known_browser",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
@@ -303,6 +316,7 @@ def downgrade() -> None:
     op.drop_table("recovery_code")
     op.drop_table("post")
     op.drop_table("known_browser")
+    op.drop_table("kept_username")
     op.drop_table("follow")
     op.drop_table("email_switch")
     op.drop_table("address_change")

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 
 import pytest
+from httpx2 import Response
 
 from tests.conftest import Browser, Site
-from tests.mailbox import Mailbox
-from tests.stories import ask_for_reset, log_in, register
+from tests.mailbox import Mailbox, paths_in
+from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
+from webapp.accounts import tokens
 from webapp.mail.kinds import KINDS
 from webapp.notifications import history
 from webapp.settings import Settings
@@ -137,7 +139,7 @@ def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) 
     seen = []
 
     for wanted in ([], OPTIONAL, OPTIONAL[:1]):
-        answer = browser.post("/letters", data=dict.fromkeys(wanted, "1"))
+        answer = browser.post("/letters", data=dict.fromkeys(wanted, "1") | {"current_password": PASSWORD})
         seen.append(checked(browser))
 
     assert "Saved" in answer.text
@@ -146,8 +148,65 @@ def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) 
 
 def test_no_other_email_has_a_switch(site: Site, susan: Browser) -> None:
     """C36"""
-    susan.post("/letters", data={"password_changed": "", "reset_password": "", "user_id": "2"})
+    fields = {"password_changed": "", "reset_password": "", "user_id": "2", "current_password": PASSWORD}
+    susan.post("/letters", data=fields)
 
     kinds = {kind for (kind,) in execute(site, "SELECT kind FROM email_switch WHERE user_id = 1")}
     assert kinds == set(OPTIONAL)
     assert execute(site, "SELECT count(*) FROM email_switch WHERE user_id <> 1") == [(0,)]
+
+
+def off(browser: Browser, **more: str) -> Response:
+    """Turns off all emails that one may turn off."""
+    return browser.post("/letters", data=more)
+
+
+def test_turning_off_emails_about_ones_safety_takes_the_password_and_is_told(
+    site: Site, mailbox: Mailbox, susan: Browser
+) -> None:
+    """C67"""
+    without, wrong = off(susan), off(susan, current_password="not the right password")
+    still_on = "new_sign_in" in checked(susan)
+    right = off(susan, current_password=PASSWORD)
+
+    told = mailbox.last("susan@example.com", subject="Emails about your account")
+    assert (without.status_code, wrong.status_code, right.status_code) == (422, 422, 200)
+    assert 'id="current_password-error"' in without.text
+    assert still_on
+    assert checked(susan) == []
+    assert "An email when my account is used in a new browser" in told.text
+    assert any(path.startswith("/not_me/") for path in paths_in(told.text))
+    assert execute(site, "SELECT details FROM security_event WHERE kind = 'letters_turned_off'") != []
+
+
+def test_other_emails_are_turned_off_and_on_without_a_password(susan: Browser) -> None:
+    statuses = [susan.post("/letters", data=data).status_code for data in ({"new_sign_in": "1", "mention": "1"}, {})]
+
+    assert statuses == [200, 422]
+
+
+@pytest.mark.parametrize("way", ["settings", "link"])
+def test_who_logs_in_can_not_silence_the_email_about_it(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], way: str
+) -> None:
+    """C67: it was decided when it happened, though no mailer had come to it yet."""
+    silent = start_site(make_settings(database_url=sqlite_url, mailer="process"))
+    address = "susan@example.com"
+    invitation = tokens.register_link(silent.settings, address).removeprefix("https://blog.example")
+    silent.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
+    log_in(silent.browser())
+    thief = silent.browser()
+    log_in(thief)
+    if way == "settings":
+        off(thief, current_password=PASSWORD)
+    else:
+        thief.post(tokens.unsubscribe_link(silent.settings, 1, "new_sign_in").removeprefix("https://blog.example"))
+    log_in(silent.browser())
+
+    site = start_site(make_settings(database_url=sqlite_url))
+    wait_until_posted(site)
+
+    assert site.mailbox
+    assert "new_sign_in" not in checked(thief)
+    assert len(site.mailbox.all(address, "A new sign-in")) == 1, "and none of what came after"
+    assert len(site.mailbox.all(address, "Emails about your account")) == 1

@@ -16,6 +16,7 @@ from webapp.accounts.tokens import Purpose
 from webapp.database import now
 
 KIND = "new_sign_in"
+SIGN_INS = "SELECT count(*), sum(attempts) FROM outbox_email WHERE kind = 'new_sign_in'"
 BOUNDARY = "multipart/form-data; boundary=x"
 MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
 FORM = "application/x-www-form-urlencoded"
@@ -37,7 +38,7 @@ def link(site: Site) -> str:
     """The path behind the link in an email's header, as a mail program finds it; nothing is chosen yet."""
     assert site.mailbox
     execute(site, "DELETE FROM email_switch")
-    email = site.mailbox.last("susan@example.com", count=2)
+    email = site.mailbox.last("susan@example.com", subject="A new sign-in")
     return str(email.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
 
 
@@ -71,14 +72,25 @@ def test_a_mail_program_turns_emails_off_with_one_click(site: Site, link: str, c
 
 
 def test_no_such_email_comes_any_more(site: Site, link: str) -> None:
-    assert site.mailbox
-    before = len(site.mailbox.all())
+    before = execute(site, SIGN_INS)
     site.browser().post(link)
 
     log_in(site.browser())
 
-    wait_until_posted(site)
-    assert len(site.mailbox.all()) == before
+    assert execute(site, SIGN_INS) == before
+    assert before != [(0, 0)]
+
+
+def test_of_emails_about_ones_safety_the_owner_is_told_that_they_are_off(any_site: Site, mailbox: Mailbox) -> None:
+    """C67: whoever had the link, and once however often it is pressed."""
+    register(any_site.browser(), mailbox)
+    link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+
+    for _time in range(3):
+        any_site.browser().post(link)
+    wait_until_posted(any_site)
+
+    assert len(mailbox.all("susan@example.com", "Emails about your account")) == 1
 
 
 def test_looking_turns_nothing_off(site: Site, link: str) -> None:

@@ -1,0 +1,126 @@
+"""Usernames that are kept: for nobody, because they speak for the site, or for who had one until lately."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, bindparam, delete, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import KeptUsername
+from webapp.database import execute, now, table
+from webapp.settings import SITE_NAME, Settings
+
+KEPT = timedelta(days=30)
+# Who has one of these can pretend to be the site, its mail or whoever runs it (RFC 2142 has the mailboxes).
+RESERVED = [
+    "abuse",
+    "account",
+    "accounts",
+    "admin",
+    "administrator",
+    "admins",
+    "billing",
+    "contact",
+    "daemon",
+    "everybody",
+    "everyone",
+    "feedback",
+    "ftp",
+    "help",
+    "helpdesk",
+    "hostmaster",
+    "info",
+    "legal",
+    "mailer",
+    "mailerdaemon",
+    "me",
+    "microblog",
+    "mod",
+    "moderator",
+    "moderators",
+    "no_reply",
+    "nobody",
+    "noreply",
+    "null",
+    "office",
+    "official",
+    "owner",
+    "postmaster",
+    "press",
+    "privacy",
+    "register",
+    "root",
+    "sales",
+    "security",
+    "self",
+    "service",
+    "sign_in",
+    "signin",
+    "signup",
+    "staff",
+    "status",
+    "superuser",
+    "support",
+    "sysadmin",
+    "system",
+    "team",
+    "undefined",
+    "uucp",
+    "verification",
+    "verified",
+    "webmaster",
+    "www",
+]
+
+_kept = table(KeptUsername)
+
+
+def reserved(settings: Settings, words: Iterable[str]) -> frozenset[str]:
+    """What nobody may choose, as it is compared; `words` are those of the site's paths."""
+    return frozenset(map(_compared, [*RESERVED, SITE_NAME, settings.host, *words]))
+
+
+def is_reserved(username: str, words: frozenset[str]) -> bool:
+    """Whether a username is one of those, however it is written: neither capitals nor underscores make another."""
+    return _compared(username) in words
+
+
+async def keep(db: AsyncSession, user_id: int, username: str) -> None:
+    """Keeps a username that an account has given up, so that nobody gets what is meant for its owner."""
+    row = {"username_key": username.lower(), "user_id": user_id, "kept_until": now() + KEPT}
+    await execute(db, _KEEP, row)
+
+
+async def take_back(db: AsyncSession, user_id: int, username: str) -> None:
+    """A username that is in use again needs not to be kept."""
+    await execute(db, delete(_kept).where(_kept.c.username_key == username.lower(), _kept.c.user_id == user_id))
+
+
+async def former_owner(db: AsyncSession, username: str) -> int | None:
+    """For whose account a username is kept.
+
+    Whoever gives out a username must ask after the database's unique constraint has let it through: only then is every
+    change that freed it seen.
+    """
+    kept = _kept.c.username_key == username.lower(), _kept.c.kept_until > now()
+    return (await execute(db, select(_kept.c.user_id).where(*kept))).scalar()
+
+
+async def held(db: AsyncSession) -> set[str]:
+    """All usernames that are kept for somebody."""
+    return set((await execute(db, select(_kept.c.username_key).where(_kept.c.kept_until > now()))).scalars())
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which usernames are anybody's again."""
+    return _kept.c.kept_until < now()
+
+
+def _compared(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+_KEEP = text(
+    "INSERT INTO kept_username (username_key, user_id, kept_until) VALUES (:username_key, :user_id, :kept_until)"
+    " ON CONFLICT (username_key) DO UPDATE SET user_id = excluded.user_id, kept_until = excluded.kept_until"
+).bindparams(bindparam("kept_until", type_=_kept.c.kept_until.type))
