@@ -99,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.router.redirect_slashes = False
     templates = pages.set_up(app, settings)
     app.state.database = database
+    app.state.alarms = alarms
     app.state.hasher = Hasher()
     app.state.turns = throttle.Turns()
     app.state.reserved_usernames = usernames.reserved(settings, words_in_paths(app.routes))
@@ -125,6 +126,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
     finally:
         tidying.cancel()
+        app.state.alarms.stop()
         await mailer.stop()
         if sending:
             await sending

@@ -208,6 +208,7 @@ class Sweep:
 
     def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
         browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
+        wait_until_posted(self.site)  # an email may tell of the new browser
         about = "recovery_codes_made", "Susan_1", where, owner, browser
         self._keep(*about, "/recovery_codes", current_password=NEW_PASSWORD)
         code = re.findall(r"<code>(\S+)</code>", self.page)[0]

@@ -1,5 +1,6 @@
 """/ready: whether this process can do its work, which is to write as well."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from sqlalchemy import event, make_url
 
 from tests.conftest import Site, _execute
-from tests.watching import dump
+from tests.watching import dump, execute
 from webapp.settings import Settings
 
 
@@ -61,3 +62,24 @@ def test_a_database_that_takes_no_writes_is_said_and_is_back_by_itself(
     assert form.status_code == 200
     assert browser.get("/ready").status_code == 200
     assert browser.post("/reset_password_request", data={"email": "susan@example.com"}).status_code == 200
+
+
+def test_the_admins_are_told_once_when_the_database_is_back(
+    sqlite_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",), mailer="process"))
+    browser = site.browser()
+    with read_only(site):
+        statuses = {browser.post("/reset_password_request", data={"email": "susan"}).status_code for _time in range(5)}
+    assert statuses == {503}
+
+    deadline = time.monotonic() + 15
+    while not (emails := execute(site, "SELECT kind, recipient, parameters FROM outbox_email")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)
+
+    assert emails == execute(site, "SELECT kind, recipient, parameters FROM outbox_email")
+    [(kind, _recipient, parameters)] = emails
+    assert kind == "alarm"
+    assert "attempt to write a readonly database" in str(parameters)

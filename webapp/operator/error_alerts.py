@@ -1,5 +1,7 @@
 """Emails to ADMINS: an error that nobody expected, once, and without anybody's secrets in it."""
 
+import asyncio
+import contextlib
 import hashlib
 import logging
 import traceback
@@ -11,12 +13,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from webapp import mail, rate_limits
-from webapp.database import Database, execute, now
+from webapp.database import Database, execute, now, refusals
 from webapp.logs import redact
 from webapp.rate_limits import TooOften
 from webapp.settings import SITE_NAME, Settings
 
 log = logging.getLogger("webapp.alarms")
+
+TRIED_EVERY = 2.0  # seconds: whether a database that was away is back
 
 
 class ErrorReport(SQLModel, table=True):
@@ -35,9 +39,17 @@ class Alarms:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
         self.database = database
+        self._outage: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Waits for no database any more."""
+        if self._outage:
+            self._outage.cancel()
 
     async def report(self, error: Exception, route: str, request_id: str) -> None:
         """Counts the error and posts an email if it is time for one. Never raises: the log has the error already."""
+        if refusals.is_away(error):
+            return self._note_outage(error)
         if not self.settings.admins or not self.settings.sends_mail:
             return
         fingerprint = _fingerprint(error)
@@ -51,6 +63,43 @@ class Alarms:
             pass
         except Exception:
             log.exception("alarm_not_posted")
+
+    def _note_outage(self, error: Exception) -> None:
+        """One for all that fails until the database is back; nothing can be posted before."""
+        if self._outage is None or self._outage.done():
+            log.error("database_away", extra={"fields": {"reason": _reason(error)}})
+            self._outage = asyncio.create_task(self._tell_when_back(_reason(error), now()))
+
+    async def _tell_when_back(self, reason: str, since: datetime) -> None:
+        while not await self._can_write():
+            await asyncio.sleep(TRIED_EVERY)
+        seconds = round((now() - since).total_seconds())
+        log.warning("database_back", extra={"fields": {"seconds": seconds}})
+        if not self.settings.admins or not self.settings.sends_mail:
+            return
+        with contextlib.suppress(TooOften):
+            async with self.database.session(is_writing=True) as db:
+                one, all_of_them = (rate_limits.ERROR_ALARM, "database"), (rate_limits.ERROR_ALARMS, "all")
+                await rate_limits.count(db, self.settings, one, all_of_them)
+                await mail.send(
+                    db,
+                    self.settings,
+                    subject=f"[{SITE_NAME}] The database could not be used",
+                    text=(
+                        f"What: {reason}\nSince: {since:%Y-%m-%d %H:%M:%S} UTC\nFor: {seconds} seconds\n\n"
+                        "Visitors were asked to come back in a moment. It works again.\n"
+                    ),
+                    to=self.settings.admins,
+                    is_alarm=True,
+                )
+                await db.commit()
+
+    async def _can_write(self) -> bool:
+        try:
+            await self.database.try_write()
+        except Exception:
+            return False
+        return True
 
     async def _post(
         self, db: AsyncSession, error: Exception, fingerprint: str, count: int, route: str, request_id: str
@@ -82,6 +131,10 @@ async def _count(db: AsyncSession, fingerprint: str) -> int:
     ).bindparams(bindparam("moment", type_=UTCDateTime))
     result = await execute(db, statement, {"fingerprint": fingerprint, "moment": now()})
     return int(result.scalar_one())
+
+
+def _reason(error: Exception) -> str:
+    return redact(str(getattr(error, "orig", None) or error))[:200] or "It took too long."
 
 
 def _fingerprint(error: Exception) -> str:

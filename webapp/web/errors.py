@@ -63,7 +63,7 @@ class Unhandled:
             if is_started:
                 raise
             await _answer(Request(scope), error)(scope, receive, send)
-            if not is_expected(error):
+            if not isinstance(error, Busy):
                 route = getattr(scope.get("route"), "path", "no route")
                 await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
 
