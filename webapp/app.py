@@ -38,6 +38,8 @@ from webapp.database.cleanup import CleanupTask
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
+from webapp.mail import refusals
+from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
 from webapp.operator.error_alerts import Alarms
 from webapp.posts import posts
@@ -65,6 +67,7 @@ CLEANUP_TASKS = (
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(KeptUsername, usernames.outdated),
     CleanupTask(Post, posts.outdated),
+    CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, passwords.outdated),
 )
 STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start

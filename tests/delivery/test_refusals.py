@@ -312,3 +312,31 @@ def test_all_is_never_quiet_while_something_was_given_up(server: ScriptedServer,
     assert "All is quiet" in before
     assert "All is quiet" not in host.get("/admin/mail").text
     assert "1 was given up" in host.get("/admin/mail").text
+
+
+def test_a_person_whose_address_is_refused_sees_it_on_top_of_every_page_with_the_way_to_mend_it(
+    server: ScriptedServer, site: Site
+) -> None:
+    """C67: until the server takes an email to it again"""
+    susan = site.browser()
+    link = tokens.register_link(site.settings, "susan@example.com").removeprefix(site.settings.base_url)
+    susan.post(link, data={"username": "susan", "password": PASSWORD})
+    log_in(susan, "susan")
+    ask(site)
+    server.wait_for_emails(1)
+    words = "Emails to susan@example.com are refused"
+    before = susan.get("/settings").text
+    server.answers["RCPT"] = "550 5.1.1 User unknown"
+    site.browser().post("/reset_password_request", data={"email": "susan@example.com"})
+    wait_for_rows(site.settings.database_url, "SELECT address FROM refused_address")
+
+    pages = [susan.get(path).text for path in ("/", "/explore", "/settings", "/letters", "/user/susan")]
+    stranger = site.browser().get("/login").text
+
+    assert all(words in page and 'href="/change_email"' in page for page in pages)
+    assert words not in before + stranger
+    del server.answers["RCPT"]
+    site.browser().post("/reset_password_request", data={"email": "susan"})
+    server.wait_for_emails(2)
+    wait_for_rows(site.settings.database_url, "SELECT 1 WHERE NOT EXISTS (SELECT * FROM refused_address)")
+    assert words not in susan.get("/").text

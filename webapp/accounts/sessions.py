@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,6 +17,7 @@ from webapp.accounts.models import Session, User
 from webapp.audit.events import ClientInfo
 from webapp.database import execute, now, table
 from webapp.database.hot import Prepared, Transaction
+from webapp.mail.models import RefusedAddress
 
 REMEMBERED = timedelta(days=14)  # since it was last used
 UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
@@ -26,6 +27,7 @@ SEEN_EVERY = timedelta(minutes=1)
 
 _sessions = table(Session)
 _users = table(User)
+_refusals = table(RefusedAddress)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class SessionUser:
     is_remembered: bool
     opened_at: datetime
     seen: datetime
+    is_address_refused: bool
 
     @property
     def is_seen_again(self) -> bool:
@@ -153,6 +156,7 @@ _CURRENT = Prepared(
         _sessions.c.is_remembered,
         _sessions.c.created_at,
         _sessions.c.last_seen_at,
+        exists().where(_refusals.c.address == _users.c.email),
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
     .where(

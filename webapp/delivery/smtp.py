@@ -102,7 +102,7 @@ class Connection:
             sock = await reach(self.settings.mail_server, self.settings.mail_port)
             self._client = client_for(self.settings, self._tls_context, sock)
             self._emails = 0
-            await self._client.connect()
+            await enter(self._client, self.settings)
             self._used = time.monotonic()
         return self._client
 
@@ -143,6 +143,18 @@ async def reach(host: str, port: int) -> socket.socket:
     raise failed
 
 
+async def enter(client: SMTP, settings: Settings) -> None:
+    """Connects, and logs in if the settings say so. What the server offers instead is in the words of the error."""
+    await client.connect()
+    if not settings.mail_username:
+        return
+    await client.ehlo()
+    offered = ", ".join(client.server_auth_methods).upper()
+    if offered and not client.supported_auth_methods:
+        raise aiosmtplib.SMTPNotSupported(f"it offers only {offered} to log in")
+    await client.login(settings.mail_username, settings.mail_password)
+
+
 async def name_recipient(client: SMTP, recipient: str) -> None:
     """RCPT. 252 says that the server can't tell and takes the email, so it is a yes (RFC 5321, 4.2.2)."""
     try:
@@ -166,8 +178,6 @@ def client_for(
         local_hostname=settings.helo,
         use_tls=settings.mail_use_ssl,
         start_tls=settings.mail_use_tls,
-        username=settings.mail_username or None,
-        password=settings.mail_password or None,
         timeout=timeout or COMMAND_TIMEOUT,
         tls_context=tls_context or _tls_context(settings),
     )

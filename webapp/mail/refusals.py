@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import BindParameter, bindparam, delete, select, text
+from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute, now, table
@@ -12,6 +12,7 @@ from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
 
 KEPT = timedelta(hours=24)
+REMEMBERED = timedelta(days=30)
 
 _refusals = table(RefusedAddress)
 
@@ -44,6 +45,11 @@ async def lift(db: Transaction, addresses: Sequence[str]) -> None:
 async def lift_since(db: AsyncSession, since: datetime) -> None:
     """Forgets those of a time when it was not the addresses that were at fault."""
     await execute(db, delete(_refusals).where(_refusals.c.since >= since))
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which refusals are so old that nothing is known any more."""
+    return _refusals.c.since < now() - REMEMBERED
 
 
 async def forget(db: AsyncSession) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.database import Database, execute, migrations
-from webapp.delivery.smtp import client_for, hang_up
-from webapp.operator import test_email
+from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.operator import mail_advice
 from webapp.settings import Settings
 
 DNS_SECONDS = 4.0
@@ -114,16 +114,17 @@ async def _mail_server(settings: Settings) -> Finding:
     """Connects, encrypts, logs in, and names a sender and a recipient; then hangs up."""
     subject = f"{settings.mail_server}:{settings.mail_port}"
     sender = parseaddr(settings.sender)[1]
-    client = client_for(settings)
+    client = client_for(settings, timeout=mail_advice.PATIENCE)
     try:
-        await client.connect()
+        await enter(client, settings)
         await client.mail(sender)
-        await client.rcpt(parseaddr(settings.admins[0])[1] if settings.admins else sender)
+        await name_recipient(client, parseaddr(settings.admins[0])[1] if settings.admins else sender)
         await client.rset()
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
-        return Finding(FAILURE, subject, f"{test_email.words_of(error)}. Check: {test_email.advice(settings, error)}")
+        what_to_check = mail_advice.advice(settings, error)
+        return Finding(FAILURE, subject, f"{mail_advice.words_of(error)}. Check: {what_to_check}")
     how = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
     login = f", logged in as {settings.mail_username}" if settings.mail_username else ""
     return Finding(OK, subject, f"{how}{login}; it takes emails from {sender}")
