@@ -240,13 +240,13 @@ def test_it_takes_back_an_address_that_was_changed_since(any_site: Site, mailbox
     page = any_site.browser().get(not_me)
     any_site.browser().post(f"{not_me}/email")
     answer = any_site.browser().post(not_me)
-    log_in(any_site.browser(), SUSAN)  # the thief's: it opens nothing, and sends nothing
     any_site.browser().post(f"{not_me}/email")
 
     assert "Its address has been changed since. It will be yours again." in page.text
     assert "Your account is locked" in answer.text
+    assert "This account waits for its owner" in log_in(any_site.browser()).text
     assert execute(any_site, "SELECT email FROM user_account") == [(SUSAN,)]
-    assert links(mailbox, SUSAN, "/reset_password/", 2)
+    assert links(mailbox, SUSAN, "/reset_password/", 3)
     wait_until_posted(any_site)
     assert links(mailbox, NEW, "/reset_password/", 0) == []
     any_site.browser().post(links(mailbox, SUSAN, "/reset_password/")[0], data={"password": NEW_PASSWORD})
@@ -348,3 +348,14 @@ def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
     path = tokens.not_me_link(site.settings, 1, "an_email_of_tomorrow", SUSAN).removeprefix("https://blog.example")
 
     assert "Something happened to the account." in site.browser().get(path).text
+
+
+def test_the_account_stays_locked_when_the_pause_is_over(site: Site, not_me: str) -> None:
+    site.browser().post(not_me)
+
+    with time_machine.travel(time.time() + 25 * 3600):
+        page, answer = site.browser().get(not_me), log_in(site.browser())
+
+    assert "Your account is locked" in page.text
+    assert "Until " not in page.text
+    assert "This account waits for its owner" in answer.text

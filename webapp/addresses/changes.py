@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import reserved_emails, users
 from webapp.accounts.models import AddressChange, User
-from webapp.accounts.users import NO_PASSWORD, Ended, Keep, Overtaken, Taken
+from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
@@ -101,8 +101,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
-    opened = {"password_hash": NO_PASSWORD, "password_locked_at": None, "reset_paused_until": None}
-    await _move(db, change, change.old_email, keep=keep, **opened)
+    await _move(db, change, change.old_email, keep=keep, password_locked_at=now(), reset_paused_until=None)
     if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone_at.is_(None), undone_at=now()):
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)

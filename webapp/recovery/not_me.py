@@ -23,6 +23,11 @@ def is_reported(user: User, claim: Claim) -> bool:
     return user.password_locked_at is not None and user.password_locked_at >= _written(claim)
 
 
+def paused_until(user: User) -> datetime | None:
+    """Until when nobody else can have reset emails sent to the person, if that is so."""
+    return user.reset_paused_until if user.reset_paused_until and user.reset_paused_until > now() else None
+
+
 def is_to_owner(settings: Settings, user: User, claim: Claim) -> bool:
     """Whether the link was mailed to the address that the account has now."""
     return tokens.was_mailed_to(settings, claim, user.email)
