@@ -270,9 +270,7 @@ def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
     execute(any_site, "UPDATE address_change SET undone_at = created_at")
     afterwards = any_site.run(imported)
 
-    assert while_it_can == [
-        f"line 2: the address '{OLD}' has an account already, or is kept for one that can go back to it"
-    ]
+    assert while_it_can == [f"line 2: {OLD} already has an account, or is reserved for one that may go back to it"]
     assert afterwards == []
 
 
