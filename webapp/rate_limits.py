@@ -45,7 +45,7 @@ class Limit:
 
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-# Each limit of the site. What an account may do to itself, and what must not be done in a loop with a stolen session:
+# Every limit of the site. First what an account can do to itself, which nobody may loop over with a stolen session:
 OWN_CHANGES = (Rate(5, HOUR), Rate(20, DAY))
 CHANGE_PASSWORD = Limit("change_password", OWN_CHANGES)
 RESET_PASSWORD = Limit("reset_password_form", OWN_CHANGES)
@@ -89,12 +89,12 @@ Use = tuple[Limit, str]
 
 
 def email(kind: str, recipient: str, client_ip: str = "") -> tuple[Use, Use]:
-    """What an email counts for that a visitor asks for."""
+    """What a visitor's request for an email counts for."""
     return (EMAILS, f"{kind} {recipient}"), (EMAILS_CLIENT_IP, client_ip)
 
 
 class TooOften(Exception):
-    """Asked more often than allowed; `seconds` is how long until it may be asked again, `wait` is that in words."""
+    """Asked more often than allowed; `seconds` is how long to wait, and `wait` says it in words."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"again in {seconds} s")
@@ -149,7 +149,7 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
 
 
 async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> tuple[int, datetime]:
-    """Counts one use and refuses none; returns the how manieth it is within its window, and when that ends.
+    """Counts one use without refusing any; returns its number within the window, and when that ends.
 
     Whoever counts the same waits on PostgreSQL until this transaction has ended, as all writers do on SQLite.
     """
@@ -161,12 +161,12 @@ async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> 
 
 
 async def begin(db: AsyncSession, settings: Settings, limit: Limit, people: list[str]) -> set[str]:
-    """Begins a window for each of the people who is in none; returns who they are. The others are left as they are."""
+    """Begins a window for everybody who has none; returns who they are. Others are left alone."""
     if not people:
         return set()
     moment, (rate,) = now().timestamp(), limit.rates
     keys = {_windows(settings, limit, who)[rate]: who for who in people}
-    # In one order for everybody: two processes that begin the same windows wait for each other and don't lock.
+    # Always in the same order: two processes that begin the same windows wait for each other, without a deadlock.
     rows = [{"key": key, "count": 1, "ends": moment + rate.seconds} for key in sorted(keys)]
     statement = (sqlite if db.get_bind().dialect.name == "sqlite" else postgresql).insert(LimitWindow).values(rows)
     begun = statement.on_conflict_do_update(
@@ -191,7 +191,7 @@ async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> 
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which windows have ended, and for so long that nobody asks any more when they began."""
+    """Windows that ended so long ago that nobody asks any more when they began."""
     return col(LimitWindow.ends) < now().timestamp() - HOUR
 
 
@@ -221,7 +221,7 @@ def _statement(rows: int) -> Prepared:
 def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:
     """The key of each rate's window.
 
-    Not the address itself: the table shall not tell who asked for what. One person's windows lie side by side.
+    Not the address itself: the table must not tell who asked for what. One person's windows lie side by side.
     """
     secret = hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
     return {rate: f"{secret}:{limit.name}:{rate.seconds}" for rate in limit.counted}

@@ -1,6 +1,6 @@
-"""What is done again and again, a little at a time, so that nobody waits behind it: above all, clearing away.
+"""Background work that is done again and again, a little at a time, so nobody waits for it: mostly deleting old rows.
 
-Every web process does so; what one has done the others no longer find.
+Every web process does it; what one has done, the others no longer find.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ class Work(Protocol):
     def name(self) -> str: ...
 
     async def do(self, database: Database) -> bool:
-        """Does a part of it in a transaction of its own; whether there is more to do at once."""
+        """Does some of it in a transaction of its own; whether there is more to do now."""
 
 
 @dataclass(frozen=True)
 class CleanupTask:
-    """The rows of a table that may go: those that the condition, made at that moment, names."""
+    """Deletes the rows of a table that meet a condition, made at that moment."""
 
     model: type[SQLModel]
     condition: Callable[[], ColumnElement[bool]]
@@ -55,7 +55,7 @@ class CleanupTask:
 
 
 async def run(database: Database, works: Sequence[Work]) -> None:
-    """Does all of it again and again, until it is cancelled."""
+    """Does all the work again and again, until it is cancelled."""
     while True:
         # Processes that start together must not all clean at once.
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))

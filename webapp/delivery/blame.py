@@ -1,7 +1,7 @@
-"""Of whom a refusal speaks: of the person's address, of their mailbox, of this message, or of us.
+"""What a refusal is about: the person's address, their mailbox, this message, or us.
 
-Mail servers such as Postfix say what they hold against our HELO, our address or our sender only after RCPT, so the
-place of a refusal tells nothing. Its enhanced status (RFC 3463, RFC 5248) and its words do.
+Mail servers such as Postfix refuse our HELO, our address or our sender only after RCPT, so the place of a refusal says
+nothing. Its enhanced status (RFC 3463, RFC 5248) and its words do.
 """
 
 import re
@@ -24,7 +24,7 @@ US = re.compile(
     re.IGNORECASE,
 )
 GREYLISTED = re.compile(r"\bgr[ae]y", re.IGNORECASE)
-# Postfix names the table in which it did not find somebody, and "relay" is one.
+# Postfix names the table in which it didn't find somebody, and one is called "relay".
 TABLE = re.compile(r" in \w+( \w+)? (recipient|alias|mailbox) table", re.IGNORECASE)
 NOBODY = re.compile(
     r"\bno such (user|recipient|mailbox|address|account|person)|\binvalid (user|recipient|mailbox)"
@@ -51,13 +51,13 @@ STATUSES = {
     "5.7": Blame.US,
 }
 CODES = {551: Blame.ADDRESS, 552: Blame.MAILBOX, 550: Blame.UNCLEAR, 553: Blame.UNCLEAR}
-# These speak of the conversation and never of whom an email is for (RFC 4954, RFC 3207, RFC 5321).
+# These are about the conversation, never about the recipient (RFC 4954, RFC 3207, RFC 5321).
 OF_THE_CONVERSATION = {500, 502, 503, 504, 530, 534, 535, 538, 555}
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
-    """Of whom an answer speaks, as it came over the wire; `is_content` if it came after DATA."""
+    """What an answer is about, as it came over the wire; `is_content` if it came after DATA."""
     found = _ENHANCED.match(message)
     enhanced = found[1] if found else ""
     said = blame(code, enhanced, message[found.end() :] if found else message)
@@ -66,7 +66,7 @@ def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
 
 
 def blame(code: int, enhanced: str, text: str) -> Blame:
-    """Of whom a refusal speaks; `enhanced` is such as "5.1.1", or empty."""
+    """What a refusal is about; `enhanced` is such as "5.1.1", or empty."""
     words = _words(text)
     if code < 500:
         return Blame.US if US.search(words) and not GREYLISTED.search(words) else Blame.TIME
@@ -79,7 +79,7 @@ def blame(code: int, enhanced: str, text: str) -> Blame:
 
 
 def _words(text: str) -> str:
-    """Without addresses, which may have any word in them."""
+    """The words without addresses, which may contain any word."""
     return TABLE.sub(" ", re.sub(r"<[^>]*>|\S+@\S+|https?://\S+", " ", text))
 
 

@@ -1,4 +1,4 @@
-"""Whether the mail server can be used at all, as the outcomes of emails tell."""
+"""Finds out from the outcomes of emails whether the mail server can be used at all."""
 
 import logging
 import time
@@ -12,12 +12,12 @@ log = logging.getLogger("webapp.mail")
 
 # Seconds to leave the server alone after it could not be used; the last one repeats.
 PAUSES = (1, 2, 5, 15, 30)
-# So many people's emails refused alike, and none taken in between: it is not the people.
+# When this many people's emails are refused alike, with none taken in between, it isn't the people.
 ALIKE = 3
 
 
 class Breaker:
-    """Remembers that the mail server could not be used, and when to try it again with one email."""
+    """Remembers that the mail server can't be used, and when to try it again with one email."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -41,7 +41,7 @@ class Breaker:
     def judge(self, outcome: Outcome, recipient: str) -> Outcome:
         """The outcome, or the server's trouble with us if several people's emails have ended in the same words.
 
-        That nobody has an address can be true of many, once the server has taken any email.
+        Many addresses may really not exist, once the server has taken any email.
         """
         if outcome.verdict is Verdict.SENT:
             self._has_sent = True
@@ -60,7 +60,7 @@ class Breaker:
     def note(self, outcome: Outcome) -> bool:
         """Opens after an outcome that was the server's fault, closes after any other; says whether that is news.
 
-        The first outcome of a process always is: the one before it may have left in trouble.
+        The first outcome of a process always is: an earlier process may have left trouble behind.
         """
         is_news, self._is_new = self.is_open or self._is_new, False
         if outcome.verdict is not Verdict.UNAVAILABLE:

@@ -1,4 +1,4 @@
-"""What the mailer's workers are fed with: emails that are due, claimed and written, as many as may leave now."""
+"""Claims and writes due emails for the mailer's workers, as many as may leave now."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
 
 
 class Written(NamedTuple):
-    """A claimed email with its bytes, ready to be taken away."""
+    """A claimed email with its bytes, ready to send."""
 
     email: Claimed
     recipient: str
@@ -63,7 +63,7 @@ class Dispatcher:
         self._clock = 0.0
 
     async def claim(self, most: int) -> list[Claimed]:
-        """Up to `most` emails that may leave now, those that somebody waits for first."""
+        """Claims up to `most` emails that may leave now, first those that somebody is waiting for."""
         await self._tidy()
         left, batch = await self._budget_left(), list[Claimed]()
         async with self.database.direct(is_writing=True) as db:
@@ -76,16 +76,16 @@ class Dispatcher:
         return batch
 
     async def claim_suspect(self) -> list[Claimed]:
-        """An email that mailers died of, if there is one; for when nothing else is in hand that it could harm."""
+        """Claims an email that mailers died of, if there is one. Call it when nothing else is in hand to be harmed."""
         async with self.database.direct(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer)
             await db.commit()
         return batch
 
     async def write(self, batch: Sequence[Claimed]) -> AsyncIterator[Written]:
-        """Those of the emails that there is somebody to send to, each as soon as it is written.
+        """Yields the emails that have a reader, each as soon as it is written.
 
-        A few are looked up at once, and none is written while the database waits; others have their turn in between.
+        A few are looked up at once, and none is written while the database waits. Others get their turn in between.
         """
         for start in range(0, len(batch), DRAFTED_AT_ONCE):
             for email, draft, is_marked in await self._drafts(batch[start : start + DRAFTED_AT_ONCE]):
@@ -97,7 +97,7 @@ class Dispatcher:
                 await asyncio.sleep(0)
 
     async def _budget_left(self) -> dict[Priority, int]:
-        """How many emails the site may still send within this hour; tells the ADMINS when there are none."""
+        """How many emails the site may still send this hour; tells the ADMINS when there are none."""
         budget = self.settings.mail_hourly_budget
         if not budget:
             return dict.fromkeys(Priority, BATCH)
@@ -131,7 +131,7 @@ class Dispatcher:
             await db.commit()
 
     async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
-        """What emails are to say, looked up in one transaction; each in its own if one of them breaks it."""
+        """Looks up what emails say, in one transaction; in one each if one of them breaks it."""
         try:
             async with self.database.session(is_writing=True) as db:
                 drafts, ended = await self._drafted(db, batch)
@@ -197,7 +197,7 @@ def budget_left(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:
-    """One line for each outcome, but none for emails to nobody: the log shall not tell who is not here."""
+    """Logs a line for each outcome, but none for emails to nobody: the log must not tell who has no account."""
     if outcome.verdict is not Verdict.NOBODY:
         milliseconds = round((now() - email.created_at).total_seconds() * 1000)
         fields = {"letter": email.id, "kind": email.kind, "attempt": email.attempts, "age_ms": milliseconds}
@@ -206,7 +206,7 @@ def tell(email: Claimed, outcome: Outcome) -> None:
 
 
 async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:
-    """What an email is to say, or what became of it instead. Raises only what the database raises."""
+    """What an email says, or what became of it instead. Raises only what the database raises."""
     if email.crashes > outbox.CRASHES_ALLOWED:
         return Outcome(Verdict.NEVER, None, "given up: its mailer died of it again and again")
     if email.expires_at <= now():

@@ -30,12 +30,12 @@ log = logging.getLogger("webapp.mail")
 
 POLL_SECONDS = 1.0
 SUSPECT_SECONDS = 5.0
-# While so many visitors wait for their pages, the feeder rests so long after each email.
+# While this many visitors wait for their pages, the feeder rests this long after each email.
 RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
 # How many written emails wait for each connection, so that it never waits for an email.
 WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
-# How long an outcome waits for those of emails that are on the wire, to be written down with them.
+# How long an outcome waits for others that are on the way, to be stored with them.
 GATHER_SECONDS = 0.001
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
@@ -45,7 +45,7 @@ HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
 class Mailer:
-    """Empties one database's outbox until it is stopped. Several processes may do so at once.
+    """Empties a database's outbox until it is stopped. Several processes may do so at once.
 
     `transport` makes what takes the emails away, one for each worker.
     """
@@ -74,7 +74,7 @@ class Mailer:
         self._suspect_at = 0.0
 
     async def run(self) -> None:
-        """Works until `stop`. What breaks is logged, and begun again after a pause."""
+        """Runs until `stop`. Whatever breaks is logged, and starts again after a pause."""
         crashes = 0
         while not self._stopping.is_set():
             try:
@@ -88,7 +88,7 @@ class Mailer:
         self.is_running = False
 
     async def stop(self) -> None:
-        """Asks `run` to end: what is on the wire may finish within the grace, the rest is handed back."""
+        """Asks `run` to end. What is on the wire may finish within the grace; the rest is handed back."""
         self._stopping.set()
         self.database.wake.set()
 
@@ -99,7 +99,7 @@ class Mailer:
         renewing = asyncio.create_task(self._renew_leases())
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
-            # The feeder may hang, too: in a full queue, behind a server that does.
+            # The feeder may hang, too: in a full queue, behind a server that hangs.
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
@@ -146,19 +146,19 @@ class Mailer:
                     self._in_hand[email.id] = replace(email, due_at=until)
 
     async def _try_suspect(self) -> None:
-        """Now and then, an email that mailers died of gets its turn: by itself, so that it can harm no other."""
+        """Tries, now and then, an email that mailers died of, by itself, so that it can't harm others."""
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
         try:
             await asyncio.wait_for(self._queue.join(), POLL_SECONDS)
-        except TimeoutError:  # a slow server has something in hand: others shall not wait for it
+        except TimeoutError:  # a slow server has something in hand: others needn't wait for it
             return
         written = await self._hand_over(await self._dispatcher.claim_suspect())
         await self._queue.join()
         self._suspect_at = time.monotonic() + (0 if written else SUSPECT_SECONDS)
 
     async def _hand_over(self, claimed: list[Claimed]) -> int:
-        """Queues emails as they are written; returns how many there was somebody to send to."""
+        """Queues emails as they are written; returns how many had a reader."""
         self._in_hand |= {email.id: email for email in claimed}
         unwritten = {email.id for email in claimed}
         try:
@@ -213,13 +213,13 @@ class Mailer:
             await self._tell_all(outcome)
 
     async def _tell_all(self, outcome: Outcome) -> None:
-        """Notes for all processes, and for the host, that the mail server went away or came back."""
+        """Tells all processes, and the admin, that the mail server went away or came back."""
         async with self.database.session(is_writing=True) as db:
             await status.note_trouble(db, self.breaker.since, outcome)
             await db.commit()
 
     async def _finish(self, email: Claimed, outcome: Outcome) -> None:
-        """Writes an outcome down, together with those that ended meanwhile; returns when it is committed."""
+        """Stores an outcome, together with others that have ended meanwhile; returns when it is committed."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended.append((email, outcome, committed))
         async with self._finishing:

@@ -1,4 +1,4 @@
-"""What an error of the conversation with the server means for the email (RFC 5321, 4.2), in words without addresses."""
+"""What an error in the conversation with the server means for the email (RFC 5321, 4.2), in words without addresses."""
 
 import re
 import ssl
@@ -77,5 +77,5 @@ def _of_answer(error: aiosmtplib.SMTPResponseException, stage: str, words: str, 
 
 
 def _alike(code: int, words: str) -> str:
-    """The same for refusals that differ only in whom they name."""
+    """A key that is the same for refusals that differ only in whom they name."""
     return f"{code} {_NAMED.sub('', words)}"

@@ -49,7 +49,7 @@ class Connection:
             async with asyncio.timeout(DEADLINE):
                 outcome = await self._attempt(recipient, message)
                 if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
-                    # A server may hang up on a connection that it finds old; only a new one tells whether it is away.
+                    # A server may hang up on an old connection. Only a new one tells whether the server is away.
                     outcome = await self._attempt(recipient, message)
                 return outcome
         except TimeoutError:
@@ -124,7 +124,7 @@ async def hang_up(client: SMTP) -> None:
 
 
 async def reach(host: str, port: int) -> socket.socket:
-    """A connection to the first address of a host that answers. A server may take minutes to greet, a network not."""
+    """Connects to a host's first address that answers. A server may take minutes to greet; a network may not."""
     loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
     for family, kind, protocol, _name, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)

@@ -97,8 +97,8 @@ def email_kind(
     to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
     words beside an optional email's switch, in English; `default_on` says how it stands for who never touched it.
 
-    An email that somebody sits and waits for has the priority WAITED_FOR, and half of the hour's budget to itself.
-    All others are notices, several of which to one person become one: its templates say so with `repeated(...)`.
+    An email that somebody is waiting for has the priority WAITED_FOR, and half of the hour's budget to itself. All
+    others are notices. Several to one person become one, whose templates say so with `repeated(...)`.
 
     Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written;
     to turn such emails off takes the password, and is itself told of.
@@ -129,8 +129,8 @@ async def post(
 ) -> bool:
     """Posts an email of a registered kind, in the caller's transaction. See `outbox.post`.
 
-    Its language is the person's whom it goes to, if one is given, else that of the moment. A notice of what has just
-    been told of waits a little, and becomes one email with all that follow.
+    Its language is the reader's, if an account is given, else the current one. A notice that repeats a recent one waits
+    a little, and becomes one email with those that follow.
     """
     if user_id is not None and KINDS[kind].is_batched:
         told = await _repeats(db, settings, kind, recipient, user_id, parameters)
@@ -155,7 +155,7 @@ async def post(
 async def _repeats(
     db: Transaction, settings: Settings, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]
 ) -> tuple[timedelta, dict[str, Any]] | None:
-    """How long a notice waits for others of its kind, and what it says of them; None if one that waits tells of it."""
+    """How long a notice waits for others of its kind, and what it says about them; None if a waiting one covers it."""
     limit = Limit(f"notice_{kind}", (Rate(1, int(REPEATS_WITHIN.total_seconds())),))
     times, ends = await rate_limits.tally(db, settings, limit, f"{user_id} {recipient}")
     if await outbox.merge(db, kind, recipient, user_id, parameters):

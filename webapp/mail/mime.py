@@ -1,4 +1,4 @@
-"""How an email is written: two templates become the bytes of one message, text and HTML saying the same (RFC 5322)."""
+"""Writes an email: two templates become the bytes of one message (RFC 5322), with text and HTML saying the same."""
 
 import uuid
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from webapp.settings import Settings
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often that happened of which one notice tells, and from when until when, by the clock in UTC."""
+    """How often the thing happened that a notice is about, and from when until when, in UTC."""
 
     times: int
     since: str
@@ -72,9 +72,9 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
 
 
 def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
-    """Adds the text, and the HTML beside it, so that no link is ever broken.
+    """Adds the text and the HTML in a way that breaks no link.
 
-    Quoted-printable would fold a link after 76 characters, and some mail programs show it so.
+    Quoted-printable folds links after 76 characters, and some mail programs show them like that.
     """
     message.set_content(text, cte="7bit" if _is_plain(text) else "base64")
     if html is not None:
@@ -87,12 +87,12 @@ def written(named: dict[str, str], content: EmailMessage) -> bytes:
 
 
 def _is_plain(*texts: str) -> bool:
-    """Whether texts can go over the wire as they are: ASCII, and no line over the 998 bytes of RFC 5322."""
+    """Whether texts can be sent as they are: ASCII, and no line over the 998 bytes of RFC 5322."""
     return all(text.isascii() and all(len(line) <= 998 for line in text.splitlines()) for text in texts)
 
 
 def _assemble(named: dict[str, str], text: str, html: str) -> bytes:
-    """The same as EmailMessage makes of plain ASCII, twenty times as fast."""
+    """What EmailMessage makes of plain ASCII, twenty times as fast."""
     boundary = f"=={uuid.uuid4().hex}=="
     lines = [headers.line(name, value) for name, value in named.items()]
     lines += ["MIME-Version: 1.0", f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]

@@ -1,4 +1,4 @@
-"""The outbox row, an intention to write to somebody and never the email itself; and what can become of it."""
+"""The outbox: rows that say what to write to whom, never the email itself; and what can become of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dea
 
 
 class Priority(IntEnum):
-    """Which emails leave first. Only those that somebody waits for may use the whole of the hour's budget."""
+    """Which emails leave first. Only those that somebody is waiting for may use the hour's whole budget."""
 
     WAITED_FOR = 0
     NOTICE = 1
@@ -22,12 +22,12 @@ class Priority(IntEnum):
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index of some rows only: an email that has just been posted is then in one of them."""
+    """An index of some rows only, so that a new email is in just one of them."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class MailStatus(SQLModel, table=True):
-    """What all processes know of the mail: whether it is paused, and what troubles the mail server. One row."""
+    """What all processes know about the mail: is it paused, and what is wrong with the mail server? One row."""
 
     __tablename__ = "mail_status"
 
@@ -51,14 +51,14 @@ class RefusedAddress(SQLModel, table=True):
 
 
 class OutboxEmail(SQLModel, table=True):
-    """One email to be written and sent: its kind, whom it is for, and how far it got.
+    """One email to write and send: its kind, who it is for, and how far it has got.
 
-    `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are gone once the
-    email was sent; an email that was given up keeps them until it is sent again or cleared away.
-    `verdict`, `code` and `reason` are of its last attempt.
+    `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are deleted once the
+    email is sent; an email that was given up keeps them until it is sent again or cleared away.
+    `verdict`, `code` and `reason` come from its last attempt.
 
-    A claim is a lease: it puts `due` to the lease's end, so an email whose mailer died is simply due again.
-    `fence` goes up with each claim, so that a worker whose lease ran out changes nothing any more.
+    A claim is a lease: it moves `due_at` to the lease's end, so an email whose mailer died is simply due again.
+    `fence` goes up with each claim, so a worker whose lease has run out can't change anything.
     """
 
     __tablename__ = "outbox_email"
@@ -100,7 +100,7 @@ class Verdict(Enum):
     LATER = "later"  # the server asked to try again
     NEVER = "never"  # the server refused for good
     UNAVAILABLE = "unavailable"  # no fault of the email's: no server, no TLS, no log-in
-    NOBODY = "nobody"  # nobody here that it could be for
+    NOBODY = "nobody"  # nobody here to send it to
     SUPPRESSED = "suppressed"  # to an address that was refused for good not long ago
 
 
@@ -122,7 +122,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claimed:
-    """An email in the hand of one worker, until `due`."""
+    """An email in one worker's hands, until `due_at`."""
 
     id: int
     kind: str

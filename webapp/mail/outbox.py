@@ -41,7 +41,7 @@ from webapp.mail.models import (
     Verdict,
 )
 
-# A trouble that no mailer has seen again for so long is over, even if no email has proved it since.
+# Trouble that no mailer has seen for this long is over, even if no email has proved it.
 TROUBLE_LASTS = timedelta(minutes=5)
 LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
@@ -55,13 +55,13 @@ status = table(MailStatus)
 
 
 def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
-    """How long to wait after so many attempts, give or take a fifth (`chance`, from 0 to 1)."""
+    """How long to wait after this many attempts, give or take a fifth (`chance`, from 0 to 1)."""
     seconds = RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
     return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
 
 
 def refused_delay(attempts: int) -> timedelta:
-    """How long a notice waits that was refused for good, after so many attempts."""
+    """How long a notice that was refused for good waits, after this many attempts."""
     return timedelta(hours=REFUSED_HOURS[min(attempts, len(REFUSED_HOURS)) - 1])
 
 
@@ -83,11 +83,11 @@ async def post(
     delay: timedelta = timedelta(),
     priority: Priority = Priority.NOTICE,
 ) -> bool:
-    """Adds an email to the caller's transaction; the mailer wakes when it commits.
+    """Adds an email to the caller's transaction; the mailer wakes up when that commits.
 
-    It leaves after `delay` at the soonest, and behind all that are due and have a higher priority; after
-    `expires_after` it is no longer worth sending. The parameters must be fit for JSON, and hold no secret.
-    Returns whether emails are not leaving at the moment: the one thing that visitors are told of the mail.
+    It leaves after `delay` at the earliest, and after all due emails of a higher priority. After `expires_after` it is
+    no longer worth sending. The parameters must fit into JSON, and hold no secret.
+    Returns whether emails are delayed at the moment: the one thing that visitors are told about the mail.
     """
     created_at = now()
     row = {
@@ -109,7 +109,7 @@ async def post(
 
 
 async def merge(db: Transaction, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]) -> bool:
-    """Has an email that waits and was never tried tell of this too, with these parameters; whether there is one.
+    """Updates a waiting email that was never tried, so that it covers this, too; whether there is one.
 
     The caller must see to it that nobody else posts such an email at the same time.
     """
@@ -123,7 +123,7 @@ async def merge(db: Transaction, kind: str, recipient: str, user_id: int, parame
 
 
 async def is_delayed(db: Transaction) -> bool:
-    """Whether emails are not leaving at the moment."""
+    """Whether emails are delayed at the moment."""
     [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
     return bool(is_delayed)
 
@@ -139,7 +139,7 @@ async def claim_alarm(db: Transaction, worker: str) -> list[Claimed]:
 
 
 async def claim_suspect(db: Transaction, worker: str) -> list[Claimed]:
-    """Leases one email with which in hand more than one mailer died, so that the next may too; or none."""
+    """Leases one email that more than one mailer died with, so the next one may, too; or none."""
     return await _claim(db, _CLAIM_SUSPECT, worker, 1)
 
 
@@ -151,14 +151,14 @@ async def _claim(db: Transaction, statement: Prepared, worker: str, most: int, *
 
 
 async def renew(db: Transaction, held: Sequence[Claimed]) -> datetime:
-    """Gives the leases of emails in hand their whole time again; returns until when."""
+    """Renews the leases of emails in hand; returns until when."""
     until = now() + LEASE
     await _RENEW.run_each(db, [_lease(email) | {"lease_end": until} for email in held])
     return until
 
 
 async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """Writes down what became of emails. Rows that another worker has claimed since stay as they are."""
+    """Notes what became of emails. Rows that another worker has claimed since stay as they are."""
     gone = [_lease(email) for email, outcome in results if outcome.verdict is Verdict.NOBODY]
     kept = [
         _lease(email) | _after(email, outcome) for email, outcome in results if outcome.verdict is not Verdict.NOBODY
@@ -194,7 +194,7 @@ def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
     if outcome.verdict is Verdict.SENT:
         row |= {"new_state": SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
     elif outcome.verdict is Verdict.NEVER and outcome.code and email.priority == Priority.NOTICE:
-        # A mailbox may be full, and who is told of a danger must be told: hours apart, until it is too late.
+        # The mailbox may just be full, and a warning must arrive: tried again hours apart, until it is too late.
         row |= {"new_due_at": moment + refused_delay(email.attempts)}
     elif outcome.verdict is Verdict.NEVER:
         row |= {"new_state": DEAD, "new_finished_at": moment}
@@ -206,7 +206,7 @@ def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
         row |= {"new_due_at": moment + retry_delay(email.attempts)}
     else:  # no fault of the email's, so no attempt of its
         row |= {"new_attempts": email.attempts - 1}
-        if not outcome.reason:  # merely handed back: why it waits is what it was
+        if not outcome.reason:  # merely handed back: it waits for the same reason as before
             row |= {"new_code": email.code, "new_reason": email.reason}
     return row
 
@@ -250,7 +250,7 @@ _MERGE = Prepared(
 )
 _DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
-# No more than one mailer died with it in hand. At one death many emails were in hand, and most are not its cause.
+# At most one mailer died with it. A mailer has many emails in hand, and most of them are not the cause.
 _UNSUSPECTED = emails.c.crashes == 0
 
 

@@ -28,7 +28,7 @@ async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:
 
 
 async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
-    """Those of the addresses that were refused for good within the last day."""
+    """Which of the addresses were refused for good within the last day."""
     if not addresses:
         return set()
     parameters = {f"address{number}": address for number, address in enumerate(addresses)}
@@ -43,7 +43,7 @@ async def lift(db: Transaction, addresses: Sequence[str]) -> None:
 
 
 async def lift_since(db: AsyncSession, since: datetime) -> None:
-    """Forgets those of a time when it was not the addresses that were at fault."""
+    """Forgets the refusals since a time when the addresses were not at fault."""
     await execute(db, delete(_refusals).where(_refusals.c.since >= since))
 
 
@@ -53,7 +53,7 @@ def outdated() -> ColumnElement[bool]:
 
 
 async def forget(db: AsyncSession) -> None:
-    """Lets all of them be tried again."""
+    """Forgets all refusals, so that everything is tried again."""
     await execute(db, delete(_refusals))
 
 

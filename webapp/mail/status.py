@@ -1,4 +1,4 @@
-"""What the host sees of the mail, and may do to it: the counts, the troubles, pause, resume, send again."""
+"""What the admin sees of the mail and can do about it: counts, trouble, pause, resume, send again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ async def read(db: AsyncSession) -> Status:
 
 
 async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
-    """How many emails of each priority were sent since then, or are in some mailer's hand."""
+    """How many emails of each priority were sent since then, or are in a mailer's hands."""
     sent = emails.c.finished_at > since, emails.c.state == SENT
     in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
     counts = dict.fromkeys(Priority, 0)
@@ -85,7 +85,7 @@ async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
 
 
 async def oldest_waiting(db: AsyncSession) -> datetime | None:
-    """When the oldest email was posted that has neither been sent nor given up."""
+    """When the oldest email was posted that is neither sent nor given up."""
     query = select(func.min(emails.c.created_at)).where(emails.c.finished_at.is_(None))
     oldest: datetime | None = (await execute(db, query)).scalar_one()
     return oldest
@@ -101,9 +101,9 @@ async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcom
 
 
 async def _undo_harm(db: AsyncSession) -> None:
-    """What was given up or put off for the trouble that is over is due again, and shut addresses are open.
+    """Undoes what the trouble did: what was given up or put off is due again, and refused addresses are open.
 
-    What has been tried often may be its own trouble, and keeps its pace.
+    Emails that were tried often may be trouble themselves, and keep their pace.
     """
     since = (await _row(db)).get("trouble_since")
     if since is None:
@@ -153,7 +153,7 @@ async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, be
 async def send_again(db: AsyncSession, expires_after: dict[str, timedelta], email_id: int | None = None) -> int:
     """Makes one given-up email due again, or all of them, with its whole lifetime; returns how many.
 
-    What the address was refused for is forgotten, so that it is really tried.
+    Earlier refusals are forgotten, so that it is really tried.
     """
     moment = now()
     count = 0

@@ -1,4 +1,4 @@
-"""How a view refuses what is done too often: a limit stands on the line above what it limits."""
+"""How a view refuses what is done too often. A limit stands on the line above what it limits."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -22,7 +22,7 @@ Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
 
 
 async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = "") -> TooOften | None:
-    """Counts the uses. If that is too often, nothing counts, and the form says when it can be done again."""
+    """Counts the uses. If that is too often, nothing is counted, and the form says when to try again."""
     try:
         await rate_limits.count(request.state.db, request.app.state.settings, *uses)
     except TooOften as refused:
@@ -63,7 +63,7 @@ def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Re
 
 
 def limited_button(limit: Limit) -> Callable[[View], View]:
-    """The same for a view that has no form to say it in: a page does. Only what changes something is counted."""
+    """The same for a view without a form: a page says it. Only what changes something is counted."""
 
     def limit_it(view: View) -> View:
         @wraps(view)

@@ -1,4 +1,4 @@
-"""The language of a page: what was chosen at its foot, else what the browser asks for."""
+"""The language of a page: the one chosen at its foot, else the one the browser asks for."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ A_YEAR = 365 * 24 * 3600
 
 
 class PageLanguage:
-    """Puts the language in force for all that happens inside, error pages included."""
+    """Sets the language for everything inside, error pages included."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app

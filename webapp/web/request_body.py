@@ -1,4 +1,4 @@
-"""The body of a request: read whole before anything else of it is done, and never waited for long."""
+"""Reads the body of a request whole, before anything else is done, and never waits for long."""
 
 import asyncio
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class TooLarge(Exception):
 class WholeBody:
     """Stands before whatever opens a connection to the database: from here on a body is there, or there is none.
 
-    So nobody holds a lock or a connection by sending half a form. Answers 413 to what is too large, 408 to what is
-    too slow, and then hangs up.
+    So nobody holds a lock or a connection by sending half a form. Answers 413 if it is too large and 408 if it is too
+    slow, and then hangs up.
     """
 
     def __init__(self, app: ASGIApp, patience: Patience = Patience()) -> None:

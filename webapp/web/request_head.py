@@ -13,7 +13,7 @@ HANG_UP = {"connection": "close"}
 
 
 class BoundedHead:
-    """Refuses a head that no browser sends, before anything reads in it: 414 for its address, 431 for the rest."""
+    """Refuses a head that no browser sends, before anything reads it: 414 for the address, 431 for the rest."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

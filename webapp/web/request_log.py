@@ -1,4 +1,4 @@
-"""Each request has an id, and a line in the log once it was answered."""
+"""Gives each request an id, and a line in the log once it is answered."""
 
 import logging
 import secrets
@@ -12,7 +12,7 @@ log = logging.getLogger("webapp.requests")
 
 
 class RequestLog:
-    """Names each request and writes a line when it was answered."""
+    """Gives each request an id, and logs a line when it is answered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The static files, kept for ever by browsers under the hash of what is in them."""
+"""Static files, which browsers keep for ever under a path with their hash."""
 
 import hashlib
 from pathlib import Path
