@@ -19,7 +19,7 @@ from webapp.i18n import ngettext
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited, limited_button
+from webapp.web.limits import limited, limited_button, too_often
 
 
 @login_required
@@ -49,6 +49,8 @@ async def language(request: Request) -> Response:
     if chosen not in request.app.state.settings.languages:
         return errors.page(request, 422, _("This site does not speak that language."))
     if user:
+        if await too_often(request, form, (rate_limits.SMALL_CHANGES, str(user.id))):
+            return errors.page(request, 429, form.errors[""], form.headers)
         await users.set_language(db, user.id, chosen)
         await db.commit()
     response = pages.redirect(request, pages.page_before(request))

@@ -1,0 +1,197 @@
+"""Whatever anybody can change has a limit, on every route (C65); who commits, and in whose transaction."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Browser, Site
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
+from tests.test_sweeps import ROUTES
+from tests.watching import execute, standing_site
+from webapp import rate_limits
+from webapp.accounts import tokens
+from webapp.settings import ROOT
+
+WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or ())}
+# Whoever adds a route names here what is sent to it, for susan's account or about it; a limit then counts it for her.
+PROOF = {"current_password": PASSWORD}
+SENT: dict[str, dict[str, str]] = {
+    "home": {"body": "Hello."},
+    "delete_post": {},
+    "restore_post": {},
+    "language": {"language": "en"},
+    "edit_profile": {"username": "susan", "about_me": "A line."},
+    "recovery_codes": PROOF,
+    "change_email": PROOF | {"email": "new@example.org"},
+    "emails": PROOF,
+    "unsubscribe": {},
+    "subscribe_again": {},
+    "end_session": {},
+    "end_other_sessions": {},
+    "follow": {},
+    "unfollow": {},
+    "report": {"reason": "Dull."},
+    "keep_post": {},
+    "remove_post": {"reason": "Dull."},
+    "disable_user": {"reason": "Dull."},
+    "pause_mail": {},
+    "resume_mail": {},
+    "send_mail_again": {},
+    "change_password": PROOF | {"password": NEW_PASSWORD},
+    "reset_password": {"password": PASSWORD},
+}
+# What is counted for what somebody typed and where they come from, because there is no account yet, or none is known.
+STRANGERS: dict[str, dict[str, str]] = {
+    "login": {"username": "susan", "password": "not the right password"},
+    "register": {"email": "new@example.net"},
+    "finish_registration": {"username": "newcomer", "password": PASSWORD},
+    "reset_password_request": {"email": "susan"},
+    "recover": {"username": "susan", "code": "aaaa-bbbb-cccc"},
+}
+EXCEPTIONS = {
+    "logout": "nobody must be kept from leaving, and a session ends once",
+    "report_not_me": "gives power back to who was robbed, and does nothing the second time",
+    "undo_email": "gives power back to who was robbed, once",
+    "confirm_email": "each change can be confirmed once, and asking for them is limited",
+    "renew_reset_link": "an email that is asked for: as reset_password_request, by the same function",
+    "email_reset_link": "an email that is asked for: as reset_password_request, by the same function",
+}
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that susan looks after, on which david has posted."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("limited"), admins=("susan@example.com",)) as site:
+        assert site.mailbox
+        for name in ("susan", "david"):
+            register(site.browser(), site.mailbox, name)
+        david = site.browser()
+        log_in(david, "david")
+        for _post in range(5):
+            david.post("/", data={"body": "Hello."})
+        yield site
+
+
+@pytest.fixture
+def susan(site: Site) -> Browser:
+    for password in (PASSWORD, NEW_PASSWORD):
+        browser = site.browser(follow_redirects=False)
+        if log_in(browser, password=password).status_code == 303:
+            execute(site, "UPDATE user_account SET disabled_at = NULL")
+            return browser
+    raise AssertionError("susan is locked out")
+
+
+def path_of(site: Site, susan: Browser, name: str) -> str:
+    assert site.mailbox
+    decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
+    values: dict[str, object] = {"username": "david", "post_id": decisions.get(name, 1)}
+    if name in {"delete_post", "restore_post"}:
+        susan.post("/", data={"body": "My own."})
+        [(values["post_id"],)] = execute(site, "SELECT max(id) FROM post WHERE author_id = 1")
+    if name == "restore_post":
+        susan.post(f"/posts/{values['post_id']}/delete")
+    if name == "end_session":
+        [(values["id"],)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
+    if name == "reset_password":
+        execute(site, "DELETE FROM limit_window")
+        values["token"] = forget_and_find_link(site.browser(), site.mailbox).rpartition("/")[2]
+    elif name == "finish_registration":
+        values["token"] = tokens.register_link(site.settings, "newcomer@example.com").rpartition("/")[2]
+    elif "token" in WRITES[name].param_convertors:
+        values["token"] = tokens.unsubscribe_link(site.settings, 1, "new_sign_in").rpartition("/")[2]
+    return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
+
+
+def counted(site: Site, who: str) -> list[str]:
+    """The names of the limits that have counted something for somebody."""
+    secret = hashlib.blake2b(who.encode(), key=site.settings.key("limits"), digest_size=16).hexdigest()
+    rows = execute(site, "SELECT key FROM limit_window WHERE key LIKE :who", who=f"{secret}:%")
+    return [key.split(":")[1] for (key,) in rows]
+
+
+def test_the_tables_name_every_route_that_changes_something() -> None:
+    assert sorted([*SENT, *STRANGERS, *EXCEPTIONS]) == sorted(WRITES)
+
+
+# The last of them change the password.
+@pytest.mark.parametrize("name", list(SENT))
+def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, name: str) -> None:
+    path = path_of(site, susan, name)
+    execute(site, "DELETE FROM limit_window")
+
+    answer = susan.post(path, data=SENT[name])
+
+    assert answer.status_code in {200, 303}, answer.text
+    assert set(counted(site, "1")) & {limit.name for limit in vars(rate_limits).values() if hasattr(limit, "rates")}
+
+
+@pytest.mark.parametrize("name", list(STRANGERS))
+def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site, susan: Browser, name: str) -> None:
+    path = path_of(site, susan, name)
+    execute(site, "DELETE FROM limit_window")
+    site.browser("198.51.100.77").post(path, data=STRANGERS[name])
+
+    assert counted(site, "198.51.100.77") != []
+
+
+@pytest.mark.parametrize("name", ["follow", "end_other_sessions", "language"])
+def test_over_the_limit_the_answer_says_when_it_goes_on(site: Site, susan: Browser, name: str) -> None:
+    path = path_of(site, susan, name)
+    execute(site, "DELETE FROM limit_window")
+
+    answers = [susan.post(path, data=SENT[name]) for _time in range(61)]
+
+    assert answers[-1].status_code == 429
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    assert "You can go on in" in answers[-1].text
+
+
+# Who ends transactions: views and their doors to HTTP, the mailer, background tasks and the command line.
+COMMITTERS = {
+    "cli",
+    "delivery",
+    "database",
+    "*/views.py",
+    "authentication/auth.py",
+    "authentication/email_links.py",
+    "web/limits.py",
+    "digests/planning.py",
+    "operator/error_alerts.py",
+}
+# What has a transaction of its own beside the request's, and why.
+OWN_TRANSACTION = {
+    "authentication/auth.py": "a GET only reads, and yet notes when somebody was here",
+    "web/limits.py": "a GET only reads, and yet a search is counted",
+}
+
+
+def calls(name: str) -> set[str]:
+    """The files of the application in which a method of that name is called, other than the command line's."""
+    found = set()
+    for file in sorted((ROOT / "webapp").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+                found.add(file.relative_to(ROOT / "webapp").as_posix())
+    return found
+
+
+def test_below_the_views_nothing_commits() -> None:
+    committing = calls("commit")
+    rooms, files = {who for who in COMMITTERS if "." not in who}, COMMITTERS
+
+    below = [file for file in committing if not any(Path(file).match(each) for each in files)]
+    assert [file for file in below if file.partition("/")[0] not in rooms] == []
+    assert "posts/views.py" in committing
+
+
+def test_no_view_opens_a_transaction_beside_the_requests() -> None:
+    opening = calls("session") | calls("direct") | calls("open")
+    of_requests = {
+        file for file in opening if file.endswith("views.py") or file.startswith(("authentication/", "web/"))
+    }
+
+    assert of_requests - {"web/database_session.py"} == set(OWN_TRANSACTION)
