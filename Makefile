@@ -6,7 +6,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
 
-.PHONY: help run test test-quick test-neighbours soak bench lint format promises translations translation pins clean
+.PHONY: help run test test-all test-quick test-neighbours soak bench lint format promises translations translation pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,13 @@ run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 
 test: .venv/test lint ## every check and every test
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak and not neighbours" --ignore tests/reliability
-	$(BIN)/python -m pytest -q -n 4 -m "not soak" tests/reliability
-	$(BIN)/python -m pytest -q -n 2 -m browser
+	# What waits runs beside what computes: the real processes beside the browser.
+	@$(BIN)/python -m pytest -q -n 3 -m "not soak" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
+	  $(BIN)/python -m pytest -q -n 2 -m browser; browser=$$?; \
+	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
+
+test-all: .venv/test ## the same, and on PostgreSQL also what is alike on both databases
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --all-twins -m "not browser and not soak and not neighbours" --ignore tests/reliability
 
 test-quick: .venv/test ## the tests that need no browser
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not browser and not soak and not neighbours"
