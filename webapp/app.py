@@ -58,6 +58,7 @@ from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
 from webapp.web.request_log import RequestLog
 from webapp.web.security_headers import SecurityHeaders
+from webapp.web.static_files import assets_of
 
 CLEANUP_TASKS = (
     CleanupTask(Session, sessions.outdated),
@@ -79,8 +80,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         settings = deployed_settings()
         logs.configure(settings)
     database = Database(settings.database_url)
+    assets = assets_of(settings)
     alarms = Alarms(settings, database)
-    site_map = routes(settings)
+    site_map = routes(settings, assets)
     app = Starlette(
         routes=site_map,
         middleware=[
@@ -100,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    templates = pages.set_up(app, settings)
+    templates = pages.set_up(app, settings, assets)
     app.state.database = database
     app.state.alarms = alarms
     app.state.hasher = Hasher()

@@ -1,6 +1,6 @@
 """The site map: every path, its name, its view, in reading order."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
@@ -20,7 +20,7 @@ from webapp.recovery import views as recovery
 from webapp.search import views as search
 from webapp.settings import Settings
 from webapp.subscriptions import views as subscriptions
-from webapp.web.static_files import HashedFiles
+from webapp.web.static_files import Assets, HashedFiles, assets_of
 
 FORM = ["GET", "POST"]
 
@@ -45,7 +45,8 @@ def words_in_paths(site: Iterable[BaseRoute]) -> set[str]:
     return {word for route in site for word in getattr(route, "path", "").split("/") if word and "{" not in word}
 
 
-def routes(settings: Settings) -> list[BaseRoute]:
+def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> list[BaseRoute]:
+    files = HashedFiles(assets or assets_of(settings))
     site: list[BaseRoute] = [
         Route("/", posts.home, methods=FORM, name="home"),
         Route("/explore", posts.explore, name="explore"),
@@ -101,7 +102,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/.well-known/security.txt", operator.security_txt, name="security_txt"),
         Route("/health", operator.health, name="health"),
         Route("/ready", operator.ready, name="ready"),
-        Mount("/static", HashedFiles(), name="static", middleware=[Middleware(GZipMiddleware)]),
+        Mount("/static", files, name="static", middleware=[Middleware(GZipMiddleware)]),
     ]
     mailbox: list[BaseRoute] = [
         Route("/mailbox", mail_preview.mailbox, name="mailbox"),

@@ -1,10 +1,12 @@
 """The gallery shows every kind of email, and names what is wrong with one."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import Browser, Site
+from tests.watching import fillings
 from webapp.mail_preview import lint, samples
 from webapp.settings import Settings
 
@@ -33,6 +35,26 @@ def test_an_email_is_shown_in_every_way(browser: Browser) -> None:
     assert "(prefers-color-scheme: dark)" in html.text
     assert "@media all" in dark.text
     assert source.text.startswith("From: ")
+
+
+def test_every_sample_of_the_gallery_can_be_opened_and_is_the_one_that_was_listed(browser: Browser, site: Site) -> None:
+    every = list(samples.samples(site.settings, site.app.state.templates))
+    listed = re.findall(r'href="/mailbox/gallery/([^"]+)"', browser.get("/mailbox/gallery").text)
+
+    assert listed == [sample.id for sample in every]
+    assert len(set(listed)) == len(listed) > 20
+    for sample in every:
+        found = samples.find(site.settings, site.app.state.templates, sample.id)
+        assert found
+        assert (found.email.subject, found.email.text_preview) == (sample.email.subject, sample.email.text_preview)
+        assert browser.get(f"/mailbox/gallery/{sample.id}").status_code == 200
+
+
+def test_opening_one_sample_writes_no_other(browser: Browser, site: Site) -> None:
+    with fillings(site) as filled:
+        browser.get("/mailbox/gallery/mention-2.en")
+
+    assert {name.partition(".")[0] for name in filled if re.match(r"email/[a-z]", name)} == {"email/mention"}
 
 
 def test_an_unknown_sample_is_not_found(browser: Browser) -> None:

@@ -1,6 +1,7 @@
 """Pages and parts, redirects that stay here, words said once, and files that are kept."""
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.conftest import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, register
 from tests.watching import standing_site
 from webapp.web.pages import FLASH_SECONDS, local_path
+from webapp.web.static_files import STATIC, STYLESHEET, Assets
 
 HTMX_PART = {"hx-request": "true", "hx-request-type": "partial"}
 HTMX_PAGE = {"hx-request": "true", "hx-request-type": "full"}
@@ -303,3 +305,53 @@ def test_files_are_sent_small_and_pages_whole(site: Site) -> None:
 
     assert file.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in page.headers
+
+
+def test_a_change_to_one_file_leaves_the_addresses_of_the_others(tmp_path: Path) -> None:
+    shutil.copytree(STATIC, tmp_path / "static")
+    before = Assets(tmp_path / "static").hashes
+    (tmp_path / "static" / "css" / "form.css").write_text("p { color: red }")
+    (tmp_path / "static" / "app.js").write_text("1")
+
+    after = Assets(tmp_path / "static").hashes
+
+    assert {name for name in before if before[name] != after[name]} == {"app.js", "css/form.css", STYLESHEET}
+
+
+def test_the_stylesheets_are_sent_as_one_with_the_layers_first(site: Site) -> None:
+    answer = site.browser().get(static_of(site, STYLESHEET))
+
+    sheets = sorted((STATIC / "css").glob("*.css"))
+    assert answer.headers["content-type"] == "text/css; charset=utf-8"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.text.startswith((STATIC / "css" / "base.css").read_text()[:40])
+    assert all(sheet.read_text()[:40] in answer.text for sheet in sheets)
+    assert len(answer.content) >= sum(sheet.stat().st_size for sheet in sheets)
+    again = site.browser().get(static_of(site, STYLESHEET), headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_what_a_stylesheet_refers_to_is_found_under_its_own_hash(tmp_path: Path) -> None:
+    for name, content in {
+        "fonts/a.woff2": "font",
+        "css/base.css": '@layer base; @font-face { src: url("../fonts/a.woff2") format("woff2") }',
+        "css/z.css": "p { background: url(data:image/png;base64,xx); mask: url(#x) }",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    assets = Assets(tmp_path)
+
+    sheet = assets.stylesheet.decode()
+    assert f'src: url("{assets.url("fonts/a.woff2")}") format("woff2")' in sheet
+    assert "url(data:image/png;base64,xx); mask: url(#x)" in sheet
+    (tmp_path / "fonts" / "a.woff2").unlink()
+    with pytest.raises(KeyError):
+        Assets(tmp_path)
+
+
+def test_the_stylesheet_asks_for_nothing_that_is_not_there(site: Site) -> None:
+    sheet = site.browser().get(static_of(site, STYLESHEET)).text
+
+    for reference in re.findall(r'url\("(/static/[^"]+)"\)', sheet):
+        assert site.browser().get(reference).headers["cache-control"].endswith("immutable")

@@ -1,5 +1,6 @@
 """Every kind of email in every language, with sample data, for the gallery and the tests."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,6 +9,7 @@ from jinja2 import Environment
 
 from webapp.database import now
 from webapp.mail import kinds, mime, outbox
+from webapp.mail.kinds import Draft
 from webapp.mail.models import Claimed
 from webapp.mail_preview import lint
 from webapp.mail_preview.inbox import Received
@@ -16,7 +18,7 @@ from webapp.settings import Settings
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample email; `id` is its template and its language, such as `reset_password.en`."""
+    """A sample email; `id` is its template, which of several, and its language: `reset_password.en`, `mention-2.en`."""
 
     template: str
     language: str
@@ -28,17 +30,40 @@ class Sample:
         return self.email.id
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A sample that nobody has written yet: writing costs far more than to know which there are."""
+
+    id: str
+    kind: str
+    language: str
+    draft: Draft
+
+    def write(self, settings: Settings, templates: Environment) -> Sample:
+        source = mime.compose(templates, settings, _claimed(settings, self.kind, self.language), self.draft)
+        email = Received.parse(self.id, source)
+        return Sample(self.draft.template, self.language, email, lint.problems(source, settings))
+
+
 def samples(settings: Settings, templates: Environment) -> Iterator[Sample]:
-    for name, kind in kinds.KINDS.items():
-        for language in settings.languages:
-            for draft in kind.samples(settings):
-                source = mime.compose(templates, settings, _claimed(settings, name, language), draft)
-                email = Received.parse(f"{draft.template}.{language}", source)
-                yield Sample(draft.template, language, email, lint.problems(source, settings))
+    for planned in _planned(settings):
+        yield planned.write(settings, templates)
 
 
 def find(settings: Settings, templates: Environment, sample_id: str) -> Sample | None:
-    return next((sample for sample in samples(settings, templates) if sample.id == sample_id), None)
+    planned = next((planned for planned in _planned(settings) if planned.id == sample_id), None)
+    return planned.write(settings, templates) if planned else None
+
+
+def _planned(settings: Settings) -> Iterator[_Planned]:
+    counts: Counter[str] = Counter()
+    for name, kind in kinds.KINDS.items():
+        for language in settings.languages:
+            for draft in kind.samples(settings):
+                counts[f"{draft.template}.{language}"] += 1
+                which = counts[f"{draft.template}.{language}"]
+                suffix = f"-{which}" if which > 1 else ""
+                yield _Planned(f"{draft.template}{suffix}.{language}", name, language, draft)
 
 
 def _claimed(settings: Settings, kind: str, language: str) -> Claimed:

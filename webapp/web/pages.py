@@ -17,18 +17,17 @@ from webapp import i18n
 from webapp.settings import Settings
 from webapp.web import cookies, templating
 from webapp.web.forms import Form
-from webapp.web.static_files import STATIC, _version_of
+from webapp.web.static_files import Assets
 
 FLASH_SECONDS = 300
 IN_URLS = "/?#[]@!$&'()*+,;=%-._~:"  # what stands in a URL as it is (RFC 3986)
 
 
-def set_up(app: Starlette, settings: Settings) -> Environment:
+def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> Environment:
     """Gives the application its templates; returns them, for the emails."""
     env = templating.environment(settings)
-    version = _version_of(STATIC)
     env.globals["path"] = _path_for(app)
-    env.globals["static"] = lambda name: f"/static/{version}/{name}"
+    env.globals["static"] = lambda name: assets().url(name)
     app.state.templates = env
     app.state.settings = settings
     keys = [key.hex() for key in reversed(settings.keys("flash"))]

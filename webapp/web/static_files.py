@@ -1,34 +1,80 @@
-"""Static files, which browsers keep for ever under a path with their hash."""
+"""The static files, each kept for ever by browsers under the hash of what is in it; the stylesheets are sent as one."""
 
 import hashlib
+import posixpath
+import re
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
-from starlette.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from webapp.settings import ROOT
+from webapp.settings import ROOT, Settings
 
 STATIC = ROOT / "static"
+STYLESHEET = "site.css"  # all of static/css: base.css, which opens the layers, and then the others by their names
+KEPT = {"cache-control": "public, max-age=31536000, immutable"}
+_REFERENCE = re.compile(r"""url\((["']?)(?!["']?(?:data:|#|/))([^"')]+)\1\)""")
+
+
+class Assets:
+    """What the static files are at the start of a process. A change to one leaves the addresses of the others alone."""
+
+    def __init__(self, folder: Path = STATIC) -> None:
+        self.folder = folder
+        files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+        self.hashes = {file.relative_to(folder).as_posix(): _hash(file.read_bytes()) for file in files}
+        self.hashes[STYLESHEET] = _hash(self.stylesheet)
+
+    def url(self, name: str) -> str:
+        """Where a file is found; KeyError if there is none."""
+        return f"/static/{self.hashes[name]}/{name}"
+
+    @cached_property
+    def stylesheet(self) -> bytes:
+        sheets = sorted(self.folder.glob("css/*.css"), key=lambda sheet: (sheet.stem != "base", sheet.name))
+        return "\n".join(_REFERENCE.sub(self._found, sheet.read_text("utf-8")) for sheet in sheets).encode()
+
+    def _found(self, reference: re.Match[str]) -> str:
+        """A file beside a stylesheet, such as a font, by the address that browsers keep."""
+        return f'url("{self.url(posixpath.normpath(f"css/{reference[2]}"))}")'
+
+
+def assets_of(settings: Settings) -> Callable[[], Assets]:
+    """The static files as they were at the start; on a development site, as they are."""
+    if settings.development:
+        return Assets
+    kept = Assets()
+    return lambda: kept
 
 
 class HashedFiles:
-    """The static files under /static/{hash of all of them}/: kept for ever there, fetched anew elsewhere."""
+    """The files under /static/{hash}/{name}: kept for ever there, fetched anew under any other hash."""
 
-    def __init__(self) -> None:
+    def __init__(self, assets: Callable[[], Assets]) -> None:
+        self.assets = assets
         self.files = StaticFiles(directory=STATIC)
-        self.version = _version_of(STATIC)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         version, _slash, name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
-        response = await self.files.get_response(name, scope)
-        if version == self.version and response.status_code in {200, 304}:
-            response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        assets = self.assets()
+        response = _stylesheet(assets, scope) if name == STYLESHEET else await self.files.get_response(name, scope)
+        if version == assets.hashes.get(name) and response.status_code in {200, 304}:
+            response.headers.update(KEPT)
         await response(scope, receive, send)
 
 
-def _version_of(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:12]
+def _stylesheet(assets: Assets, scope: Scope) -> Response:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise HTTPException(405)
+    etag = f'"{assets.hashes[STYLESHEET]}"'
+    response = Response(assets.stylesheet, media_type="text/css", headers={"etag": etag})
+    known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
+    return NotModifiedResponse(response.headers) if etag in known else response
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
