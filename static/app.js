@@ -12,29 +12,39 @@ htmx.registerExtension("microblog", {
 });
 
 const SWAPPED = [422, 429]; // the statuses whose answer is the panel with its errors, as in the htmx-config of base.html
+const language = document.documentElement.lang;
 const flash = document.getElementById("flash");
+const all = (selector) => document.querySelectorAll(selector);
 const isPost = (event) => event.detail.ctx.request.method.toUpperCase() === "POST";
 
-function say(sentence) {
+function say(sentence, kind) {
   const line = document.createElement("p");
+  line.className = `flash-${kind}`;
   line.textContent = sentence;
   flash.replaceChildren(line);
   line.scrollIntoView({ block: "nearest" });
 }
 
+// A request is under way, has failed, or has come back.
+
 document.addEventListener("htmx:before:request", (event) => {
-  if (isPost(event)) flash.replaceChildren();
+  if (document.hidden && event.target.dataset?.hxTrigger?.startsWith("every ")) return event.preventDefault(); // nobody looks
+  if (!isPost(event)) return;
+  flash.replaceChildren();
+  event.target.setAttribute("aria-busy", "true");
 });
 
+document.addEventListener("htmx:finally:request", (event) => event.target.removeAttribute?.("aria-busy"));
+
 document.addEventListener("htmx:response:error", (event) => {
-  if (isPost(event) && !SWAPPED.includes(event.detail.ctx.response.status)) say(flash.dataset.failed);
+  if (isPost(event) && !SWAPPED.includes(event.detail.ctx.response.status)) say(flash.dataset.failed, "error");
 });
 
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.ctx && isPost(event)) say(flash.dataset.offline);
+  if (event.detail.ctx && isPost(event)) say(flash.dataset.offline, "error");
 });
 
-// After a swap the reader goes on at the first mistake, or at the heading of the new panel.
+// After a swap the reader goes on at the first mistake, or at the heading of the new panel, which the title repeats.
 document.addEventListener("htmx:after:swap", (event) => {
   prepare();
   const { ctx } = event.detail;
@@ -43,44 +53,9 @@ document.addEventListener("htmx:after:swap", (event) => {
   const part = document.getElementById(ctx.target?.id || "panel");
   const next = part?.querySelector("[aria-invalid=true]") ?? part?.querySelector("h1, [data-focus]");
   (next ?? (part?.matches("article") ? part : null))?.focus();
-});
-
-function showButtons() {
-  for (const button of document.querySelectorAll(".field-show[hidden]")) button.hidden = false;
-  for (const button of document.querySelectorAll("[data-copies]")) button.hidden = !navigator.clipboard;
-}
-
-function togglePassword(button, show) {
-  document.getElementById(button.getAttribute("aria-controls")).type = show ? "text" : "password";
-  button.textContent = show ? button.dataset.hide : button.dataset.show;
-  button.setAttribute("aria-label", show ? button.dataset.hideLabel : button.dataset.showLabel);
-}
-
-document.addEventListener("click", (event) => {
-  const button = event.target.closest(".field-show");
-  if (button) togglePassword(button, document.getElementById(button.getAttribute("aria-controls")).type === "password");
-});
-
-// "Copy the codes".
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copies]");
-  if (!button) return;
-  await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).innerText);
-  say(button.dataset.copied);
-});
-
-// Browsers remember what was typed into plain text fields: a password leaves as a password.
-document.addEventListener("submit", (event) => {
-  for (const button of event.target.querySelectorAll(".field-show")) togglePassword(button, false);
-}, true);
-
-// "Forgot your password?" takes along the name that was typed.
-document.addEventListener("input", (event) => {
-  const link = document.querySelector(`[data-carries="${event.target.id}"]`);
-  if (!link) return;
-  const url = new URL(link.href);
-  url.searchParams.set("email", event.target.value);
-  link.href = url.pathname + url.search;
+  if (part?.dataset.said) say(part.dataset.said, "success");
+  const heading = part?.querySelector("h1");
+  if (heading) document.title = `${heading.textContent.trim()} · ${document.title.split(" · ").at(-1)}`;
 });
 
 // After "Older posts" reading goes on at the first of them.
@@ -95,8 +70,129 @@ function goOnAt(target) {
   last?.nextElementSibling?.focus();
 }
 
+// Fields: passwords are shown on demand, and leave as passwords, since browsers remember plain text; a mistake is
+// said until it is being mended.
+
+function togglePassword(button, show) {
+  document.getElementById(button.getAttribute("aria-controls")).type = show ? "text" : "password";
+  button.textContent = show ? button.dataset.hide : button.dataset.show;
+  button.setAttribute("aria-label", show ? button.dataset.hideLabel : button.dataset.showLabel);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".field-show");
+  if (button) togglePassword(button, document.getElementById(button.getAttribute("aria-controls")).type === "password");
+});
+
+document.addEventListener("submit", (event) => {
+  for (const button of event.target.querySelectorAll(".field-show")) togglePassword(button, false);
+}, true);
+
+document.addEventListener("input", ({ target }) => {
+  if (target.getAttribute("aria-invalid") !== "true") return;
+  const error = `${target.id}-error`;
+  target.removeAttribute("aria-invalid");
+  target.setAttribute("aria-describedby", target.getAttribute("aria-describedby")?.replace(error, "").trim() ?? "");
+  document.getElementById(error)?.remove();
+});
+
+// "Forgot your password?" takes along the name that was typed.
+document.addEventListener("input", (event) => {
+  const link = document.querySelector(`[data-carries="${event.target.id}"]`);
+  if (!link) return;
+  const url = new URL(link.href);
+  url.searchParams.set("email", event.target.value);
+  link.href = url.pathname + url.search;
+});
+
+// What is typed stays in this tab, for this person, until it has arrived; but no password and no code.
+// A long part of a path is a token, and is kept nowhere.
+
+const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off])";
+
+function draftOf(field) {
+  const path = new URL(field.form.action).pathname.replace(/[^/]{60,}/g, "");
+  return `draft ${document.body.dataset.user} ${path} ${field.name}`;
+}
+
+document.addEventListener("input", ({ target }) => {
+  if (target.form?.method === "post" && target.matches(KEPT)) sessionStorage.setItem(draftOf(target), target.value);
+});
+
+document.addEventListener("htmx:after:request", (event) => {
+  const { response } = event.detail.ctx;
+  if (!isPost(event) || !event.target.elements || !response || response.status >= 400) return;
+  if (response.headers.get("HX-Redirect")?.startsWith("/login")) return; // the session has ended
+  for (const field of event.target.elements) sessionStorage.removeItem(draftOf(field));
+});
+
+function restoreDrafts() {
+  for (const field of all(`form[method=post] :is(${KEPT})`)) {
+    const draft = sessionStorage.getItem(draftOf(field));
+    if (!draft || field.value.includes(draft.trim())) continue;
+    if (field.value === "") field.value = draft;
+    else if (field.matches("textarea")) field.value = `${draft.trimEnd()} ${field.value}`; // a reply was begun besides
+  }
+}
+
+// Buttons: copy, wait, and undo for as long as it works.
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies], [data-copies-link]");
+  if (!button || !navigator.clipboard) return;
+  event.preventDefault();
+  const { copies, copiesLink, copied } = button.dataset;
+  await navigator.clipboard.writeText(copies ? document.getElementById(copies).innerText : new URL(copiesLink, location).href);
+  closeMenu(button.closest(".menu[open]"));
+  say(copied, "success");
+});
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[aria-disabled=true]")) event.preventDefault();
+});
+
+function waitFor(button) {
+  const end = Date.now() + button.dataset.wait * 1000, words = button.textContent;
+  button.removeAttribute("data-wait");
+  (function tick() {
+    const left = Math.ceil((end - Date.now()) / 1000);
+    const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    button.setAttribute("aria-disabled", String(left > 0));
+    button.textContent = left > 0 ? button.dataset.waiting.replace("{}", clock) : words;
+    if (left > 0 && button.isConnected) setTimeout(tick, 1000);
+  })();
+}
+
+function endUndo(form) {
+  const button = form.querySelector("button");
+  setTimeout(() => {
+    if (document.activeElement === button) form.querySelector("p").focus();
+    button.remove();
+  }, form.dataset.undo * 1000);
+  form.removeAttribute("data-undo");
+}
+
+// A menu closes on Escape and on a click elsewhere; browsers close it for another one.
+
+function closeMenu(menu) {
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeMenu(document.querySelector(".menu[open]"));
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of all(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
 // The composer counts along, as people count: a flag or a family is one character. The server has the last word.
-const segmenter = window.Intl?.Segmenter && new Intl.Segmenter(document.documentElement.lang);
+// Ctrl+Enter posts, as in most such boxes.
+
+const FEW_LEFT = 60;
+const segmenter = window.Intl?.Segmenter && new Intl.Segmenter(language);
 const lengthOf = (text) => (segmenter ? [...segmenter.segment(text)] : [...text]).length;
 
 function countAlong() {
@@ -106,49 +202,46 @@ function countAlong() {
   const left = box.dataset.most - lengthOf(box.value.trim().replace(/\n{3,}/g, "\n\n"));
   line.textContent = left < 0 ? line.dataset.over.replace("{}", -left) : line.dataset.left.replace("{}", left);
   line.classList.toggle("is-over", left < 0);
-  line.hidden = false;
-  document.getElementById("body-hint").hidden = true;
+  line.hidden = left >= FEW_LEFT;
 }
 
 document.addEventListener("input", (event) => {
   if (event.target.dataset.most) countAlong();
 });
 
-// Ctrl+Enter posts, as in most such boxes.
 document.addEventListener("keydown", (event) => {
   if (event.target.dataset?.most && event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
 });
 
-// What is asked for now and then is not asked for while nobody looks.
-document.addEventListener("htmx:before:request", (event) => {
-  if (document.hidden && event.target.dataset?.hxTrigger?.startsWith("every ")) event.preventDefault();
-});
+// Times in the reader's own zone; "5 minutes ago" goes on while the page stays open.
 
-// "5 minutes ago" goes on while the page stays open.
 const steps = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
-const relative = new Intl.RelativeTimeFormat(document.documentElement.lang);
+const relative = new Intl.RelativeTimeFormat(language);
+const exact = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
 
 function tellTime() {
-  for (const time of document.querySelectorAll("time[data-ago]")) {
-    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+  for (const time of all("time[datetime]")) {
+    const moment = new Date(time.dateTime), seconds = (Date.now() - moment) / 1000;
     const step = steps.find(([, length]) => seconds >= length);
-    if (step) time.textContent = relative.format(-Math.round(seconds / step[1]), step[0]);
-  }
-}
-
-// "Undo" stays for as long as it works.
-function endUndo() {
-  for (const form of document.querySelectorAll("[data-undo]")) {
-    setTimeout(() => form.querySelector("button")?.remove(), form.dataset.undo * 1000);
-    form.removeAttribute("data-undo");
+    if (!("ago" in time.dataset)) time.textContent = exact.format(moment);
+    else if (step) time.textContent = relative.format(-Math.round(seconds / step[1]), step[0]);
+    time.title = exact.format(moment);
   }
 }
 
 function prepare() {
-  showButtons();
+  for (const button of all(".field-show[hidden]")) button.hidden = false;
+  for (const button of all("button:is([data-copies], [data-copies-link])")) button.hidden = !navigator.clipboard;
+  for (const button of all("[data-wait]")) waitFor(button);
+  for (const form of all("[data-undo]")) endUndo(form);
+  restoreDrafts();
   countAlong();
-  endUndo();
+  tellTime();
 }
 
 setInterval(tellTime, 30000);
 prepare();
+
+// Who replies goes on behind the name.
+const begun = document.activeElement;
+if (begun?.matches("textarea")) begun.setSelectionRange(begun.value.length, begun.value.length);

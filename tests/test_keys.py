@@ -40,8 +40,8 @@ def test_a_new_key_logs_nobody_out(with_keys: WithKeys, keys: Keys) -> None:
     """C22: sessions are rows, not signatures."""
     before = with_keys(OLD)
     assert before.mailbox
-    register(before.browser(), before.mailbox)
     browser = before.browser()
+    register(browser, before.mailbox)
     log_in(browser)
 
     assert is_logged_in(takes_along(with_keys(keys), browser))

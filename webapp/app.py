@@ -48,6 +48,7 @@ from webapp.rate_limits import LimitWindow
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, pages
+from webapp.web.compression import Compression
 from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
 from webapp.web.errors import Unhandled
@@ -71,6 +72,7 @@ CLEANUP_TASKS = (
     CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, passwords.outdated),
 )
+SECRET_PAGES = frozenset({"recovery_codes"})
 STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start
 
 
@@ -93,6 +95,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(BoundedHead),
             Middleware(ForeignHost, settings),
             Middleware(PastedLinks, site_map, tokens.SHAPE),
+            Middleware(Compression, site_map, SECRET_PAGES),
             Middleware(CrossSiteWrites, settings),
             Middleware(WholeBody),  # before anything that may hold a database connection
             Middleware(DatabaseSession, database),

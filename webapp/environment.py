@@ -58,6 +58,14 @@ class Environment:
     def text(self, name: str) -> str:
         return self.secret(name).strip()
 
+    def line(self, name: str, most: int) -> str:
+        """Words that stand in pages and in the headers of emails."""
+        words = self.text(name)
+        if not words.isprintable() or len(words) > most or set(words) & {"<", ">"}:
+            self.problems.append(f"{name} must be one line of at most {most} characters, without < and >.")
+            return ""
+        return words
+
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
 

@@ -20,6 +20,7 @@ from webapp.recovery import views as recovery
 from webapp.search import views as search
 from webapp.settings import Settings
 from webapp.subscriptions import views as subscriptions
+from webapp.web import site_files
 from webapp.web.static_files import Assets, HashedFiles, assets_of
 
 FORM = ["GET", "POST"]
@@ -60,6 +61,7 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/logout", authentication.logout, methods=["POST"], name="logout"),
         Route("/register", authentication.register, methods=FORM, name="register"),
         Route("/register/{token}", authentication.finish_registration, methods=FORM, name="finish_registration"),
+        Route("/check_email/{token}", authentication.check_email, methods=FORM, name="check_email"),
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
@@ -100,6 +102,10 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/admin/mail/resume", operator.resume_mail, methods=["POST"], name="resume_mail"),
         Route("/admin/mail/send_again", operator.send_mail_again, methods=["POST"], name="send_mail_again"),
         Route("/.well-known/security.txt", operator.security_txt, name="security_txt"),
+        Route("/robots.txt", site_files.robots, name="robots"),
+        Route("/manifest.webmanifest", site_files.manifest, name="manifest"),
+        Route("/favicon.ico", site_files.favicon, name="favicon"),
+        Route("/apple-touch-icon.png", site_files.touch_icon, name="touch_icon"),
         Route("/health", operator.health, name="health"),
         Route("/ready", operator.ready, name="ready"),
         Mount("/static", files, name="static", middleware=[Middleware(GZipMiddleware)]),

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parseaddr
+from email.utils import formataddr, parseaddr
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -37,6 +37,8 @@ class Misconfigured(Exception):
 class Settings:
     """What the admin decides. docs/settings.md has the variables behind it."""
 
+    site_name: str = SITE_NAME
+    site_description: str = ""
     base_url: str
     secret_key: str = field(repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(default=(), repr=False)
@@ -108,7 +110,7 @@ class Settings:
     @property
     def sender(self) -> str:
         """The address that emails come from, perhaps with a name before it."""
-        return self.mail_sender or f"Microblog <no-reply@{self.host}>"
+        return self.mail_sender or formataddr((self.site_name, f"no-reply@{self.host}"), "utf-8")
 
     @cached_property
     def admin_addresses(self) -> frozenset[str]:
@@ -150,6 +152,8 @@ class _Reader(Environment):
 
     def common(self) -> dict[str, Any]:
         values: dict[str, Any] = {
+            "site_name": self.line("SITE_NAME", 40) or SITE_NAME,
+            "site_description": self.line("SITE_DESCRIPTION", 200),
             **mail_settings.read(self),
             "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),

@@ -111,7 +111,7 @@ def test_log_out_ends_the_session_on_the_server(site: Site, susan: str) -> None:
 
     replay = site.browser()
     replay.cookies.set("__Host-session", kept, domain="blog.example")
-    assert "You are logged out." in answer.text
+    assert "You're logged out." in answer.text
     assert "__Host-session" not in browser.cookies
     assert not is_logged_in(replay)
     assert table(site, "session") == []
@@ -227,8 +227,8 @@ def test_a_session_of_another_epoch_or_time_is_not_open(any_site: Site, mailbox:
 
 def test_the_page_of_one_person_is_never_anothers(site: Site, mailbox: Mailbox, susan: str) -> None:
     """C36"""
-    register(site.browser(), mailbox, "david")
     david = site.browser()
+    register(david, mailbox, "david")
     log_in(david, "david")
 
     pages = logged_in(site).get("/settings").text, david.get("/settings").text

@@ -42,7 +42,7 @@ def test_the_button_changes_the_address_and_tells_the_old_one(
     answer = susan.post(link)
 
     told = mailbox.last(OLD, count=3)
-    assert "Your address is now susan@example.net." in answer.text
+    assert "Your email is now susan@example.net." in answer.text
     assert is_logged_in(susan)
     assert told.subject == "The address of your account on Microblog was changed"
     assert NEW not in told.text + told.html
@@ -59,7 +59,7 @@ def test_looking_at_the_link_changes_nothing(site: Site, link: str) -> None:
 
     assert dump(site) == before
     page = site.browser().get(link)
-    assert "Yes, use this address" in page.text
+    assert "Yes, use this email" in page.text
     assert NEW in page.text
     assert OLD not in page.text
     assert f'action="{link}"' in page.text
@@ -93,7 +93,7 @@ def test_a_change_ends_reset_links_and_all_other_sessions(
 
     answer = susan.post(link)
 
-    assert "and 2 other sign-ins were ended" in answer.text
+    assert "and you&#39;re logged out on 2 other devices" in answer.text
     assert [is_logged_in(browser) for browser in [susan, *others]] == [True, False, False, False]
     assert len(table(site, "session")) == 1
     assert site.browser().post(reset, data={"password": NEW_PASSWORD}).status_code == 410
@@ -195,7 +195,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
     page, part = susan.post(link), susan.post(link, headers=HTMX)
 
     assert (page.status_code, part.status_code) == (422, 422)
-    assert "Another account has this address by now" in page.text
+    assert "Another account has this email by now" in page.text
     assert part.text.strip() in page.text
     assert address(site) == OLD
     assert is_logged_in(susan)
@@ -262,7 +262,7 @@ def test_a_mangled_link_says_so(site: Site, mailbox: Mailbox, susan: Browser, st
     page, answer = site.browser().get(path), site.browser().post(path)
 
     assert (page.status_code, answer.status_code) == (404, 404)
-    assert "This link is not whole" in page.text
+    assert "This link is incomplete" in page.text
     assert "token" not in page.text.lower()
 
 

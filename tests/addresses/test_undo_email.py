@@ -45,10 +45,10 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     page = owner.get(undo)
     answer = owner.post(undo)
 
-    assert "Give me back this address" in page.text
+    assert "Give me my email back" in page.text
     assert OLD in page.text
     assert answer.url.path == "/reset_password_request"
-    assert "has its address susan@example.com again" in answer.text
+    assert "susan has the email susan@example.com again" in answer.text
     assert not is_logged_in(thief)
     assert table(any_site, "session") == []
     assert [log_in(any_site.browser(), password=word).status_code for word in (PASSWORD, HIJACKED)] == [422, 422]

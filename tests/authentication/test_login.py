@@ -33,7 +33,7 @@ def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, s
     answer = log_in(browser, typed)
 
     assert answer.url.path == "/"
-    assert "Hello, Susan" in answer.text
+    assert 'aria-label="Your account, Susan"' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_all_that_do_not_match_get_the_same_words(site: Site, susan: str, typed:
     answer = log_in(browser, typed, password)
 
     assert answer.status_code == 422
-    assert "That name or address and password don&#39;t match." in answer.text
+    assert "That username or email and password don&#39;t match." in answer.text
     assert f'value="{password}"' not in answer.text, "a password is never echoed"
     assert not is_logged_in(browser)
 

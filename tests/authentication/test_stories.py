@@ -1,5 +1,7 @@
 """The main job, end to end."""
 
+import re
+
 import pytest
 
 from tests.conftest import Site
@@ -16,8 +18,9 @@ def test_a_person_registers_forgets_the_password_and_gets_back_in(any_site: Site
     link = forget_and_find_link(any_site.browser(), mailbox)
     answer = any_site.browser().post(link, data={"password": NEW_PASSWORD})
 
-    assert answer.url.path == "/login"
-    assert "Your password is changed, and 1 sign-in was ended." in answer.text
+    assert (answer.url.path, answer.url.query) == ("/login", b"username=susan")
+    assert re.search(r'<input id="password"[^>]* autofocus>', answer.text), "the next field to fill in"
+    assert "susan&#39;s password is changed. It was logged out on 1 device." in answer.text
     assert not is_logged_in(browser), "a reset ends all sessions"
     assert "don&#39;t match" in log_in(browser, password=PASSWORD).text
     log_in(browser, password=NEW_PASSWORD)

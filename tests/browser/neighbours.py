@@ -38,7 +38,7 @@ def followers(person: Visitor) -> None:
 def following_nobody(person: Visitor) -> None:
     person.is_logged_in()
     person.goto(f"/user/{person.name}/following")
-    person.sees("Nobody so far.")
+    person.sees("Nobody yet.")
 
 
 @state
@@ -53,7 +53,7 @@ def report(person: Visitor) -> None:
 def report_refused(person: Visitor) -> None:
     report(person)
     person.press("Report the post")
-    person.sees("Please fill this in.")
+    person.sees("Fill this in.")
 
 
 @state
@@ -61,7 +61,7 @@ def report_sent(person: Visitor) -> None:
     report(person)
     explain(person, "It is an advertisement.")
     person.press("Report the post")
-    person.sees_heading("Thank you, we will look at it")
+    person.sees_heading("Thank you. We'll look at it")
 
 
 @state

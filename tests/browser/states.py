@@ -36,7 +36,7 @@ def login_refused(person: Visitor) -> None:
 def login_incomplete(person: Visitor) -> None:
     person.goto("/login")
     person.press("Log in")
-    person.sees("Please fill this in.")
+    person.sees("Fill this in.")
 
 
 @state
@@ -53,7 +53,7 @@ def login_throttled(person: Visitor) -> None:
 def logged_out(person: Visitor) -> None:
     person.is_logged_in()
     person.logs_out()
-    person.sees("You are logged out.")
+    person.sees("You're logged out.")
 
 
 @state
@@ -78,7 +78,7 @@ def register_refused(person: Visitor) -> None:
     person.goto("/register")
     person.fill(email="nowhere")
     person.press("Email me a link")
-    person.sees("doesn't look like an address")
+    person.sees("doesn't look like an email")
 
 
 @state
@@ -124,7 +124,7 @@ def reset_password_request(person: Visitor) -> None:
 def reset_password_request_refused(person: Visitor) -> None:
     person.goto("/reset_password_request")
     person.press("Email me a link")
-    person.sees("Please fill this in.")
+    person.sees("Fill this in.")
 
 
 @state
@@ -206,7 +206,7 @@ def not_me_said(person: Visitor) -> None:
 def not_me_reset_sent(person: Visitor) -> None:
     not_me_said(person)
     person.press("Email me a link")
-    person.sees_heading("Check your mail")
+    person.sees_heading("Check your email")
 
 
 @state
@@ -256,7 +256,7 @@ def change_email_refused(person: Visitor) -> None:
     change_email(person)
     person.fill(email="nowhere")
     person.press("Email me a link")
-    person.sees("doesn't look like an address")
+    person.sees("doesn't look like an email")
 
 
 @state
@@ -264,29 +264,29 @@ def change_email_sent(person: Visitor) -> None:
     change_email(person)
     person.fill(email=person.new_address, current_password=PASSWORD)
     person.press("Email me a link")
-    person.sees_heading("Check your mail")
+    person.sees_heading("Check your email")
 
 
 @state
 def confirm_email(person: Visitor) -> None:
     change_email_sent(person)
     person.goto(links(person.mailbox, person.new_address, "/confirm_email/")[0])
-    person.sees_heading("Use this address?")
+    person.sees_heading("Use this email?")
 
 
 @state
 def confirm_email_taken(person: Visitor) -> None:
     confirm_email(person)
     person.has_account_at_new_address()
-    person.press("Yes, use this address")
+    person.press("Yes, use this email")
     person.sees("Another account has this address by now")
 
 
 @state
 def undo_email(person: Visitor) -> None:
     confirm_email(person)
-    person.press("Yes, use this address")
-    person.sees(f"Your address is now {person.new_address}.")
+    person.press("Yes, use this email")
+    person.sees(f"Your email is now {person.new_address}.")
     person.goto(links(person.mailbox, person.address, "/undo_email/")[0])
     person.sees_heading("Take the account back")
 
@@ -310,7 +310,7 @@ def change_password_refused(person: Visitor) -> None:
     change_password(person)
     person.fill(current_password="not the password", password=NEW_PASSWORD)
     person.press("Save the new password")
-    person.sees("That is not your current password.")
+    person.sees("That's not your current password.")
 
 
 @state
@@ -326,7 +326,7 @@ def emails(person: Visitor) -> None:
     person.is_logged_in()
     person.has_phone()
     person.goto("/letters")
-    person.sees("A sign-in in a new browser")
+    person.sees("A log-in from a new device")
 
 
 @state
@@ -403,7 +403,7 @@ def admin_mail_paused(person: Visitor) -> None:
 @state
 def nothing_here(person: Visitor) -> None:
     person.goto("/nowhere")
-    person.sees_heading("Nothing here")
+    person.sees_heading("Nobody lives at this address")
 
 
 @state
@@ -425,4 +425,4 @@ def not_readable(person: Visitor) -> None:
             HTMLFormElement.prototype.submit.call(form);
         }"""
     )
-    person.sees_heading("That can't be read")
+    person.sees_heading("That didn't work")

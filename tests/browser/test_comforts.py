@@ -32,12 +32,12 @@ def test_a_mistake_keeps_what_was_typed_and_leads_to_it(scripted: Visitor) -> No
     scripted.fill(email="not an address")
     scripted.press("Email me a link")
 
-    field = scripted.page.get_by_label("Your email address")
-    scripted.sees("That doesn't look like an address")
+    field = scripted.page.get_by_label("Email", exact=True)
+    scripted.sees("That doesn't look like an email")
     expect(field).to_be_focused()
     expect(field).to_have_value("not an address")
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(field).to_have_accessible_description(re.compile("That doesn't look like an address"))
+    expect(field).to_have_accessible_description(re.compile("That doesn't look like an email"))
     assert is_still_loaded(scripted)
     assert scripted.page.evaluate("history.length") == entries
     scripted.page.go_back()
@@ -49,7 +49,7 @@ def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> Non
 
     scripted.press("Log in")
 
-    expect(scripted.page.get_by_label("Name or address")).to_be_focused()
+    expect(scripted.page.get_by_label("Username or email")).to_be_focused()
     expect(scripted.page.locator("[aria-invalid=true]")).to_have_count(2)
 
 
@@ -61,7 +61,7 @@ def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Vis
     scripted.fill(email=scripted.address)
     scripted.press("Email me a link")
 
-    scripted.sees_heading("Check your mail")
+    scripted.sees_heading("Check your email")
     expect(scripted.page.get_by_role("heading", level=1)).to_be_focused()
     expect(scripted.page.locator("#main form")).to_have_count(0)
     assert is_still_loaded(scripted)
@@ -90,7 +90,7 @@ def test_too_often_is_said_in_the_form(scripted: Visitor) -> None:
     scripted.press("Email me a link")
 
     scripted.sees("You can ask again in")
-    expect(scripted.page.get_by_label("Name or address")).to_have_value(scripted.address)
+    expect(scripted.page.get_by_label("Username or email")).to_have_value(scripted.address)
 
 
 def test_a_double_click_posts_once(scripted: Visitor) -> None:
@@ -122,8 +122,8 @@ def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None
     scripted.fill(email="x" * 70_000)
     scripted.press("Email me a link")
 
-    expect(scripted.page.get_by_role("status")).to_contain_text("That did not work. Nothing was lost; try again.")
-    expect(scripted.page.get_by_label("Your email address")).to_have_value("x" * 70_000)
+    expect(scripted.page.get_by_role("status")).to_contain_text("That didn't work. Nothing is lost; try again.")
+    expect(scripted.page.get_by_label("Email", exact=True)).to_have_value("x" * 70_000)
     assert is_still_loaded(scripted)
 
 
@@ -136,8 +136,8 @@ def test_a_failure_before_or_behind_a_proxy_is_said_and_the_text_stays(scripted:
     scripted.fill(email=scripted.address)
     scripted.press("Email me a link")
 
-    expect(scripted.page.get_by_role("status")).to_contain_text("That did not work. Nothing was lost; try again.")
-    expect(scripted.page.get_by_label("Your email address")).to_have_value(scripted.address)
+    expect(scripted.page.get_by_role("status")).to_contain_text("That didn't work. Nothing is lost; try again.")
+    expect(scripted.page.get_by_label("Email", exact=True)).to_have_value(scripted.address)
     expect(scripted.page.get_by_text("What a proxy says")).to_have_count(0)
 
 
@@ -152,13 +152,13 @@ def test_without_a_connection_the_text_stays_and_can_be_sent_later(scripted: Vis
     scripted.context.route("**/register", is_dropped)
     scripted.press("Email me a link")
     status = scripted.page.get_by_role("status")
-    expect(status).to_contain_text("No connection. Nothing was lost; try again.")
-    expect(scripted.page.get_by_label("Your email address")).to_have_value(scripted.address)
+    expect(status).to_contain_text("Can't reach the site. Nothing is lost; try again.")
+    expect(scripted.page.get_by_label("Email", exact=True)).to_have_value(scripted.address)
 
     scripted.context.unroute("**/register", is_dropped)
     scripted.press("Email me a link")
 
-    scripted.sees_heading("Check your mail")
+    scripted.sees_heading("Check your email")
     expect(status).to_be_empty()
 
 
@@ -269,7 +269,7 @@ def test_the_keyboard_alone_is_enough(visitor: Visitor) -> None:
     visitor.has_account()
     visitor.goto("/login")
 
-    visitor.page.get_by_label("Name or address").focus()
+    visitor.page.get_by_label("Username or email").focus()
     visitor.page.keyboard.type(visitor.name)
     visitor.page.keyboard.press("Tab")
     visitor.page.keyboard.type(PASSWORD)
@@ -286,4 +286,4 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) 
     visitor.page.keyboard.press("Enter")
     visitor.page.keyboard.press("Tab")
 
-    expect(visitor.page.get_by_label("Name or address")).to_be_focused()
+    expect(visitor.page.get_by_label("Username or email")).to_be_focused()

@@ -126,13 +126,13 @@ def test_what_is_typed_comes_back_as_text(visitor: Visitor, text: str) -> None:
     visitor.follow("Forgot your password?")
     expect(visitor.page.locator("input[name=email]")).to_have_value(text)
     visitor.press("Email me a link")
-    visitor.sees("Type your name here, or your address.")
+    visitor.sees("Type your username or your email.")
     expect(visitor.page.locator("input[name=email]")).to_have_value(text)
 
     visitor.goto("/register")
     visitor.fill(email=text)
     visitor.press("Email me a link")
-    visitor.sees("doesn't look like an address")
+    visitor.sees("doesn't look like an email")
     expect(visitor.page.locator("input[name=email]")).to_have_value(text)
 
     visitor.has_no_foreign_markup()

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.browser
 def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
     visitor.is_logged_in()
     post = says(visitor, "<b>Bold</b> words")
-    expect(visitor.page.get_by_label("What is new?")).to_have_value("")
+    expect(visitor.page.get_by_label("What's new?")).to_have_value("")
 
     post.get_by_role("button", name="Delete").click()
-    visitor.sees("Your post is deleted.")
+    visitor.sees("Post deleted.")
     expect(post).to_have_count(0)
     visitor.press("Undo")
 
@@ -28,12 +28,12 @@ def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
 
 def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: Visitor) -> None:
     visitor.is_logged_in()
-    box = visitor.page.get_by_label("What is new?")
+    box = visitor.page.get_by_label("What's new?")
     box.fill("x" * 281)
 
     visitor.press("Post")
 
-    visitor.sees("That is 281 characters long: at most 280, please.")
+    visitor.sees("That's 281 characters. Use 280 or fewer.")
     expect(box).to_be_focused()
     expect(box).to_have_value("x" * 281)
 
@@ -57,9 +57,9 @@ def test_the_counter_counts_as_people_do(scripted: Visitor) -> None:
     counter = scripted.page.locator(".composer-left")
     expect(counter).to_have_text("280 left")
 
-    scripted.page.get_by_label("What is new?").fill("\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea")
+    scripted.page.get_by_label("What's new?").fill("\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea")
     expect(counter).to_have_text("277 left")
-    scripted.page.get_by_label("What is new?").fill("x" * 283)
+    scripted.page.get_by_label("What's new?").fill("x" * 283)
 
     expect(counter).to_have_text("3 too many")
 

@@ -42,7 +42,7 @@ def test_the_results_follow_what_is_typed_and_reading_goes_on_in_the_box(scripte
     expect(scripted.page.locator("article").nth(20)).to_be_visible()
 
     box.fill("?!")
-    expect(scripted.page.get_by_role("alert")).to_have_text("Only letters and digits can be found. Please type a word.")
+    expect(scripted.page.get_by_role("alert")).to_have_text("Only letters and digits can be found. Type a word.")
     box.fill("")
     scripted.sees("Type some words")
 

@@ -57,11 +57,11 @@ def test_a_person_chooses_a_name_and_which_emails_come(visitor: Visitor) -> None
     visitor.goto("/edit_profile")
     visitor.fill(username=visitor.name.upper(), about_me="I like long walks.")
     visitor.press("Save")
-    visitor.sees("Your profile is saved.")
-    visitor.follow("Emails What we sent you, and which emails you want.")
+    visitor.sees("Profile saved.")
+    visitor.follow("Emails What we sent you, and what you want to get.")
 
-    visitor.page.get_by_label("An email when my account is used in a new browser").uncheck()
+    visitor.page.get_by_label("Email me when somebody logs in to my account from a new device").uncheck()
     visitor.press("Save")
 
     visitor.sees("Saved")
-    assert not visitor.page.get_by_label("An email when my account is used in a new browser").is_checked()
+    assert not visitor.page.get_by_label("Email me when somebody logs in to my account from a new device").is_checked()

@@ -44,7 +44,7 @@ def test_a_person_forgets_the_password_and_gets_back_in(visitor: Visitor) -> Non
 
     visitor.sees("Your password is changed. Log in with the new password.")
     visitor.logs_in(PASSWORD)
-    visitor.sees("That name or address and password don't match.")
+    visitor.sees("That username or email and password don't match.")
     visitor.logs_in(NEW_PASSWORD)
     visitor.is_at_home()
 
@@ -96,8 +96,8 @@ def test_a_wrong_password_is_refused_and_the_name_stays(visitor: Visitor) -> Non
 
     visitor.logs_in("not the password")
 
-    visitor.sees("That name or address and password don't match.")
-    expect(visitor.page.get_by_label("Name or address")).to_have_value(visitor.name)
+    visitor.sees("That username or email and password don't match.")
+    expect(visitor.page.get_by_label("Username or email")).to_have_value(visitor.name)
     expect(visitor.page.get_by_label("Password", exact=True)).to_have_value("")
     visitor.is_stranger()
 
@@ -113,7 +113,7 @@ def test_forgot_your_password_carries_what_was_typed(visitor: Visitor) -> None:
 
     visitor.follow("Forgot your password?")
 
-    expect(visitor.page.get_by_label("Name or address")).to_have_value(visitor.address)
+    expect(visitor.page.get_by_label("Username or email")).to_have_value(visitor.address)
 
 
 def test_logging_out_leaves_a_stranger(visitor: Visitor) -> None:
@@ -121,7 +121,7 @@ def test_logging_out_leaves_a_stranger(visitor: Visitor) -> None:
 
     visitor.logs_out()
 
-    visitor.sees("You are logged out.")
+    visitor.sees("You're logged out.")
     visitor.is_stranger()
 
 
@@ -204,7 +204,7 @@ def test_a_used_registration_link_leads_to_the_log_in(visitor: Visitor) -> None:
 def test_a_link_cut_off_by_the_mail_program_says_so(visitor: Visitor, start: str) -> None:
     visitor.goto(f"/{start}/eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld")
 
-    visitor.sees_heading("This link is not whole")
+    visitor.sees_heading("This link is incomplete")
     visitor.follow("Register again" if start == "register" else "Ask for a fresh link")
     expect(visitor.page.locator("input[name=email]")).to_be_visible()
 

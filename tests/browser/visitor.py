@@ -208,7 +208,7 @@ class Visitor:
 
     def sees_that_mail_is_coming(self) -> None:
         if self.has_javascript:
-            self.sees_heading("Check your mail")
+            self.sees_heading("Check your email")
         else:
             self.sees("is on its way")
 

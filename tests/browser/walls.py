@@ -16,7 +16,7 @@ RICH = (
 
 def says(person: Visitor, words: str = "Hello, world.") -> Locator:
     """Posts in the browser; returns the post."""
-    person.page.get_by_label("What is new?").fill(words)
+    person.page.get_by_label("What's new?").fill(words)
     person.press("Post")
     post = person.page.locator("article", has_text=words.split()[0]).first
     expect(post).to_be_visible()
@@ -43,16 +43,16 @@ def home_with_posts(person: Visitor) -> None:
 @state
 def post_refused(person: Visitor) -> None:
     person.is_logged_in()
-    person.page.get_by_label("What is new?").fill("x" * 281)
+    person.page.get_by_label("What's new?").fill("x" * 281)
     person.press("Post")
-    person.sees("That is 281 characters long")
+    person.sees("That's 281 characters")
 
 
 @state
 def post_deleted(person: Visitor) -> None:
     person.is_logged_in()
     says(person).get_by_role("button", name="Delete").click()
-    person.sees("Your post is deleted.")
+    person.sees("Post deleted.")
 
 
 @state
@@ -78,7 +78,7 @@ def profile(person: Visitor) -> None:
 def profile_of_nobody_yet(person: Visitor) -> None:
     person.is_logged_in()
     person.goto(f"/user/{person.name}")
-    person.sees("Nothing written yet.")
+    person.sees("No posts yet.")
 
 
 @state

@@ -50,7 +50,7 @@ def test_an_invitation_makes_an_account_without_mail(run: Run, site: Site) -> No
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("susan@example.com", "already has an account"), ("susan", "doesn't look like an address"), ("a@b@c", "address")],
+    [("susan@example.com", "already has an account"), ("susan", "doesn't look like an email"), ("a@b@c", "address")],
 )
 def test_an_invitation_that_leads_nowhere_is_refused(run: Run, address: str, words: str) -> None:
     ended = run("invite", address)

@@ -40,7 +40,9 @@ def test_a_profile_says_whose_it_is(site: Site) -> None:
         "og:url": f"{ADDRESS}/user/susan",
         "og:description": HOSTILE,
         "og:image": image,
-        "twitter:card": "summary",
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "twitter:card": "summary_large_image",
         "alternate": f"{ADDRESS}/user/susan/feed.atom",
     }
     assert site.browser().get(image.removeprefix(ADDRESS)).headers["content-type"] == "image/png"
@@ -69,7 +71,7 @@ def test_a_post_says_what_it_says(site: Site) -> None:
 def test_somebody_who_says_nothing_has_a_description_nevertheless(site: Site) -> None:
     arrive(site)
 
-    assert tags_in(site.browser().get("/user/susan").text)["description"] == "What susan writes on Microblog."
+    assert tags_in(site.browser().get("/user/susan").text)["description"] == "Posts by susan on Microblog."
 
 
 def test_explore_says_where_its_feed_is(site: Site) -> None:

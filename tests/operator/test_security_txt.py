@@ -50,4 +50,4 @@ def test_without_anybody_to_tell_there_is_no_such_file(start_site: StartSite) ->
     answer = start_site(Settings.from_environment(ENVIRONMENT)).browser().get("/.well-known/security.txt")
 
     assert answer.status_code == 404
-    assert "Nothing here" in answer.text
+    assert "Nobody lives at this address" in answer.text

@@ -36,6 +36,16 @@ def test_a_picture_is_sound_and_asks_nobody_for_anything(name: str) -> None:
     assert "".join(svg.itertext()) in name.upper()
 
 
+@pytest.mark.parametrize("hue", range(avatars.HUES))
+def test_the_initial_stands_out_on_every_hue(hue: int) -> None:
+    """WCAG 2.2, 1.4.3."""
+    grounds = [avatars._tone(hue, level) for level in (avatars.GROUND_LUMINANCE, avatars.FIGURE_LUMINANCE)]
+
+    for ground, wanted in zip(grounds, (5.4, 3.5), strict=True):
+        parts = tuple(int(ground[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        assert 1.05 / (avatars._luminance((parts[0], parts[1], parts[2])) + 0.05) > wanted
+
+
 def test_people_look_different_and_always_the_same() -> None:
     pictures = {avatars.draw(name) for name in NAMES}
 
@@ -77,5 +87,5 @@ def test_the_picture_stands_beside_the_name_and_says_nothing_of_its_own(site: Si
 
     picture = re.search(r'<img class="avatar"[^>]*>', page)
     assert picture
-    assert 'src="/user/susan/avatar.svg?v=1"' in picture[0]
+    assert 'src="/user/susan/avatar.svg?v=2"' in picture[0]
     assert 'alt=""' in picture[0]

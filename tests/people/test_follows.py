@@ -31,7 +31,7 @@ def test_following_is_seen_by_both_and_can_be_ended(any_site: Site) -> None:
     assert names_in(susan.get("/user/bob/followers").text) == ["susan"]
     assert names_in(susan.get("/user/susan/following").text) == ["bob"]
     susan.post("/unfollow/bob", data={"next": "/user/bob/followers"})
-    assert "Nobody so far." in susan.get("/user/bob/followers").text
+    assert "Nobody yet." in susan.get("/user/bob/followers").text
     assert names_in(susan.get("/user/susan/following").text) == []
 
 
@@ -64,7 +64,7 @@ def test_nobody_follows_themselves(site: Site, susan: Browser) -> None:
     answer = susan.post("/follow/SUSAN")
 
     assert answer.status_code == 400
-    assert "That is you." in answer.text
+    assert "That&#39;s you." in answer.text
     assert table(site, "follow") == []
 
 

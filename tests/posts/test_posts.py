@@ -58,10 +58,10 @@ def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(sus
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (" \n", "Please write something first."),
-        ("x" * 281, "That is 281 characters long: at most 280, please."),
+        (" \n", "Write something first."),
+        ("x" * 281, "That's 281 characters. Use 280 or fewer."),
         ("a\u202eb", "There is an invisible sign in it"),
-        ("a\0b", "This has a character in it that can&#39;t be used."),
+        ("a\0b", "There&#39;s a character in it that can&#39;t be used."),
     ],
     ids=["empty", "long", "turning", "nul"],
 )
@@ -131,7 +131,7 @@ def test_under_htmx_the_place_of_the_post_shows_undo_and_then_the_post(susan: Br
     back = susan.post(f"/posts/{post_id}/restore", data={}, headers=PART)
 
     assert deleted_at.text.strip().startswith(f'<form class="post-deleted" id="post-{post_id}"')
-    assert "Your post is deleted." in deleted_at.text
+    assert "Post deleted." in deleted_at.text
     assert numbers_in(back) == [post_id]
     assert "<html" not in back.text
 
@@ -149,7 +149,7 @@ def test_a_post_can_be_brought_back_for_ten_seconds(
     answer = susan.post(f"/posts/{post_id}/restore", data={}, headers=headers, follow_redirects=False)
 
     assert answer.status_code == (200 if headers and status == 303 else status)
-    assert ("It is too late" in answer.text) == (status == 422)
+    assert ("Too late: that post" in answer.text) == (status == 422)
     assert numbers_in(susan.get("/")) == ([] if status == 422 else [post_id])
 
 

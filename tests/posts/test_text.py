@@ -119,14 +119,14 @@ def test_line_breaks_and_spaces_are_put_in_order(typed: str, kept: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", " \n ", "\u200b", "\u3164", "\u2800\u2800", "\u200d\ufe0f", "\u0301"])
 def test_what_shows_nothing_is_refused(typed: str) -> None:
-    with pytest.raises(ValueError, match="write something"):
+    with pytest.raises(ValueError, match="Write something"):
         text.clean(typed)
 
 
 @pytest.mark.parametrize("sign", ["\u202e", "\u202a", "\u2066", "\u2069", "\0", "\x1b", "\x7f", "\x9b", "\ufff9"])
 def test_signs_that_turn_writing_round_or_control_machines_are_refused(sign: str) -> None:
     """C38, C46: CVE-2021-42574 among others."""
-    with pytest.raises(ValueError, match="invisible sign"):
+    with pytest.raises(ValueError, match="invisible character"):
         text.clean(f"price {sign} list")
 
 

@@ -14,12 +14,14 @@ from tests.watching import standing_site
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
         assert site.mailbox
-        register(site.browser(), site.mailbox)
+        site.app.state.visitor = site.browser()
+        register(site.app.state.visitor, site.mailbox)
         yield site
 
 
 @pytest.fixture(scope="module")
 def visitor(standing: Site) -> Browser:
-    browser = standing.browser()
+    """In the browser in which susan has registered."""
+    browser: Browser = standing.app.state.visitor
     log_in(browser)
     return browser

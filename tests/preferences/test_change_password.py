@@ -17,8 +17,8 @@ COOKIE = "__Host-session"
 
 
 def logged_in(site: Site, mailbox: Mailbox) -> Browser:
-    register(site.browser(), mailbox)
     browser = site.browser()
+    register(browser, mailbox)
     log_in(browser)
     return browser
 
@@ -56,7 +56,7 @@ def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Si
 
     replay = any_site.browser()
     replay.cookies.set(COOKIE, before, domain="blog.example")
-    assert "Your password is changed, and 2 other sign-ins were ended." in answer.text
+    assert "Your password is changed, and you&#39;re logged out on 2 other devices." in answer.text
     assert [is_logged_in(visitor) for visitor in (browser, *others, replay)] == [True, False, False, False]
     assert browser.cookies[COOKIE] != before
     assert execute(any_site, "SELECT created_at FROM session") == opened_at, "it is still the sign-in of that time"
@@ -71,7 +71,7 @@ def test_a_wrong_current_password_is_refused_beside_its_field(site: Site, mailbo
     answer = change(browser, WRONG)
 
     assert answer.status_code == 422
-    assert re.search(r'id="current_password-error">That is not your current password', answer.text)
+    assert re.search(r'id="current_password-error">That&#39;s not your current password', answer.text)
     assert WRONG not in answer.text
     assert is_logged_in(other)
     assert execute(site, "SELECT password_hash, epoch FROM user_account") == before

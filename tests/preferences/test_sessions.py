@@ -40,7 +40,7 @@ def test_each_sign_in_says_browser_network_and_when(site: Site, susan: Browser) 
     assert here.startswith("a browser This one Network 203.0.113.")
     assert phone.startswith("Firefox on Android Network 198.51.100.7 Since ")
     assert "Last seen " in phone
-    assert [row.endswith(button) for row, button in [(here, "Log out"), (phone, "End")]] == [True, True]
+    assert [row.endswith(button) for row, button in [(here, "Log out"), (phone, "Log out")]] == [True, True]
 
 
 def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser) -> None:
@@ -62,7 +62,7 @@ def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mail
 
     answer = here.post(f"/sessions/{phone_id}/end")
 
-    assert "Ended: Firefox on Android." in answer.text
+    assert "Logged out of Firefox on Android." in answer.text
     assert [is_logged_in(browser) for browser in (here, phone, third)] == [True, False, True]
     assert execute(any_site, "SELECT kind FROM security_event ORDER BY id DESC LIMIT 1") == [("session_ended",)]
 
@@ -76,7 +76,7 @@ def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
 
     answer = here.post("/sessions/end_others")
 
-    assert "3 other sign-ins were ended." in answer.text
+    assert "You&#39;re logged out on 3 other devices." in answer.text
     assert [is_logged_in(browser) for browser in (here, *others, david)] == [True, False, False, False, True]
     assert listed(here) == listed(here)[:1]
 
@@ -91,7 +91,7 @@ def test_ending_the_one_in_hand_logs_out(site: Site, susan: Browser) -> None:
     replay = site.browser()
     replay.cookies.set("__Host-session", kept, domain="blog.example")
     assert answer.url.path == "/login"
-    assert "You are logged out." in answer.text
+    assert "You&#39;re logged out." in answer.text
     assert "__Host-session" not in susan.cookies
     assert not is_logged_in(replay)
 
@@ -106,7 +106,7 @@ def test_nobody_ends_the_sign_ins_of_another(site: Site, mailbox: Mailbox, susan
 
     assert is_logged_in(susan)
     assert anothers.text == nobodys.text
-    assert "That sign-in has ended already." in anothers.text
+    assert "That session has already ended." in anothers.text
 
 
 @pytest.mark.parametrize("odd", ["0", "-1", "abc", "9" * 40, "1e0", "٣", "1%00", "1 or 1=1"])
@@ -115,7 +115,7 @@ def test_a_sign_in_that_cannot_be_ends_nothing(visitor: Browser, odd: str) -> No
     answer = visitor.post(f"/sessions/{odd}/end")
 
     assert answer.status_code == 200
-    assert "That sign-in has ended already." in answer.text
+    assert "That session has already ended." in answer.text
     assert is_logged_in(visitor)
 
 
@@ -128,5 +128,5 @@ def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> N
     answer = susan.post("/sessions/end_others")
 
     assert len(listed(susan)) == 1
-    assert "There was no other sign-in." in answer.text
+    assert "You weren&#39;t logged in anywhere else." in answer.text
     assert is_logged_in(susan)

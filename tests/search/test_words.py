@@ -117,7 +117,7 @@ def test_where_nothing_is_typed_the_page_says_what_can_be(library: Site, path: s
     page = library.browser().get(path)
 
     assert page.status_code == 200
-    assert "Type some words" in page.text
+    assert "Search posts and people." in page.text
     assert "feed-posts" not in page.text
 
 

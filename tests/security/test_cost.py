@@ -97,7 +97,7 @@ def test_a_field_that_is_too_long_is_refused_before_anything_looks_at_it(shape: 
 
     form = read(shape, urlencode({name: " " * (most.characters + 1)}).encode())
 
-    assert form.errors[name] == f"That is too long: at most {most.said} characters, please."
+    assert form.errors[name] == f"That's too long. Use {most.said} characters, please."
     assert most.characters <= 4000
 
 

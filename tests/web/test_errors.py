@@ -42,7 +42,7 @@ def test_an_unhandled_exception_gives_the_page_with_a_number_and_no_trace(
     answer = site.browser().get("/broken", headers=headers)
 
     assert answer.status_code == 500
-    assert "That is our fault, not yours." in answer.text
+    assert "That's our fault, not yours." in answer.text
     assert re.search(r"<code>[0-9a-f]{16}</code>", answer.text)
     assert not re.search(rf"{SECRET}|Traceback|{kind.__name__}|starlette|webapp|python|\.py", answer.text, re.I)
     [record] = [record for record in caplog.records if record.getMessage() == "unhandled"]
@@ -79,7 +79,7 @@ def test_what_will_be_over_soon_gives_503_and_says_when_to_come_back(site: Site,
     answer = site.browser().get("/broken")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert "Nothing was lost; please try again." in answer.text
+    assert "Nothing is lost; try again." in answer.text
     assert SECRET not in answer.text
 
 
@@ -148,10 +148,10 @@ def test_an_error_after_the_work_began_keeps_none_of_it(
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [
-        ("GET", "/nothing", 404, "There is no page at this address."),
-        ("GET", "/login/", 404, "There is no page at this address."),
-        ("PUT", "/login", 405, "This page can&#39;t be used that way."),
-        ("GET", "/logout", 405, "This page can&#39;t be used that way."),
+        ("GET", "/nothing", 404, "The page was moved or deleted"),
+        ("GET", "/login/", 404, "The page was moved or deleted"),
+        ("PUT", "/login", 405, "This page doesn&#39;t work that way."),
+        ("GET", "/logout", 405, "This page doesn&#39;t work that way."),
     ],
 )
 def test_each_refusal_says_what_it_is_and_leads_on(site: Site, method: str, path: str, status: int, words: str) -> None:
@@ -170,12 +170,12 @@ def test_a_wrong_method_says_which_are_right(site: Site) -> None:
 
 
 def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> None:
-    register(site.browser(), mailbox)
     browser = site.browser()
+    register(browser, mailbox)
     log_in(browser)
     before = dump(site)
 
     page = browser.get("/nothing").text
 
-    assert '<span class="site-user">susan</span>' in page
+    assert 'aria-label="Your account, susan"' in page
     assert dump(site) == before

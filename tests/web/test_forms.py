@@ -275,5 +275,5 @@ def test_an_odd_cookie_is_a_strangers(site: Site, value: str) -> None:
     """C46"""
     cookie = ("cookie", f"__Host-session={value}; __Host-flash={value}")
 
-    assert ask(site, "GET", "/", [HOST, cookie]).status == 303
+    assert ask(site, "GET", "/settings", [HOST, cookie]).status == 303
     assert ask(site, "GET", "/login", [HOST, cookie]).status == 200

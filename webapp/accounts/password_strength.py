@@ -16,7 +16,6 @@ from pathlib import Path
 
 from webapp.accounts.passwords import MAX_LENGTH
 from webapp.i18n import gettext as _
-from webapp.settings import SITE_NAME
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
 FEWEST_DIFFERENT = 5
@@ -41,20 +40,20 @@ SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for 
 def of(password: str, min_length: int, *context: str) -> str | None:
     """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
     if len(password) > MAX_LENGTH:
-        return _("That is too long: at most %(max_length)s characters, please.") % {"max_length": MAX_LENGTH}
+        return _("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": MAX_LENGTH}
     if len(password) < min_length:
-        return _("Too short: use at least %(min_length)s characters. A few words in a row are fine.") % {
+        return _("Too short. Use %(min_length)s characters or more; a few random words work well.") % {
             "min_length": min_length
         }
     text = unicodedata.normalize("NFKC", password).casefold()[:MAX_LENGTH]  # one sign may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:
-        return _("Too easy to guess: it repeats the same few characters.")
+        return _("Too easy to guess: it repeats a few characters.")
     if any(_is_about(spelled, min_length, context) for spelled in (text, *_spellings(text))):
-        return _("Too easy to guess: it is mostly your name, your address or this site's name.")
+        return _("Too easy to guess: it's mostly your username, your email or this site's name.")
     if _unforeseen(text) < FEWEST_UNFORESEEN:
         return _("Too easy to guess: it follows the keyboard, the alphabet or the numbers.")
     if _is_common(text):
-        return _("Too easy to guess: many people use this password, or one that is almost the same.")
+        return _("Too easy to guess: many people use this password, or one almost like it.")
     return None
 
 
@@ -68,7 +67,7 @@ def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
 
 def _words(context: tuple[str, ...]) -> Iterator[str]:
     """The context's words (a name, an address, a host): whole, up to the @, and in parts."""
-    for word in (*(word[:LONGEST_CONTEXT].casefold() for word in context), SITE_NAME.casefold()):
+    for word in (word[:LONGEST_CONTEXT].casefold() for word in context):
         pieces = (word, word.partition("@")[0], *re.split(r"[\W_]+", word))
         yield from (piece for piece in pieces if len(piece) >= 3)
 

@@ -4,6 +4,7 @@ A token holds no state. What makes it single-use is the account's epoch, which t
 """
 
 import hashlib
+import hmac
 import re
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from webapp.settings import NOT_ME_HOURS, Settings
 REGISTER_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
+FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good
 # All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
@@ -108,10 +110,17 @@ def issue(
     return jwt.encode(payload, settings.key(f"token.{purpose}"), algorithm="HS256")
 
 
-def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
+def stamp(settings: Settings, token: str) -> str:
+    """Goes into the form behind a link, and says when it was opened: so it can still be sent a little later."""
+    opened_at = str(int(time.time()))
+    return f"{opened_at}.{_stamp_of(settings.key('form_stamp'), opened_at, token)}"
+
+
+def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -> Claim:
     """What a token says, if we signed it for this purpose.
 
     Raises TokenExpired or TokenMalformed. Whether it was used is for the caller to find out, by the epoch.
+    With the stamp of a form that was `opened` in time, it may be late by FORM_GRACE.
     """
     if not _SHAPE.fullmatch(token):
         raise TokenMalformed
@@ -121,9 +130,23 @@ def verify(settings: Settings, purpose: Purpose, token: str) -> Claim:
     if tuple(map(type, said)) != (wanted, int, int, str, str):
         raise TokenMalformed
     claim = Claim(*said)
-    if time.time() >= claim.expires_at:
+    if time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at):
         raise TokenExpired(claim)
     return claim
+
+
+def _was_open(settings: Settings, token: str, opened: str, expires_at: int) -> bool:
+    """Whether the form was opened while the link was good, and is sent soon after."""
+    opened_at, _dot, signature = opened.partition(".")
+    if not (opened.isascii() and opened_at.isdecimal() and len(opened_at) < 12 and int(opened_at) < expires_at):
+        return False
+    keys = settings.keys("form_stamp")
+    is_ours = any(hmac.compare_digest(signature, _stamp_of(key, opened_at, token)) for key in keys)
+    return is_ours and time.time() < expires_at + FORM_GRACE.total_seconds()
+
+
+def _stamp_of(key: bytes, opened_at: str, token: str) -> str:
+    return hmac.digest(key, f"{opened_at}.{token}".encode(), hashlib.sha256).hex()
 
 
 def reset_link(settings: Settings, user: User) -> str:

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import KeptUsername
 from webapp.database import execute, now, table
-from webapp.settings import SITE_NAME, Settings
+from webapp.settings import Settings
 
 KEPT = timedelta(days=30)
 # Who has one of these can pretend to be the site, its mail or whoever runs it (RFC 2142 has the mailboxes).
@@ -77,7 +77,7 @@ _kept = table(KeptUsername)
 
 def reserved(settings: Settings, words: Iterable[str]) -> frozenset[str]:
     """What nobody may choose, as it is compared; `words` are those of the site's paths."""
-    return frozenset(map(_compared, [*RESERVED, SITE_NAME, settings.host, *words]))
+    return frozenset(map(_compared, [*RESERVED, settings.site_name, settings.host, *words]))
 
 
 def is_reserved(username: str, words: frozenset[str]) -> bool:

@@ -37,7 +37,9 @@ class Taken(Exception):
     """Somebody has this already; `field` is "username" or "email"."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(_("That name is taken.") if field == "username" else _("That address has an account already."))
+        super().__init__(
+            _("That username is taken.") if field == "username" else _("That email already has an account.")
+        )
         self.field = field
 
 
@@ -80,10 +82,10 @@ def canonical_address(text: str) -> str:
     try:
         address = validate_email(text.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
     except EmailNotValidError:
-        raise ValueError(_("That doesn't look like an address such as name@example.com.")) from None
+        raise ValueError(_("That doesn't look like an email, such as name@example.com.")) from None
     # Some mail programs and servers decode =?utf-8?q?...?= even here, and so write to somebody else.
     if not address.ascii_email or len(address.ascii_email) > 254 or "=?" in address.ascii_email:
-        raise ValueError(_("That doesn't look like an address such as name@example.com."))
+        raise ValueError(_("That doesn't look like an email, such as name@example.com."))
     return address.ascii_email.lower()
 
 
@@ -93,7 +95,7 @@ def canonical_identity(text: str) -> str:
     if "@" in text:
         return canonical_address(text)
     if not USERNAME.fullmatch(text):
-        raise ValueError(_("Type your name here, or your address."))
+        raise ValueError(_("Type your username or your email."))
     return text.lower()
 
 

@@ -11,6 +11,7 @@ from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
 from webapp.authentication import auth, email_links
+from webapp.authentication.asked_emails import Asked
 from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _
@@ -23,16 +24,15 @@ from webapp.web.limits import too_often
 @login_required
 async def change_email(request: Request) -> Response:
     """Asks for another address. Looks nobody up: what is written to the new one, only the mailer knows."""
-    form = await Form.of(request, forms.ChangeEmail)
+    form = await Form.of(request, forms.ChangeEmail, email=email_links.typed_before(request))
     if form.is_valid and form.data.email == request.state.user.email:
-        form.refuse("email", _("That is your address already."))
+        form.refuse("email", _("That's your email already."))
     if form.is_valid and not request.app.state.settings.sends_mail:
-        form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
+        form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
     sent = await _asked(request, form) if form.is_valid else None
-    if sent and not pages.asks_for_part(request):
-        words = _("Check your mail: an email is on its way to the new address.")
-        return pages.redirect(request, "/change_email", flash=sent.with_truth(words))
-    return pages.render(request, "addresses/change_email.html", part="panel", form=form, sent=sent)
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.render(request, "addresses/change_email.html", part="panel", form=form)
 
 
 async def confirm_email(request: Request) -> Response:
@@ -46,7 +46,7 @@ async def confirm_email(request: Request) -> Response:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
     except Taken:
         await request.state.db.rollback()
-        form.refuse("", _("Another account has this address by now, so it can't be given to this one."))
+        form.refuse("", _("Another account has this email by now, so this one can't have it."))
     except Refused as refused:
         return email_links.bad(request, refused, "confirm_email")
     token = request.path_params["token"]
@@ -64,7 +64,7 @@ async def undo_email(request: Request) -> Response:
         return pages.redirect(request, request.url.path)
     except Taken:
         await request.state.db.rollback()
-        form.refuse("", _("Another account has this address by now. Please write to the person who runs this site."))
+        form.refuse("", _("Another account has this email by now. Write to whoever runs this site."))
     except Refused as refused:
         return email_links.bad(request, refused, "undo_email")
     token = request.path_params["token"]
@@ -84,7 +84,7 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
         return None
     is_delayed = await changes.ask(db, settings, user, form.data.email, client)
     await db.commit()
-    return Sent(is_delayed)
+    return Sent(is_delayed, Asked("confirm_email", "", typed=form.data.email))
 
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:
@@ -108,7 +108,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
         response = pages.redirect(request, "/settings", flash=_changed(change.new_email, ended))
         await auth.renew(request, response, ended.epoch)
     else:
-        words = _("Your address is confirmed. Log in with your name, or with the new address.")
+        words = _("Your email is changed. Log in with your username or the new email.")
         response = pages.redirect(request, "/login", flash=words)
     await db.commit()
     return response
@@ -119,19 +119,19 @@ async def _undone(request: Request, change: Change) -> Response:
     db = request.state.db
     await changes.undo(db, request.app.state.settings, change, auth.client_info(request))
     await db.commit()
-    words = _("The account %(username)s has its address %(address)s again, and nobody is logged in to it.")
-    more = _("The old password no longer works: ask for a link to choose a new one.")
+    words = _("%(username)s has the email %(address)s again and is logged out everywhere.")
+    more = _("The old password no longer works. We'll email you a link to choose a new one.")
     flash = f"{words % {'username': change.username, 'address': change.old_email}} {more}"
     suffix = urlencode({"email": change.username})
     return pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
 
 
 def _changed(address: str, ended: Ended) -> str:
-    words = _("Your address is now %(address)s.")
+    words = _("Your email is now %(address)s.")
     if ended.sessions:
         words = ngettext(
-            "Your address is now %(address)s, and %(ended)s other sign-in was ended.",
-            "Your address is now %(address)s, and %(ended)s other sign-ins were ended.",
+            "Your email is now %(address)s, and you're logged out on %(ended)s other device.",
+            "Your email is now %(address)s, and you're logged out on %(ended)s other devices.",
             ended.sessions,
         )
     return email_links.with_codes(words % {"address": address, "ended": ended.sessions}, ended)

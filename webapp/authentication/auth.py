@@ -23,9 +23,9 @@ from webapp.database import Database, now, release
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.notifications import switches
-from webapp.web import client_ip, cookies, pages
+from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import Form
+from webapp.web.forms import Form, typed
 from webapp.web.limits import too_often
 
 COOKIE = "session"
@@ -69,13 +69,21 @@ def login_required(view: View) -> View:
 
     @wraps(view)
     async def guarded(request: Request) -> Response:
-        if request.state.user is None:
-            came_for = request.url.path if request.method in SAFE_METHODS else "/"
-            suffix = f"?next={quote(came_for)}" if came_for != "/" else ""
-            return pages.redirect(request, request.app.url_path_for("login") + suffix)
-        return await view(request)
+        return await (_to_log_in if request.state.user is None else view)(request)
 
     return guarded
+
+
+async def _to_log_in(request: Request) -> Response:
+    """Back afterwards, and to a form with what was typed into it, but for passwords."""
+    is_page = request.method in SAFE_METHODS or "GET" in (request.scope["route"].methods or ())
+    came_for = request.url.path if is_page else "/"
+    suffix = f"?next={quote(came_for)}" if came_for != "/" else ""
+    response = pages.redirect(request, request.app.url_path_for("login") + suffix)
+    if request.method == "POST" and drafts.keep(request, response, came_for, await typed(request)):
+        words = _("You were logged out meanwhile. Log in again: what you typed is still here.")
+        pages.say(request, response, words, "notice")
+    return response
 
 
 def admin_required(view: View) -> View:
@@ -139,7 +147,7 @@ async def prove(
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
         return user
     if not form.errors:
-        form.refuse(field, _("That is not your current password."))
+        form.refuse(field, _("That's not your current password."))
     return None
 
 

@@ -1,5 +1,7 @@
 """What people see who ask for an email, or follow a link that doesn't work."""
 
+import math
+import time
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -8,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts.tokens import REGISTER_LIFETIME, Refused, TokenMalformed
+from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, Refused, TokenMalformed, stamp
 from webapp.accounts.users import Ended
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import auth
+from webapp.authentication import asked_emails, auth
+from webapp.authentication.asked_emails import Asked
 from webapp.authentication.forms import RenewResetLink
 from webapp.database import now, release
 from webapp.i18n import gettext as _
@@ -20,7 +23,7 @@ from webapp.mail import kinds
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 from webapp.web import pages
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 
 # However many a stranger has asked for, nobody is sent away for longer.
 LONGEST_WAIT = rate_limits.HOUR
@@ -30,21 +33,26 @@ class Sent(NamedTuple):
     """An email was posted. `is_delayed` is the same for everyone: whether emails are leaving at the moment."""
 
     is_delayed: bool
-
-    def with_truth(self, words: str) -> str:
-        """The given words and, if emails are delayed, that it will take longer."""
-        return f"{words} {_('Our mail is delayed at the moment; we keep trying.')}" if self.is_delayed else words
+    asked: Asked
 
 
 async def send(
-    request: Request, form: Form[Any], kind: str, recipient: str, user_id: int | None = None, **parameters: Any
+    request: Request,
+    form: Form[Any],
+    kind: str,
+    recipient: str,
+    user_id: int | None = None,
+    *,
+    typed: str = "",
+    by_owner: bool = False,
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.sends_mail:
-        form.refuse("", _("This site sends no mail. Please ask the person who runs it."))
+        form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
         return None
     client = auth.client_info(request)
+    parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
     try:
         await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
     except TooOften as refused:
@@ -54,7 +62,51 @@ async def send(
         return None
     is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
     await db.commit()
-    return Sent(is_delayed)
+    return Sent(is_delayed, Asked(kind, recipient, typed, user_id, by_owner))
+
+
+def check_email(request: Request, sent: Sent) -> Response:
+    """Leads to the page that says "Check your email"; under htmx it comes at once, with its own address."""
+    token = asked_emails.seal(request.app.state.settings, sent.asked)
+    page = request.app.url_path_for("check_email", token=token)
+    if not pages.asks_for_part(request):
+        return pages.redirect(request, page)
+    response = check_email_page(request, token, sent.asked, Form(EmptyForm), sent.is_delayed, asked_emails.WAIT_SECONDS)
+    is_there = request.scope["route"].name == "check_email"  # and Back shall lead before it
+    response.headers["hx-replace-url" if is_there else "hx-push-url"] = page
+    return response
+
+
+def check_email_page(
+    request: Request, token: str, asked: Asked, form: Form[EmptyForm], is_delayed: bool, wait: int
+) -> Response:
+    """Where the email comes from, what it is called, and, after `wait` seconds, a button that sends it again."""
+    return pages.render(
+        request,
+        "authentication/check_email.html",
+        part="panel",
+        form=form,
+        asked=asked,
+        token=token,
+        is_delayed=is_delayed,
+        wait=wait,
+    )
+
+
+def typed_before(request: Request) -> str:
+    """What stood in the form to which "Wrong address?" leads back."""
+    found = asked_emails.unseal(request.app.state.settings, request.query_params.get("again", ""))
+    return found[0].typed if found else ""
+
+
+def opened(request: Request, form: Form[Any]) -> str:
+    """The stamp of the form behind a link: of when it was opened, also if it is shown again with a mistake."""
+    return form.values["opened"] or stamp(request.app.state.settings, request.path_params["token"])
+
+
+def minutes_left(claim: Claim) -> int:
+    """How long a link still works; a form that was open in time, a little longer."""
+    return max(0, math.ceil((claim.expires_at - time.time()) / 60))
 
 
 async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
@@ -64,13 +116,13 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
     lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
     if sent_at is None or sent_at + lifetime <= now():
         return again
-    words = _("The email of %(time)s still works (that time is UTC), if there is such an account.")
+    words = _("If there's such an account, the email of %(time)s UTC still works.")
     return f"{words % {'time': f'{sent_at:%H:%M}'}} {again}"
 
 
 def with_codes(words: str, ended: Ended) -> str:
     """The given words and, if recovery codes ended, too, that they did."""
-    more = _("Your recovery codes stopped working too; you can make new ones in your settings.")
+    more = _("Your recovery codes no longer work either. You can make new ones in your settings.")
     return f"{words} {more}" if ended.codes else words
 
 
@@ -80,11 +132,11 @@ def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Respon
         events.refused(Refusal.LINK, auth.client_info(request), link=kind, reason=refused.reason)
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, page or request.url.path)  # the page says what is wrong
-    return bad_page(request, refused, kind, Form(RenewResetLink), None)
+    return bad_page(request, refused, kind, Form(RenewResetLink))
 
 
-def bad_page(request: Request, refused: Refused, kind: str, form: Form[RenewResetLink], sent: Sent | None) -> Response:
-    code = 200 if sent else form.status if form.errors else 404 if isinstance(refused, TokenMalformed) else 410
+def bad_page(request: Request, refused: Refused, kind: str, form: Form[RenewResetLink]) -> Response:
+    code = form.status if form.errors else 404 if isinstance(refused, TokenMalformed) else 410
     return pages.render(
         request,
         "authentication/bad_link.html",
@@ -95,5 +147,4 @@ def bad_page(request: Request, refused: Refused, kind: str, form: Form[RenewRese
         minutes=refused.minutes,
         kind=kind,
         token=request.path_params["token"],
-        sent=sent,
     )

@@ -12,7 +12,7 @@ from webapp.web.forms import Form
 
 def _username(text: str) -> str:
     if not users.USERNAME.fullmatch(text):
-        raise ValueError(_("Use 3 to 30 letters from a to z, digits or underscores."))
+        raise ValueError(_("Use 3 to 30 letters (a to z), digits or underscores."))
     return text
 
 
@@ -36,7 +36,13 @@ class Register(BaseModel):
     email: Address
 
 
-class FinishRegistration(BaseModel):
+class Opened(BaseModel):
+    """The form behind a link: the stamp says when it was opened."""
+
+    opened: str = ""
+
+
+class FinishRegistration(Opened):
     username: Username
     password: Password
 
@@ -45,7 +51,7 @@ class ResetPasswordRequest(BaseModel):
     email: Identity
 
 
-class ResetPassword(BaseModel):
+class ResetPassword(Opened):
     password: Password
     password2: str = ""
 
@@ -62,6 +68,6 @@ def check_username(form: Form[Any], words: frozenset[str]) -> None:
 
 def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:
     """Refuses a new password that is easy to guess; `context` are words that a guesser would try first."""
-    weak = password_strength.of(password, settings.password_min_length, *context, settings.host)
+    weak = password_strength.of(password, settings.password_min_length, *context, settings.host, settings.site_name)
     if weak and "password" not in form.errors:
         form.refuse("password", weak)

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,16 +11,17 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import PasswordLocked, Taken
-from webapp.authentication import auth, email_links, forms
+from webapp.authentication import asked_emails, auth, email_links, forms
 from webapp.database import release
 from webapp.i18n import gettext as _
+from webapp.mail import status
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often
 
 
 async def login(request: Request) -> Response:
-    form = await Form.of(request, forms.Login)
+    form = await Form.of(request, forms.Login, username=request.query_params.get("username", "")[:320])
     came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
     if request.method != "POST" and request.state.user:
         return pages.redirect(request, came_for)
@@ -41,39 +43,54 @@ async def login(request: Request) -> Response:
 
 @auth.login_required
 async def logout(request: Request) -> Response:
-    response = pages.redirect(request, "/login", flash=_("You are logged out."))
+    response = pages.redirect(request, "/login", flash=_("You're logged out."))
     await auth.log_out(request, response)
     await request.state.db.commit()
     return response
 
 
 async def register(request: Request) -> Response:
-    form = await Form.of(request, forms.Register)
+    form = await Form.of(request, forms.Register, email=email_links.typed_before(request))
     if form.is_valid and request.app.state.settings.registration != "open":
-        form.refuse("", _("Registration here is by invitation."), 403)
-    sent = await email_links.send(request, form, "register", form.data.email) if form.is_valid else None
-    if sent and not pages.asks_for_part(request):
-        words = _("Check your mail: an email is on its way to that address.")
-        return pages.redirect(request, "/login", flash=sent.with_truth(words))
-    return pages.render(request, "authentication/register.html", part="panel", form=form, sent=sent)
+        form.refuse("", _("You need an invitation to register here."), 403)
+    typed = form.values["email"].strip()
+    sent = await email_links.send(request, form, "register", form.data.email, typed=typed) if form.is_valid else None
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.render(request, "authentication/register.html", part="panel", form=form)
+
+
+async def check_email(request: Request) -> Response:
+    """After an email was asked for: what to look for, and the button that sends it again. Looks nobody up."""
+    token, settings = request.path_params["token"], request.app.state.settings
+    found = asked_emails.unseal(settings, token)
+    if found is None:
+        raise HTTPException(404)
+    asked, asked_at = found
+    form = await Form.of(request, EmptyForm)
+    if request.method == "POST" and asked.is_repeatable:
+        sent = await email_links.send(
+            request, form, asked.kind, asked.recipient, asked.user_id, typed=asked.typed, by_owner=asked.by_owner
+        )
+        if sent:
+            return email_links.check_email(request, sent)
+    is_delayed = await status.is_delayed(request.state.db)
+    wait = int(form.headers.get("retry-after", 0)) or asked_emails.seconds_until_again(asked_at)
+    return email_links.check_email_page(request, token, asked, form, is_delayed, wait)
 
 
 async def finish_registration(request: Request) -> Response:
     """The form behind a registration link: choose a username and a password."""
-    form = (
-        await Form.read(request, forms.FinishRegistration)
-        if request.method == "POST"
-        else Form(forms.FinishRegistration)
-    )
+    form = await Form.of(request, forms.FinishRegistration)
     try:
-        address = await _proved_address(request)
+        address = await _proved_address(request, form)
         forms.check_username(form, request.app.state.reserved_usernames)
         if request.method == "POST":  # also beside a bad name: both are said at once
             typed = form.values["password"]
             forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)
-        if form.is_valid and await _added(request, form, address):
-            words = _("Welcome, %(name)s! Your account is ready. Log in with your new password.")
-            return pages.redirect(request, "/login", flash=words % {"name": form.data.username})
+        response = await _registered(request, form, address) if form.is_valid else None
+        if response:
+            return response
     except Refused as refused:
         return email_links.bad(request, refused, "register")
     return pages.render(
@@ -83,6 +100,7 @@ async def finish_registration(request: Request) -> Response:
         form=form,
         email=address,
         token=request.path_params["token"],
+        opened=email_links.opened(request, form),
     )
 
 
@@ -94,7 +112,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
         form.refuse("", f"{locked} {await _email_link(request, locked.user_id)}")
         return None
     if user is None and not form.errors:
-        form.refuse("", _("That name or address and password don't match."))
+        form.refuse("", _("That username or email and password don't match."))
     return user
 
 
@@ -102,32 +120,35 @@ async def _email_link(request: Request, user_id: int) -> str:
     """Emails a reset link to the account's own address; returns the words to show."""
     form = Form(EmptyForm)
     sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, by_owner=True)
-    return sent.with_truth(_("We have just sent the link to its address.")) if sent else form.errors[""]
+    return _("We've just sent the link to its email.") if sent else form.errors[""]
 
 
-async def _proved_address(request: Request) -> str:
+async def _proved_address(request: Request, form: Form[forms.FinishRegistration]) -> str:
     """The address of a registration link. Raises Refused; a link is used once its address has an account."""
-    claim = verify(request.app.state.settings, Purpose.REGISTER, request.path_params["token"])
+    token = request.path_params["token"]
+    claim = verify(request.app.state.settings, Purpose.REGISTER, token, form.values["opened"])
     if await users.has_account(request.state.db, str(claim.subject)):
         raise TokenUsed(claim)
     return str(claim.subject)
 
 
-async def _added(request: Request, form: Form[forms.FinishRegistration], address: str) -> bool:
-    """Adds the account, or says in the form why not. Raises Refused."""
+async def _registered(request: Request, form: Form[forms.FinishRegistration], address: str) -> Response | None:
+    """Adds the account and logs it in, or says in the form why not. Raises Refused."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("register", address):
-        await _proved_address(request)  # of many at once the first has used the link, and the others cost no hash
+        await _proved_address(request, form)  # of many the first has used the link, and the others cost no hash
         if await too_often(request, form, (rate_limits.FINISH_REGISTRATION, address), of_client_ip):
-            return False
+            return None
         await db.commit()
         try:
             username, password = form.data.username, form.data.password
-            await users.register(db, state.hasher, username, address, password, i18n.current(), client)
+            user = await users.register(db, state.hasher, username, address, password, i18n.current(), client)
         except Taken as taken:
             form.refuse("username" if taken.field == "username" else "", str(taken))
-            return False
+            return None
+        response = pages.redirect(request, "/", flash=_("Welcome, %(name)s!") % {"name": user.username})
+        await auth.log_in(request, response, user, is_remembered=False)
         await db.commit()
-    return True
+    return response

@@ -21,7 +21,7 @@ from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
 from webapp.mail.models import Claimed, Outcome, Priority, Verdict
 from webapp.rate_limits import TooOften
-from webapp.settings import SITE_NAME, Settings
+from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
 
@@ -119,7 +119,7 @@ class Dispatcher:
                 await general.send(
                     db,
                     self.settings,
-                    subject=f"[{SITE_NAME}] The hour's emails are spent",
+                    subject=f"[{self.settings.site_name}] The hour's emails are spent",
                     text=(
                         f"{budget} emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and"
                         f" none is lost. If so many are not what you expect, somebody may be abusing the site:\n\n"

@@ -37,7 +37,7 @@ def _samples(settings: Settings) -> list[Draft]:
     KIND,
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label=N_("An email once a week with what I missed"),
+    label=N_("Email me once a week what I missed"),
     default_on=False,
     priority=Priority.CAN_WAIT,
 )

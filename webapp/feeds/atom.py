@@ -30,6 +30,7 @@ class Feed:
     page_path: str
     cards: list[Card]
     author: str = ""
+    subtitle: str = ""
     began: datetime = EPOCH
 
     @property
@@ -43,6 +44,8 @@ def write(feed: Feed, settings: Settings) -> bytes:
     root = ET.Element(f"{{{_ATOM}}}feed", {f"{{{_XML}}}base": f"{settings.base_url}/"})
     _add(root, "id", settings.base_url + feed.page_path)
     _add(root, "title", feed.title)
+    if feed.subtitle:
+        _add(root, "subtitle", feed.subtitle)
     _add(root, "updated", _moment(feed.updated))
     _add(root, "link", rel="self", type=MEDIA_TYPE, href=settings.base_url + feed.path)
     _add(root, "link", rel="alternate", type="text/html", href=settings.base_url + feed.page_path)

@@ -11,7 +11,6 @@ from webapp.accounts import users
 from webapp.feeds import atom
 from webapp.feeds.atom import Feed
 from webapp.posts import timeline
-from webapp.settings import SITE_NAME
 
 MOST = 20
 # The same for every reader and in every language, so caches may keep it.
@@ -23,7 +22,9 @@ async def explore_feed(request: Request) -> Response:
     if not request.app.state.settings.public_profiles:
         raise HTTPException(404)
     page = await timeline.explore(request.state.db, MOST, only_public=True)
-    return _answer(request, Feed(SITE_NAME, request.url.path, "/explore", page.cards))
+    settings = request.app.state.settings
+    feed = Feed(settings.site_name, request.url.path, "/explore", page.cards, subtitle=settings.site_description)
+    return _answer(request, feed)
 
 
 async def profile_feed(request: Request) -> Response:
@@ -35,8 +36,8 @@ async def profile_feed(request: Request) -> Response:
         raise HTTPException(404)
     page_path = f"/user/{person.username}"
     page = await timeline.of(db, person.id, MOST, only_public=True)
-    title = f"{person.username} · {SITE_NAME}"
-    feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, person.created_at)
+    title = f"{person.username} · {request.app.state.settings.site_name}"
+    feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, began=person.created_at)
     return _answer(request, feed)
 
 

@@ -71,6 +71,12 @@ async def read(db: AsyncSession) -> Status:
     )
 
 
+async def is_delayed(db: AsyncSession) -> bool:
+    """Whether emails are leaving late at the moment, or not at all."""
+    row = await _row(db)
+    return row.get("paused_at") is not None or _trouble(row) is not None
+
+
 async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
     """How many emails of each priority were sent since then, or are in a mailer's hands."""
     sent = emails.c.finished_at > since, emails.c.state == SENT

@@ -22,7 +22,7 @@ from webapp.web.limits import limited, limited_button
 async def report(request: Request) -> Response:
     form, post, me = await Form.of(request, forms.Report), await _post(request), request.state.user
     if post.author_id == me.id:
-        return errors.page(request, 400, _("That is your own post. You can delete it yourself."))
+        return errors.page(request, 400, _("That's your own post. You can delete it."))
     is_filed = await reports.has_filed(request.state.db, post.id, me.id)
     if form.is_valid and not is_filed:
         is_filed = bool(await _filed(request, form, post))
@@ -51,7 +51,7 @@ async def keep_post(request: Request) -> Response:
     post = await _post(request)
     await decisions.keep(request.state.db, post.id)
     await request.state.db.commit()
-    return _decided(request, _("The post of %(name)s stays.") % {"name": post.username})
+    return _decided(request, _("%(name)s's post stays.") % {"name": post.username})
 
 
 @admin_required
@@ -63,7 +63,7 @@ async def remove_post(request: Request) -> Response:
     db, settings = request.state.db, request.app.state.settings
     await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
     await db.commit()
-    return _decided(request, _("The post of %(name)s is removed.") % {"name": post.username})
+    return _decided(request, _("%(name)s's post is removed.") % {"name": post.username})
 
 
 @admin_required
@@ -72,13 +72,13 @@ async def disable_user(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
     settings = request.app.state.settings
     if form.is_valid and post.email in settings.admin_addresses:
-        form.refuse("", _("That person looks after this site, as you do. Only its command line can do that."))
+        form.refuse("", _("That's an admin, too. Only the command line can do that."))
     person = await users.get(request.state.db, post.author_id) if form.is_valid else None
     if person is None:
         return _decision(request, "moderation/disable_user.html", form, post)
     await decisions.disable(request.state.db, settings, person, form.data.reason, _by(request))
     await request.state.db.commit()
-    return _decided(request, _("The account of %(name)s is disabled.") % {"name": post.username})
+    return _decided(request, _("%(name)s's account is disabled.") % {"name": post.username})
 
 
 @limited(rate_limits.REPORTS)

@@ -13,7 +13,6 @@ from webapp.i18n import gettext as _
 from webapp.logs import mask, redact
 from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
 from webapp.mail.outbox import emails
-from webapp.settings import SITE_NAME
 
 MOST = 20
 _SHOWN = select(
@@ -47,14 +46,14 @@ async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
 def named(kind: str) -> str:
     """What a kind of email is called."""
     names = {
-        "register": _("Somebody wanted to register with your address"),
+        "register": _("Somebody wanted to register with your email"),
         "reset_password": _("A link to choose a new password"),
         "password_changed": _("Your password was changed"),
-        "new_sign_in": _("A sign-in in a new browser"),
-        "confirm_email": _("A link to confirm a new address"),
-        "address_change_asked": _("Somebody asked to change your address"),
-        "address_changed": _("Your address was changed"),
-        "address_restored": _("Your old address was restored"),
+        "new_sign_in": _("A log-in from a new device"),
+        "confirm_email": _("A link to confirm your new email"),
+        "address_change_asked": _("Somebody asked to change your email"),
+        "address_changed": _("Your email was changed"),
+        "address_restored": _("Your old email was restored"),
         "recovery_codes_made": _("New recovery codes were made"),
         "recovery_code_used": _("A recovery code was used"),
         "username_changed": _("Your username was changed"),
@@ -66,20 +65,20 @@ def named(kind: str) -> str:
         "digest": _("What you missed"),
         "post_reported": _("A post was reported"),
     }
-    return names.get(kind) or _("An email from %(site)s") % {"site": SITE_NAME}
+    return names.get(kind) or _("Another email")
 
 
 def _outcome(row: Any) -> str:
     if row.state == SENT:
-        return _("Sent: the mail server took it.")
+        return _("Delivered to your mail provider")
     if row.state == EXPIRED:
-        return _("Given up: it could not be sent in time.")
+        return _("Not sent in time")
     if row.state == SUPPRESSED:
-        return _("Not sent: the address was refused not long before.")
+        return _("Not sent: your mail provider refused an earlier one")
     if row.state == DEAD:
         said = redact(" ".join(str(part) for part in (row.code, row.reason) if part))
-        return _("Refused: %(reason)s") % {"reason": said} if row.code else _("Given up.")
-    return _("On its way; it is tried again and again.") if row.attempts > 1 else _("On its way.")
+        return _("Refused by your mail provider: %(reason)s") % {"reason": said} if row.code else _("Not sent")
+    return _("Not delivered yet; we keep trying") if row.attempts > 1 else _("On its way")
 
 
 def _address(recipient: str | None) -> str:

@@ -16,7 +16,7 @@ from webapp import mail, rate_limits
 from webapp.database import Database, execute, now, refusals
 from webapp.logs import redact
 from webapp.rate_limits import TooOften
-from webapp.settings import SITE_NAME, Settings
+from webapp.settings import Settings
 
 log = logging.getLogger("webapp.alarms")
 
@@ -84,7 +84,7 @@ class Alarms:
                 await mail.send(
                     db,
                     self.settings,
-                    subject=f"[{SITE_NAME}] The database could not be used",
+                    subject=f"[{self.settings.site_name}] The database could not be used",
                     text=(
                         f"What: {reason}\nSince: {since:%Y-%m-%d %H:%M:%S} UTC\nFor: {seconds} seconds\n\n"
                         "Visitors were asked to come back in a moment. It works again.\n"
@@ -110,7 +110,7 @@ class Alarms:
         await mail.send(
             db,
             self.settings,
-            subject=f"[{SITE_NAME}] {name} in {route}",
+            subject=f"[{self.settings.site_name}] {name} in {route}",
             text=(
                 f"What: {name}\nWhere: {route}\nWhen: {now():%Y-%m-%d %H:%M:%S} UTC\nRequest: {request_id}\n"
                 f"How often since the last email about it: {count}\n\n{_trace(error, self.settings)}\n"

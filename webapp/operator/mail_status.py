@@ -41,28 +41,28 @@ def sentence(state: Status, settings: Settings) -> str:
     """Whether emails leave, and if not, why and since when."""
     waiting = ngettext("%(count)s email waits", "%(count)s emails wait", state.waiting) % {"count": state.waiting}
     if not settings.sends_mail:
-        return _("This site sends no mail (MAILER=off).")
+        return _("This site sends no email (MAILER=off).")
     if state.paused_at:
         return _("Paused since %(time)s; %(waiting)s.") % {"time": _clock(state.paused_at), "waiting": waiting}
     if state.trouble:
         code = f"{state.trouble.code} " if state.trouble.code else ""
         values = {"time": _clock(state.trouble.since), "reason": code + state.trouble.reason, "waiting": waiting}
         server = {"server": f"{settings.mail_server}:{settings.mail_port}"}
-        return _("Mail to %(server)s has stopped since %(time)s: %(reason)s; %(waiting)s.") % (values | server)
+        return _("Email to %(server)s has stopped since %(time)s: %(reason)s; %(waiting)s.") % (values | server)
     if state.overdue_since and now() - state.overdue_since > STUCK_AFTER:
-        words = _("%(waiting)s, the oldest since %(time)s. Does a mailer run?")
+        words = _("%(waiting)s, the oldest since %(time)s. Is a mailer running?")
         return words % {"waiting": waiting, "time": _clock(state.oldest_waiting or state.overdue_since)}
     if state.median_seconds is None and state.given_up:
         words = ngettext(
-            "No email was sent in the last hour, and %(count)s was given up: see below.",
-            "No email was sent in the last hour, and %(count)s were given up: see below.",
+            "No email was sent in the last hour, and %(count)s has failed: see below.",
+            "No email was sent in the last hour, and %(count)s have failed: see below.",
             state.given_up,
         )
         return words % {"count": state.given_up}
     if state.median_seconds is None and state.waiting:
         return _("No email was sent in the last hour; %(waiting)s until it is tried again.") % {"waiting": waiting}
     if state.median_seconds is None:
-        return _("All is quiet: no email was sent in the last hour, and none waits.")
+        return _("All quiet: no email in the last hour, and none waiting.")
     seconds = f"{max(state.median_seconds, 0.1):.1f}"
     return _("Delivering normally: half of the last hour's emails left within %(seconds)s s.") % {"seconds": seconds}
 
@@ -70,8 +70,8 @@ def sentence(state: Status, settings: Settings) -> str:
 def _why(row: Any) -> str:
     """Why an email was given up, in words."""
     words = {
-        "expired": _("It could not be sent in time."),
-        "suppressed": _("Its address was refused for good not long before."),
+        "expired": _("It couldn't be sent in time."),
+        "suppressed": _("Its address was refused for good a short while ago."),
     }.get(row.state, _("The mail server refused it for good."))
     said = " ".join(str(part) for part in (row.code, row.reason) if part)
     return f"{words} ({said})" if said else words

@@ -12,7 +12,7 @@ from webapp.database import now
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.mail import mime
 from webapp.operator import mail_advice
-from webapp.settings import SITE_NAME, Settings
+from webapp.settings import Settings
 
 
 async def send(settings: Settings, address: str) -> int:
@@ -45,7 +45,7 @@ def _email(settings: Settings, address: str) -> bytes:
     named = {
         "From": settings.sender,
         "To": address,
-        "Subject": f"A test email from {SITE_NAME}",
+        "Subject": f"A test email from {settings.site_name}",
         "Date": format_datetime(now()),
         "Message-ID": make_msgid(domain=settings.host),
         "Auto-Submitted": "auto-generated",

@@ -39,7 +39,7 @@ async def pause_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await status.pause(request.state.db)
     await request.state.db.commit()
-    return pages.redirect(request, "/admin/mail", flash=_("Paused: emails wait until you resume."))
+    return pages.redirect(request, "/admin/mail", flash=_("Paused. Emails wait until you resume."))
 
 
 @admin_required
@@ -57,7 +57,7 @@ async def send_mail_again(request: Request) -> Response:
     """One email that was given up, or all of them if none is named."""
     form = await Form.read(request, SendAgain)
     if not form.is_valid:
-        return pages.redirect(request, "/admin/mail", flash=_("There is no such email."))
+        return pages.redirect(request, "/admin/mail", flash=_("There's no such email."), kind="error")
     count = await status.send_again(request.state.db, kinds.lifetimes(), form.data.letter)
     await request.state.db.commit()
     words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)

@@ -1,48 +1,26 @@
 """Draws a picture for every username. No third party is asked, so none learns who reads what.
 
-A tile in three tones is turned four times round its corner, as on a tiled wall, with the initial in the middle.
+One hue in two tones, one figure in the corners, and the initial, large enough to be read at 32 pixels.
 """
 
+import colorsys
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 
-# Ground, figure and accent; each stands out on light paper and on dark.
-_PALETTES = (
-    ("#2f4a9e", "#8fa6ea", "#f3c9a5"),
-    ("#b3483a", "#f0a48c", "#fbe3c3"),
-    ("#1f6f6b", "#6fc2b4", "#f4e3b2"),
-    ("#6b4a94", "#b99be0", "#f2c7d6"),
-    ("#8a5a1c", "#e0a94e", "#fbe9c6"),
-    ("#2c6b3f", "#86c08a", "#f0e2a8"),
-    ("#94406b", "#e39abf", "#fbe0cf"),
-    ("#3b5b75", "#8db7cf", "#f6d7a7"),
-    ("#5c6b1f", "#b5c562", "#f8ecc0"),
-    ("#a1452b", "#e8b04f", "#cfe0dc"),
-    ("#245f8c", "#6fb7e0", "#f9d5c5"),
-    ("#7a3b3f", "#cf8d86", "#d9e3c8"),
-)
+HUES = 48
+SATURATION = 0.4
+# White on the ground has a contrast of 5.5 (WCAG 2.2), whatever the hue; the figure is a little lighter.
+GROUND_LUMINANCE, FIGURE_LUMINANCE = 0.141, 0.24
 # Shapes for one quarter, 32 by 32; its corner at 32,32 is the middle of the picture.
 _FIGURES = (
-    '<path d="M0 0h32v32z"/>',
-    '<path d="M0 32a32 32 0 0 1 32-32v32z"/>',
-    '<path d="M0 0a32 32 0 0 0 32 32V0z"/>',
-    '<path d="M0 0v32L32 16z"/>',
-    '<path d="M16 0h16v32L16 16z"/>',
-    '<path d="M0 0a16 16 0 0 1 32 0v16a16 16 0 0 0-32 0z"/>',
-    '<path d="M0 16L16 0l16 16-16 16z"/>',
-    '<path d="M0 0h32L0 32z"/>',
+    '<path d="M0 0h20L0 20z"/>',
+    '<path d="M0 0h24a24 24 0 0 1-24 24z"/>',
+    '<circle cx="9" cy="9" r="9"/>',
+    '<path d="M0 0h32v7H7v25H0z"/>',
+    '<path d="M32 0v10L10 32H0z"/>',
 )
-_ACCENTS = (
-    '<circle cx="8" cy="8" r="6"/>',
-    '<path d="M0 0h12a12 12 0 0 1-12 12z"/>',
-    '<path d="M20 0h12v12z"/>',
-    '<path d="M0 20v12h12z"/>',
-    '<circle cx="24" cy="8" r="5"/>',
-    '<path d="M0 12L12 0v12z"/>',
-    '<path d="M0 0h8L0 8z M32 0v8L24 0z"/>',
-    '<path d="M12 0a8 8 0 0 0 16 0z"/>',
-)
-_TURNS = (0, 90, 180, 270)
+# Which quarters have the figure.
+_QUARTERS = ((0,), (90,), (180,), (270,), (0, 180), (90, 270), (0, 90), (0, 90, 180, 270))
 NOBODY = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64"><path fill="#8a8f9c" d="M0 0h64v64H0z"/>'
     '<g fill="#d9dbe0"><circle cx="32" cy="25" r="11"/><path d="M10 64a22 22 0 0 1 44 0z"/></g></svg>'
@@ -53,21 +31,33 @@ NOBODY = (
 def draw(username: str) -> str:
     """The picture for a name, as SVG. Capitals make no difference."""
     bits = int.from_bytes(hashlib.sha256(username.lower().encode()).digest())
-    bits, number = divmod(bits, len(_PALETTES))
-    ground, tone, accent = _PALETTES[number]
-    bits, number = divmod(bits, len(_FIGURES))
-    figure = _FIGURES[number]
-    bits, number = divmod(bits, len(_ACCENTS))
-    mark = _ACCENTS[number]
-    turn = _TURNS[bits % 4]
-    quarters = "".join(f'<use href="#q" transform="rotate({turn} 32 32)"/>' for turn in _TURNS)
+    bits, hue = divmod(bits, HUES)
+    bits, figure = divmod(bits, len(_FIGURES))
+    quarters = _QUARTERS[bits % len(_QUARTERS)]
+    uses = "".join(f'<use href="#q" transform="rotate({turn} 32 32)"/>' for turn in quarters)
     initial = (username.strip("_") or "_")[0].upper()
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">'
-        f'<defs><g id="q"><g fill="{tone}" transform="rotate({turn} 16 16)">{figure}</g>'
-        f'<g fill="{accent}">{mark}</g></g></defs>'
-        f'<path fill="{ground}" d="M0 0h64v64H0z"/>{quarters}'
-        f'<circle cx="32" cy="32" r="15" fill="{ground}"/>'
-        f'<text x="32" y="39.5" fill="#fff" font-family="Charter, Georgia, serif" font-size="22" font-weight="700"'
+        f'<defs><g id="q" fill="{_tone(hue, FIGURE_LUMINANCE)}">{_FIGURES[figure]}</g></defs>'
+        f'<path fill="{_tone(hue, GROUND_LUMINANCE)}" d="M0 0h64v64H0z"/>{uses}'
+        '<text x="32" y="44.5" fill="#fff" font-family="Georgia, Noto Serif, serif" font-size="36" font-weight="700"'
         f' text-anchor="middle">{initial}</text></svg>'
     )
+
+
+@cache
+def _tone(hue: int, luminance: float) -> str:
+    """The colour of a hue that is as light as that, found by halving."""
+    low, high = 0.0, 1.0
+    for _step in range(12):
+        middle = (low + high) / 2
+        is_darker = _luminance(colorsys.hls_to_rgb(hue / HUES, middle, SATURATION)) < luminance
+        low, high = (middle, high) if is_darker else (low, middle)
+    red, green, blue = (round(part * 255) for part in colorsys.hls_to_rgb(hue / HUES, low, SATURATION))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _luminance(colour: tuple[float, float, float]) -> float:
+    """How light a colour is, from 0 to 1 (WCAG 2.2, relative luminance)."""
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -43,7 +43,7 @@ async def unfollow(request: Request) -> Response:
 async def followers(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
     people = await follows.followers(request.state.db, person.id, viewer_id, _after(request))
-    words = _("Who follows %(name)s") % {"name": person.username}, _("Nobody so far.")
+    words = _("%(name)s's followers") % {"name": person.username}, _("Nobody yet.")
     return await _neighbours(request, person, people, "followers", *words)
 
 
@@ -51,7 +51,7 @@ async def followers(request: Request) -> Response:
 async def following(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
     people = await follows.following(request.state.db, person.id, viewer_id, _after(request))
-    words = _("Whom %(name)s follows") % {"name": person.username}, _("Nobody so far.")
+    words = _("Followed by %(name)s") % {"name": person.username}, _("Nobody yet.")
     return await _neighbours(request, person, people, "following", *words)
 
 
@@ -59,7 +59,7 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
     """Follows or unfollows. Pressing twice is pressing once."""
     form, person, me = await Form.read(request, forms.Follow), await _person(request), request.state.user
     if person.id == me.id:
-        return errors.page(request, 400, _("That is you. You can follow everybody else."))
+        return errors.page(request, 400, _("That's you. You can follow everybody else."))
     if not await _turned(request, form, person, is_wanted=is_wanted):
         return await _refused(request, form, await _person(request))
     if pages.asks_for_part(request):

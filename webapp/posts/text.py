@@ -57,21 +57,21 @@ def count(text: str) -> int:
 def clean(text: str) -> str:
     """The text to store for what was typed. Raises ValueError with words for the visitor."""
     if len(text) > MOST_CODE_POINTS:  # before anything looks at each of them
-        raise ValueError(_("That is too long: at most %(most)s characters, please.") % {"most": MOST_CHARACTERS})
+        raise ValueError(_("That's too long. Use %(most)s characters, please.") % {"most": MOST_CHARACTERS})
     if _TOO_MANY_MARKS.search(text):  # a row of marks is put in order in the square of its length
-        raise ValueError(_("There are too many marks on its letters."))
+        raise ValueError(_("There are too many marks on the letters."))
     text = unicodedata.normalize("NFC", _LINE_BREAK.sub("\n", text))
     if _FORBIDDEN.search(text):
-        raise ValueError(_("There is an invisible sign in it that can't be used. Please type that part anew."))
+        raise ValueError(_("There's an invisible character in it that can't be used. Type that part again."))
     lines = (line.rstrip() for line in text.split("\n"))
     text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
     if not _VISIBLE.search(text):
-        raise ValueError(_("Please write something first."))
+        raise ValueError(_("Write something first."))
     if (length := count(text)) > MOST_CHARACTERS:
-        words = _("That is %(length)s characters long: at most %(most)s, please.")
+        words = _("That's %(length)s characters. Use %(most)s or fewer.")
         raise ValueError(words % {"length": length, "most": MOST_CHARACTERS})
     if len(text) > MOST_CODE_POINTS:
-        raise ValueError(_("There are too many marks on its letters."))
+        raise ValueError(_("There are too many marks on the letters."))
     return text
 
 

@@ -27,6 +27,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, table
+from webapp.people.follows import Neighbour
 from webapp.people.models import Follow
 from webapp.posts.models import Mention, Post
 from webapp.posts.text import markup
@@ -138,6 +139,13 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
     return [(name, post_id) for name, post_id in await execute(db, query)]
 
 
+async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
+    """Those who posted last, of whom a newcomer may follow some."""
+    rows = (await execute(db, _WRITERS, {"user_id": user_id})).all()
+    writers = {row.id: row for row in rows}  # each once, the last to post first
+    return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]
+
+
 async def _page(
     db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int, *, only_public: bool
 ) -> Page:
@@ -185,6 +193,18 @@ _CARDS = (
     select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*_shown(), _users.c.disabled_at.is_(None))
+)
+_WRITERS = (
+    select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.created_at)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*_shown(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
+    .where(
+        ~select(_follows.c.followed_id)
+        .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
+        .exists()
+    )
+    .order_by(_posts.c.id.desc())
+    .limit(_number_of_rows(MOST_NEWS))
 )
 _FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
 _MENTIONED = (

@@ -16,14 +16,32 @@ from webapp.people import follows
 from webapp.posts import forms, posts, text, timeline
 from webapp.posts.timeline import Card
 from webapp.web import pages
+from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import EmptyForm, Form, number_in_query
 from webapp.web.limits import limited, limited_button
 
+MOST_TO_BEGIN_WITH = 5
+
+
+async def home(request: Request) -> Response:
+    """To strangers the front door; to others their timeline."""
+    is_stranger = request.state.user is None and request.method in SAFE_METHODS
+    return await (_front_door if is_stranger else _timeline)(request)
+
+
+async def _front_door(request: Request) -> Response:
+    """What this place is, the newest of what strangers may read, and the way in."""
+    is_public = request.app.state.settings.public_profiles
+    page = await timeline.explore(request.state.db, _most(request), only_public=True) if is_public else None
+    return pages.render(request, "posts/front_door.html", page=page)
+
 
 @login_required
-async def home(request: Request) -> Response:
+async def _timeline(request: Request) -> Response:
     """Posts by the people one follows, and the form to write one."""
-    form, db, user = await Form.of(request, forms.Write), request.state.db, request.state.user
+    reply = _addressed(request)
+    form = await Form.of(request, forms.Write, body=reply)
+    db, user = request.state.db, request.state.user
     post_id = await _written(request, form) if form.is_valid else None
     if post_id and not pages.asks_for_part(request):
         return pages.redirect(request, "/")
@@ -32,7 +50,18 @@ async def home(request: Request) -> Response:
         shown = Form(forms.Write) if post_id else form
         return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
     page = await timeline.home(db, user.id, _most(request), _before(request))
-    return pages.render(request, "posts/home.html", part="posts", form=form, page=page, **_composer())
+    is_new = _before(request) == timeline.LAST and all(card.author_id == user.id for card in page.cards)
+    people = await timeline.people_to_follow(db, user.id, MOST_TO_BEGIN_WITH) if is_new else []
+    return pages.render(
+        request,
+        "posts/home.html",
+        part="posts",
+        form=form,
+        page=page,
+        is_reply=bool(reply),
+        newcomers_people=people,
+        **_composer(),
+    )
 
 
 async def explore(request: Request) -> Response:
@@ -92,13 +121,12 @@ async def restore_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, _post_id(request)
     if not await posts.restore(db, user.id, post_id):
-        words = _("It is too late: that post is gone. A deleted post can be brought back for ten seconds.")
+        words = _("Too late: that post is gone. You can undo for ten seconds.")
         return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
     await db.commit()
     if pages.asks_for_part(request):
-        return pages.render(
-            request, "posts/post.html", part="post", card=await timeline.one(db, post_id, only_public=False)
-        )
+        card = await timeline.one(db, post_id, only_public=False)
+        return pages.render(request, "posts/_restored.html", part="post", card=card)
     return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is back."))
 
 
@@ -150,6 +178,12 @@ async def _is_followed(request: Request, person_id: int) -> bool:
 
 def _is_for_strangers(request: Request, whose: User | Card) -> bool:
     return whose.is_public and request.app.state.settings.public_profiles
+
+
+def _addressed(request: Request) -> str:
+    """How a reply begins: with the name of the person who is answered."""
+    name = request.query_params.get("reply", "")
+    return f"@{name} " if users.USERNAME.fullmatch(name) else ""
 
 
 def _composer() -> dict[str, Any]:

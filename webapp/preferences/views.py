@@ -94,7 +94,7 @@ async def end_session(request: Request) -> Response:
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
-        response = pages.redirect(request, "/login", flash=_("You are logged out."))
+        response = pages.redirect(request, "/login", flash=_("You're logged out."))
         await auth.log_out(request, response)
         await db.commit()
         return response
@@ -103,8 +103,8 @@ async def end_session(request: Request) -> Response:
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
         await db.commit()
-        return pages.redirect(request, "/sessions", flash=_("Ended: %(browser)s.") % {"browser": named})
-    return pages.redirect(request, "/sessions", flash=_("That sign-in has ended already."))
+        return pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
+    return pages.redirect(request, "/sessions", flash=_("That session has already ended."), kind="notice")
 
 
 @login_required
@@ -121,10 +121,13 @@ async def end_other_sessions(request: Request) -> Response:
 
 
 def _others_ended(ended: Ended) -> str:
-    words = _("There was no other sign-in.")
+    words = _("You weren't logged in anywhere else.")
     if ended.sessions:
-        words = ngettext("%(ended)s other sign-in was ended.", "%(ended)s other sign-ins were ended.", ended.sessions)
-        words %= {"ended": ended.sessions}
+        words = ngettext(
+            "You're logged out on %(ended)s other device.",
+            "You're logged out on %(ended)s other devices.",
+            ended.sessions,
+        ) % {"ended": ended.sessions}
     return email_links.with_codes(words, ended)
 
 
@@ -132,7 +135,7 @@ def _others_ended(ended: Ended) -> str:
 async def _saved(request: Request, form: Form[forms.EditProfile], user: User) -> Response:
     await profiles.change(request.state.db, user, form.data.about_me, bool(form.data.is_public))
     await request.state.db.commit()
-    return pages.redirect(request, "/settings", flash=_("Your profile is saved."))
+    return pages.redirect(request, "/settings", flash=_("Profile saved."))
 
 
 async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) -> bool | None:
@@ -167,7 +170,8 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword], 
             db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, kept=kept
         )
     except Overtaken:
-        return pages.redirect(request, "/change_password", flash=_("Your account changed meanwhile. Please try again."))
+        words = _("Your account has just changed. Try again.")
+        return pages.redirect(request, "/change_password", flash=words, kind="error")
     response = pages.redirect(request, "/settings", flash=_changed(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
@@ -178,8 +182,8 @@ def _changed(ended: Ended) -> str:
     words = _("Your password is changed.")
     if ended.sessions:
         words = ngettext(
-            "Your password is changed, and %(ended)s other sign-in was ended.",
-            "Your password is changed, and %(ended)s other sign-ins were ended.",
+            "Your password is changed, and you're logged out on %(ended)s other device.",
+            "Your password is changed, and you're logged out on %(ended)s other devices.",
             ended.sessions,
         ) % {"ended": ended.sessions}
     return email_links.with_codes(words, ended)

@@ -38,7 +38,7 @@ def canonical(text: str) -> str:
     """The form in which to look up a code, however it was typed. Raises ValueError with words for the visitor."""
     code = re.sub(r"[\s\-\u2010-\u2015\u2212]", "", text).lower()
     if not _CODE.fullmatch(code):
-        raise ValueError(_("A recovery code looks like xxxx-xxxx-xxxx; no 0, 1, i, l, o or u is in it."))
+        raise ValueError(_("A recovery code looks like xxxx-xxxx-xxxx, without 0, 1, i, l, o or u."))
     return code
 
 

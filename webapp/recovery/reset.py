@@ -10,21 +10,24 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
-from webapp.accounts.tokens import Purpose, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
 from webapp.accounts.users import Ended
 from webapp.audit.events import ClientInfo, Event
 from webapp.settings import Settings
 
 
-async def owner(db: AsyncSession, settings: Settings, token: str) -> User:
-    """The owner of a reset link. Raises Refused; a link counts as used once its account has left the link's epoch."""
-    claim = verify(settings, Purpose.RESET_PASSWORD, token)
+async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = "") -> tuple[User, Claim]:
+    """The owner of a reset link, and what it says; `opened` is the stamp of its form.
+
+    Raises Refused; a link counts as used once its account has left the link's epoch.
+    """
+    claim = verify(settings, Purpose.RESET_PASSWORD, token, opened)
     user = await users.get(db, int(claim.subject))
     if user is None:
         raise TokenMalformed
     if user.epoch != claim.epoch or user.disabled_at is not None:
         raise TokenUsed(claim)
-    return user
+    return user, claim
 
 
 async def finish(

@@ -1,6 +1,7 @@
 """The ways back in: a link by email, a recovery code, or "this wasn't me"."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,27 +27,25 @@ from webapp.web.limits import limited, too_often
 
 async def reset_password_request(request: Request) -> Response:
     """Asks for a reset email. Looks nobody up: only the mailer finds out whether there is anybody to write to."""
-    form = await Form.of(request, forms.ResetPasswordRequest, email=request.query_params.get("email", "")[:320])
-    sent = await email_links.send(request, form, "reset_password", form.data.email) if form.is_valid else None
+    typed = request.query_params.get("email", "")[:320] or email_links.typed_before(request)
+    form = await Form.of(request, forms.ResetPasswordRequest, email=typed)
     typed = form.values["email"].strip()
-    if sent and not pages.asks_for_part(request):
-        words = _("If %(typed)s belongs to an account, an email is on its way. The link works for %(minutes)s minutes.")
-        minutes = request.app.state.settings.reset_token_minutes
-        return pages.redirect(request, "/login", flash=sent.with_truth(words % {"typed": typed, "minutes": minutes}))
-    return pages.render(
-        request, "recovery/reset_password_request.html", part="panel", form=form, sent=sent, typed=typed
-    )
+    kind = "reset_password"
+    sent = await email_links.send(request, form, kind, form.data.email, typed=typed) if form.is_valid else None
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.render(request, "recovery/reset_password_request.html", part="panel", form=form)
 
 
 async def reset_password(request: Request) -> Response:
     """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
     form, token = await Form.of(request, forms.ResetPassword), request.path_params["token"]
     try:
-        user = await reset.owner(request.state.db, request.app.state.settings, token)
+        user, claim = await reset.owner(request.state.db, request.app.state.settings, token, form.values["opened"])
         if form.is_valid:
             check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
         if form.is_valid and form.data.password2 not in {"", form.data.password}:
-            form.refuse("password", _("The two passwords are not the same."))
+            form.refuse("password", _("The two passwords aren't the same."))
         response = await _reset(request, form, user.id) if form.is_valid else None
         if response:
             return response
@@ -62,6 +61,8 @@ async def reset_password(request: Request) -> Response:
         username=user.username,
         sessions=await sessions.count(request.state.db, user),
         codes=await codes.left(request.state.db, user.id),
+        minutes=email_links.minutes_left(claim),
+        opened=email_links.opened(request, form),
         token=token,
     )
 
@@ -72,14 +73,16 @@ async def _reset(request: Request, form: Form[forms.ResetPassword], user_id: int
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("reset", str(user_id)):
         # Of many at once the first has used the link, and the others cost no hash.
-        user = await reset.owner(db, state.settings, request.path_params["token"])
+        token, opened = request.path_params["token"], form.values["opened"]
+        user, _claim = await reset.owner(db, state.settings, token, opened)
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
         await db.commit()
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
-    return pages.redirect(request, "/login", flash=_changed(ended))
+    page = f"/login?{urlencode({'username': user.username})}"
+    return pages.redirect(request, page, flash=_changed(request, user, ended))
 
 
 async def renew_reset_link(request: Request) -> Response:
@@ -91,9 +94,7 @@ async def renew_reset_link(request: Request) -> Response:
     except TokenStale as refused:
         subject = refused.claim.subject
         sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
-        if sent and not pages.asks_for_part(request):
-            return pages.redirect(request, "/login", flash=sent.with_truth(_("A fresh link is on its way.")))
-        return email_links.bad_page(request, refused, "reset", form, sent)
+        return email_links.check_email(request, sent) if sent else email_links.bad_page(request, refused, "reset", form)
     except Refused as refused:
         return email_links.bad(request, refused, "reset", page)
     return pages.redirect(request, page)
@@ -125,10 +126,9 @@ async def email_reset_link(request: Request) -> Response:
             return pages.redirect(request, page)  # where "this wasn't me" takes the address back first
         recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
         sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
-        if sent and not pages.asks_for_part(request):
-            words = _("An email is on its way to the address of your account.")
-            return pages.redirect(request, "/login", flash=sent.with_truth(words))
-        return await _not_me_page(request, form, user, claim, sent)
+        if sent:
+            return email_links.check_email(request, sent)
+        return await _not_me_page(request, form, user, claim)
     except Refused:
         return pages.redirect(request, page)  # which says what is wrong
 
@@ -145,15 +145,12 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
     return user, claim
 
 
-async def _not_me_page(
-    request: Request, form: Form[Any], user: User, claim: Claim, sent: email_links.Sent | None = None
-) -> Response:
+async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Claim) -> Response:
     return pages.render(
         request,
         "recovery/report_not_me.html",
         part="panel",
         form=form,
-        sent=sent,
         username=user.username,
         what_happened=not_me.what_happened(claim.about),
         is_only_asked=claim.about == "reset_password",
@@ -181,7 +178,7 @@ async def _made(request: Request, form: Form[RecoveryCodes], user: User) -> list
     try:
         made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
     except Overtaken:
-        form.refuse("", _("Your account changed meanwhile. Please try again."))
+        form.refuse("", _("Your account has just changed. Try again."))
         return []
     await db.commit()
     return made
@@ -209,20 +206,21 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, client)
     if user is None:
         events.refused(Refusal.CODE, client, typed=form.data.username)
-        form.refuse("", _("That name or address and code don't match, or the code has been used."))
+        form.refuse("", _("That username or email and code don't match, or the code has been used."))
     return user
 
 
 def _ended(ended: int) -> str:
-    return ngettext("%(ended)s sign-in was ended.", "%(ended)s sign-ins were ended.", ended) % {"ended": ended}
+    words = ngettext("It was logged out on %(ended)s device.", "It was logged out on %(ended)s devices.", ended)
+    return words % {"ended": ended}
 
 
-def _changed(ended: Ended) -> str:
-    words = _("Your password is changed. Log in with the new password.")
+def _changed(request: Request, user: User, ended: Ended) -> str:
+    """Whose password it is, what ended with the old one, and what to do now: somebody else may be logged in here."""
+    words, here = _("%(username)s's password is changed.") % {"username": user.username}, request.state.user
     if ended.sessions:
-        words = ngettext(
-            "Your password is changed, and %(ended)s sign-in was ended. Log in with the new password.",
-            "Your password is changed, and %(ended)s sign-ins were ended. Log in with the new password.",
-            ended.sessions,
-        ) % {"ended": ended.sessions}
-    return email_links.with_codes(words, ended)
+        words = f"{words} {_ended(ended.sessions)}"
+    words = email_links.with_codes(words, ended)
+    if here is not None and here.id != user.id:
+        return words + " " + _("You're still logged in as %(username)s.") % {"username": here.username}
+    return f"{words} {_('Log in with the new one.')}"

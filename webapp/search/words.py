@@ -44,11 +44,11 @@ class Term:
 def parse(typed: str) -> tuple[Term, ...]:
     """The terms in what was typed; all must match. Raises ValueError with words for the visitor."""
     if len(typed) > MOST_CHARACTERS:
-        words = _("That is long. Please search with at most %(most)s characters.")
+        words = _("That's long. Search with %(most)s characters or fewer.")
         raise ValueError(words % {"most": MOST_CHARACTERS})
     terms = [Term.of(part) for part in _PART.findall(typed)]
     if not any(term.words for term in terms):
-        raise ValueError(_("Only letters and digits can be found. Please type a word."))
+        raise ValueError(_("Only letters and digits can be found. Type a word."))
     return tuple(term for term in terms if term.words)
 
 

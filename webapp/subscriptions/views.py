@@ -93,4 +93,4 @@ async def _switched(request: Request, form: Form[Any], user: User, chosen: dict[
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
     await choices.choose(db, settings, user, chosen, client)
     await db.commit()
-    return pages.redirect(request, "/letters", flash=_("Saved: only the emails that you want will come."))
+    return pages.redirect(request, "/letters", flash=_("Saved. You'll only get the emails you want."))

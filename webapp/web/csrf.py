@@ -30,7 +30,7 @@ class CrossSiteWrites:
         if request.method in SAFE_METHODS or self.is_ours(request):
             return await self.app(scope, receive, send)
 
-        words = _("That form was sent from another site, so it was refused. Please fill it in here.")
+        words = _("That form was sent from another site, so it was refused. Fill it in here.")
         await errors.page(request, 403, words)(scope, receive, send)
 
     def is_ours(self, request: Request) -> bool:

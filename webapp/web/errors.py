@@ -88,25 +88,28 @@ def _answer(request: Request, error: Exception) -> Response:
 def _words(status: int) -> tuple[str, str]:
     usual = {
         400: (
-            _("That can't be read"),
-            _("Something in the request is not as it should be. Please go back and try again."),
+            _("That didn't work"),
+            _("Something in the request isn't as it should be. Go back and try again."),
         ),
-        403: (_("Not allowed"), _("You may not do that here.")),
-        404: (_("Nothing here"), _("There is no page at this address. It may have moved, or the link was cut off.")),
-        405: (_("Not like this"), _("This page can't be used that way. Please open it in the browser.")),
+        403: (_("Not allowed"), _("You can't do that here.")),
+        404: (
+            _("Nobody lives at this address"),
+            _("The page was moved or deleted, or its address was cut off on the way."),
+        ),
+        405: (_("Not like this"), _("This page doesn't work that way. Open it in your browser.")),
         408: (
             _("That took too long"),
-            _("What you sent did not arrive in time. Please go back and try again; a better connection helps."),
+            _("What you sent didn't arrive in time. Go back and try again; a better connection helps."),
         ),
-        413: (_("Too much at once"), _("What was sent is larger than this site takes. Please send less.")),
+        413: (_("Too much at once"), _("That's larger than this site takes. Send less.")),
         414: (_("Too long an address"), _("The address is longer than any on this site. It may have got mixed up.")),
         415: (_("Not a form"), _("This page takes ordinary web forms only.")),
-        429: (_("Too often"), _("Please wait a moment, then try again.")),
+        429: (_("Too often"), _("Wait a moment, then try again.")),
         431: (
             _("Too much at once"),
             _("Your browser sent more than this site takes. Clearing its cookies for this site may help."),
         ),
-        500: (_("Something broke"), _("That is our fault, not yours. Nothing was changed. Please try again.")),
-        503: (_("Back in a moment"), _("The site is busy or being mended. Nothing was lost; please try again.")),
+        500: (_("Something broke"), _("That's our fault, not yours. Nothing was changed. Try again.")),
+        503: (_("Back in a moment"), _("The site is busy or being repaired. Nothing is lost; try again.")),
     }
     return usual.get(status, usual[400] if status < 500 else usual[500])

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from webapp.i18n import gettext as _
 from webapp.rate_limits import TooOften
+from webapp.web import drafts
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -39,7 +40,9 @@ class Form(Generic[Shape]):
 
     def __init__(self, shape: type[Shape], values: dict[str, str] | None = None) -> None:
         self.shape = shape
-        self.values = dict.fromkeys(shape.model_fields, "") | (values or {})
+        self.values = dict.fromkeys(shape.model_fields, "") | {
+            name: value for name, value in (values or {}).items() if name in shape.model_fields
+        }
         self.errors: dict[str, str] = {}
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -47,8 +50,13 @@ class Form(Generic[Shape]):
 
     @classmethod
     async def of(cls, request: Request, shape: type[Shape], **initial: str) -> "Form[Shape]":
-        """The form of a page that shows it and takes it: read if it was sent, else with what it begins with."""
-        return await cls.read(request, shape) if request.method == "POST" else cls(shape, initial)
+        """The form of a page that shows it and takes it: read if it was sent, else with what it begins with.
+
+        What was typed into it when the session ended comes before that.
+        """
+        return (
+            await cls.read(request, shape) if request.method == "POST" else cls(shape, drafts.take(request) or initial)
+        )
 
     @classmethod
     async def read(cls, request: Request, shape: type[Shape]) -> "Form[Shape]":
@@ -86,7 +94,7 @@ class Form(Generic[Shape]):
             if len(value) > most.characters:
                 self.refuse(name, _words("string_too_long", {"max_length": most.said}))
             elif any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
-                self.refuse(name, _("This has a character in it that can't be used."))
+                self.refuse(name, _("There's a character in it that can't be used."))
         if self.errors:
             return
         try:
@@ -119,6 +127,15 @@ def longest(field: FieldInfo) -> Longest:
     return Longest(MAX_CHARACTERS, said or MAX_CHARACTERS)
 
 
+async def typed(request: Request) -> dict[str, str]:
+    """What was typed into a form of whatever shape; nothing for what no form of ours sends."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        return {}
+    if (await request.body()).count(b"&") > MAX_FIELDS:
+        return {}
+    return {name: str(value) for name, value in (await request.form(max_files=0, max_fields=MAX_FIELDS)).items()}
+
+
 async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
@@ -144,7 +161,7 @@ def _words(kind: str, context: dict[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_too_long":
-        return _("That is too long: at most %(max_length)s characters, please.") % context
+        return _("That's too long. Use %(max_length)s characters or fewer.") % context
     if kind in {"missing", "string_too_short"}:
-        return _("Please fill this in.")
-    return _("Please check this.")
+        return _("Fill this in.")
+    return _("Check this.")

@@ -25,7 +25,7 @@ class ForeignHost:
         if scope["path"] in {"/health", "/ready"} or request.headers.getlist("host") in self.hosts:
             return await self.app(scope, receive, send)
 
-        words = _("This site is at %(url)s. Please open it there.") % {"url": self.base_url}
+        words = _("This site is at %(url)s. Open it there.") % {"url": self.base_url}
         await errors.page(request, 400, words)(scope, receive, send)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -14,13 +14,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from webapp import i18n
+from webapp.i18n import gettext as _
 from webapp.settings import Settings
-from webapp.web import cookies, templating
+from webapp.web import cookies, drafts, templating
 from webapp.web.forms import Form
 from webapp.web.static_files import Assets
 
 FLASH_SECONDS = 300
 IN_URLS = "/?#[]@!$&'()*+,;=%-._~:"  # what stands in a URL as it is (RFC 3986)
+FlashKind = Literal["success", "notice", "error"]
 
 
 def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> Environment:
@@ -57,7 +59,7 @@ def render(
         "status": status,
         "user": getattr(request.state, "user", None),
         "language": i18n.current(),
-        "flashes": [] if block else _flashes(request),
+        "flashes": [] if block else [*_flashes(request), *_said_of_draft(request)],
     }
     template = request.app.state.templates.get_template(name)
     html = "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
@@ -65,7 +67,13 @@ def render(
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
         cookies.delete(request, response, "flash")
+        drafts.forget(request, response)
     return response
+
+
+def _said_of_draft(request: Request) -> list[tuple[FlashKind, str]]:
+    is_shown = getattr(request.state, "draft", None)
+    return [("notice", _("This is what you typed before you were logged out. It isn't sent yet."))] if is_shown else []
 
 
 def asks_for_part(request: Request) -> bool:
@@ -73,17 +81,25 @@ def asks_for_part(request: Request) -> bool:
     return request.headers.get("hx-request-type") == "partial"
 
 
-def redirect(request: Request, to: str, flash: str | None = None) -> Response:
-    """Sends the browser on with 303; under htmx as a real navigation, which password managers need."""
+def redirect(request: Request, to: str, flash: str | None = None, kind: FlashKind = "success") -> Response:
+    """Sends the browser on with 303; under htmx as a real navigation, which password managers need.
+
+    The next page says the `flash`, once: as what has worked, as what is to be known, or as what has failed.
+    """
     to = quote(to, safe=IN_URLS)  # a header holds ASCII only, and a line break in it would begin another
     if request.headers.get("hx-request") == "true":
         response = Response(status_code=204, headers={"hx-redirect": to})
     else:
         response = RedirectResponse(to, 303)
     if flash:
-        value = request.app.state.flash.dumps([*_flashes(request), flash][-5:])
-        cookies.write(request, response, "flash", value, FLASH_SECONDS)
+        say(request, response, flash, kind)
     return response
+
+
+def say(request: Request, response: Response, words: str, kind: FlashKind) -> None:
+    """Lets the next page say something, once."""
+    value = request.app.state.flash.dumps([*_flashes(request), (kind, words)][-5:])
+    cookies.write(request, response, "flash", value, FLASH_SECONDS)
 
 
 def page_before(request: Request) -> str:
@@ -102,7 +118,7 @@ def local_path(target: str, default: str = "/") -> str:
     return default if parts.scheme or parts.netloc else target
 
 
-def _flashes(request: Request) -> list[str]:
+def _flashes(request: Request) -> list[tuple[FlashKind, str]]:
     """What the page before left to be said once; nothing if the cookie is old or not ours."""
     cookie = cookies.read(request, "flash")
     try:

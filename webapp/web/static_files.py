@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 from webapp.settings import ROOT, Settings
 
 STATIC = ROOT / "static"
-STYLESHEET = "site.css"  # all of static/css: base.css, which opens the layers, and then the others by their names
+STYLESHEET = "site.css"  # all of static/css: first what others build on, and then the others by their names
+FIRST = ["base", "page", "header", "menu", "flash", "button", "form", "panel"]  # base.css opens the layers
 KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 _REFERENCE = re.compile(r"""url\((["']?)(?!["']?(?:data:|#|/))([^"')]+)\1\)""")
 
@@ -35,7 +36,7 @@ class Assets:
 
     @cached_property
     def stylesheet(self) -> bytes:
-        sheets = sorted(self.folder.glob("css/*.css"), key=lambda sheet: (sheet.stem != "base", sheet.name))
+        sheets = sorted(self.folder.glob("css/*.css"), key=_place)
         return "\n".join(_REFERENCE.sub(self._found, sheet.read_text("utf-8")) for sheet in sheets).encode()
 
     def _found(self, reference: re.Match[str]) -> str:
@@ -74,6 +75,10 @@ def _stylesheet(assets: Assets, scope: Scope) -> Response:
     response = Response(assets.stylesheet, media_type="text/css", headers={"etag": etag})
     known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
     return NotModifiedResponse(response.headers) if etag in known else response
+
+
+def _place(sheet: Path) -> tuple[int, str]:
+    return FIRST.index(sheet.stem) if sheet.stem in FIRST else len(FIRST), sheet.name
 
 
 def _hash(content: bytes) -> str:

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from babel.dates import format_date, format_datetime, format_timedelta
@@ -18,7 +18,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from webapp import i18n
-from webapp.settings import NOT_ME_HOURS, ROOT, SITE_NAME, Settings
+from webapp.settings import NOT_ME_HOURS, ROOT, Settings
 
 MOMENT_SECONDS = 60
 LINE = 72  # characters of an email's text
@@ -47,8 +47,9 @@ def environment(settings: Settings) -> Environment:
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day, "wrapped": _wrapped}
+    env.globals["site_description"] = partial(site_description, settings)
     env.globals["site"] = {
-        "name": SITE_NAME,
+        "name": settings.site_name,
         "base_url": settings.base_url,
         "sender": settings.sender,
         "has_mailbox": settings.mailbox is not None,
@@ -63,6 +64,11 @@ def environment(settings: Settings) -> Environment:
         "languages": [(name, i18n.own_name(name)) for name in settings.languages],
     }
     return env
+
+
+def site_description(settings: Settings) -> str:
+    """One line that says what the site is: its own, or the usual one."""
+    return settings.site_description or i18n.gettext("A small place for short posts.")
 
 
 def _wrapped(text: str) -> str:

@@ -1,0 +1,65 @@
+"""What a visitor asked an email for, as it stands in the address of the page that says "Check your email".
+
+It is signed, and holds only what this visitor typed or came with: it says nothing of who is here.
+"""
+
+import hashlib
+import json
+import math
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from itsdangerous import BadSignature, TimestampSigner
+
+from webapp.database import now
+from webapp.rate_limits import EMAILS
+from webapp.settings import Settings
+
+KEPT_SECONDS = 24 * 3600
+WAIT_SECONDS = EMAILS.rates[0].seconds
+# What may be asked for again without typing; a new address wants the password.
+REPEATABLE = {"reset_password", "register"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`recipient` is what was typed in the form in which it is looked up, `typed` as it was typed.
+
+    Both are empty for an email to the address of the account `user_id`, whose link the visitor has followed.
+    """
+
+    kind: str
+    recipient: str
+    typed: str = ""
+    user_id: int | None = None
+    by_owner: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.kind in REPEATABLE
+
+
+def seal(settings: Settings, asked: Asked) -> str:
+    """As a part of an address, good for a day. Not compressed: its length tells only the length of what was typed."""
+    payload = urlsafe_b64encode(json.dumps(asdict(asked)).encode()).rstrip(b"=")
+    return _signer(settings).sign(payload).decode()
+
+
+def unseal(settings: Settings, token: str) -> tuple[Asked, datetime] | None:
+    """What was asked for, and when; None if it is not ours or too old."""
+    try:
+        payload, asked_at = _signer(settings).unsign(token, max_age=KEPT_SECONDS, return_timestamp=True)
+    except BadSignature:
+        return None
+    return Asked(**json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))), asked_at.astimezone(UTC)
+
+
+def seconds_until_again(asked_at: datetime) -> int:
+    """How long until an email that was asked for then may be asked for again."""
+    return max(0, math.ceil(WAIT_SECONDS - (now() - asked_at).total_seconds()))
+
+
+def _signer(settings: Settings) -> TimestampSigner:
+    keys = [key.hex() for key in reversed(settings.keys("asked_email"))]
+    return TimestampSigner(keys, salt="asked_email", digest_method=hashlib.sha256)

@@ -1,0 +1,34 @@
+"""Pages are sent compressed, but not those in which a secret could be guessed by its length (BREACH, 2013)."""
+
+import re
+from collections.abc import Iterable
+
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+SMALLEST = 500  # bytes; below, a packet is a packet
+
+
+class Compression:
+    """Compresses pages, except those of routes with a token in their address or a secret in their page.
+
+    `secret` names the latter. Answers to forms repeat what was typed: their length shall tell nothing else. Static
+    files have their own.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], secret: frozenset[str]) -> None:
+        self.plain = app
+        self.compressed = GZipMiddleware(app, minimum_size=SMALLEST)
+        self.secret: list[re.Pattern[str]] = [
+            route.path_regex
+            for route in routes
+            if isinstance(route, Route) and ("token" in route.param_convertors or route.name in secret)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_plain = scope["type"] != "http" or scope["method"] != "GET" or self._is_secret(scope["path"])
+        await (self.plain if is_plain else self.compressed)(scope, receive, send)
+
+    def _is_secret(self, path: str) -> bool:
+        return path.startswith("/static/") or any(pattern.match(path) for pattern in self.secret)
