@@ -1,0 +1,212 @@
+"""The emails that a person was sent, as the page tells of them, and the switches of those that one may turn off."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from httpx2 import Response
+
+from tests.conftest import Browser, Site
+from tests.mailbox import Mailbox, paths_in
+from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from tests.watching import execute, wait_until_posted
+from webapp.accounts import tokens
+from webapp.mail.kinds import KINDS
+from webapp.notifications import history
+from webapp.settings import Settings
+
+OPTIONAL = sorted(name for name, kind in KINDS.items() if kind.is_optional)
+USUAL = sorted(name for name in OPTIONAL if KINDS[name].default_on)
+
+
+@pytest.fixture
+def susan(site: Site, mailbox: Mailbox) -> Browser:
+    """Susan, to whom a reset email was sent."""
+    return written_to(site, mailbox)
+
+
+def written_to(site: Site, mailbox: Mailbox) -> Browser:
+    register(site.browser(), mailbox)
+    ask_for_reset(site.browser(), "susan")
+    browser = site.browser()
+    log_in(browser)
+    wait_until_posted(site)
+    return browser
+
+
+def listed(browser: Browser) -> list[str]:
+    """The emails that the page shows, each as the words of its row."""
+    rows = re.findall(r'<li class="roof-row">(.*?)</li>', browser.get("/letters").text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
+
+
+def checked(browser: Browser) -> list[str]:
+    return sorted(re.findall(r'<input name="(\w+)" type="checkbox" value="1" checked', browser.get("/letters").text))
+
+
+@pytest.mark.alike
+def test_an_email_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> None:
+    browser = written_to(any_site, mailbox)
+
+    [row] = listed(browser)
+
+    assert row.startswith("A link to choose a new password ")
+    assert row.endswith("· Sent: the mail server took it.")
+    assert "example.com" not in row, "it is known no more"
+
+
+def test_an_email_on_its_way_shows_its_address_masked(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url))
+    assert site.mailbox
+    register(site.browser(), site.mailbox)
+    without_mailer = start_site(make_settings(database_url=sqlite_url, mailer="process"))
+    for _time in range(2):
+        browser = without_mailer.browser()
+        log_in(browser)
+
+    site.__exit__(None, None, None)
+    [row] = listed(browser)
+
+    assert row.startswith("A sign-in in a new browser ")
+    assert row.endswith("· to s…@example.com · On its way.")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "state = 'dead', code = 550, reason = 'no mailbox for susan@example.com'",
+            "Refused: 550 no mailbox for [cut]",
+        ),
+        ("state = 'dead', reason = 'given up: its mailer died of it'", "Given up."),
+        ("state = 'expired'", "Given up: it could not be sent in time."),
+        ("state = 'suppressed'", "Not sent: the address was refused not long before."),
+        ("state = 'ready', attempts = 3", "On its way; it is tried again and again."),
+    ],
+)
+def test_what_became_of_an_email_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
+    execute(site, f"UPDATE outbox_email SET {change} WHERE kind = 'reset_password'")
+
+    assert listed(susan)[0].endswith(f"· {words}")
+
+
+def test_nobody_sees_the_emails_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C36"""
+    register(site.browser(), mailbox, "david")
+    david = site.browser()
+    log_in(david, "david")
+
+    assert len(listed(susan)) == 1
+    assert listed(david) == []
+
+
+def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> None:
+    columns = (
+        "kind, recipient, parameters, language, user_id, message_id, state,"
+        " created_at, due_at, expires_at, attempts, fence"
+    )
+    copied = columns.replace("kind", "'password_changed'").replace("created_at", "datetime(created_at, '+1 day')")
+    for _number in range(25):
+        execute(
+            site,
+            f"INSERT INTO outbox_email ({columns}, crashes) SELECT {copied}, 0 FROM outbox_email ORDER BY id LIMIT 1",
+        )
+    execute(site, "UPDATE outbox_email SET user_id = 1")
+
+    rows = listed(susan)
+
+    assert len(rows) == 20
+    assert all(row.startswith("Your password was changed") for row in rows)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"general", "alarm"}))
+def test_every_kind_of_email_has_a_name(kind: str) -> None:
+    assert history.named(kind) != history.named("of no kind")
+
+
+def test_the_switches_stand_as_usual_until_somebody_moves_them(susan: Browser) -> None:
+    page = susan.get("/letters").text
+
+    assert sorted(re.findall(r'<input name="(\w+)" type="checkbox"', page)) == OPTIONAL
+    assert checked(susan) == USUAL
+
+
+@pytest.mark.alike
+def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) -> None:
+    browser = written_to(any_site, mailbox)
+    seen = []
+
+    for wanted in ([], OPTIONAL, OPTIONAL[:1]):
+        answer = browser.post("/letters", data=dict.fromkeys(wanted, "1") | {"current_password": PASSWORD})
+        seen.append(checked(browser))
+
+    assert "Saved" in answer.text
+    assert seen == [[], OPTIONAL, OPTIONAL[:1]]
+
+
+def test_no_other_email_has_a_switch(site: Site, susan: Browser) -> None:
+    """C36"""
+    fields = {"password_changed": "", "reset_password": "", "user_id": "2", "current_password": PASSWORD}
+    susan.post("/letters", data=fields)
+
+    kinds = {kind for (kind,) in execute(site, "SELECT kind FROM email_switch WHERE user_id = 1")}
+    assert kinds == set(OPTIONAL)
+    assert execute(site, "SELECT count(*) FROM email_switch WHERE user_id <> 1") == [(0,)]
+
+
+def off(browser: Browser, **more: str) -> Response:
+    """Turns off all emails that one may turn off."""
+    return browser.post("/letters", data=more)
+
+
+def test_turning_off_emails_about_ones_safety_takes_the_password_and_is_told(
+    site: Site, mailbox: Mailbox, susan: Browser
+) -> None:
+    """C67"""
+    without, wrong = off(susan), off(susan, current_password="not the right password")
+    still_on = "new_sign_in" in checked(susan)
+    right = off(susan, current_password=PASSWORD)
+
+    told = mailbox.last("susan@example.com", subject="Emails about your account")
+    assert (without.status_code, wrong.status_code, right.status_code) == (422, 422, 200)
+    assert 'id="current_password-error"' in without.text
+    assert still_on
+    assert checked(susan) == []
+    assert "An email when my account is used in a new browser" in told.text
+    assert any(path.startswith("/not_me/") for path in paths_in(told.text))
+    assert execute(site, "SELECT details FROM security_event WHERE kind = 'letters_turned_off'") != []
+
+
+def test_other_emails_are_turned_off_and_on_without_a_password(susan: Browser) -> None:
+    statuses = [susan.post("/letters", data=data).status_code for data in ({"new_sign_in": "1", "mention": "1"}, {})]
+
+    assert statuses == [200, 422]
+
+
+@pytest.mark.parametrize("way", ["settings", "link"])
+def test_who_logs_in_can_not_silence_the_email_about_it(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], way: str
+) -> None:
+    """C67: it was decided when it happened, though no mailer had come to it yet."""
+    silent = start_site(make_settings(database_url=sqlite_url, mailer="process"))
+    address = "susan@example.com"
+    invitation = tokens.register_link(silent.settings, address).removeprefix("https://blog.example")
+    silent.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
+    log_in(silent.browser())
+    thief = silent.browser()
+    log_in(thief)
+    if way == "settings":
+        off(thief, current_password=PASSWORD)
+    else:
+        thief.post(tokens.unsubscribe_link(silent.settings, 1, "new_sign_in").removeprefix("https://blog.example"))
+    log_in(silent.browser())
+
+    site = start_site(make_settings(database_url=sqlite_url))
+    wait_until_posted(site)
+
+    assert site.mailbox
+    assert "new_sign_in" not in checked(thief)
+    assert len(site.mailbox.all(address, "A new sign-in")) == 1, "and none of what came after"
+    assert len(site.mailbox.all(address, "Emails about your account")) == 1

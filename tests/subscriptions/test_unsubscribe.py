@@ -1,0 +1,165 @@
+"""The link that turns emails off: with a press of the page's button, or by the mail program's own (RFC 8058)."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from tests.conftest import Site
+from tests.mailbox import Mailbox
+from tests.stories import log_in, register
+from tests.watching import ask, execute, standing_site, wait_until_posted
+from webapp.accounts import tokens
+from webapp.accounts.tokens import Purpose
+from webapp.database import now
+
+KIND = "new_sign_in"
+SIGN_INS = "SELECT count(*), sum(attempts) FROM outbox_email WHERE kind = 'new_sign_in'"
+BOUNDARY = "multipart/form-data; boundary=x"
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with susan, who has logged in in two browsers."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("site")) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        for _browser in range(2):
+            log_in(site.browser())
+        yield site
+
+
+@pytest.fixture
+def link(site: Site) -> str:
+    """The path behind the link in an email's header, as a mail program finds it; nothing is chosen yet."""
+    assert site.mailbox
+    execute(site, "DELETE FROM email_switch")
+    email = site.mailbox.last("susan@example.com", subject="A new sign-in")
+    return str(email.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
+
+
+def chosen(site: Site) -> list[tuple[int, str, bool]]:
+    rows = execute(site, "SELECT user_id, kind, is_wanted FROM email_switch")
+    return [(user_id, kind, bool(is_wanted)) for user_id, kind, is_wanted in rows]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, b"List-Unsubscribe=One-Click"),
+        (BOUNDARY, MULTIPART),
+        (BOUNDARY, b"cut off"),
+        ("multipart/form-data", b""),
+        ("", b""),
+        ("", b"List-Unsubscribe=One-Click"),
+        ("application/json", b"{"),
+        (FORM, b"a=1&a=2&kind=password_changed&%00=%ff"),
+        ("text/plain", b"\xff" * 60_000),
+    ],
+)
+def test_a_mail_program_turns_emails_off_with_one_click(site: Site, link: str, content_type: str, body: bytes) -> None:
+    """RFC 8058: no cookie, no Origin, no redirect, whatever the body."""
+    headers = [("host", "blog.example"), ("content-length", str(len(body)))]
+
+    answer = ask(site, "POST", link, [*headers, *([("content-type", content_type)] if content_type else [])], body)
+
+    assert answer.status == 200
+    assert chosen(site) == [(1, KIND, False)]
+
+
+def test_no_such_email_comes_any_more(site: Site, link: str) -> None:
+    before = execute(site, SIGN_INS)
+    site.browser().post(link)
+
+    log_in(site.browser())
+
+    assert execute(site, SIGN_INS) == before
+    assert before != [(0, 0)]
+
+
+def test_of_emails_about_ones_safety_the_owner_is_told_that_they_are_off(any_site: Site, mailbox: Mailbox) -> None:
+    """C67: whoever had the link, and once however often it is pressed."""
+    register(any_site.browser(), mailbox)
+    link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+
+    for _time in range(3):
+        any_site.browser().post(link)
+    wait_until_posted(any_site)
+
+    assert len(mailbox.all("susan@example.com", "Emails about your account")) == 1
+
+
+def test_looking_turns_nothing_off(site: Site, link: str) -> None:
+    """C31: mail scanners open links."""
+    answers = [site.browser().request(method, link) for method in ("GET", "HEAD", "OPTIONS")]
+
+    assert answers[0].status_code == 200
+    assert "Turn these emails off?" in answers[0].text
+    assert "An email when my account is used in a new browser" in answers[0].text
+    assert chosen(site) == []
+
+
+@pytest.mark.alike
+def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
+    register(any_site.browser(), mailbox)
+    link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+    browser = any_site.browser()
+
+    pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
+
+    assert ["These emails are off" in page for page in pages] == [True, True, False]
+    assert "These emails are on again" in pages[2]
+    assert chosen(any_site) == [(1, KIND, True)]
+
+
+def test_the_button_brings_a_part_of_the_page(site: Site, link: str) -> None:
+    headers = {"hx-request": "true", "hx-request-type": "partial", "sec-fetch-site": "same-origin"}
+
+    answer = site.browser().post(link, headers=headers)
+
+    assert answer.text.strip().startswith('<section class="panel" id="panel"')
+    assert chosen(site) == [(1, KIND, False)]
+
+
+@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}])
+def test_another_site_turns_nothing_off(site: Site, link: str, headers: dict[str, str]) -> None:
+    """C29"""
+    answer = site.browser().post(link, headers=headers)
+
+    assert answer.status_code == 403
+    assert chosen(site) == []
+
+
+@pytest.mark.parametrize("about", ["password_changed", "no_such_email", ""])
+def test_a_link_about_an_email_without_a_switch_turns_nothing_off(site: Site, link: str, about: str) -> None:
+    token = tokens.issue(site.settings, Purpose.UNSUBSCRIBE, 1, timedelta(days=1), about=about)
+
+    answer = site.browser().post(f"/unsubscribe/{token}")
+
+    assert answer.status_code == 404
+    assert "This link is not whole" in answer.text
+    assert chosen(site) == []
+
+
+def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site) -> None:
+    link = tokens.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
+
+    assert site.browser().post(link).status_code == 404
+
+
+def test_the_link_works_for_a_year(site: Site, link: str) -> None:
+    for days, status in ((364, 200), (366, 410)):
+        with time_machine.travel(now() + timedelta(days=days)):
+            assert site.browser().get(link).status_code == status
+
+
+def test_it_works_after_the_password_and_the_address_have_changed(site: Site, link: str) -> None:
+    """It opens nothing, so nothing need end it."""
+    execute(site, "UPDATE user_account SET epoch = 7, email = 'susan@example.org', username = 'sue'")
+
+    assert "sue" in site.browser().post(link).text
+    assert chosen(site) == [(1, KIND, False)]
