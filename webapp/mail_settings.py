@@ -3,21 +3,45 @@
 import ipaddress
 import re
 import ssl
+from email.utils import parseaddr
 from typing import Any
 
 from webapp.environment import Environment, ascii_host
+
+MOST_LOCAL = 38  # of the 64 characters of RFC 5321, 4.5.3.1.1, what a return path leaves
 
 
 def read(environment: Environment) -> dict[str, Any]:
     """The settings of the mail server and of what is sent through it; what is wrong is among the problems."""
     sender = environment.text("MAIL_SENDER")
-    return _server(environment) | {
-        "mail_username": environment.text("MAIL_USERNAME"),
-        "mail_password": environment.secret("MAIL_PASSWORD"),
-        "mail_sender": environment.mailbox("MAIL_SENDER", sender) if sender else "",
-        "mail_connections": environment.number("MAIL_CONNECTIONS", 4, 1, 50),
-        "mail_hourly_budget": environment.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
-    }
+    sender = environment.mailbox("MAIL_SENDER", sender) if sender else ""
+    return (
+        _server(environment)
+        | _bounces(environment, sender)
+        | {
+            "mail_username": environment.text("MAIL_USERNAME"),
+            "mail_password": environment.secret("MAIL_PASSWORD"),
+            "mail_sender": sender,
+            "mail_connections": environment.number("MAIL_CONNECTIONS", 4, 1, 50),
+            "mail_hourly_budget": environment.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
+        }
+    )
+
+
+def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
+    """How what comes back is known: the key of POST /bounces, and where return paths lead.
+
+    A return path has a signed ending of 26 characters before the @, of which there are 64 (RFC 5321, 4.5.3.1.1).
+    """
+    key, address = environment.text("BOUNCE_KEY"), environment.text("BOUNCE_ADDRESS")
+    if key and (len(key) < 24 or len(set(key)) < 8 or not key.isascii()):
+        environment.problems.append("BOUNCE_KEY is too easy to guess: use 24 random characters or more.")
+    if address:
+        address = parseaddr(environment.mailbox("BOUNCE_ADDRESS", address))[1]
+    name, base = ("BOUNCE_ADDRESS", address) if address else ("MAIL_SENDER", parseaddr(sender)[1] if key else "")
+    if len(base.rpartition("@")[0]) > MOST_LOCAL:
+        environment.problems.append(f"{name} has more than {MOST_LOCAL} characters before the @: too long for bounces.")
+    return {"bounce_key": key, "bounce_address": address}
 
 
 def _server(environment: Environment) -> dict[str, Any]:

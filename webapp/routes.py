@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from webapp.addresses import views as addresses
 from webapp.authentication import views as authentication
+from webapp.bounces import views as bounces
 from webapp.feeds import views as feeds
 from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
@@ -106,6 +107,7 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/manifest.webmanifest", site_files.manifest, name="manifest"),
         Route("/favicon.ico", site_files.favicon, name="favicon"),
         Route("/apple-touch-icon.png", site_files.touch_icon, name="touch_icon"),
+        Route("/bounces", bounces.bounces, methods=["POST"], name="bounces"),
         Route("/health", operator.health, name="health"),
         Route("/ready", operator.ready, name="ready"),
         Mount("/static", files, name="static", middleware=[Middleware(GZipMiddleware)]),

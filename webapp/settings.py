@@ -53,6 +53,8 @@ class Settings:
     mail_connections: int = 4
     mail_hourly_budget: int = 1000
     mail_helo: str = ""
+    bounce_key: str = field(default="", repr=False)
+    bounce_address: str = ""
     mail_ca_file: str = ""
     mailer: Literal["web", "process", "off"] = "web"
     admins: tuple[str, ...] = ()

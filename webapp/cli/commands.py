@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.audit import events
+from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -23,6 +24,8 @@ from webapp.operator import doctor
 from webapp.operator import mail_status as mail_words
 from webapp.posts import timeline
 from webapp.settings import Settings
+
+MOST_BOUNCE_BYTES = 4 * 1024 * 1024
 
 
 async def invite(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
@@ -153,6 +156,15 @@ async def fill_with_demo(db: AsyncSession, settings: Settings, options: argparse
     await db.commit()
     for line in filled.how_to_log_in():
         yield line
+
+
+async def take_bounce(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """Marks the address of an email that came back. A message that proves nothing is passed over, not sent back."""
+    marked = await bounces.take_message(db, settings, sys.stdin.buffer.read(MOST_BOUNCE_BYTES), options.to)
+    await db.commit()
+    yield (
+        _("Marked: %(addresses)s") % {"addresses": ", ".join(marked)} if marked else _("Nothing proved, and for good.")
+    )
 
 
 async def check_up(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

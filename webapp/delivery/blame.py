@@ -53,12 +53,12 @@ STATUSES = {
 CODES = {551: Blame.ADDRESS, 552: Blame.MAILBOX, 550: Blame.UNCLEAR, 553: Blame.UNCLEAR}
 # These are about the conversation, never about the recipient (RFC 4954, RFC 3207, RFC 5321).
 OF_THE_CONVERSATION = {500, 502, 503, 504, 530, 534, 535, 538, 555}
-_ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
     """What an answer is about, as it came over the wire; `is_content` if it came after DATA."""
-    found = _ENHANCED.match(message)
+    found = ENHANCED.match(message)
     enhanced = found[1] if found else ""
     said = blame(code, enhanced, message[found.end() :] if found else message)
     is_bare = not enhanced and code not in OF_THE_CONVERSATION and not US.search(_words(message))

@@ -4,14 +4,13 @@ import asyncio
 import socket
 import ssl
 import time
-from email.utils import parseaddr
 from functools import cached_property
 from typing import Protocol
 
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from webapp.delivery import outcomes
+from webapp.delivery import outcomes, return_paths
 from webapp.mail.models import Outcome, Verdict
 from webapp.settings import Settings
 
@@ -36,7 +35,6 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.envelope_sender = parseaddr(settings.sender)[1]
         self._client: SMTP | None = None
         self._emails = 0
         self._used = 0.0
@@ -80,7 +78,7 @@ class Connection:
         try:
             client = await self._open()
             self._stage = outcomes.MAIL
-            await client.mail(self.envelope_sender)
+            await client.mail(return_paths.of(self.settings, recipient))
             self._stage = outcomes.RCPT
             await name_recipient(client, recipient)
             self._stage = outcomes.DATA

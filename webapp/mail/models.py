@@ -40,12 +40,16 @@ class MailStatus(SQLModel, table=True):
 
 
 class RefusedAddress(SQLModel, table=True):
-    """An address that a mail server refused for good; emails to it are not tried again for a while."""
+    """An address that does not take our emails: what can wait is not sent to it.
+
+    `source` says who told: "smtp", the mail server at once, or a "bounce" or a "complaint" that came later.
+    """
 
     __tablename__ = "refused_address"
 
     address: str = Field(primary_key=True, max_length=320)
     since: datetime = Field(default_factory=now)
+    source: str = Field(default="smtp", max_length=12, sa_column_kwargs={"server_default": "smtp"})
     code: int | None = None
     reason: str | None = Field(default=None, max_length=300)
 

@@ -1,4 +1,4 @@
-"""Addresses that a mail server refused for good: emails to them are not tried again for a day."""
+"""Addresses that do not take our emails: what can wait is not sent to them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,12 +28,23 @@ async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:
 
 
 async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
-    """Which of the addresses were refused for good within the last day."""
+    """Which of the addresses were refused within the last day, or had emails come back."""
     if not addresses:
         return set()
     parameters = {f"address{number}": address for number, address in enumerate(addresses)}
     rows = await _among(len(addresses)).rows(db, parameters | {"since": now() - KEPT})
     return {address for (address,) in rows}
+
+
+async def mark(db: AsyncSession, address: str, source: str, reason: str) -> None:
+    """Notes an address from which emails came back, or whose owner complained; it stays so until that is mended."""
+    values = {"address": address, "since": now(), "source": source, "reason": reason[:300]}
+    await execute(db, _MARK, values)
+
+
+async def works_again(db: AsyncSession, address: str) -> None:
+    """Forgets whatever was said against an address."""
+    await execute(db, delete(_refusals).where(_refusals.c.address == address))
 
 
 async def lift(db: Transaction, addresses: Sequence[str]) -> None:
@@ -44,7 +55,7 @@ async def lift(db: Transaction, addresses: Sequence[str]) -> None:
 
 async def lift_since(db: AsyncSession, since: datetime) -> None:
     """Forgets the refusals since a time when the addresses were not at fault."""
-    await execute(db, delete(_refusals).where(_refusals.c.since >= since))
+    await execute(db, delete(_refusals).where(_refusals.c.since >= since, _BY_SMTP))
 
 
 def outdated() -> ColumnElement[bool]:
@@ -57,6 +68,11 @@ async def forget(db: AsyncSession) -> None:
     await execute(db, delete(_refusals))
 
 
+_MARK = text(
+    "INSERT INTO refused_address (address, since, source, reason) VALUES (:address, :since, :source, :reason)"
+    " ON CONFLICT (address) DO UPDATE SET"
+    " since = excluded.since, source = excluded.source, reason = excluded.reason"
+).bindparams(bindparam("since", type_=_refusals.c.since.type))
 _NOTE = Prepared(
     text(
         "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
@@ -65,12 +81,16 @@ _NOTE = Prepared(
 )
 
 
-_LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again")))
+_BY_SMTP = _refusals.c.source == "smtp"
+# That the server takes an email says nothing of one that comes back later.
+_LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again"), _BY_SMTP))
 
 
 @cache
 def _among(count: int) -> Prepared:
     addresses: list[BindParameter[str]] = [bindparam(f"address{number}") for number in range(count)]
     return Prepared(
-        select(_refusals.c.address).where(_refusals.c.address.in_(addresses), _refusals.c.since > bindparam("since"))
+        select(_refusals.c.address).where(
+            _refusals.c.address.in_(addresses), (_refusals.c.since > bindparam("since")) | ~_BY_SMTP
+        )
     )

@@ -103,6 +103,7 @@ def upgrade() -> None:
         "refused_address",
         sa.Column("address", sa.String(length=320), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("source", sa.String(length=12), server_default="smtp", nullable=False),
         sa.Column("code", sa.Integer(), nullable=True),
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.PrimaryKeyConstraint("address", name=op.f("pk_refused_address")),

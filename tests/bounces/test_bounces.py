@@ -1,0 +1,358 @@
+"""What comes back: believed with a proof only, and it stops what can wait, never what a person asks for."""
+
+import hmac
+import io
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Browser, Site
+from tests.inspection import query, wait_for_rows
+from tests.mailserver import MailServer
+from tests.stories import PASSWORD, log_in
+from webapp.accounts import tokens
+from webapp.cli.main import main
+from webapp.delivery import return_paths
+from webapp.settings import Misconfigured, Settings
+
+KEY = "a key for bounces, 0123456789"
+SUSAN = "susan@example.com"
+BEARER = {"authorization": f"Bearer {KEY}"}
+DSN = """\
+From: MAILER-DAEMON@relay.example
+To: {path}
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="x"
+
+--x
+Content-Type: text/plain
+
+I'm sorry.
+
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example
+
+{fields}
+
+--x
+Content-Type: text/rfc822-headers
+
+From: no-reply@blog.example
+To: susan@example.com
+Subject: Hello
+
+--x--
+"""
+GONE = """\
+Final-Recipient: rfc822; susan@example.com
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 <susan@example.com>: User unknown"""
+COMPLAINT = """\
+From: fbl@provider.example
+To: {path}
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="x"
+
+--x
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Provider/1.0
+Version: 1
+Original-Rcpt-To: <susan@example.com>
+
+--x--
+"""
+QMAIL = """\
+From: MAILER-DAEMON@relay.example
+To: {path}
+Subject: failure notice
+
+Hi. This is the qmail-send program at relay.example.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+This is a permanent error; I've given up. Sorry it didn't work out.
+
+<susan@example.com>:
+Sorry, no mailbox here by that name. (#5.1.1)
+
+--- Below this line is a copy of the message.
+
+To: susan@example.com
+Subject: Hello
+
+"""
+
+
+@pytest.fixture
+def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    return start_site(make_settings(database_url=sqlite_url, bounce_key=KEY))
+
+
+@pytest.fixture
+def path(site: Site) -> str:
+    """The return path of an email to Susan."""
+    return return_paths.of(site.settings, SUSAN)
+
+
+def marked(site: Site) -> list[tuple[Any, ...]]:
+    return query(site.settings.database_url, "SELECT address, source FROM refused_address")
+
+
+def send(site: Site, body: str, **headers: str) -> Any:
+    return site.browser().post("/bounces", content=body.encode(), headers=headers or BEARER)
+
+
+def test_a_return_path_is_short_signed_and_tells_no_address(site: Site, path: str) -> None:
+    local = path.rpartition("@")[0]
+
+    assert path.endswith("@blog.example")
+    assert len(local) <= 64
+    assert "susan" not in path
+    assert return_paths.recipient(site.settings, [path.upper()], [SUSAN]) == SUSAN
+    assert return_paths.recipient(site.settings, [path], ["bob@example.com"]) is None
+    assert return_paths.recipient(site.settings, [path.replace("+", "+1")], [SUSAN]) is None
+
+
+def test_emails_leave_with_the_return_path_only_on_a_site_that_takes_bounces(
+    make_settings: Callable[..., Settings],
+    sqlite_url: str,
+    start_site: Callable[[Settings], Site],
+    mail_server: MailServer,
+) -> None:
+    more = {"bounce_key": KEY, "bounce_address": "returns@mail.example"}
+    site = start_site(make_settings(database_url=sqlite_url, **mail_server.settings, **more))
+
+    site.browser().post("/register", data={"email": SUSAN})
+
+    (email,) = mail_server.wait_for(1)
+    assert re.fullmatch(r"returns\+\d+-[a-z2-7]{16}@mail\.example", email.sender)
+    assert return_paths.of(make_settings(), SUSAN) == "no-reply@blog.example"
+
+
+@pytest.mark.parametrize(
+    ("report", "source"), [(DSN, "bounce"), (QMAIL, "bounce"), (COMPLAINT, "complaint")], ids=["DSN", "qmail", "ARF"]
+)
+def test_what_came_back_marks_the_address(site: Site, path: str, report: str, source: str) -> None:
+    answer = send(site, report.replace("{path}", path).replace("{fields}", GONE))
+
+    assert (answer.status_code, answer.json()) == (200, {"marked": 1})
+    assert marked(site) == [(SUSAN, source)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Action: failed", "Action: delayed"),
+        ("5.1.1", "4.4.1"),
+        ("550 5.1.1 <susan@example.com>: User unknown", "552 5.2.2 mailbox is full"),
+        ("550 5.1.1 <susan@example.com>: User unknown", "550 5.7.1 blocked using a list"),
+        ("550 5.1.1 <susan@example.com>: User unknown", "554 5.7.1 Relay access denied"),
+    ],
+)
+def test_what_may_still_arrive_or_is_our_own_fault_marks_nobody(site: Site, path: str, old: str, new: str) -> None:
+    fields = GONE.replace(old, new) if old != "5.1.1" else GONE.replace("Status: 5.1.1", "Status: 4.4.1")
+
+    assert send(site, DSN.format(path=path, fields=fields)).json() == {"marked": 0}
+    assert marked(site) == []
+
+
+@pytest.mark.parametrize("forged", ["no-reply@blog.example", "no-reply+1-aaaaaaaaaaaaaaaa@blog.example", "", "another"])
+def test_a_report_without_a_return_path_of_ours_proves_nothing(site: Site, forged: str) -> None:
+    """Anybody can write one. With somebody else's good path it is no better."""
+    forged = return_paths.of(site.settings, "eve@example.com") if forged == "another" else forged
+
+    assert send(site, DSN.format(path=forged, fields=GONE)).json() == {"marked": 0}
+    assert marked(site) == []
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer wrong", f"Basic {KEY}", "Basic dXNlcjp3cm9uZw==", "Basic !!", f"Bearer {KEY}x"],
+)
+def test_whoever_does_not_know_the_key_is_refused(site: Site, path: str, authorization: str) -> None:
+    headers = {"authorization": authorization} if authorization else {"x-nothing": "1"}
+
+    answer = send(site, DSN.format(path=path, fields=GONE), **headers)
+
+    assert answer.status_code == 401
+    assert marked(site) == []
+
+
+def test_without_a_key_there_is_no_such_page(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    closed = start_site(make_settings(database_url=sqlite_url))
+
+    assert send(closed, "{}", authorization="Bearer ").status_code == 404
+
+
+# Providers
+
+
+def sns(message: dict[str, Any]) -> dict[str, Any]:
+    return {"Type": "Notification", "MessageId": "1", "Message": json.dumps(message), "SigningCertURL": "https://evil/"}
+
+
+def mailgun(event: dict[str, Any], key: str = KEY, age: int = 0) -> dict[str, Any]:
+    stamp, token = str(int(time.time()) - age), "t" * 50
+    signature = hmac.new(key.encode(), f"{stamp}{token}".encode(), "sha256").hexdigest()
+    return {"signature": {"timestamp": stamp, "token": token, "signature": signature}, "event-data": event}
+
+
+RECIPIENTS = [{"emailAddress": "Susan@example.com", "diagnosticCode": "smtp; 550 5.1.1 user unknown"}]
+SES_BOUNCE = {"notificationType": "Bounce", "bounce": {"bounceType": "Permanent", "bouncedRecipients": RECIPIENTS}}
+EVENTS = [
+    (sns(SES_BOUNCE), "bounce"),
+    (SES_BOUNCE, "bounce"),
+    (sns({"eventType": "Complaint", "complaint": {"complainedRecipients": RECIPIENTS}}), "complaint"),
+    ({"RecordType": "Bounce", "Type": "HardBounce", "Email": SUSAN, "Description": "The server was unable"}, "bounce"),
+    ({"RecordType": "SpamComplaint", "Email": SUSAN}, "complaint"),
+    ({"event-data": {"event": "failed", "severity": "permanent", "recipient": SUSAN}}, "bounce"),
+    ({"event-data": {"event": "complained", "recipient": SUSAN}}, "complaint"),
+]
+NOT_FOR_GOOD = [
+    sns({"notificationType": "Bounce", "bounce": {"bounceType": "Transient", "bouncedRecipients": RECIPIENTS}}),
+    sns({"notificationType": "Delivery"}),
+    {"RecordType": "Bounce", "Type": "SoftBounce", "Email": SUSAN},
+    {"RecordType": "Open", "Email": SUSAN},
+    {"event-data": {"event": "failed", "severity": "temporary", "recipient": SUSAN}},
+    {"event-data": {"event": "delivered", "recipient": SUSAN}},
+    {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.example/confirm?Token=1"},
+]
+
+
+@pytest.mark.parametrize(("event", "source"), EVENTS)
+def test_a_providers_event_marks_the_address(site: Site, event: dict[str, Any], source: str) -> None:
+    assert send(site, json.dumps(event)).json() == {"marked": 1}
+    assert marked(site) == [(SUSAN, source)]
+
+
+@pytest.mark.parametrize("event", NOT_FOR_GOOD)
+def test_what_a_provider_says_for_now_marks_nobody(site: Site, event: dict[str, Any]) -> None:
+    assert send(site, json.dumps(event)).json() == {"marked": 0}
+    assert marked(site) == []
+
+
+def test_mailguns_signature_is_a_key_and_an_old_or_wrong_one_is_none(site: Site) -> None:
+    event = {"event": "complained", "recipient": SUSAN}
+    nothing = {"x-nothing": "1"}
+
+    assert send(site, json.dumps(mailgun(event, key="another")), **nothing).status_code == 401
+    assert send(site, json.dumps(mailgun(event, age=3600)), **nothing).status_code == 401
+    assert send(site, json.dumps(mailgun(event)), **nothing).json() == {"marked": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"RecordType": 1}',
+        '{"event-data": []}',
+        '{"Type": "Notification"}',
+        '{"signature": 1}',
+        '{"Type": "Notification", "Message": "x"}',
+        '{"RecordType": "SpamComplaint", "Email": null}',
+        '{"a": NaN}',
+        "{" * 5000,
+    ],
+)
+def test_what_is_no_report_is_refused_and_never_an_error(site: Site, body: str) -> None:
+    assert send(site, body).status_code in {200, 422}
+    assert marked(site) == []
+
+
+@pytest.mark.parametrize("body", ["", "\x00", "no message at all", "Content-Type: multipart/report\n\n", "\xff" * 100])
+def test_what_is_no_message_marks_nobody(site: Site, body: str) -> None:
+    assert send(site, body).json() == {"marked": 0}
+
+
+# What it means for the person
+
+
+@pytest.fixture
+def susan(site: Site) -> Browser:
+    browser = site.browser()
+    link = tokens.register_link(site.settings, SUSAN).removeprefix(site.settings.base_url)
+    browser.post(link, data={"username": "susan", "password": PASSWORD})
+    log_in(browser)
+    return browser
+
+
+def test_after_a_bounce_a_person_is_told_and_still_gets_what_they_ask_for(
+    site: Site, susan: Browser, path: str
+) -> None:
+    assert site.mailbox
+    send(site, DSN.format(path=path, fields=GONE))
+    before = len(site.mailbox.all(SUSAN))
+
+    page = susan.get("/settings").text
+    site.browser().post("/reset_password_request", data={"email": SUSAN})
+
+    assert f"Emails to {SUSAN} are refused" in page
+    assert "Reset" in site.mailbox.last(to=SUSAN, count=before + 1).subject
+    assert marked(site) == [(SUSAN, "bounce")], "that a server takes an email says nothing of one that comes back"
+
+
+def test_after_a_bounce_nothing_that_can_wait_is_sent(site: Site, susan: Browser, path: str) -> None:
+    send(site, DSN.format(path=path, fields=GONE))
+    susan.post("/letters", data={"new_follower": "1", "mention": "1", "new_sign_in": "1"})
+    bob = site.browser()
+    link = tokens.register_link(site.settings, "bob@example.com").removeprefix(site.settings.base_url)
+    bob.post(link, data={"username": "bob", "password": PASSWORD})
+    log_in(bob, "bob")
+    bob.post("/follow/susan")
+
+    query(site.settings.database_url, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready'")
+
+    wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'suppressed'")
+
+
+def test_the_command_reads_a_message_from_a_pipe(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": site.settings.secret_key,
+        "DATABASE_URL": site.settings.database_url,
+        "MAIL_SERVER": "localhost",
+        "BOUNCE_KEY": KEY,
+    }.items():
+        monkeypatch.setenv(name, value)
+    raw = DSN.format(path="root@localhost", fields=GONE).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+    assert main(["bounce", path]) == 0
+
+    assert "s…@example.com" in capsys.readouterr().out
+    assert marked(site) == [(SUSAN, "bounce")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("BOUNCE_KEY", "short", "BOUNCE_KEY is too easy to guess"),
+        ("BOUNCE_ADDRESS", "nobody", "BOUNCE_ADDRESS must look like"),
+        ("BOUNCE_ADDRESS", f"{'x' * 60}@example.com", "BOUNCE_ADDRESS has more than 38"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_at_the_start(name: str, value: str, words: str) -> None:
+    good = {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": "0123456789abcdef0123456789abcdef-a-key",
+        "DATABASE_URL": "sqlite:///x.db",
+        "MAIL_SERVER": "localhost",
+    }
+    with pytest.raises(Misconfigured) as refused:
+        Settings.from_environment(good | {name: value})
+
+    assert refused.value.problems[0].startswith(words)

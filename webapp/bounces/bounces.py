@@ -1,0 +1,43 @@
+"""Takes what came back, and marks the address: it gets no more optional emails until it is known to work again."""
+
+import logging
+from collections.abc import Iterable
+from email import message_from_bytes
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.bounces import providers, reports
+from webapp.bounces.reports import Report
+from webapp.delivery import return_paths
+from webapp.logs import mask
+from webapp.mail import refusals
+from webapp.settings import Settings
+
+log = logging.getLogger("webapp.mail")
+
+
+async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Iterable[str] = ()) -> list[str]:
+    """Marks the addresses of a message that came back, and returns them, masked.
+
+    Anybody can write such a message, so it counts only for an address to which an email went with the return path
+    that it came to. `to` are addresses that it came to and that are not in its headers.
+    """
+    message = message_from_bytes(raw)
+    paths = [*to, *reports.return_paths(message)]
+    proved = []
+    for report in reports.read(message):
+        if address := return_paths.recipient(settings, paths, report.addresses):
+            proved.append(Report(report.source, (address,), report.reason))
+    return await _mark(db, proved)
+
+
+async def take_event(db: AsyncSession, event: dict[str, object]) -> list[str]:
+    """The same for a provider's event, whose sender was proved already. Raises Unreadable."""
+    return await _mark(db, providers.reports(event))
+
+
+async def _mark(db: AsyncSession, found: list[Report]) -> list[str]:
+    for report in found:
+        await refusals.mark(db, report.addresses[0].lower(), report.source, report.reason)
+        log.warning("bounced", extra={"fields": {"source": report.source, "address": mask(report.addresses[0])}})
+    return [mask(report.addresses[0]) for report in found]

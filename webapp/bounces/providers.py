@@ -1,0 +1,93 @@
+"""What providers report by webhook: Amazon SES (through SNS), Postmark and Mailgun. No address in it is fetched."""
+
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from webapp.bounces.reports import Report
+from webapp.logs import mask_all
+
+MOST_SECONDS = 900  # between a provider's signature and its arrival
+
+
+class Unreadable(ValueError):
+    """This is no report of a provider that is known here."""
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """The JSON of a webhook. Raises Unreadable."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable from error
+    if not isinstance(found, dict):
+        raise Unreadable
+    return found
+
+
+def is_signed(event: dict[str, Any], key: str) -> bool:
+    """Whether Mailgun signed it with the key, just now (its documentation, "Securing webhooks")."""
+    signature = event.get("signature")
+    if not isinstance(signature, dict):
+        return False
+    stamp, token, given = (str(signature.get(name, "")) for name in ("timestamp", "token", "signature"))
+    if not stamp.isascii() or not stamp.isdigit() or abs(time.time() - int(stamp[:12])) > MOST_SECONDS:
+        return False
+    wanted = hmac.new(key.encode(), f"{stamp}{token}".encode(), "sha256").hexdigest()
+    return hmac.compare_digest(wanted.encode(), given.encode())
+
+
+def subscription(event: dict[str, Any]) -> str:
+    """The address that confirms a subscription of SNS, for a person to open; or empty."""
+    return str(event.get("SubscribeURL", "")) if event.get("Type") == "SubscriptionConfirmation" else ""
+
+
+def reports(event: dict[str, Any]) -> list[Report]:
+    """What an event says for good. Raises Unreadable."""
+    try:
+        if "event-data" in event:
+            return list(_mailgun(event["event-data"]))
+        if "RecordType" in event:
+            return list(_postmark(event))
+        if event.get("Type") == "Notification":
+            return list(_ses(read(str(event["Message"]).encode())))
+        if "notificationType" in event or "eventType" in event:
+            return list(_ses(event))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unreadable from error
+    raise Unreadable
+
+
+def _ses(event: dict[str, Any]) -> Iterator[Report]:
+    kind = event.get("notificationType") or event.get("eventType")
+    if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
+        for one in event["bounce"]["bouncedRecipients"]:
+            yield _report("bounce", one["emailAddress"], one.get("diagnosticCode", ""))
+    if kind == "Complaint":
+        for one in event["complaint"]["complainedRecipients"]:
+            yield _report(
+                "complaint", one["emailAddress"], event["complaint"].get("complaintFeedbackType") or "complaint"
+            )
+
+
+def _postmark(event: dict[str, Any]) -> Iterator[Report]:
+    if event["RecordType"] == "SpamComplaint" or event.get("Type") == "SpamComplaint":
+        yield _report("complaint", event["Email"], "complaint")
+    elif event["RecordType"] == "Bounce" and event["Type"] in {"HardBounce", "BadEmailAddress"}:
+        yield _report("bounce", event["Email"], event.get("Description", ""))
+
+
+def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
+    if event["event"] == "complained":
+        yield _report("complaint", event["recipient"], "complaint")
+    elif event["event"] == "failed" and event["severity"] == "permanent":
+        said = event.get("delivery-status", {})
+        yield _report("bounce", event["recipient"], said.get("message") or said.get("description") or "")
+
+
+def _report(source: Any, address: str, reason: str) -> Report:
+    if not isinstance(address, str) or "@" not in address:
+        raise Unreadable
+    return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300])

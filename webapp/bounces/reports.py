@@ -1,0 +1,119 @@
+"""What a message says that came back: a delivery report (RFC 3464), a complaint (RFC 5965), or something odd."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from email.utils import getaddresses, parseaddr
+from typing import Literal
+
+from flufl.bounce import all_failures
+
+from webapp.delivery import blame
+from webapp.delivery.blame import Blame
+from webapp.logs import mask_all
+
+# Where a mail server leaves the address that a message came to.
+ENVELOPE = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "Original-Mail-From", "X-Failed-To")
+Source = Literal["bounce", "complaint"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """That emails to one of the `addresses`, which are one person's, came back for good, or that they complained."""
+
+    source: Source
+    addresses: tuple[str, ...]
+    reason: str
+
+
+def read(message: Message) -> list[Report]:
+    """What a message says for good; nothing of what may still arrive, or is our own fault."""
+    parts = list(message.walk())
+    reports = [
+        report for part in parts if _is(part, "message/delivery-status") for report in _of_delivery(part, message)
+    ]
+    reports += [
+        report for part in parts if _is(part, "message/feedback-report") for report in _of_feedback(part, message)
+    ]
+    if reports or any(_is(part, "message/delivery-status") or _is(part, "message/feedback-report") for part in parts):
+        return reports
+    return [Report("bounce", (_text(address), *_returned(message)), "") for address in sorted(all_failures(message)[1])]
+
+
+def return_paths(message: Message) -> list[str]:
+    """The addresses to which it came, or may have."""
+    found = [str(value) for part in _heads(message) for name in ENVELOPE for value in part.get_all(name, [])]
+    return [address for _name, address in getaddresses(found) if address]
+
+
+def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
+    """One for each recipient to whom delivery failed, and whom it was that failed (RFC 3464, 2.3)."""
+    for fields in _blocks(part):
+        status, said = str(fields.get("Status", "")).split(" ")[0], str(fields.get("Diagnostic-Code", ""))
+        words = " ".join(said.partition(";")[2].split() or [status])
+        if str(fields.get("Action", "")).strip().lower() != "failed" or not _is_for_good(status, words):
+            continue
+        named = [_address(fields.get(name)) for name in ("Original-Recipient", "Final-Recipient")]
+        addresses = tuple(address for address in named if address) + _returned(message)
+        yield Report("bounce", addresses, mask_all(words, *addresses)[:300])
+
+
+def _is_for_good(status: str, words: str) -> bool:
+    """Whether nobody has the address. Full mailboxes and what is held against us are not its fault."""
+    code, _space, rest = words.partition(" ")
+    number = int(code[:3]) if code[:3].isdigit() else 550
+    text = rest if code[:3].isdigit() else words
+    said = text if blame.ENHANCED.match(text) else f"{status} {text}"
+    return status.startswith("5") and blame.of_answer(max(number, 500), said) is Blame.ADDRESS
+
+
+def _of_feedback(part: Message, message: Message) -> Iterator[Report]:
+    for fields in _blocks(part):
+        if str(fields.get("Feedback-Type", "")).strip().lower() in {"abuse", "fraud", "opt-out"}:
+            named = [
+                _address(value)
+                for name in ("Original-Rcpt-To", "Removal-Recipient")
+                for value in fields.get_all(name, [])
+            ]
+            yield Report("complaint", (*(address for address in named if address), *_returned(message)), "complaint")
+
+
+def _returned(message: Message) -> tuple[str, ...]:
+    """To whom the email went that came back with the report."""
+    heads = [part for part in _heads(message) if part is not message]
+    return tuple(address for part in heads for _name, address in getaddresses([str(v) for v in part.get_all("To", [])]))
+
+
+def _heads(message: Message) -> Iterator[Message]:
+    """The message, the fields of its reports, and the headers of what came back with it."""
+    for part in message.walk():
+        yield part
+        if _is(part, "text/rfc822-headers") and isinstance(payload := part.get_payload(decode=True), bytes):
+            yield _parse(payload)
+
+
+def _blocks(part: Message) -> list[Message]:
+    """The groups of fields of a report."""
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return [block for block in payload if isinstance(block, Message)]
+    return [_parse(str(payload).encode())]
+
+
+def _parse(headers: bytes) -> Message:
+
+    return message_from_bytes(headers)
+
+
+def _address(value: object) -> str:
+    """`rfc822; susan@example.com` as its address."""
+    return parseaddr(str(value or "").partition(";")[2].strip() or str(value or ""))[1]
+
+
+def _is(part: Message, content_type: str) -> bool:
+    return part.get_content_type() == content_type
+
+
+def _text(address: bytes | str) -> str:
+    return address.decode("ascii", "replace") if isinstance(address, bytes) else address

@@ -1,0 +1,47 @@
+"""POST /bounces: what mail servers and providers send back, for a site with a BOUNCE_KEY."""
+
+import base64
+import hmac
+import logging
+from binascii import Error
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webapp.bounces import bounces as marks
+from webapp.bounces import providers
+
+log = logging.getLogger("webapp.mail")
+
+
+async def bounces(request: Request) -> Response:
+    """A whole message, or a provider's event. Whoever sends it knows the key, or has signed with it."""
+    db, settings = request.state.db, request.app.state.settings
+    if not settings.bounce_key:
+        raise HTTPException(404)
+    body = await request.body()
+    is_event = body.lstrip()[:1] == b"{"
+    try:
+        event = providers.read(body) if is_event else {}
+        if not _knows_the_key(request, settings.bounce_key) and not providers.is_signed(event, settings.bounce_key):
+            return JSONResponse({"problem": "the key is missing or wrong"}, 401, {"www-authenticate": "Basic"})
+        if link := providers.subscription(event):
+            log.warning("bounces_to_confirm", extra={"fields": {"open": link}})  # by a person: nothing here fetches it
+            return JSONResponse({"marked": 0})
+        marked = await (marks.take_event(db, event) if is_event else marks.take_message(db, settings, body))
+    except providers.Unreadable:
+        return JSONResponse({"problem": "this is no report that is known here"}, 422)
+    await db.commit()
+    return JSONResponse({"marked": len(marked)})
+
+
+def _knows_the_key(request: Request, key: str) -> bool:
+    """As `Authorization: Bearer KEY`, or as the password of a user whom nobody asks for."""
+    scheme, _space, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+        except (Error, ValueError):
+            return False
+    return hmac.compare_digest(given.encode(), key.encode())
