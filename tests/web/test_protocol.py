@@ -1,0 +1,83 @@
+"""A head that comes slowly, or does not end, is not waited for; with uvicorn as the Procfile starts it."""
+
+import functools
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Site
+from tests.wire import connected, head, said, serving
+from webapp.settings import ROOT
+from webapp.web.protocol import MAX_BYTES, BoundedProtocol
+
+HOST = "blog.example"
+
+
+@pytest.fixture
+def port(site: Site) -> Iterator[int]:
+    with serving(site, http=functools.partial(BoundedProtocol, max_seconds=1.0)) as port:
+        yield port
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET /lo", b"GET /login HTTP/1.1\r\nHost: blog.example\r\nX: "])
+def test_a_head_that_does_not_come_is_not_waited_for(port: int, begun: bytes) -> None:
+    """C50: nor one that comes a byte at a time."""
+    with connected(port, begun) as connection:
+        began = time.monotonic()
+        for _ in range(30):
+            try:
+                connection.sendall(b"\n" if begun in {b"", b"\r\n"} else b"x")
+            except OSError:
+                break
+            time.sleep(0.1)
+
+    assert 0.7 < time.monotonic() - began < 2.5
+
+
+def test_a_second_head_is_not_waited_for_either(port: int) -> None:
+    with connected(port, head("GET", "/health", HOST) + b"GET /hea") as connection:
+        began = time.monotonic()
+        answer = said(connection)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+    assert 0.7 < time.monotonic() - began < 8  # uvicorn's own wait for another request comes first
+
+
+def test_an_endless_head_is_cut_off(port: int) -> None:
+    sent = 0
+    with connected(port, b"GET /login HTTP/1.1\r\nX: ") as connection:
+        try:
+            while sent < 50 * MAX_BYTES:
+                connection.sendall(b"a" * 10_000)
+                sent += 10_000
+        except OSError:
+            pass
+
+    assert sent < 50 * MAX_BYTES
+
+
+def test_what_comes_in_time_is_answered(port: int) -> None:
+    """Also in pieces, with the largest body there may be, and again and again on one connection."""
+    body = b"username=" + b"a" * 60_000
+    form = head(
+        "POST", "/login", HOST, "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"
+    )
+    with connected(port, b"") as connection:
+        for _ in range(3):
+            for piece in (form[:20], form[20:] + body[:100], body[100:]):
+                connection.sendall(piece)
+                time.sleep(0.3)
+            assert first_line(connection).startswith(b"HTTP/1.1 4")
+            time.sleep(0.3)
+
+
+def first_line(connection: socket.socket) -> bytes:
+    answer = connection.recv(65536)
+    assert answer
+    return answer
+
+
+def test_the_procfile_starts_the_site_so() -> None:
+    assert " --http webapp.web.protocol:BoundedProtocol" in (ROOT / "Procfile").read_text()

@@ -1,0 +1,56 @@
+"""How uvicorn reads requests here: as ever, but the head of one is neither endless nor waited for without end."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_SECONDS = 20.0
+MAX_BYTES = 256 * 1024  # a read may bring the body along; request_head.py says what a head may have
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Hangs up on who does not get a head across; uvicorn itself would keep what came, and the connection."""
+
+    def __init__(self, *arguments: Any, max_seconds: float = MAX_SECONDS, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._awaits_head, self._size, self._max_seconds = True, 0, max_seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaits_head:
+            self._size += len(data)
+            if self._size > MAX_BYTES:
+                return self._hang_up()
+        super().data_received(data)
+        if self._awaits_head and self._size and self._timer is None:
+            self._start_timer()
+
+    def on_headers_complete(self) -> None:
+        self._awaits_head, self._size = False, 0
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._awaits_head = True
+        super().on_message_complete()
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self._max_seconds, self._hang_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hang_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
