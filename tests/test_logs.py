@@ -208,3 +208,26 @@ def test_in_development_lines_are_for_people(make_settings: Callable[..., Settin
     text = Plain().format(record("request", fields={"route": "/login", "status": 200}))
 
     assert re.fullmatch(r"\d\d:\d\d:\d\d info    request route=/login status=200", text)
+
+
+@pytest.mark.parametrize(
+    ("server", "form"),
+    [
+        ("gunicorn.error", "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"),
+        ("hypercorn.error", "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"),
+        ("_granian", "[%(levelname)s] %(message)s"),
+        ("another", "%(process)d %(thread)d %(threadName)s %(pathname)s:%(lineno)d %(funcName)s %(message)s"),
+    ],
+)
+def test_another_server_keeps_lines_of_its_own(make_settings: Callable[..., Settings], server: str, form: str) -> None:
+    """Whatever they are made of; the site sits in its process, not the other way round."""
+    with configured_log(make_settings(log_format="json")):
+        theirs = io.StringIO()
+        handler = logging.StreamHandler(theirs)
+        handler.setFormatter(logging.Formatter(form))
+        logger = logging.Logger(server)
+        logger.addHandler(handler)
+
+        logger.info("Booting worker with pid: %s", 7)
+
+        assert theirs.getvalue().endswith("Booting worker with pid: 7\n")

@@ -37,8 +37,9 @@ def configure(settings: Settings) -> None:
         logger.handlers[:] = [handler] if name in SPEAKERS else []
         logger.propagate = False
     logging.getLogger("webapp").setLevel(logging.INFO)
-    # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization).
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization). The
+    # number of the process and of the thread must be: gunicorn and hypercorn have them in lines of their own.
+    logging.logMultiprocessing = False
     logging._srcfile = None
 
 
