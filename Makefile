@@ -52,8 +52,8 @@ promises: .venv/test ## write into docs/promises.md which tests prove what
 	$(BIN)/python -m tests.promises
 
 translations: .venv/test ## gather the texts, bring every catalogue up to date and say what is missing
-	$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --project=Microblog -o webapp/translations/messages.pot .
-	$(BIN)/pybabel -q update -i webapp/translations/messages.pot -d webapp/translations --no-wrap --no-fuzzy-matching --ignore-obsolete --omit-header
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --add-location=file --project=Microblog -o webapp/translations/messages.pot .
+	$(BIN)/pybabel -q update -i webapp/translations/messages.pot -d webapp/translations --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	$(BIN)/pybabel compile -d webapp/translations --statistics
 
 translation: translations ## begin another language: make translation LANGUAGE=de

@@ -91,7 +91,7 @@ def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
     [email] = digests(any_site, mailbox)
 
     assert posts_in(email) == [f"/user/ann/{hers}", f"/user/bob/{mine}"]
-    assert "Somebody began to follow you: ann" in email.text
+    assert "You have 1 new follower: ann" in email.text
     assert "Buy now" not in email.text
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in email.source
 

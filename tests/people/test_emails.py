@@ -73,7 +73,7 @@ def test_all_who_come_within_a_minute_are_in_one_email(bob: Site, mailbox: Mailb
     clock.shift(66)
 
     [email] = told(bob, mailbox)
-    assert email.subject == "3 people began to follow you on Microblog"
+    assert email.subject == "3 new followers on Microblog"
     assert named_in(email) == ["susan", "ann", "carl"]
     assert "https://blog.example/user/bob/followers" in email.text
 

@@ -1,0 +1,99 @@
+"""Every text can be translated, and is: the catalogues are whole, and no text escapes them."""
+
+import io
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages import Catalog, extract, mofile, pofile
+
+from webapp import i18n
+from webapp.settings import ROOT
+
+CATALOGUES = sorted(i18n.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
+LANGUAGES = [file.parts[-3] for file in CATALOGUES]
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
+COUNTS = (0, 1, 2, 5, 11, 14, 21, 22, 25, 111)
+Texts = dict[str | tuple[str, ...], None]
+
+
+@cache
+def texts_of_the_code() -> Texts:
+    """Every text that is marked, as `make translations` finds it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    mappings = [(one.pop("pattern"), one.pop("method"), one) for one in project["tool"]["babel"]["mappings"]]
+    methods = [(pattern, method) for pattern, method, _options in mappings]
+    options = {pattern: values for pattern, _method, values in mappings}
+    return dict.fromkeys(
+        text for _file, _line, text, _comments, _context in extract.extract_from_dir(ROOT, methods, options)
+    )
+
+
+def catalogue(file: Path) -> Catalog:
+    return pofile.read_po(io.BytesIO(file.read_bytes()), locale=file.parts[-3])
+
+
+def messages(file: Path) -> Iterator[Any]:
+    return (message for message in catalogue(file) if message.id)
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
+def test_every_text_is_translated_and_none_is_left_over(file: Path) -> None:
+    there = {key(message): message for message in messages(file)}
+
+    assert set(texts_of_the_code()) - set(there) == set()
+    assert set(there) - set(texts_of_the_code()) == set()
+    assert [text for text, message in there.items() if message.fuzzy or not all(strings(message))] == []
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
+def test_every_translation_fills_in_what_its_text_does(file: Path) -> None:
+    wrong: dict[str, str | tuple[str, ...]] = {}
+    for message in messages(file):
+        wanted = placeholders(message.id if isinstance(message.id, str) else message.id[-1])
+        wrong |= {text: key(message) for text in strings(message) if placeholders(text) != wanted}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
+def test_the_compiled_catalogue_is_the_one_that_is_shown(file: Path) -> None:
+    compiled = mofile.read_mo(io.BytesIO(file.with_suffix(".mo").read_bytes()))
+
+    assert {key(each): strings(each) for each in compiled if each.id} == {
+        key(each): strings(each) for each in messages(file)
+    }
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
+def test_every_number_finds_its_form(file: Path) -> None:
+    plurals = [message for message in messages(file) if message.pluralizable]
+
+    with i18n.use(file.parts[-3]):
+        for message in plurals:
+            one, many = message.id
+            assert {i18n.ngettext(one, many, number) for number in COUNTS} == set(strings(message))
+    assert len(plurals) > 5
+
+
+def test_russian_has_three_forms() -> None:
+    with i18n.use("ru"):
+        words = [i18n.ngettext("%(num)s day", "%(num)s days", number).split()[-1] for number in COUNTS]
+
+    assert words == ["дней", "день", "дня", "дней", "дней", "дней", "день", "дня", "дней", "дней"]
+
+
+def key(message: Any) -> str | tuple[str, ...]:
+    """Babel reads a text with several forms back as a list or a tuple."""
+    return message.id if isinstance(message.id, str) else tuple(message.id)
+
+
+def placeholders(text: str) -> set[str]:
+    return set(PLACEHOLDER.findall(text))
+
+
+def strings(message: Any) -> tuple[str, ...]:
+    return tuple(message.string) if isinstance(message.string, tuple | list) else (message.string,)
