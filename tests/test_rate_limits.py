@@ -235,3 +235,26 @@ def test_a_wait_is_a_whole_number_of_seconds_and_never_none(any_site: Site) -> N
         wait = any_site.run(use, any_site, "susan", (Rate(1, 60),))
 
     assert wait == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "1 second"),
+        (40, "40 seconds"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (61, "2 minutes"),
+        (299, "5 minutes"),
+        (300, "5 minutes"),
+        (3540, "59 minutes"),
+        (3541, "1 hour"),
+        (3600, "1 hour"),
+        (3601, "2 hours"),
+        (86399, "1 day"),
+        (86400, "1 day"),
+        (30 * 86400, "30 days"),
+    ],
+)
+def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, words: str) -> None:
+    assert TooOften(seconds).wait == words

@@ -197,6 +197,24 @@ def test_a_refusal_names_the_wait_and_the_email_that_still_works(silent_site: Si
     assert f'value="{UNKNOWN}"' in answer.text
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+def test_a_refusal_is_the_same_whoever_is_asked_for(peopled_site: Site, headers: dict[str, str]) -> None:
+    """C01, C04: also what it says of the email that is on its way."""
+    answers = {}
+
+    for typed in (KNOWN, UNKNOWN, DISABLED):
+        browser = peopled_site.browser(follow_redirects=False)
+        with time_machine.travel(START, tick=False):
+            ask_for_reset(browser, typed)
+        with time_machine.travel(START + 5, tick=False):
+            answer = browser.post("/reset_password_request", data={"email": typed}, headers=headers)
+        answers[typed] = without_typed(answer, typed)
+
+    assert answers[KNOWN] == answers[UNKNOWN] == answers[DISABLED]
+    assert answers[KNOWN][0] == 429
+    assert "still works" in answers[KNOWN][2]
+
+
 def test_nobody_is_sent_away_for_longer_than_an_hour_however_often_a_stranger_asked(silent_site: Site) -> None:
     """The email that a stranger asked for long ago no longer works, and is not spoken of; the other ways are."""
     for hour in range(10):

