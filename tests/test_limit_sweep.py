@@ -56,6 +56,7 @@ EXCEPTIONS = {
     "report_not_me": "gives power back to who was robbed, and does nothing the second time",
     "undo_email": "gives power back to who was robbed, once",
     "confirm_email": "each change can be confirmed once, and asking for them is limited",
+    "bounces": "no account's: the operator's own mail server sends it, with a key",
     "check_email": "an email that is asked for again: as reset_password_request, by the same function",
     "renew_reset_link": "an email that is asked for: as reset_password_request, by the same function",
     "email_reset_link": "an email that is asked for: as reset_password_request, by the same function",
