@@ -53,7 +53,7 @@ def add_account(site: Site, username: str = "susan") -> None:
     """By an invitation, which needs no mail."""
     link = tokens.register_link(site.settings, f"{username}@example.com")
     path = link.removeprefix(site.settings.base_url)
-    assert site.browser().post(path, data={"username": username, "password": PASSWORD}).url.path == "/login"
+    assert site.browser().post(path, data={"username": username, "password": PASSWORD}).url.path == "/"
 
 
 def wait_until_settled(site: Site) -> list[tuple[Any, ...]]:
@@ -444,7 +444,7 @@ def test_emails_give_way_to_many_visitors(
         return False
 
     monkeypatch.setattr(mailer, "RUSH_SECONDS", 0.0123)  # nothing else waits for so long
-    monkeypatch.setattr(mailer, "_happens", rest)
+    monkeypatch.setattr(mailer, "happens", rest)
     site.app.state.database.visitors = visitors
     site.run(post, site.app.state.database, 12, kind="register")
     mail_server.wait_for(13)

@@ -21,6 +21,7 @@ from jinja2 import Environment
 from webapp.database import Database, now
 from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
+from webapp.delivery.finishing import Finishing, happens
 from webapp.delivery.smtp import Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -35,8 +36,6 @@ RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
 # How many written emails wait for each connection, so that it never waits for an email.
 WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
-# How long an outcome waits for others that are on the way, to be stored with them.
-GATHER_SECONDS = 0.001
 RESTART_DELAYS = (1, 2, 5, 15, 30)
 
 LEAST_LEASE = timedelta(seconds=5)  # with less left of it, an email is not begun
@@ -67,10 +66,7 @@ class Mailer:
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
-        self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
-        self._finishing = asyncio.Lock()
-        self._on_the_wire = 0
-        self._wire_is_clear = asyncio.Event()
+        self._finishing = Finishing(database)
         self._suspect_at = 0.0
 
     async def run(self) -> None:
@@ -83,7 +79,7 @@ class Mailer:
             except Exception:
                 log.exception("mailer_crashed")
                 self.is_running = False
-                await _happens(self._stopping, RESTART_DELAYS[min(crashes, len(RESTART_DELAYS) - 1)])
+                await happens(self._stopping, RESTART_DELAYS[min(crashes, len(RESTART_DELAYS) - 1)])
                 crashes += 1
         self.is_running = False
 
@@ -118,7 +114,7 @@ class Mailer:
         """Queues emails for the workers, until the mailer is stopped."""
         while not self._stopping.is_set():
             if self.breaker.wait:
-                await _happens(self._stopping, self.breaker.wait)
+                await happens(self._stopping, self.breaker.wait)
                 continue
             await self._try_suspect()
             self.database.wake.clear()
@@ -127,7 +123,7 @@ class Mailer:
             claimed = await self._dispatcher.claim(most) if most else []
             written = await self._hand_over(claimed)
             if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
-                await _happens(self.database.wake, POLL_SECONDS)
+                await happens(self.database.wake, POLL_SECONDS)
 
     async def _renew_leases(self) -> None:
         """Keeps what is in hand, however long the server takes. A lease that has run out may be another's by now."""
@@ -166,7 +162,7 @@ class Mailer:
                 unwritten.discard(written.email.id)
                 await self._queue.put(written)
                 if self.database.visitors >= RUSH_VISITORS:
-                    await _happens(self._stopping, RUSH_SECONDS)
+                    await happens(self._stopping, RUSH_SECONDS)
         except asyncio.CancelledError:
             unwritten.clear()  # the mailer is stopped, and hands them back
             raise
@@ -194,16 +190,9 @@ class Mailer:
         has_time = email.due_at - now() > LEAST_LEASE
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(email, HANDED_BACK)
-        self._on_the_wire += 1
-        self._wire_is_clear.clear()
-        try:
-            outcome = self.breaker.judge(
-                await connection.deliver(written.recipient, written.message), written.recipient
-            )
-        finally:
-            self._on_the_wire -= 1
-            if not self._on_the_wire:
-                self._wire_is_clear.set()
+        with self._finishing.awaits_another():
+            outcome = await connection.deliver(written.recipient, written.message)
+        outcome = self.breaker.judge(outcome, written.recipient)
         if written.is_marked and outcome.verdict is Verdict.SENT:
             outcome = replace(outcome, accepted=written.recipient)
         is_news = self.breaker.note(outcome)
@@ -219,37 +208,16 @@ class Mailer:
             await db.commit()
 
     async def _finish(self, email: Claimed, outcome: Outcome) -> None:
-        """Stores an outcome, together with others that have ended meanwhile; returns when it is committed."""
-        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ended.append((email, outcome, committed))
-        async with self._finishing:
-            if self._on_the_wire and not committed.done():
-                await _happens(self._wire_is_clear, GATHER_SECONDS)
-            if not committed.done():
-                await self._commit_ended()
-        await committed
+        await self._finishing.finish(email, outcome)
         self._in_hand.pop(email.id, None)
         if email.crashes:
             self.database.wake.set()  # such emails come one by one: there may be more of them
-
-    async def _commit_ended(self) -> None:
-        batch, self._ended = self._ended, []
-        try:
-            async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, [(email, outcome) for email, outcome, _future in batch])
-                await db.commit()
-        except BaseException as error:
-            for _email, _outcome, committed in batch:
-                committed.set_exception(error)
-            return
-        for _email, _outcome, committed in batch:
-            committed.set_result(None)
 
     async def _hand_back(self) -> None:
         """Makes the emails that are still in hand due again, for whoever claims them next."""
         emails = list(self._in_hand.values())
         self._in_hand.clear()
-        self._ended.clear()
+        self._finishing.forget()
         self._queue = self._new_queue()
         if emails:
             async with self.database.direct(is_writing=True) as db:
@@ -258,15 +226,6 @@ class Mailer:
 
     def _new_queue(self) -> asyncio.Queue[Written]:
         return asyncio.Queue(WRITTEN_AHEAD * self.settings.mail_connections)
-
-
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for an event, but no longer than so many seconds; says whether it came."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _next(queue: asyncio.Queue[Written], seconds: float) -> Written | None:

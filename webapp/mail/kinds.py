@@ -11,14 +11,15 @@ from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
+from sqlalchemy import bindparam, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
 from webapp import rate_limits
 from webapp.database import now
-from webapp.database.hot import Transaction
-from webapp.mail import outbox
-from webapp.mail.models import Claimed, Priority
+from webapp.database.hot import Prepared, Transaction
+from webapp.mail import outbox, status
+from webapp.mail.models import READY, Claimed, Priority
 from webapp.rate_limits import Limit, Rate
 from webapp.settings import Settings
 
@@ -135,7 +136,7 @@ async def post(
     if user_id is not None and KINDS[kind].is_batched:
         told = await _repeats(db, settings, kind, recipient, user_id, parameters)
         if told is None:
-            return await outbox.is_delayed(db)
+            return await status.is_delayed(db)
         delay, repeats = told
         parameters |= repeats
     return await outbox.post(
@@ -158,8 +159,39 @@ async def _repeats(
     """How long a notice waits for others of its kind, and what it says about them; None if a waiting one covers it."""
     limit = Limit(f"notice_{kind}", (Rate(1, int(REPEATS_WITHIN.total_seconds())),))
     times, ends = await rate_limits.tally(db, settings, limit, f"{user_id} {recipient}")
-    if await outbox.merge(db, kind, recipient, user_id, parameters):
+    if await _merge(db, kind, recipient, user_id, parameters):
         return None
     if times == 1:
         return timedelta(), {}
     return ends - now(), {"count": times, "since": (ends - REPEATS_WITHIN).isoformat(), "until": now().isoformat()}
+
+
+async def _merge(db: Transaction, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]) -> bool:
+    """Updates a waiting email that was never tried, so that it covers this, too; whether there is one.
+
+    The caller must see to it that nobody else posts such an email at the same time.
+    """
+    which = {"which_kind": kind, "whose": user_id, "which_recipient": recipient}
+    if not (row := await _WAITING.row(db, which)):
+        return False
+    email_id, created_at, before = row
+    count, since = before.get("count", 1) + 1, before.get("since", created_at.isoformat())
+    told = parameters | {"count": count, "since": since, "until": now().isoformat()}
+    return bool(await _MERGE.rows(db, {"waiting": email_id, "all_told": told}))
+
+
+_UNTRIED = (outbox.emails.c.state == READY) & (outbox.emails.c.attempts == 0)
+_WAITING = Prepared(
+    select(outbox.emails.c.id, outbox.emails.c.created_at, outbox.emails.c.parameters).where(
+        outbox.emails.c.user_id == bindparam("whose"),
+        outbox.emails.c.kind == bindparam("which_kind"),
+        outbox.emails.c.recipient == bindparam("which_recipient"),
+        _UNTRIED,
+    )
+)
+_MERGE = Prepared(
+    update(outbox.emails)
+    .where(outbox.emails.c.id == bindparam("waiting"), _UNTRIED)
+    .values(parameters=bindparam("all_told"))
+    .returning(outbox.emails.c.id)
+)

@@ -11,16 +11,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    bindparam,
-    case,
-    delete,
-    exists,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, bindparam, case, delete, exists, insert, select, update
 
 from webapp import database
 from webapp.database import now, table
@@ -105,26 +96,6 @@ async def post(
     database.wake_after_commit(db)
     seen = {"seen_since": created_at - TROUBLE_LASTS}
     [(is_delayed,)] = await _POST.rows(db, row | seen)
-    return bool(is_delayed)
-
-
-async def merge(db: Transaction, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]) -> bool:
-    """Updates a waiting email that was never tried, so that it covers this, too; whether there is one.
-
-    The caller must see to it that nobody else posts such an email at the same time.
-    """
-    which = {"which_kind": kind, "whose": user_id, "which_recipient": recipient}
-    if not (row := await _WAITING.row(db, which)):
-        return False
-    email_id, created_at, before = row
-    count, since = before.get("count", 1) + 1, before.get("since", created_at.isoformat())
-    told = parameters | {"count": count, "since": since, "until": now().isoformat()}
-    return bool(await _MERGE.rows(db, {"waiting": email_id, "all_told": told}))
-
-
-async def is_delayed(db: Transaction) -> bool:
-    """Whether emails are delayed at the moment."""
-    [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
     return bool(is_delayed)
 
 
@@ -216,10 +187,9 @@ def _lease(email: Claimed) -> dict[str, Any]:
 
 
 _IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen_at >= bindparam("seen_since"))
-_NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
-_IS_DELAYED = Prepared(select(_NOT_LEAVING))
+NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
 _POST = Prepared(
-    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(_NOT_LEAVING),
+    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING),
     *(
         "kind",
         "recipient",
@@ -232,21 +202,6 @@ _POST = Prepared(
         "due_at",
         "expires_at",
     ),
-)
-_UNTRIED = (emails.c.state == READY) & (emails.c.attempts == 0)
-_WAITING = Prepared(
-    select(emails.c.id, emails.c.created_at, emails.c.parameters).where(
-        emails.c.user_id == bindparam("whose"),
-        emails.c.kind == bindparam("which_kind"),
-        emails.c.recipient == bindparam("which_recipient"),
-        _UNTRIED,
-    )
-)
-_MERGE = Prepared(
-    update(emails)
-    .where(emails.c.id == bindparam("waiting"), _UNTRIED)
-    .values(parameters=bindparam("all_told"))
-    .returning(emails.c.id)
 )
 _DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
@@ -275,18 +230,7 @@ def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
 _CLAIM = _lease_out(_UNSUSPECTED & (emails.c.priority == bindparam("priority")))
 _CLAIM_ALARM = _lease_out(_UNSUSPECTED & (emails.c.priority == int(Priority.NOTICE)) & (emails.c.kind == "alarm"))
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
-_WRITTEN_AT_FINISH = (
-    "state",
-    "due_at",
-    "attempts",
-    "crashes",
-    "verdict",
-    "code",
-    "reason",
-    "finished_at",
-    "recipient",
-    "parameters",
-)
+_FINISHED = "state due_at attempts crashes verdict code reason finished_at recipient parameters"
 _BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(user_id=bindparam("owner")))
 _HELD = (
     emails.c.id == bindparam("lease_id"),
@@ -295,4 +239,4 @@ _HELD = (
 )
 _RENEW = Prepared(update(emails).where(*_HELD).values(due_at=bindparam("lease_end")))
 _DISCARD = Prepared(delete(emails).where(*_HELD))
-_FINISH = Prepared(update(emails).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _WRITTEN_AT_FINISH}))
+_FINISH = Prepared(update(emails).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _FINISHED.split()}))

@@ -11,10 +11,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
 from webapp.database import execute, now
-from webapp.database.hot import Prepared
+from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
-from webapp.mail.outbox import LEASE, REFUSED_HOURS, TROUBLE_LASTS, emails
+from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails
 from webapp.mail.outbox import status as statuses
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
@@ -71,10 +71,10 @@ async def read(db: AsyncSession) -> Status:
     )
 
 
-async def is_delayed(db: AsyncSession) -> bool:
+async def is_delayed(db: Transaction) -> bool:
     """Whether emails are leaving late at the moment, or not at all."""
-    row = await _row(db)
-    return row.get("paused_at") is not None or _trouble(row) is not None
+    [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
+    return bool(is_delayed)
 
 
 async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
@@ -225,3 +225,4 @@ _SENT_TO = Prepared(
         emails.c.id < bindparam("before"),
     )
 )
+_IS_DELAYED = Prepared(select(NOT_LEAVING))

@@ -1,0 +1,72 @@
+"""The outcomes of emails are stored together: one commit for all that end in the same moment."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from webapp.database import Database
+from webapp.mail import outbox
+from webapp.mail.models import Claimed, Outcome
+
+# How long an outcome waits for others that are on the way, to be stored with them.
+GATHER_SECONDS = 0.001
+
+
+class Finishing:
+    """Gathers outcomes while other emails are on the wire, and stores them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
+        self._lock = asyncio.Lock()
+        self._on_the_wire = 0
+        self._wire_is_clear = asyncio.Event()
+
+    @contextmanager
+    def awaits_another(self) -> Iterator[None]:
+        """While an email is on the wire, whose outcome may be stored together with others."""
+        self._on_the_wire += 1
+        self._wire_is_clear.clear()
+        try:
+            yield
+        finally:
+            self._on_the_wire -= 1
+            if not self._on_the_wire:
+                self._wire_is_clear.set()
+
+    async def finish(self, email: Claimed, outcome: Outcome) -> None:
+        """Stores an outcome, together with others that have ended meanwhile; returns when it is committed."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended.append((email, outcome, committed))
+        async with self._lock:
+            if self._on_the_wire and not committed.done():
+                await happens(self._wire_is_clear, GATHER_SECONDS)
+            if not committed.done():
+                await self._commit_ended()
+        await committed
+
+    def forget(self) -> None:
+        """Drops what was not stored: its emails are handed back."""
+        self._ended.clear()
+
+    async def _commit_ended(self) -> None:
+        batch, self._ended = self._ended, []
+        try:
+            async with self.database.direct(is_writing=True) as db:
+                await outbox.finish(db, [(email, outcome) for email, outcome, _future in batch])
+                await db.commit()
+        except BaseException as error:
+            for _email, _outcome, committed in batch:
+                committed.set_exception(error)
+            return
+        for _email, _outcome, committed in batch:
+            committed.set_result(None)
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for an event, but no longer than so many seconds; says whether it came."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
