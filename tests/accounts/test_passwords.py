@@ -65,7 +65,7 @@ def test_a_longer_password_is_refused_before_it_is_hashed(
     ]
 
     assert [answer.status_code for answer in answers] == [422, 422]
-    assert all("at most 256 characters" in answer.text for answer in answers)
+    assert all("Use 256 characters or fewer" in answer.text for answer in answers)
     assert hashes == []
 
 

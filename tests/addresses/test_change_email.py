@@ -70,12 +70,12 @@ def test_a_stranger_is_sent_to_log_in_first(site: Site) -> None:
 @pytest.mark.parametrize(
     ("email", "password", "field", "words"),
     [
-        (NEW, "not the password", "current_password", "That's not your current password."),
+        (NEW, "not the password", "current_password", "That&#39;s not your current password."),
         (NEW, "", "current_password", "Fill this in."),
         ("", PASSWORD, "email", "Fill this in."),
-        ("nowhere", PASSWORD, "email", "look like an address"),
-        (OLD, PASSWORD, "email", "That's your email already."),
-        (OLD.upper(), PASSWORD, "email", "That's your email already."),
+        ("nowhere", PASSWORD, "email", "look like an email"),
+        (OLD, PASSWORD, "email", "That&#39;s your email already."),
+        (OLD.upper(), PASSWORD, "email", "That&#39;s your email already."),
     ],
 )
 def test_a_mistake_is_said_beside_its_field(standing: Site, email: str, password: str, field: str, words: str) -> None:

@@ -60,7 +60,7 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> No
 
     answer = ask_for_reset(hosted.browser(), "host@example.com")
 
-    assert "Our mail is delayed at the moment" in answer.text
+    assert "Our email is running late at the moment" in answer.text
     assert "Paused since" in sentence(host.get("/admin/mail").text)
     time.sleep(1.5)
     assert len(hosted.mailbox.all()) == 1, "only the registration's"
@@ -126,7 +126,7 @@ def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a
     assert "535" in sentence(page)
     assert "wait" in sentence(page)
     visitor = site.browser().post("/register", data={"email": "newest@example.com"}).text
-    assert "Our mail is delayed at the moment" in visitor
+    assert "Our email is running late at the moment" in visitor
     assert "535" not in visitor
     del server.answers["AUTH"]
     eventually(host, "Delivering normally")

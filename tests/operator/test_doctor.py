@@ -105,7 +105,7 @@ def test_the_mail_command_pauses_and_resumes_for_all_processes(
     answer = ask_for_reset(site.browser())
 
     assert "Paused since" in capsys.readouterr().out
-    assert "Our mail is delayed" in answer.text
+    assert "Our email is running late" in answer.text
     assert main(["mail", "resume"]) == 0
     assert "Paused" not in capsys.readouterr().out
 

@@ -347,7 +347,7 @@ def test_under_htmx_a_used_link_leads_to_the_page_that_says_so(site: Site, link:
         ("short", "Too short. Use 12 characters or more"),
         ("aaaaaaaaaaaaaaaa", "it repeats a few characters"),
         ("susan@example.com", "it&#39;s mostly your username, your email"),
-        ("x" * 100 + "y" * 200, "That's too long. Use 256 characters"),
+        ("x" * 100 + "y" * 200, "That&#39;s too long. Use 256 characters"),
     ],
 )
 def test_a_bad_password_is_refused_beside_its_field_and_the_link_lives_on(

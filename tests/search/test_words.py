@@ -95,7 +95,7 @@ def test_people_are_found_by_how_their_names_begin_and_by_what_they_say(
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("x" * 101, "at most 100 characters"),
+        ("x" * 101, "Search with 100 characters or fewer"),
         ("!?", "Only letters and digits can be found."),
         ('"', "Only letters and digits can be found."),
         ("***", "Only letters and digits can be found."),

@@ -84,7 +84,7 @@ def a_new_password(life: Life) -> None:
 
 def a_reset(life: Life) -> None:
     answer = life.site.browser().post(life.reset, data={"password": NEW_PASSWORD})
-    assert "Your recovery codes stopped working too" in answer.text
+    assert "Your recovery codes no longer work either" in answer.text
 
 
 def a_reset_by_a_recovery_code(life: Life) -> None:

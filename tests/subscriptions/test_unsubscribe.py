@@ -99,7 +99,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 
     assert answers[0].status_code == 200
     assert "Turn these emails off?" in answers[0].text
-    assert "An email when my account is used in a new browser" in answers[0].text
+    assert "Email me when somebody logs in to my account from a new device" in answers[0].text
     assert chosen(site) == []
 
 
@@ -141,7 +141,7 @@ def test_a_link_about_an_email_without_a_switch_turns_nothing_off(site: Site, li
     answer = site.browser().post(f"/unsubscribe/{token}")
 
     assert answer.status_code == 404
-    assert "This link is not whole" in answer.text
+    assert "This link is incomplete" in answer.text
     assert chosen(site) == []
 
 
