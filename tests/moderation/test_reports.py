@@ -106,7 +106,12 @@ def test_one_person_complains_of_a_post_once(any_hosted: Site) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("", "Fill this in."), (" \n ", "Fill this in."), ("x" * 301, "Use 300 characters or fewer"), ("\x00", "can&#39;t be used")],
+    [
+        ("", "Fill this in."),
+        (" \n ", "Fill this in."),
+        ("x" * 301, "Use 300 characters or fewer"),
+        ("\x00", "can&#39;t be used"),
+    ],
 )
 def test_a_complaint_without_a_reason_is_refused_beside_the_field(ann: Browser, reason: str, words: str) -> None:
     answer = ann.post("/posts/1/report", data={"reason": reason})
