@@ -47,4 +47,4 @@ def milliseconds(work: Callable[[], object], times: int = 1) -> float:
 
 def is_dear(work: Callable[[], object], most: float) -> bool:
     """Whether it costs more than that each time: a busy machine may look so once."""
-    return all(milliseconds(work) > most for _ in range(5))
+    return all(milliseconds(work) > most for _ in range(8))

@@ -97,7 +97,8 @@ def test_a_field_that_is_too_long_is_refused_before_anything_looks_at_it(shape: 
 
     form = read(shape, urlencode({name: " " * (most.characters + 1)}).encode())
 
-    assert form.errors[name] == f"That's too long. Use {most.said} characters, please."
+    assert f" {most.said} characters" in form.errors[name]
+    assert not form.is_valid
     assert most.characters <= 4000
 
 
@@ -143,7 +144,7 @@ LOOKS: dict[str, tuple[Callable[[str], object], int]] = {
     "a browser's mark": (known_browsers.mark, MAX_HEADER_BYTES),
     "a client's address": (of_client, MAX_HEADER_BYTES),
     "the cookies": (cookies, MAX_HEADER_BYTES - 100),
-    "a line of the log": (logs.redact, 8000),
+    "a line of the log": (logs.redact, 3000),
     "a masked address": (logs.mask, 2000),
     "a picture": (avatars.draw, 30),
 }
