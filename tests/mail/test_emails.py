@@ -220,7 +220,7 @@ class Sweep:
         """Susan moves twice, asks for David's address, and is back where she was."""
         owner, first, second, davids = (addresses.replace("NUMBER", email) for email in "oqsd")
         invitation = urlsplit(tokens.register_link(settings, davids)).path
-        browser.post(invitation, data={"username": "David_1", "password": PASSWORD})
+        self.site.browser().post(invitation, data={"username": "David_1", "password": PASSWORD})
         susan = "Susan_1", where
 
         undo = self._move(where, browser, owner, first)

@@ -1,5 +1,6 @@
 """Writes an email: two templates become the bytes of one message (RFC 5322), with text and HTML saying the same."""
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from webapp.mail import headers
 from webapp.mail.kinds import Draft
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
+
+_LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,26 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
         values = {**draft.values, "language": language, "repeats": repeats}
         subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
         subject = repeats.counted(subject) if repeats else subject
-        plain, rich = text.render(values), html.render(values | {"subject": subject})
+        plain = text.render(values)
+        seen = {"subject": subject, "preheader": _preheader(plain), "links": _links(plain, settings)}
+        rich = html.render(values | seen)
     named = {"From": settings.sender, "To": draft.recipient, "Subject": subject} | named
     if _is_plain(plain, rich):
         return _assemble(named, plain, rich)
     message = EmailMessage(policy=SMTP)
     add_parts(message, plain, rich)
     return written(named, message)
+
+
+def _links(text: str, settings: Settings) -> list[str]:
+    """What stands alone on its line, each once; the site's own address may come to do so by chance."""
+    return [link for link in dict.fromkeys(_LINK.findall(text)) if link != settings.base_url]
+
+
+def _preheader(text: str) -> str:
+    """What mail programs show beside the subject: what comes after the greeting."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
+    return paragraphs[1] if len(paragraphs) > 1 else ""
 
 
 def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
