@@ -60,7 +60,7 @@ Row = Callable[[int, timedelta], dict[str, Any]]
 # What is kept, how one row is made, and how old it may become.
 KEPT: list[tuple[type[SQLModel], Row, timedelta]] = [
     (Session, a_session, 14 * DAY),
-    (LimitWindow, a_window, timedelta(minutes=10)),
+    (LimitWindow, a_window, timedelta(minutes=70)),
     (SecurityEvent, an_event, 180 * DAY),
 ]
 
