@@ -39,16 +39,16 @@ def test_a_head_that_no_browser_sends_is_refused(
 CACHES = {
     "accounts/password_strength.py": 1,  # the list of common passwords
     "database/hot.py": 0,
-    "i18n.py": 1,  # the catalogues
+    "i18n.py": 2,  # the catalogues and names of languages that the site offers
     "mail/refusals.py": 1,  # words of ours
     "mail_preview/inbox.py": 1,  # files of a development site
-    "people/avatars.py": 1,  # names of people who are here, of thirty characters at most
+    "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/timeline.py": 3,  # statements
     "rate_limits.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings.py": 1,  # keys
     "web/pages.py": 2,  # names of routes
-    "web/templating.py": 4,  # texts of ours, and times
+    "web/templating.py": 2,  # times
 }
 
 
