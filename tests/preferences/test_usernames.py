@@ -95,7 +95,7 @@ def test_after_thirty_days_it_is_anybodys(site: Site, susan: Browser) -> None:
         in_time = invited(site, "susan")
 
     assert too_early.status_code == 422
-    assert in_time.url.path == "/login"
+    assert in_time.url.path == "/"
     assert names(site) == ["sue", "susan"]
 
 
