@@ -50,7 +50,7 @@ def test_every_cookie_of_the_site_is_so(site: Site, susan: str) -> None:
         browser.get("/login"),
         log_in(browser, remember_me="1"),
         browser.post("/logout"),
-        browser.post("/register", data={"email": "new@example.com"}),
+        browser.get("/login"),
     ]
 
     cookies = [cookie for answer in answers for cookie in answer.headers.get_list("set-cookie")]
@@ -111,7 +111,7 @@ def test_log_out_ends_the_session_on_the_server(site: Site, susan: str) -> None:
 
     replay = site.browser()
     replay.cookies.set("__Host-session", kept, domain="blog.example")
-    assert "You're logged out." in answer.text
+    assert "You&#39;re logged out." in answer.text
     assert "__Host-session" not in browser.cookies
     assert not is_logged_in(replay)
     assert table(site, "session") == []
