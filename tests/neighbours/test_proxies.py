@@ -110,6 +110,30 @@ def test_limits_know_the_visitor_whatever_it_says(around: Neighbourhood) -> None
         assert guess(other, 43, "127.0.0.4") == 422
 
 
+def test_limits_know_the_visitor_whatever_follows_the_form(around: Neighbourhood) -> None:
+    """C69: trailers (RFC 9110, 6.5) pass some proxies, and are nobody's word for where a form comes from."""
+    answers = [guess_with_trailer(around, number) for number in range(40)]
+
+    assert 429 in answers
+
+
+def guess_with_trailer(around: Neighbourhood, number: int) -> int:
+    body = f"username=trailer{number}&password=a-wrong-password".encode()
+    lines = ["POST /login HTTP/1.1", f"Host: {around.base_url.partition('://')[2]}", "Connection: close"]
+    lines += [
+        "Content-Type: application/x-www-form-urlencoded",
+        "Transfer-Encoding: chunked",
+        "Trailer: X-Forwarded-For",
+    ]
+    request = "\r\n".join([*lines, "", f"{len(body):x}", body.decode(), "0", f"X-Forwarded-For: 198.51.100.{number}"])
+    with (
+        socket.create_connection(("127.0.0.1", around.ground.port), 30, ("127.0.0.8", 0)) as connection,
+        ssl._create_unverified_context().wrap_socket(connection, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(f"{request}\r\n\r\n".encode())
+        return int(secured.recv(1000).split()[1])
+
+
 def guess(browser: httpx2.Client, number: int, forged: str) -> int:
     headers = {"x-forwarded-for": forged, "x-real-ip": forged, "forwarded": f'for="{forged}"', "client-ip": forged}
     data = {"username": f"nobody{number}", "password": "a wrong password"}

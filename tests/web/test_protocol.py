@@ -74,6 +74,15 @@ def test_what_comes_in_time_is_answered(port: int) -> None:
             time.sleep(0.3)
 
 
+def test_what_follows_a_body_is_no_header(port: int) -> None:
+    """C69: proxies that know nothing of trailers pass them on, also X-Forwarded-For."""
+    request = "POST /login HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    with connected(port, f"{request}0\r\nHost: {HOST}\r\n\r\n".encode()) as connection:
+        answer = said(connection)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
 def status_of_whole_answer(connection: socket.socket) -> int:
     answer = HTTPResponse(connection)
     answer.begin()

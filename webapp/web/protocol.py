@@ -1,4 +1,7 @@
-"""How uvicorn reads requests here: as ever, but the head of one is neither endless nor waited for without end."""
+"""How uvicorn reads requests here: as ever, but the head of one is neither endless nor waited for without end.
+
+Nor is anything added to it later: a proxy may let forged headers pass behind a body (RFC 9110, 6.5.1).
+"""
 
 import asyncio
 from typing import Any
@@ -33,6 +36,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._awaits_head and self._size and self._timer is None:
             self._start_timer()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._awaits_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._awaits_head, self._size = False, 0
