@@ -4,8 +4,8 @@ import re
 
 from httpx2 import Response
 
-from tests.conftest import Browser
 from tests.mailbox import Mailbox
+from tests.sites import Browser
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "a quite different staple"

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import time_machine
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import count_hashes, execute
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Browser, Site
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import ask_for_reset, is_logged_in, log_in, register
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose, TokenMalformed

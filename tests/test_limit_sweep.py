@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
 from tests.watching import execute, standing_site

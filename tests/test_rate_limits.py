@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from starlette.requests import Request
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute, standing_site, table
 from webapp import rate_limits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import register
 from webapp import environment
 from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from tests.conftest import SECRET_KEY, Browser, Site
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.watching import dump, execute, standing_site, wait_until_posted
 from webapp.accounts import tokens

@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import Executable, select, text
 from sqlmodel import SQLModel
 
-from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import PATIENCE
+from tests.sites import SECRET_KEY, Site
 from webapp import logs
 from webapp.database import now
 from webapp.database.hot import Direct

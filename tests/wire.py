@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from tests.conftest import Site
+from tests.sites import Site
 
 PATIENCE = 30.0
 

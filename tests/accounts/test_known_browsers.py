@@ -7,8 +7,8 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import links
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute, statements, wait_until_posted
 from webapp.database import now

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, register
 from webapp.accounts import password_strength
 from webapp.accounts.passwords import MAX_LENGTH

@@ -12,8 +12,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 from argon2.exceptions import VerifyMismatchError
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import count_hashes, execute
 from webapp import cli

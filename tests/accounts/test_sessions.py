@@ -7,8 +7,8 @@ from http.cookies import SimpleCookie
 import pytest
 import time_machine
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute, statements, table
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 import time_machine
 
-from tests.conftest import SECRET_KEY, Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute, standing_site
 from webapp.accounts import tokens

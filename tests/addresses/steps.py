@@ -4,8 +4,8 @@ import time
 
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import PATIENCE, Mailbox, paths_in
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 
 OLD, NEW, OTHER = "susan@example.com", "susan@example.net", "susan@example.org"

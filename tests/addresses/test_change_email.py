@@ -9,8 +9,8 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, OLD, ask, ask_and_find_link, change, links, signed_in
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
 from webapp.accounts.models import AddressChange

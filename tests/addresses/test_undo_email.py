@@ -8,8 +8,8 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
 from webapp.cli import import_users

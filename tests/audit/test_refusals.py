@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import table
 from webapp.audit.events import Event, Refusal

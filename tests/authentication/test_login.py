@@ -7,8 +7,8 @@ import argon2
 import pytest
 import time_machine
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import count_hashes, disable, execute, statements
 from webapp.settings import Settings

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import time_machine
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, register, without_token
 from tests.watching import disable, execute, statements, table, wait_until_posted
 from webapp.accounts import tokens

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import MailServer
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens
 from webapp.cli.main import main

@@ -14,8 +14,8 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserType
 
 from tests.browser.visitor import HOSTS, Visitor
-from tests.conftest import unavailable
 from tests.mailbox import Mailbox
+from tests.missing import unavailable
 from webapp.app import create_app
 from webapp.database import migrations
 from webapp.settings import Settings

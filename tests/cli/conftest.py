@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import SECRET_KEY
+from tests.sites import SECRET_KEY
 from webapp.cli import main
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.conftest import Site
 from tests.mailserver import Certificates, MailServer
 from tests.processes import Host
+from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.delivery import smtp

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import time_machine
 
-from tests.conftest import SECRET_KEY, Browser, Site
 from tests.posts.wall import words_in
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import log_in
 from tests.watching import dump, execute
 from webapp.accounts import password_strength

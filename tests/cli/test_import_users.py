@@ -11,9 +11,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.cli.conftest import Run
-from tests.conftest import Site
 from tests.inspection import query
 from tests.processes import Host
+from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, log_in
 from webapp.accounts.models import User
 from webapp.cli import import_users

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.conftest import Site
 from tests.inspection import query
 from tests.moderation.cases import post
 from tests.people.crowd import import_people
 from tests.processes import KEPT, PYTHON
+from tests.sites import Site
 from webapp.cli import import_users, main
 from webapp.database import Database
 from webapp.settings import ROOT, Settings

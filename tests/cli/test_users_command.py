@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Site
 from tests.mailbox import Mailbox
+from tests.sites import SECRET_KEY, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute
 from webapp.cli.main import main

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import insert
 from sqlmodel import SQLModel
 
-from tests.conftest import Site
 from tests.mailbox import PATIENCE
+from tests.sites import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute
 from webapp import app

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from tests.conftest import Site
 from tests.inspection import query, wait_for_rows
 from tests.mail.posting import post
 from tests.mailserver import Certificates, MailServer
+from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens

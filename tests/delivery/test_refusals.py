@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.conftest import Site
 from tests.delivery.postfix_replies import REPLIES
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import Certificates
+from tests.sites import Site
 from tests.smtp_script import ScriptedServer
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens

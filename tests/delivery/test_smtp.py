@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Site
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import PASSWORD, Certificates, MailServer
+from tests.sites import SECRET_KEY, Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp.accounts import tokens

@@ -12,10 +12,10 @@ import time_machine
 from sqlalchemy import insert
 from time_machine import Traveller
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
+from tests.sites import Browser, Site
 from tests.stories import log_in
 from tests.watching import disable, execute, wait_until_posted
 from webapp.accounts.models import User

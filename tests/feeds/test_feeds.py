@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import let_post, say
+from tests.sites import Browser, Site
 from tests.watching import execute, statements
 from webapp.settings import Settings
 

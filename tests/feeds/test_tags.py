@@ -4,9 +4,9 @@ import html
 import re
 from collections.abc import Callable
 
-from tests.conftest import Site
 from tests.people.crowd import arrive
 from tests.posts.wall import say
+from tests.sites import Site
 from tests.watching import execute
 from webapp.settings import Settings
 

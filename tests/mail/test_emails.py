@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Browser, Site
 from tests.inspection import query
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, Delivered, MailServer
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import Delivered, MailServer
+from tests.sites import Site
 from webapp import mail
 from webapp.mail import kinds
 from webapp.settings import Settings

@@ -11,9 +11,9 @@ import anyio
 import pytest
 import time_machine
 
-from tests.conftest import Browser, Site
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import MailServer
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in
 from tests.watching import execute
 from webapp.accounts import tokens

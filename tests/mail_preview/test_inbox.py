@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import MailServer
+from tests.sites import Browser, Site
 from tests.stories import ask_for_reset, register
 from webapp.mail_preview.inbox import KEPT, MailboxTransport
 from webapp.settings import Settings

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.watching import fillings
 from webapp.mail_preview import lint, samples
 from webapp.settings import Settings

@@ -1,6 +1,6 @@
 """Somebody posts, and others complain."""
 
-from tests.conftest import Site
+from tests.sites import Site
 from webapp.accounts import users
 from webapp.posts import posts
 

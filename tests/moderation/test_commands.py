@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Site
 from tests.moderation.cases import post
 from tests.people.crowd import arrive, import_people
+from tests.sites import SECRET_KEY, Site
 from tests.watching import execute, wait_until_posted
 from webapp.cli import main
 

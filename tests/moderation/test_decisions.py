@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people, let_follow, names_in
+from tests.sites import Browser, Site
 from tests.stories import is_logged_in, log_in
 from tests.watching import execute, standing_site, table, wait_until_posted
 from webapp.settings import Settings

@@ -9,9 +9,9 @@ import pytest
 import time_machine
 from time_machine import Traveller
 
-from tests.conftest import Browser, Site
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people
+from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
 from webapp.mail_preview.inbox import Received
 from webapp.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import unavailable
+from tests.missing import unavailable
 from tests.processes import Process
 from webapp.settings import ROOT
 

@@ -14,8 +14,8 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from tests.conftest import unavailable
 from tests.mailserver import Certificates
+from tests.missing import unavailable
 from tests.neighbours.proxies import PROXIES, Neighbourhood, migrated, neighbourhood
 from tests.test_house import SETTINGS
 from webapp.routes import routes

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.mailserver import MailServer
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from webapp.delivery import breaker
 from webapp.settings import Settings

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Site
 from tests.mailserver import Certificates, MailServer
+from tests.sites import SECRET_KEY, Site
 from tests.stories import ask_for_reset
 from webapp.cli.main import main
 from webapp.settings import Settings

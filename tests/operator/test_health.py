@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import event, make_url
 
-from tests.conftest import Site, _execute
+from tests.databases import execute_on
+from tests.sites import Site
 from tests.watching import dump, execute
 from webapp.settings import Settings
 
@@ -21,13 +22,13 @@ def read_only(site: Site) -> Iterator[None]:
     if is_sqlite:
         event.listen(engine.sync_engine, "checkout", _refuse_writes)
     else:
-        _execute(url, f"ALTER DATABASE {url.database} SET default_transaction_read_only = on")
+        execute_on(url, f"ALTER DATABASE {url.database} SET default_transaction_read_only = on")
     site.run(engine.dispose)
     yield
     if is_sqlite:
         event.remove(engine.sync_engine, "checkout", _refuse_writes)
     else:
-        _execute(url, f"BEGIN READ WRITE; ALTER DATABASE {url.database} RESET ALL; COMMIT")
+        execute_on(url, f"BEGIN READ WRITE; ALTER DATABASE {url.database} RESET ALL; COMMIT")
     site.run(engine.dispose)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.conftest import SECRET_KEY
 from tests.mailserver import Certificates
+from tests.sites import SECRET_KEY
 from tests.smtp_script import ScriptedServer
 from webapp.cli.main import main
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.conftest import SECRET_KEY, Site
+from tests.sites import SECRET_KEY, Site
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]

@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlmodel import select
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conftest import Site
 from tests.people.crowd import arrive, import_people
+from tests.sites import Site
 from tests.watching import disable, execute, standing_site
 from webapp.people import avatars
 

@@ -9,9 +9,9 @@ import pytest
 import time_machine
 from time_machine import Traveller
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
+from tests.sites import Site
 from tests.watching import disable, execute, wait_until_posted
 from webapp.accounts import users
 from webapp.mail_preview.inbox import Received

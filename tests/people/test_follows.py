@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import PART, arrive, import_people, let_follow, names_in
+from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table
 from webapp.people.follows import PAGE, Key
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Site
 from tests.people.crowd import arrive, import_people
+from tests.sites import Site
 from webapp.people import avatars
 
 # Susan's address; and what no database may be asked for.

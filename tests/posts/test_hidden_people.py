@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import let_post, numbers_in
+from tests.sites import Browser, Site
 from tests.watching import execute, standing_site
 from webapp.people import avatars
 from webapp.posts import timeline

@@ -10,10 +10,10 @@ import pytest
 import time_machine
 from time_machine import Traveller
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import say
+from tests.sites import Browser, Site
 from tests.watching import disable, execute, wait_until_posted
 from webapp.mail_preview.inbox import Received
 

@@ -8,9 +8,9 @@ import pytest
 import time_machine
 from time_machine import Traveller
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import arrive
 from tests.posts.wall import PART, numbers_in, say, words_in
+from tests.sites import Browser, Site
 from tests.watching import execute
 from webapp.app import CLEANUP_TASKS
 from webapp.posts.models import Post

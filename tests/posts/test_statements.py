@@ -1,8 +1,8 @@
 """A page needs the same few statements, however much there is to show."""
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
+from tests.sites import Browser, Site
 from tests.watching import statements, wait_until_posted
 
 # With the one that finds out who is asking.

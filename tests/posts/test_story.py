@@ -2,8 +2,8 @@
 
 import re
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import log_in, register
 from tests.watching import execute, wait_until_posted
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import PART, let_post, numbers_in, say, words_in
+from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site
 
 MISSING = [404, 404, 404]

@@ -5,7 +5,7 @@ import re
 
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from webapp.accounts import users
 from webapp.posts import posts
 

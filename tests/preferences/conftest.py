@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.stories import log_in, register
 from tests.watching import standing_site
 

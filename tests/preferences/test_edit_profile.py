@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute
 

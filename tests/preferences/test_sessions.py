@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import is_logged_in, log_in, register
 from tests.watching import execute
 

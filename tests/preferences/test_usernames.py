@@ -7,8 +7,8 @@ import pytest
 import time_machine
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in, paths_in
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens

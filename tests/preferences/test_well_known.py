@@ -1,7 +1,7 @@
 """Where password managers look for the page that changes a password."""
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import log_in, register
 
 

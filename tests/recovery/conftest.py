@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import log_in, register
 
 

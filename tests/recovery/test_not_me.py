@@ -7,8 +7,8 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, change, links
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, link_in, paths_in
+from tests.sites import Browser, Site
 from tests.stories import (
     NEW_PASSWORD,
     ask_for_reset,

@@ -13,8 +13,8 @@ import pytest
 import time_machine
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, paths_in
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import count_hashes, disable, execute, standing_site, statements, table
 from webapp.accounts import tokens

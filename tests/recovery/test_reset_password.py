@@ -9,8 +9,8 @@ import argon2
 import pytest
 import time_machine
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, table, wait_until_posted
 from webapp.settings import Settings

@@ -10,8 +10,8 @@ import pytest
 import time_machine
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register, without_token
 from tests.watching import count_hashes, disable, dump, statements, table, wait_until_posted
 from webapp.settings import Settings

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.conftest import SECRET_KEY
+from tests.sites import SECRET_KEY
 from webapp.database import Database
 from webapp.settings import ROOT
 

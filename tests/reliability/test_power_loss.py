@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import unavailable
+from tests.missing import unavailable
 from tests.processes import Host
 from tests.reliability.conftest import Figure
 

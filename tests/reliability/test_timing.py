@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.conftest import Site
 from tests.reliability.conftest import Figure
+from tests.sites import Site
 from tests.watching import execute, standing_site
 from webapp.cli import import_users
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.people.crowd import PART, arrive, import_people, names_in
 from tests.posts.wall import let_post, numbers_in, say
+from tests.sites import Browser, Site
 from tests.watching import dump, execute, statements, wait_until_posted
 from webapp.rate_limits import SEARCHES
 from webapp.search import index

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import Site
 from tests.people.crowd import import_people, names_in
 from tests.posts.wall import let_post, numbers_in
+from tests.sites import Site
 from tests.watching import execute, standing_site
 from webapp.search import index, words
 

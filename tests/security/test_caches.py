@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import ask_for_reset, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
 from tests.watching import Answer, ask, execute, standing_site

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, paths_in
+from tests.sites import Browser, Site
 from tests.stories import ask_for_reset
 from tests.watching import configured_log, dump, wait_until_posted
 

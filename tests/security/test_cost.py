@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from starlette.requests import Request
 
 from tests import hostile
-from tests.conftest import SECRET_KEY, Site
+from tests.sites import SECRET_KEY, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
 from tests.watching import ask, standing_site

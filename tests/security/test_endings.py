@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.addresses.steps import NEW, ask_and_find_link, change, links
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
 from webapp.accounts import tokens, users

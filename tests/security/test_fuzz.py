@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from tests.conftest import SECRET_KEY, Site
+from tests.sites import SECRET_KEY, Site
 from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
 from webapp import i18n

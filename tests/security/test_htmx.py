@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from httpx2 import Response as Answer
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
 from tests.watching import dump, standing_site, wait_until_posted

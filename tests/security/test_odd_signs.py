@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
 from tests.watching import ask, standing_site

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlmodel import SQLModel
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
 from tests.watching import execute, standing_site

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import forget_and_find_link, register
 from tests.watching import standing_site
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from httpx2 import Response
 
-from tests.conftest import Browser, Site
 from tests.mailbox import Mailbox, paths_in
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens

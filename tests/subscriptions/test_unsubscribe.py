@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import log_in, register
 from tests.watching import ask, execute, standing_site, wait_until_posted
 from webapp.accounts import tokens

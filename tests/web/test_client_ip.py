@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import Site
 from tests.processes import Host, Process, wait_for_page
+from tests.sites import Site
 from tests.wire import serving
 from webapp.settings import ROOT, Settings
 

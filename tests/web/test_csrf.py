@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import is_logged_in, log_in, register
 from tests.watching import ask, dump, standing_site, statements, wait_until_posted
 from webapp.settings import Settings

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.conftest import Site
 from tests.mailbox import Mailbox
+from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.watching import configured_log, dump, execute, table
 from webapp.rate_limits import Busy

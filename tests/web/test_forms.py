@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from tests.conftest import Site, _execute, _named
+from tests.databases import execute_on, named
+from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.watching import ask, dump, standing_site
 from webapp.accounts import tokens
@@ -30,8 +31,8 @@ def site(
     if request.param == "postgresql":
         postgres: URL = request.getfixturevalue("postgres")
         name = f"forms_{os.getpid()}_{next(_numbers)}"
-        _execute(postgres, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
-        changes["database_url"] = _named(postgres, name)
+        execute_on(postgres, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
+        changes["database_url"] = named(postgres, name)
     with standing_site(migrated_sqlite, folder, **changes) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
@@ -39,7 +40,7 @@ def site(
         site.app.state.register_link = tokens.register_link(site.settings, "new@example.com").partition(".example")[2]
         yield site
     if request.param == "postgresql":
-        _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+        execute_on(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @dataclass(frozen=True)

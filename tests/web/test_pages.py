@@ -12,7 +12,7 @@ import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.conftest import Browser, Site
+from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import standing_site
 from webapp.web.pages import FLASH_SECONDS, local_path

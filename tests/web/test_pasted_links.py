@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Route
 
-from tests.conftest import SECRET_KEY, Browser, Site
 from tests.mailbox import Mailbox
+from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, register
 from tests.watching import standing_site
 from webapp.accounts import tokens

@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.settings import ROOT
 from webapp.web.protocol import MAX_BYTES, BoundedProtocol

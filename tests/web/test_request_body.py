@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
 from tests.watching import standing_site

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.conftest import Site
+from tests.sites import Site
 from tests.watching import ask
 from webapp.settings import ROOT
 

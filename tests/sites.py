@@ -1,0 +1,181 @@
+"""A running site, the browsers that visit it, and the servers that it talks to."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio.from_thread import BlockingPortal
+from argon2 import PasswordHasher
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
+from starlette.testclient import TestClient
+
+from tests.mailbox import Mailbox
+from tests.mailserver import Certificates, MailServer
+from webapp.accounts import passwords
+from webapp.app import create_app
+from webapp.settings import Settings
+from webapp.web import templating
+from webapp.web.templating import Templates
+
+if TYPE_CHECKING:
+    pass
+
+SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
+
+
+Browser = TestClient
+
+
+DEAR, NOBODYS = passwords._argon2, passwords._NOBODYS
+
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class OneCompilation(BytecodeCache):
+    """Templates that are compiled once for all sites of a run."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if compiled := self._compiled.get(bucket.key):
+            bucket.bytecode_from_string(compiled)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sites() -> Iterator[None]:
+    """Compiles no template twice, and hashes passwords at next to no cost: half of the suite's time went there.
+
+    What runs in a process of its own is as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templating, "Templates", partial(Templates, bytecode_cache=OneCompilation()))
+        patch.setattr(passwords, "_argon2", CHEAP)
+        patch.setattr(passwords, "_NOBODYS", CHEAP.hash("nobody's"))
+        yield
+
+
+@pytest.fixture
+def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes passwords as a deployed site does, for the tests that are about that."""
+    monkeypatch.setattr(passwords, "_argon2", DEAR)
+    monkeypatch.setattr(passwords, "_NOBODYS", NOBODYS)
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings of a deployed site whose emails go to a mailbox; keywords change them."""
+
+    def make(**changes: object) -> Settings:
+        values: dict[str, object] = {
+            "base_url": "https://blog.example",
+            "secret_key": SECRET_KEY,
+            "database_url": "sqlite+aiosqlite:///nowhere.db",
+            "mailbox": tmp_path / "mailbox",
+            "trusted_proxies": 1,
+        }
+        if "mail_server" not in changes:
+            values["mail_connections"] = 1  # emails arrive in the order in which they were posted
+        return Settings(**(values | changes))  # type: ignore[arg-type]
+
+    return make
+
+
+class Site:
+    """A running site, and the browsers that visit it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.mailbox = Mailbox(settings.mailbox) if settings.mailbox else None
+        self._networks = (f"203.0.113.{number}" for number in itertools.count(1))
+        self._running = TestClient(self.app, base_url=settings.base_url)
+
+    def __enter__(self) -> "Site":
+        self._running.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._running.__exit__(*error)
+
+    def browser(self, network: str = "", *, follow_redirects: bool = True) -> Browser:
+        """A browser with cookies of its own, from a network of its own unless one is given."""
+        headers = {"x-forwarded-for": network or next(self._networks), "user-agent": "a browser"}
+        client = TestClient(
+            self.app,
+            base_url=self.settings.base_url,
+            headers=headers,
+            follow_redirects=follow_redirects,
+        )
+        client.portal = self._running.portal
+        return client
+
+    @property
+    def portal(self) -> BlockingPortal | None:
+        """The thread in which the site runs."""
+        return self._running.portal
+
+    def run(self, work: Callable[..., object], *arguments: object, **more: object) -> object:
+        """Awaits an async function where the site runs."""
+        assert self._running.portal is not None
+        return self._running.portal.call(partial(work, *arguments, **more))
+
+
+@pytest.fixture
+def start_site() -> Iterator[Callable[[Settings], Site]]:
+    """Starts sites, and stops them after the test."""
+    started: list[Site] = []
+
+    def start(settings: Settings) -> Site:
+        started.append(Site(settings).__enter__())
+        return started[-1]
+
+    yield start
+    for site in reversed(started):
+        site.__exit__(None, None, None)
+
+
+@pytest.fixture
+def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site on SQLite, for what no database changes."""
+    return start_site(make_settings(database_url=sqlite_url))
+
+
+@pytest.fixture
+def any_site(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    """A site on each kind of database in turn."""
+    return start_site(make_settings(database_url=database_url))
+
+
+@pytest.fixture
+def browser(site: Site) -> Browser:
+    return site.browser()
+
+
+@pytest.fixture
+def mailbox(request: pytest.FixtureRequest) -> Mailbox:
+    """The emails of the test's site."""
+    name = "any_site" if "any_site" in request.fixturenames else "site"
+    mailbox: Mailbox = request.getfixturevalue(name).mailbox
+    return mailbox
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def mail_server(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
+    """A real SMTP server on loopback that wants STARTTLS and a log-in."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with MailServer(certificates) as server:
+        yield server
