@@ -97,6 +97,11 @@ def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Ca
 
 
 @pytest.fixture
+def any_site(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    return start_site(make_settings(database_url=database_url, bounce_key=KEY))
+
+
+@pytest.fixture
 def path(site: Site) -> str:
     """The return path of an email to Susan."""
     return return_paths.of(site.settings, SUSAN)
@@ -264,11 +269,56 @@ def test_mailguns_signature_is_a_key_and_an_old_or_wrong_one_is_none(site: Site)
         '{"RecordType": "SpamComplaint", "Email": null}',
         '{"a": NaN}',
         "{" * 5000,
+        '{"RecordType": "SpamComplaint", "Email": "a\\ud800@example.com"}',
+        '{"RecordType": "SpamComplaint", "Email": "a\\u0000@example.com"}',
+        '{"Type": "Notification", "Message": "\\ud800"}',
     ],
 )
 def test_what_is_no_report_is_refused_and_never_an_error(site: Site, body: str) -> None:
     assert send(site, body).status_code in {200, 422}
     assert marked(site) == []
+
+
+@pytest.mark.parametrize("field", ["token", "signature", "timestamp"])
+def test_a_strangers_signature_of_half_characters_is_refused_and_never_an_error(site: Site, field: str) -> None:
+    signed = {"timestamp": str(int(time.time())), "token": "t", "signature": "s"} | {field: "\ud800"}
+
+    answer = send(site, json.dumps({"signature": signed}), authorization="Bearer nothing")
+
+    assert answer.status_code in {401, 422}
+
+
+def test_a_reason_holds_only_what_can_be_stored_and_shown(any_site: Site) -> None:
+    event = {"RecordType": "Bounce", "Type": "HardBounce", "Email": SUSAN, "Description": "no\x00such\x1b[2Juser"}
+
+    answer = send(any_site, json.dumps(event))
+
+    assert answer.json() == {"marked": 1}
+    assert query(any_site.settings.database_url, "SELECT reason FROM refused_address") == [("nosuch[2Juser",)]
+
+
+BLOCK = "Action: failed\nStatus: 5.1.1\n\n"
+NESTED = "".join(f"Content-Type: multipart/mixed; boundary=a{n}\n\n--a{n}\n" for n in range(1200))
+DEEP = "".join(f"Content-Type: multipart/mixed; boundary=a{n}\n--a{n}\n" for n in range(1200))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Content-Type: message/delivery-status\n\n" + BLOCK * 2000,
+        "Content-Type: message/rfc822\n\n" * 2000,
+        NESTED,
+        DEEP,
+    ],
+    ids=["blocks", "messages", "nested", "deep"],
+)
+def test_no_message_costs_more_than_its_length(site: Site, body: str) -> None:
+    """C64: anybody can send one to a return path."""
+    began = time.process_time()
+
+    assert send(site, body[:60_000]).json() == {"marked": 0}
+
+    assert time.process_time() - began < 1.5
 
 
 @pytest.mark.parametrize("body", ["", "\x00", "no message at all", "Content-Type: multipart/report\n\n", "\xff" * 100])

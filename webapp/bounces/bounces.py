@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from email import message_from_bytes
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,7 +21,7 @@ async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Ite
     Anybody can write such a message, so it counts only for an address to which an email went with the return path
     that it came to. `to` are addresses that it came to and that are not in its headers.
     """
-    message = message_from_bytes(raw)
+    message = reports.parse(raw)
     paths = [*to, *reports.return_paths(message)]
     proved = []
     for report in reports.read(message):
@@ -38,6 +37,7 @@ async def take_event(db: AsyncSession, event: dict[str, object]) -> list[str]:
 
 async def _mark(db: AsyncSession, found: list[Report]) -> list[str]:
     for report in found:
-        await refusals.mark(db, report.addresses[0].lower(), report.source, report.reason)
+        reason = "".join(character for character in report.reason if character.isprintable())
+        await refusals.mark(db, report.addresses[0].lower(), report.source, reason)
         log.warning("bounced", extra={"fields": {"source": report.source, "address": mask(report.addresses[0])}})
     return [mask(report.addresses[0]) for report in found]

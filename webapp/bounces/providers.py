@@ -20,6 +20,7 @@ def read(body: bytes) -> dict[str, Any]:
     """The JSON of a webhook. Raises Unreadable."""
     try:
         found = json.loads(body)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character (\\ud800) can be neither signed nor stored
     except (ValueError, RecursionError) as error:
         raise Unreadable from error
     if not isinstance(found, dict):
@@ -88,6 +89,6 @@ def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
 
 
 def _report(source: Any, address: str, reason: str) -> Report:
-    if not isinstance(address, str) or "@" not in address:
+    if not isinstance(address, str) or "@" not in address or not address.isprintable():
         raise Unreadable
     return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300])

@@ -16,6 +16,7 @@ from webapp.logs import mask_all
 # Where a mail server leaves the address that a message came to.
 ENVELOPE = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "Original-Mail-From", "X-Failed-To")
 Source = Literal["bounce", "complaint"]
+MOST_BREAKS = 200  # blank lines and boundaries: the parser's time grows with their square
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class Report:
     source: Source
     addresses: tuple[str, ...]
     reason: str
+
+
+def parse(raw: bytes) -> Message:
+    """The message, as far as it can hold a report: what came back with it stands behind, and may be long."""
+    lines = raw.splitlines(keepends=True)
+    breaks = [number for number, line in enumerate(lines) if not line.strip() or line.startswith(b"--")]
+    end = breaks[MOST_BREAKS] if len(breaks) > MOST_BREAKS else len(lines)
+    return message_from_bytes(b"".join(lines[:end]))
 
 
 def read(message: Message) -> list[Report]:
@@ -102,7 +111,6 @@ def _blocks(part: Message) -> list[Message]:
 
 
 def _parse(headers: bytes) -> Message:
-
     return message_from_bytes(headers)
 
 
