@@ -1,12 +1,7 @@
 """What all tests stand on: their fixtures, their options, and what is said at their end."""
 
-from typing import TYPE_CHECKING
-
 import hypothesis
 import pytest
-
-if TYPE_CHECKING:
-    pass
 
 from tests.missing import UNAVAILABLE
 
@@ -14,14 +9,8 @@ pytest_plugins = ["tests.databases", "tests.sites"]
 
 # In the suite the same examples each time, and no clock; `make soak` looks for new ones.
 _calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-
-
 hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=50)
-
-
 hypothesis.settings.register_profile("thorough", _calm, max_examples=3000)
-
-
 hypothesis.settings.load_profile("suite")
 
 

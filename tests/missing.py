@@ -1,12 +1,9 @@
 """What to do where this machine lacks what a test needs."""
 
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import pytest
-
-if TYPE_CHECKING:
-    pass
 
 UNAVAILABLE = "not run: "
 

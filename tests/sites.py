@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -20,9 +19,6 @@ from webapp.app import create_app
 from webapp.settings import Settings
 from webapp.web import templating
 from webapp.web.templating import Templates
-
-if TYPE_CHECKING:
-    pass
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 
