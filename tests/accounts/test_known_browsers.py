@@ -43,7 +43,7 @@ def used_at(browser: Browser, username: str = "susan") -> Browser:
 def told(site: Site, mailbox: Mailbox, address: str = SUSAN) -> int:
     """How many emails have told of a new browser."""
     wait_until_posted(site)
-    return sum("A new sign-in" in email.subject for email in mailbox.all(address))
+    return sum("A new log-in" in email.subject for email in mailbox.all(address))
 
 
 @pytest.mark.alike

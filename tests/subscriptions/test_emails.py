@@ -207,5 +207,5 @@ def test_who_logs_in_can_not_silence_the_email_about_it(
 
     assert site.mailbox
     assert "new_sign_in" not in checked(thief)
-    assert len(site.mailbox.all(address, "A new sign-in")) == 1, "and none of what came after"
+    assert len(site.mailbox.all(address, "A new log-in")) == 1, "and none of what came after"
     assert len(site.mailbox.all(address, "Emails about your account")) == 1

@@ -38,7 +38,7 @@ def link(site: Site) -> str:
     """The path behind the link in an email's header, as a mail program finds it; nothing is chosen yet."""
     assert site.mailbox
     execute(site, "DELETE FROM email_switch")
-    email = site.mailbox.last("susan@example.com", subject="A new sign-in")
+    email = site.mailbox.last("susan@example.com", subject="A new log-in")
     return str(email.message["List-Unsubscribe"]).strip("<>").removeprefix("https://blog.example")
 
 
