@@ -20,8 +20,8 @@ MOST_CHARACTERS = 500  # of a header; browsers send a tenth
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
 TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
-_PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%)")
-_ACCENTS = str.maketrans("aeiouyAEIOU", "áéíóúýÁÉÍÓÚ")
+_PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
+_ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 

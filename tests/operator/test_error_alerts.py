@@ -75,6 +75,19 @@ def test_the_same_error_is_told_once_in_a_quarter_of_an_hour_with_its_count(brok
         assert "How often since the last email about it: 5" in broken.mailbox.last(count=6).text
 
 
+def test_the_admins_read_it_in_the_sites_own_language_whoever_met_it(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",), languages=("ru", "en")))
+    site.app.router.routes[:0] = [Route("/two", two)]
+
+    site.browser().get("/two", headers={"accept-language": "en"})
+
+    assert site.mailbox
+    email = site.mailbox.last(to="host@example.com")
+    assert (email.message["Content-Language"], email.text.splitlines()[1]) == ("ru", "Где: GET /two")
+
+
 def test_nobody_is_told_where_nobody_is_named(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

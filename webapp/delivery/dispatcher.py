@@ -16,6 +16,8 @@ from webapp import i18n as languages
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.database import Database, now
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.mail import general, outbox, refusals, status
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
@@ -116,18 +118,10 @@ class Dispatcher:
                 return
             log.warning("mail_budget_spent", extra={"fields": {"budget": budget}})
             if self.settings.admins:
-                await general.send(
-                    db,
-                    self.settings,
-                    subject=f"[{self.settings.site_name}] The hour's emails are spent",
-                    text=(
-                        f"{budget} emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and"
-                        f" none is lost. If so many are not what you expect, somebody may be abusing the site:\n\n"
-                        f"{self.settings.base_url}/admin/mail\n"
-                    ),
-                    to=self.settings.admins,
-                    is_alarm=True,
-                )
+                with languages.use(self.settings.languages[0]):
+                    said = _budget_is_spent(self.settings, budget)
+                    to = self.settings.admins
+                    await general.send(db, self.settings, subject=said[0], text=said[1], to=to, is_alarm=True)
             await db.commit()
 
     async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
@@ -224,6 +218,18 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
         await outbox.belongs_to(db, email, draft.user_id)
     spoken = await _language(db, settings, draft.user_id or email.user_id, email.language)
     return replace(draft, language=draft.language or spoken)
+
+
+def _budget_is_spent(settings: Settings, budget: int) -> tuple[str, str]:
+    """The subject and the text that ADMINS get."""
+    happened = ngettext(
+        "%(count)s email left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
+        "%(count)s emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
+        budget,
+    ) % {"count": budget}
+    advice = _("If so many are not what you expect, somebody may be abusing the site:")
+    subject = f"[{settings.site_name}] " + _("The hour's emails are spent")
+    return subject, f"{happened}\n\n{advice}\n\n{settings.base_url}/admin/mail\n"
 
 
 async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:

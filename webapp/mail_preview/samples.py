@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from jinja2 import Environment
 
+from webapp import i18n
 from webapp.database import now
 from webapp.mail import kinds, mime, outbox
 from webapp.mail.kinds import Draft
@@ -59,7 +60,9 @@ def _planned(settings: Settings) -> Iterator[_Planned]:
     counts: Counter[str] = Counter()
     for name, kind in kinds.KINDS.items():
         for language in settings.languages:
-            for draft in kind.samples(settings):
+            with i18n.use(language):
+                drafts = kind.samples(settings)
+            for draft in drafts:
                 counts[f"{draft.template}.{language}"] += 1
                 which = counts[f"{draft.template}.{language}"]
                 suffix = f"-{which}" if which > 1 else ""

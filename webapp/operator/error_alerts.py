@@ -12,8 +12,10 @@ from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from webapp import mail, rate_limits
+from webapp import i18n, mail, rate_limits
 from webapp.database import Database, execute, now, refusals
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.logs import redact
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
@@ -81,17 +83,8 @@ class Alarms:
             async with self.database.session(is_writing=True) as db:
                 one, all_of_them = (rate_limits.ERROR_ALARM, "database"), (rate_limits.ERROR_ALARMS, "all")
                 await rate_limits.count(db, self.settings, one, all_of_them)
-                await mail.send(
-                    db,
-                    self.settings,
-                    subject=f"[{self.settings.site_name}] The database could not be used",
-                    text=(
-                        f"What: {reason}\nSince: {since:%Y-%m-%d %H:%M:%S} UTC\nFor: {seconds} seconds\n\n"
-                        "Visitors were asked to come back in a moment. It works again.\n"
-                    ),
-                    to=self.settings.admins,
-                    is_alarm=True,
-                )
+                with i18n.use(self.settings.languages[0]):
+                    await self._send(db, _("The database could not be used"), _outage(reason, since, seconds))
                 await db.commit()
 
     async def _can_write(self) -> bool:
@@ -106,21 +99,40 @@ class Alarms:
     ) -> None:
         one, all_of_them = (rate_limits.ERROR_ALARM, fingerprint), (rate_limits.ERROR_ALARMS, "all")
         await rate_limits.count(db, self.settings, one, all_of_them)
-        name = type(error).__name__
-        await mail.send(
-            db,
-            self.settings,
-            subject=f"[{self.settings.site_name}] {name} in {route}",
-            text=(
-                f"What: {name}\nWhere: {route}\nWhen: {now():%Y-%m-%d %H:%M:%S} UTC\nRequest: {request_id}\n"
-                f"How often since the last email about it: {count}\n\n{_trace(error, self.settings)}\n"
-            ),
-            to=self.settings.admins,
-            is_alarm=True,
-        )
+        with i18n.use(self.settings.languages[0]):
+            name = type(error).__name__
+            facts = _facts(name, route, request_id, count)
+            subject = _("%(error)s in %(route)s") % {"error": name, "route": route}
+            await self._send(db, subject, f"{facts}\n\n{_trace(error, self.settings)}\n")
         await execute(
             db, text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
         )
+
+    async def _send(self, db: AsyncSession, subject: str, words: str) -> None:
+        subject = f"[{self.settings.site_name}] {subject}"
+        await mail.send(db, self.settings, subject=subject, text=words, to=self.settings.admins, is_alarm=True)
+
+
+def _outage(reason: str, since: datetime, seconds: int) -> str:
+    lines = [
+        _("What: %(what)s") % {"what": reason},
+        _("Since: %(when)s UTC") % {"when": f"{since:%Y-%m-%d %H:%M:%S}"},
+        ngettext("For: %(num)s second", "For: %(num)s seconds", seconds) % {"num": seconds},
+        "",
+        _("Visitors were asked to come back in a moment. It works again."),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _facts(name: str, route: str, request_id: str, count: int) -> str:
+    lines = [
+        _("What: %(what)s") % {"what": name},
+        _("Where: %(route)s") % {"route": route},
+        _("When: %(when)s UTC") % {"when": f"{now():%Y-%m-%d %H:%M:%S}"},
+        _("Request: %(number)s") % {"number": request_id},
+        _("How often since the last email about it: %(count)s") % {"count": count},
+    ]
+    return "\n".join(lines)
 
 
 async def _count(db: AsyncSession, fingerprint: str) -> int:
