@@ -28,6 +28,8 @@ ARGUMENTS = {
     "mailer": None,
     "shell": None,
     "migrate": None,
+    "restore-drill": None,  # looks at a copy; see tests/backups/test_drill.py
+    "backup": ["{file}.backup"],
     "doctor": [],
     "invite": ["new@example.com"],
     "reset-link": ["susan"],

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sqlite3
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import backups
+from webapp.backups import copies, drill
 from webapp.cli import Refused, commands, import_users, serving, shell
 from webapp.database import Database, release
 from webapp.settings import Misconfigured, Settings
@@ -26,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except (Refused, Misconfigured) as refused:
+    except (Refused, backups.Refused, Misconfigured) as refused:
         print(refused, file=sys.stderr)
         return 3 if isinstance(refused, Misconfigured) else 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webapp", description="Run a Microblog site and look after it.")
     add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     _add_serving(add)
+    _add_backups(add)
     _add_accounts(add)
     _add_moderation(add)
     _add_mail(add)
@@ -102,6 +106,28 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
         raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
     return int(text)
+
+
+def _add_backups(add: Add) -> None:
+    command = add("backup", help="write a copy of the database to a new file, beside the running site")
+    command.add_argument("file", type=Path, help="the new file; only you can read it")
+    command.set_defaults(run=_back_up)
+    command = add("restore-drill", help="restore a backup aside, and try whether people could live with it")
+    command.add_argument("file", type=Path, help="a backup")
+    command.add_argument("--into", metavar="URL", help="an empty database, for a backup of PostgreSQL")
+    command.set_defaults(run=_drill)
+
+
+def _back_up(options: argparse.Namespace) -> int:
+    print(copies.make(serving.settings(options.command).database_url, options.file))
+    return 0
+
+
+def _drill(options: argparse.Namespace) -> int:
+    logging.disable(logging.WARNING)  # what the made-up person does there is nobody's business
+    for line in drill.run(serving.settings(options.command), options.file, options.into):
+        print(line, flush=True)
+    return 0
 
 
 def _add_accounts(add: Add) -> None:

@@ -1,0 +1,130 @@
+"""A drill goes back to a backup as people would find it, and leaves nothing behind."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.backups.test_copies import damage
+from tests.mailbox import Mailbox
+from tests.missing import unavailable
+from tests.sites import Browser, Site
+from tests.stories import register
+from tests.watching import execute
+from webapp.backups import Refused, copies, drill
+from webapp.mail_preview import inbox
+from webapp.settings import Settings
+
+
+@pytest.fixture
+def backup(site: Site, browser: Browser, mailbox: Mailbox, tmp_path: Path) -> Path:
+    """Of a site with susan, and with an email that never left."""
+    register(browser, mailbox)
+    execute(site, "UPDATE outbox_email SET finished_at = NULL")
+    file = tmp_path / "backup"
+    copies.make(site.settings.database_url, file)
+    return file
+
+
+@pytest.fixture
+def elsewhere(make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of the site, on a machine whose folder for passing things is watched."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    return make_settings(database_url="sqlite+aiosqlite:////nowhere/site.db", mailbox=None, mail_server="nowhere")
+
+
+def test_a_good_backup_lets_people_in_and_sends_their_emails(backup: Path, elsewhere: Settings, tmp_path: Path) -> None:
+    before = backup.read_bytes()
+
+    said = list(drill.run(elsewhere, backup))
+
+    assert "1 accounts" in said[0]
+    assert "the new one works" in said[-2]
+    assert said[-1].startswith("The backup is good: back in ")
+    assert backup.read_bytes() == before
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_no_email_to_a_real_person_is_written(
+    backup: Path, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor caught: its link would open the real site, whose key this is."""
+    caught: list[str] = []
+    received = inbox.received
+
+    def look(folder: Path) -> list[object]:
+        found = received(folder)
+        caught.extend(email.to for email in found)
+        return list(found)
+
+    monkeypatch.setattr(inbox, "received", look)
+
+    list(drill.run(elsewhere, backup))
+
+    assert caught
+    assert all(address.startswith("drill_") for address in caught)
+
+
+@pytest.mark.parametrize("kind", ["cut", "damaged", "another file", "empty", "missing", "another database"])
+def test_what_is_no_backup_is_refused_in_a_line_that_names_it(
+    backup: Path, elsewhere: Settings, kind: str, tmp_path: Path
+) -> None:
+    content = backup.read_bytes()
+    if kind == "damaged":
+        damage(backup)
+    elif kind == "missing":
+        backup.unlink()
+    elif kind == "another database":
+        backup.unlink()
+        import sqlite3
+
+        with sqlite3.connect(backup) as db:
+            db.execute("CREATE TABLE t (x)")
+        db.close()
+    else:
+        backup.write_bytes({"cut": content[:100_000], "another file": b"Subject: hello\n", "empty": b""}[kind])
+
+    with pytest.raises(Refused) as refused:
+        list(drill.run(elsewhere, backup))
+
+    assert "\n" not in str(refused.value)
+    assert str(backup) in str(refused.value) or "pg_restore" in str(refused.value)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_backup_whose_site_does_not_work_is_no_good(
+    backup: Path, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drill is no form: what fails on the restored site fails it."""
+    monkeypatch.setattr(drill, "PATIENCE", 0.3)
+    broken = replace(elsewhere, reset_token_minutes=0)  # the link is dead when it comes
+
+    with pytest.raises(Refused, match=r"did not work|sent no reset email"):
+        list(drill.run(broken, backup))
+
+
+def test_a_dump_of_postgresql_wants_an_empty_database(postgres_url: str, elsewhere: Settings, tmp_path: Path) -> None:
+    if not shutil.which("pg_dump"):
+        unavailable("no pg_dump on this machine")
+    copies.make(postgres_url, tmp_path / "dump")
+
+    with pytest.raises(Refused, match="--into"):
+        list(drill.run(elsewhere, tmp_path / "dump"))
+    with pytest.raises(Refused, match="not empty"):
+        list(drill.run(elsewhere, tmp_path / "dump", into=postgres_url))
+
+
+def test_a_dump_of_postgresql_lets_people_in_from_an_empty_database(
+    postgres_url: str, empty_postgres_url: str, elsewhere: Settings, tmp_path: Path
+) -> None:
+    if not shutil.which("pg_dump"):
+        unavailable("no pg_dump on this machine")
+    copies.make(postgres_url, tmp_path / "dump")
+
+    said = list(drill.run(elsewhere, tmp_path / "dump", into=empty_postgres_url))
+
+    assert said[-2].startswith("The backup is good: back in ")
+    assert said[-1].endswith("drop it when you like.")

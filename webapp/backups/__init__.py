@@ -1,0 +1,15 @@
+"""Copies of the data: made beside the running site, and proved by going back to them."""
+
+from pathlib import Path
+
+
+class Refused(Exception):
+    """This can't be done, and nothing was changed; says why in words for whoever runs the site."""
+
+
+def must_be_new(file: Path) -> None:
+    """Raises Refused rather than write over something."""
+    if file.exists() or file.is_symlink():
+        raise Refused(f"{file} is there already; choose another name.")
+    if not file.parent.is_dir():
+        raise Refused(f"There is no folder {file.parent}.")

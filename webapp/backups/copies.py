@@ -1,0 +1,87 @@
+"""A copy of the database as it is at one moment, while the site goes on."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from webapp.backups import Refused, must_be_new, postgresql
+
+PATIENCE = 60.0  # seconds to wait for a writer of SQLite
+SHOWN = {"user_account": "accounts", "post": "posts", "follow": "follows", "outbox_email": "emails"}
+
+
+def make(database_url: str, file: Path) -> str:
+    """Writes a new file that only its owner can read, looks into it, and says what is in it. Raises Refused.
+
+    The file appears under its name when it is whole, so whatever carries backups away never takes half of one.
+    """
+    must_be_new(file)
+    with _hidden(file) as part:
+        if database_url.startswith("sqlite"):
+            _copy_sqlite(_file_of(database_url), part)
+            what = describe(part)
+        else:
+            what = postgresql.dump(database_url, part)
+        _flush(part)
+    return f"{file}: {file.stat().st_size / 1e6:,.1f} MB, checked. {what}"
+
+
+def describe(file: Path) -> str:
+    """What is in a SQLite file. Raises Refused if it is damaged, or is not a site's."""
+    try:
+        with closing(_open(file)) as db:
+            faults = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
+            if faults != ["ok"]:
+                raise Refused(f"{file} is damaged: {faults[0].splitlines()[-1]}.")
+            if db.execute("PRAGMA foreign_key_check").fetchone():
+                raise Refused(f"{file} is damaged: rows point to others that are not there.")
+            counts = {words: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name, words in SHOWN.items()}
+            [version] = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise Refused(f"{file} is damaged, or is no backup of a site: {error}.") from None
+    return f"{', '.join(f'{count:,} {words}' for words, count in counts.items())}; migration {version}."
+
+
+def _copy_sqlite(source: Path, part: Path) -> None:
+    """`VACUUM INTO` reads one moment and writes a file without a WAL: https://www.sqlite.org/lang_vacuum.html."""
+    if not source.is_file():
+        raise Refused(f"There is no database at {source}.")
+    try:
+        with closing(_open(source)) as db:
+            db.execute("VACUUM INTO ?", (str(part),))
+    except sqlite3.DatabaseError as error:
+        raise Refused(f"The database can't be copied: {error}.") from None
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
+
+
+def _file_of(database_url: str) -> Path:
+    return Path(database_url.partition(":///")[2].partition("?")[0])
+
+
+@contextmanager
+def _hidden(file: Path) -> Iterator[Path]:
+    """An empty file beside it that nobody else can read; it takes the name at the end, or is gone."""
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)  # of a run that was cut short
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield part
+        os.link(part, file)  # unlike a rename, never over a file that came meanwhile
+    except FileExistsError:
+        raise Refused(f"{file} is there already; choose another name.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    _flush(file.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,168 @@
+"""Goes back to a backup, aside, and tries whether people could live with it."""
+
+import asyncio
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from webapp.accounts import users
+from webapp.app import create_app
+from webapp.audit.events import ClientInfo
+from webapp.backups import Refused, copies, postgresql
+from webapp.backups.visitor import Answer, Visitor
+from webapp.database import Database, execute, migrations, table
+from webapp.mail.models import OutboxEmail
+from webapp.mail_preview import inbox
+from webapp.settings import Settings
+
+PATIENCE = 30.0  # seconds for the email
+SQLITE = b"SQLite format 3\0"
+
+
+def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str]:
+    """Says step by step what works, and how long it took. Raises Refused at the first thing that doesn't.
+
+    A SQLite backup is copied to a folder that is gone afterwards; a dump of PostgreSQL needs `into`, an empty database.
+    No email leaves: those that wait in the backup are thrown away in the copy, new ones are caught in that folder.
+    """
+    clock = _Clock()
+    with tempfile.TemporaryDirectory(prefix="microblog-drill-") as name:
+        folder = Path(name)
+        with _about_the_file(file):
+            url, what = _restore(file, folder, into)
+        yield clock.line(f"restored: {what}")
+        migrations.upgrade(url)
+        yield clock.line("migrated to what this version expects")
+        yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock))
+    yield f"The backup is good: back in {clock.seconds:.1f} s."
+    if into:
+        yield "The database that it was restored into is still there; drop it when you like."
+
+
+def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
+    """The URL of the restored database, and what is in it."""
+    if not file.is_file():
+        raise Refused(f"There is no file {file}.")
+    with file.open("rb") as opened:
+        is_sqlite = opened.read(len(SQLITE)) == SQLITE
+    if is_sqlite:
+        copy = folder / "site.db"
+        shutil.copyfile(file, copy)
+        copy.chmod(0o600)
+        return f"sqlite+aiosqlite:///{copy}", copies.describe(copy)
+    what = postgresql.describe(file)
+    if into is None:
+        raise Refused(f"{file} is a dump of PostgreSQL: name an empty database with --into postgresql://…")
+    if asyncio.run(_has_tables(into)):
+        raise Refused("The database of --into is not empty; nothing was changed in it.")
+    postgresql.restore(file, into)
+    return into, what
+
+
+@contextmanager
+def _about_the_file(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(re.sub(r"\S*/microblog-drill-\S+/site\.db", str(file), str(refused))) from None
+
+
+def _aside(settings: Settings, url: str, mailbox: Path) -> Settings:
+    """The site as it is, but on the restored data, with nobody before it and no way out for emails."""
+    return replace(
+        settings, database_url=url, mailbox=mailbox, mailer="web", mail_connections=1, admins=(), trusted_proxies=0
+    )
+
+
+async def _has_tables(url: str) -> bool:
+    database = Database(url, is_patient=True)
+    try:
+        async with database.engine.connect() as connection:
+            names = await connection.run_sync(lambda plain: plain.dialect.get_table_names(plain))
+            return bool(names)
+    finally:
+        await database.close()
+
+
+@dataclass
+class _Person:
+    """Made up for the drill, and in the copy alone."""
+
+    username: str
+    email: str
+    password: str
+
+
+async def _live(settings: Settings, clock: "_Clock") -> list[str]:
+    """Runs the site on the restored data, and does what a person who forgot the password does."""
+    app = create_app(settings)
+    person = await _make_up(app)
+    async with app.router.lifespan_context(app):
+        visitor = Visitor(app, settings.base_url)
+        _expect("the log-in", await _log_in(visitor, person), 303)
+        _expect("the home page", await visitor.get("/"), 200, person.username)
+        _expect("the log-out", await visitor.post("/logout"), 303)
+        done = [clock.line("a made-up person logged in, read the home page and logged out")]
+        _expect("the reset form", await visitor.post("/reset_password_request", email=person.email), 303)
+        link = await _link(settings, person)
+        done.append(clock.line("asked for a reset, and the email came"))
+        renewed = replace(person, password=secrets.token_urlsafe(18))
+        _expect("the reset page", await visitor.get(link), 200)
+        _expect("the reset", await visitor.post(link, password=renewed.password), 303)
+        _expect("the old password", await _log_in(visitor, person), 422)
+        _expect("the new password", await _log_in(visitor, renewed), 303)
+        done.append(clock.line("set a new password by its link: the old one is refused, the new one works"))
+    return done
+
+
+async def _make_up(app: Starlette) -> _Person:
+    """Adds the person, and throws away the emails that still wait for others."""
+    name = f"drill_{secrets.token_hex(6)}"
+    person = _Person(name, f"{name}@example.com", secrets.token_urlsafe(18))
+    async with app.state.database.session(is_writing=True) as db:
+        await execute(db, table(OutboxEmail).delete())
+        client = ClientInfo("127.0.0.1", "restore-drill")
+        await users.register(db, app.state.hasher, name, person.email, person.password, "en", client)
+        await db.commit()
+    return person
+
+
+async def _log_in(visitor: Visitor, person: _Person) -> Answer:
+    return await visitor.post("/login", username=person.username, password=person.password)
+
+
+async def _link(settings: Settings, person: _Person) -> str:
+    """The path behind the link of the reset email, once it is there."""
+    assert settings.mailbox
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for email in inbox.received(settings.mailbox):
+            if email.to == person.email and (found := re.search(r"/reset_password/\S+", email.text)):
+                return found[0]
+        await asyncio.sleep(0.05)
+    raise Refused(f"The restored site sent no reset email within {PATIENCE:.0f} s.")
+
+
+def _expect(what: str, answer: Answer, status: int, words: str = "") -> None:
+    if answer.status != status or words not in answer.text:
+        raise Refused(f"On the restored site {what} did not work: it answered {answer.status}.")
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def line(self, words: str) -> str:
+        return f"{self.seconds:6.1f} s  {words}"

@@ -1,0 +1,67 @@
+"""Dumps of PostgreSQL, by its own tools: https://www.postgresql.org/docs/current/app-pgdump.html."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from sqlalchemy import make_url
+
+from webapp import database_url
+from webapp.backups import Refused
+
+
+def dump(url: str, file: Path) -> str:
+    """Writes a dump in PostgreSQL's own format, and says what is in it. Raises Refused."""
+    _run("pg_dump", ["--format=custom", "--no-owner", "--no-privileges", f"--file={file}"], environment(url))
+    return describe(file)
+
+
+def describe(file: Path) -> str:
+    """What a dump says that it has. Raises Refused if it can't be read."""
+    listed = _run("pg_restore", ["--list", str(file)])
+    tables = re.findall(r"TABLE DATA \S+ (\S+)", listed)
+    if "user_account" not in tables:
+        raise Refused(f"{file} is a dump of something else: it has no accounts.")
+    _run("pg_restore", [f"--file={os.devnull}", str(file)])  # reads all of it
+    return f"{len(tables)} tables."
+
+
+def restore(file: Path, url: str) -> None:
+    """Fills an empty database from a dump. Raises Refused."""
+    _run("pg_restore", ["--no-owner", "--no-privileges", "--exit-on-error", "--dbname=", str(file)], environment(url))
+
+
+def environment(url: str) -> dict[str, str]:
+    """How libpq's programs reach a database. Not by their arguments: those can be seen by everybody on the machine."""
+    address, arguments = database_url.read(url)
+    parts = make_url(address)
+    hosts, ports = arguments.get("host", [parts.host]), arguments.get("port", [parts.port])
+    ssl = arguments.get("ssl", "")
+    said = {
+        "PGHOST": ",".join(hosts),
+        "PGPORT": ",".join(str(port or 5432) for port in ports),
+        "PGUSER": parts.username,
+        "PGPASSWORD": parts.password,
+        "PGDATABASE": parts.database,
+        "PGSSLMODE": "verify-full" if ssl is True else ssl,
+        "PGSSLROOTCERT": "system" if ssl is True else "",
+        "PGCONNECT_TIMEOUT": "10",
+        **{f"PG{name.upper()}": value for name, value in parse_qsl(arguments.get("dsn", "").partition("?")[2])},
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _run(program: str, arguments: list[str], variables: Mapping[str, str] | None = None) -> str:
+    if shutil.which(program) is None:
+        raise Refused(f"{program} is not on this machine; Debian has it in postgresql-client.")
+    done = subprocess.run(  # noqa: S603  (our own words, and a file's name)
+        [program, *arguments], env=os.environ | dict(variables or {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        words = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
+        raise Refused(f"{program} failed: {words.removeprefix(f'{program}: ')}")
+    return done.stdout

@@ -1,0 +1,77 @@
+"""A visitor of a site in this very process: nothing listens, so nobody else can come by."""
+
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode, urlsplit
+
+from starlette.applications import Starlette
+from starlette.types import Message
+
+
+class Answer:
+    """A page: its status, where it leads, and what it says."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.status: int = messages[0]["status"]
+        self.headers = [(name.decode(), value.decode()) for name, value in messages[0]["headers"]]
+        self.text = b"".join(message.get("body", b"") for message in messages[1:]).decode(errors="replace")
+
+    @property
+    def location(self) -> str:
+        return urlsplit(dict(self.headers).get("location", "")).path
+
+
+class Visitor:
+    """Sends forms as a browser does, and keeps its cookies (the ASGI specification, HTTP)."""
+
+    def __init__(self, app: Starlette, base_url: str) -> None:
+        self._app = app
+        self._base = urlsplit(base_url)
+        self._cookies: dict[str, str] = {}
+
+    async def get(self, path: str) -> Answer:
+        return await self._ask("GET", path, b"")
+
+    async def post(self, path: str, **fields: str) -> Answer:
+        return await self._ask("POST", path, urlencode(fields).encode())
+
+    async def _ask(self, method: str, path: str, body: bytes) -> Answer:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self._app(self._scope(method, path, body), receive, send)
+        answer = Answer(sent)
+        self._keep(answer)
+        return answer
+
+    def _scope(self, method: str, path: str, body: bytes) -> Message:
+        headers = {
+            "host": self._base.netloc,
+            "content-type": "application/x-www-form-urlencoded",
+            "content-length": str(len(body)),
+            "cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items()),
+            "user-agent": "restore-drill",
+        }
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": self._base.scheme,
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 0),
+            "server": (self._base.hostname, self._base.port),
+        }
+
+    def _keep(self, answer: Answer) -> None:
+        for name, value in answer.headers:
+            if name == "set-cookie":
+                self._cookies |= {name: morsel.value for name, morsel in SimpleCookie(value).items()}
