@@ -37,8 +37,8 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield site
 
 
-def assert_sound(site: Site, method: str, path: str, headers: list[tuple[str, str]]) -> None:
-    answer = ask(site, method, path, [HOST, *headers])
+def assert_sound(site: Site, method: str, path: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
+    answer = ask(site, method, path, [HOST, *headers], body)
 
     assert answer.status < 500, (method, path, headers)
     for name, value in answer.headers:
@@ -66,9 +66,22 @@ def test_no_sign_in_a_path_is_an_error(site: Site, route: object) -> None:
 @pytest.mark.parametrize("header", HEADERS)
 def test_no_sign_in_a_header_is_an_error(site: Site, header: str) -> None:
     """Bytes from 80 on come through; controls a server refuses by itself."""
-    for value in ("\u00e9\u00ff", "\u00e2\u0082\u00ac", "\u0080\u00a0", "x\t y", '"\u00ff', "=\u00ff;", ",", ""):
+    odd = [
+        "\u00e9\u00ff",
+        "\u00e2\u0082\u00ac",
+        "\u0080\u00a0",
+        "x\t y",
+        '"\u00ff',
+        "=\u00ff;",
+        ",",
+        "",
+        "http://[",
+        "//[::1",
+    ]
+    for value in odd:
         for method, path in [("GET", "/login"), ("POST", "/login"), ("GET", "/explore/feed.atom"), ("GET", "/")]:
             assert_sound(site, method, path, [(header, value)])
+        assert_sound(site, "POST", "/language", [FORM, (header, value)], b"language=en")
 
 
 @pytest.mark.parametrize("path", ["/login?next=", "/search?q=", "/reset_password_request?email=", "/explore?before="])

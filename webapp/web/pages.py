@@ -104,7 +104,10 @@ def say(request: Request, response: Response, words: str, kind: FlashKind) -> No
 
 def page_before(request: Request) -> str:
     """The path of the page of this site from which a form was sent, as the browser says; `/` if it says nothing."""
-    referer = urlsplit(request.headers.get("referer", ""))
+    try:
+        referer = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # of brackets that are no host
+        return "/"
     if f"{referer.scheme}://{referer.netloc}" != request.app.state.settings.base_url:
         return "/"
     return local_path(f"{referer.path}?{referer.query}" if referer.query else referer.path)
