@@ -189,7 +189,5 @@ def ask(site: Site, method: str, path: str, headers: Sequence[tuple[str, str]] =
     }
     site.run(site.app, scope, receive, send)
     start = sent[0]
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return Answer(
-        start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], body.decode("utf-8")
-    )
+    body = b"".join(message.get("body", b"") for message in sent[1:]).decode("utf-8", "replace")
+    return Answer(start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], body)
