@@ -85,13 +85,13 @@ async def test_a_log_in_with_the_old_password_that_a_reset_overtakes_opens_nothi
             pause.unlink()
             overtaken = await logging_in
             old = overtaken.cookies.get("session", "")
-            pages = [await one.get("/", f"session={old}") for one in (late, owner)]
+            pages = [await one.get("/settings", f"session={old}") for one in (late, owner)]
             new = (await late.post("/login", username="susan", password=NEW_PASSWORD)).cookies["session"]
-            page = await owner.get("/", f"session={new}")
+            page = await owner.get("/settings", f"session={new}")
 
-        assert (reset.status, reset.location) == (303, "/login")
+        assert (reset.status, reset.location) == (303, "/login?username=susan")
         assert (overtaken.status, bool(old)) == (status, status == 303)
-        assert [(page.status, page.location) for page in pages] == [(303, "/login")] * 2
+        assert [(page.status, page.location) for page in pages] == [(303, "/login?next=/settings")] * 2
         assert page.status == 200, "and the new password opens"
 
 

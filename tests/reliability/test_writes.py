@@ -60,7 +60,7 @@ async def an_account(site: Stage) -> str:
         await visitor.post("/reset_password_request", email="susan")
         used_at = await newest_link(site, 2)
         answer = await visitor.post(used_at, password=PASSWORD)
-        assert answer.location == "/login"
+        assert answer.location == "/login?username=susan"
     return used_at
 
 
