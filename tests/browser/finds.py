@@ -8,7 +8,7 @@ from tests.browser.walls import RICH, says
 @state
 def search(person: Visitor) -> None:
     person.goto("/search")
-    person.sees("Type some words")
+    person.sees("Search posts and people.")
 
 
 @state
@@ -18,12 +18,6 @@ def search_found(person: Visitor) -> None:
     says(person, f"{RICH} @{person.name}")
     person.goto(f"/search?q={person.name}")
     person.sees("People")
-
-
-@state
-def search_found_nothing(person: Visitor) -> None:
-    person.goto("/search?q=nobody+has+written+this")
-    person.sees("No post has these words.")
 
 
 @state

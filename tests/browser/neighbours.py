@@ -1,9 +1,8 @@
 """Others on the site, and the pages about them in every state: lists of people, reports, decisions."""
 
-import re
-
 from tests.browser.states import state
 from tests.browser.visitor import Visitor
+from tests.browser.walls import in_menu_of
 from tests.stories import PASSWORD
 
 WHY = "Advertising is not wanted here."
@@ -35,17 +34,10 @@ def followers(person: Visitor) -> None:
 
 
 @state
-def following_nobody(person: Visitor) -> None:
-    person.is_logged_in()
-    person.goto(f"/user/{person.name}/following")
-    person.sees("Nobody yet.")
-
-
-@state
 def report(person: Visitor) -> None:
     person.is_logged_in()
     person.goto(f"/user/{neighbour_of(person)}")
-    person.follow("Report")
+    in_menu_of(person.page.locator("article"), "link", "Report").click()
     person.sees_heading("Report this post")
 
 
@@ -84,11 +76,3 @@ def post_removed(person: Visitor) -> None:
     explain(person, WHY)
     person.press("Remove the post")
     person.sees("is removed.")
-
-
-@state
-def disable_user(person: Visitor) -> None:
-    admin_reports(person)
-    case = person.page.locator(".case", has_text=f"bob_{person.name}")
-    case.get_by_role("link", name=re.compile("^Disable")).click()
-    person.sees_heading(f"Disable the account of bob_{person.name}")

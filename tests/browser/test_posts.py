@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor, both_ways
-from tests.browser.walls import has_posted, says
+from tests.browser.walls import has_posted, in_menu_of, says
 
 pytestmark = pytest.mark.browser
 
@@ -15,7 +15,7 @@ def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
     post = says(visitor, "<b>Bold</b> words")
     expect(visitor.page.get_by_label("What's new?")).to_have_value("")
 
-    post.get_by_role("button", name="Delete").click()
+    in_menu_of(post, "button", "Delete").click()
     visitor.sees("Post deleted.")
     expect(post).to_have_count(0)
     visitor.press("Undo")

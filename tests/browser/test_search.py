@@ -44,7 +44,7 @@ def test_the_results_follow_what_is_typed_and_reading_goes_on_in_the_box(scripte
     box.fill("?!")
     expect(scripted.page.get_by_role("alert")).to_have_text("Only letters and digits can be found. Type a word.")
     box.fill("")
-    scripted.sees("Type some words")
+    scripted.sees("Search posts and people.")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -18,7 +18,7 @@ def test_a_changed_password_leaves_only_this_browser_logged_in(visitor: Visitor)
     visitor.fill(current_password=PASSWORD, password=NEW_PASSWORD)
     visitor.press("Save the new password")
 
-    visitor.sees("Your password is changed, and 1 other sign-in was ended.")
+    visitor.sees("Your password is changed, and you're logged out on 1 other device.")
     visitor.sees_heading("Settings")
     assert not visitor.is_logged_in_on_phone()
     visitor.goto("/")
@@ -31,17 +31,16 @@ def test_a_person_finds_a_sign_in_and_ends_it(visitor: Visitor) -> None:
     visitor.has_phone()
     visitor.goto("/sessions")
 
-    visitor.press("End Firefox on Android")
+    visitor.press("Log out of Firefox on Android")
 
-    visitor.sees("Ended: Firefox on Android.")
+    visitor.sees("Logged out of Firefox on Android.")
     assert not visitor.is_logged_in_on_phone()
 
 
 def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
     """In a browser that knows nobody."""
     visitor.has_account()
-    for _browser in range(2):
-        visitor.has_phone()
+    visitor.has_phone()
     path = links(visitor.mailbox, visitor.address, "/unsubscribe/")[0]
 
     visitor.goto(path)

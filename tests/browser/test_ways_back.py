@@ -34,12 +34,12 @@ def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     visitor.press("This wasn't me")
     visitor.sees_heading("Your account is locked")
     visitor.press("Email me a link")
-    visitor.sees("An email is on its way to the address of your account.")
+    visitor.sees_that_mail_is_coming()
     visitor.goto(visitor.mailbox.link(to=visitor.address, count=3))
     visitor.fill(password=NEW_PASSWORD)
     visitor.press("Save the new password")
 
-    visitor.sees("Your password is changed.")
+    visitor.sees("password is changed.")
     visitor.logs_in(NEW_PASSWORD)
     visitor.is_at_home()
 
@@ -56,12 +56,12 @@ def test_a_person_with_neither_password_nor_mail_gets_back_in_with_a_code(visito
     visitor.follow("Use a recovery code")
 
     visitor.fill(username=visitor.name, code=code.upper().replace("-", " "))
-    visitor.press("Go on")
+    visitor.press("Continue")
     visitor.sees_heading("Choose a new password")
     visitor.fill(password=NEW_PASSWORD)
     visitor.press("Save the new password")
 
-    visitor.sees("Your password is changed.")
+    visitor.sees("password is changed.")
     visitor.logs_in(NEW_PASSWORD)
     visitor.is_at_home()
     visitor.goto("/recovery_codes")
