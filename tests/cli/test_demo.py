@@ -15,7 +15,7 @@ from tests.stories import log_in
 from tests.watching import dump, execute
 from webapp.accounts import password_strength
 from webapp.cli import Refused, commands, main
-from webapp.cli.demo import COMMUNITY
+from webapp.cli.demo import COMMUNITIES, COMMUNITY
 from webapp.posts import text
 from webapp.settings import DEVELOPMENT_HOST, Settings
 
@@ -40,12 +40,12 @@ def village(make_site: Callable[[str], Site], sqlite_url: str) -> Site:
     return site
 
 
-def fill(site: Site) -> str:
+def fill(site: Site, language: str = "en") -> str:
     """What `python -m webapp demo` does, and says."""
 
     async def work() -> str:
         async with site.app.state.database.session(is_writing=True) as db:
-            said = commands.fill_with_demo(db, site.settings, argparse.Namespace())
+            said = commands.fill_with_demo(db, site.settings, argparse.Namespace(language=language))
             return "\n".join([line async for line in said])
 
     return str(site.run(work))
@@ -152,3 +152,20 @@ def test_a_deployed_site_is_refused(
     assert code == 1
     assert "This one is deployed" in capsys.readouterr().err
     assert execute(start_site(Settings.from_environment()), "SELECT id FROM user_account") == []
+
+
+def test_the_russian_community_speaks_russian(make_site: Callable[[str], Site], sqlite_url: str) -> None:
+    """Its people read the site in Russian, log in with a password that the site would take, and find a complaint."""
+    site = make_site(sqlite_url)
+    said = fill(site, "ru")
+    community = tomllib.loads(COMMUNITIES["ru"].read_text("utf-8"))
+    first, password = community["people"][0]["name"], community["password"]
+
+    admin = site.browser()
+    home = log_in(admin, first, password).text
+
+    assert f"Log in as {first} (the admin)" in said
+    assert '<html lang="ru">' in home
+    assert "чайник" in home
+    assert community["complaint"]["reason"] in admin.get("/admin/reports").text
+    assert password_strength.of(password, 12, first) is None

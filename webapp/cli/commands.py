@@ -152,7 +152,7 @@ async def resume_mail(db: AsyncSession, settings: Settings, options: argparse.Na
 
 async def fill_with_demo(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Fills an empty development site with a small community, and says how to log in."""
-    filled = await demo.fill(db, settings)
+    filled = await demo.fill(db, settings, options.language)
     await db.commit()
     for line in filled.how_to_log_in():
         yield line

@@ -27,6 +27,7 @@ from webapp.preferences import profiles
 from webapp.settings import DEVELOPMENT_HOST, Settings
 
 COMMUNITY = Path(__file__).with_name("community.toml")
+COMMUNITIES = {"en": COMMUNITY, "ru": Path(__file__).with_name("community.ru.toml")}
 MORNING = timedelta(hours=6)  # when everybody joined
 BETWEEN_FOLLOWS = timedelta(hours=7)
 
@@ -37,11 +38,12 @@ class Filled:
 
     names: list[str]
     password: str
+    admin: str
 
     def how_to_log_in(self) -> list[str]:
         first, *others = self.names
         or_as = f", or as {', '.join(others)}" if others else ""
-        who = f"{first} (the admin)" if first == _people()[0]["name"] else first
+        who = f"{first} (the admin)" if first == self.admin else first
         return [f"Log in as {who}{or_as}.", f"The password: {self.password}"]
 
 
@@ -57,45 +59,48 @@ async def is_empty(db: AsyncSession) -> bool:
     return (await db.exec(select(User.id).limit(1))).first() is None
 
 
-async def fill(db: AsyncSession, settings: Settings) -> Filled:
-    """Adds the whole community, or raises Refused; nobody is sent an email. The caller commits."""
+async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Filled:
+    """Adds the whole community of a language, or raises Refused; nobody is sent an email. The caller commits."""
     if not settings.development:
         raise Refused("The demo is for a site on your own machine, as `make run` serves it. This one is deployed.")
     if not await is_empty(db):
         raise Refused("The demo needs an empty database, and this one has people already.")
-    community, moment = _community(), now()
+    community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
-    people = await _settle(db, community, moment)
+    people = await _settle(db, community, moment, language)
     await _befriend(db, community["people"], people, moment)
     numbers = [await posts.add(db, people[one.name], text.clean(one.body), one.when) for one in said]
     await _was_seen(db, people, said)
     complaint = community["complaint"]
     await reports.file(db, numbers[complaint["about"] - 1], people[complaint["by"]], complaint["reason"])
-    return Filled(list(people), community["password"])
+    names = list(people)
+    return Filled(names, community["password"], admin=names[0])
 
 
 async def find(db: AsyncSession) -> Filled | None:
-    """Those of the community who are here and still have its password; None if nobody is."""
-    addresses = {_address(each, _community()): each["name"] for each in _people()}
-    rows = await db.exec(select(User.email, User.password_hash).where(col(User.email).in_(addresses)))
-    hashes = {addresses[email]: password_hash for email, password_hash in rows}
+    """Those of a community who are here and still have its password; None if nobody is."""
+    for language in COMMUNITIES:
+        if filled := await _find(db, _community(language)):
+            return filled
+    return None
+
+
+async def _find(db: AsyncSession, community: dict[str, Any]) -> Filled | None:
+    addresses = {_address(each, community): each["name"] for each in community["people"]}
+    rows = await db.exec(select(User.username, User.email, User.password_hash).where(col(User.email).in_(addresses)))
+    hashes = {name: password_hash for name, email, password_hash in rows if addresses[email] == name}
     await release(db)
-    hasher, password = Hasher(), _community()["password"]
+    hasher, password = Hasher(), community["password"]
     unchanged = {each for each in set(hashes.values()) if await hasher.is_right(password, each)}
     names = [name for name in addresses.values() if hashes.get(name) in unchanged]
-    return Filled(names, password) if names else None
+    return Filled(names, password, admin=community["people"][0]["name"]) if names else None
 
 
-def _community() -> dict[str, Any]:
-    return tomllib.loads(COMMUNITY.read_text("utf-8"))
+def _community(language: str) -> dict[str, Any]:
+    return tomllib.loads(COMMUNITIES[language].read_text("utf-8"))
 
 
-def _people() -> list[dict[str, Any]]:
-    people: list[dict[str, Any]] = _community()["people"]
-    return people
-
-
-async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime) -> dict[str, int]:
+async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime, language: str) -> dict[str, int]:
     """Adds the accounts, all with one hash so that nobody waits for twelve; returns their numbers by name."""
     password_hash = await Hasher().hash(community["password"])
     file = io.StringIO()
@@ -109,7 +114,8 @@ async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime)
         assert user
         assert user.id
         await profiles.change(db, user, each["about"], each.get("is_public", True))
-        await db.exec(update(User).where(col(User.id) == user.id).values(created_at=_joined(each, moment)))
+        joined = update(User).where(col(User.id) == user.id)
+        await db.exec(joined.values(created_at=_joined(each, moment), language=language))
         numbers[user.username] = user.id
     return numbers
 

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups
 from webapp.backups import copies, drill
-from webapp.cli import Refused, commands, import_users, serving, shell
+from webapp.cli import Refused, commands, demo, import_users, serving, shell
 from webapp.database import Database, release
 from webapp.settings import Misconfigured, Settings
 
@@ -89,8 +89,10 @@ def _add_serving(add: Add) -> None:
     command = add("dev", help="serve a site for this machine alone, with a mailbox page")
     command.add_argument("--port", type=_port, default=8000)
     command.add_argument("--empty", action="store_true", help="start with nobody: leave out the demo community")
+    _add_language(command)
     command.set_defaults(run=serving.dev)
     command = add("demo", help="fill an empty development site with a small made-up community")
+    _add_language(command)
     command.set_defaults(run=partial(_with_session, commands.fill_with_demo, is_writing=True))
     command = add("migrate", help="bring the database up to date with the code")
     command.set_defaults(run=lambda options: serving.migrate(serving.settings(options.command)))
@@ -100,6 +102,10 @@ def _add_serving(add: Add) -> None:
     command.set_defaults(run=partial(_with_session, commands.check_up))
     command = add("shell", help="an asyncio prompt with db, settings, mail and users at hand")
     command.set_defaults(run=shell.run)
+
+
+def _add_language(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--language", choices=list(demo.COMMUNITIES), default="en", help="what the community speaks")
 
 
 def _port(text: str) -> int:

@@ -50,10 +50,13 @@ def dev(options: argparse.Namespace) -> int:
     """Serves a site for this machine alone: migrated, reloading and, unless it shall be empty, with people in it."""
     _must_be_free(options.port)
     os.environ["PORT"] = str(options.port)
+    if options.language != "en":
+        others = [name for name in demo.COMMUNITIES if name != options.language]
+        os.environ.setdefault("LANGUAGES", ",".join([options.language, *others]))
     settings = Settings.for_development(options.port)
     migrate(settings)
     is_filled = not (options.empty or _is_deployed())
-    print("\n".join(asyncio.run(_welcome(settings, is_filled=is_filled))), file=sys.stderr)
+    print("\n".join(asyncio.run(_welcome(settings, options.language, is_filled=is_filled))), file=sys.stderr)
     uvicorn.run(
         "webapp.cli.serving:development_app",
         factory=True,
@@ -103,13 +106,13 @@ def _free_port_after(port: int) -> int:
     return 8001
 
 
-async def _welcome(settings: Settings, *, is_filled: bool) -> list[str]:
+async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> list[str]:
     """What a newcomer wants to know at every start: the address, how to log in, and where the emails are."""
     database = Database(settings.database_url)
     try:
         async with database.session(is_writing=True) as db:
             if is_filled and await demo.is_empty(db):
-                await demo.fill(db, settings)
+                await demo.fill(db, settings, language)
                 await db.commit()
             filled = await demo.find(db)
     finally:
