@@ -47,3 +47,11 @@ def test_every_function_that_an_example_calls_is_there(name: str) -> None:
 def _defines(module: str, name: str) -> bool:
     files = [*(ROOT / "webapp").rglob(f"{module}.py"), *(ROOT / "webapp" / module).glob("*.py")]
     return any(re.search(rf"^(async )?(def|class) {name}\b", file.read_text(), re.MULTILINE) for file in files)
+
+
+def test_the_russian_page_of_the_tutorial_has_the_same_commands_and_names_as_the_english_one() -> None:
+    english, russian = ((ROOT / "docs" / f"from-the-tutorial{ending}").read_text() for ending in (".md", ".ru.md"))
+
+    assert re.findall(r"^```.*?^```", russian, re.M | re.S) == re.findall(r"^```.*?^```", english, re.M | re.S)
+    assert sorted(re.findall(r"`webapp/[^`]+`", russian)) == sorted(re.findall(r"`webapp/[^`]+`", english))
+    assert russian.count("\n## ") == english.count("\n## ")
