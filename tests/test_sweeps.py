@@ -68,6 +68,7 @@ PUBLIC = {
     "bounces",
     "health",
     "ready",
+    "metrics",
     "mailbox",
     "gallery",
     "gallery_email",

@@ -57,7 +57,7 @@ from webapp.web.page_language import PageLanguage
 from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
-from webapp.web.request_log import RequestLog
+from webapp.web.request_log import RequestLog, Requests
 from webapp.web.security_headers import SecurityHeaders
 from webapp.web.static_files import assets_of
 
@@ -109,6 +109,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.database = database
     app.state.alarms = alarms
     app.state.hasher = Hasher()
+    app.state.requests = Requests()
     app.state.turns = throttle.Turns()
     app.state.reserved_usernames = usernames.reserved(settings, words_in_paths(app.routes))
     app.state.mailer = mailer(settings, database, templates)

@@ -110,6 +110,7 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/bounces", bounces.bounces, methods=["POST"], name="bounces"),
         Route("/health", operator.health, name="health"),
         Route("/ready", operator.ready, name="ready"),
+        Route("/metrics", operator.metrics, name="metrics"),
         Mount("/static", files, name="static", middleware=[Middleware(GZipMiddleware)]),
     ]
     mailbox: list[BaseRoute] = [

@@ -56,6 +56,7 @@ class Settings:
     bounce_key: str = field(default="", repr=False)
     bounce_address: str = ""
     mail_ca_file: str = ""
+    metrics_key: str = field(default="", repr=False)
     mailer: Literal["web", "process", "off"] = "web"
     admins: tuple[str, ...] = ()
     security_contact: str = ""
@@ -165,6 +166,7 @@ class _Reader(Environment):
             "posts_per_page": self.number("POSTS_PER_PAGE", 20, 5, 100),
             "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
             "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
+            "metrics_key": self.metrics_key(),
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
@@ -181,6 +183,12 @@ class _Reader(Environment):
         if not self.text("DATABASE_URL"):
             values["database_url"] = f"sqlite+aiosqlite:///{INSTANCE / 'microblog.db'}"
         return values
+
+    def metrics_key(self) -> str:
+        key = self.text("METRICS_KEY")
+        if key and len(key) < 24:
+            self.problems.append("METRICS_KEY is too easy to guess: use 24 random characters or more.")
+        return key
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en", "ru")

@@ -55,6 +55,11 @@ class Hasher:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._in_hand = 0
 
+    @property
+    def in_hand(self) -> int:
+        """How many are being hashed, or wait for it."""
+        return self._in_hand
+
     async def hash(self, password: str, *by: str) -> str:
         """The argon2id hash. Raises Busy when too many wait already, or too many of the same."""
         async with self._place(by):

@@ -14,7 +14,6 @@ from typing import Any, TypeVarTuple, overload
 from sqlalchemy import CursorResult, Executable, MetaData, Table, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,6 +22,7 @@ from webapp import database_url
 from webapp.database import postgresql, sqlite
 from webapp.database.flush import Flush
 from webapp.database.hot import Direct, Transaction
+from webapp.database.waits import TimedPool, Waits
 
 Columns = TypeVarTuple("Columns")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -69,7 +69,7 @@ class Database:
         reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(
             url,
-            poolclass=AsyncAdaptedQueuePool,
+            poolclass=TimedPool,
             pool_size=most,
             max_overflow=0,
             pool_timeout=10 if self.is_sqlite else 3.5,
@@ -122,6 +122,13 @@ class Database:
             await execute(db, text("DELETE FROM limit_window WHERE key = 'a try'"))
             await db.commit()
         self._written_at = time.monotonic()
+
+    @property
+    def waits(self) -> Waits:
+        """How long those waited who wanted a connection."""
+        pool = self.engine.pool
+        assert isinstance(pool, TimedPool)
+        return pool.waits
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -1,5 +1,7 @@
 """For whoever runs the site: the mail's page, and what load balancers and security researchers ask for."""
 
+import hmac
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -11,6 +13,7 @@ from webapp.i18n import ngettext
 from webapp.mail import kinds, status
 from webapp.operator import health as health_checks
 from webapp.operator import mail_status
+from webapp.operator import metrics as figures
 from webapp.operator import security_txt as security_txts
 from webapp.operator.forms import SendAgain
 from webapp.web import pages
@@ -76,6 +79,16 @@ async def ready(request: Request) -> Response:
     problems = await health_checks.problems(state.database, request.state.db, is_mailer_missing=is_missing)
     body = {"status": "unavailable" if problems else "ok", "problems": problems}
     return JSONResponse(body, 503 if problems else 200)
+
+
+async def metrics(request: Request) -> Response:
+    """Figures for a monitor that shows the METRICS_KEY; to everybody else there is no such page."""
+    state, key = request.app.state, request.app.state.settings.metrics_key
+    scheme, _space, given = request.headers.get("authorization", "").partition(" ")
+    if not key or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), key.encode()):
+        raise HTTPException(404)
+    process = figures.Process(state.requests, state.hasher.in_hand, state.database.waits)
+    return Response(await figures.text(request.state.db, process), media_type=figures.MEDIA_TYPE)
 
 
 async def security_txt(request: Request) -> Response:
