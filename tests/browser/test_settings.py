@@ -54,7 +54,7 @@ def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
 def test_a_person_chooses_a_name_and_which_emails_come(visitor: Visitor) -> None:
     visitor.is_logged_in()
     visitor.goto("/edit_profile")
-    visitor.fill(username=visitor.name.upper(), about_me="I like long walks.")
+    visitor.fill(username=visitor.name.upper(), about_me="I like long walks.", current_password=PASSWORD)
     visitor.press("Save")
     visitor.sees("Profile saved.")
     visitor.follow("Emails What we sent you, and what you want to get.")

@@ -232,4 +232,4 @@ def test_a_person_with_an_account_who_registers_again_is_told_by_email(visitor: 
 
         email = visitor.mailbox.last(visitor.address, count=2)
 
-    assert "already have an account" in email.subject
+    assert "You already have an account here" in email.text

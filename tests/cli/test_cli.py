@@ -43,14 +43,18 @@ def test_an_invitation_makes_an_account_without_mail(run: Run, site: Site) -> No
 
     assert ended.code == 0
     assert ended.out.startswith("https://blog.example/register/")
-    assert answer.url.path == "/login"
+    assert answer.url.path == "/"
     assert is_logged_in(browser)
 
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("susan@example.com", "already has an account"), ("susan", "doesn't look like an email"), ("a@b@c", "address")],
+    [
+        ("susan@example.com", "already has an account"),
+        ("susan", "doesn't look like an email"),
+        ("a@b@c", "doesn't look like an email"),
+    ],
 )
 def test_an_invitation_that_leads_nowhere_is_refused(run: Run, address: str, words: str) -> None:
     ended = run("invite", address)

@@ -111,7 +111,7 @@ def test_a_profile_tells_about_a_person(standing: Site, susan: Browser) -> None:
     assert 'Bakes &lt;bread&gt;: <a href="https://bread.example/"' in page
     assert re.search(r'https://bread\.example/"[^>]* rel="nofollow noopener ugc"', page)
     assert "1 follower" in page
-    assert re.search(r"Here since \w+ \d+, \d{4}", page)
+    assert re.search(r"Joined \w+ \d+, \d{4}", page)
     assert 'action="/unfollow/Ann"' in page
     assert '<img class="avatar" src="/user/Ann/avatar.svg' in page
 
