@@ -43,7 +43,7 @@ def susan(any_site: Site, clock: Traveller) -> Browser:
     susan = arrive(any_site)
     import_people(any_site, "bob", "ann")
     let_follow(any_site, ("susan", "bob"))
-    assert susan.post("/letters", data={"digest": "1"}).status_code == 200
+    assert susan.post("/letters", data={"digest": "1", "new_sign_in": "1"}).status_code == 200
     wait_until_posted(any_site)
     clock.shift(DAY)
     return susan
@@ -170,7 +170,7 @@ def test_it_comes_once_a_week_in_the_persons_hour(
 def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Hello"))
     log_in(susan)
-    susan.post("/letters", data={})
+    susan.post("/letters", data={"new_sign_in": "1"})
     plan(any_site)
 
     assert execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'digest'") == []

@@ -182,4 +182,4 @@ def test_an_email_that_is_none_is_refused_in_words(host: Browser, email: str) ->
     answer = host.post("/admin/mail/send_again", data={"letter": email})
 
     assert answer.status_code == 200
-    assert "There's no such email." in answer.text
+    assert "no such email." in answer.text

@@ -40,7 +40,7 @@ def test_security_txt_says_whom_to_tell(environment: dict[str, str], contact: st
     expires_at = datetime.fromisoformat(fields.pop("Expires"))
     assert fields == {
         "Contact": contact,
-        "Preferred-Languages": "en",
+        "Preferred-Languages": "en, ru",
         "Canonical": "https://blog.example/.well-known/security.txt",
     }
     assert timedelta(days=30) < expires_at - datetime.now(UTC) < timedelta(days=365)

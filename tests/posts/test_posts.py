@@ -59,7 +59,7 @@ def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(sus
     ("body", "words"),
     [
         (" \n", "Write something first."),
-        ("x" * 281, "That's 281 characters. Use 280 or fewer."),
+        ("x" * 281, "281 characters. Use 280 or fewer."),
         ("a\u202eb", "There&#39;s an invisible character in it"),
         ("a\0b", "There&#39;s a character in it that can&#39;t be used."),
     ],

@@ -15,7 +15,7 @@ def test_two_people_follow_post_mention_get_emails_and_end_them_with_one_click(
     for browser, name in ((susan, "susan"), (david, "david")):
         register(browser, mailbox, name)
         log_in(browser, name)
-    susan.post("/letters", data={"mention": "1", "new_follower": "1"})
+    susan.post("/letters", data={"mention": "1", "new_follower": "1", "new_sign_in": "1"})
 
     david.post("/follow/susan")
     susan.post("/", data={"body": "Good morning, everybody."})

@@ -181,8 +181,11 @@ class Stage:
         return rows
 
     async def waiting(self) -> int:
-        """How many emails were neither sent nor given up."""
-        ((count,),) = await self.execute("SELECT count(*) FROM outbox_email WHERE finished_at IS NULL")
+        """How many emails that somebody waits for were neither sent nor given up; repeated notices gather for minutes."""
+        waited_for = "kind IN ('reset_password', 'register', 'confirm_email')"
+        ((count,),) = await self.execute(
+            f"SELECT count(*) FROM outbox_email WHERE finished_at IS NULL AND {waited_for}"
+        )
         return int(count)
 
     async def drained_after(self, patience: float) -> float:
