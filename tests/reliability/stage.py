@@ -181,7 +181,7 @@ class Stage:
         return rows
 
     async def waiting(self) -> int:
-        """How many emails that somebody waits for were neither sent nor given up; repeated notices gather for minutes."""
+        """How many emails that somebody waits for were neither sent nor given up; repeated notices gather a while."""
         waited_for = "kind IN ('reset_password', 'register', 'confirm_email')"
         ((count,),) = await self.execute(
             f"SELECT count(*) FROM outbox_email WHERE finished_at IS NULL AND {waited_for}"
