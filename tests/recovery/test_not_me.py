@@ -251,7 +251,7 @@ def test_it_takes_back_an_address_that_was_changed_since(any_site: Site, mailbox
     answer = any_site.browser().post(not_me)
     any_site.browser().post(f"{not_me}/email")
 
-    assert "Its email has been changed since. It&#39;ll be yours again." in page.text
+    assert "Its email has been changed since. It'll be yours again." in page.text
     assert "Your account is locked" in answer.text
     assert "This account waits for its owner" in log_in(any_site.browser()).text
     assert execute(any_site, "SELECT email FROM user_account") == [(SUSAN,)]
