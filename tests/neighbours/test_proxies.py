@@ -24,6 +24,7 @@ pytestmark = pytest.mark.neighbours
 SHIPPED = ["nginx", "caddy", "haproxy"]
 PASSWORD, NEW_PASSWORD = "correct horse battery", "a quite different staple"
 ADDRESS = "susan@example.com"
+HELD_UP = 8.0  # seconds: who waits for another's connection gets 503 after ten
 TOKEN = "a-secret-of-a-link.0123456789"
 TOKEN_PATHS = sorted(
     {route.path.split("/")[1] for route in routes(SETTINGS) if isinstance(route, Route) and "{token}" in route.path}
@@ -97,7 +98,7 @@ def test_another_host_gets_no_page(around: Neighbourhood) -> None:
     with around.browser(3) as browser:
         answer = browser.get("/login", headers={"host": "evil.example"})
         assert answer.status_code in {400, 404, 421} or not answer.content
-        assert "<form" not in answer.text
+        assert 'name="password"' not in answer.text
 
 
 def test_limits_know_the_visitor_whatever_it_says(around: Neighbourhood) -> None:
@@ -175,10 +176,10 @@ def test_a_body_of_unknown_length_is_read(around: Neighbourhood) -> None:
 
 def test_the_site_compresses_and_the_proxy_does_not(around: Neighbourhood) -> None:
     with around.browser(6) as browser:
-        page = browser.get("/login", headers={"accept-encoding": "gzip"})
+        page = browser.get(f"/reset_password/{TOKEN}", headers={"accept-encoding": "gzip"})
         style = re.search(r'/static/[^"]+\.css', page.text)
         assert style
-        assert page.headers.get("content-encoding") is None
+        assert page.headers.get("content-encoding") is None, "how short a page is must not tell its secret"
         assert browser.get(style[0], headers={"accept-encoding": "gzip"}).headers["content-encoding"] == "gzip"
 
 
@@ -247,7 +248,7 @@ def test_a_form_that_does_not_come_keeps_nobody_waiting(around: Neighbourhood) -
         began = time.monotonic()
         assert other.get("/login").status_code == 200
         assert other.post("/login", data={"username": "nobody", "password": "wrong"}).status_code == 422
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < HELD_UP
 
 
 @pytest.mark.parametrize("path", ["/edit_profile", "/letters", "/change_password"])
@@ -263,7 +264,7 @@ def test_a_members_form_that_does_not_come_keeps_nobody_waiting(around: Neighbou
         with half_a_form(around, path, f"Cookie: {cookies}"):
             began = time.monotonic()
             assert other.post("/login", data={"username": "nobody", "password": "wrong"}).status_code == 422
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < HELD_UP
 
 
 def half_a_form(around: Neighbourhood, path: str, *headers: str) -> socket.socket:
