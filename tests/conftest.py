@@ -1,7 +1,5 @@
 """What all tests stand on: their fixtures, their options, and what is said at their end."""
 
-from pathlib import Path
-
 import hypothesis
 import pytest
 
@@ -21,14 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the PostgreSQL twin of a test out where nothing of it depends on the database; see `make test-all`.
-
-    Tests that are named in unsettled.txt are run, and their failures are told without failing the run.
-    """
-    unsettled = set((Path(__file__).parent / "unsettled.txt").read_text().split())
-    for item in items:
-        if item.nodeid.partition("[")[0] in unsettled:
-            item.add_marker(pytest.mark.xfail(reason="unsettled", strict=False))
+    """Leaves the PostgreSQL twin of a test out where nothing of it depends on the database; see `make test-all`."""
     if config.getoption("--all-twins"):
         return
     twins = [item for item in items if item.get_closest_marker("alike") and item.get_closest_marker("postgresql")]

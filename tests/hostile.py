@@ -46,5 +46,13 @@ def milliseconds(work: Callable[[], object], times: int = 1) -> float:
 
 
 def is_dear(work: Callable[[], object], most: float) -> bool:
-    """Whether it costs more than that each time: a busy machine may look so once."""
-    return all(milliseconds(work) > most for _ in range(8))
+    """Whether it costs more than that each time, even when a busy machine's slowness is allowed for."""
+    return all((cost := milliseconds(work)) > most and cost > most * slowness() for _ in range(8))
+
+
+def slowness() -> float:
+    """How many times as long as on a quiet machine things take just now; 1 at the least."""
+    return max(milliseconds(lambda: sorted(map(str, range(2000)))) / _QUIET, 1)
+
+
+_QUIET = 0.25  # ms

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "shell": None,
     "migrate": None,
     "restore-drill": None,  # looks at a copy; see tests/backups/test_drill.py
+    "bounce": None,  # reads its standard input; see tests/bounces/
     "backup": ["{file}.backup"],
     "doctor": [],
     "invite": ["new@example.com"],

@@ -173,8 +173,8 @@ def test_many_complaints_are_one_email_to_each_host(hosted: Site, clock: Travell
     [email] = emails_to_hosts(hosted)
 
     assert email.subject == "2 posts on Microblog wait for your decision"
-    assert "A post of bob: 3 complaints." in email.text
-    assert "A post of carl: 3 complaints." in email.text
+    assert "A post by bob: 3 reports." in email.text
+    assert "A post by carl: 3 reports." in email.text
     assert "https://blog.example/admin/reports" in email.text.splitlines()
     assert "watches" not in email.text, "what others wrote does not come into the host's mail"
 

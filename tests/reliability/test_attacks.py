@@ -104,4 +104,4 @@ def people(folder: Path) -> Path:
 
 async def let_a_minute_pass(site: Stage) -> None:
     """Ends the windows of a minute, and only those."""
-    await site.execute("UPDATE limit_window SET ends = 0 WHERE key LIKE '%:reset_password:60'")
+    await site.execute("UPDATE limit_window SET ends = 0 WHERE key LIKE '%:email:60'")

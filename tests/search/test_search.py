@@ -9,6 +9,7 @@ from httpx2 import Response
 from tests.people.crowd import PART, arrive, import_people, names_in
 from tests.posts.wall import let_post, numbers_in, say
 from tests.sites import Browser, Site
+from tests.stories import PASSWORD
 from tests.watching import dump, execute, statements, wait_until_posted
 from webapp.rate_limits import SEARCHES
 from webapp.search import index
@@ -22,7 +23,7 @@ def search(browser: Browser, typed: str, **more: str) -> Response:
 
 
 def introduce(browser: Browser, username: str = "susan", about_me: str = "", is_public: str = "1") -> None:
-    profile = {"username": username, "about_me": about_me, "is_public": is_public}
+    profile = {"username": username, "about_me": about_me, "is_public": is_public, "current_password": PASSWORD}
     browser.post("/edit_profile", data={name: value for name, value in profile.items() if value})
 
 

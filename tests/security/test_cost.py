@@ -36,7 +36,7 @@ from webapp.web.request_head import MAX_HEADER_BYTES
 
 SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
 TIMES = 5  # what as many letters `a` take
-FLOOR, FLOOR_OF_PAGES = 3.0, 15.0  # ms below which nobody notices
+FLOOR, FLOOR_OF_PAGES = 4.0, 15.0  # ms below which nobody notices
 HOST = ("host", "blog.example")
 TYPE = ("content-type", "application/x-www-form-urlencoded")
 

@@ -225,7 +225,8 @@ def test_whatever_cookies_are_brought_they_are_a_strangers(site: Site, session: 
 
     home, page = asked(site, "GET", "/", cookie), asked(site, "GET", "/login", cookie)
 
-    assert (home.status, page.status) == (303, 200)
+    assert (home.status, page.status) == (200, 200)
+    assert home.text == asked(site, "GET", "/").text
     assert page.text == asked(site, "GET", "/login").text
 
 
