@@ -4,21 +4,22 @@ import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import CodeType
+from typing import Literal
 
 import pytest
 from anyio.from_thread import BlockingPortal
 from argon2 import PasswordHasher
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
-from webapp.accounts import passwords
+from webapp.accounts.passwords import ARGON2, Hasher
 from webapp.app import create_app
 from webapp.settings import Settings
-from webapp.web import templating
-from webapp.web.templating import Templates
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 
@@ -26,44 +27,55 @@ SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
 Browser = TestClient
 
 
-DEAR, NOBODYS = passwords._argon2, passwords._NOBODYS
-
-
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class WatchedArgon2(PasswordHasher):
+    """Hashes passwords as `usual` does. A test sees each run, and may do something before a hash or after a check."""
+
+    def __init__(self, usual: PasswordHasher = CHEAP) -> None:
+        super().__init__(usual.time_cost, usual.memory_cost, usual.parallelism)
+        self.runs: list[str] = []  # "hash" or "verify"
+        self.verified: list[str | bytes] = []  # the stored hashes that passwords were compared with
+        self.meanwhile: Callable[[str], None] = lambda run: None
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.runs.append("hash")
+        self.meanwhile("hash")
+        return super().hash(password, salt=salt)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.runs.append("verify")
+        self.verified.append(hash)
+        try:
+            return super().verify(hash, password)
+        finally:
+            self.meanwhile("verify")
 
 
 class OneCompilation(BytecodeCache):
     """Templates that are compiled once for all sites of a run."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, bytes] = {}
+        self._compiled: dict[str, CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        if compiled := self._compiled.get(bucket.key):
-            bucket.bytecode_from_string(compiled)
+        bucket.code = self._compiled.get(bucket.key)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._compiled[bucket.key] = bucket.bytecode_to_string()
+        assert bucket.code is not None
+        self._compiled[bucket.key] = bucket.code
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_sites() -> Iterator[None]:
-    """Compiles no template twice, and hashes passwords at next to no cost: half of the suite's time went there.
-
-    What runs in a process of its own is as ever.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templating, "Templates", partial(Templates, bytecode_cache=OneCompilation()))
-        patch.setattr(passwords, "_argon2", CHEAP)
-        patch.setattr(passwords, "_NOBODYS", CHEAP.hash("nobody's"))
-        yield
+COMPILED = OneCompilation()
 
 
-@pytest.fixture
-def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes passwords as a deployed site does, for the tests that are about that."""
-    monkeypatch.setattr(passwords, "_argon2", DEAR)
-    monkeypatch.setattr(passwords, "_NOBODYS", NOBODYS)
+def quick_app(settings: Settings, argon2: PasswordHasher) -> Starlette:
+    """A site that compiles no template twice, and hashes as it is told: half of the suite's time went there."""
+    app = create_app(settings)
+    app.state.templates.bytecode_cache = COMPILED
+    app.state.hasher = Hasher(argon2)
+    return app
 
 
 @pytest.fixture
@@ -88,9 +100,10 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 class Site:
     """A running site, and the browsers that visit it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, hashed_as: PasswordHasher = CHEAP) -> None:
         self.settings = settings
-        self.app = create_app(settings)
+        self.argon2 = WatchedArgon2(hashed_as)
+        self.app = quick_app(settings, self.argon2)
         self.mailbox = Mailbox(settings.mailbox) if settings.mailbox else None
         self._networks = (f"203.0.113.{number}" for number in itertools.count(1))
         self._running = TestClient(self.app, base_url=settings.base_url)
@@ -126,12 +139,13 @@ class Site:
 
 
 @pytest.fixture
-def start_site() -> Iterator[Callable[[Settings], Site]]:
+def start_site(request: pytest.FixtureRequest) -> Iterator[Callable[[Settings], Site]]:
     """Starts sites, and stops them after the test."""
     started: list[Site] = []
+    hashed_as = ARGON2 if request.node.get_closest_marker("dear_passwords") else CHEAP
 
     def start(settings: Settings) -> Site:
-        started.append(Site(settings).__enter__())
+        started.append(Site(settings, hashed_as).__enter__())
         return started[-1]
 
     yield start

@@ -11,7 +11,7 @@ import time_machine
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
-from tests.watching import count_hashes, execute
+from tests.watching import execute
 
 CROWD = 90
 START = int(time.time()) + 1000
@@ -42,11 +42,10 @@ def browsers(site: Site, network: str) -> list[Browser]:
     return [site.browser(network, follow_redirects=False) for _number in range(CROWD)]
 
 
-@pytest.mark.usefixtures("dear_passwords")
-def test_ninety_posts_of_one_link_with_a_taken_name_cost_no_hash(
-    site: Site, registration_link: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crowd, hashes = browsers(site, "198.51.100.7"), count_hashes(monkeypatch)
+@pytest.mark.dear_passwords
+def test_ninety_posts_of_one_link_with_a_taken_name_cost_no_hash(site: Site, registration_link: str) -> None:
+    crowd = browsers(site, "198.51.100.7")
+    site.argon2.runs.clear()
 
     def post(number: int) -> int:
         fields = {"username": "Susan", "password": "a long enough phrase"}
@@ -55,14 +54,15 @@ def test_ninety_posts_of_one_link_with_a_taken_name_cost_no_hash(
     answers, hers = crowd_beside_a_log_in(site, post)
 
     assert (answers, hers) == ({422: 10, 429: CROWD - 10}, 303)
-    assert hashes == ["verify"], "the log-in's"
+    assert site.argon2.runs == ["verify"], "the log-in's"
 
 
-@pytest.mark.usefixtures("dear_passwords")
+@pytest.mark.dear_passwords
 def test_of_ninety_posts_of_one_link_with_free_names_only_the_first_is_hashed(
-    site: Site, registration_link: str, monkeypatch: pytest.MonkeyPatch
+    site: Site, registration_link: str
 ) -> None:
-    crowd, hashes = browsers(site, "198.51.100.7"), count_hashes(monkeypatch)
+    crowd = browsers(site, "198.51.100.7")
+    site.argon2.runs.clear()
 
     def post(number: int) -> int:
         fields = {"username": f"new_{number}", "password": "a long enough phrase"}
@@ -71,10 +71,10 @@ def test_of_ninety_posts_of_one_link_with_free_names_only_the_first_is_hashed(
     answers, hers = crowd_beside_a_log_in(site, post)
 
     assert (answers, hers) == ({303: 1, 410: CROWD - 1}, 303)
-    assert sorted(hashes) == ["hash", "verify"]
+    assert sorted(site.argon2.runs) == ["hash", "verify"]
 
 
-@pytest.mark.usefixtures("dear_passwords")
+@pytest.mark.dear_passwords
 @pytest.mark.parametrize("path", ["/change_password", "/recovery_codes"])
 def test_a_members_ninety_changes_at_once_are_limited_and_leave_a_neighbours_log_in_alone(
     site: Site, mailbox: Mailbox, path: str

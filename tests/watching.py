@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from urllib.parse import unquote
 
 import anyio
-import argon2
 import pytest
 from sqlalchemy import Executable, select, text
 from sqlmodel import SQLModel
@@ -101,25 +100,6 @@ def statements(site: Site) -> Iterator[list[str]]:
             for name in names:
                 patch.setattr(owner, name, noting(getattr(owner, name)))
         yield seen
-
-
-def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes each argon2 run from now on; the runs themselves go on as ever."""
-    runs: list[str] = []
-    hasher = argon2.PasswordHasher
-    original_hash, original_verify = hasher.hash, hasher.verify
-
-    def noted_hash(self: argon2.PasswordHasher, *arguments: Any, **more: Any) -> str:
-        runs.append("hash")
-        return original_hash(self, *arguments, **more)
-
-    def noted_verify(self: argon2.PasswordHasher, *arguments: Any, **more: Any) -> bool:
-        runs.append("verify")
-        return original_verify(self, *arguments, **more)
-
-    monkeypatch.setattr(hasher, "hash", noted_hash)
-    monkeypatch.setattr(hasher, "verify", noted_verify)
-    return runs
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import argon2
@@ -13,18 +12,18 @@ from anyio.lowlevel import checkpoint
 from argon2.exceptions import VerifyMismatchError
 
 from tests.mailbox import Mailbox
-from tests.sites import Site
+from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
-from tests.watching import count_hashes, execute
+from tests.watching import execute
 from webapp import cli
 from webapp.accounts import passwords
 from webapp.accounts.models import HashCost
-from webapp.accounts.passwords import MAX_LENGTH, Hasher, is_hash, is_outdated
+from webapp.accounts.passwords import ARGON2, MAX_LENGTH, Hasher, is_hash
 from webapp.cli.import_users import add_accounts
 from webapp.database.cleanup import CleanupTask
 from webapp.rate_limits import Busy
 
-pytestmark = pytest.mark.usefixtures("dear_passwords")
+pytestmark = pytest.mark.dear_passwords
 
 
 @pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
@@ -51,13 +50,11 @@ def test_the_longest_password_works_over_http_and_counts_whole(any_site: Site, m
     assert log_in(any_site.browser(), password=longest[:-1] + "?").status_code == 422
 
 
-def test_a_longer_password_is_refused_before_it_is_hashed(
-    site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_longer_password_is_refused_before_it_is_hashed(site: Site, mailbox: Mailbox) -> None:
     """C47"""
     register(site.browser(), mailbox)
     link = forget_and_find_link(site.browser(), mailbox)
-    hashes = count_hashes(monkeypatch)
+    site.argon2.runs.clear()
 
     answers = [
         log_in(site.browser(), password="p\u00e4ssword " * 30),
@@ -66,40 +63,42 @@ def test_a_longer_password_is_refused_before_it_is_hashed(
 
     assert [answer.status_code for answer in answers] == [422, 422]
     assert all("Use 256 characters or fewer" in answer.text for answer in answers)
-    assert hashes == []
+    assert site.argon2.runs == []
 
 
-async def test_a_missing_hash_costs_as_much_as_a_wrong_password(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_missing_hash_costs_as_much_as_a_wrong_password(anyio_backend: str) -> None:
     """C12"""
-    hasher = Hasher()
-    hashes = count_hashes(monkeypatch)
+    watched = WatchedArgon2(ARGON2)
+    hasher = Hasher(watched)
 
     assert not await hasher.is_right("anything at all", None)
-    assert hashes == ["verify"]
-    assert not is_outdated(passwords._NOBODYS), "at today's costs"
+    assert watched.runs == ["verify"]
+    assert not hasher.is_outdated(hasher.nobodys), "at today's costs"
 
 
-@pytest.mark.parametrize("stored", [None, "", "!", "plain text", "$argon2id$v=19$broken", passwords._NOBODYS])
-async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch, stored: str | None
-) -> None:
-    """C12, C02: an account that never had a password takes as long as one that has."""
-    compared: list[str] = []
-    verify = argon2.PasswordHasher.verify
+class ComparingArgon2(argon2.PasswordHasher):
+    """Notes which hashes were compared: only what was hashed to the end is."""
 
-    def noted(self: argon2.PasswordHasher, hash: str, password: str) -> bool:
+    def __init__(self) -> None:
+        super().__init__(ARGON2.time_cost, ARGON2.memory_cost, ARGON2.parallelism)
+        self.compared: list[str | bytes] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
         try:
-            return verify(self, hash, password)
-        except VerifyMismatchError:  # only what was hashed to the end is compared
-            compared.append(hash)
+            return super().verify(hash, password)
+        except VerifyMismatchError:
+            self.compared.append(hash)
             raise
 
-    monkeypatch.setattr(argon2.PasswordHasher, "verify", noted)
 
-    assert not await Hasher().is_right("anything at all", stored)
-    assert compared == [passwords._NOBODYS]
+@pytest.mark.parametrize("stored", [None, "", "!", "plain text", "$argon2id$v=19$broken", Hasher().nobodys])
+async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(anyio_backend: str, stored: str | None) -> None:
+    """C12, C02: an account that never had a password takes as long as one that has."""
+    comparing = ComparingArgon2()
+    hasher = Hasher(comparing)
+
+    assert not await hasher.is_right("anything at all", stored)
+    assert comparing.compared == [hasher.nobodys]
 
 
 async def test_the_nobodys_hash_opens_nothing(anyio_backend: str) -> None:
@@ -113,7 +112,7 @@ async def test_a_hash_is_argon2id_at_the_promised_costs_and_salted(anyio_backend
 
     assert one.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert one != two
-    assert not is_outdated(one)
+    assert not hasher.is_outdated(one)
 
 
 async def test_hashing_leaves_the_event_loop_free(anyio_backend: str) -> None:
@@ -134,10 +133,9 @@ async def test_hashing_leaves_the_event_loop_free(anyio_backend: str) -> None:
     assert ticks >= 3
 
 
-async def test_more_than_can_wait_are_sent_away(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_than_can_wait_are_sent_away(anyio_backend: str) -> None:
     """C49: two at a time, a queue behind them, and an end of the queue, also for those who come at once."""
-    monkeypatch.setattr(passwords, "MOST_WAITING", 3)
-    hasher = Hasher()
+    hasher = Hasher(most_waiting=3)
     ends: list[str] = []
 
     async def use() -> None:
@@ -168,37 +166,25 @@ def test_a_hash_from_elsewhere_is_told_from_a_password(text: str, is_one: bool) 
     assert is_hash(text) == is_one
 
 
-def test_asking_for_an_email_hashes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asking_for_an_email_hashes_nothing(site: Site) -> None:
     """C02"""
-    hashes = count_hashes(monkeypatch)
-
     ask_for_reset(site.browser(), "susan")
 
-    assert hashes == []
+    assert site.argon2.runs == []
 
 
 @pytest.mark.alike
-def test_nothing_is_held_while_a_password_is_hashed(
-    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_held_while_a_password_is_hashed(any_site: Site, mailbox: Mailbox) -> None:
     """Neither a connection nor, with it, a lock: a hash takes long, and others want to go on."""
     pool, held = any_site.app.state.database.engine.pool, Counter[str]()
 
-    def watched(name: str) -> Callable[..., Any]:
-        work = getattr(Hasher, name)
+    def look(_run: str) -> None:
+        deadline = time.monotonic() + 2
+        while pool.checkedout() and time.monotonic() < deadline:  # the mailer has its turns, too
+            time.sleep(0.01)
+        held["while hashing"] += pool.checkedout()
 
-        async def work_and_look(self: Hasher, *arguments: Any, **more: Any) -> Any:
-            deadline = time.monotonic() + 2
-            while pool.checkedout() and time.monotonic() < deadline:  # the mailer has its turns, too
-                await asyncio.sleep(0.01)
-            held[name] += pool.checkedout()
-            held["all"] += 1
-            return await work(self, *arguments, **more)
-
-        return work_and_look
-
-    monkeypatch.setattr(Hasher, "hash", watched("hash"))
-    monkeypatch.setattr(Hasher, "is_right", watched("is_right"))
+    any_site.argon2.meanwhile = look
     browser = any_site.browser()
 
     register(browser, mailbox)
@@ -210,15 +196,13 @@ def test_nothing_is_held_while_a_password_is_hashed(
 
     assert changed.url.path != "/change_password"
     assert log_in(any_site.browser()).url.path == "/"
-    assert held == {"all": 7, "hash": 0, "is_right": 0}
+    assert Counter(any_site.argon2.runs) == {"hash": 4, "verify": 4}
+    assert held == {"while hashing": 0}
 
 
-async def test_one_visitor_has_no_more_than_a_share_of_the_places(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_visitor_has_no_more_than_a_share_of_the_places(anyio_backend: str) -> None:
     """C65: by client_ip, and by account over many of them."""
-    monkeypatch.setattr(passwords, "MOST_OF_ONE", 3)
-    hasher = Hasher()
+    hasher = Hasher(most_of_one=3)
     of_one_ip = [hasher.hash("correct horse", "192.0.2.1", f"account {number}") for number in range(8)]
     of_one_account = [hasher.hash("correct horse", f"198.51.100.{number}", "susan") for number in range(8)]
 
@@ -261,40 +245,25 @@ IMPORTED = argon2.PasswordHasher(time_cost=3, memory_cost=64, parallelism=2).has
 DEARER = argon2.PasswordHasher(time_cost=4, memory_cost=128, parallelism=1, type=argon2.Type.I).hash(PASSWORD)
 
 
-def paid(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What each run of argon2 costs from now on, that of making a hash at today's costs left out."""
-    costs: list[str] = []
-    verify = argon2.PasswordHasher.verify
-
-    def noted(self: argon2.PasswordHasher, hash: str, password: str) -> bool:
-        costs.append(passwords.cost_of(hash))
-        return verify(self, hash, password)
-
-    monkeypatch.setattr(argon2.PasswordHasher, "verify", noted)
-    return costs
-
-
-def test_every_log_in_pays_what_the_dearest_imported_hash_costs(
-    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_log_in_pays_what_the_dearest_imported_hash_costs(any_site: Site, mailbox: Mailbox) -> None:
     """C02, C12: the work is the same for imported accounts of either cost, for a new one, and for nobody's name."""
     lines = ["username,email,password_hash", f'peter,p@example.com,"{IMPORTED}"', f'david,d@example.com,"{DEARER}"']
     register(any_site.browser(), mailbox)
     add(any_site, "\n".join(lines))
-    costs, seen = paid(monkeypatch), {}
+    verified, seen = any_site.argon2.verified, {}
 
     for name in ("susan", "peter", "d@example.com", "nobdy"):
-        costs.clear()
+        verified.clear()
         log_in(any_site.browser(), name, "not the right password")
-        seen[name] = list(costs)
+        seen[name] = [passwords.cost_of(str(stored)) for stored in verified]
 
     assert seen["susan"] == seen["peter"] == seen["d@example.com"] == seen["nobdy"]
-    assert seen["susan"] == sorted({passwords.cost_of(each) for each in (IMPORTED, DEARER, passwords._NOBODYS)})
+    assert seen["susan"] == sorted({passwords.cost_of(each) for each in (IMPORTED, DEARER, Hasher().nobodys)})
     for name in ("susan", "peter", "david"):
         assert log_in(any_site.browser(), name).url.path == "/"
 
 
-def test_costs_that_no_hash_has_any_more_are_no_longer_paid(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_that_no_hash_has_any_more_are_no_longer_paid(site: Site) -> None:
     add(site, f'username,email,password_hash\npeter,p@example.com,"{IMPORTED}"\ndavid,d@example.com,"{DEARER}"')
     log_in(site.browser(), "peter")
 

@@ -10,7 +10,8 @@ import time_machine
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
-from tests.watching import count_hashes, disable, execute, statements
+from tests.watching import disable, execute, statements
+from webapp.accounts.passwords import Hasher
 from webapp.settings import Settings
 
 WRONG = "not the right password"
@@ -64,14 +65,12 @@ def test_all_that_do_not_match_get_the_same_words(site: Site, susan: str, typed:
 
 
 @pytest.mark.alike
-def test_the_answer_and_the_work_are_the_same_for_a_name_that_nobody_has(
-    any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_answer_and_the_work_are_the_same_for_a_name_that_nobody_has(any_site: Site, mailbox: Mailbox) -> None:
     """C12, C01, C02: one look-up and one hash, and the same bytes but for what was typed."""
     for name in ("susan", "dizzy"):
         register(any_site.browser(), mailbox, name)
     disable(any_site, "dizzy")
-    hashes = count_hashes(monkeypatch)
+    hashes = any_site.argon2.runs
     seen: dict[str, tuple[str, list[str], list[str]]] = {}
 
     for name in ("warms", "susan", "nobdy", "dizzy"):
@@ -204,18 +203,18 @@ def test_tries_that_were_refused_use_up_nothing_of_the_network(site: Site, susan
     assert is_logged_in(neighbour)
 
 
-def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str) -> None:
     browser = site.browser()
     for _try in range(5):
         log_in(browser, "susan", WRONG)
-    hashes = count_hashes(monkeypatch)
+    site.argon2.runs.clear()
 
     log_in(browser, "susan", WRONG)
 
-    assert hashes == []
+    assert site.argon2.runs == []
 
 
-@pytest.mark.usefixtures("dear_passwords")
+@pytest.mark.dear_passwords
 @pytest.mark.alike
 def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
@@ -291,9 +290,9 @@ def test_a_failed_log_in_leaves_an_open_session_open(site: Site, susan: str) -> 
     assert is_logged_in(browser)
 
 
-def test_more_log_ins_than_the_site_can_hash_get_503(site: Site, susan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_log_ins_than_the_site_can_hash_get_503(site: Site, susan: str) -> None:
     """C49: the excess is told to come back, and the rest of the site answers."""
-    monkeypatch.setattr("webapp.accounts.passwords.MOST_WAITING", 0)
+    site.app.state.hasher = Hasher(site.argon2, most_waiting=0)
 
     answer = log_in(site.browser())
     other: Browser = site.browser()

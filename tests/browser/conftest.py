@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserType
 from tests.browser.visitor import HOSTS, Visitor
 from tests.mailbox import Mailbox
 from tests.missing import unavailable
-from webapp.app import create_app
+from tests.sites import CHEAP, quick_app
 from webapp.database import migrations
 from webapp.settings import Settings
 
@@ -35,7 +35,7 @@ class ListeningSite:
         self.mailbox = Mailbox(instance / "mailbox")
         migrations.upgrade(self.settings.database_url)
         config = uvicorn.Config(
-            create_app(self.settings), access_log=False, log_config=None, timeout_graceful_shutdown=2
+            quick_app(self.settings, CHEAP), access_log=False, log_config=None, timeout_graceful_shutdown=2
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
-import argon2
 import pytest
 import time_machine
 from httpx2 import Response
@@ -16,7 +14,7 @@ from httpx2 import Response
 from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
-from tests.watching import count_hashes, disable, execute, standing_site, statements, table
+from tests.watching import disable, execute, standing_site, statements, table
 from webapp.accounts import tokens
 from webapp.recovery import codes
 from webapp.settings import Settings
@@ -121,18 +119,15 @@ def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]
     assert recover(site.browser(), newer[0]).status_code == 200
 
 
-def test_of_codes_made_at_once_only_ten_are_good(
-    any_site: Site, susan: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_codes_made_at_once_only_ten_are_good(any_site: Site, susan: Browser) -> None:
     """Two requests hash in step, so that they come to the database together."""
     in_step = Barrier(2, timeout=20)
-    hash_password = argon2.PasswordHasher.hash
 
-    def hash_in_step(self: argon2.PasswordHasher, password: str | bytes, **more: Any) -> str:
-        in_step.wait()
-        return hash_password(self, password, **more)
+    def hash_in_step(run: str) -> None:
+        if run == "hash":
+            in_step.wait()
 
-    monkeypatch.setattr(argon2.PasswordHasher, "hash", hash_in_step)
+    any_site.argon2.meanwhile = hash_in_step
     with ThreadPoolExecutor(2) as crowd:
         sheets = list(crowd.map(made, [susan] * 2))
 
@@ -140,20 +135,16 @@ def test_of_codes_made_at_once_only_ten_are_good(
     assert execute(any_site, "SELECT count(*) FROM recovery_code") == [(10,)]
 
 
-def test_codes_asked_for_before_a_reset_are_not_made_after_it(
-    any_site: Site, susan: Browser, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_asked_for_before_a_reset_are_not_made_after_it(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     """C33: somebody with the old password stands in the hash of the first code while susan resets it."""
     link = forget_and_find_link(any_site.browser(), mailbox)
-    hash_password = argon2.PasswordHasher.hash
     is_first = [True]
 
-    def slow_hash(self: argon2.PasswordHasher, password: str | bytes, **more: Any) -> str:
-        if is_first.pop() if is_first else False:
+    def reset(run: str) -> None:
+        if run == "hash" and is_first and is_first.pop():
             any_site.browser().post(link, data={"password": NEW_PASSWORD})
-        return hash_password(self, password, **more)
 
-    monkeypatch.setattr(argon2.PasswordHasher, "hash", slow_hash)
+    any_site.argon2.meanwhile = reset
     answer = susan.post("/recovery_codes", data={"current_password": PASSWORD})
 
     assert is_first == []
@@ -262,17 +253,15 @@ def test_the_refusal_is_the_same_whatever_is_wrong(
     assert answers["nobody"][0] == 422
 
 
-def test_the_work_is_the_same_whatever_is_wrong(
-    standing: Site, strangers: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_work_is_the_same_whatever_is_wrong(standing: Site, strangers: dict[str, tuple[str, str]]) -> None:
     """C02, C12: the same statements in the same order, and one hash is checked."""
     work = {}
 
     for kind, (username, code) in strangers.items():
-        with monkeypatch.context() as patch, statements(standing) as seen:
-            hashes = count_hashes(patch)
+        standing.argon2.runs.clear()
+        with statements(standing) as seen:
             assert recover(standing.browser(), code, username).status_code == 422
-        work[kind] = (seen, hashes)
+        work[kind] = (seen, list(standing.argon2.runs))
 
     assert work == dict.fromkeys(work, work["nobody"])
     assert work["nobody"][1] == ["verify"]

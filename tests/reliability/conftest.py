@@ -15,11 +15,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in WAITS_MOST)
 
 
-@pytest.fixture(autouse=True)
-def _as_deployed(dear_passwords: None) -> None:
-    """Passwords cost here what they cost on a deployed site."""
-
-
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Figure:
     """Notes a measured figure under its check's id."""

@@ -36,9 +36,9 @@ MOST_WAITING = 80
 MOST_OF_ONE = 20
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
-_argon2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
-# The hash of a password that nobody has, for names that nobody has: both cost the same.
-_NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
+ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+# Salt and digest of a password that nobody has, for names that nobody has: both cost the same.
+_NOBODYS = "VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
 
 
 class Hasher:
@@ -48,7 +48,12 @@ class Hasher:
     one of each client_ip, so that somebody's ninety keep nobody else waiting.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, argon2: PasswordHasher = ARGON2, *, most_waiting: int = MOST_WAITING, most_of_one: int = MOST_OF_ONE
+    ) -> None:
+        self._argon2 = argon2
+        self._most_waiting = most_waiting
+        self._most_of_one = most_of_one
         self._limiter = anyio.CapacityLimiter(WORKERS)
         self._free = WORKERS
         self._places: Counter[str] = Counter()
@@ -60,10 +65,20 @@ class Hasher:
         """How many are being hashed, or wait for it."""
         return self._in_hand
 
+    @property
+    def nobodys(self) -> str:
+        """The hash that stands in where there is none, at today's costs."""
+        costs = f"m={self._argon2.memory_cost},t={self._argon2.time_cost},p={self._argon2.parallelism}"
+        return f"$argon2id$v=19${costs}${_NOBODYS}"
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made with other costs than today's."""
+        return self._argon2.check_needs_rehash(password_hash)
+
     async def hash(self, password: str, *by: str) -> str:
         """The argon2id hash. Raises Busy when too many wait already, or too many of the same."""
         async with self._place(by):
-            return await run_sync(_argon2.hash, password, limiter=self._limiter)
+            return await run_sync(self._argon2.hash, password, limiter=self._limiter)
 
     async def is_right(self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()) -> bool:
         """Whether the password fits the hash; costs the same when there is no hash, or one that cost something else.
@@ -71,11 +86,24 @@ class Hasher:
         `costs` are all those that other hashes of the site may have: each is paid every time. Raises Busy.
         """
         async with self._place(by):
-            return await run_sync(_fits, password, password_hash, costs, limiter=self._limiter)
+            return await run_sync(self._fits, password, password_hash, costs, limiter=self._limiter)
+
+    def _fits(self, password: str, password_hash: str | None, costs: Sequence[str]) -> bool:
+        """An account that has no password, or none that can be checked, takes as long as one that has."""
+        stand_ins = {cost: cost + _NOBODYS for cost in (cost_of(self.nobodys), *costs)}
+        own = cost_of(password_hash) if password_hash and is_hash(password_hash) else ""
+        stand_ins |= {own: password_hash} if password_hash and own else {}
+        return own in [cost for cost, stored in sorted(stand_ins.items()) if self._is_of(password, stored)]
+
+    def _is_of(self, password: str, stored: str) -> bool:
+        try:
+            return self._argon2.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
 
     @asynccontextmanager
     async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
-        if self._in_hand >= MOST_WAITING or any(self._places[who] >= MOST_OF_ONE for who in by):
+        if self._in_hand >= self._most_waiting or any(self._places[who] >= self._most_of_one for who in by):
             raise Busy
         self._in_hand += 1
         self._places.update(by)
@@ -117,11 +145,6 @@ class Hasher:
         self._free += 1
 
 
-def is_outdated(password_hash: str) -> bool:
-    """Whether the hash was made with other costs than today's."""
-    return _argon2.check_needs_rehash(password_hash)
-
-
 def is_hash(text: str) -> bool:
     """Whether a text from elsewhere is an argon2 hash that this site can check, at a cost that it can bear.
 
@@ -148,7 +171,7 @@ async def other_costs(db: AsyncSession) -> list[str]:
 async def remember_costs(db: AsyncSession, hashes: Iterable[str]) -> None:
     """Notes what imported hashes cost, in the transaction that imports them. Raises ValueError for too many kinds."""
     known = set(await other_costs(db))
-    new = {cost_of(each) for each in hashes if is_outdated(each)} - known
+    new = {cost_of(each) for each in hashes if ARGON2.check_needs_rehash(each)} - known
     if len(known | new) > MOST_COSTS:
         raise ValueError(
             f"the hashes have more than {MOST_COSTS} different costs, and every log-in would pay all of them: "
@@ -161,22 +184,6 @@ async def remember_costs(db: AsyncSession, hashes: Iterable[str]) -> None:
 def outdated() -> ColumnElement[bool]:
     """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
     return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))
-
-
-def _fits(password: str, password_hash: str | None, costs: Sequence[str] = ()) -> bool:
-    """An account that has no password, or none that can be checked, takes as long as one that has."""
-    salt_and_digest = _NOBODYS.removeprefix(cost_of(_NOBODYS))
-    stand_ins = {cost: cost + salt_and_digest for cost in (cost_of(_NOBODYS), *costs)}
-    own = cost_of(password_hash) if password_hash and is_hash(password_hash) else ""
-    stand_ins |= {own: password_hash} if password_hash and own else {}
-    return own in [cost for cost, stored in sorted(stand_ins.items()) if _is_of(password, stored)]
-
-
-def _is_of(password: str, stored: str) -> bool:
-    try:
-        return _argon2.verify(stored, password)
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 _OTHER_COSTS = Prepared(select(col(HashCost.cost)).order_by(col(HashCost.cost)))

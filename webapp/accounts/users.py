@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import database
 from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
 from webapp.accounts.models import RecoveryCode, User
-from webapp.accounts.passwords import Hasher, is_outdated, other_costs
+from webapp.accounts.passwords import Hasher, other_costs
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import execute, now
@@ -183,7 +183,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     if user.password_locked_at is not None:
         events.refused(Refusal.PASSWORD_LOCKED, client, user_id=user_id, typed=typed)
         raise PasswordLocked(user.id)
-    if is_outdated(user.password_hash):
+    if hasher.is_outdated(user.password_hash):
         await database.release(db)
         new_hash = await hasher.hash(password, *by)
         unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash
