@@ -140,7 +140,7 @@ def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site,
     assert counted(site, "198.51.100.77") != []
 
 
-@pytest.mark.parametrize("name", ["follow", "end_other_sessions", "language"])
+@pytest.mark.parametrize("name", ["follow", "language"])
 def test_over_the_limit_the_answer_says_when_it_goes_on(site: Site, susan: Browser, name: str) -> None:
     path = path_of(site, susan, name)
     execute(site, "DELETE FROM limit_window")

@@ -58,6 +58,7 @@ TEMPLATES = [
     "recovery_codes_made",
     "register",
     "reset_password",
+    "sessions_ended",
     "username_changed",
 ]
 OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
@@ -249,6 +250,7 @@ class Sweep:
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
+        self._keep("sessions_ended", *of_host, "/sessions/end_others")
         self._keep("emails_turned_off", *of_host, "/letters", **proof)
 
     def _arrive(self, site: Site, username: str, address: str) -> Browser:

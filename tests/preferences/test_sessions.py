@@ -6,7 +6,7 @@ import pytest
 
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
-from tests.stories import is_logged_in, log_in, register
+from tests.stories import PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute
 
 PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
@@ -79,6 +79,21 @@ def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     assert "You&#39;re logged out on 3 other devices." in answer.text
     assert [is_logged_in(browser) for browser in (here, *others, david)] == [True, False, False, False, True]
     assert listed(here) == listed(here)[:1]
+
+
+def test_who_is_logged_out_everywhere_else_is_told(any_site: Site, mailbox: Mailbox) -> None:
+    """C68: a thief needs only a session for it, and ends the owner's sessions and recovery codes by it."""
+    register(any_site.browser(), mailbox)
+    owner = logged_in(any_site)
+    owner.post("/recovery_codes", data={"current_password": PASSWORD})
+    thief = any_site.browser()
+    thief.cookies.set("__Host-session", owner.cookies["__Host-session"], domain="blog.example")
+
+    thief.post("/sessions/end_others")
+
+    told = mailbox.last("susan@example.com", subject="You were logged out everywhere else")
+    assert "Your recovery codes stopped working, too." in told.text
+    assert "/not_me/" in told.text
 
 
 def test_ending_the_one_in_hand_logs_out(site: Site, susan: Browser) -> None:

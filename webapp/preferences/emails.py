@@ -26,6 +26,28 @@ async def username_changed(db: AsyncSession, settings: Settings, email: Claimed)
     return _draft(settings, email.user_id, email.recipient, email.parameters)
 
 
+@email_kind(
+    "sessions_ended",
+    expires_after=timedelta(days=5),
+    samples=lambda site: [
+        _sessions_ended_draft(site, 0, "susan@example.com", A_SAMPLE | {"codes": codes}) for codes in (0, 10)
+    ],
+)
+async def sessions_ended(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person who was logged out everywhere but in one browser, whoever did it."""
+    assert email.user_id is not None
+    return _sessions_ended_draft(settings, email.user_id, email.recipient, email.parameters)
+
+
+def _sessions_ended_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    values = details | {
+        "when": datetime.fromisoformat(details["when"]),
+        "codes_link": f"{settings.base_url}/recovery_codes",
+        "not_me_link": not_me_link(settings, user_id, "sessions_ended", address),
+    }
+    return Draft("sessions_ended", address, values, user_id)
+
+
 def _draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     values = details | {
         "when": datetime.fromisoformat(details["when"]),

@@ -13,9 +13,10 @@ from webapp.audit.events import Event
 from webapp.authentication import auth, email_links
 from webapp.authentication.auth import login_required
 from webapp.authentication.forms import check_password, check_username
-from webapp.database import release
+from webapp.database import now, release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.mail import kinds
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
@@ -108,12 +109,18 @@ async def end_session(request: Request) -> Response:
 
 
 @login_required
-@limited_button(rate_limits.SMALL_CHANGES)
+@limited_button(rate_limits.ENDING_SESSIONS)
 async def end_other_sessions(request: Request) -> Response:
-    """Logs the person out everywhere else. Links, known browsers and recovery codes end too: a thief may hold those."""
+    """Logs the person out everywhere else. Links, known browsers and recovery codes end too: a thief may hold those.
+
+    It takes no password, and the thief may be the one who presses it, so the owner is told.
+    """
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
     ended = await users.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
+    told = {"username": user.username, "when": now().isoformat(), "codes": ended.codes}
+    settings = request.app.state.settings
+    await kinds.post(db, settings, "sessions_ended", user.email, user_id=user.id, language=user.language, **told)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
