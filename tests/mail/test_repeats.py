@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -115,6 +116,28 @@ def test_notices_to_two_addresses_or_of_two_accounts_or_kinds_are_not_one(silent
 
     at_once = execute(silent, "SELECT id FROM outbox_email WHERE due_at = created_at")
     assert len(at_once) == 4
+
+
+def test_one_email_of_many_still_tells_what_only_the_first_of_them_did(silent: Site) -> None:
+    """C66: that recovery codes ended, and what the username was, which the last of them knows nothing of."""
+
+    async def post(kind: str, **told: Any) -> None:
+        async with silent.app.state.database.session(is_writing=True) as db:
+            await kinds.post(db, silent.settings, kind, "susan@example.com", user_id=7, **told)
+            await db.commit()
+
+    silent.run(post, "password_changed", codes=10)
+    silent.run(post, "password_changed", codes=0)
+    silent.run(post, "sessions_ended", codes=0, browser="", is_everywhere=True)
+    silent.run(post, "sessions_ended", codes=0, browser="Firefox", is_everywhere=False)
+    silent.run(post, "username_changed", before="susan", username="sue")
+    silent.run(post, "username_changed", before="sue", username="susanne")
+
+    rows = execute(silent, "SELECT kind, parameters FROM outbox_email")
+    told = {kind: json.loads(parameters) for kind, parameters in rows}
+    assert told["password_changed"]["codes"] == 10
+    assert told["sessions_ended"]["is_everywhere"]
+    assert (told["username_changed"]["before"], told["username_changed"]["username"]) == ("susan", "susanne")
 
 
 def test_after_a_while_a_notice_leaves_at_once_again(silent: Site) -> None:

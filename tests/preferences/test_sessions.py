@@ -67,6 +67,19 @@ def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mail
     assert execute(any_site, "SELECT kind FROM security_event ORDER BY id DESC LIMIT 1") == [("session_ended",)]
 
 
+def test_who_is_logged_out_of_one_device_is_told_of_which(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C68: else a thief would end the owner's sessions one by one."""
+    logged_in(site, PHONE)
+    [[phone_id]] = execute(site, "SELECT id FROM session WHERE user_agent = :phone", phone=PHONE)
+
+    susan.post(f"/sessions/{phone_id}/end")
+
+    told = mailbox.last("susan@example.com", subject="You were logged out of a device")
+    assert "logged it out of Firefox on Android:" in " ".join(told.text.split())
+    assert "recovery codes" not in told.text
+    assert "/not_me/" in told.text
+
+
 def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     for name in ("susan", "david"):

@@ -18,11 +18,11 @@ from webapp.settings import Settings
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 A_SAMPLE_SIGN_IN = {
     "username": "susan",
-    "when": A_SAMPLE_DAY.isoformat(),
+    "when": A_SAMPLE_DAY,
     "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
     "client_ip": "192.0.2.7",
 }
-A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "codes": 10}
+A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10}
 MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
@@ -49,12 +49,13 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 @email_kind(
     "password_changed",
     expires_after=timedelta(days=5),
+    keeps=("codes",),
     samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", A_SAMPLE_CHANGE)],
 )
 async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
     assert email.user_id is not None
-    return _password_changed_draft(settings, email.user_id, email.recipient, email.parameters)
+    return _password_changed_draft(settings, email.user_id, email.recipient, await told(db, email, codes=0))
 
 
 @email_kind(
@@ -73,7 +74,8 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
     user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is not None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
-    return _new_sign_in_draft(settings, user.id, email.recipient, email.parameters)
+    details = await told(db, email, browser="", client_ip="")
+    return _new_sign_in_draft(settings, user.id, email.recipient, details)
 
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
@@ -81,6 +83,15 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
     user = await users.get(db, hold.user_id)
     assert user is not None
     return _address_reserved_draft(settings, address, user.username, hold.until, user.language)
+
+
+async def told(db: AsyncSession, email: Claimed, **usual: Any) -> dict[str, Any]:
+    """What the email was posted to tell. What an older version of the site didn't write down yet is as usual."""
+    values = {"when": email.created_at.isoformat(), **usual, **email.parameters}
+    if "username" not in values:
+        user = await users.get(db, email.user_id or 0)
+        values["username"] = user.username if user else ""
+    return values | {"when": datetime.fromisoformat(values["when"])}
 
 
 async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -> bool:
@@ -107,7 +118,6 @@ def _address_reserved_draft(
 
 def _password_changed_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     values = details | {
-        "when": datetime.fromisoformat(details["when"]),
         "codes_link": f"{settings.base_url}/recovery_codes",
         "not_me_link": not_me_link(settings, user_id, "password_changed", address),
     }
@@ -117,7 +127,6 @@ def _password_changed_draft(settings: Settings, user_id: int, address: str, deta
 def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     unsubscribe = unsubscribe_link(settings, user_id, "new_sign_in")
     values = details | {
-        "when": datetime.fromisoformat(details["when"]),
         "browser": known_browsers.described(details["browser"]),
         "sessions_link": f"{settings.base_url}/sessions",
         "not_me_link": not_me_link(settings, user_id, "new_sign_in", address),

@@ -68,6 +68,7 @@ class Kind:
     priority: Priority = Priority.NOTICE
     counts_repeats: bool = True
     is_security: bool = False
+    keeps: tuple[str, ...] = ()
 
     @property
     def is_optional(self) -> bool:
@@ -91,6 +92,7 @@ def email_kind(
     priority: Priority = Priority.NOTICE,
     counts_repeats: bool = True,
     is_security: bool = False,
+    keeps: tuple[str, ...] = (),
 ) -> Callable[[Writer], Writer]:
     """Registers the writer of a kind of email, which is given up when it could not be sent for as long as it lives.
 
@@ -99,14 +101,17 @@ def email_kind(
     words beside an optional email's switch, in English; `default_on` says how it stands for who never touched it.
 
     An email that somebody is waiting for has the priority WAITED_FOR, and half of the hour's budget to itself. All
-    others are notices. Several to one person become one, whose templates say so with `repeated(...)`.
+    others are notices. Several to one person become one, which says what the last of them says, and how many there
+    were; of the parameters that it `keeps`, it says the first that there was.
 
     Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written;
     to turn such emails off takes the password, and is itself told of.
     """
 
     def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(writer, expires_after, samples, label, default_on, priority, counts_repeats, is_security)
+        KINDS[name] = Kind(
+            writer, expires_after, samples, label, default_on, priority, counts_repeats, is_security, keeps
+        )
         return writer
 
     return register
@@ -176,7 +181,8 @@ async def _merge(db: Transaction, kind: str, recipient: str, user_id: int, param
         return False
     email_id, created_at, before = row
     count, since = before.get("count", 1) + 1, before.get("since", created_at.isoformat())
-    told = parameters | {"count": count, "since": since, "until": now().isoformat()}
+    kept = {name: before[name] for name in KINDS[kind].keeps if before.get(name)}
+    told = parameters | kept | {"count": count, "since": since, "until": now().isoformat()}
     return bool(await _MERGE.rows(db, {"waiting": email_id, "all_told": told}))
 
 

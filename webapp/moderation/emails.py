@@ -80,7 +80,7 @@ async def account_disabled(db: AsyncSession, settings: Settings, email: Claimed)
     user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is None:
         return None
-    return _disabled_draft(settings, user, email.parameters["reason"])
+    return _disabled_draft(settings, user, email.parameters.get("reason", ""))
 
 
 def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> Draft:

@@ -32,5 +32,5 @@ async def tell(
 
 def period(email: Claimed) -> tuple[datetime, datetime]:
     """The time that the email covers: its start and its end."""
-    since = datetime.fromisoformat(email.parameters["since"])
+    since = datetime.fromisoformat(email.parameters.get("since", email.created_at.isoformat()))
     return since - LEEWAY, since + PERIOD + LEEWAY

@@ -57,7 +57,7 @@ def named(kind: str) -> str:
         "recovery_codes_made": _("New recovery codes were made"),
         "recovery_code_used": _("A recovery code was used"),
         "username_changed": _("Your username was changed"),
-        "sessions_ended": _("You were logged out everywhere else"),
+        "sessions_ended": _("You were logged out on other devices"),
         "emails_turned_off": _("Emails about your account were turned off"),
         "post_removed": _("A post of yours was removed"),
         "account_disabled": _("Your account was disabled"),

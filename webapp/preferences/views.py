@@ -88,9 +88,12 @@ async def sessions(request: Request) -> Response:
 
 
 @login_required
-@limited_button(rate_limits.SMALL_CHANGES)
+@limited_button(rate_limits.ENDING_SESSIONS)
 async def end_session(request: Request) -> Response:
-    """Ends one of one's own sessions; ending the current one logs out. Somebody else's is answered like none at all."""
+    """Ends one of one's own sessions; ending the current one logs out. Somebody else's is answered like none at all.
+
+    It takes no password, and the thief may be the one who ends the owner's, so the owner is told.
+    """
     await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
@@ -103,6 +106,7 @@ async def end_session(request: Request) -> Response:
     if session and await open_sessions.end_other(db, user, session.id, client.browser_mark):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
+        await _tell_of_end(request, browser=session.user_agent)
         await db.commit()
         return pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
     return pages.redirect(request, "/sessions", flash=_("That session has already ended."), kind="notice")
@@ -118,13 +122,18 @@ async def end_other_sessions(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
     ended = await users.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
-    told = {"username": user.username, "when": now().isoformat(), "codes": ended.codes}
-    settings = request.app.state.settings
-    await kinds.post(db, settings, "sessions_ended", user.email, user_id=user.id, language=user.language, **told)
+    await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
     return response
+
+
+async def _tell_of_end(request: Request, *, browser: str = "", is_everywhere: bool = False, codes: int = 0) -> None:
+    user, when = request.state.user, now().isoformat()
+    told = {"username": user.username, "when": when, "browser": browser, "is_everywhere": is_everywhere, "codes": codes}
+    settings, about = request.app.state.settings, "sessions_ended"
+    await kinds.post(request.state.db, settings, about, user.email, user_id=user.id, language=user.language, **told)
 
 
 def _others_ended(ended: Ended) -> str:

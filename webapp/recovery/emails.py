@@ -1,6 +1,6 @@
 """The emails of recovery: the reset link, and notices about recovery codes."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,14 +9,15 @@ from webapp import rate_limits
 from webapp.accounts import usernames, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
-from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
+from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person, told
 from webapp.database import now
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.rate_limits import TooOften
+from webapp.recovery import codes
 from webapp.settings import Settings
 
-A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY.isoformat(), "left": 9}
+A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9}
 
 
 @email_kind(
@@ -47,7 +48,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
 async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose account has new codes, whoever made them."""
     assert email.user_id is not None
-    return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
+    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email))
 
 
 @email_kind(
@@ -58,7 +59,8 @@ async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claim
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person one of whose codes was used, whoever used it."""
     assert email.user_id is not None
-    return _draft(settings, email.kind, email.user_id, email.recipient, email.parameters)
+    left = await codes.left(db, email.user_id)
+    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email, left=left))
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:
@@ -95,4 +97,4 @@ def _reset_password_draft(settings: Settings, user: User) -> Draft:
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     links = {"not_me_link": not_me_link(settings, user_id, kind, address)}
-    return Draft(kind, address, details | links | {"when": datetime.fromisoformat(details["when"])}, user_id)
+    return Draft(kind, address, details | links, user_id)

@@ -77,7 +77,7 @@ def what_happened(kind: str) -> str:
         "recovery_codes_made": _("New recovery codes were made."),
         "recovery_code_used": _("A recovery code was used."),
         "username_changed": _("The username was changed."),
-        "sessions_ended": _("Somebody logged the account out everywhere else."),
+        "sessions_ended": _("Somebody logged the account out on other devices."),
         "emails_turned_off": _("Emails about the account were turned off."),
     }
     return told.get(kind, _("Something happened to the account."))

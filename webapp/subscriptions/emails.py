@@ -1,18 +1,18 @@
 """What a person is told when emails that watch over their account were turned off."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.tokens import not_me_link
-from webapp.authentication.emails import A_SAMPLE_DAY
+from webapp.authentication.emails import A_SAMPLE_DAY, told
 from webapp.i18n import gettext as _
 from webapp.mail.kinds import KINDS, Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
-A_SAMPLE = {"username": "susan", "about": "new_sign_in", "when": A_SAMPLE_DAY.isoformat()}
+A_SAMPLE = {"username": "susan", "about": "new_sign_in", "when": A_SAMPLE_DAY}
 
 
 @email_kind(
@@ -23,13 +23,12 @@ A_SAMPLE = {"username": "susan", "about": "new_sign_in", "when": A_SAMPLE_DAY.is
 async def emails_turned_off(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose emails about the safety of the account were turned off, whoever did it."""
     assert email.user_id is not None
-    return _draft(settings, email.user_id, email.recipient, email.parameters)
+    return _draft(settings, email.user_id, email.recipient, await told(db, email, about=""))
 
 
 def _draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     values = details | {
-        "when": datetime.fromisoformat(details["when"]),
-        "label": _(KINDS[details["about"]].label),
+        "label": _(KINDS[details["about"]].label) if details["about"] in KINDS else "",
         "settings_link": f"{settings.base_url}/letters",
         "not_me_link": not_me_link(settings, user_id, "emails_turned_off", address),
     }

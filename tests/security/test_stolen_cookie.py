@@ -1,0 +1,80 @@
+"""What somebody can change who has a session of another person, and nothing else: no password, no mailbox (C68)."""
+
+from typing import Any
+
+import pytest
+
+from tests.sites import Browser, Site
+from tests.stories import PASSWORD
+from tests.test_limit_sweep import EXCEPTIONS, SENT, path_of, site, susan
+from tests.watching import execute
+
+__all__ = ["site", "susan"]  # fixtures
+
+# What opens the account, under which names it is found, and which emails watch over it.
+OPENS = {
+    "user_account": "SELECT username, email, password_hash, epoch, disabled_at, password_locked_at FROM user_account"
+    " WHERE id = 1",
+    "session": "SELECT token_hash, epoch FROM session WHERE user_id = 1 ORDER BY id",
+    "known_browser": "SELECT secret_hash, epoch FROM known_browser WHERE user_id = 1 ORDER BY secret_hash",
+    "recovery_code": "SELECT label, code_hash, used_at FROM recovery_code WHERE user_id = 1 ORDER BY label",
+    "address_change": "SELECT id, confirmed_at, undone_at FROM address_change WHERE user_id = 1 ORDER BY id",
+    "kept_username": "SELECT username_key FROM kept_username WHERE user_id = 1 ORDER BY username_key",
+    "email_switch": "SELECT kind, is_wanted FROM email_switch WHERE user_id = 1 AND kind = 'new_sign_in'",
+}
+# Behind a link from the mailbox, or only for who has the right to look after the site.
+NOT_BY_COOKIE = {"reset_password", "unsubscribe", "subscribe_again"}
+# What is sent where the usual would change nothing that matters.
+WORSE: dict[str, dict[str, str]] = {
+    "edit_profile": {"username": "mallory", "about_me": ""},
+    "change_password": {"password": "a thief's quite long password"},
+}
+
+
+def opens(site: Site) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: execute(site, statement) for name, statement in OPENS.items()}
+
+
+def is_told(site: Site) -> bool:
+    return bool(execute(site, "SELECT id FROM outbox_email WHERE user_id = 1"))
+
+
+@pytest.mark.parametrize("name", [name for name in SENT if name not in NOT_BY_COOKIE])
+def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_owner_is_told(
+    site: Site, susan: Browser, name: str
+) -> None:
+    """C34, C68: on every route that there is; `tests/test_limit_sweep.py` fails for one that is not named there."""
+    execute(site, "DELETE FROM limit_window")
+    susan.post("/recovery_codes", data={"current_password": PASSWORD})
+    execute(site, "INSERT INTO email_switch VALUES (1, 'new_sign_in', true) ON CONFLICT DO NOTHING")
+    path = path_of(site, susan, name)
+    execute(site, "DELETE FROM limit_window")
+    execute(site, "DELETE FROM outbox_email")
+    before = opens(site)
+
+    sent = WORSE.get(name) or {field: value for field, value in SENT[name].items() if field != "current_password"}
+    susan.post(path, data=sent)
+
+    assert opens(site) == before or is_told(site)
+
+
+@pytest.mark.parametrize("name", ["end_session", "end_other_sessions"])
+def test_the_sweep_sees_what_a_cookie_alone_can_change(site: Site, susan: Browser, name: str) -> None:
+    """Else it would prove nothing."""
+    execute(site, "DELETE FROM limit_window")
+    path, before = path_of(site, susan, name), opens(site)
+
+    susan.post(path)
+
+    assert opens(site) != before
+
+
+def test_logging_out_ends_no_more_than_the_session_in_hand(site: Site, susan: Browser) -> None:
+    assert "logout" in EXCEPTIONS
+    before = opens(site)
+
+    susan.post("/logout")
+
+    after = opens(site)
+    assert len(after.pop("session")) == len(before.pop("session")) - 1
+    assert after == before
