@@ -1,5 +1,6 @@
 """`python -m webapp import-users`: people who come from another site, and what is said of a file that isn't right."""
 
+import re
 import sqlite3
 import threading
 import time
@@ -167,7 +168,6 @@ def test_a_file_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
         (HASH[-8:], "<script>"),
         (HASH[-8:], "A" * 200),
         (HASH, "plain"),
-        (HASH, "$2b$12$KIXQnyLzvC0l0zq1nU3i6eY4a1gqkO3v8yQ1N9V7v6lVQe9p0H5eW"),
     ],
     ids=str,
 )
@@ -180,7 +180,7 @@ def test_a_hash_that_cannot_or_should_not_be_checked_is_refused(
     ended = run("import-users", write(f'username,email,password_hash\nsusan,susan@example.com,"{password_hash}"\n'))
 
     assert ended.code == 1
-    assert "line 2: the password_hash is not an argon2 hash, or one that is too costly" in ended.err
+    assert re.search("line 2: the password_hash is (none that can be checked here|too costly to check)", ended.err)
 
 
 def test_a_name_that_is_taken_while_an_import_runs_is_told_and_taken_once(

@@ -7,14 +7,13 @@ is bounded, so nobody can keep the site busy with a password that is hard to jud
 
 import gzip
 import re
-import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from webapp.accounts.passwords import MAX_LENGTH
+from webapp.accounts.passwords import MAX_LENGTH, is_too_long, normal
 from webapp.i18n import gettext as _
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
@@ -39,13 +38,14 @@ SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for 
 
 def of(password: str, min_length: int, *context: str) -> str | None:
     """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
-    if len(password) > MAX_LENGTH:
+    if is_too_long(password):
         return _("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": MAX_LENGTH}
-    if len(password) < min_length:
+    text = normal(password)
+    if len(text) < min_length:
         return _("Too short. Use %(min_length)s characters or more; a few random words work well.") % {
             "min_length": min_length
         }
-    text = unicodedata.normalize("NFKC", password).casefold()[:MAX_LENGTH]  # one sign may have become eighteen
+    text = text.casefold()[:MAX_LENGTH]  # one sign may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:
         return _("Too easy to guess: it repeats a few characters.")
     if any(_is_about(spelled, min_length, context) for spelled in (text, *_spellings(text))):

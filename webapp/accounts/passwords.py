@@ -1,34 +1,27 @@
 """Hash passwords and check them. What is too easy to guess is in password_strength.py."""
 
 import asyncio
-import re
+import unicodedata
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.to_thread import run_sync
-from argon2 import PasswordHasher, Type, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2 import PasswordHasher, Type
 from sqlalchemy import ColumnElement, exists, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import hashes
 from webapp.accounts.models import HashCost, User
 from webapp.database.hot import Prepared
 from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
-# What a hash from elsewhere may cost: 128 MiB at most, and at most 512 MiB gone through, which takes about half a
-# second; and how many such costs there may be. Every log-in pays all of them, while there is such a hash.
-MOST_MEMORY, MOST_WORK, MOST_LANES, MOST_COSTS = 128 * 1024, 512 * 1024, 16, 3
-LONGEST_HASH = 200  # what the column holds
-# Salt from 8 bytes, hash from 12 (RFC 9106, 3.1, asks for 4), in base64 without padding.
-_ARGON2 = re.compile(
-    r"\$argon2(?:id|i|d)\$v=(?:16|19)\$m=\d{1,10},t=\d{1,5},p=\d{1,3}"
-    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}",
-    re.ASCII,
-)
+MOST_TYPED = 4 * MAX_LENGTH  # a sign is one character, or up to four that are put together
+# How many kinds of hashes from elsewhere there may be. Every log-in pays all of them, while there is one such hash.
+MOST_COSTS = 3
 WORKERS = 2
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
@@ -37,8 +30,6 @@ MOST_OF_ONE = 20
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
 ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
-# Salt and digest of a password that nobody has, for names that nobody has: both cost the same.
-_NOBODYS = "VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
 
 
 class Hasher:
@@ -65,41 +56,48 @@ class Hasher:
         """How many are being hashed, or wait for it."""
         return self._in_hand
 
-    @property
-    def nobodys(self) -> str:
-        """The hash that stands in where there is none, at today's costs."""
-        costs = f"m={self._argon2.memory_cost},t={self._argon2.time_cost},p={self._argon2.parallelism}"
-        return f"$argon2id$v=19${costs}${_NOBODYS}"
-
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether the hash was made with other costs than today's."""
-        return self._argon2.check_needs_rehash(password_hash)
+        """Whether the hash was made elsewhere, or with other costs than today's."""
+        return not password_hash.startswith("$argon2") or self._argon2.check_needs_rehash(password_hash)
 
     async def hash(self, password: str, *by: str) -> str:
         """The argon2id hash. Raises Busy when too many wait already, or too many of the same."""
         async with self._place(by):
-            return await run_sync(self._argon2.hash, password, limiter=self._limiter)
+            return await run_sync(self._argon2.hash, normal(password), limiter=self._limiter)
 
-    async def is_right(self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()) -> bool:
-        """Whether the password fits the hash; costs the same when there is no hash, or one that cost something else.
+    async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
+        """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
+        return await self.fitting(password, password_hash, *by) is not None
+
+    async def fitting(
+        self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()
+    ) -> str | None:
+        """The form of the password that fits the hash, or None; costs the same when there is no hash, or a cheaper one.
 
         `costs` are all those that other hashes of the site may have: each is paid every time. Raises Busy.
         """
         async with self._place(by):
-            return await run_sync(self._fits, password, password_hash, costs, limiter=self._limiter)
+            return await run_sync(self._fitting, password, password_hash, costs, limiter=self._limiter)
 
-    def _fits(self, password: str, password_hash: str | None, costs: Sequence[str]) -> bool:
+    def _fitting(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
         """An account that has no password, or none that can be checked, takes as long as one that has."""
-        stand_ins = {cost: cost + _NOBODYS for cost in (cost_of(self.nobodys), *costs)}
-        own = cost_of(password_hash) if password_hash and is_hash(password_hash) else ""
-        stand_ins |= {own: password_hash} if password_hash and own else {}
-        return own in [cost for cost, stored in sorted(stand_ins.items()) if self._is_of(password, stored)]
+        own = hashes.cost_of(password_hash) if password_hash and hashes.is_sound(password_hash) else ""
+        dearest = {}
+        for cost in sorted({cost_of(self._argon2), *costs, own} - {""}, key=hashes.share):
+            dearest[hashes.share(cost)[0]] = cost
+        tries = [(form, cost) for cost in sorted(dearest.values()) for form in _forms(password)]
+        fits = [form for form, cost in tries if self._paid(form, cost, own, password_hash)]
+        return fits[0] if fits else None
 
-    def _is_of(self, password: str, stored: str) -> bool:
-        try:
-            return self._argon2.verify(stored, password)
-        except (VerificationError, InvalidHashError):
-            return False
+    def _paid(self, password: str, cost: str, own: str, password_hash: str | None) -> bool:
+        """Whether the password is that of the hash, if its own cost is a part of this one; pays all of it."""
+        (kind, spent), is_right = hashes.share(own), False
+        if password_hash and own and kind == hashes.share(cost)[0]:
+            is_right = hashes.is_of(self._argon2, password, password_hash)
+        else:
+            spent = 0
+        hashes.spend(self._argon2, password, cost, spent)
+        return is_right
 
     @asynccontextmanager
     async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
@@ -145,22 +143,19 @@ class Hasher:
         self._free += 1
 
 
-def is_hash(text: str) -> bool:
-    """Whether a text from elsewhere is an argon2 hash that this site can check, at a cost that it can bear.
-
-    Told by its shape: to verify it would take as long as a log-in.
-    """
-    if len(text) > LONGEST_HASH or not _ARGON2.fullmatch(text):
-        return False
-    made = extract_parameters(text)
-    is_dear = made.memory_cost > MOST_MEMORY or made.memory_cost * made.time_cost > MOST_WORK
-    is_possible = made.time_cost and 0 < made.parallelism <= MOST_LANES and made.memory_cost >= 8 * made.parallelism
-    return bool(is_possible) and not is_dear
+def normal(password: str) -> str:
+    """The form in which passwords are hashed and judged: keyboards send the same signs in several (SP 800-63B-4)."""
+    return unicodedata.normalize("NFKC", password)
 
 
-def cost_of(password_hash: str) -> str:
-    """What a hash costs to check, as it says at its beginning."""
-    return password_hash[: password_hash.rindex("$", 0, password_hash.rindex("$")) + 1]
+def is_too_long(password: str) -> bool:
+    """In the form in which it is hashed, and in that in which it was typed."""
+    return len(password) > MOST_TYPED or (len(password) > MAX_LENGTH and len(normal(password)) > MAX_LENGTH)
+
+
+def cost_of(argon2: PasswordHasher) -> str:
+    """What the hashes cost that it makes."""
+    return f"$argon2id$v=19$m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}$"
 
 
 async def other_costs(db: AsyncSession) -> list[str]:
@@ -168,14 +163,15 @@ async def other_costs(db: AsyncSession) -> list[str]:
     return [cost for (cost,) in await _OTHER_COSTS.rows(db, {})]
 
 
-async def remember_costs(db: AsyncSession, hashes: Iterable[str]) -> None:
+async def remember_costs(db: AsyncSession, imported: Iterable[str]) -> None:
     """Notes what imported hashes cost, in the transaction that imports them. Raises ValueError for too many kinds."""
     known = set(await other_costs(db))
-    new = {cost_of(each) for each in hashes if ARGON2.check_needs_rehash(each)} - known
-    if len(known | new) > MOST_COSTS:
+    new = {hashes.cost_of(each) for each in imported} - known - {cost_of(ARGON2)}
+    kinds = {hashes.share(cost)[0] for cost in known | new}
+    if len(kinds) > MOST_COSTS:
         raise ValueError(
             f"the hashes have more than {MOST_COSTS} different costs, and every log-in would pay all of them: "
-            + ", ".join(sorted(known | new))
+            + ", ".join(sorted(kinds))
         )
     db.add_all(HashCost(cost=cost) for cost in sorted(new))
     await db.flush()
@@ -184,6 +180,14 @@ async def remember_costs(db: AsyncSession, hashes: Iterable[str]) -> None:
 def outdated() -> ColumnElement[bool]:
     """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
     return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))
+
+
+def _forms(password: str) -> list[str]:
+    """A password as it is hashed today, as it was typed, and as a Mac may have sent it: a hash may be older than that.
+
+    Which of them there are depends on what was typed alone.
+    """
+    return list(dict.fromkeys((normal(password), password, unicodedata.normalize("NFD", password))))
 
 
 _OTHER_COSTS = Prepared(select(col(HashCost.cost)).order_by(col(HashCost.cost)))

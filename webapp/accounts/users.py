@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import database
 from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
 from webapp.accounts.models import RecoveryCode, User
-from webapp.accounts.passwords import Hasher, other_costs
+from webapp.accounts.passwords import Hasher, normal, other_costs
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import execute, now
@@ -175,15 +175,15 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     by, costs = (client.client_ip, identity), await other_costs(db)
     await database.release(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    is_right = await hasher.is_right(password, password_hash, *by, costs=costs)
-    user = await get(db, user_id) if user_id is not None and is_right else None
+    form = await hasher.fitting(password, password_hash, *by, costs=costs)
+    user = await get(db, user_id) if user_id is not None and form is not None else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
         events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
         return None
     if user.password_locked_at is not None:
         events.refused(Refusal.PASSWORD_LOCKED, client, user_id=user_id, typed=typed)
         raise PasswordLocked(user.id)
-    if hasher.is_outdated(user.password_hash):
+    if hasher.is_outdated(user.password_hash) or form != normal(password):
         await database.release(db)
         new_hash = await hasher.hash(password, *by)
         unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash

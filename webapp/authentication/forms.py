@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, StringConstraints
 from webapp.accounts import password_strength, passwords, usernames, users
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
-from webapp.web.forms import Form
+from webapp.web.forms import Form, Longest
 
 
 def _username(text: str) -> str:
@@ -16,13 +16,20 @@ def _username(text: str) -> str:
     return text
 
 
+def _password(text: str) -> str:
+    if passwords.is_too_long(text):
+        raise ValueError(_("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": _LONGEST.said})
+    return text
+
+
 Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=320)
 Identity = Annotated[str, Typed, AfterValidator(users.canonical_identity)]
 Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
 Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX_LENGTH)]
+_LONGEST = Longest(passwords.MOST_TYPED, said=passwords.MAX_LENGTH)
+Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
 # Of a form that takes the password for some changes only; `auth.prove` says when it is missing.
-MaybePassword = Annotated[str, StringConstraints(max_length=passwords.MAX_LENGTH)]
+MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
 
 
 class Login(BaseModel):

@@ -16,9 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import reserved_emails, usernames, users
+from webapp.accounts import hashes, reserved_emails, usernames, users
 from webapp.accounts.models import User
-from webapp.accounts.passwords import is_hash, remember_costs
+from webapp.accounts.passwords import remember_costs
 from webapp.cli import Refused, csv_rows
 from webapp.cli.csv_rows import Row
 from webapp.database import Database, execute, table
@@ -85,8 +85,8 @@ async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
     usual = users.new("", "", "").model_dump(exclude={"id"})
     await execute(db, table(User).insert(), [{**usual, **account._asdict()} for account in accounts])
     try:
-        hashes = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
-        await remember_costs(db, hashes)
+        imported = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
+        await remember_costs(db, imported)
     except ValueError as too_many:
         raise Refused(str(too_many)) from None
     emails, names = ({account[column] for account in accounts} for column in (2, 1))
@@ -150,9 +150,13 @@ def _account(row: Row) -> _Account:
         email = users.canonical_address(row.values["email"])
     except ValueError:
         raise ValueError(f"{_quoted(row.values['email'])} doesn't look like an email address") from None
-    if password_hash and not is_hash(password_hash):
-        raise ValueError("the password_hash is not an argon2 hash, or one that is too costly to check")
-    return _Account(username, username.lower(), email, password_hash or users.NO_PASSWORD)
+    return _Account(username, username.lower(), email, _kept(password_hash))
+
+
+def _kept(password_hash: str) -> str:
+    """Raises ValueError. What begins with ! is how Django marks an account that has no password."""
+    is_none = not password_hash or password_hash.startswith("!")
+    return users.NO_PASSWORD if is_none else hashes.read(password_hash)
 
 
 def _take(taken: _Taken, account: _Account) -> None:

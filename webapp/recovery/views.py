@@ -9,6 +9,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts import sessions, users
 from webapp.accounts.models import User
+from webapp.accounts.passwords import normal
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
 from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
@@ -44,7 +45,7 @@ async def reset_password(request: Request) -> Response:
         user, claim = await reset.owner(request.state.db, request.app.state.settings, token, form.values["opened"])
         if form.is_valid:
             check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
-        if form.is_valid and form.data.password2 not in {"", form.data.password}:
+        if form.is_valid and normal(form.data.password2) not in {"", normal(form.data.password)}:
             form.refuse("password", _("The two passwords aren't the same."))
         response = await _reset(request, form, user.id) if form.is_valid else None
         if response:
