@@ -126,7 +126,18 @@ document.addEventListener("htmx:after:request", (event) => {
   for (const field of event.target.elements) sessionStorage.removeItem(draftOf(field));
 });
 
+function forgetDrafts(isMine) {
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft ") && !isMine(key)) sessionStorage.removeItem(key);
+}
+
+// Who comes next finds nothing of it.
+document.addEventListener("submit", ({ target }) => {
+  if (new URL(target.action).pathname === "/logout") forgetDrafts(() => false);
+});
+
 function restoreDrafts() {
+  const { user } = document.body.dataset;
+  if (user) forgetDrafts((key) => [`draft ${user} `, "draft  "].some((mine) => key.startsWith(mine)));
   for (const field of all(`form[method=post] :is(${KEPT})`)) {
     const draft = sessionStorage.getItem(draftOf(field));
     if (!draft || field.value.includes(draft.trim())) continue;

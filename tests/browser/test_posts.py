@@ -38,6 +38,23 @@ def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: V
     expect(box).to_have_value("x" * 281)
 
 
+DRAFTS = "Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))"
+
+
+def test_what_somebody_was_writing_is_gone_from_the_browser_when_they_leave(scripted: Visitor) -> None:
+    """V14.3.1: it is kept for them, and found by nobody who sits down after them."""
+    scripted.is_logged_in()
+    scripted.page.get_by_label("What's new?").fill("What I was about to say.")
+    kept = scripted.page.evaluate(DRAFTS)
+    scripted.page.reload()
+    expect(scripted.page.get_by_label("What's new?")).to_have_value("What I was about to say.")
+
+    scripted.logs_out()
+
+    assert len(kept) == 1
+    assert scripted.page.evaluate(DRAFTS) == []
+
+
 def test_older_posts_are_one_press_away(visitor: Visitor) -> None:
     """With script they come to the end of the page, and reading goes on at the first of them."""
     visitor.is_logged_in()

@@ -107,16 +107,21 @@ def client_info(request: Request) -> ClientInfo:
 
 
 async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
-    """Opens a session in the epoch in which the password was checked, and ends the browser's old one."""
+    """Opens a session in the epoch in which the password was checked, and ends the browser's old one.
+
+    Whoever was logged in there before is not asking any more.
+    """
     browser = cookies.read(request, BROWSER_COOKIE)
     if not known_browsers.mark(browser):
         browser = known_browsers.new_secret()
     db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
     await _end_cookie(request)
+    request.state.user = None
     secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
     await events.note(db, Event.LOGGED_IN, user.id, client)
     _hand_over(request, response, secret, is_remembered=is_remembered)
     cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
+    drafts.belong_to(request, response, user.id)
     await _recognize(request, user, client)
 
 

@@ -148,7 +148,8 @@ async def _registered(request: Request, form: Form[forms.FinishRegistration], ad
         except Taken as taken:
             form.refuse("username" if taken.field == "username" else "", str(taken))
             return None
-        response = pages.redirect(request, "/", flash=_("Welcome, %(name)s!") % {"name": user.username})
+        response = pages.redirect(request, "/")
         await auth.log_in(request, response, user, is_remembered=False)
+        pages.say(request, response, _("Welcome, %(name)s!") % {"name": user.username})
         await db.commit()
     return response

@@ -1,4 +1,7 @@
-"""What a person had typed when their session ended: it comes back in the form after they have logged in again."""
+"""What a person had typed when their session ended: it comes back in the form after they have logged in again.
+
+Somebody else who logs in next in that browser never sees it: a cookie says whose account was the last.
+"""
 
 import hashlib
 
@@ -10,32 +13,41 @@ from webapp.settings import Settings
 from webapp.web import cookies
 
 COOKIE = "draft"
+ACCOUNT_COOKIE = "account"
 KEPT_SECONDS = 900
+ACCOUNT_SECONDS = 90 * 24 * 3600  # as long as a session
 MOST_BYTES = 3800  # of a cookie; what is longer is still behind the browser's Back
 # What nobody should find in a cookie, or in a form that somebody else has opened.
 SECRET = ("password", "code", "token", "key", "secret")
 
 
+def belong_to(request: Request, response: Response, user_id: int) -> None:
+    """Notes who has logged in, so that what is kept later is theirs."""
+    cookies.write(request, response, ACCOUNT_COOKIE, _account(request.app.state.settings, user_id), ACCOUNT_SECONDS)
+
+
 def keep(request: Request, response: Response, path: str, values: dict[str, str]) -> bool:
-    """Keeps what was typed into the form at a path, but no password; whether there was anything to keep."""
+    """Keeps what was typed into the form at a path, but no password; whether there was anything to keep.
+
+    It is for whoever was logged in last in this browser; without them, for nobody.
+    """
     typed = {name: value for name, value in values.items() if value.strip() and not _is_secret(name)}
-    value = _serializer(request.app.state.settings).dumps([path, typed]) if typed else ""
-    if not typed or len(value) > MOST_BYTES:
+    whose = cookies.read(request, ACCOUNT_COOKIE)
+    value = _serializer(request.app.state.settings).dumps([whose, path, typed]) if typed and whose else ""
+    if not value or len(value) > MOST_BYTES:
         return False
     cookies.write(request, response, COOKIE, value, KEPT_SECONDS)
     return True
 
 
 def take(request: Request) -> dict[str, str]:
-    """What was typed into the form of the page that is asked for; the answer then forgets it."""
-    cookie = cookies.read(request, COOKIE)
+    """What the person had typed into the form of the page that is asked for; the answer then forgets it."""
+    cookie, user, settings = cookies.read(request, COOKIE), request.state.user, request.app.state.settings
     try:
-        path, typed = (
-            _serializer(request.app.state.settings).loads(cookie, max_age=KEPT_SECONDS) if cookie else ("", {})
-        )
+        whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS) if cookie else ("", "", {})
     except BadSignature:
         return {}
-    if path != request.url.path:
+    if path != request.url.path or user is None or whose != _account(settings, user.id):
         return {}
     request.state.draft = typed
     return dict(typed)
@@ -51,6 +63,11 @@ def _is_secret(name: str) -> bool:
     return any(word in name.lower() for word in SECRET)
 
 
+def _account(settings: Settings, user_id: int) -> str:
+    """Says to nobody but the site whose account it is."""
+    return hashlib.blake2b(str(user_id).encode(), key=settings.key("draft"), digest_size=16).hexdigest()
+
+
 def _serializer(settings: Settings) -> URLSafeTimedSerializer:
     keys = [key.hex() for key in reversed(settings.keys("draft"))]
-    return URLSafeTimedSerializer(keys, salt="draft", signer_kwargs={"digest_method": hashlib.sha256})
+    return URLSafeTimedSerializer(keys, salt="draft of", signer_kwargs={"digest_method": hashlib.sha256})

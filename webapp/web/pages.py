@@ -33,7 +33,7 @@ def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> 
     app.state.templates = env
     app.state.settings = settings
     keys = [key.hex() for key in reversed(settings.keys("flash"))]
-    app.state.flash = URLSafeTimedSerializer(keys, salt="flash", signer_kwargs={"digest_method": hashlib.sha256})
+    app.state.flash = URLSafeTimedSerializer(keys, salt="said to", signer_kwargs={"digest_method": hashlib.sha256})
     return env
 
 
@@ -96,9 +96,10 @@ def redirect(request: Request, to: str, flash: str | None = None, kind: FlashKin
     return response
 
 
-def say(request: Request, response: Response, words: str, kind: FlashKind) -> None:
-    """Lets the next page say something, once."""
-    value = request.app.state.flash.dumps([*_flashes(request), (kind, words)][-5:])
+def say(request: Request, response: Response, words: str, kind: FlashKind = "success") -> None:
+    """Lets the next page say something, once; but not to somebody else who has logged in meanwhile."""
+    user = getattr(request.state, "user", None)
+    value = request.app.state.flash.dumps([*_said(request), (user.id if user else None, kind, words)][-5:])
     cookies.write(request, response, "flash", value, FLASH_SECONDS)
 
 
@@ -122,12 +123,17 @@ def local_path(target: str, default: str = "/") -> str:
 
 
 def _flashes(request: Request) -> list[tuple[FlashKind, str]]:
-    """What the page before left to be said once; nothing if the cookie is old or not ours."""
-    cookie = cookies.read(request, "flash")
+    return [(kind, words) for _whom, kind, words in _said(request)]
+
+
+def _said(request: Request) -> list[tuple[int | None, FlashKind, str]]:
+    """What the page before left to be said once, and to whom; nothing if the cookie is old or not ours."""
+    cookie, user = cookies.read(request, "flash"), getattr(request.state, "user", None)
     try:
-        return list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []
+        said = list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []
     except BadSignature:
         return []
+    return [each for each in said if user is None or each[0] in {None, user.id}]
 
 
 def _path_for(app: Starlette) -> Callable[..., str]:
