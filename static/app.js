@@ -108,7 +108,7 @@ document.addEventListener("input", (event) => {
 // What is typed stays in this tab, for this person, until it has arrived; but no password and no code.
 // A long part of a path is a token, and is kept nowhere.
 
-const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off])";
+const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off], [autocomplete=one-time-code])";
 
 function draftOf(field) {
   const path = new URL(field.form.action).pathname.replace(/[^/]{60,}/g, "");

@@ -13,6 +13,8 @@ from tests.test_sweeps import ROUTES
 from tests.watching import execute, standing_site
 from webapp import rate_limits
 from webapp.accounts import tokens
+from webapp.authentication import asked_emails
+from webapp.authentication.asked_emails import Asked
 from webapp.settings import ROOT
 
 WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or ())}
@@ -49,6 +51,7 @@ STRANGERS: dict[str, dict[str, str]] = {
     "register": {"email": "new@example.net"},
     "finish_registration": {"username": "newcomer", "password": PASSWORD},
     "reset_password_request": {"email": "susan"},
+    "email_code": {"code": "1234 5678"},
     "recover": {"username": "susan", "code": "aaaa-bbbb-cccc"},
 }
 EXCEPTIONS = {
@@ -103,6 +106,9 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         values["token"] = forget_and_find_link(site.browser(), site.mailbox).rpartition("/")[2]
     elif name == "finish_registration":
         values["token"] = tokens.register_link(site.settings, "newcomer@example.com").rpartition("/")[2]
+    elif name == "email_code":
+        asked = Asked("reset_password", "susan", id="an id", browser=asked_emails.mark("a browser"))
+        values["token"] = asked_emails.seal(site.settings, asked)
     elif "token" in WRITES[name].param_convertors:
         values["token"] = tokens.unsubscribe_link(site.settings, 1, "new_sign_in").rpartition("/")[2]
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
@@ -135,7 +141,9 @@ def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, nam
 def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site, susan: Browser, name: str) -> None:
     path = path_of(site, susan, name)
     execute(site, "DELETE FROM limit_window")
-    site.browser("198.51.100.77").post(path, data=STRANGERS[name])
+    stranger = site.browser("198.51.100.77")
+    stranger.cookies.set("__Host-asked", "a browser")
+    stranger.post(path, data=STRANGERS[name])
 
     assert counted(site, "198.51.100.77") != []
 

@@ -41,6 +41,7 @@ PUBLIC = {
     "register",
     "finish_registration",
     "check_email",
+    "email_code",
     "reset_password_request",
     "reset_password",
     "renew_reset_link",
@@ -125,7 +126,7 @@ def path_of(site: Site, name: str) -> str:
         "username": "susan",
         "post_id": 1,
     }
-    if name == "check_email":
+    if name in {"check_email", "email_code"}:
         values["token"] = asked_emails.seal(SETTINGS, Asked("reset_password", "susan", "susan"))
     if name == "finish_registration":
         values["token"] = tokens.register_link(SETTINGS, "new@example.com").rpartition("/")[2]

@@ -79,6 +79,10 @@ FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 1
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR), Rate(10, DAY)))
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
 RESET_EMAILS = Limit("reset_password_to", (Rate(3, HOUR),))  # that reach an account, however it was typed
+# Guesses at the code of one such email; of all emails of its kind for what was typed; and from a client_ip.
+EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
+EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
+EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
 SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
 # Emails that would come too often by themselves.
 NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # who goes and comes back is told of once
@@ -92,6 +96,12 @@ Use = tuple[Limit, str]
 def email(kind: str, recipient: str, client_ip: str = "") -> tuple[Use, Use]:
     """What a visitor's request for an email counts for."""
     return (EMAILS, f"{kind} {recipient}"), (EMAILS_CLIENT_IP, client_ip)
+
+
+def email_code(asked_id: str, kind: str, recipient: str, client_ip: str) -> tuple[Use, Use, Use]:
+    """What a guess at the code of an email counts for; the account, if there is one, is never looked at."""
+    of_recipient = EMAIL_CODES, f"{kind} {recipient}"
+    return (EMAIL_CODE, asked_id), of_recipient, (EMAIL_CODES_CLIENT_IP, client_ip)
 
 
 class TooOften(Exception):

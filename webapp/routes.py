@@ -63,6 +63,7 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/register", authentication.register, methods=FORM, name="register"),
         Route("/register/{token}", authentication.finish_registration, methods=FORM, name="finish_registration"),
         Route("/check_email/{token}", authentication.check_email, methods=FORM, name="check_email"),
+        Route("/check_email/{token}/code", authentication.email_code, methods=FORM, name="email_code"),
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),

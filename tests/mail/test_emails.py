@@ -514,6 +514,24 @@ def test_an_email_says_how_long_its_link_works(sweep: Sweep, template: str, lang
     assert lifetime.search(Reader(email.html).sentences)
 
 
+WITH_CODE = ["confirm_email", "register", "reset_password"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_code_stands_alone_on_its_line_and_only_where_a_page_waits(
+    sweep: Sweep, template: str, language: str
+) -> None:
+    """Phones find it there; and in the HTML it is no telephone number."""
+    email = sweep.emails[template, language, "plain"]
+
+    codes = re.findall(r"^\d{4} \d{4}$", email.text, re.MULTILINE)
+
+    assert len(codes) == (template in WITH_CODE)
+    assert [code for code in codes if f">{code}</p>" not in email.html] == []
+    assert 'content="telephone=no"' in email.html
+
+
 def test_an_email_fetches_nothing_and_runs_nothing(email: OutboxEmail) -> None:
     """C59: no remote image, style, font or script tells anybody that it was opened"""
     reader = Reader(email.html)

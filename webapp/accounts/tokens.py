@@ -18,6 +18,7 @@ from webapp.accounts.models import User
 from webapp.settings import NOT_ME_HOURS, Settings
 
 REGISTER_LIFETIME = timedelta(hours=24)
+CONFIRM_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good

@@ -61,8 +61,11 @@ async def get(db: AsyncSession, change_id: int) -> Change | None:
     return Change(*row) if row else None
 
 
-async def ask(db: AsyncSession, settings: Settings, user: User, email: str, client: ClientInfo) -> bool:
-    """Notes the request, and writes to the new address and to the one of now; returns whether emails are delayed.
+async def ask(
+    db: AsyncSession, settings: Settings, user: User, email: str, client: ClientInfo, asked_id: str
+) -> tuple[int, bool]:
+    """Notes the request, and writes to the new address and to the one of now; returns its number, and whether emails
+    are delayed.
 
     Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
     """
@@ -70,8 +73,9 @@ async def ask(db: AsyncSession, settings: Settings, user: User, email: str, clie
     db.add(change)
     await db.flush()
     await events.note(db, Event.ADDRESS_CHANGE_ASKED, user.id, client, old=mask(user.email), new=mask(email))
-    await kinds.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id)
-    return await kinds.post(db, settings, "address_change_asked", user.email, user_id=user.id, change=change.id)
+    await kinds.post(db, settings, "confirm_email", email, user_id=user.id, change=change.id, asked_id=asked_id)
+    told = "address_change_asked", user.email
+    return change.id, await kinds.post(db, settings, *told, user_id=user.id, change=change.id)
 
 
 async def confirm(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo, keep: Keep) -> Ended:

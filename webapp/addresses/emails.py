@@ -6,17 +6,17 @@ from datetime import timedelta
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import reserved_emails, tokens, users
-from webapp.accounts.tokens import Purpose, not_me_link
+from webapp.accounts.tokens import CONFIRM_LIFETIME, Purpose, not_me_link
 from webapp.addresses import changes
 from webapp.addresses.changes import Change
-from webapp.authentication.emails import A_SAMPLE_DAY, address_reserved_draft
+from webapp.authentication import email_codes
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, address_reserved_draft
 from webapp.database import now
 from webapp.logs import mask
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
-CONFIRM_LIFETIME = timedelta(hours=24)
 UNDO_LIFETIME = timedelta(hours=72)
 
 
@@ -24,7 +24,7 @@ UNDO_LIFETIME = timedelta(hours=72)
     "confirm_email",
     expires_after=CONFIRM_LIFETIME,
     priority=Priority.WAITED_FOR,
-    samples=lambda site: [_confirm_draft(site, _sample()), _taken_draft(site, _sample(), "david")],
+    samples=lambda site: [_confirm_draft(site, _sample(), A_SAMPLE_ID), _taken_draft(site, _sample(), "david")],
 )
 async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the address that is to be an account's. If it can't be, the email says why: the page must not.
@@ -38,7 +38,7 @@ async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) ->
         return _taken_draft(settings, change, owner.username, owner.language)
     if hold := await reserved_emails.on(db, change.new_email, but=change.user_id):
         return await address_reserved_draft(db, settings, change.new_email, hold)
-    return _confirm_draft(settings, change)
+    return _confirm_draft(settings, change, email.parameters.get("asked_id", ""))
 
 
 @email_kind(
@@ -92,9 +92,10 @@ def undo_link(settings: Settings, change: Change, lifetime: timedelta) -> str:
     return f"{settings.base_url}/undo_email/{tokens.issue(settings, Purpose.UNDO_EMAIL, change.id, lifetime)}"
 
 
-def _confirm_draft(settings: Settings, change: Change) -> Draft:
+def _confirm_draft(settings: Settings, change: Change, asked_id: str) -> Draft:
     hours = int(CONFIRM_LIFETIME.total_seconds() // 3600)
-    values = {"username": change.username, "link": confirm_link(settings, change), "hours": hours}
+    code = email_codes.mint(settings, asked_id, email_codes.to_confirm(change.id, change.epoch))
+    values = {"username": change.username, "link": confirm_link(settings, change), "code": code, "hours": hours}
     return Draft("confirm_email", change.new_email, values)
 
 

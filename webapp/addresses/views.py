@@ -1,5 +1,6 @@
 """Change the address, confirm the new one, undo it from the old one."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, 
 from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
-from webapp.authentication import auth, email_links
+from webapp.authentication import asked_emails, auth, email_links
 from webapp.authentication.asked_emails import Asked
 from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
@@ -82,9 +83,11 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
     emails = rate_limits.email("confirm_email", form.data.email, client.client_ip)
     if await too_often(request, form, *emails, of_account, words=_("You can ask again in %(wait)s.")):
         return None
-    is_delayed = await changes.ask(db, settings, user, form.data.email, client)
+    asked_id = asked_emails.new_id()
+    change_id, is_delayed = await changes.ask(db, settings, user, form.data.email, client, asked_id)
     await db.commit()
-    return Sent(is_delayed, Asked("confirm_email", "", typed=form.data.email))
+    asked = Asked("confirm_email", f"user {user.id}", typed=form.data.email, change=change_id, epoch=user.epoch)
+    return Sent(is_delayed, replace(asked, id=asked_id, browser=email_links.browser_mark(request)))
 
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:

@@ -62,6 +62,8 @@ class Refusal(StrEnum):
     LOG_IN_THROTTLED = "log_in_throttled"
     CODE = "code_refused"
     CODE_THROTTLED = "code_throttled"
+    EMAIL_CODE = "email_code_refused"
+    EMAIL_CODE_THROTTLED = "email_code_throttled"
     LINK = "link_refused"
     EMAIL_THROTTLED = "letter_throttled"
     NOT_ALLOWED = "not_allowed"

@@ -6,6 +6,7 @@ It is signed, and holds only what this visitor typed or came with: it says nothi
 import hashlib
 import json
 import math
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,9 @@ REPEATABLE = {"reset_password", "register"}
 class Asked:
     """`recipient` is what was typed in the form in which it is looked up, `typed` as it was typed.
 
-    Both are empty for an email to the address of the account `user_id`, whose link the visitor has followed.
+    `typed` is empty for an email to the address of the account `user_id`, whose link the visitor has followed.
+    `id` is this request's own, which goes into the outbox, too, and `browser` the mark of the browser that asked: only
+    there the email's code works. For a new address, `change` is the request and `epoch` the account's.
     """
 
     kind: str
@@ -34,10 +37,23 @@ class Asked:
     typed: str = ""
     user_id: int | None = None
     by_owner: bool = False
+    id: str = ""
+    browser: str = ""
+    change: int = 0
+    epoch: int = 0
 
     @property
     def is_repeatable(self) -> bool:
         return self.kind in REPEATABLE
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def mark(browser: str) -> str:
+    """Stands for the secret of a browser where others may read it."""
+    return hashlib.sha256(browser.encode()).hexdigest()[:32]
 
 
 def seal(settings: Settings, asked: Asked) -> str:

@@ -14,20 +14,28 @@ from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, Refused, TokenMalfo
 from webapp.accounts.users import Ended
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import asked_emails, auth
+from webapp.authentication import asked_emails, auth, email_codes
 from webapp.authentication.asked_emails import Asked
-from webapp.authentication.forms import RenewResetLink
+from webapp.authentication.forms import EmailCode, RenewResetLink
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
-from webapp.web import pages
+from webapp.web import cookies, pages
 from webapp.web.database_session import prepared
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
+from webapp.web.limits import too_often
 
+# The page behind the link of each kind of email that carries a code.
+_PAGES = {
+    "reset_password": "reset_password",
+    "register": "finish_registration",
+    "confirm_email": "confirm_email",
+}
 # However many a stranger has asked for, nobody is sent away for longer.
 LONGEST_WAIT = rate_limits.HOUR
+COOKIE = "asked"  # of the browser that asks for emails
 
 
 class Sent(NamedTuple):
@@ -46,14 +54,22 @@ async def send(
     *,
     typed: str = "",
     by_owner: bool = False,
+    asked_id: str = "",
+    has_page: bool = True,
 ) -> Sent | None:
-    """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not."""
+    """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
+
+    With the `asked_id` of a page that waits for an email already, the codes of both work there. If it `has_page` none,
+    the email has no code.
+    """
     settings = request.app.state.settings
     if not settings.sends_mail:
         form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
         return None
     client = auth.client_info(request)
+    asked = Asked(kind, recipient, typed, user_id, by_owner, asked_id or asked_emails.new_id(), browser_mark(request))
     parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
+    parameters |= {"asked_id": asked.id} if has_page else {}
     try:
         async with prepared(request) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
@@ -64,25 +80,30 @@ async def send(
         words = await _words(request.state.db, settings, kind, recipient)
         form.refuse_for_now(words, TooOften(min(refused.seconds, LONGEST_WAIT)))
         return None
-    return Sent(is_delayed, Asked(kind, recipient, typed, user_id, by_owner))
+    return Sent(is_delayed, asked)
 
 
 def check_email(request: Request, sent: Sent) -> Response:
     """Leads to the page that says "Check your email"; under htmx it comes at once, with its own address."""
     token = asked_emails.seal(request.app.state.settings, sent.asked)
     page = request.app.url_path_for("check_email", token=token)
-    if not pages.asks_for_part(request):
-        return pages.redirect(request, page)
-    response = check_email_page(request, token, sent.asked, Form(EmptyForm), sent.is_delayed, asked_emails.WAIT_SECONDS)
-    is_there = request.scope["route"].name == "check_email"  # and Back shall lead before it
-    response.headers["hx-replace-url" if is_there else "hx-push-url"] = page
+    if pages.asks_for_part(request):
+        form = Form(EmailCode)
+        response = check_email_page(request, token, sent.asked, form, sent.is_delayed, asked_emails.WAIT_SECONDS)
+        is_there = request.scope["route"].name == "check_email"  # and Back shall lead before it
+        response.headers["hx-replace-url" if is_there else "hx-push-url"] = page
+    else:
+        response = pages.redirect(request, page)
+    cookies.write(request, response, COOKIE, _browser(request), asked_emails.KEPT_SECONDS)
     return response
 
 
 def check_email_page(
-    request: Request, token: str, asked: Asked, form: Form[EmptyForm], is_delayed: bool, wait: int
+    request: Request, token: str, asked: Asked, form: Form[EmailCode], is_delayed: bool, wait: int
 ) -> Response:
-    """Where the email comes from, what it is called, and, after `wait` seconds, a button that sends it again."""
+    """Where the email comes from, what it is called, a field for its code in the browser that asked, and, after `wait`
+    seconds, a button that sends it again.
+    """
     return pages.render(
         request,
         "authentication/check_email.html",
@@ -92,7 +113,48 @@ def check_email_page(
         token=token,
         is_delayed=is_delayed,
         wait=wait,
+        takes_code=has_asked(request, asked),
     )
+
+
+async def behind_code(request: Request, form: Form[EmailCode], asked: Asked) -> str | None:
+    """The path to which the link of the email leads, if its code was typed; else None, with the reason in the form.
+
+    Counted before the code is looked at, so that guesses at once count too; the work is the same for nobody's email.
+    """
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    if not has_asked(request, asked):
+        form.refuse("", _("The code works only in the browser where you asked. The link works anywhere."))
+        return None
+    uses = rate_limits.email_code(asked.id, asked.kind, asked.recipient, client.client_ip)
+    words = _("That's too many wrong codes. The link in the email still works.")
+    if refused := await too_often(request, form, *uses, words=words):
+        events.refused(Refusal.EMAIL_CODE_THROTTLED, client, typed=asked.recipient, seconds=refused.seconds)
+        return None
+    await db.commit()
+    token = await email_codes.token_for(db, settings, asked, form.data.code)
+    if token is None:
+        events.refused(Refusal.EMAIL_CODE, client, typed=asked.recipient, letter=asked.kind)
+        form.refuse("code", _("That code isn't right."))
+        return None
+    return str(request.app.url_path_for(_PAGES[asked.kind], token=token))
+
+
+def browser_mark(request: Request) -> str:
+    """What the address of the page that waits for an email says of the browser that has asked for it."""
+    return asked_emails.mark(_browser(request))
+
+
+def has_asked(request: Request, asked: Asked) -> bool:
+    """Whether this is the browser that asked for the email. One that keeps no cookies is not known again."""
+    return bool(asked.id) and asked.browser == browser_mark(request)
+
+
+def _browser(request: Request) -> str:
+    """The secret of this browser; a new one, if it has none."""
+    if not hasattr(request.state, "asking_browser"):
+        request.state.asking_browser = cookies.read(request, COOKIE) or asked_emails.new_id()
+    return str(request.state.asking_browser)
 
 
 def typed_before(request: Request) -> str:

@@ -9,6 +9,7 @@ from webapp.accounts import known_browsers, reserved_emails, users
 from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
 from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
+from webapp.authentication import email_codes
 from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
@@ -16,6 +17,7 @@ from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+A_SAMPLE_ID = "a sample"
 A_SAMPLE_SIGN_IN = {
     "username": "susan",
     "when": A_SAMPLE_DAY,
@@ -31,6 +33,7 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
     expires_after=timedelta(minutes=60),
     priority=Priority.WAITED_FOR,
     samples=lambda site: [
+        _register_draft(site, "susan@example.com", A_SAMPLE_ID),
         _register_draft(site, "susan@example.com"),
         _already_registered_draft(site, a_sample_person()),
         _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
@@ -38,10 +41,12 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 )
 async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To an address that asked for an account. If it has one, or is kept for one, the email says so instead."""
-    address = email.recipient
+    address, asked_id = email.recipient, email.parameters.get("asked_id", "")
     if not await users.has_account(db, address):
         hold = await reserved_emails.on(db, address)
-        return await address_reserved_draft(db, settings, address, hold) if hold else _register_draft(settings, address)
+        if hold:
+            return await address_reserved_draft(db, settings, address, hold)
+        return _register_draft(settings, address, asked_id)
     user = await users.find(db, address)
     return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
 
@@ -99,9 +104,10 @@ async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -
     return await status.sent_to(db, user.id, email.kind, an_hour_before, before=email) >= most
 
 
-def _register_draft(settings: Settings, address: str) -> Draft:
+def _register_draft(settings: Settings, address: str, asked_id: str = "") -> Draft:
     minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
-    return Draft("register", address, {"link": register_link(settings, address), "minutes": minutes})
+    code = email_codes.mint(settings, asked_id, email_codes.to_register(address))
+    return Draft("register", address, {"link": register_link(settings, address), "code": code, "minutes": minutes})
 
 
 def _already_registered_draft(settings: Settings, user: User) -> Draft:

@@ -1,5 +1,6 @@
 """The shapes of the account forms, and the check that all new passwords go through."""
 
+import unicodedata
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
@@ -8,6 +9,8 @@ from webapp.accounts import password_strength, passwords, usernames, users
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
 from webapp.web.forms import Form, Longest
+
+CODE_DIGITS = 8  # of the code beside the link of an email
 
 
 def _username(text: str) -> str:
@@ -20,6 +23,13 @@ def _password(text: str) -> str:
     if passwords.is_too_long(text):
         raise ValueError(_("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": _LONGEST.said})
     return text
+
+
+def _email_code(text: str) -> str:
+    digits = "".join(str(unicodedata.decimal(character)) for character in text if character.isdecimal())
+    if len(digits) != CODE_DIGITS:
+        raise ValueError(_("Type the %(num)s digits of the code in the email.") % {"num": CODE_DIGITS})
+    return digits
 
 
 Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=320)
@@ -61,6 +71,10 @@ class ResetPasswordRequest(BaseModel):
 class ResetPassword(Opened):
     password: Password
     password2: str = ""
+
+
+class EmailCode(BaseModel):
+    code: Annotated[str, StringConstraints(max_length=100), AfterValidator(_email_code)]
 
 
 class RenewResetLink(BaseModel):

@@ -1,5 +1,7 @@
 """Log in, log out, register."""
 
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -12,6 +14,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import PasswordLocked, Taken
 from webapp.authentication import asked_emails, auth, email_links, forms
+from webapp.authentication.asked_emails import Asked
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.mail import status
@@ -62,20 +65,30 @@ async def register(request: Request) -> Response:
 
 async def check_email(request: Request) -> Response:
     """After an email was asked for: what to look for, and the button that sends it again. Looks nobody up."""
-    token, settings = request.path_params["token"], request.app.state.settings
-    found = asked_emails.unseal(settings, token)
-    if found is None:
-        raise HTTPException(404)
-    asked, asked_at = found
-    form = await Form.of(request, EmptyForm)
+    asked, asked_at = _asked(request)
+    await Form.of(request, EmptyForm)
+    form = Form(forms.EmailCode)
     if request.method == "POST" and asked.is_repeatable:
-        sent = await email_links.send(
-            request, form, asked.kind, asked.recipient, asked.user_id, typed=asked.typed, by_owner=asked.by_owner
-        )
+        more: dict[str, Any] = {"typed": asked.typed, "by_owner": asked.by_owner, "asked_id": asked.id}
+        sent = await email_links.send(request, form, asked.kind, asked.recipient, asked.user_id, **more)
         if sent:
             return email_links.check_email(request, sent)
     is_delayed = await status.is_delayed(request.state.db)
     wait = int(form.headers.get("retry-after", 0)) or asked_emails.seconds_until_again(asked_at)
+    return email_links.check_email_page(request, request.path_params["token"], asked, form, is_delayed, wait)
+
+
+async def email_code(request: Request) -> Response:
+    """The code of the email leads to the form behind its link, in the browser that asked for it."""
+    token = request.path_params["token"]
+    asked, asked_at = _asked(request)
+    form = await Form.of(request, forms.EmailCode)
+    if request.method != "POST":
+        return pages.redirect(request, request.app.url_path_for("check_email", token=token))
+    page = await email_links.behind_code(request, form, asked) if form.is_valid else None
+    if page:
+        return pages.redirect(request, page)
+    is_delayed, wait = await status.is_delayed(request.state.db), asked_emails.seconds_until_again(asked_at)
     return email_links.check_email_page(request, token, asked, form, is_delayed, wait)
 
 
@@ -104,6 +117,14 @@ async def finish_registration(request: Request) -> Response:
     )
 
 
+def _asked(request: Request) -> tuple[Asked, datetime]:
+    """What the address of the page says that was asked for, and when."""
+    found = asked_emails.unseal(request.app.state.settings, request.path_params["token"])
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
 async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
     """The person who may log in, or None with the reason in the form."""
     try:
@@ -119,7 +140,8 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
 async def _email_link(request: Request, user_id: int) -> str:
     """Emails a reset link to the account's own address; returns the words to show."""
     form = Form(EmptyForm)
-    sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, by_owner=True)
+    more: dict[str, Any] = {"by_owner": True, "has_page": False}
+    sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, **more)
     return _("We've just sent the link to its email.") if sent else form.errors[""]
 
 

@@ -9,7 +9,8 @@ from webapp import rate_limits
 from webapp.accounts import usernames, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
-from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person, told
+from webapp.authentication import email_codes
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, told
 from webapp.database import now
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
@@ -24,7 +25,10 @@ A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9}
     "reset_password",
     expires_after=timedelta(minutes=60),
     priority=Priority.WAITED_FOR,
-    samples=lambda site: [_reset_password_draft(site, a_sample_person())],
+    samples=lambda site: [
+        _reset_password_draft(site, a_sample_person(), A_SAMPLE_ID),
+        _reset_password_draft(site, a_sample_person()),
+    ],
 )
 async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody.
@@ -37,7 +41,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
         return None
     if not email.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, email)):
         return None
-    return _reset_password_draft(settings, user)
+    return _reset_password_draft(settings, user, email.parameters.get("asked_id", ""))
 
 
 @email_kind(
@@ -89,8 +93,9 @@ async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Cl
     return False
 
 
-def _reset_password_draft(settings: Settings, user: User) -> Draft:
+def _reset_password_draft(settings: Settings, user: User, asked_id: str = "") -> Draft:
     values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
+    values["code"] = email_codes.mint(settings, asked_id, email_codes.to_reset(settings, user.id, user.epoch))
     values["not_me_link"] = not_me_link(settings, user.id, "reset_password", user.email)
     return Draft("reset_password", user.email, values, user.id)
 

@@ -1,0 +1,116 @@
+"""The code that an email carries beside its link, for the browser that asked: 8 digits, and stored nowhere.
+
+It is derived from the request, the account, its epoch and the end of the link, once when the email is written and again
+when it is typed. So it lives and dies with the link, and a copy of the database holds nothing to type.
+
+The email may have been written a while after it was asked for, or more than once, so the end is rounded up to a tenth
+of the link's life, and each end that is possible now is tried: about a dozen in 100 million.
+"""
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import bindparam, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import KeptUsername, User
+from webapp.accounts.tokens import CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, issue
+from webapp.authentication.asked_emails import Asked
+from webapp.authentication.forms import CODE_DIGITS
+from webapp.database import now, table
+from webapp.database.hot import Prepared
+from webapp.settings import Settings
+
+STEPS = 10  # ends within the life of a link
+CLOCKS_DIFFER = 60  # seconds, between the machine that wrote the email and this one
+
+_users, _kept = table(User), table(KeptUsername)
+
+
+@dataclass(frozen=True)
+class Opens:
+    """What a code leads to, as the link beside it does: the page for one purpose, about an account or an address."""
+
+    purpose: Purpose
+    subject: int | str
+    epoch: int
+    lifetime: timedelta
+
+    @property
+    def step(self) -> int:
+        return int(self.lifetime.total_seconds()) // STEPS
+
+    def last_end(self, moment: float) -> int:
+        """The end of a link that is made at that moment, in Unix seconds, rounded up to the next step."""
+        return -int(-(moment + self.lifetime.total_seconds()) // self.step) * self.step
+
+    def ends(self, moment: float) -> range:
+        """Each end that a link which works at that moment can have."""
+        first = (int(moment) // self.step + 1) * self.step
+        return range(first, self.last_end(moment + CLOCKS_DIFFER) + 1, self.step)
+
+
+def to_reset(settings: Settings, user_id: int, epoch: int) -> Opens:
+    return Opens(Purpose.RESET_PASSWORD, user_id, epoch, timedelta(minutes=settings.reset_token_minutes))
+
+
+def to_register(address: str) -> Opens:
+    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME)
+
+
+def to_confirm(change_id: int, epoch: int) -> Opens:
+    return Opens(Purpose.CONFIRM_EMAIL, change_id, epoch, CONFIRM_LIFETIME)
+
+
+def mint(settings: Settings, asked_id: str, opens: Opens) -> str:
+    """The code of an email that is written now, in two groups; none if no page waits for it."""
+    if not asked_id:
+        return ""
+    code = _derive(settings.key("email_code"), asked_id, opens, opens.last_end(time.time()))
+    return f"{code[:4]} {code[4:]}"
+
+
+async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: str) -> str | None:
+    """A token for the page behind the link, if this is the code of the email that was asked for.
+
+    The work is the same whether anybody is here or not, and whether the code is right or wrong.
+    """
+    opens, is_somebody = await _opens(db, settings, asked)
+    keys = settings.keys("email_code")
+    tried = [(end, _derive(key, asked.id, opens, end)) for end in opens.ends(time.time()) for key in keys]
+    right = [end for end, derived in tried if hmac.compare_digest(code, derived)]
+    if not right or not is_somebody:
+        return None
+    left = timedelta(seconds=max(right) - int(time.time()))
+    return issue(settings, opens.purpose, opens.subject, min(left, opens.lifetime), opens.epoch)
+
+
+async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Opens, bool]:
+    """What the email that was asked for leads to; and False if it has gone to nobody, or says something else."""
+    if asked.kind == "register":
+        return to_register(asked.recipient), True
+    if asked.kind == "confirm_email":
+        return to_confirm(asked.change, asked.epoch), True
+    statement = _BY_ID if asked.user_id else _BY_EMAIL if "@" in asked.recipient else _BY_NAME
+    row = await statement.row(db, {"identity": asked.user_id or asked.recipient, "moment": now()})
+    user_id, epoch, disabled_at, paused_until = row or (0, 0, None, None)
+    is_paused = paused_until is not None and paused_until > now() and not asked.by_owner
+    return to_reset(settings, user_id, epoch), bool(row) and disabled_at is None and not is_paused
+
+
+def _derive(key: bytes, asked_id: str, opens: Opens, end: int) -> str:
+    said = f"{asked_id} {opens.purpose} {opens.epoch} {end} {opens.subject}"
+    number = int.from_bytes(hmac.digest(key, said.encode(), hashlib.sha256))
+    return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}}"
+
+
+_ACCOUNT = select(_users.c.id, _users.c.epoch, _users.c.disabled_at, _users.c.reset_paused_until)
+# A username that nobody has any more is still that of who had it.
+_IS_KEPT = _kept.c.username_key == bindparam("identity"), _kept.c.kept_until > bindparam("moment")
+_HAD_NAME = select(_kept.c.user_id).where(*_IS_KEPT).scalar_subquery()
+_BY_ID = Prepared(_ACCOUNT.where(_users.c.id == bindparam("identity")))
+_BY_EMAIL = Prepared(_ACCOUNT.where(_users.c.email == bindparam("identity")))
+_BY_NAME = Prepared(_ACCOUNT.where(or_(_users.c.username_key == bindparam("identity"), _users.c.id == _HAD_NAME)))
