@@ -1,6 +1,7 @@
 """A head that comes slowly, or does not end, is not waited for; with uvicorn as the Procfile starts it."""
 
 import functools
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.settings import ROOT
 from webapp.web.protocol import MAX_BYTES, BoundedProtocol
+from webapp.web.request_head import HOW_TO_START
 
 HOST = "blog.example"
 
@@ -90,5 +92,31 @@ def status_of_whole_answer(connection: socket.socket) -> int:
     return answer.status
 
 
-def test_the_procfile_starts_the_site_so() -> None:
-    assert " --http webapp.web.protocol:BoundedProtocol" in (ROOT / "Procfile").read_text()
+STARTED = ["Procfile", "README.md", "docs/deploy/microblog.service", "docs/deploy/Containerfile"]
+
+
+@pytest.mark.parametrize("file", STARTED)
+def test_every_command_line_that_is_given_starts_the_site_so(file: str) -> None:
+    """What the Procfile's own does, tests/web/test_client_ip.py and tests/reliability try."""
+    lines = [line for line in (ROOT / file).read_text().splitlines() if "--factory webapp.app:create_app" in line]
+
+    assert lines
+    assert all("--http webapp.web.protocol:BoundedProtocol" in line for line in lines)
+    assert all("--no-proxy-headers" in line and "--no-access-log" in line for line in lines)
+
+
+def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """C69: with uvicorn as it comes, what follows a body is taken for a header, and heads have no end."""
+    with caplog.at_level(logging.WARNING, "webapp.requests"):
+        answers = [get_health(port)]
+        with serving(site) as unbounded:
+            answers += [get_health(unbounded), get_health(unbounded)]
+
+    told = [record for record in caplog.records if record.message == "unbounded server"]
+    assert answers == [200, 200, 200]
+    assert [record.fields for record in told] == [{"start_it_with": HOW_TO_START}]  # type: ignore[attr-defined]
+
+
+def get_health(port: int) -> int:
+    with connected(port, head("GET", "/health", HOST)) as connection:
+        return status_of_whole_answer(connection)

@@ -20,6 +20,7 @@ from webapp.database import Database, migrations
 from webapp.operator import test_email
 from webapp.settings import INSTANCE, ROOT, Settings
 from webapp.web import templating
+from webapp.web.protocol import BoundedProtocol
 
 LOOPBACK = "127.0.0.1"
 
@@ -66,6 +67,7 @@ def dev(options: argparse.Namespace) -> int:
         reload_dirs=[str(ROOT / "webapp")],
         access_log=False,
         proxy_headers=False,
+        http=BoundedProtocol,
         log_level="warning",
         timeout_graceful_shutdown=5,
     )

@@ -6,10 +6,17 @@ Nor is anything added to it later: a proxy may let forged headers pass behind a 
 import asyncio
 from typing import Any
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_SECONDS = 20.0
 MAX_BYTES = 256 * 1024  # a read may bring the body along; request_head.py says what a head may have
+_MARK = "microblog.bounded_head"
+
+
+def has_read(scope: Scope) -> bool:
+    """Whether it was this protocol that read a request."""
+    return _MARK in scope.get("extensions", {})
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -36,6 +43,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._awaits_head and self._size and self._timer is None:
             self._start_timer()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {_MARK: {}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._awaits_head:

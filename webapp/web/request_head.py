@@ -1,27 +1,40 @@
 """The head of a request: bounded, as its body is."""
 
+import logging
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from webapp.web import errors
+from webapp.web import errors, protocol
+
+log = logging.getLogger("webapp.requests")
 
 MAX_TARGET_BYTES = 8 * 1024  # the path and its query
 MAX_HEADER_BYTES = 8 * 1024  # one name and its value
 MAX_BYTES = 32 * 1024  # all of them
 MAX_HEADERS = 100
+HOW_TO_START = "--http webapp.web.protocol:BoundedProtocol"
 HANG_UP = {"connection": "close"}
 
 
 class BoundedHead:
-    """Refuses a head that no browser sends, before anything reads it: 414 for the address, 431 for the rest."""
+    """Refuses a head that no browser sends, before anything reads it: 414 for the address, 431 for the rest.
+
+    How long one may take, and that nothing is added to it later, only the server can see to; once, the log says if it
+    doesn't.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
+        if not (self._has_warned or protocol.has_read(scope)):
+            self._has_warned = True
+            log.warning("unbounded server", extra={"fields": {"start_it_with": HOW_TO_START}})
         status = _refusal(scope)
         if status is None:
             return await self.app(scope, receive, send)
