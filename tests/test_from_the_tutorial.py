@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.cli.tutorial import TutorialDatabase
 from tests.mailbox import Mailbox
 from tests.processes import KEPT, Process, free_port, wait_for_page
 from webapp.settings import ROOT
@@ -111,6 +112,10 @@ def test_the_new_way_without_one(reader: Reader) -> None:
     assert "Reset your password on Microblog" in browser.get("/mailbox").text
     site.kill()
     assert "FAILURE" not in reader.run("python -m webapp doctor")
+
+    app_db = TutorialDatabase(reader.root / "app.db", theo="theo@example.com")
+    app_db.add_post("theo", "Beautiful day in Portland!")
+    assert reader.run("python -m webapp import-tutorial app.db") == "Imported 1 person, 1 post and 0 follows.\n"
 
     reader.run("python -m webapp shell", "db.add(users.new('susan', 'susan@example.com', '!'))\n")
     assert "/reset_password/" in reader.run("python -m webapp reset-link susan")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.tutorial import TutorialDatabase
 from tests.inspection import query
 from tests.moderation.cases import post
 from tests.people.crowd import import_people
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "invite": ["new@example.com"],
     "reset-link": ["susan"],
     "import-users": ["{file}"],
+    "import-tutorial": ["{app_db}"],
     "users list": [],
     "users show": ["susan"],
     "users end-sessions": ["susan"],
@@ -100,7 +102,8 @@ def test_a_visitor_can_write_while_a_command_speaks(
     import_people(site, "susan", "peter")
     post(site, "peter")
     (tmp_path / "people.csv").write_text("username,email\nmary,mary@example.com\n")
-    arguments = [word.format(file=tmp_path / "people.csv") for word in ARGUMENTS[command] or []]
+    app_db = TutorialDatabase(tmp_path / "app.db", mary="mary@example.com").file
+    arguments = [word.format(file=tmp_path / "people.csv", app_db=app_db) for word in ARGUMENTS[command] or []]
     terminal = Terminal(sqlite_url.partition(":///")[2])
 
     with redirect_stdout(terminal), redirect_stderr(terminal):

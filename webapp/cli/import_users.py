@@ -7,10 +7,10 @@ running site get their turn in between. An import that was interrupted is run ag
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
@@ -29,6 +29,7 @@ LINES_A_REPORT = 5000
 MOST_PROBLEMS = 50
 COLUMNS = ("username", "email", "password_hash")
 LONGEST_QUOTE = 60
+Item = TypeVar("Item")
 OVERTAKEN = (
     "Somebody on the site has just taken one of the usernames or addresses that are still to come."
     " Run the import again: it names the line. Those before it are imported."
@@ -44,9 +45,9 @@ def run(settings: Settings, file: Path) -> int:
 
 async def add_accounts(db: AsyncSession, text: str) -> list[str]:
     """Adds the accounts of a CSV text within the caller's transaction; returns what is wrong, naming each bad line."""
-    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await _Taken.read(db))
+    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await Taken.read(db))
     if not checked.problems:
-        await _insert(db, checked.accounts)
+        await insert(db, checked.accounts)
     return checked.problems
 
 
@@ -54,57 +55,77 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     database = Database(settings.database_url, is_patient=True)
     try:
         async with database.session() as db:
-            taken = await _Taken.read(db)
+            taken = await Taken.read(db)
         checked = _check(rows, taken)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), "Nothing was imported."]))
-        await _add_in_turns(database, checked.accounts)
+        await add_in_turns(database, checked.accounts)
     finally:
         await database.close()
     print(_summary(checked))
 
 
-async def _add_in_turns(database: Database, accounts: Sequence["_Account"]) -> None:
-    for start in range(0, len(accounts), AT_ONCE):
+async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> None:
+    """Raises Refused: before the first, if their hashes have too many costs; later, if somebody took one's name."""
+    async with database.session(is_writing=True) as db:
+        await _remember(db, accounts)
+        await db.commit()
+    try:
+        await in_turns(database, accounts, insert)
+    except IntegrityError:
+        raise Refused(OVERTAKEN) from None
+
+
+async def in_turns(
+    database: Database, items: Sequence[Item], work: Callable[[AsyncSession, Sequence[Item]], Awaitable[object]]
+) -> None:
+    """Writes a few hundred at a time, and lets a running site write for as long in between."""
+    for start in range(0, len(items), AT_ONCE):
         began = time.monotonic()
         async with database.session(is_writing=True) as db:
-            try:
-                await _insert(db, accounts[start : start + AT_ONCE])
-            except IntegrityError:
-                raise Refused(OVERTAKEN) from None
+            await work(db, items[start : start + AT_ONCE])
             await db.commit()
-        if (done := start + AT_ONCE) % LINES_A_REPORT == 0 and done < len(accounts):
-            print(f"{done:,} of {len(accounts):,} ...", file=sys.stderr, flush=True)
+        if (done := start + AT_ONCE) % LINES_A_REPORT == 0 and done < len(items):
+            print(f"{done:,} of {len(items):,} ...", file=sys.stderr, flush=True)
         await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
 
 
-async def _insert(db: AsyncSession, accounts: Sequence["_Account"]) -> None:
+async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
     """Raises IntegrityError, and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
     usual = users.new("", "", "").model_dump(exclude={"id"})
-    await execute(db, table(User).insert(), [{**usual, **account._asdict()} for account in accounts])
-    try:
-        imported = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
-        await remember_costs(db, imported)
-    except ValueError as too_many:
-        raise Refused(str(too_many)) from None
-    emails, names = ({account[column] for account in accounts} for column in (2, 1))
+    await execute(db, table(User).insert(), [{**usual, **account.row} for account in accounts])
+    await _remember(db, accounts)
+    emails, names = {account.email for account in accounts}, {account.username_key for account in accounts}
     if emails & await reserved_emails.held(db) or names & await usernames.held(db):
         raise Refused(OVERTAKEN)
 
 
-class _Account(NamedTuple):
+async def _remember(db: AsyncSession, accounts: Sequence["Account"]) -> None:
+    hashes_ = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
+    try:
+        await remember_costs(db, hashes_)
+    except ValueError as too_many:
+        raise Refused(str(too_many)) from None
+
+
+class Account(NamedTuple):
     """What is particular to an account; to make a `User` of each line would take half of an import's time."""
 
     username: str
     username_key: str
     email: str
     password_hash: str
+    profile: Mapping[str, Any] = {}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {**dict(zip(self._fields[:4], self, strict=False)), **self.profile}
 
 
 @dataclass
-class _Taken:
+class Taken:
     """Who is here already, and what they have: nobody else may have it."""
 
     emails_by_name: dict[str, str]
@@ -116,60 +137,59 @@ class _Taken:
         kept = dict.fromkeys(await usernames.held(db), "")
         return cls(kept | people, set(people.values()) | await reserved_emails.held(db))
 
+    def take(self, account: Account) -> None:
+        """Raises ValueError if somebody has the name or the address."""
+        if account.username_key in self.emails_by_name:
+            raise ValueError(f"the username {quoted(account.username)} is taken, or kept for who had it until lately")
+        if account.email in self.emails:
+            raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")
+        self.emails_by_name[account.username_key] = account.email
+        self.emails.add(account.email)
+
 
 @dataclass
 class _Checked:
-    accounts: list[_Account] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
     already_here: int = 0
     problems: list[str] = field(default_factory=list)
 
 
-def _check(rows: Sequence[Row], taken: _Taken) -> _Checked:
+def _check(rows: Sequence[Row], taken: Taken) -> _Checked:
     checked, before = _Checked(), dict(taken.emails_by_name)
     for row in rows:
         try:
-            account = _account(row)
+            if row.has_too_many:
+                raise ValueError("there are more values than columns")
+            values = row.values
+            account = account_of(values["username"], values["email"], kept_hash(values.get("password_hash", "")))
             if before.get(account.username_key) == account.email:
                 checked.already_here += 1
                 continue
-            _take(taken, account)
+            taken.take(account)
             checked.accounts.append(account)
         except ValueError as refused:
             checked.problems.append(f"line {row.number}: {refused}")
     return checked
 
 
-def _account(row: Row) -> _Account:
+def account_of(username: str, typed: str, password_hash: str) -> Account:
     """Raises ValueError."""
-    if row.has_too_many:
-        raise ValueError("there are more values than columns")
-    username, password_hash = row.values["username"], row.values.get("password_hash", "")
     if not users.USERNAME.fullmatch(username):
-        raise ValueError(f"{_quoted(username)} can't be a username: 3 to 30 of a to z, 0 to 9 and _")
+        raise ValueError(f"{quoted(username)} can't be a username: 3 to 30 of a to z, 0 to 9 and _")
     try:
-        email = users.canonical_address(row.values["email"])
+        email = users.canonical_address(typed)
     except ValueError:
-        raise ValueError(f"{_quoted(row.values['email'])} doesn't look like an email address") from None
-    return _Account(username, username.lower(), email, _kept(password_hash))
+        raise ValueError(f"{quoted(typed)} doesn't look like an email address") from None
+    return Account(username, username.lower(), email, password_hash)
 
 
-def _kept(password_hash: str) -> str:
+def kept_hash(password_hash: str) -> str:
     """Raises ValueError. What begins with ! is how Django marks an account that has no password."""
     is_none = not password_hash or password_hash.startswith("!")
     return users.NO_PASSWORD if is_none else hashes.read(password_hash)
 
 
-def _take(taken: _Taken, account: _Account) -> None:
-    """Raises ValueError if somebody has the name or the address."""
-    if account.username_key in taken.emails_by_name:
-        raise ValueError(f"the username {_quoted(account.username)} is taken, or kept for who had it until lately")
-    if account.email in taken.emails:
-        raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")
-    taken.emails_by_name[account.username_key] = account.email
-    taken.emails.add(account.email)
-
-
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     shown = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
     return "'" + "".join(character if character.isprintable() else "?" for character in shown) + "'"
 

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups
 from webapp.backups import copies, drill
-from webapp.cli import Refused, commands, demo, import_users, serving, shell
+from webapp.cli import Refused, commands, demo, import_tutorial, import_users, serving, shell
 from webapp.database import Database, release
 from webapp.settings import Misconfigured, Settings
 
@@ -146,6 +146,9 @@ def _add_accounts(add: Add) -> None:
     command = add("import-users", help="add the accounts of a CSV file")
     command.add_argument("file", type=Path, help="with the columns username,email and, if you like, password_hash")
     command.set_defaults(run=lambda options: import_users.run(serving.settings(options.command), options.file))
+    command = add("import-tutorial", help="take over people, posts and follows from the tutorial's own app.db")
+    command.add_argument("file", type=Path, help="the SQLite database of that application; it is only read")
+    command.set_defaults(run=lambda options: import_tutorial.run(serving.settings(options.command), options.file))
     _add_users(add("users", help="list the accounts, show one, disable or enable it, log it out"))
 
 

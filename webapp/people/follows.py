@@ -1,5 +1,6 @@
 """Follow, unfollow, and who follows whom."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -72,6 +73,12 @@ async def follow(
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
     return created_at if added.rowcount else None
+
+
+async def follow_all(db: AsyncSession, pairs: Sequence[tuple[int, int, datetime]]) -> None:
+    """Makes many follow others, each since a given time: (follower, followed, time). Who does already still does."""
+    names = ("follower_id", "followed_id", "created_at")
+    await execute(db, _FOLLOW, [dict(zip(names, pair, strict=True)) for pair in pairs])
 
 
 async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:

@@ -1,5 +1,6 @@
 """Write a post, delete it, take that back."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -39,6 +40,30 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
 async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime | None = None) -> int:
     """Adds a post written at a given time. No limit applies, and nobody is told."""
     return (await _add(db, author_id, body, created_at or now()))[0]
+
+
+class Written(NamedTuple):
+    """A post that was written elsewhere, with a clean body."""
+
+    author_id: int
+    body: str
+    created_at: datetime
+
+
+async def add_all(db: AsyncSession, written: Sequence[Written]) -> int:
+    """Adds posts in their order, but for those that are here already; returns how many. Nobody is told."""
+    moments = [each.created_at for each in written]
+    query = select(_posts.c.author_id, _posts.c.body, _posts.c.created_at).where(
+        _posts.c.author_id.in_({each.author_id for each in written}),
+        _posts.c.created_at.between(min(moments), max(moments)),
+    )
+    here = {Written(*row) for row in await execute(db, query)}
+    new = [each for each in dict.fromkeys(written) if each not in here]
+    if new:
+        rows = [{**each._asdict(), "removed_because": ""} for each in new]
+        added = insert(_posts).returning(_posts.c.id, sort_by_parameter_order=True)
+        await _mention(db, zip((await execute(db, added, rows)).scalars(), new, strict=True))
+    return len(new)
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
@@ -87,6 +112,17 @@ async def _add(db: AsyncSession, author_id: int, body: str, created_at: datetime
     if people:
         await execute(db, insert(_mentions), [{"post_id": post_id, "user_id": each.id} for each in people])
     return post_id, people
+
+
+async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> None:
+    names = {post_id: text.mentioned(post.body) for post_id, post in added}
+    wanted = {name for of_post in names.values() for name in of_post}
+    query = select(_users.c.username_key, _users.c.id).where(_users.c.username_key.in_(wanted))
+    found: dict[str, int] = dict([tuple(row) for row in await execute(db, query)]) if wanted else {}
+    people = {post_id: [found[name] for name in of_post if name in found] for post_id, of_post in names.items()}
+    rows = [{"post_id": post_id, "user_id": each} for post_id in people for each in people[post_id][:MOST_MENTIONED]]
+    if rows:
+        await execute(db, insert(_mentions), rows)
 
 
 async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:

@@ -1,0 +1,205 @@
+"""The people, posts and follows of the tutorial's own application, out of its `app.db`.
+
+Whoever can't be taken over is left out with all that is theirs, and named. What is here already stays as it is, so an
+import that was interrupted, or whose `app.db` was mended, is run again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.cli import import_users, tutorial_db
+from webapp.cli.import_users import Account, Taken
+from webapp.cli.tutorial_db import Row, Source
+from webapp.database import Database, execute, now, table
+from webapp.people import follows
+from webapp.people.models import Follow
+from webapp.posts import posts, text
+from webapp.posts.posts import Written
+from webapp.preferences.forms import ABOUT_ME_LENGTH
+from webapp.settings import Settings
+
+_users = table(User)
+
+
+@dataclass
+class Report:
+    """What became of it: how many are new, how many were here, and what was left out for which reason."""
+
+    new: Counter[str] = field(default_factory=Counter)
+    here: Counter[str] = field(default_factory=Counter)
+    people: dict[int, str] = field(default_factory=dict)  # who was left out, by their number there
+    posts: Counter[str] = field(default_factory=Counter)
+    lost: Counter[int] = field(default_factory=Counter)  # posts, by whose they are
+    without_password: list[str] = field(default_factory=list)
+
+
+class Person(NamedTuple):
+    """Somebody who is here now."""
+
+    id: int
+    created_at: datetime
+
+
+def run(settings: Settings, file: Path) -> int:
+    """Takes over what can be, beside the running site, and says what could not. Raises Refused."""
+    source = tutorial_db.read(file)
+    report = asyncio.run(_import(settings, source))
+    for line in _lines(source, report):
+        print(line)
+    return 0
+
+
+async def _import(settings: Settings, source: Source) -> Report:
+    database, report = Database(settings.database_url, is_patient=True), Report()
+    try:
+        async with database.session() as db:
+            taken = await Taken.read(db)
+        names = await _take_people(database, settings, source, taken, report)
+        people = await _numbers(database, names)
+        await _take_posts(database, source, people, report)
+        await _take_follows(database, source, people, report)
+    finally:
+        await database.close()
+    return report
+
+
+async def _take_people(
+    database: Database, settings: Settings, source: Source, taken: Taken, report: Report
+) -> dict[int, str]:
+    """Adds those who are new; returns the usernames of all who are here, in lower case, by their number there."""
+    names, accounts, before, first = {}, [], dict(taken.emails_by_name), _first_posts(source)
+    for row in source.people:
+        try:
+            account = _account(row, settings, first.get(row["id"]), report)
+            if before.get(account.username_key) == account.email:
+                report.here["people"] += 1
+            else:
+                taken.take(account)
+                accounts.append(account)
+            names[row["id"]] = account.username_key
+        except ValueError as refused:
+            report.people[row["id"]] = str(refused)
+    await import_users.add_in_turns(database, accounts)
+    report.new["people"] = len(accounts)
+    return names
+
+
+def _account(row: Row, settings: Settings, first_post: datetime | None, report: Report) -> Account:
+    """Raises ValueError. Whose password can't be checked here is taken over without one."""
+    username, about = str(row["username"] or "").strip(), " ".join(str(row.get("about_me") or "").split())
+    account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD)
+    seen = _moment(row.get("last_seen"))
+    since = min(filter(None, (first_post, seen)), default=now())
+    profile = {
+        "about_me": about[:ABOUT_ME_LENGTH],
+        "created_at": since,
+        "last_seen_at": seen or since,
+        "language": settings.languages[0],
+        "is_public": False,  # there, only members could read anything
+    }
+    try:
+        password_hash = import_users.kept_hash(str(row["password_hash"] or ""))
+    except ValueError:
+        report.without_password.append(username)
+        password_hash = users.NO_PASSWORD
+    return account._replace(password_hash=password_hash, profile=profile)
+
+
+def _first_posts(source: Source) -> dict[int, datetime]:
+    first: dict[int, datetime] = {}
+    for row in source.posts:
+        if (when := _moment(row["timestamp"])) and when < first.get(row["user_id"], now()):
+            first[row["user_id"]] = when
+    return first
+
+
+def _moment(text: object) -> datetime | None:
+    """A time as SQLAlchemy writes it into SQLite, in UTC; never one to come."""
+    try:
+        return min(datetime.fromisoformat(str(text)).replace(tzinfo=UTC), now())
+    except ValueError:
+        return None
+
+
+async def _numbers(database: Database, names: dict[int, str]) -> dict[int, Person]:
+    async with database.session() as db:
+        rows = await execute(db, select(_users.c.username_key, _users.c.id, _users.c.created_at))
+        found = {key: Person(number, created_at) for key, number, created_at in rows}
+    return {number: found[key] for number, key in names.items() if key in found}
+
+
+async def _take_posts(database: Database, source: Source, people: dict[int, Person], report: Report) -> None:
+    written = []
+    for row in source.posts:
+        author, when = people.get(row["user_id"]), _moment(row["timestamp"])
+        try:
+            if author is None:
+                report.lost[row["user_id"]] += 1
+                continue
+            body = text.clean(str(row["body"] or ""))
+            written.append(Written(author.id, body, when or author.created_at))
+        except ValueError as refused:
+            report.posts[str(refused)] += 1
+    written.sort(key=lambda post: post.created_at)  # timelines go by number
+
+    async def add(db: AsyncSession, some: Sequence[Written]) -> None:
+        report.new["posts"] += await posts.add_all(db, some)
+
+    await import_users.in_turns(database, written, add)
+    report.here["posts"] = len(written) - report.new["posts"]
+
+
+async def _take_follows(database: Database, source: Source, people: dict[int, Person], report: Report) -> None:
+    pairs = [(people[one], people[other]) for one, other in source.pairs if one in people and other in people]
+    rows = [(one.id, other.id, max(one.created_at, other.created_at)) for one, other in pairs if one != other]
+    before = await _follows(database)
+    await import_users.in_turns(database, rows, follows.follow_all)
+    report.new["follows"] = await _follows(database) - before
+    report.here["follows"] = len(rows) - report.new["follows"]
+
+
+async def _follows(database: Database) -> int:
+    async with database.session() as db:
+        return (await execute(db, select(func.count()).select_from(table(Follow)))).scalar_one()
+
+
+def _lines(source: Source, report: Report) -> Iterator[str]:
+    yield f"Imported {_counted(report.new)}."
+    if any(report.here.values()):
+        yield f"Here already: {_counted(report.here)}."
+    if report.without_password:
+        yield f"Without a password, for theirs can't be checked here: {', '.join(report.without_password)}."
+    for number, why in report.people.items():
+        lost = report.lost[number]
+        yield f"Left out: {why}." + (f" With them {_number(lost, 'posts')}." if lost else "")
+    for why, count in report.posts.items():
+        yield f"Left out: {_number(count, 'posts')}. {why}"
+    if orphans := sum(count for number, count in report.lost.items() if number not in report.people):
+        yield f"Left out: {_number(orphans, 'posts')} of nobody who is there."
+    if lost := len(source.pairs) - report.new["follows"] - report.here["follows"]:
+        yield f"Left out: {_number(lost, 'follows')} of people who are not here."
+    for name, count in source.others.items():
+        if count:
+            yield f"Left out: {_number(count, f'{name}s')}. There is nothing of the kind here."
+    if report.people:
+        yield "Mend their names or addresses in a copy of app.db and run this again: it adds what is missing."
+
+
+def _counted(counts: Counter[str]) -> str:
+    people, written, pairs = (_number(counts[kind], kind) for kind in ("people", "posts", "follows"))
+    return f"{people}, {written} and {pairs}"
+
+
+def _number(count: int, kind: str) -> str:
+    one = "person" if kind == "people" else kind.removesuffix("s")
+    return f"{count:,} {one if count == 1 else kind}"
