@@ -29,6 +29,7 @@ ARGUMENTS = {
     "mailer": None,
     "shell": None,
     "migrate": None,
+    "move": None,  # for a site that is stopped; see tests/backups/test_move.py
     "restore-drill": None,  # looks at a copy; see tests/backups/test_drill.py
     "bounce": None,  # reads its standard input; see tests/bounces/
     "backup": ["{file}.backup"],

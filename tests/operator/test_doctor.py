@@ -45,7 +45,7 @@ def test_it_finds_nothing_to_fail_where_all_is_in_order(
         ("MAIL_PASSWORD", "wrong", "MAIL_USERNAME and MAIL_PASSWORD"),
         ("MAIL_PORT", "1", "does it listen on port 1"),
         ("MAIL_SERVER", "no-such-machine.invalid", "no machine has this name"),
-        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "is DATABASE_URL right"),
+        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "Is DATABASE_URL right"),
     ],
 )
 @pytest.mark.usefixtures("deployed")

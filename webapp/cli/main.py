@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups
-from webapp.backups import copies, drill
+from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, import_tutorial, import_users, serving, shell
-from webapp.database import Database, release
+from webapp.database import Database, refusals, release
 from webapp.settings import Misconfigured, Settings
 
 Command = Callable[[AsyncSession, Settings, argparse.Namespace], AsyncIterator[str]]
@@ -36,16 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return _nobody_reads()
         print(_trouble(error), file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if options.command == "bounce" else 1  # a mail server keeps it, and tries again
     except KeyboardInterrupt:
         return 130
     return code
 
 
 def _trouble(error: Exception) -> str:
-    words = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
-    hint = "Is DATABASE_URL right, and was `python -m webapp migrate` run? `python -m webapp doctor` looks closer."
-    return f"The database can't be used: {words}\n{hint}"
+    what = refusals.what_to_check(error)
+    return f"The database can't be used: {refusals.in_words(error)}\n{what} `python -m webapp doctor` looks closer."
 
 
 def _nobody_reads() -> int:
@@ -95,13 +94,21 @@ def _add_serving(add: Add) -> None:
     _add_language(command)
     command.set_defaults(run=partial(_with_session, commands.fill_with_demo, is_writing=True))
     command = add("migrate", help="bring the database up to date with the code")
-    command.set_defaults(run=lambda options: serving.migrate(serving.settings(options.command)))
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument(
+        "--to", metavar="REVISION", default="head", help="go to this one, also back; make a backup first"
+    )
+    command.set_defaults(run=_migrate)
     command = add("mailer", help="send emails, in a process of its own")
     command.set_defaults(run=serving.mailer)
     command = add("doctor", help="check the setup: settings, database, mail server, DNS")
     command.set_defaults(run=partial(_with_session, commands.check_up))
     command = add("shell", help="an asyncio prompt with db, settings, mail and users at hand")
     command.set_defaults(run=shell.run)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    return serving.migrate(serving.settings(options.command), options.to, is_dry_run=options.dry_run)
 
 
 def _add_language(command: argparse.ArgumentParser) -> None:
@@ -122,6 +129,9 @@ def _add_backups(add: Add) -> None:
     command.add_argument("file", type=Path, help="a backup")
     command.add_argument("--into", metavar="URL", help="an empty database, for a backup of PostgreSQL")
     command.set_defaults(run=_drill)
+    command = add("move", help="move the data of a stopped site to another database, and compare every row")
+    command.add_argument("--to", metavar="URL", required=True, help="an empty database, SQLite or PostgreSQL")
+    command.set_defaults(run=_move)
 
 
 def _back_up(options: argparse.Namespace) -> int:
@@ -133,6 +143,11 @@ def _drill(options: argparse.Namespace) -> int:
     logging.disable(logging.WARNING)  # what the made-up person does there is nobody's business
     for line in drill.run(serving.settings(options.command), options.file, options.into):
         print(line, flush=True)
+    return 0
+
+
+def _move(options: argparse.Namespace) -> int:
+    move.run(serving.settings(options.command).database_url, options.to, say=partial(print, flush=True))
     return 0
 
 

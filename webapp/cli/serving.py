@@ -7,22 +7,26 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 import uvloop
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
 from webapp import app, logs
 from webapp.app import create_app, deployed_settings
 from webapp.cli import Refused, demo
-from webapp.database import Database, migrations
+from webapp.database import Database, migrations, refusals
 from webapp.operator import test_email
 from webapp.settings import INSTANCE, ROOT, Settings
 from webapp.web import templating
 from webapp.web.protocol import BoundedProtocol
 
 LOOPBACK = "127.0.0.1"
+Say = Callable[[str], None]
 
 
 def settings(command: str) -> Settings:
@@ -30,7 +34,7 @@ def settings(command: str) -> Settings:
     if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
         settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
         if command == "demo":
-            migrate(settings)
+            _prepare(settings)
         return settings
     return deployed_settings()
 
@@ -39,12 +43,40 @@ def _is_deployed() -> bool:
     return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
 
 
-def migrate(settings: Settings) -> int:
-    """Brings the database to the state that the code expects."""
-    if settings.database_url.startswith("sqlite"):
-        Path(settings.database_url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database_url)
+def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = print) -> int:
+    """Brings the database to the state that the code expects, or to a revision; or only says what that would take.
+
+    Raises Refused, in one line, whatever is in the way.
+    """
+    url = settings.database_url
+    try:
+        if url.startswith("sqlite") and not is_dry_run:
+            Path(url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
+        steps = migrations.steps(url, to) if is_dry_run else migrations.go(url, to)
+    except CommandError as error:
+        raise Refused(_no_way(str(error))) from None
+    except (SQLAlchemyError, OSError) as error:
+        raise Refused(f"The database can't be migrated: {refusals.in_words(error)}") from None
+    for step in steps:
+        say(f"{'would ' if is_dry_run else ''}{'undo' if step.is_back else 'do'} {step.revision}: {step.words}")
+    if is_dry_run and not steps:
+        say("Nothing to do.")
     return 0
+
+
+def _no_way(words: str) -> str:
+    """Alembic's words for a revision that it has no file for, in ours."""
+    revision = words.rpartition(" '")[2].rstrip("'")
+    if revision.startswith(migrations.MOVING):
+        return "The database is half filled by a `move` that was cut short. Run that again, or empty the database."
+    if revision == "base":
+        return "Going back to the very beginning would delete everything. If you want that, delete the database."
+    return f"This version of Microblog knows no revision '{revision}'. Is the database, or its backup, of a newer one?"
+
+
+def _prepare(settings: Settings) -> None:
+    """Brings the database of a development site up to date, and says nothing of it."""
+    migrate(settings, say=lambda _line: None)
 
 
 def dev(options: argparse.Namespace) -> int:
@@ -55,7 +87,7 @@ def dev(options: argparse.Namespace) -> int:
         others = [name for name in demo.COMMUNITIES if name != options.language]
         os.environ.setdefault("LANGUAGES", ",".join([options.language, *others]))
     settings = Settings.for_development(options.port)
-    migrate(settings)
+    _prepare(settings)
     is_filled = not (options.empty or _is_deployed())
     print("\n".join(asyncio.run(_welcome(settings, options.language, is_filled=is_filled))), file=sys.stderr)
     uvicorn.run(

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlmodel import SQLModel
 
 from webapp.database import Database, execute, table
+from webapp.database.refusals import is_away
 
 log = logging.getLogger("webapp.housekeeping")
 
@@ -62,8 +63,9 @@ async def run(database: Database, works: Sequence[Work]) -> None:
         for work in works:
             try:
                 await _do_all(database, work)
-            except Exception:
-                log.exception("chore_failed", extra={"fields": {"chore": work.name}})
+            except Exception as error:
+                # Whoever visits meanwhile has told of a database that is away.
+                log.warning("chore_failed", extra={"fields": {"chore": work.name}}, exc_info=not is_away(error))
 
 
 async def _do_all(database: Database, work: Work) -> None:

@@ -1,6 +1,7 @@
 """What a driver's error means: whether its connection is lost, what SQLAlchemy would raise, and whose fault it is."""
 
 import errno
+import re
 import socket
 import ssl
 from typing import Any, NoReturn
@@ -24,6 +25,19 @@ def is_away(error: BaseException) -> bool:
         return False
     state = getattr(error.orig, "sqlstate", None) or ""
     return error.connection_invalidated or state.startswith(STATES) or _has_no_server(error)
+
+
+def in_words(error: Exception) -> str:
+    """What the database said, in one line."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+
+
+def what_to_check(error: Exception) -> str:
+    if re.search(r"\bfull\b|read-?only|no space", in_words(error), re.IGNORECASE):
+        return "Is its disk full, or read-only?"
+    return "Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?"
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:

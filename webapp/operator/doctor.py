@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.database import Database, execute, migrations
+from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.operator import mail_advice
 from webapp.settings import Settings
@@ -104,8 +104,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         await database.try_write()
         yield Finding(OK, "writing", "the database can be written to")
     except (SQLAlchemyError, OSError) as error:
-        words = str(getattr(error, "orig", error)).splitlines()[0]
-        yield Finding(FAILURE, "database", f"{words}; is DATABASE_URL right, and was `migrate` run?")
+        yield Finding(FAILURE, "database", f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
     finally:
         await database.close()
 

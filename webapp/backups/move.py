@@ -1,0 +1,177 @@
+"""Moves the data of a stopped site to another database, of either kind, and compares every row."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import Table, delete, inspect, make_url, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+from webapp import database_url
+from webapp.backups import Refused, endpoints
+from webapp.backups.endpoints import Key
+from webapp.database import migrations
+from webapp.database.migrations import MOVING
+from webapp.database.refusals import in_words
+
+Say = Callable[[str], None]
+
+
+class _Differs(Exception):
+    """A row is not the same in both databases; says which."""
+
+
+def run(source: str, to: str, say: Say) -> None:
+    """Copies all rows, compares them, and says what it did. Raises Refused.
+
+    Rows are kept as they arrive. A move that was cut short goes on when it is run again, once what is there was
+    compared; if the old database has changed meanwhile, it begins anew. Until the end the new one has no revision that
+    a site would start with. The old one stays as it is.
+    """
+    _must_differ(source, to)
+    try:
+        if not asyncio.run(_is_begun(to, _mark(source))):
+            migrations.upgrade(to)
+        asyncio.run(_move(source, to, say))
+    except (SQLAlchemyError, OSError, CommandError) as error:
+        raise Refused(f"The data can't be moved: {in_words(error)}") from None
+
+
+def _must_differ(source: str, to: str) -> None:
+    try:
+        is_same = database_url.read(source) == database_url.read(to)
+    except ValueError as refused:
+        raise Refused(str(refused).replace("DATABASE_URL", "--to")) from None
+    old, new = endpoints.file_of(source), endpoints.file_of(to)
+    if is_same or (new and new == old):
+        raise Refused("--to names the database that the site has already.")
+    if old and not old.is_file():
+        raise Refused(f"There is no database at {old}.")
+    if new and not new.parent.is_dir():
+        raise Refused(f"There is no folder {new.parent}.")
+
+
+def _mark(source: str) -> str:
+    """What stands for a revision in the new database meanwhile: from where its rows come, and how they look."""
+    where = str(endpoints.file_of(source) or make_url(database_url.read(source)[0]).set(password=None))
+    return f"{MOVING}{blake2b(f'{where} {migrations.newest()}'.encode(), digest_size=8).hexdigest()}"
+
+
+async def _is_begun(to: str, mark: str) -> bool:
+    """Whether an earlier run of the same move began to fill it. Raises Refused if it has anything else in it."""
+    async with endpoints.connected(to, "The database of --to") as new:
+        version = await migrations.version(new)
+        if version == mark:
+            return True
+        names = set(await new.run_sync(lambda connection: inspect(connection).get_table_names()))
+        if version is None and names:
+            raise Refused(f"The database of --to is not empty: it has a table {min(names)}. Nothing was moved.")
+        for table in SQLModel.metadata.sorted_tables:
+            if table.name in names and (await new.execute(select(table).limit(1))).first():
+                raise Refused(f"The database of --to is not empty: it has rows in {table.name}. Nothing was moved.")
+    return False
+
+
+async def _move(source: str, to: str, say: Say) -> None:
+    tables = SQLModel.metadata.sorted_tables
+    async with (
+        endpoints.connected(source, "The database") as old,
+        endpoints.connected(to, "The database of --to") as new,
+    ):
+        if await migrations.version(old) != migrations.newest():
+            raise Refused("The database is not up to date: run `python -m webapp migrate` first.")
+        await endpoints.keep_writers_out(old)
+        await _begin(old, new, _mark(source), say)
+        for table in tables:
+            say(f"{await _copy(old, new, table):9,} {table.name}")
+        for table in tables:
+            await _compare(old, new, table)
+            await endpoints.go_on_counting(old, new, table)
+        await _set_version(new, migrations.newest())
+    say("Every row is the same in both. Now set DATABASE_URL to the new one, and start the site.")
+
+
+async def _begin(old: AsyncConnection, new: AsyncConnection, mark: str, say: Say) -> None:
+    """Marks the new database as half filled, or looks how far an earlier run came."""
+    if await migrations.version(new) != mark:
+        return await _set_version(new, mark)
+    try:
+        for table in SQLModel.metadata.sorted_tables:
+            await _reached(old, new, table)
+    except _Differs:
+        say("The old database has changed since this move was begun: it begins anew.")
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            await new.execute(delete(table))
+        await new.commit()
+    else:
+        say("A move that was cut short goes on.")
+
+
+async def _set_version(new: AsyncConnection, version: str) -> None:
+    await new.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    await new.commit()
+
+
+async def _copy(old: AsyncConnection, new: AsyncConnection, table: Table) -> int:
+    """Copies the rows that are not there yet; returns how many."""
+    count, last = 0, await _last(new, table)
+    async for rows in endpoints.pages(old, table, last):
+        await _insert(new, table, [row._mapping for row in rows])
+        await new.commit()
+        count += len(rows)
+    return count
+
+
+async def _last(new: AsyncConnection, table: Table) -> Key | None:
+    last = None
+    async for rows in endpoints.pages(new, table, None):
+        last = endpoints.key(table, rows[-1])
+    return last
+
+
+async def _insert(new: AsyncConnection, table: Table, rows: Sequence[Mapping[Any, Any]]) -> None:
+    values = [{column.name: row[column] for column in table.columns} for row in rows]
+    try:
+        await new.execute(table.insert(), values)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        await new.rollback()
+        await _insert_each(new, table, values)
+
+
+async def _insert_each(new: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Finds the row that does not fit. SQLite keeps texts of any length, and NULs in them; PostgreSQL does not."""
+    for row in rows:
+        try:
+            await new.execute(table.insert(), row)
+        except DBAPIError as error:
+            which = ", ".join(f"{column.name} {row[column.name]}" for column in table.primary_key.columns)
+            raise Refused(f"The row of {table.name} with {which} does not fit there: {in_words(error)}") from None
+
+
+async def _compare(old: AsyncConnection, new: AsyncConnection, table: Table) -> None:
+    try:
+        last = await _reached(old, new, table)
+        if await endpoints.page(old, table, last, 1):
+            raise _Differs(f"rows of {table.name} are missing")
+    except _Differs as found:
+        raise Refused(f"After copying, {found}. Run this again: it begins anew.") from None
+
+
+async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> Key | None:
+    """The key of the last row in the new database. Raises _Differs if the rows up to there are not the old one's."""
+    last = None
+    async for there in endpoints.pages(new, table, None):
+        ours = await endpoints.page(old, table, last, len(there))
+        for mine, copy in zip(ours, there, strict=False):
+            if tuple(mine) != tuple(copy):
+                raise _Differs(f"{table.name} {endpoints.key(table, mine)} is not the same in both")
+        if len(ours) < len(there):
+            raise _Differs(f"{table.name} has more rows than before")
+        last = endpoints.key(table, there[-1])
+    return last
