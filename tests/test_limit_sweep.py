@@ -42,6 +42,8 @@ SENT: dict[str, dict[str, str]] = {
     "pause_mail": {},
     "resume_mail": {},
     "send_mail_again": {},
+    "address_works_again": {"mark": "0" * 32},
+    "email_works": {},
     "change_password": PROOF | {"password": NEW_PASSWORD},
     "reset_password": {"password": PASSWORD},
 }

@@ -367,6 +367,26 @@ def test_after_a_bounce_nothing_that_can_wait_is_sent(site: Site, susan: Browser
     wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'suppressed'")
 
 
+def test_the_command_asks_to_be_tried_again_while_the_database_is_away(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """75 is EX_TEMPFAIL of sysexits(3)."""
+    for name, value in {
+        "BASE_URL": "https://blog.example",
+        "SECRET_KEY": site.settings.secret_key,
+        "DATABASE_URL": "postgresql://blog@127.0.0.1:1/blog",
+        "MAIL_SERVER": "localhost",
+        "BOUNCE_KEY": KEY,
+    }.items():
+        monkeypatch.setenv(name, value)
+    raw = DSN.format(path="root@localhost", fields=GONE).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+    assert main(["bounce", path]) == 75
+
+    assert capsys.readouterr().err.startswith("The database can't be used: ")
+
+
 def test_the_command_reads_a_message_from_a_pipe(
     site: Site, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

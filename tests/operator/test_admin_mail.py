@@ -9,10 +9,12 @@ import pytest
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from tests.watching import execute
 from webapp.delivery import breaker
+from webapp.mail import refusals
 from webapp.settings import Settings
 
-PAGES = ["/admin/mail", "/admin/mail/pause", "/admin/mail/resume", "/admin/mail/send_again"]
+PAGES = ["/admin/mail", "/admin/mail/pause", "/admin/mail/resume", "/admin/mail/send_again", "/admin/mail/works_again"]
 
 
 def sentence(page: str) -> str:
@@ -183,3 +185,76 @@ def test_an_email_that_is_none_is_refused_in_words(host: Browser, email: str) ->
 
     assert answer.status_code == 200
     assert "no such email." in answer.text
+
+
+def let_bounce(
+    site: Site, address: str, source: str = "bounce", reason: str = "550 nobody@example.com is unknown"
+) -> None:
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await refusals.mark(db, address, source, reason)
+            await db.commit()
+
+    site.run(work)
+
+
+def mark(page: str) -> str:
+    found = re.search(r'name="mark" value="([0-9a-f]{32})"', page)
+    assert found, page
+    return found[1]
+
+
+@pytest.mark.alike
+def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hosted: Site, host: Browser) -> None:
+    assert hosted.mailbox
+    susan = hosted.browser()
+    register(susan, hosted.mailbox)
+    log_in(susan)
+    let_bounce(hosted, "susan@example.com")
+    let_bounce(hosted, "gone@example.com", "complaint", "")
+
+    page = host.get("/admin/mail").text
+    assert "s…@example.com" in page
+    assert "An email came back. (550 n…@example.com is unknown)" in page
+    assert "marked an email as spam" in page
+    assert "susan@example.com" not in page
+    assert "are refused by its mail server" in susan.get("/settings").text
+
+    for _address in range(2):
+        answer = host.post("/admin/mail/works_again", data={"mark": mark(host.get("/admin/mail").text)})
+        assert "@example.com again." in answer.text
+    assert "are refused by its mail server" not in susan.get("/settings").text
+    assert "Works again" not in host.get("/admin/mail").text
+    events = execute(hosted, "SELECT details FROM security_event WHERE kind = 'address_works'")
+    assert "admin" in str(events)
+    assert len(events) == 1, "nobody has the other one"
+
+
+@pytest.mark.parametrize("mark", ["", "x", "0" * 32, "ж" * 32, "gone@example.com"])
+@pytest.mark.alike
+def test_a_mark_that_stands_for_nothing_is_refused(hosted: Site, host: Browser, mark: str) -> None:
+    let_bounce(hosted, "gone@example.com")
+
+    answer = host.post("/admin/mail/works_again", data={"mark": mark})
+
+    assert "There&#39;s no such address" in answer.text
+    assert len(execute(hosted, "SELECT * FROM refused_address")) == 1
+
+
+@pytest.mark.alike
+def test_a_person_says_that_their_own_address_works_again(hosted: Site) -> None:
+    assert hosted.mailbox
+    susan = hosted.browser()
+    register(susan, hosted.mailbox)
+    log_in(susan)
+    let_bounce(hosted, "susan@example.com")
+    let_bounce(hosted, "peter@example.com")
+    assert 'action="/email_works"' in susan.get("/").text
+
+    answer = susan.post("/email_works")
+
+    assert answer.url.path == "/settings"
+    assert "Emails go to susan@example.com again." in answer.text
+    assert "are refused by its mail server" not in answer.text
+    assert execute(hosted, "SELECT address FROM refused_address") == [("peter@example.com",)]
+    assert "owner" in str(execute(hosted, "SELECT details FROM security_event WHERE kind = 'address_works'"))

@@ -40,6 +40,7 @@ SELF = {
     "change_password",
     "recovery_codes",
     "change_email",
+    "email_works",
     "sessions",
     "end_other_sessions",
     "emails",
@@ -60,6 +61,7 @@ ADMIN = {
     "pause_mail",
     "resume_mail",
     "send_mail_again",
+    "address_works_again",
 }
 WRITES = [route.name for route in ROUTES if "POST" in (route.methods or ())]
 # Fields that some form of ours has, filled in well, and fields that would be somebody's if we took them.

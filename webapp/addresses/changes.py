@@ -19,7 +19,7 @@ from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
 from webapp.logs import mask
-from webapp.mail import kinds
+from webapp.mail import kinds, refusals
 from webapp.settings import Settings
 
 KEPT = timedelta(days=30)
@@ -86,6 +86,7 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
     caller must then roll back.
     """
     ended = await _move(db, change, change.new_email, _users.c.epoch == change.epoch, keep=keep)
+    await refusals.works_again(db, change.new_email)  # an email has just arrived there
     await _set(db, _changes.c.id == change.id, confirmed_at=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(

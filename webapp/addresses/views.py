@@ -11,15 +11,18 @@ from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, 
 from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
+from webapp.audit import events
+from webapp.audit.events import Event
 from webapp.authentication import asked_emails, auth, email_links
 from webapp.authentication.asked_emails import Asked
 from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.mail import refusals
 from webapp.web import pages
 from webapp.web.forms import Form
-from webapp.web.limits import too_often
+from webapp.web.limits import limited_button, too_often
 
 
 @login_required
@@ -34,6 +37,17 @@ async def change_email(request: Request) -> Response:
     if sent:
         return email_links.check_email(request, sent)
     return pages.render(request, "addresses/change_email.html", part="panel", form=form)
+
+
+@login_required
+@limited_button(rate_limits.SWITCHES)
+async def email_works(request: Request) -> Response:
+    """The button beside "emails to this address are refused": they are sent again, until one comes back once more."""
+    db, user = request.state.db, request.state.user
+    await refusals.works_again(db, user.email)
+    await events.note(db, Event.ADDRESS_WORKS, user.id, auth.client_info(request), by="owner")
+    await db.commit()
+    return pages.redirect(request, "/settings", flash=_("Emails go to %(address)s again.") % {"address": user.email})
 
 
 async def confirm_email(request: Request) -> Response:

@@ -30,6 +30,7 @@ class Event(StrEnum):
     ADDRESS_CHANGE_ASKED = "address_change_asked"
     ADDRESS_CHANGED = "address_changed"
     ADDRESS_RESTORED = "address_restored"
+    ADDRESS_WORKS = "address_works"
     SESSION_ENDED = "session_ended"
     SESSIONS_ENDED = "sessions_ended"
     RECOVERY_CODES_MADE = "recovery_codes_made"

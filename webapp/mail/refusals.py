@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -40,6 +41,11 @@ async def mark(db: AsyncSession, address: str, source: str, reason: str) -> None
     """Notes an address from which emails came back, or whose owner complained; it stays so until that is mended."""
     values = {"address": address, "since": now(), "source": source, "reason": reason[:300]}
     await execute(db, _MARK, values)
+
+
+async def newest(db: AsyncSession, most: int) -> Sequence[Any]:
+    """What is known against addresses, newest first: address, since, source, code, reason."""
+    return (await execute(db, select(_refusals).order_by(_refusals.c.since.desc()).limit(most))).all()
 
 
 async def works_again(db: AsyncSession, address: str) -> None:

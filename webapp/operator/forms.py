@@ -5,6 +5,12 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 
+class WorksAgain(BaseModel):
+    """The address that works again, by the mark that stands for it on the page."""
+
+    mark: Annotated[str, Field(min_length=32, max_length=32)] = ""
+
+
 class SendAgain(BaseModel):
     """The email to send again; all that were given up if it is left out."""
 

@@ -1,5 +1,6 @@
 """Is mail flowing? The answer in a sentence, for the operator's page and the command line."""
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +10,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.logs import mask
-from webapp.mail import status
+from webapp.logs import mask, mask_all
+from webapp.mail import refusals, status
 from webapp.mail.status import Status
 from webapp.settings import Settings
 
@@ -28,6 +29,42 @@ class GivenUp:
     reason: str
     created_at: datetime
     finished_at: datetime
+
+
+@dataclass(frozen=True)
+class Shut:
+    """An address that gets no email that can wait, as the admin may see it; `mark` stands for it in a form."""
+
+    mark: str
+    address: str
+    reason: str
+    since: datetime
+
+
+async def shut(db: AsyncSession, settings: Settings, most: int = 50) -> list[Shut]:
+    """The addresses that refuse emails, send them back or whose owners complained, newest first."""
+    rows = await refusals.newest(db, most)
+    return [Shut(_mark(settings, row.address), mask(row.address), _why_shut(row), row.since) for row in rows]
+
+
+async def shut_address(db: AsyncSession, settings: Settings, mark: str) -> str | None:
+    """The address that a mark stands for."""
+    rows = await refusals.newest(db, 100_000)
+    return next(
+        (row.address for row in rows if hmac.compare_digest(_mark(settings, row.address).encode(), mark.encode())), None
+    )
+
+
+def _mark(settings: Settings, address: str) -> str:
+    return hmac.digest(settings.key("refused_address"), address.encode(), "sha256").hex()[:32]
+
+
+def _why_shut(row: Any) -> str:
+    words = {
+        "bounce": _("An email came back."),
+        "complaint": _("Its owner marked an email as spam."),
+    }.get(row.source, _("The mail server refused it for good."))
+    return _with_answer(words, row)
 
 
 async def given_up(db: AsyncSession) -> list[GivenUp]:
@@ -73,7 +110,11 @@ def _why(row: Any) -> str:
         "expired": _("It couldn't be sent in time."),
         "suppressed": _("Its address was refused for good a short while ago."),
     }.get(row.state, _("The mail server refused it for good."))
-    said = " ".join(str(part) for part in (row.code, row.reason) if part)
+    return _with_answer(words, row)
+
+
+def _with_answer(words: str, row: Any) -> str:
+    said = " ".join(str(part) for part in (row.code, mask_all(row.reason or "")) if part)
     return f"{words} ({said})" if said else words
 
 

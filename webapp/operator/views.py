@@ -7,15 +7,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from webapp import rate_limits
+from webapp.accounts import users
+from webapp.audit import events
+from webapp.audit.events import Event
+from webapp.authentication import auth
 from webapp.authentication.auth import admin_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.mail import kinds, status
+from webapp.logs import mask
+from webapp.mail import kinds, refusals, status
 from webapp.operator import health as health_checks
 from webapp.operator import mail_status
 from webapp.operator import metrics as figures
 from webapp.operator import security_txt as security_txts
-from webapp.operator.forms import SendAgain
+from webapp.operator.forms import SendAgain, WorksAgain
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited_button
@@ -33,6 +38,7 @@ async def admin_mail(request: Request) -> Response:
         sentence=mail_status.sentence(state, settings),
         is_well=state.trouble is None and state.paused_at is None,
         given_up=await mail_status.given_up(db),
+        shut=await mail_status.shut(db, settings),
     )
 
 
@@ -65,6 +71,25 @@ async def send_mail_again(request: Request) -> Response:
     await request.state.db.commit()
     words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)
     return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
+
+
+@admin_required
+@limited_button(rate_limits.SMALL_CHANGES)
+async def address_works_again(request: Request) -> Response:
+    """Whoever runs the site knows better than a report that came back."""
+    form, db = await Form.read(request, WorksAgain), request.state.db
+    address = form.is_valid and await mail_status.shut_address(db, request.app.state.settings, form.data.mark)
+    if not address:
+        await db.commit()  # it counts
+        words = _("There's no such address, or it works again.")
+        return pages.redirect(request, "/admin/mail", flash=words, kind="error")
+    await refusals.works_again(db, address)
+    if owner := await users.find(db, address):
+        await events.note(db, Event.ADDRESS_WORKS, owner.id, auth.client_info(request), by="admin")
+    await db.commit()
+    return pages.redirect(
+        request, "/admin/mail", flash=_("Emails go to %(address)s again.") % {"address": mask(address)}
+    )
 
 
 async def health(request: Request) -> Response:
