@@ -18,7 +18,7 @@ run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 test: .venv/test lint ## every check and every test
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak and not neighbours" --ignore tests/reliability
 	# What waits runs beside what computes: the real processes beside the browser.
-	@$(BIN)/python -m pytest -q -n 3 -m "not soak" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
+	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
 	  $(BIN)/python -m pytest -q -n 2 -m browser; browser=$$?; \
 	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
 
@@ -39,7 +39,7 @@ format: .venv/test ## put the code in shape
 	$(BIN)/ruff format .
 
 test-neighbours: .venv/test ## the tests with real proxies, poolers and mail servers; what is not installed is named
-	$(BIN)/python -m pytest -q -m "neighbours and not soak" tests/neighbours
+	$(BIN)/python -m pytest -q -m "neighbours and not soak" tests/neighbours tests/reliability
 
 soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v -m soak tests

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from webapp.database import Database
 from webapp.mail import outbox
@@ -10,6 +11,7 @@ from webapp.mail.models import Claimed, Outcome
 
 # How long an outcome waits for others that are on the way, to be stored with them.
 GATHER_SECONDS = 0.001
+Thing = TypeVar("Thing")
 
 
 class Finishing:
@@ -70,3 +72,11 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def next_of(queue: asyncio.Queue[Thing], seconds: float) -> Thing | None:
+    """What comes next in a queue, or None if none came within so many seconds."""
+    try:
+        return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
+    except TimeoutError:
+        return None

@@ -19,9 +19,10 @@ from datetime import timedelta
 from jinja2 import Environment
 
 from webapp.database import Database, now
+from webapp.database.refusals import in_words, is_away
 from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
-from webapp.delivery.finishing import Finishing, happens
+from webapp.delivery.finishing import Finishing, happens, next_of
 from webapp.delivery.smtp import Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -37,9 +38,8 @@ RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
 WRITTEN_AHEAD = 2
 GRACE_SECONDS = 6.0
 RESTART_DELAYS = (1, 2, 5, 15, 30)
-
+AWAY_SECONDS = 1.0  # between looks at a database that is away
 LEAST_LEASE = timedelta(seconds=5)  # with less left of it, an email is not begun
-
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
@@ -66,6 +66,7 @@ class Mailer:
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
+        self._outcomes: dict[int, Outcome] = {}  # that are not noted yet
         self._finishing = Finishing(database)
         self._suspect_at = 0.0
 
@@ -76,12 +77,27 @@ class Mailer:
             try:
                 self.is_running = True
                 await self._work()
-            except Exception:
-                log.exception("mailer_crashed")
+            except Exception as error:
                 self.is_running = False
+                if is_away(error):
+                    await self._wait_for_database(error)
+                    continue
+                log.exception("mailer_crashed")
                 await happens(self._stopping, RESTART_DELAYS[min(crashes, len(RESTART_DELAYS) - 1)])
                 crashes += 1
         self.is_running = False
+
+    async def _wait_for_database(self, error: Exception) -> None:
+        """Says once that it is away, and once that it is back. Nothing is lost: what was in hand is due again."""
+        log.warning("mailer_waits", extra={"fields": {"reason": in_words(error)}})
+        since = time.monotonic()
+        while not self._stopping.is_set():
+            await happens(self._stopping, AWAY_SECONDS)
+            with contextlib.suppress(Exception):
+                await self.database.try_write()
+                await self._hand_back()
+                log.warning("mailer_goes_on", extra={"fields": {"seconds": round(time.monotonic() - since)}})
+                return
 
     async def stop(self) -> None:
         """Asks `run` to end. What is on the wire may finish within the grace; the rest is handed back."""
@@ -134,8 +150,8 @@ class Mailer:
                 async with self.database.direct(is_writing=True) as db:
                     until = await outbox.renew(db, held)
                     await db.commit()
-            except Exception:
-                log.exception("leases_not_renewed")
+            except Exception as error:
+                log.warning("leases_not_renewed", exc_info=not is_away(error))
                 continue
             for email in held:
                 if email.id in self._in_hand:
@@ -177,7 +193,7 @@ class Mailer:
         connection = self.transport()
         try:
             while True:
-                if written := await _next(self._queue, POLL_SECONDS):
+                if written := await next_of(self._queue, POLL_SECONDS):
                     await self._send(connection, written)
                     self._queue.task_done()
                 elif connection.is_idle():
@@ -208,29 +224,27 @@ class Mailer:
             await db.commit()
 
     async def _finish(self, email: Claimed, outcome: Outcome) -> None:
+        self._outcomes[email.id] = outcome
         await self._finishing.finish(email, outcome)
         self._in_hand.pop(email.id, None)
+        self._outcomes.pop(email.id, None)
         if email.crashes:
             self.database.wake.set()  # such emails come one by one: there may be more of them
 
     async def _hand_back(self) -> None:
-        """Makes the emails that are still in hand due again, for whoever claims them next."""
-        emails = list(self._in_hand.values())
-        self._in_hand.clear()
+        """Makes the emails that are still in hand due again, for whoever claims them next.
+
+        Of those that have left, and could not be noted while the database was away, that is noted.
+        """
+        ended = [(email, self._outcomes.get(email.id, HANDED_BACK)) for email in self._in_hand.values()]
         self._finishing.forget()
         self._queue = self._new_queue()
-        if emails:
+        if ended:
             async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, [(email, HANDED_BACK) for email in emails])
+                await outbox.finish(db, ended)
                 await db.commit()
+        self._in_hand.clear()
+        self._outcomes.clear()
 
     def _new_queue(self) -> asyncio.Queue[Written]:
         return asyncio.Queue(WRITTEN_AHEAD * self.settings.mail_connections)
-
-
-async def _next(queue: asyncio.Queue[Written], seconds: float) -> Written | None:
-    """The next email, or None if none came within so many seconds."""
-    try:
-        return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
-    except TimeoutError:
-        return None
