@@ -1,4 +1,6 @@
-"""What Postfix 3.7.11 answered in each of the ways in which it was made to refuse; see `tests/neighbours/refusing.py`.
+"""What Postfix 3.7.11 answered in each of the ways in which it was made to refuse.
+
+Real servers are started in `tests/neighbours/test_mail_servers.py`.
 
 With its default, `smtpd_delay_reject = yes`, it says everything about client, HELO and sender after RCPT.
 """

@@ -1,0 +1,113 @@
+"""A disk that is full, and one that may only be read: real ones, in memory, with a real site on them."""
+
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.missing import unavailable
+from tests.processes import Host
+from webapp.database import migrations
+
+pytestmark = pytest.mark.neighbours
+PATIENCE = 20.0
+MAIL_AWAY = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": "1"}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)):
+        unavailable("no disk can be mounted here, which takes root")
+    yield folder
+    run("umount", "--lazy", str(folder))
+
+
+def run(*command: str) -> int:
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def host(disk: Path, tmp_path: Path) -> Iterator[Host]:
+    url = f"sqlite+aiosqlite:///{disk / 'site.db'}"
+    migrations.upgrade(url)
+    with Host(tmp_path, url, MAIL_AWAY) as host:
+        yield host
+
+
+def wait_until(host: Host, status: int) -> httpx2.Response:
+    deadline = time.monotonic() + PATIENCE
+    while (answer := ask(host, 1, "GET", "/ready")).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.2)
+    return answer
+
+
+def register(host: Host, name: str, number: int) -> httpx2.Response:
+    return ask(host, number, "POST", "/register", email=f"{name}@example.com")
+
+
+def ask(host: Host, number: int, method: str, path: str, **fields: str) -> httpx2.Response:
+    with host.browser(number) as browser:
+        return browser.request(method, path, data=fields or None)
+
+
+def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> None:
+    process = host.serve()
+    assert register(host, "before", 1).status_code == 200
+    fill(disk / "films")
+
+    assert "disk full or read-only" in wait_until(host, 503).text
+    refused = register(host, "meanwhile", 2)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert ask(host, 3, "GET", "/explore").status_code == 200, "it can still be read"
+    doctor = host.start("webapp", "doctor")
+    assert doctor.wait(60) == 1
+    assert "FAILURE database: database or disk is full. Is its disk full" in doctor.output
+    (disk / "films").unlink()
+    wait_until(host, 200)
+    assert register(host, "after", 4).status_code == 200
+
+    with closing(sqlite3.connect(disk / "site.db")) as db:
+        kept = {name for (name,) in db.execute("SELECT recipient FROM outbox_email WHERE kind = 'register'")}
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert kept == {"before@example.com", "after@example.com"}
+    assert "Traceback" not in process.output
+    assert process.output.count('"database_away"') == process.output.count('"database_back"') == 1
+
+
+def fill(file: Path) -> None:
+    def write() -> None:
+        with file.open("wb", buffering=0) as films:
+            while films.write(b"x" * 1024):
+                pass
+
+    with pytest.raises(OSError, match="No space left on device"):
+        write()
+
+
+def test_a_disk_that_may_only_be_read_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> None:
+    assert run("mount", "-o", "remount,ro", str(disk)) == 0
+    process = host.serve()
+
+    wait_until(host, 503)
+    assert ask(host, 1, "GET", "/login").status_code == 200
+    assert ask(host, 2, "GET", "/explore").status_code == 503
+    assert register(host, "meanwhile", 3).status_code == 503
+    migrate, doctor = host.start("webapp", "migrate"), host.start("webapp", "doctor")
+    assert (migrate.wait(60), doctor.wait(60)) == (1, 1)
+    assert migrate.output.startswith("The database can't be migrated: ")
+    assert migrate.output.count("\n") == 1
+    assert "FAILURE database: " in doctor.output
+    assert run("mount", "-o", "remount,rw", str(disk)) == 0
+    wait_until(host, 200)
+
+    assert register(host, "after", 4).status_code == 200
+    assert "Traceback" not in process.output
