@@ -59,9 +59,9 @@ translations: .venv/test ## gather the texts, bring every catalogue up to date a
 translation: translations ## begin another language: make translation LANGUAGE=de
 	$(BIN)/pybabel init -i webapp/translations/messages.pot -d webapp/translations -l $(LANGUAGE)
 
-pins: ## remake the pinned requirements from pyproject.toml (wants uv)
-	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements.txt
-	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header --upgrade -o requirements-dev.txt
+pins: ## remake the pinned requirements from pyproject.toml (wants uv); make pins NEWER=--upgrade takes the newest
+	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header $(NEWER) -o requirements.txt
+	uv pip compile pyproject.toml --python 3.11 --group dev --generate-hashes --universal --no-emit-index-url --no-header $(NEWER) -o requirements-dev.txt
 
 .venv/run: requirements.txt
 	$(if $(PYTHON),,$(error Microblog needs Python 3.11 or newer. Install it, or name it: make PYTHON=/path/to/python3 run))

@@ -44,6 +44,7 @@ from webapp.mail_preview.inbox import MailboxTransport
 from webapp.operator.error_alerts import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post
+from webapp.posts.pieces import Pieces
 from webapp.rate_limits import LimitWindow
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
@@ -106,6 +107,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False
     templates = pages.set_up(app, settings, assets)
+    app.state.pieces = Pieces(templates, settings.admin_addresses)
+    templates.globals |= {"show_post": app.state.pieces.show, "part_of": app.state.pieces.part_of}
     app.state.database = database
     app.state.alarms = alarms
     app.state.hasher = Hasher()

@@ -15,7 +15,7 @@ from jinja2 import (
     select_autoescape,
 )
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from webapp import i18n
 from webapp.settings import NOT_ME_HOURS, ROOT, Settings
@@ -46,7 +46,7 @@ def environment(settings: Settings) -> Environment:
         auto_reload=settings.development,
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": _ago, "day": _day, "wrapped": _wrapped}
+    env.filters |= {"time": _time, "plain_time": _plain_time, "ago": ago, "day": _day, "wrapped": _wrapped}
     env.globals["site_description"] = partial(site_description, settings)
     env.globals["site"] = {
         "name": settings.site_name,
@@ -93,13 +93,11 @@ def _plain_time(_context: Context, when: datetime) -> str:
     return _exact(when, i18n.locale())
 
 
-@pass_context
-def _ago(_context: Context, when: datetime) -> Markup:
+def ago(when: datetime) -> Markup:
     """How long ago that was, with the exact time behind it; app.js counts on."""
     name, seconds = i18n.locale(), (datetime.now(UTC) - when).total_seconds()
     words = i18n.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), name)
-    time = Markup('<time datetime="{}" title="{}" data-ago>{}</time>')
-    return time.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name), words)
+    return Markup(f"{_time_tag(when, name)}{escape(words)}</time>")  # noqa: S704
 
 
 @pass_context
@@ -110,6 +108,12 @@ def _day(_context: Context, when: datetime) -> str:
 @lru_cache(10_000)
 def _exact(when: datetime, name: str) -> str:
     return f"{format_datetime(when.astimezone(UTC), 'medium', locale=name)} UTC"
+
+
+@lru_cache(10_000)
+def _time_tag(when: datetime, name: str) -> Markup:
+    tag = Markup('<time datetime="{}" title="{}" data-ago>')
+    return tag.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name))
 
 
 @lru_cache(10_000)
