@@ -46,6 +46,7 @@ SENT: dict[str, dict[str, str]] = {
     "email_works": {},
     "change_password": PROOF | {"password": NEW_PASSWORD},
     "reset_password": {"password": PASSWORD},
+    "delete_account": PROOF | {"username": "susan"},
 }
 # What is counted for what somebody typed and where they come from, because there is no account yet, or none is known.
 STRANGERS: dict[str, dict[str, str]] = {
@@ -60,6 +61,7 @@ EXCEPTIONS = {
     "logout": "nobody must be kept from leaving, and a session ends once",
     "report_not_me": "gives power back to who was robbed, and does nothing the second time",
     "undo_email": "gives power back to who was robbed, once",
+    "undo_deletion": "gives an account back to its owner, once",
     "confirm_email": "each change can be confirmed once, and asking for them is limited",
     "bounces": "no account's: the operator's own mail server sends it, with a key",
     "check_email": "an email that is asked for again: as reset_password_request, by the same function",
@@ -84,10 +86,11 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def susan(site: Site) -> Browser:
+    execute(site, "UPDATE user_account SET disabled_at = NULL")
+    execute(site, "DELETE FROM account_deletion")
     for password in (PASSWORD, NEW_PASSWORD):
         browser = site.browser(follow_redirects=False)
         if log_in(browser, password=password).status_code == 303:
-            execute(site, "UPDATE user_account SET disabled_at = NULL")
             return browser
     raise AssertionError("susan is locked out")
 
@@ -172,6 +175,7 @@ COMMITTERS = {
     "authentication/auth.py",
     "authentication/email_links.py",
     "web/limits.py",
+    "deletion/erasure.py",
     "digests/planning.py",
     "operator/error_alerts.py",
 }

@@ -47,6 +47,8 @@ PUBLIC = {
     "renew_reset_link",
     "confirm_email",
     "undo_email",
+    "undo_deletion",
+    "account_deleted",
     "report_not_me",
     "email_reset_link",
     "unsubscribe",
@@ -136,6 +138,8 @@ def path_of(site: Site, name: str) -> str:
         values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password", "david@example.com").rpartition("/")[2]
     if name in {"confirm_email", "undo_email"}:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
+    if name == "undo_deletion":
+        values["token"] = tokens.issue(SETTINGS, Purpose.UNDO_DELETION, 1, timedelta(hours=1))
     route = next(route for route in ROUTES if route.name == name)
     return route.url_path_for(name, **{key: values[key] for key in route.param_convertors})
 
@@ -345,7 +349,13 @@ def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str, he
     """C29: the guard refuses nothing of ours; log-out and the like then want a log-in, and bounces a key."""
     answer = stranger.post(path_of(site, name), headers=headers)
 
-    of_their_own = {"unsubscribe": {200}, "subscribe_again": {200}, "check_email": {303, 429}, "bounces": {404}}
+    of_their_own = {
+        "unsubscribe": {200},
+        "subscribe_again": {200},
+        "check_email": {303, 429},
+        "bounces": {404},
+        "undo_deletion": {410},
+    }
     assert answer.status_code in of_their_own.get(name, {303, 422})
 
 

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 
 import webapp.addresses.emails
 import webapp.authentication.emails
+import webapp.deletion.emails
 import webapp.digests.emails
 import webapp.moderation.emails
 import webapp.notifications.models
@@ -26,7 +27,7 @@ import webapp.recovery.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
 from webapp.accounts import known_browsers, passwords, sessions, tokens, usernames
-from webapp.accounts.models import AddressChange, HashCost, KeptUsername, KnownBrowser, Session
+from webapp.accounts.models import AddressChange, HashCost, KeptUsername, KnownBrowser, RetiredUsername, Session
 from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
 from webapp.audit import events
@@ -34,13 +35,16 @@ from webapp.audit.models import SecurityEvent
 from webapp.authentication import throttle
 from webapp.authentication.auth import CurrentUser
 from webapp.database import Database, cleanup
-from webapp.database.cleanup import CleanupTask
+from webapp.database.cleanup import CleanupTask, Work
+from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
 from webapp.mail import refusals
 from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
+from webapp.moderation import decided
+from webapp.moderation.models import DecidedReport
 from webapp.operator.error_alerts import Alarms
 from webapp.posts import posts
 from webapp.posts.models import Post
@@ -69,6 +73,8 @@ CLEANUP_TASKS = (
     CleanupTask(AddressChange, changes.outdated),
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(KeptUsername, usernames.outdated),
+    CleanupTask(RetiredUsername, usernames.no_longer_retired),
+    CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, passwords.outdated),
@@ -132,7 +138,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works = (*CLEANUP_TASKS, Digests(settings)) if settings.sends_mail else CLEANUP_TASKS
+    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings)]
+    if settings.sends_mail:
+        works.append(Digests(settings))
     tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield

@@ -6,12 +6,12 @@ the transaction that counted it is rolled back: nobody stretches another's wait 
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, delete, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -51,6 +51,7 @@ CHANGE_PASSWORD = Limit("change_password", OWN_CHANGES)
 RESET_PASSWORD = Limit("reset_password_form", OWN_CHANGES)
 CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
+DELETE_ACCOUNT = Limit("delete_account", OWN_CHANGES)
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
 SWITCHES = Limit("switches", OWN_CHANGES)
 ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # who is robbed must be able to, too
@@ -201,6 +202,13 @@ async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> 
     return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None
 
 
+async def erase(db: AsyncSession, settings: Settings, people: Iterable[str]) -> None:
+    """Forgets all counts of these, whatever the limit: of an account that is gone."""
+    for secret in sorted({_secret(settings, who) for who in people}):
+        of_one = col(LimitWindow.key) > f"{secret}:", col(LimitWindow.key) < f"{secret};"
+        await execute(db, delete(LimitWindow).where(*of_one))
+
+
 def outdated() -> ColumnElement[bool]:
     """Windows that ended so long ago that nobody asks any more when they began."""
     return col(LimitWindow.ends) < now().timestamp() - HOUR
@@ -234,8 +242,12 @@ def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:
 
     Not the address itself: the table must not tell who asked for what. One person's windows lie side by side.
     """
-    secret = hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
+    secret = _secret(settings, who)
     return {rate: f"{secret}:{limit.name}:{rate.seconds}" for rate in limit.counted}
+
+
+def _secret(settings: Settings, who: str) -> str:
+    return hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
 
 
 class Busy(Exception):

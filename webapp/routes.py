@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from webapp.addresses import views as addresses
 from webapp.authentication import views as authentication
 from webapp.bounces import views as bounces
+from webapp.deletion import views as deletion
 from webapp.feeds import views as feeds
 from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
@@ -85,6 +86,9 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/sessions", preferences.sessions, name="sessions"),
         Route("/sessions/end_others", preferences.end_other_sessions, methods=["POST"], name="end_other_sessions"),
         Route("/sessions/{id}/end", preferences.end_session, methods=["POST"], name="end_session"),
+        Route("/delete_account", deletion.delete_account, methods=FORM, name="delete_account"),
+        Route("/account_deleted", deletion.account_deleted, name="account_deleted"),
+        Route("/undo_deletion/{token}", deletion.undo_deletion, methods=FORM, name="undo_deletion"),
         Route("/letters", subscriptions.emails, methods=FORM, name="emails"),
         Route("/unsubscribe/{token}", subscriptions.unsubscribe, methods=FORM, name="unsubscribe"),
         Route("/unsubscribe/{token}/again", subscriptions.subscribe_again, methods=["POST"], name="subscribe_again"),

@@ -263,7 +263,7 @@ def add(site: Site, people: dict[str, str]) -> None:
 
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            assert await add_accounts(db, "\n".join(["username,email,password_hash", *lines])) == []
+            assert await add_accounts(db, site.settings, "\n".join(["username,email,password_hash", *lines])) == []
             await db.commit()
 
     site.run(work)

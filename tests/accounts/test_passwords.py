@@ -275,7 +275,7 @@ def hash_of(number: int) -> str:
 def add(site: Site, text: str) -> None:
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            assert await add_accounts(db, text) == []
+            assert await add_accounts(db, site.settings, text) == []
             await db.commit()
 
     site.run(work)

@@ -13,12 +13,14 @@ from urllib.parse import quote
 
 import pytest
 import time_machine
+from sqlmodel import insert
 
 from tests.mailbox import Mailbox
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute, standing_site
 from webapp.accounts import tokens
+from webapp.accounts.models import AccountDeletion
 from webapp.accounts.tokens import HEADER, Purpose, TokenExpired, TokenMalformed
 from webapp.settings import Settings
 
@@ -233,6 +235,7 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
                 moment=moment,
                 confirmed_at=confirmed_at,
             )
+        execute(site, insert(AccountDeletion).values(user_id=1, due_at=datetime.now(UTC) + TEN_MINUTES))
         yield site
 
 
@@ -322,6 +325,7 @@ ENDPOINTS = {
     Purpose.CONFIRM_EMAIL: "/confirm_email/{}",
     Purpose.UNDO_EMAIL: "/undo_email/{}",
     Purpose.UNSUBSCRIBE: "/unsubscribe/{}",
+    Purpose.UNDO_DELETION: "/undo_deletion/{}",
 }
 
 

@@ -263,7 +263,7 @@ def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
 
     async def imported() -> list[str]:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            return await import_users.add_accounts(db, people)
+            return await import_users.add_accounts(db, any_site.settings, people)
 
     change(thief, mailbox)
     while_it_can = any_site.run(imported)

@@ -298,7 +298,7 @@ def test_python_m_webapp_is_the_command_line(sqlite_url: str, tmp_path: Path) ->
         imported = host.start("webapp", "import-users", str(file))
         code = imported.wait(30)
         listed = host.start("webapp", "users", "list")
-        wrong = host.start("webapp", "users", "delete")
+        wrong = host.start("webapp", "users", "remove")
 
         assert (code, listed.wait(30), wrong.wait(30)) == (0, 0, 2)
         assert listed.output.startswith("susan\tsusan@example.com\tactive\t")

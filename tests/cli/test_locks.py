@@ -22,6 +22,8 @@ from webapp.cli import import_users, main
 from webapp.database import Database
 from webapp.settings import ROOT, Settings
 
+SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="")
+
 # What each command is given here. One that is new must be added.
 ARGUMENTS = {
     "demo": None,  # writes on an empty development site only: see tests/cli/test_demo.py
@@ -41,6 +43,7 @@ ARGUMENTS = {
     "users list": [],
     "users show": ["susan"],
     "users end-sessions": ["susan"],
+    "users delete": ["susan", "--reason", "Advertising."],
     "users disable": ["susan", "--reason", "Advertising."],
     "users enable": ["susan"],
     "posts remove": ["1", "--reason", "Advertising."],
@@ -84,7 +87,7 @@ def fill(url: str) -> None:
     async def work() -> None:
         database = Database(url)
         async with database.session(is_writing=True) as db:
-            await import_users.add_accounts(db, f"username,email\n{rows}")
+            await import_users.add_accounts(db, SETTINGS, f"username,email\n{rows}")
             await db.commit()
         await database.close()
 

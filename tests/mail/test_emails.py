@@ -20,11 +20,14 @@ from tests.mailserver import Certificates, Delivered, MailServer
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD
 from tests.watching import execute, wait_until_posted
-from webapp.accounts import tokens
+from webapp.accounts import tokens, users
+from webapp.audit.events import BY_OPERATOR
 from webapp.database import migrations
+from webapp.deletion.emails import tell
 from webapp.mail import kinds, mime
 from webapp.mail.kinds import KINDS
 from webapp.mail_preview import samples
+from webapp.moderation import decisions
 from webapp.settings import ROOT, Settings
 from webapp.web.templating import environment
 
@@ -40,6 +43,8 @@ SITES = {
     "long": (f"https://{LONG_HOST}", "NUMBER" + LONG_ADDRESS[1:]),
 }
 TEMPLATES = [
+    "account_deleted_by_admin",
+    "account_deletion",
     "account_disabled",
     "address_change_asked",
     "address_changed",
@@ -66,7 +71,7 @@ TEMPLATES = [
 ]
 OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 # There is nothing to do, but to write to the host.
-WITHOUT_LINK = ["account_disabled", "address_removed", "post_removed"]
+WITHOUT_LINK = ["account_deleted_by_admin", "account_disabled", "address_removed", "post_removed"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
 # What an email says about how long its link works.
 LIFETIMES = {"reset_password": str(MINUTES), "register": "24", "confirm_email": "24", "address_changed": "72"}
@@ -269,6 +274,26 @@ class Sweep:
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
         self._keep("sessions_ended", *of_host, "/sessions/end_others")
         self._keep("emails_turned_off", *of_host, "/letters", **proof)
+        self._keep("account_deletion", *of_host, "/delete_account", username="Host_2", **proof)
+        self._keep_deletion_by_admin(site, where, hosts)
+
+    def _keep_deletion_by_admin(self, site: Site, where: tuple[str, str], hosts: str) -> None:
+        """As `users delete` has it."""
+        before = len(self.server.emails)
+
+        async def delete() -> None:
+            async with site.app.state.database.session(is_writing=True) as db:
+                user = await users.find(db, hosts)
+                assert user
+                await decisions.delete(db, site.settings, user, "Advertising is not wanted here.", BY_OPERATOR)
+                await tell(db, site.settings, user)
+                await db.commit()
+
+        site.run(delete)
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        email = OutboxEmail("account_deleted_by_admin", language, SITES[name][0], hosts, "Host_2", delivered)
+        self.emails["account_deleted_by_admin", language, name] = email
 
     def _arrive(self, site: Site, username: str, address: str) -> Browser:
         invitation = urlsplit(tokens.register_link(site.settings, address)).path

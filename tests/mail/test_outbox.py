@@ -67,10 +67,10 @@ def after(email: Claimed, more: timedelta = A_MOMENT) -> time_machine.travel:
 
 @pytest.mark.parametrize(("is_committed", "expected"), [(True, 1), (False, 0)])
 async def test_an_email_is_posted_with_its_cause_or_not_at_all(
-    database: Database, is_committed: bool, expected: int
+    database: Database, make_settings: Callable[..., Settings], is_committed: bool, expected: int
 ) -> None:
     async with database.session(is_writing=True) as db:
-        await import_users.add_accounts(db, "username,email\nsusan,susan@example.com")
+        await import_users.add_accounts(db, make_settings(), "username,email\nsusan,susan@example.com")
         await outbox.post(
             db,
             "welcome",

@@ -30,7 +30,7 @@ from webapp.web.templating import environment
 # What is neither waited for nor counted: it gathers by itself, or the operator is its cause.
 OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_disabled"}
 OPTIONAL = {"mention", "new_follower", "digest"}
-WAITED_FOR = {"register", "reset_password", "confirm_email"}
+WAITED_FOR = {"account_deletion", "register", "reset_password", "confirm_email"}
 BATCHED = sorted(name for name, kind in KINDS.items() if kind.is_batched)
 
 

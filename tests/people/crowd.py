@@ -32,7 +32,7 @@ def import_people(site: Site, *names: str) -> None:
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             lines = ["username,email,password_hash", *rows]
-            assert await import_users.add_accounts(db, "\n".join(lines)) == []
+            assert await import_users.add_accounts(db, site.settings, "\n".join(lines)) == []
             await db.commit()
 
     site.run(work)

@@ -77,7 +77,7 @@ def test_a_username_that_was_given_up_is_kept_for_thirty_days(any_site: Site, ma
 
     async def imported() -> list[str]:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            return await add_accounts(db, "username,email\nSUSAN,new@example.com\n")
+            return await add_accounts(db, any_site.settings, "username,email\nSUSAN,new@example.com\n")
 
     assert (by_registering.status_code, by_renaming.status_code) == (422, 422)
     assert "That username is taken." in by_registering.text
@@ -182,7 +182,7 @@ def test_every_word_of_every_path_is_reserved(standing: Site) -> None:
 def test_the_operator_may_import_them_and_their_owner_keeps_them(site: Site, mailbox: Mailbox) -> None:
     async def imported() -> list[str]:
         async with site.app.state.database.session(is_writing=True) as db:
-            problems = await add_accounts(db, "username,email\nadmin,susan@example.com\n")
+            problems = await add_accounts(db, site.settings, "username,email\nadmin,susan@example.com\n")
             await db.commit()
             return problems
 

@@ -115,7 +115,10 @@ def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str) 
 async def add_people(site: Site, run: int, count: int, password_hash: str) -> None:
     lines = [f'person{run}x{number},{address("person", run, number)},"{password_hash}"' for number in range(count)]
     async with site.app.state.database.session(is_writing=True) as db:
-        assert await import_users.add_accounts(db, "\n".join(["username,email,password_hash", *lines])) == []
+        assert (
+            await import_users.add_accounts(db, site.settings, "\n".join(["username,email,password_hash", *lines]))
+            == []
+        )
         await db.commit()
 
 

@@ -135,6 +135,11 @@ def users_disable_and_enable(life: Life) -> None:
     life.run(lambda db, user: users.set_disabled(db, user, False))
 
 
+def the_account_deleted_and_brought_back(life: Life) -> None:
+    life.owner.post("/delete_account", data={"username": "susan", "current_password": PASSWORD})
+    life.site.browser().post(links(life.mailbox, SUSAN, "/undo_deletion/")[0])
+
+
 def new_recovery_codes(life: Life) -> None:
     life.owner.post("/recovery_codes", data={"current_password": PASSWORD})
 
@@ -158,6 +163,7 @@ EVENTS = {
     '"log out everywhere else"': log_out_everywhere_else,
     "`users end-sessions`": users_end_sessions,
     "`users disable`": users_disable,
+    "the account deleted, then brought back": the_account_deleted_and_brought_back,
     "`users disable`, then `enable`": users_disable_and_enable,
     "one session ended": the_end_of_the_session,
     "new recovery codes": new_recovery_codes,

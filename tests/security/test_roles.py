@@ -26,6 +26,7 @@ LINK = {
     "email_reset_link",
     "confirm_email",
     "undo_email",
+    "undo_deletion",
     "unsubscribe",
     "subscribe_again",
 }
@@ -37,6 +38,7 @@ SELF = {
     "logout",
     "settings",
     "edit_profile",
+    "delete_account",
     "change_password",
     "recovery_codes",
     "change_email",
@@ -164,6 +166,8 @@ def susans(site: Site) -> dict[str, list[tuple[Any, ...]]]:
 def _is_susans(table: str, column: Any) -> bool:
     refers = any(key.column.table.name == "user_account" for key in column.foreign_keys)
     is_hers = refers or (table, column.name) in {("user_account", "id"), ("security_event", "user_id")}
+    if table == "account_deletion":
+        return False  # with it she would be gone; her account's own row says that nobody has brought that about
     return is_hers and (table, column.name) not in OTHERS_MAY_NAME_HER
 
 

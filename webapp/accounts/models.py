@@ -78,6 +78,32 @@ class KeptUsername(SQLModel, table=True):
     kept_until: datetime = Field(index=True)
 
 
+class RetiredUsername(SQLModel, table=True):
+    """A username of an account that was deleted, and until when nobody may have it: only as a keyed hash."""
+
+    __tablename__ = "retired_username"
+
+    name_hash: str = Field(primary_key=True, max_length=64)
+    kept_until: datetime = Field(index=True)
+
+
+class AccountDeletion(SQLModel, table=True):
+    """An account that is being deleted: disabled at once, and gone for good from `due_at` on.
+
+    With a `reason` it was the admin's doing, and its owner can't undo it.
+    """
+
+    __tablename__ = "account_deletion"
+    # A link that undoes one must never undo the next.
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", unique=True, ondelete="CASCADE")
+    asked_at: datetime = Field(default_factory=now)
+    due_at: datetime = Field(index=True)
+    reason: str = Field(default="", max_length=300)
+
+
 class AddressChange(SQLModel, table=True):
     """One request to change an address. It always asks for the same, so a link confirms exactly what it was sent to.
 

@@ -36,6 +36,7 @@ class Purpose(StrEnum):
     CONFIRM_EMAIL = "confirm_email"
     UNDO_EMAIL = "undo_email"
     NOT_ME = "not_me"
+    UNDO_DELETION = "undo_deletion"
     UNSUBSCRIBE = "unsubscribe"
 
 

@@ -1,16 +1,19 @@
 """Usernames that are kept: for nobody, because they speak for the site, or for who had one until lately."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.models import KeptUsername
+from webapp.accounts.models import KeptUsername, RetiredUsername
 from webapp.database import execute, now, table
 from webapp.settings import Settings
 
 KEPT = timedelta(days=30)
+RETIRED = timedelta(days=365)  # of an account that was deleted
 # Who has one of these can pretend to be the site, its mail or whoever runs it (RFC 2142 has the mailboxes).
 RESERVED = [
     "abuse",
@@ -73,6 +76,7 @@ RESERVED = [
 ]
 
 _kept = table(KeptUsername)
+_retired = table(RetiredUsername)
 
 
 def reserved(settings: Settings, words: Iterable[str]) -> frozenset[str]:
@@ -111,6 +115,31 @@ async def held(db: AsyncSession) -> set[str]:
     return set((await execute(db, select(_kept.c.username_key).where(_kept.c.kept_until > now()))).scalars())
 
 
+async def retire(db: AsyncSession, settings: Settings, username: str, until: datetime) -> None:
+    """Keeps a username from everybody without saying which it is: only with our key can it be told."""
+    row = {"name_hash": _mark(settings.key("retired_username"), username), "kept_until": until}
+    await execute(db, _RETIRE, row)
+
+
+async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
+    """Whether an account that was deleted had the username. Ask as for its `former_owner`."""
+    marks = [_mark(key, username) for key in settings.keys("retired_username")]
+    query = select(_retired.c.kept_until).where(_retired.c.name_hash.in_(marks), _retired.c.kept_until > now())
+    return (await execute(db, query)).first() is not None
+
+
+async def retired(db: AsyncSession, settings: Settings) -> Callable[[str], bool]:
+    """The same for many usernames, as it is now."""
+    query = select(_retired.c.name_hash).where(_retired.c.kept_until > now())
+    marks, keys = set((await execute(db, query)).scalars()), settings.keys("retired_username")
+    return lambda username: bool(marks) and any(_mark(key, username) in marks for key in keys)
+
+
+def no_longer_retired() -> ColumnElement[bool]:
+    """Which usernames of deleted accounts are anybody's again."""
+    return _retired.c.kept_until < now()
+
+
 def outdated() -> ColumnElement[bool]:
     """Which usernames are anybody's again."""
     return _kept.c.kept_until < now()
@@ -120,6 +149,14 @@ def _compared(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
 
 
+def _mark(key: bytes, username: str) -> str:
+    return hmac.digest(key, username.lower().encode(), hashlib.sha256).hex()
+
+
+_RETIRE = text(
+    "INSERT INTO retired_username (name_hash, kept_until) VALUES (:name_hash, :kept_until)"
+    " ON CONFLICT (name_hash) DO UPDATE SET kept_until = excluded.kept_until"
+).bindparams(bindparam("kept_until", type_=_retired.c.kept_until.type))
 _KEEP = text(
     "INSERT INTO kept_username (username_key, user_id, kept_until) VALUES (:username_key, :user_id, :kept_until)"
     " ON CONFLICT (username_key) DO UPDATE SET user_id = excluded.user_id, kept_until = excluded.kept_until"

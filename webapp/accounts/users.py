@@ -1,17 +1,19 @@
 """Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
 
 import re
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from babel.dates import format_date
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database
+from webapp import database, i18n
 from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
-from webapp.accounts.models import RecoveryCode, User
+from webapp.accounts.models import AccountDeletion, RecoveryCode, User
 from webapp.accounts.passwords import Hasher, normal, other_costs
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
@@ -43,12 +45,33 @@ class Taken(Exception):
         self.field = field
 
 
-class PasswordLocked(Exception):
-    """The password is right, and opens nothing: somebody said "this wasn't me", and has set no new one yet."""
+class Closed(Exception):
+    """The password is right, and opens nothing. An email of the `kind` to the account's owner has a link that helps."""
+
+    kind = ""
+
+    def __init__(self, user_id: int, words: str) -> None:
+        super().__init__(words)
+        self.user_id = user_id
+
+
+class PasswordLocked(Closed):
+    """Somebody said "this wasn't me", and has set no new password yet."""
+
+    kind = "reset_password"
 
     def __init__(self, user_id: int) -> None:
-        super().__init__(_("This account waits for its owner to set a new password by email."))
-        self.user_id = user_id
+        super().__init__(user_id, _("This account waits for its owner to set a new password by email."))
+
+
+class BeingDeleted(Closed):
+    """Its owner has had it deleted, and can still undo that."""
+
+    kind = "account_deletion"
+
+    def __init__(self, user_id: int, due_at: datetime) -> None:
+        words = _("This account will be deleted for good on %(day)s. Until then an email can bring it back.")
+        super().__init__(user_id, words % {"day": format_date(due_at, "long", locale=i18n.locale())})
 
 
 class Overtaken(Exception):
@@ -117,10 +140,11 @@ async def find(db: AsyncSession, identity: str) -> User | None:
     return (await db.exec(statement, params={"identity": identity})).first()
 
 
-async def is_free(db: AsyncSession, username: str, by: int = 0) -> bool:
+async def is_free(db: AsyncSession, settings: Settings, username: str, by: int = 0) -> bool:
     """Whether an account, that of `by` or one to be made, could have a username."""
     user, owner = await find(db, username.lower()), await usernames.former_owner(db, username)
-    return (user is None or user.id == by) and owner in {None, by}
+    is_kept = owner not in {None, by} or await usernames.is_retired(db, settings, username)
+    return (user is None or user.id == by) and not is_kept
 
 
 async def has_account(db: AsyncSession, address: str) -> bool:
@@ -134,13 +158,20 @@ async def named(db: AsyncSession, name: str) -> User | None:
 
 
 async def register(
-    db: AsyncSession, hasher: Hasher, username: str, email: str, password: str, language: str, client: ClientInfo
+    db: AsyncSession,
+    hasher: Hasher,
+    settings: Settings,
+    username: str,
+    email: str,
+    password: str,
+    language: str,
+    client: ClientInfo,
 ) -> User:
     """Adds an account whose mailbox was proved. Raises Taken (the database's unique constraints decide) or Busy.
 
     Frees the connection while it hashes.
     """
-    if not await is_free(db, username):  # asked before, too, since a hash is dear
+    if not await is_free(db, settings, username):  # asked before, too, since a hash is dear
         raise Taken("username")
     await database.release(db)
     user = new(username, email, await hasher.hash(password, client.client_ip, email), language)
@@ -150,7 +181,7 @@ async def register(
             await db.flush()
             if await reserved_emails.on(db, email):
                 raise Taken("email")
-            if await usernames.former_owner(db, username):
+            if await usernames.former_owner(db, username) or await usernames.is_retired(db, settings, username):
                 raise Taken("username")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
@@ -167,7 +198,7 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
     """The person with this password. Takes as long for a name that nobody has.
 
-    Frees the connection while it hashes. Raises Busy; and PasswordLocked, which only who knows the password learns.
+    Frees the connection while it hashes. Raises Busy; and Closed, which only who knows the password learns.
     """
     identity = identity_or_nonsense(typed)
     # No more than this is read before the hash: to make an object of a row would take longer than to find none.
@@ -178,6 +209,8 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     form = await hasher.fitting(password, password_hash, *by, costs=costs)
     user = await get(db, user_id) if user_id is not None and form is not None else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
+        if user is not None and user.epoch == epoch and user.password_locked_at is None:
+            await _refuse_being_deleted(db, user, typed, client)
         events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
         return None
     if user.password_locked_at is not None:
@@ -189,6 +222,15 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
         unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash
         await db.exec(update(User).where(*unchanged).values(password_hash=new_hash))
     return user
+
+
+async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client: ClientInfo) -> None:
+    """Raises BeingDeleted, if that is why the account is disabled, and its owner can undo it."""
+    mine = col(AccountDeletion.user_id) == user.id, col(AccountDeletion.reason) == ""
+    due_at = (await db.exec(select(AccountDeletion.due_at).where(*mine))).first()
+    if due_at and now() < due_at:
+        events.refused(Refusal.BEING_DELETED, client, user_id=user.id, typed=typed)
+        raise BeingDeleted(user.id, due_at)
 
 
 async def end_everything(
@@ -237,8 +279,18 @@ async def change_password(
 
 
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
-    """Disables an account, or enables it again. Either way everything ends."""
+    """Disables an account, or enables it again, which ends its deletion, too. Either way everything ends.
+
+    Who is disabled while they have their account deleted can't undo that.
+    """
     await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
+    theirs = col(AccountDeletion.user_id) == user.id
+    if is_disabled:
+        await db.exec(
+            update(AccountDeletion).where(theirs, col(AccountDeletion.reason) == "").values(reason="disabled")
+        )
+    else:
+        await db.exec(delete(AccountDeletion).where(theirs))
     await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import reserved_emails, users
+from webapp.accounts import deletions, reserved_emails, users
 from webapp.accounts.models import AddressChange, User
 from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.audit import events
@@ -30,7 +30,7 @@ _changes = table(AddressChange)
 
 @dataclass(frozen=True)
 class Change:
-    """A request, and the account that it is for as it is now; in the order of the columns of `_CHANGE`."""
+    """A request, and the account that it is for as it is now; in the order of the columns of `get`."""
 
     id: int
     user_id: int
@@ -43,21 +43,23 @@ class Change:
     username: str
     account_email: str
     account_epoch: int
-    disabled_at: datetime | None
+    is_shut: bool  # disabled, and not because its owner has it deleted
 
     @property
     def is_open(self) -> bool:
         """Whether it can be confirmed."""
-        return self.confirmed_at is None and self.epoch == self.account_epoch and self.disabled_at is None
+        return self.confirmed_at is None and self.epoch == self.account_epoch and not self.is_shut
 
     @property
     def is_undoable(self) -> bool:
         is_in_time = self.confirmed_at is not None and now() < reserved_emails.ends(self.confirmed_at)
-        return is_in_time and self.undone_at is None and self.disabled_at is None
+        return is_in_time and self.undone_at is None and not self.is_shut
 
 
 async def get(db: AsyncSession, change_id: int) -> Change | None:
-    row: Any = (await execute(db, _CHANGE.where(_changes.c.id == change_id))).first()
+    of_account = _users.c.username, _users.c.email, _users.c.epoch, _is_shut()
+    query = select(*_changes.c, *of_account).join_from(_changes, _users, _changes.c.user_id == _users.c.id)
+    row: Any = (await execute(db, query.where(_changes.c.id == change_id))).first()
     return Change(*row) if row else None
 
 
@@ -85,7 +87,7 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
     Raises Overtaken if the account has left the request's epoch (of any number at once, one wins), and Taken; the
     caller must then roll back.
     """
-    ended = await _move(db, change, change.new_email, _users.c.epoch == change.epoch, keep=keep)
+    ended = await _move(db, change, change.new_email, client, _users.c.epoch == change.epoch, keep=keep)
     await refusals.works_again(db, change.new_email)  # an email has just arrived there
     await _set(db, _changes.c.id == change.id, confirmed_at=now())
     # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
@@ -106,7 +108,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
-    await _move(db, change, change.old_email, keep=keep, password_locked_at=now(), reset_paused_until=None)
+    await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)
     if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone_at.is_(None), undone_at=now()):
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)
@@ -121,22 +123,29 @@ def outdated() -> ColumnElement[bool]:
 
 
 async def _move(
-    db: AsyncSession, change: Change, email: str, *only_if: ColumnElement[bool], keep: Keep, **values: Any
+    db: AsyncSession,
+    change: Change,
+    email: str,
+    client: ClientInfo,
+    *only_if: ColumnElement[bool],
+    keep: Keep,
+    **values: Any,
 ) -> Ended:
-    """Sets the account's address, and ends everything.
+    """Sets the account's address, and ends everything; also its deletion, which a thief may have asked for.
 
     It is the first row that is locked, so of two who confirm or undo at once the second sees what the first did.
     """
-    is_enabled = _users.c.disabled_at.is_(None)
+    open_to_owner = ~_is_shut(), *only_if
     try:
         async with db.begin_nested():
             ended = await users.end_everything(
-                db, change.user_id, is_enabled, *only_if, keep=keep, email=email, **values
+                db, change.user_id, *open_to_owner, keep=keep, email=email, disabled_at=None, **values
             )
     except IntegrityError:
         raise Taken("email") from None
     if await reserved_emails.on(db, email, but=change.user_id):
         raise Taken("email")
+    await deletions.forget(db, change.user_id, client)
     return ended
 
 
@@ -153,5 +162,5 @@ async def _note(db: AsyncSession, event: Event, change: Change, client: ClientIn
     await events.note(db, event, change.user_id, client, old=mask(old), new=mask(new))
 
 
-_OF_ACCOUNT = (_users.c.username, _users.c.email, _users.c.epoch, _users.c.disabled_at)
-_CHANGE = select(*_changes.c, *_OF_ACCOUNT).join_from(_changes, _users, _changes.c.user_id == _users.c.id)
+def _is_shut() -> ColumnElement[bool]:
+    return _users.c.disabled_at.is_not(None) & ~deletions.being_deleted()

@@ -157,7 +157,7 @@ def _sample() -> Change:
         username="susan",
         account_email="susan@example.net",
         account_epoch=1,
-        disabled_at=None,
+        is_shut=False,
     )
 
 

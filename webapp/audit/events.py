@@ -41,6 +41,8 @@ class Event(StrEnum):
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"
     ENABLED = "enabled"
+    DELETION_ASKED = "deletion_asked"
+    DELETION_UNDONE = "deletion_undone"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Refusal(StrEnum):
 
     LOG_IN = "log_in_refused"
     PASSWORD_LOCKED = "password_locked"
+    BEING_DELETED = "being_deleted"
     LOG_IN_THROTTLED = "log_in_throttled"
     CODE = "code_refused"
     CODE_THROTTLED = "code_throttled"

@@ -15,7 +15,7 @@ from webapp import i18n
 from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
-from webapp.accounts.users import PasswordLocked
+from webapp.accounts.users import Closed
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.authentication import throttle
@@ -146,8 +146,8 @@ async def prove(
         return None
     try:
         user = await try_password(request, form, asking.username, current_password)
-    except PasswordLocked as locked:  # a moment ago, so this session has ended too
-        form.refuse(field, str(locked))
+    except Closed as closed:  # a moment ago, so this session has ended too
+        form.refuse(field, str(closed))
         return None
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
         return user
@@ -159,7 +159,7 @@ async def prove(
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
     """The person with this username or email and password, or None. The form only says if it was too often.
 
-    Raises PasswordLocked.
+    Raises Closed.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn

@@ -12,7 +12,7 @@ from webapp import i18n, rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
-from webapp.accounts.users import PasswordLocked, Taken
+from webapp.accounts.users import Closed, Taken
 from webapp.authentication import asked_emails, auth, email_links, forms
 from webapp.authentication.asked_emails import Asked
 from webapp.database import release
@@ -129,19 +129,19 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
     """The person who may log in, or None with the reason in the form."""
     try:
         user = await auth.try_password(request, form, form.data.username, form.data.password)
-    except PasswordLocked as locked:
-        form.refuse("", f"{locked} {await _email_link(request, locked.user_id)}")
+    except Closed as closed:
+        form.refuse("", f"{closed} {await _email_link(request, closed)}")
         return None
     if user is None and not form.errors:
         form.refuse("", _("That username or email and password don't match."))
     return user
 
 
-async def _email_link(request: Request, user_id: int) -> str:
-    """Emails a reset link to the account's own address; returns the words to show."""
-    form = Form(EmptyForm)
+async def _email_link(request: Request, closed: Closed) -> str:
+    """Emails the link that opens the account again to its own address; returns the words to show."""
+    form, user_id = Form(EmptyForm), closed.user_id
     more: dict[str, Any] = {"by_owner": True, "has_page": False}
-    sent = await email_links.send(request, form, "reset_password", f"locked {user_id}", user_id=user_id, **more)
+    sent = await email_links.send(request, form, closed.kind, f"locked {user_id}", user_id=user_id, **more)
     return _("We've just sent the link to its email.") if sent else form.errors[""]
 
 
@@ -166,7 +166,9 @@ async def _registered(request: Request, form: Form[forms.FinishRegistration], ad
         await db.commit()
         try:
             username, password = form.data.username, form.data.password
-            user = await users.register(db, state.hasher, username, address, password, i18n.current(), client)
+            user = await users.register(
+                db, state.hasher, state.settings, username, address, password, i18n.current(), client
+            )
         except Taken as taken:
             form.refuse("username" if taken.field == "username" else "", str(taken))
             return None

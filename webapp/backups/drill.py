@@ -130,7 +130,9 @@ async def _make_up(app: Starlette) -> _Person:
     async with app.state.database.session(is_writing=True) as db:
         await execute(db, table(OutboxEmail).delete())
         client = ClientInfo("127.0.0.1", "restore-drill")
-        await users.register(db, app.state.hasher, name, person.email, person.password, "en", client)
+        await users.register(
+            db, app.state.hasher, app.state.settings, name, person.email, person.password, "en", client
+        )
         await db.commit()
     return person
 

@@ -8,7 +8,8 @@ import sqlalchemy
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.models import AddressChange, Session, User
+from webapp.accounts import deletions
+from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import execute, now, table
@@ -23,7 +24,8 @@ _LISTED = sqlalchemy.select(
     _users.c.disabled_at,
     _users.c.created_at,
     _users.c.last_seen_at,
-)
+    table(AccountDeletion).c.due_at,
+).outerjoin_from(_users, table(AccountDeletion), table(AccountDeletion).c.user_id == _users.c.id)
 
 
 async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
@@ -31,7 +33,9 @@ async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
     last = 0
     while rows := (await execute(db, _LISTED.where(_users.c.id > last).order_by(_users.c.id).limit(AT_ONCE))).all():
         for user in rows:
-            state = "disabled" if user.disabled_at else "active"
+            state = (
+                f"deleted on {user.due_at:%Y-%m-%d}" if user.due_at else "disabled" if user.disabled_at else "active"
+            )
             dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen_at:%Y-%m-%d}"
             yield f"{user.username}\t{user.email}\t{state}\t{dates}"
         last = rows[-1].id
@@ -42,6 +46,7 @@ async def of(db: AsyncSession, user: User) -> list[str]:
     sessions, changes = await db.exec(_sessions(user)), await db.exec(_changes(user.id))
     return [
         *_account(user),
+        *_deletion(await deletions.of(db, user.id)),
         f"Recovery codes left: {await codes.left(db, user.id)}",
         "Sessions:",
         *(f"  {_session(session)}" for session in sessions),
@@ -64,6 +69,13 @@ def _account(user: User) -> list[str]:
         until = _time(user.reset_paused_until)
         lines.append(f"Gets no reset emails until {until}, because somebody answered one with 'this wasn't me'")
     return lines
+
+
+def _deletion(deletion: AccountDeletion | None) -> list[str]:
+    if deletion is None:
+        return []
+    why = f"by the admin: {deletion.reason}" if deletion.reason else "by its owner, who can undo it by email"
+    return [f"To be deleted for good on {_time(deletion.due_at)}, asked {_time(deletion.asked_at)} {why}"]
 
 
 def _sessions(user: User) -> Any:

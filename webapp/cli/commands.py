@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import tokens, users
+from webapp.accounts import deletions, tokens, users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
+from webapp.database import now
+from webapp.deletion import emails as deletion_emails
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import kinds, status
@@ -96,9 +98,25 @@ async def disable_user(db: AsyncSession, settings: Settings, options: argparse.N
 
 async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
+    deletion = await deletions.of(db, user.id)
+    if deletion and deletion.due_at <= now():
+        raise Refused(_("It's too late: what %(name)s had here is being deleted.") % {"name": user.username})
     await users.set_disabled(db, user, False)
     await db.commit()
     yield _("%(name)s can log in again.") % {"name": user.username}
+
+
+async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """Hides an account from everybody; it is deleted for good later, and only the admin can undo that."""
+    user = await _person(db, options.name)
+    deletion = await decisions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
+    if settings.sends_mail:
+        await deletion_emails.tell(db, settings, user)
+    await db.commit()
+    words = _("%(name)s is hidden and logged out, and will be deleted for good on %(day)s.")
+    yield words % {"name": user.username, "day": f"{deletion.due_at:%Y-%m-%d %H:%M} UTC"}
+    yield _("Until then `users enable %(name)s` brings the account back.") % {"name": user.username}
+    yield _("What stays: the username, as a keyed hash for a year, and decided reports in words.")
 
 
 async def remove_post(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

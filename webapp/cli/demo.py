@@ -67,7 +67,7 @@ async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Fi
         raise Refused("The demo needs an empty database, and this one has people already.")
     community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
-    people = await _settle(db, community, moment, language)
+    people = await _settle(db, settings, community, moment, language)
     await _befriend(db, community["people"], people, moment)
     numbers = [await posts.add(db, people[one.name], text.clean(one.body), one.when) for one in said]
     await _was_seen(db, people, said)
@@ -100,13 +100,15 @@ def _community(language: str) -> dict[str, Any]:
     return tomllib.loads(COMMUNITIES[language].read_text("utf-8"))
 
 
-async def _settle(db: AsyncSession, community: dict[str, Any], moment: datetime, language: str) -> dict[str, int]:
+async def _settle(
+    db: AsyncSession, settings: Settings, community: dict[str, Any], moment: datetime, language: str
+) -> dict[str, int]:
     """Adds the accounts, all with one hash so that nobody waits for twelve; returns their numbers by name."""
     password_hash = await Hasher().hash(community["password"])
     file = io.StringIO()
     rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
     csv.writer(file).writerows([("username", "email", "password_hash"), *rows])
-    if problems := await import_users.add_accounts(db, file.getvalue()):
+    if problems := await import_users.add_accounts(db, settings, file.getvalue()):
         raise ValueError("\n".join(problems))
     numbers = {}
     for each in community["people"]:

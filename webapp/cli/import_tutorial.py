@@ -63,7 +63,7 @@ async def _import(settings: Settings, source: Source) -> Report:
     database, report = Database(settings.database_url, is_patient=True), Report()
     try:
         async with database.session() as db:
-            taken = await Taken.read(db)
+            taken = await Taken.read(db, settings)
         names = await _take_people(database, settings, source, taken, report)
         people = await _numbers(database, names)
         await _take_posts(database, source, people, report)

@@ -43,9 +43,9 @@ def run(settings: Settings, file: Path) -> int:
     return 0
 
 
-async def add_accounts(db: AsyncSession, text: str) -> list[str]:
+async def add_accounts(db: AsyncSession, settings: Settings, text: str) -> list[str]:
     """Adds the accounts of a CSV text within the caller's transaction; returns what is wrong, naming each bad line."""
-    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await Taken.read(db))
+    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await Taken.read(db, settings))
     if not checked.problems:
         await insert(db, checked.accounts)
     return checked.problems
@@ -55,7 +55,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     database = Database(settings.database_url, is_patient=True)
     try:
         async with database.session() as db:
-            taken = await Taken.read(db)
+            taken = await Taken.read(db, settings)
         checked = _check(rows, taken)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), "Nothing was imported."]))
@@ -130,16 +130,18 @@ class Taken:
 
     emails_by_name: dict[str, str]
     emails: set[str]
+    is_retired: Callable[[str], bool]
 
     @classmethod
-    async def read(cls, db: AsyncSession) -> Self:
+    async def read(cls, db: AsyncSession, settings: Settings) -> Self:
         people = dict((await db.exec(select(User.username_key, col(User.email)))).all())
         kept = dict.fromkeys(await usernames.held(db), "")
-        return cls(kept | people, set(people.values()) | await reserved_emails.held(db))
+        emails = set(people.values()) | await reserved_emails.held(db)
+        return cls(kept | people, emails, await usernames.retired(db, settings))
 
     def take(self, account: Account) -> None:
         """Raises ValueError if somebody has the name or the address."""
-        if account.username_key in self.emails_by_name:
+        if account.username_key in self.emails_by_name or self.is_retired(account.username):
             raise ValueError(f"the username {quoted(account.username)} is taken, or kept for who had it until lately")
         if account.email in self.emails:
             raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")

@@ -164,7 +164,7 @@ def _add_accounts(add: Add) -> None:
     command = add("import-tutorial", help="take over people, posts and follows from the tutorial's own app.db")
     command.add_argument("file", type=Path, help="the SQLite database of that application; it is only read")
     command.set_defaults(run=lambda options: import_tutorial.run(serving.settings(options.command), options.file))
-    _add_users(add("users", help="list the accounts, show one, disable or enable it, log it out"))
+    _add_users(add("users", help="list the accounts, show one, disable, enable or delete it, log it out"))
 
 
 def _add_users(parser: argparse.ArgumentParser) -> None:
@@ -175,13 +175,15 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         ("show", commands.show_user, "an account, its sessions, and what happened to it"),
         ("end-sessions", commands.end_sessions, "log it out everywhere, and end every link it was sent"),
         ("disable", commands.disable_user, "shut an account"),
-        ("enable", commands.enable_user, "open it again"),
+        ("enable", commands.enable_user, "open it again, also while it is being deleted"),
+        ("delete", commands.delete_user, "hide an account now, and delete it for good some days later"),
     ):
         command = add(action, help=words)
         command.add_argument("name", help=NAMED)
         command.set_defaults(run=partial(_with_session, work, is_writing=action != "show"))
-        if action == "disable":
-            command.add_argument("--reason", type=commands.reason, help="why: the person is told by email")
+        if action in {"disable", "delete"}:
+            words, is_required = "why: the person is told by email", action == "delete"
+            command.add_argument("--reason", type=commands.reason, required=is_required, help=words)
 
 
 def _add_moderation(add: Add) -> None:

@@ -123,6 +123,15 @@ class Database:
             await db.commit()
         self._written_at = time.monotonic()
 
+    async def scrub(self) -> bool:
+        """Leaves nothing of what was deleted in SQLite's log; False if that has to wait. PostgreSQL vacuums itself."""
+        if not self.is_sqlite:
+            return True
+        async with self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(driver, sqlite.OneTripConnection)
+            return await driver.empty_log()
+
     @property
     def waits(self) -> Waits:
         """How long those waited who wanted a connection."""

@@ -79,6 +79,18 @@ class OneTripConnection(aiosqlite.Connection):
         while not _has_run(work, deadline):
             time.sleep(_pause())
 
+    async def empty_log(self) -> bool:
+        """Takes from the log what was overwritten in the database since; False while somebody is reading it."""
+        return bool(await self._execute(self._truncate))  # type: ignore[no-untyped-call]
+
+    def _truncate(self) -> bool:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_pause())
+        return True
+
     def _checkpoint(self) -> None:
         self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
@@ -154,7 +166,8 @@ def set_up(connection: Any, _record: object) -> None:
     """For each new connection."""
     connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver; and `flush` sees to what NORMAL leaves
     cursor = connection.cursor()
-    pragmas = ("busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0")
+    pragmas = ["busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0"]
+    pragmas.append("secure_delete=ON")  # what is deleted is overwritten: an account that is gone leaves no byte
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

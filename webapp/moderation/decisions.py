@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
-from webapp.accounts.models import User
+from webapp.accounts import deletions, users
+from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
@@ -47,6 +47,13 @@ async def disable(db: AsyncSession, settings: Settings, person: User, reason: st
     await users.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)
+
+
+async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
+    """Has an account deleted: hidden at once, gone some days later. Its owner can't undo that."""
+    deletion = await deletions.ask(db, settings, person, by, reason=reason)
+    await reports.settle_author(db, person.id, Outcome.DELETED)
+    return deletion
 
 
 async def _tell(db: AsyncSession, settings: Settings, kind: str, person: User, **parameters: Any) -> None:

@@ -8,6 +8,18 @@ from sqlmodel import Field, SQLModel
 from webapp.database import now
 
 
+class DecidedReport(SQLModel, table=True):
+    """A report that the admin decided, in words, since the account of its author or of the post's was deleted."""
+
+    __tablename__ = "decided_report"
+
+    id: int = Field(default=None, primary_key=True)
+    reason: str = Field(max_length=300)
+    outcome: str = Field(max_length=20)
+    decision: str = Field(default="", max_length=300)  # why a post was removed
+    decided_at: datetime = Field(index=True)
+
+
 class Report(SQLModel, table=True):
     """One person's report of one post. `outcome` is what the admin did about it."""
 

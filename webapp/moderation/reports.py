@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     REMOVED = "removed"
     DISABLED = "disabled"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)

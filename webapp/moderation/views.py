@@ -11,7 +11,7 @@ from webapp.accounts import users
 from webapp.audit.events import ClientInfo
 from webapp.authentication.auth import admin_required, login_required
 from webapp.i18n import gettext as _
-from webapp.moderation import decisions, emails, forms, reports
+from webapp.moderation import decided, decisions, emails, forms, reports
 from webapp.moderation.reports import Case
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
@@ -41,7 +41,12 @@ async def report(request: Request) -> Response:
 
 @admin_required
 async def admin_reports(request: Request) -> Response:
-    return pages.render(request, "moderation/admin_reports.html", cases=await reports.waiting(request.state.db))
+    return pages.render(
+        request,
+        "moderation/admin_reports.html",
+        cases=await reports.waiting(request.state.db),
+        decided=await decided.latest(request.state.db),
+    )
 
 
 @admin_required

@@ -32,16 +32,17 @@ async def rename(db: AsyncSession, settings: Settings, user: User, username: str
     except IntegrityError:
         raise Taken("username") from None
     if username.lower() != before.lower():
-        await _hand_over(db, user, before, username)
+        await _hand_over(db, settings, user, before, username)
     await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)
     details: dict[str, Any] = {"username": username, "before": before, "when": now().isoformat()}
     kind, address = "username_changed", user.email
     await kinds.post(db, settings, kind, address, user_id=user.id, language=user.language, **details)
 
 
-async def _hand_over(db: AsyncSession, user: User, before: str, after: str) -> None:
+async def _hand_over(db: AsyncSession, settings: Settings, user: User, before: str, after: str) -> None:
     """Keeps the username of before, and takes the new one if it is kept for nobody else."""
-    if await usernames.former_owner(db, after) not in {None, user.id}:
+    owner = await usernames.former_owner(db, after)
+    if owner not in {None, user.id} or await usernames.is_retired(db, settings, after):
         raise Taken("username")
     await usernames.take_back(db, user.id, after)
     await usernames.keep(db, user.id, before)

@@ -158,7 +158,9 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
     """Gives the account its other username, or says in the form why not: first what is cheap to know."""
     if form.data.username.lower() != user.username_key:
         check_username(form, request.app.state.reserved_usernames)
-    if form.is_valid and not await users.is_free(request.state.db, form.data.username, by=user.id):
+    if form.is_valid and not await users.is_free(
+        request.state.db, request.app.state.settings, form.data.username, by=user.id
+    ):
         form.refuse("username", str(Taken("username")))
     owner = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
     return await _username_changed(request, form, owner) if owner else False

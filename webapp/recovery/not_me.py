@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import reserved_emails, sessions, tokens, users
+from webapp.accounts import deletions, reserved_emails, sessions, tokens, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import NOT_ME_LIFETIME, Claim
 from webapp.accounts.users import Keep, Overtaken, Taken
@@ -48,6 +48,7 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
     """Ends everything, locks the password, pauses reset emails, and takes back an address that was changed since.
+    An account whose password was enough to have it deleted is there again.
 
     Returns how many sessions ended. Does nothing the second time.
     """
@@ -56,8 +57,9 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     ended = await sessions.count(db, user)
     if not is_to_owner(settings, user, claim):
         await _take_address_back(db, settings, user, claim, client)
-    closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE}
+    closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE, "disabled_at": deletions.undone()}
     await users.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
+    await deletions.forget(db, user.id, client)
     await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)

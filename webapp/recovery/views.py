@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import sessions, users
+from webapp.accounts import deletions, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import normal
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
@@ -141,9 +141,15 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
     user = await users.get(db, int(claim.subject))
     if user is None:
         raise TokenMalformed
-    if user.disabled_at is not None or await not_me.is_void(db, settings, user, claim):
+    if await _is_shut(request, user) or await not_me.is_void(db, settings, user, claim):
         raise TokenUsed(claim)
     return user, claim
+
+
+async def _is_shut(request: Request, user: User) -> bool:
+    """Whether the account is disabled, and not because somebody with its password has it deleted."""
+    deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
+    return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
 
 
 async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Claim) -> Response:

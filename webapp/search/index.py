@@ -18,6 +18,8 @@ from webapp.search import words
 from webapp.search.words import Term
 
 MOST_PEOPLE = 10
+MERGED_PAGES = 100  # some milliseconds of SQLite's write lock
+_CHANGES = text("SELECT total_changes()")
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 # SQLite looks up the words, then walks through their posts from the newest until it has enough.
@@ -89,6 +91,22 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
         "name": terms[0].name,
     }
     return [Person(*row) for row in await execute(db, _people(is_sqlite), parameters)]
+
+
+async def forget(db: AsyncSession, *, is_first: bool) -> bool:
+    """Takes words out of SQLite's indexes that no text has any more, a little at a time; whether there is more to do.
+
+    An index only notes that a word is gone until its parts are merged. PostgreSQL keeps the words with the rows.
+    """
+    if db.get_bind().dialect.name != "sqlite":
+        return False
+    is_more = False
+    for name in ("post_words", "person_words"):
+        before = (await execute(db, _CHANGES)).scalar_one()
+        pages = -MERGED_PAGES if is_first else MERGED_PAGES  # as FTS5 wants it said
+        await execute(db, text(f"INSERT INTO {name} ({name}, rank) VALUES ('merge', {pages})"))
+        is_more |= (await execute(db, _CHANGES)).scalar_one() - before >= 2
+    return is_more
 
 
 async def _prepared(db: AsyncSession) -> bool:

@@ -33,6 +33,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("cost", name=op.f("pk_hash_cost")),
     )
     op.create_table(
+        "decided_report",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
+        sa.Column("decision", sa.String(length=300), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decided_report")),
+    )
+    op.create_index("ix_decided_report_decided_at", "decided_report", ["decided_at"], unique=False)
+    op.create_table(
+        "retired_username",
+        sa.Column("name_hash", sa.String(length=64), nullable=False),
+        sa.Column("kept_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name_hash", name=op.f("pk_retired_username")),
+    )
+    op.create_index("ix_retired_username_kept_until", "retired_username", ["kept_until"], unique=False)
+    op.create_table(
         "limit_window",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
@@ -160,6 +177,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_address_change_created_at", "address_change", ["created_at"], unique=False)
     op.create_index("ix_address_change_user_id", "address_change", ["user_id"], unique=False)
+
+    op.create_table(
+        "account_deletion",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_account_deletion_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_deletion")),
+        sa.UniqueConstraint("user_id", name=op.f("uq_account_deletion_user_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_account_deletion_due_at", "account_deletion", ["due_at"], unique=False)
 
     op.create_table(
         "email_switch",
@@ -320,6 +353,7 @@ def downgrade() -> None:
     op.drop_table("kept_username")
     op.drop_table("follow")
     op.drop_table("email_switch")
+    op.drop_table("account_deletion")
     op.drop_table("address_change")
     op.drop_table("user_account")
     op.drop_table("security_event")
@@ -327,6 +361,8 @@ def downgrade() -> None:
     op.drop_table("outbox_email")
     op.drop_table("mail_status")
     op.drop_table("limit_window")
+    op.drop_table("retired_username")
+    op.drop_table("decided_report")
     op.drop_table("hash_cost")
     op.drop_table("error_report")
 

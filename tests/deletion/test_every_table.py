@@ -1,0 +1,29 @@
+"""Whoever adds a table says what becomes of it when an account is deleted."""
+
+from sqlmodel import SQLModel
+
+from webapp import app  # noqa: F401  (every model)
+from webapp.deletion.erasure import BY_HAND, IMPERSONAL, belongings
+
+
+def test_every_table_goes_with_the_account_or_is_named() -> None:
+    """A table goes by itself if a row of it refers to an account, or to a row that does, and is deleted with it."""
+    goes = {"user_account", "account_deletion"} | {table.name for table, _owner in belongings()}
+
+    left = set(SQLModel.metadata.tables) - goes - set(IMPERSONAL) - BY_HAND
+
+    assert left == set()
+
+
+def test_no_column_outlives_the_account_it_names() -> None:
+    refers = [key for table in SQLModel.metadata.tables.values() for key in table.foreign_keys]
+
+    assert [str(key.parent) for key in refers if key.ondelete != "CASCADE"] == []
+
+
+def test_what_is_called_impersonal_has_no_column_for_a_person() -> None:
+    personal = {"user_id", "author_id", "email", "address", "recipient", "username", "client_ip", "user_agent"}
+
+    named = {name: set(SQLModel.metadata.tables[name].columns.keys()) & personal for name in IMPERSONAL}
+
+    assert {name: columns for name, columns in named.items() if columns} == {}

@@ -1,0 +1,161 @@
+"""Deletes accounts for good, once nobody can undo it any more: a little at a time, so that nobody waits.
+
+What belongs to an account goes with it: each table that refers to `user_account` is emptied of its rows, table by
+table, and then the account itself is deleted. What else holds something of a person is named in `_others`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Table, bindparam, delete, or_, select, tuple_, update
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts import usernames
+from webapp.accounts.models import AccountDeletion, AddressChange, KeptUsername, Session, User
+from webapp.audit.models import SecurityEvent
+from webapp.database import Database, execute, now, table
+from webapp.mail.kinds import KINDS
+from webapp.mail.models import OutboxEmail, RefusedAddress
+from webapp.moderation import decided
+from webapp.search import index
+from webapp.settings import Settings
+
+BATCH = 300
+# What holds nothing of a person, or nothing from which one can tell whose it is.
+IMPERSONAL = {
+    "decided_report": "what was reported and decided, in words, with addresses masked",
+    "error_report": "fingerprints of errors",
+    "hash_cost": "what hashes cost",
+    "mail_status": "what is wrong with the mail; addresses were masked before they came in",
+    "retired_username": "keyed hashes",
+}
+# What holds something of a person and does not refer to their account; see `_others`.
+BY_HAND = {"limit_window", "outbox_email", "refused_address", "security_event"}
+
+_accounts, _deletions = table(User), table(AccountDeletion)
+_emails, _changes, _events = table(OutboxEmail), table(AddressChange), table(SecurityEvent)
+
+
+class Erasure:
+    """Deletes the accounts that are due. What one process has begun, any may go on with."""
+
+    name = "account_deletions"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # What is left once the accounts are gone; another process may have stopped before it was.
+        self._words_merged, self._must_scrub = 0, True
+
+    async def do(self, database: Database) -> bool:
+        """Deletes a batch of what one account has, or the account. What is left in the log goes after the last."""
+        async with database.session(is_writing=True) as db:
+            user_id = (await execute(db, _DUE, {"moment": now()})).scalar()
+            if user_id is not None:
+                await _erase_some(db, self._settings, user_id)
+                await db.commit()
+                self._words_merged, self._must_scrub = 0, True
+                return True
+        return await self._scrub(database) if self._must_scrub else False
+
+    async def _scrub(self, database: Database) -> bool:
+        """Takes what is gone out of the search's index, and then out of the log; whether there is more to do now."""
+        async with database.session(is_writing=True) as db:
+            is_more = await index.forget(db, is_first=not self._words_merged)
+            await db.commit()
+        self._words_merged += 1
+        if not is_more:
+            self._must_scrub = not await database.scrub()
+        return is_more
+
+
+def belongings() -> list[tuple[Table, Column[Any]]]:
+    """Each table whose rows go with an account, and the column that says whose they are."""
+    return [
+        (each, key.parent)
+        for each in SQLModel.metadata.sorted_tables
+        for key in each.foreign_keys
+        if key.column.table is _accounts and key.ondelete == "CASCADE" and each is not _deletions
+    ]
+
+
+async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> None:
+    """One batch of the first table that still has something; the account itself when none has."""
+    addresses = await _addresses(db, user_id)
+    for rows, owner in belongings():
+        if rows.name in _KEPT_TO_THE_END:
+            continue
+        key = tuple_(*rows.primary_key.columns)
+        some = (await execute(db, select(*rows.primary_key.columns).where(owner == user_id).limit(BATCH))).all()
+        if some:
+            which = key.in_([tuple(row) for row in some])
+            await decided.keep(db, rows, which, addresses)
+            await execute(db, delete(rows).where(which))
+            return
+    await _erase_account(db, settings, user_id, addresses)
+
+
+async def _addresses(db: AsyncSession, user_id: int) -> set[str]:
+    """The account's addresses, of now and of its changes, without those that are another account's."""
+    own = select(_accounts.c.email).where(_accounts.c.id == user_id)
+    changed = select(_changes.c.old_email, _changes.c.new_email).where(_changes.c.user_id == user_id)
+    found = set((await execute(db, own)).scalars()) | {each for row in await execute(db, changed) for each in row}
+    others = select(_accounts.c.email).where(_accounts.c.email.in_(found), _accounts.c.id != user_id)
+    return found - set((await execute(db, others)).scalars())
+
+
+async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, addresses: set[str]) -> None:
+    """The rest, in one transaction: until then the account's own row says whose everything else is."""
+    username: str = (await execute(db, select(_accounts.c.username).where(_accounts.c.id == user_id))).scalar_one()
+    await _others(db, settings, user_id, username, addresses)
+    await _retire(db, settings, user_id, username)
+    await execute(db, delete(_accounts).where(_accounts.c.id == user_id))
+
+
+async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
+    """What doesn't refer to the account: emails, events, refusals, counts, others' vain changes to its addresses."""
+    networks = await _networks(db, user_id)
+    names = {username.lower(), *addresses}
+    await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
+    await execute(db, delete(_events).where(_events.c.user_id == user_id))
+    by_admin = f"the host's page: {username}"
+    await execute(db, update(_events).where(_events.c.user_agent == by_admin).values(user_agent="the host's page"))
+    await execute(db, delete(table(RefusedAddress)).where(table(RefusedAddress).c.address.in_(addresses)))
+    of_others = or_(_changes.c.old_email.in_(addresses), _changes.c.new_email.in_(addresses))
+    await execute(db, delete(_changes).where(of_others))
+    await rate_limits.erase(db, settings, _counted(user_id, names, networks))
+
+
+async def _networks(db: AsyncSession, user_id: int) -> set[str]:
+    sessions = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
+    events = select(_events.c.client_ip).where(_events.c.user_id == user_id)
+    return set((await execute(db, sessions.union(events))).scalars())
+
+
+def _counted(user_id: int, names: set[str], networks: set[str]) -> set[str]:
+    """By what the limits count an account."""
+    alone = {str(user_id), *names}
+    emails = {f"{kind} {name}" for kind in KINDS for name in names}
+    notices = {f"{user_id} {name}" for name in names}
+    return alone | emails | notices | {f"{name} {network}" for name in names for network in networks}
+
+
+async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:
+    """The account's username is nobody's for a year, an earlier one for as long as it was kept anyway."""
+    kept = table(KeptUsername)
+    earlier = await execute(db, select(kept.c.username_key, kept.c.kept_until).where(kept.c.user_id == user_id))
+    names: dict[str, datetime] = {name: until for name, until in earlier if until > now()}
+    names[username.lower()] = now() + usernames.RETIRED
+    for name, until in names.items():
+        await usernames.retire(db, settings, name, until)
+
+
+# These say whose the rest is.
+_KEPT_TO_THE_END = {"session", "address_change", "kept_username"}
+_DUE = (
+    select(_deletions.c.user_id)
+    .where(_deletions.c.due_at <= bindparam("moment"))
+    .order_by(_deletions.c.due_at)
+    .limit(1)
+)

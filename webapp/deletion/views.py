@@ -1,0 +1,95 @@
+"""Have one's account deleted, and undo it."""
+
+from sqlmodel import col
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.accounts import deletions, users
+from webapp.accounts.models import AccountDeletion, User
+from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
+from webapp.accounts.users import Overtaken
+from webapp.authentication import auth, email_links
+from webapp.authentication.auth import login_required
+from webapp.deletion import emails, forms
+from webapp.i18n import gettext as _
+from webapp.web import cookies, pages
+from webapp.web.forms import Form
+from webapp.web.limits import limited
+
+
+@login_required
+async def delete_account(request: Request) -> Response:
+    """What goes and what stays; then the name, the password, and the account is hidden."""
+    form, user = await Form.of(request, forms.DeleteAccount), request.state.user
+    if form.is_valid and form.data.username.lower() != user.username.lower():
+        form.refuse("username", _("That's not your username. It is %(name)s.") % {"name": user.username})
+    proved = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    response = await _asked(request, form, proved) if proved else None
+    if response:
+        return response
+    days = request.app.state.settings.account_deletion_days
+    return pages.render(request, "deletion/delete_account.html", part="form", form=form, days=days)
+
+
+async def account_deleted(request: Request) -> Response:
+    """What everybody sees who has just had an account deleted. It says nothing of whose."""
+    days = request.app.state.settings.account_deletion_days
+    return pages.render(request, "deletion/account_deleted.html", days=days)
+
+
+async def undo_deletion(request: Request) -> Response:
+    """The button behind the link of the email. A look changes nothing."""
+    form = await Form.of(request, forms.UndoDeletion)
+    try:
+        deletion, user = await _deletion_of(request)
+        if form.is_valid:
+            return await _undone(request, deletion, user)
+    except Overtaken:
+        return pages.redirect(request, request.url.path)  # where the link now says that it was used
+    except Refused as refused:
+        return email_links.bad(request, refused, "undo_deletion")
+    return pages.render(
+        request,
+        "deletion/undo_deletion.html",
+        part="panel",
+        form=form,
+        username=user.username,
+        due_at=deletion.due_at,
+        token=request.path_params["token"],
+    )
+
+
+@limited(rate_limits.DELETE_ACCOUNT)
+async def _asked(request: Request, form: Form[forms.DeleteAccount], user: User) -> Response:
+    db, settings = request.state.db, request.app.state.settings
+    unchanged = col(User.epoch) == user.epoch, col(User.disabled_at).is_(None)
+    try:
+        await deletions.ask(db, settings, user, auth.client_info(request), *unchanged)
+    except Overtaken:
+        words = _("Your account has just changed. Try again.")
+        return pages.redirect(request, "/delete_account", flash=words, kind="error")
+    if settings.sends_mail:
+        await emails.tell(db, settings, user)
+    await db.commit()
+    response = pages.redirect(request, request.app.url_path_for("account_deleted"))
+    cookies.delete(request, response, auth.COOKIE)
+    return response
+
+
+async def _deletion_of(request: Request) -> tuple[AccountDeletion, User]:
+    """What a link undoes. Raises Refused; it is used once there is nothing to undo any more."""
+    db = request.state.db
+    claim = verify(request.app.state.settings, Purpose.UNDO_DELETION, request.path_params["token"])
+    deletion = await deletions.get(db, int(claim.subject))
+    user = await users.get(db, deletion.user_id) if deletion and deletions.is_undoable(deletion) else None
+    if deletion is None or user is None:
+        raise TokenUsed(claim)
+    return deletion, user
+
+
+async def _undone(request: Request, deletion: AccountDeletion, user: User) -> Response:
+    await deletions.undo(request.state.db, deletion, auth.client_info(request))
+    await request.state.db.commit()
+    words = _("%(name)s is back, with everything as it was. Log in to go on.") % {"name": user.username}
+    return pages.redirect(request, f"/login?username={user.username}", flash=words)
