@@ -6,7 +6,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
 
-.PHONY: help run test test-all test-quick test-neighbours soak bench lint format promises translations translation pins clean
+.PHONY: help run test test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ bench: .venv/test ## measure: ratios side by side, in one run
 
 promises: .venv/test ## write into docs/promises.md which tests prove what
 	$(BIN)/python -m tests.promises
+
+screenshots: .venv/test ## make README's pictures (wants chromium)
+	$(BIN)/python -m tests.looks.screenshots
+
+lighthouse: .venv/test ## ask Lighthouse about the pages and write docs/lighthouse.md (wants chromium and npm)
+	$(BIN)/python -m tests.looks.lighthouse
 
 translations: .venv/test ## gather the texts, bring every catalogue up to date and say what is missing
 	$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --add-location=file --project=Microblog -o webapp/translations/messages.pot .

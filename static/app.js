@@ -242,7 +242,7 @@ function tellTime() {
 
 function prepare() {
   for (const button of all(".field-show[hidden]")) button.hidden = false;
-  for (const button of all("button:is([data-copies], [data-copies-link])")) button.hidden = !navigator.clipboard;
+  for (const button of all("button[data-copies]")) button.hidden = !navigator.clipboard;
   for (const button of all("[data-wait]")) waitFor(button);
   for (const form of all("[data-undo]")) endUndo(form);
   restoreDrafts();

@@ -1,5 +1,7 @@
 """What all tests stand on: their fixtures, their options, and what is said at their end."""
 
+import os
+
 import hypothesis
 import pytest
 
@@ -25,6 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     twins = [item for item in items if item.get_closest_marker("alike") and item.get_closest_marker("postgresql")]
     config.hook.pytest_deselected(items=twins)
     items[:] = [item for item in items if item not in twins]
+
+
+os.environ["LANGUAGE"] = "en"  # the command line's, whatever whoever runs the tests speaks
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import SubprocessError
@@ -28,7 +29,8 @@ from tests.missing import unavailable
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("sqlite") / "migrated.db"
-    migrations.upgrade(f"sqlite+aiosqlite:///{file}")
+    with ThreadPoolExecutor(1) as aside:  # beside playwright there is an event loop here already
+        aside.submit(migrations.upgrade, f"sqlite+aiosqlite:///{file}").result()
     return file
 
 

@@ -16,8 +16,8 @@ from webapp.settings import ROOT
 
 PYTHON = sys.executable
 SECRET_KEY = "a key for processes: 0123456789abcdef0123456789abcdef"
-# What the machine says and Microblog does not read; everything else is decided by the test.
-KEPT = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+# What the machine says; everything else is decided by the test, and the language is English.
+KEPT = {"LANG": "C.UTF-8", **{name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}}
 KEPT["PATH"] = os.pathsep.join([str(Path(PYTHON).parent), os.environ.get("PATH", os.defpath)])
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,9 +33,11 @@ class Checkout:
         self._ends = ends
 
     def start(self, *options: str) -> Process:
-        """Starts the site, and waits until it answers."""
+        """Starts the site, and waits until it has said that it is there."""
         process = self.launch(*options)
-        self.wait_for("Microblog", process)
+        while "Ctrl-C" not in process.output:
+            assert process.is_alive, process.output
+            time.sleep(0.02)
         return process
 
     def launch(self, *options: str) -> Process:
@@ -57,6 +60,13 @@ class Checkout:
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     with ExitStack() as ends:
         yield Checkout(tmp_path, ends)
+
+
+def welcome(process: Process) -> list[str]:
+    """What a start says once the site is there."""
+    first, *lines = process.output.splitlines()
+    assert first == "Starting ..."
+    return lines
 
 
 def interrupt(process: Process) -> None:
@@ -103,16 +113,22 @@ def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Chec
 
 def test_every_start_says_who_one_can_log_in_as(checkout: Checkout) -> None:
     process, browser = checkout.start(), checkout.browser()
-    told = process.output.splitlines()
+    told = welcome(process)
     browser.post("/reset_password_request", data={"email": "noor"})
     browser.post(checkout.mailbox.link(subject="Reset your password"), data={"password": NEW_PASSWORD})
     interrupt(process)
 
-    again = checkout.start().output.splitlines()
+    again = welcome(checkout.start())
 
     assert told[1].startswith("Log in as wilma (the admin), or as tomasz_k, greta_lin, old_pier, noor, ")
     assert again[1] == told[1].replace("noor, ", ""), "whose password is another now"
     assert (again[0], again[2:5]) == (told[0], told[2:5])
+
+
+def test_the_address_is_said_once_it_answers_and_not_before(checkout: Checkout) -> None:
+    checkout.start("--empty")
+
+    assert checkout.browser().get("/login").status_code == 200
 
 
 def test_a_taken_port_is_told_in_one_sentence_before_anything_claims_to_run(checkout: Checkout) -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
-from tests.stories import ask_for_reset, log_in, register
-from tests.test_sweeps import NAMES, REFUSED, ROUTES, path_of
-from tests.watching import standing_site
-from webapp.i18n import PSEUDO
+from tests.test_sweeps import REFUSED, path_of
 from webapp.mail_preview import samples
 from webapp.settings import ROOT
 
@@ -29,11 +27,6 @@ UNTRANSLATED = re.compile(r"\b[^\W\d_]*[aeiouyAEIOUY][^\W\d_]*\b")
 SAID = {"aria-label", "title", "alt", "placeholder"}  # and what scripts say: data-...
 A_NAME = re.compile(r"[a-z]\S*")  # of a field, a user or an event, in such an attribute
 DESCRIBING = {"description", "og:description", "og:title"}
-FOR_MACHINES = {"health", "ready", "security_txt", "mailbox_source", "gallery_source"}
-FOR_DEVELOPERS = {"gallery", "gallery_email", "mailbox_email"}  # they show names of templates and headers, too
-EVERYBODY = ["a stranger", "susan", "david"]
-PAGES = [name for name in NAMES if name not in FOR_MACHINES | FOR_DEVELOPERS]
-FORMS = [route.name for route in ROUTES if "POST" in (route.methods or ()) and route.name != "logout"]
 SENTENCE = re.compile(r"""["'`]([A-Z][a-z]+ [a-z][^"'`]*|[A-Z][a-z]+[.!?])["'`]""")
 
 
@@ -79,28 +72,13 @@ def escaped_from(page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with susan, who looks after it and writes, and with david and erin."""
-    only = {"languages": (PSEUDO,), "admins": ("susan@example.com",)}
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("pseudo"), **only) as site:
-        assert site.mailbox
-        for name in ("susan", "david", "erin"):
-            register(site.browser(), site.mailbox, name)
-        ask_for_reset(site.browser())
-        site.app.state.link = site.mailbox.link("susan@example.com", subject="⟦Rését")
-        for name in ("david", "susan"):
-            author = site.browser()
-            log_in(author, name)
-            author.post("/", data={"body": "Hello."})
-            author.post("/follow/susan")
+    with pseudo_site(migrated_sqlite, tmp_path_factory.mktemp("pseudo")) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def readers(site: Site) -> dict[str, Browser]:
-    readers = {"a stranger": site.browser(), "susan": site.browser(), "david": site.browser()}
-    for name in ("susan", "david"):
-        log_in(readers[name], name)
-    return readers
+    return readers_of(site)
 
 
 @pytest.mark.parametrize(("who", "name"), list(product(EVERYBODY, PAGES)))
@@ -114,9 +92,7 @@ def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("filled", ["", "\x00", "x" * 5_000, "nonsense"], ids=["empty", "invisible", "long", "wrong"])
 def test_every_mistake_is_said_in_translation(site: Site, readers: dict[str, Browser], name: str, filled: str) -> None:
-    fields = ("username", "email", "password", "password2", "current_password", "body", "about_me", "reason", "code")
-
-    answer = readers["david"].post(path_of(site, name), data=dict.fromkeys(fields, filled))
+    answer = readers["david"].post(path_of(site, name), data=dict.fromkeys(FIELDS, filled))
 
     assert escaped_from(answer.text) == []
 

@@ -6,13 +6,15 @@ that would not be translated, and each place that is too narrow for one that is.
 """
 
 import gettext as catalogues
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 
 from babel import Locale
+from babel.numbers import format_decimal
 
 from webapp.settings import ROOT
 
@@ -22,6 +24,7 @@ TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
 _ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
+_OF_A_TERMINAL = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -46,6 +49,16 @@ def current() -> str:
 def locale() -> str:
     """The language in force as Babel knows it, for dates and numbers."""
     return _locale(_language.get())
+
+
+def decimal(number: float) -> str:
+    """A number with one digit behind its point, which in many languages is a comma."""
+    return format_decimal(number, "0.0", locale=locale())
+
+
+def number(number: int) -> str:
+    """A whole number, in groups of three digits as the language writes them."""
+    return format_decimal(number, locale=locale())
 
 
 def available() -> set[str]:
@@ -80,6 +93,28 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     return next((name for quality, name in sorted(wanted) if quality and name in offered), offered[0])
 
 
+def of_environment(environ: Mapping[str, str]) -> str:
+    """The language of whoever sits at a terminal, as POSIX and gettext let them say; else the site's first."""
+    wished = next((environ[name] for name in _OF_A_TERMINAL if environ.get(name)), "").split(":")
+    names = [re.split(r"[_.@]", wish)[0].lower() for wish in wished] + [
+        environ.get("LANGUAGES", "").split(",")[0].strip()
+    ]
+    return next((name for name in names if name in available()), "en")
+
+
+@contextmanager
+def in_argparse(language: str) -> Iterator[None]:
+    """Lets Python's `argparse`, which asks gettext by itself, speak a language, too. Its texts are at the end here."""
+    before = os.environ.get("LANGUAGE")
+    catalogues.bindtextdomain("messages", str(TRANSLATIONS))
+    os.environ["LANGUAGE"] = language
+    try:
+        yield
+    finally:
+        del os.environ["LANGUAGE"]
+        os.environ |= {"LANGUAGE": before} if before is not None else {}
+
+
 def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str) -> str:
     """The first of the languages that a person has chosen which is offered; else what their browser asks for."""
     return next((name for name in chosen if name in offered), None) or choose(accept_language, offered)
@@ -106,3 +141,18 @@ class _Pseudo(catalogues.NullTranslations):
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
+
+
+_ARGPARSE = (
+    N_("usage: "),
+    N_("positional arguments"),
+    N_("options"),
+    N_("show this help message and exit"),
+    N_("the following arguments are required: %s"),
+    N_("unrecognized arguments: %s"),
+    N_("argument %(argument_name)s: %(message)s"),
+    N_("invalid choice: %(value)r (choose from %(choices)s)"),
+    N_("%(prog)s: error: %(message)s\n"),
+    N_("expected one argument"),
+    N_("invalid %(type)s value: %(value)r"),
+)

@@ -1,61 +1,24 @@
-"""A site that really listens, and people before real browsers."""
+"""People before real browsers."""
 
 import itertools
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserType
 
-from tests.browser.visitor import HOSTS, Visitor
-from tests.mailbox import Mailbox
+from tests.browser.listening import CHROMIUM, ListeningSite, free_socket, settings_for
+from tests.browser.visitor import Visitor
 from tests.missing import unavailable
 from tests.sites import CHEAP, quick_app
-from webapp.database import migrations
-from webapp.settings import Settings
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class ListeningSite:
-    """A development site on a free port, with the mailbox page. Visitors say themselves which network they are in."""
-
-    def __init__(self, instance: Path) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        port = self._socket.getsockname()[1]
-        environment = {"TRUSTED_PROXIES": "1", "ADMINS": ",".join(HOSTS)}
-        self.settings = Settings.for_development(port, environment, instance=instance)
-        self.url = self.settings.base_url
-        self.mailbox = Mailbox(instance / "mailbox")
-        migrations.upgrade(self.settings.database_url)
-        config = uvicorn.Config(
-            quick_app(self.settings, CHEAP), access_log=False, log_config=None, timeout_graceful_shutdown=2
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    def __enter__(self) -> "ListeningSite":
-        self._thread.start()
-        while not self._server.started:
-            assert self._thread.is_alive(), "the site does not start"
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(20)
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ListeningSite]:
     """One for all: people differ by name and network."""
-    with ListeningSite(tmp_path_factory.mktemp("instance")) as site:
+    socket = free_socket()
+    settings = settings_for(socket, tmp_path_factory.mktemp("instance"))
+    with ListeningSite(quick_app(settings, CHEAP), socket) as site:
         yield site
 
 

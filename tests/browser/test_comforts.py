@@ -1,8 +1,10 @@
 """What JavaScript adds, and what it must not take away."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from playwright.sync_api import Route, expect
 
 from tests.browser.visitor import PATIENCE, Visitor
@@ -63,7 +65,9 @@ def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Vis
 
     scripted.sees_heading("Check your email")
     expect(scripted.page.get_by_role("heading", level=1)).to_be_focused()
-    expect(scripted.page.locator("#main input")).to_have_count(0)
+    expect(scripted.page.locator("#main input[name=email]")).to_have_count(0)
+    expect(scripted.page).to_have_title("Check your email · Microblog")
+    expect(scripted.page).to_have_url(re.compile("/check_email/"))
     assert is_still_loaded(scripted)
 
 
@@ -91,6 +95,54 @@ def test_too_often_is_said_in_the_form(scripted: Visitor) -> None:
 
     scripted.sees("You can ask again in")
     expect(scripted.page.get_by_label("Username or email")).to_have_value(scripted.address)
+
+
+def test_the_button_that_sends_again_counts_down_and_then_sends(scripted: Visitor) -> None:
+    """Nothing is typed again; a reload keeps the page, and Back leads before it."""
+    scripted.page.clock.install()
+    scripted.asks_for_reset()
+    scripted.page.reload()
+    button = scripted.page.get_by_role("button", name="Send it again")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(button).to_have_text(re.compile(r"Send it again in [01]:\d\d"))
+    button.click(force=True)
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):
+        scripted.page.clock.run_for(61_000)
+        expect(button).to_have_text("Send it again")
+        expect(button).to_have_attribute("aria-disabled", "false")
+        with scripted.page.expect_response(re.compile("/check_email/")):
+            button.click()
+        expect(scripted.page.get_by_role("heading", level=1)).to_be_focused()
+
+    assert len([path for path in scripted.posts if "/check_email/" in path]) == 1
+    scripted.page.go_back()
+    expect(scripted.page).to_have_url(re.compile("/reset_password_request"))
+
+
+def test_what_was_typed_stays_in_the_tab_until_it_has_arrived(scripted: Visitor) -> None:
+    """Another page and back; and no password is kept."""
+    scripted.is_logged_in()
+    scripted.page.get_by_label("What's new?").fill("Half a thought")
+    scripted.goto("/change_password")
+    scripted.fill(current_password=PASSWORD)
+
+    scripted.goto("/")
+
+    expect(scripted.page.get_by_label("What's new?")).to_have_value("Half a thought")
+    assert PASSWORD not in scripted.page.evaluate("JSON.stringify(sessionStorage)")
+
+
+def test_a_mistake_is_no_longer_said_once_it_is_being_mended(scripted: Visitor) -> None:
+    scripted.goto(scripted.has_account().has_link())
+    scripted.fill(password="short")
+    scripted.press("Save the new password")
+    scripted.sees("Too short")
+
+    scripted.page.get_by_role("textbox", name="New password").press_sequentially(" but much longer now")
+
+    expect(scripted.page.locator(".field-error")).to_have_count(0)
+    expect(scripted.page.get_by_role("textbox", name="New password")).not_to_have_attribute("aria-invalid", "true")
 
 
 def test_a_double_click_posts_once(scripted: Visitor) -> None:

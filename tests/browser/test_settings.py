@@ -59,9 +59,9 @@ def test_a_person_chooses_a_name_and_which_emails_come(visitor: Visitor) -> None
     visitor.sees("Profile saved.")
     visitor.follow("Emails What we sent you, and what you want to get.")
 
-    visitor.page.get_by_label("Email me when somebody logs in to my account from a new device").uncheck()
+    visitor.page.get_by_label("Log-ins from a new device").uncheck()
     visitor.fill(current_password=PASSWORD)
     visitor.press("Save")
 
     visitor.sees("Saved")
-    assert not visitor.page.get_by_label("Email me when somebody logs in to my account from a new device").is_checked()
+    assert not visitor.page.get_by_label("Log-ins from a new device").is_checked()

@@ -173,7 +173,7 @@ def test_turning_off_emails_about_ones_safety_takes_the_password_and_is_told(
     assert 'id="current_password-error"' in without.text
     assert still_on
     assert checked(susan) == []
-    assert "Email me when somebody logs in to my account from a new device" in told.text
+    assert "Log-ins from a new device" in told.text
     assert any(path.startswith("/not_me/") for path in paths_in(told.text))
     assert execute(site, "SELECT details FROM security_event WHERE kind = 'letters_turned_off'") != []
 

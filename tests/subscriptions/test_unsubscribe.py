@@ -99,7 +99,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 
     assert answers[0].status_code == 200
     assert "Turn these emails off?" in answers[0].text
-    assert "Email me when somebody logs in to my account from a new device" in answers[0].text
+    assert "Log-ins from a new device" in answers[0].text
     assert chosen(site) == []
 
 

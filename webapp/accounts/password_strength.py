@@ -15,6 +15,7 @@ from pathlib import Path
 
 from webapp.accounts.passwords import MAX_LENGTH, is_too_long, normal
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
 FEWEST_DIFFERENT = 5
@@ -39,12 +40,18 @@ SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for 
 def of(password: str, min_length: int, *context: str) -> str | None:
     """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
     if is_too_long(password):
-        return _("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": MAX_LENGTH}
+        return ngettext(
+            "That's too long. Use %(num)s character or fewer.",
+            "That's too long. Use %(num)s characters or fewer.",
+            MAX_LENGTH,
+        ) % {"num": MAX_LENGTH}
     text = normal(password)
     if len(text) < min_length:
-        return _("Too short. Use %(min_length)s characters or more; a few random words work well.") % {
-            "min_length": min_length
-        }
+        return ngettext(
+            "Too short. Use %(num)s character or more; a few random words work well.",
+            "Too short. Use %(num)s characters or more; a few random words work well.",
+            min_length,
+        ) % {"num": min_length}
     text = text.casefold()[:MAX_LENGTH]  # one sign may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:
         return _("Too easy to guess: it repeats a few characters.")

@@ -67,7 +67,7 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
     "new_sign_in",
     expires_after=timedelta(days=5),
     samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
-    label=N_("Email me when somebody logs in to my account from a new device"),
+    label=N_("Log-ins from a new device"),
     is_security=True,
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

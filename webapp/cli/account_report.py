@@ -13,6 +13,7 @@ from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import execute, now, table
+from webapp.i18n import gettext as _
 from webapp.recovery import codes
 
 AT_ONCE = 500  # accounts in one statement, so that a long list holds no transaction open
@@ -47,35 +48,41 @@ async def of(db: AsyncSession, user: User) -> list[str]:
     return [
         *_account(user),
         *_deletion(await deletions.of(db, user.id)),
-        f"Recovery codes left: {await codes.left(db, user.id)}",
-        "Sessions:",
+        _("Recovery codes left: %(count)s") % {"count": await codes.left(db, user.id)},
+        _("Sessions:"),
         *(f"  {_session(session)}" for session in sessions),
-        "Changes of address:",
+        _("Changes of address:"),
         *(f"  {_change(change, user)}" for change in changes),
-        "Latest events:",
+        _("Latest events:"),
         *(f"  {_event(event)}" for event in await events.latest(db, user.id)),
     ]
 
 
 def _account(user: User) -> list[str]:
-    state = f"disabled since {_time(user.disabled_at)}" if user.disabled_at else "active"
+    since = user.disabled_at and _time(user.disabled_at)
+    state = _("disabled since %(time)s") % {"time": since} if since else _("active")
+    who = {"name": user.username, "email": user.email, "id": user.id, "state": state}
+    seen = {"since": _time(user.created_at), "seen": _time(user.last_seen_at), "language": user.language}
     lines = [
-        f"{user.username} <{user.email}>, account {user.id}, {state}",
-        f"Since {_time(user.created_at)}, last seen {_time(user.last_seen_at)}, language {user.language}",
+        _("%(name)s <%(email)s>, account %(id)s, %(state)s") % who,
+        _("Since %(since)s, last seen %(seen)s, language %(language)s") % seen,
     ]
     if user.password_locked_at:
-        lines.append(f"Password locked since {_time(user.password_locked_at)}: somebody said that it wasn't them")
+        words = _("Password locked since %(time)s: somebody said that it wasn't them")
+        lines.append(words % {"time": _time(user.password_locked_at)})
     if user.reset_paused_until and user.reset_paused_until > now():
-        until = _time(user.reset_paused_until)
-        lines.append(f"Gets no reset emails until {until}, because somebody answered one with 'this wasn't me'")
+        words = _("Gets no reset emails until %(time)s, because somebody answered one with 'this wasn't me'")
+        lines.append(words % {"time": _time(user.reset_paused_until)})
     return lines
 
 
 def _deletion(deletion: AccountDeletion | None) -> list[str]:
     if deletion is None:
         return []
-    why = f"by the admin: {deletion.reason}" if deletion.reason else "by its owner, who can undo it by email"
-    return [f"To be deleted for good on {_time(deletion.due_at)}, asked {_time(deletion.asked_at)} {why}"]
+    words = _("To be deleted for good on %(due)s, asked %(asked)s by its owner, who can undo it by email")
+    if deletion.reason:
+        words = _("To be deleted for good on %(due)s, asked %(asked)s by the admin: %(reason)s")
+    return [words % {"due": _time(deletion.due_at), "asked": _time(deletion.asked_at), "reason": deletion.reason}]
 
 
 def _sessions(user: User) -> Any:
@@ -84,7 +91,11 @@ def _sessions(user: User) -> Any:
 
 
 def _session(session: Session) -> str:
-    times = f"{_time(session.created_at)} seen {_time(session.last_seen_at)} until {_time(session.expires_at)}"
+    times = _("%(created)s seen %(seen)s until %(until)s") % {
+        "created": _time(session.created_at),
+        "seen": _time(session.last_seen_at),
+        "until": _time(session.expires_at),
+    }
     return f"{session.id}\t{times}\t{session.client_ip}\t{_printable(session.user_agent)}"
 
 
@@ -99,10 +110,10 @@ def _change(change: AddressChange, user: User) -> str:
 
 def _state(change: AddressChange, user: User) -> str:
     if change.undone_at:
-        return f"can't be undone since {_time(change.undone_at)}"
+        return _("can't be undone since %(time)s") % {"time": _time(change.undone_at)}
     if change.confirmed_at:
-        return f"confirmed {_time(change.confirmed_at)}"
-    return "not confirmed by the new address yet" if change.epoch == user.epoch else "void"
+        return _("confirmed %(time)s") % {"time": _time(change.confirmed_at)}
+    return _("not confirmed by the new address yet") if change.epoch == user.epoch else _("void")
 
 
 def _event(event: SecurityEvent) -> str:

@@ -133,7 +133,7 @@ def reason(text: str) -> str:
     try:
         return Decision(reason=text).reason
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"say why in 1 to {MOST_CHARACTERS} characters") from None
+        raise argparse.ArgumentTypeError(_("say why in 1 to %(most)s characters") % {"most": MOST_CHARACTERS}) from None
 
 
 async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webapp.cli import Refused
+from webapp.i18n import gettext as _
 
 SEPARATORS = ",;\t"
 
@@ -27,7 +28,7 @@ def read(file: Path, required: Sequence[str], known: Sequence[str]) -> list[Row]
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise Refused(f"{file} can't be read: {error.strerror}.") from None
+        raise Refused(_("%(file)s can't be read: %(reason)s.") % {"file": file, "reason": error.strerror}) from None
     return parse(_decoded(content), required, known)
 
 
@@ -38,7 +39,8 @@ def _decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         name = "UTF-16" if encoding == "utf-16" else "UTF-8"
-        raise Refused(f"Line {line} is not {name} text. Save the file as UTF-8 and try again.") from None
+        words = _("Line %(line)s is not %(encoding)s text. Save the file as UTF-8 and try again.")
+        raise Refused(words % {"line": line, "encoding": name}) from None
 
 
 def parse(text: str, required: Sequence[str], known: Sequence[str]) -> list[Row]:
@@ -50,23 +52,25 @@ def parse(text: str, required: Sequence[str], known: Sequence[str]) -> list[Row]
         header = _header(next(reader, []), required, known)
         rows = [_row(reader.line_num, header, values) for values in reader if any(map(str.strip, values))]
     except csv.Error as error:
-        raise Refused(f"Line {reader.line_num}: {_words(error)}.") from None
+        raise Refused(_("Line %(line)s: %(reason)s.") % {"line": reader.line_num, "reason": _words(error)}) from None
     if not rows:
-        raise Refused("The file has no line after the one that names the columns.")
+        raise Refused(_("The file has no line after the one that names the columns."))
     return rows
 
 
 def _header(cells: list[str], required: Sequence[str], known: Sequence[str]) -> list[str]:
     header = [cell.strip().lower() for cell in cells]
     if not any(header):
-        raise Refused(f"The file is empty. Its first line must name the columns: {','.join(known)}.")
+        words = _("The file is empty. Its first line must name the columns: %(columns)s.")
+        raise Refused(words % {"columns": ",".join(known)})
     if missing := [name for name in required if name not in header]:
         says = ", ".join(filter(None, header))[:100]
-        raise Refused(f"The first line must name the columns. It says '{says}', with no {' and no '.join(missing)}.")
+        words = _("The first line must name the columns. It says '%(says)s', with no %(missing)s.")
+        raise Refused(words % {"says": says, "missing": _(" and no ").join(missing)})
     if twice := _first_twice(header):
-        raise Refused(f"The first line names the column {twice} twice.")
+        raise Refused(_("The first line names the column %(name)s twice.") % {"name": twice})
     if ignored := [name for name in header if name and name not in known]:
-        print(f"Not imported: {', '.join(ignored)}.", file=sys.stderr)
+        print(_("Not imported: %(columns)s.") % {"columns": ", ".join(ignored)}, file=sys.stderr)
     return header
 
 
@@ -81,5 +85,5 @@ def _row(number: int, header: list[str], values: list[str]) -> Row:
 
 def _words(error: csv.Error) -> str:
     if "unexpected end" in str(error) or "field limit" in str(error):
-        return "a quotation mark is opened and not closed"
+        return _("a quotation mark is opened and not closed")
     return str(error)

@@ -20,6 +20,7 @@ from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
 from webapp.cli import Refused, import_users
 from webapp.database import now, release
+from webapp.i18n import gettext as _
 from webapp.moderation import reports
 from webapp.people import follows
 from webapp.posts import posts, text
@@ -42,9 +43,12 @@ class Filled:
 
     def how_to_log_in(self) -> list[str]:
         first, *others = self.names
-        or_as = f", or as {', '.join(others)}" if others else ""
-        who = f"{first} (the admin)" if first == self.admin else first
-        return [f"Log in as {who}{or_as}.", f"The password: {self.password}"]
+        who = _("%(name)s (the admin)") % {"name": first} if first == self.admin else first
+        if others:
+            line = _("Log in as %(name)s, or as %(others)s.") % {"name": who, "others": ", ".join(others)}
+        else:
+            line = _("Log in as %(name)s.") % {"name": who}
+        return [line, _("The password: %(password)s") % {"password": self.password}]
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ async def is_empty(db: AsyncSession) -> bool:
 async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Filled:
     """Adds the whole community of a language, or raises Refused; nobody is sent an email. The caller commits."""
     if not settings.development:
-        raise Refused("The demo is for a site on your own machine, as `make run` serves it. This one is deployed.")
+        raise Refused(_("The demo is for a site on your own machine, as `make run` serves it. This one is deployed."))
     if not await is_empty(db):
-        raise Refused("The demo needs an empty database, and this one has people already.")
+        raise Refused(_("The demo needs an empty database, and this one has people already."))
     community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
     people = await _settle(db, settings, community, moment, language)

@@ -22,6 +22,8 @@ from webapp.accounts.passwords import remember_costs
 from webapp.cli import Refused, csv_rows
 from webapp.cli.csv_rows import Row
 from webapp.database import Database, execute, table
+from webapp.i18n import N_, ngettext, number
+from webapp.i18n import gettext as _
 from webapp.settings import Settings
 
 AT_ONCE = 250  # some milliseconds of SQLite's write lock
@@ -30,7 +32,7 @@ MOST_PROBLEMS = 50
 COLUMNS = ("username", "email", "password_hash")
 LONGEST_QUOTE = 60
 Item = TypeVar("Item")
-OVERTAKEN = (
+OVERTAKEN = N_(
     "Somebody on the site has just taken one of the usernames or addresses that are still to come."
     " Run the import again: it names the line. Those before it are imported."
 )
@@ -58,7 +60,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
             taken = await Taken.read(db, settings)
         checked = _check(rows, taken)
         if checked.problems:
-            raise Refused("\n".join([*_shortened(checked.problems), "Nothing was imported."]))
+            raise Refused("\n".join([*_shortened(checked.problems), _("Nothing was imported.")]))
         await add_in_turns(database, checked.accounts)
     finally:
         await database.close()
@@ -73,7 +75,7 @@ async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> Non
     try:
         await in_turns(database, accounts, insert)
     except IntegrityError:
-        raise Refused(OVERTAKEN) from None
+        raise Refused(_(OVERTAKEN)) from None
 
 
 async def in_turns(
@@ -86,7 +88,8 @@ async def in_turns(
             await work(db, items[start : start + AT_ONCE])
             await db.commit()
         if (done := start + AT_ONCE) % LINES_A_REPORT == 0 and done < len(items):
-            print(f"{done:,} of {len(items):,} ...", file=sys.stderr, flush=True)
+            words = _("%(done)s of %(all)s ...") % {"done": number(done), "all": number(len(items))}
+            print(words, file=sys.stderr, flush=True)
         await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
 
 
@@ -99,7 +102,7 @@ async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
     await _remember(db, accounts)
     emails, names = {account.email for account in accounts}, {account.username_key for account in accounts}
     if emails & await reserved_emails.held(db) or names & await usernames.held(db):
-        raise Refused(OVERTAKEN)
+        raise Refused(_(OVERTAKEN))
 
 
 async def _remember(db: AsyncSession, accounts: Sequence["Account"]) -> None:
@@ -142,9 +145,11 @@ class Taken:
     def take(self, account: Account) -> None:
         """Raises ValueError if somebody has the name or the address."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
-            raise ValueError(f"the username {quoted(account.username)} is taken, or kept for who had it until lately")
+            words = _("the username %(name)s is taken, or kept for who had it until lately")
+            raise ValueError(words % {"name": quoted(account.username)})
         if account.email in self.emails:
-            raise ValueError(f"{account.email} already has an account, or is reserved for one that may go back to it")
+            words = _("%(email)s already has an account, or is reserved for one that may go back to it")
+            raise ValueError(words % {"email": account.email})
         self.emails_by_name[account.username_key] = account.email
         self.emails.add(account.email)
 
@@ -161,7 +166,7 @@ def _check(rows: Sequence[Row], taken: Taken) -> _Checked:
     for row in rows:
         try:
             if row.has_too_many:
-                raise ValueError("there are more values than columns")
+                raise ValueError(_("there are more values than columns"))
             values = row.values
             account = account_of(values["username"], values["email"], kept_hash(values.get("password_hash", "")))
             if before.get(account.username_key) == account.email:
@@ -170,18 +175,20 @@ def _check(rows: Sequence[Row], taken: Taken) -> _Checked:
             taken.take(account)
             checked.accounts.append(account)
         except ValueError as refused:
-            checked.problems.append(f"line {row.number}: {refused}")
+            checked.problems.append(_("line %(line)s: %(reason)s") % {"line": row.number, "reason": refused})
     return checked
 
 
 def account_of(username: str, typed: str, password_hash: str) -> Account:
     """Raises ValueError."""
     if not users.USERNAME.fullmatch(username):
-        raise ValueError(f"{quoted(username)} can't be a username: 3 to 30 of a to z, 0 to 9 and _")
+        words = _("%(typed)s can't be a username: 3 to 30 of a to z, 0 to 9 and _")
+        raise ValueError(words % {"typed": quoted(username)})
     try:
         email = users.canonical_address(typed)
     except ValueError:
-        raise ValueError(f"{quoted(typed)} doesn't look like an email address") from None
+        words = _("%(typed)s doesn't look like an email address")
+        raise ValueError(words % {"typed": quoted(typed)}) from None
     return Account(username, username.lower(), email, password_hash)
 
 
@@ -199,15 +206,25 @@ def quoted(text: str) -> str:
 def _shortened(problems: list[str]) -> Iterator[str]:
     yield from problems[:MOST_PROBLEMS]
     if len(problems) > MOST_PROBLEMS:
-        yield f"... and {len(problems) - MOST_PROBLEMS:,} more like these."
+        more = len(problems) - MOST_PROBLEMS
+        words = ngettext("... and %(count)s more like these.", "... and %(count)s more like these.", more)
+        yield words % {"count": number(more)}
 
 
 def _summary(checked: _Checked) -> str:
     count = len(checked.accounts)
-    words = [f"Imported {count:,} account{'' if count == 1 else 's'}."]
-    if checked.already_here:
-        words.append(f"{checked.already_here:,} {'was' if checked.already_here == 1 else 'were'} here already.")
-    without = sum(account.password_hash == users.NO_PASSWORD for account in checked.accounts)
-    if without:
-        words.append(f"{without:,} without a password: they choose one with 'Forgot your password?'.")
+    words = [_counted(ngettext("Imported %(count)s account.", "Imported %(count)s accounts.", count), count)]
+    if here := checked.already_here:
+        words.append(_counted(ngettext("%(count)s was here already.", "%(count)s were here already.", here), here))
+    if without := sum(account.password_hash == users.NO_PASSWORD for account in checked.accounts):
+        choose = ngettext(
+            "%(count)s without a password: they choose one with 'Forgot your password?'.",
+            "%(count)s without a password: they choose one with 'Forgot your password?'.",
+            without,
+        )
+        words.append(_counted(choose, without))
     return " ".join(words)
+
+
+def _counted(words: str, count: int) -> str:
+    return words % {"count": number(count)}

@@ -13,20 +13,29 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import backups
+from webapp import backups, i18n
 from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, import_tutorial, import_users, serving, shell
 from webapp.database import Database, refusals, release
+from webapp.i18n import N_
+from webapp.i18n import gettext as _
 from webapp.settings import Misconfigured, Settings
 
 Command = Callable[[AsyncSession, Settings, argparse.Namespace], AsyncIterator[str]]
 Add = Callable[..., argparse.ArgumentParser]
-NAMED = "a username or an email address"
+NAMED = N_("a username or an email address")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    language = i18n.of_environment(os.environ)
+    with i18n.use(language), i18n.in_argparse(language):
+        options = _parser().parse_args(arguments)
+    with i18n.use(language):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except (Refused, backups.Refused, Misconfigured) as refused:
@@ -44,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _trouble(error: Exception) -> str:
     what = refusals.what_to_check(error)
-    return f"The database can't be used: {refusals.in_words(error)}\n{what} `python -m webapp doctor` looks closer."
+    closer = _("`python -m webapp doctor` looks closer.")
+    return _("The database can't be used: %(reason)s") % {"reason": refusals.in_words(error)} + f"\n{what} {closer}"
 
 
 def _nobody_reads() -> int:
@@ -74,7 +84,7 @@ async def _print_all(command: Command, settings: Settings, options: argparse.Nam
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m webapp", description="Run a Microblog site and look after it.")
+    parser = argparse.ArgumentParser(prog="python -m webapp", description=_("Run a Microblog site and look after it."))
     add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     _add_serving(add)
     _add_backups(add)
@@ -85,25 +95,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_serving(add: Add) -> None:
-    command = add("dev", help="serve a site for this machine alone, with a mailbox page")
+    command = add("dev", help=_("serve a site for this machine alone, with a mailbox page"))
     command.add_argument("--port", type=_port, default=8000)
-    command.add_argument("--empty", action="store_true", help="start with nobody: leave out the demo community")
+    command.add_argument("--empty", action="store_true", help=_("start with nobody: leave out the demo community"))
     _add_language(command)
     command.set_defaults(run=serving.dev)
-    command = add("demo", help="fill an empty development site with a small made-up community")
+    command = add("demo", help=_("fill an empty development site with a small made-up community"))
     _add_language(command)
     command.set_defaults(run=partial(_with_session, commands.fill_with_demo, is_writing=True))
-    command = add("migrate", help="bring the database up to date with the code")
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command = add("migrate", help=_("bring the database up to date with the code"))
+    command.add_argument("--dry-run", action="store_true", help=_("only say what would be done"))
     command.add_argument(
-        "--to", metavar="REVISION", default="head", help="go to this one, also back; make a backup first"
+        "--to", metavar="REVISION", default="head", help=_("go to this one, also back; make a backup first")
     )
     command.set_defaults(run=_migrate)
-    command = add("mailer", help="send emails, in a process of its own")
+    command = add("mailer", help=_("send emails, in a process of its own"))
     command.set_defaults(run=serving.mailer)
-    command = add("doctor", help="check the setup: settings, database, mail server, DNS")
+    command = add("doctor", help=_("check the setup: settings, database, mail server, DNS"))
     command.set_defaults(run=partial(_with_session, commands.check_up))
-    command = add("shell", help="an asyncio prompt with db, settings, mail and users at hand")
+    command = add("shell", help=_("an asyncio prompt with db, settings, mail and users at hand"))
     command.set_defaults(run=shell.run)
 
 
@@ -112,25 +122,27 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _add_language(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--language", choices=list(demo.COMMUNITIES), default="en", help="what the community speaks")
+    command.add_argument(
+        "--language", choices=list(demo.COMMUNITIES), default="en", help=_("what the community speaks")
+    )
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
-        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(_("a port is a number from 1 to 65535"))
     return int(text)
 
 
 def _add_backups(add: Add) -> None:
-    command = add("backup", help="write a copy of the database to a new file, beside the running site")
-    command.add_argument("file", type=Path, help="the new file; only you can read it")
+    command = add("backup", help=_("write a copy of the database to a new file, beside the running site"))
+    command.add_argument("file", type=Path, help=_("the new file; only you can read it"))
     command.set_defaults(run=_back_up)
-    command = add("restore-drill", help="restore a backup aside, and try whether people could live with it")
-    command.add_argument("file", type=Path, help="a backup")
-    command.add_argument("--into", metavar="URL", help="an empty database, for a backup of PostgreSQL")
+    command = add("restore-drill", help=_("restore a backup aside, and try whether people could live with it"))
+    command.add_argument("file", type=Path, help=_("a backup"))
+    command.add_argument("--into", metavar="URL", help=_("an empty database, for a backup of PostgreSQL"))
     command.set_defaults(run=_drill)
-    command = add("move", help="move the data of a stopped site to another database, and compare every row")
-    command.add_argument("--to", metavar="URL", required=True, help="an empty database, SQLite or PostgreSQL")
+    command = add("move", help=_("move the data of a stopped site to another database, and compare every row"))
+    command.add_argument("--to", metavar="URL", required=True, help=_("an empty database, SQLite or PostgreSQL"))
     command.set_defaults(run=_move)
 
 
@@ -152,64 +164,64 @@ def _move(options: argparse.Namespace) -> int:
 
 
 def _add_accounts(add: Add) -> None:
-    command = add("invite", help="print a link with which somebody makes an account")
-    command.add_argument("address", help="their email address")
+    command = add("invite", help=_("print a link with which somebody makes an account"))
+    command.add_argument("address", help=_("their email address"))
     command.set_defaults(run=partial(_with_session, commands.invite))
-    command = add("reset-link", help="print a link with which somebody chooses a new password")
-    command.add_argument("name", help=NAMED)
+    command = add("reset-link", help=_("print a link with which somebody chooses a new password"))
+    command.add_argument("name", help=_(NAMED))
     command.set_defaults(run=partial(_with_session, commands.reset_link))
-    command = add("import-users", help="add the accounts of a CSV file")
-    command.add_argument("file", type=Path, help="with the columns username,email and, if you like, password_hash")
+    command = add("import-users", help=_("add the accounts of a CSV file"))
+    command.add_argument("file", type=Path, help=_("with the columns username,email and, if you like, password_hash"))
     command.set_defaults(run=lambda options: import_users.run(serving.settings(options.command), options.file))
-    command = add("import-tutorial", help="take over people, posts and follows from the tutorial's own app.db")
-    command.add_argument("file", type=Path, help="the SQLite database of that application; it is only read")
+    command = add("import-tutorial", help=_("take over people, posts and follows from the tutorial's own app.db"))
+    command.add_argument("file", type=Path, help=_("the SQLite database of that application; it is only read"))
     command.set_defaults(run=lambda options: import_tutorial.run(serving.settings(options.command), options.file))
-    _add_users(add("users", help="list the accounts, show one, disable, enable or delete it, log it out"))
+    _add_users(add("users", help=_("list the accounts, show one, disable, enable or delete it, log it out")))
 
 
 def _add_users(parser: argparse.ArgumentParser) -> None:
     add = parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser
-    command = add("list", help="one line for each account, oldest first")
+    command = add("list", help=_("one line for each account, oldest first"))
     command.set_defaults(run=partial(_with_session, commands.list_users))
     for action, work, words in (
-        ("show", commands.show_user, "an account, its sessions, and what happened to it"),
-        ("end-sessions", commands.end_sessions, "log it out everywhere, and end every link it was sent"),
-        ("disable", commands.disable_user, "shut an account"),
-        ("enable", commands.enable_user, "open it again, also while it is being deleted"),
-        ("delete", commands.delete_user, "hide an account now, and delete it for good some days later"),
+        ("show", commands.show_user, N_("an account, its sessions, and what happened to it")),
+        ("end-sessions", commands.end_sessions, N_("log it out everywhere, and end every link it was sent")),
+        ("disable", commands.disable_user, N_("shut an account")),
+        ("enable", commands.enable_user, N_("open it again, also while it is being deleted")),
+        ("delete", commands.delete_user, N_("hide an account now, and delete it for good some days later")),
     ):
-        command = add(action, help=words)
-        command.add_argument("name", help=NAMED)
+        command = add(action, help=_(words))
+        command.add_argument("name", help=_(NAMED))
         command.set_defaults(run=partial(_with_session, work, is_writing=action != "show"))
         if action in {"disable", "delete"}:
-            words, is_required = "why: the person is told by email", action == "delete"
+            words, is_required = _("why: the person is told by email"), action == "delete"
             command.add_argument("--reason", type=commands.reason, required=is_required, help=words)
 
 
 def _add_moderation(add: Add) -> None:
-    posts = add("posts", help="remove a post, and tell its author why by email")
+    posts = add("posts", help=_("remove a post, and tell its author why by email"))
     actions = posts.add_subparsers(dest="action", required=True, metavar="ACTION")
-    command = actions.add_parser("remove", help="take a post down for good")
-    command.add_argument("number", type=int, help="the number at the end of the post's address")
-    command.add_argument("--reason", type=commands.reason, required=True, help="why: its author is told")
+    command = actions.add_parser("remove", help=_("take a post down for good"))
+    command.add_argument("number", type=int, help=_("the number at the end of the post's address"))
+    command.add_argument("--reason", type=commands.reason, required=True, help=_("why: its author is told"))
     command.set_defaults(run=partial(_with_session, commands.remove_post, is_writing=True))
 
 
 def _add_mail(add: Add) -> None:
-    command = add("send-test-mail", help="send an email now, and repeat the mail server's own words")
-    command.add_argument("address", help="where to")
+    command = add("send-test-mail", help=_("send an email now, and repeat the mail server's own words"))
+    command.add_argument("address", help=_("where to"))
     command.set_defaults(run=serving.send_test_mail)
-    command = add("bounce", help="read an email that came back, from standard input")
-    command.add_argument("to", nargs="*", help="the address that it came to, if its headers don't say")
+    command = add("bounce", help=_("read an email that came back, from standard input"))
+    command.add_argument("to", nargs="*", help=_("the address that it came to, if its headers don't say"))
     command.set_defaults(run=partial(_with_session, commands.take_bounce, is_writing=True))
-    parser = add("mail", help="is mail leaving? list what was given up, send it again, pause, resume")
+    parser = add("mail", help=_("is mail leaving? list what was given up, send it again, pause, resume"))
     parser.set_defaults(run=partial(_with_session, commands.mail_status))
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    actions.add_parser("list", help="whether mail is leaving, and what was given up: the same as without ACTION")
-    command = actions.add_parser("retry", help="send again what was given up")
-    command.add_argument("email", nargs="?", type=int, help="the number of one email; without it, all of them")
+    actions.add_parser("list", help=_("whether mail is leaving, and what was given up: the same as without ACTION"))
+    command = actions.add_parser("retry", help=_("send again what was given up"))
+    command.add_argument("email", nargs="?", type=int, help=_("the number of one email; without it, all of them"))
     command.set_defaults(run=partial(_with_session, commands.retry_mail, is_writing=True))
-    command = actions.add_parser("pause", help="keep emails back until you resume; new ones are still taken")
+    command = actions.add_parser("pause", help=_("keep emails back until you resume; new ones are still taken"))
     command.set_defaults(run=partial(_with_session, commands.pause_mail, is_writing=True))
-    command = actions.add_parser("resume", help="let emails leave again")
+    command = actions.add_parser("resume", help=_("let emails leave again"))
     command.set_defaults(run=partial(_with_session, commands.resume_mail, is_writing=True))

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +22,14 @@ from webapp import app, logs
 from webapp.app import create_app, deployed_settings
 from webapp.cli import Refused, demo
 from webapp.database import Database, migrations, refusals
+from webapp.i18n import gettext as _
 from webapp.operator import test_email
 from webapp.settings import INSTANCE, ROOT, Settings
 from webapp.web import templating
 from webapp.web.protocol import BoundedProtocol
 
 LOOPBACK = "127.0.0.1"
+LOOK_AGAIN = 0.05  # seconds
 Say = Callable[[str], None]
 
 
@@ -56,22 +60,34 @@ def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool =
     except CommandError as error:
         raise Refused(_no_way(str(error))) from None
     except (SQLAlchemyError, OSError) as error:
-        raise Refused(f"The database can't be migrated: {refusals.in_words(error)}") from None
+        words = _("The database can't be migrated: %(reason)s")
+        raise Refused(words % {"reason": refusals.in_words(error)}) from None
     for step in steps:
-        say(f"{'would ' if is_dry_run else ''}{'undo' if step.is_back else 'do'} {step.revision}: {step.words}")
+        say(_step(step, is_dry_run=is_dry_run))
     if is_dry_run and not steps:
-        say("Nothing to do.")
+        say(_("Nothing to do."))
     return 0
+
+
+def _step(step: migrations.Step, *, is_dry_run: bool) -> str:
+    if step.is_back:
+        words = _("would undo %(revision)s: %(words)s") if is_dry_run else _("undo %(revision)s: %(words)s")
+    else:
+        words = _("would do %(revision)s: %(words)s") if is_dry_run else _("do %(revision)s: %(words)s")
+    return words % {"revision": step.revision, "words": step.words}
 
 
 def _no_way(words: str) -> str:
     """Alembic's words for a revision that it has no file for, in ours."""
     revision = words.rpartition(" '")[2].rstrip("'")
     if revision.startswith(migrations.MOVING):
-        return "The database is half filled by a `move` that was cut short. Run that again, or empty the database."
+        return _("The database is half filled by a `move` that was cut short. Run that again, or empty the database.")
     if revision == "base":
-        return "Going back to the very beginning would delete everything. If you want that, delete the database."
-    return f"This version of Microblog knows no revision '{revision}'. Is the database, or its backup, of a newer one?"
+        return _("Going back to the very beginning would delete everything. If you want that, delete the database.")
+    words = _(
+        "This version of Microblog knows no revision '%(revision)s'. Is the database, or its backup, of a newer one?"
+    )
+    return words % {"revision": revision}
 
 
 def _prepare(settings: Settings) -> None:
@@ -89,7 +105,9 @@ def dev(options: argparse.Namespace) -> int:
     settings = Settings.for_development(options.port)
     _prepare(settings)
     is_filled = not (options.empty or _is_deployed())
-    print("\n".join(asyncio.run(_welcome(settings, options.language, is_filled=is_filled))), file=sys.stderr)
+    print(_("Starting ..."), file=sys.stderr, flush=True)
+    lines = asyncio.run(_welcome(settings, options.language, is_filled=is_filled))
+    threading.Thread(target=_say_when_open, args=(options.port, lines), daemon=True).start()
     uvicorn.run(
         "webapp.cli.serving:development_app",
         factory=True,
@@ -119,9 +137,10 @@ def _must_be_free(port: int) -> None:
         _bind(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise Refused(f"Port {port} can't be opened: {error.strerror}. Try `make run PORT=8001`.") from None
-        way_out = f"Try `make run PORT={_free_port_after(port)}`"
-        raise Refused(f"Port {port} is taken, perhaps by another `make run`. {way_out}.") from None
+            words = _("Port %(port)s can't be opened: %(reason)s. Try `make run PORT=%(free)s`.")
+            raise Refused(words % {"port": port, "reason": error.strerror, "free": 8001}) from None
+        words = _("Port %(port)s is taken, perhaps by another `make run`. Try `make run PORT=%(free)s`.")
+        raise Refused(words % {"port": port, "free": _free_port_after(port)}) from None
 
 
 def _bind(port: int) -> None:
@@ -140,6 +159,18 @@ def _free_port_after(port: int) -> int:
     return 8001
 
 
+def _say_when_open(port: int, lines: list[str]) -> None:
+    """Says where the site is once it is there, and not before."""
+    while not _is_open(port):
+        time.sleep(LOOK_AGAIN)
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as visitor:
+        return visitor.connect_ex((LOOPBACK, port)) == 0
+
+
 async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> list[str]:
     """What a newcomer wants to know at every start: the address, how to log in, and where the emails are."""
     database = Database(settings.database_url)
@@ -153,17 +184,20 @@ async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> lis
         await database.close()
     lines = filled.how_to_log_in() if filled else []
     if settings.mailbox:
-        lines.append(f"Every email it sends is at {settings.base_url}/mailbox; none leaves this machine.")
+        words = _("Every email it sends is at %(url)s; none leaves this machine.")
+        lines.append(words % {"url": f"{settings.base_url}/mailbox"})
     else:
-        lines.append(f"Emails really leave, by {settings.mail_server}, because MAIL_SERVER is set.")
-    return [f"Microblog is at {settings.base_url}", *lines, "Press Ctrl-C to stop it."]
+        words = _("Emails really leave, by %(server)s, because MAIL_SERVER is set.")
+        lines.append(words % {"server": settings.mail_server})
+    here = _("%(site)s is at %(url)s") % {"site": settings.site_name, "url": settings.base_url}
+    return [here, *lines, _("Press Ctrl-C to stop it.")]
 
 
 def mailer(options: argparse.Namespace) -> int:
     """Sends emails until it is told to stop: a process of its own beside the web processes."""
     site = settings(options.command)
     if not site.sends_mail:
-        print("This site sends no mail (MAILER=off), so there is nothing for a mailer to do.", file=sys.stderr)
+        print(_("This site sends no email (MAILER=off), so there is nothing for a mailer to do."), file=sys.stderr)
         return 3
     logs.configure(site)
     uvloop.run(_send(site))

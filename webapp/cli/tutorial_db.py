@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from webapp.cli import Refused
+from webapp.i18n import gettext as _
 
 # What is read of each table; the later columns and tables came with later chapters, and may be missing.
 NEEDED = {"user": ("id", "username", "email", "password_hash"), "post": ("id", "body", "timestamp", "user_id")}
@@ -30,14 +31,15 @@ class Source:
 def read(file: Path) -> Source:
     """The rows of an `app.db`, which is opened for reading alone. Raises Refused if it is none."""
     if not file.is_file():
-        raise Refused(f"{file} is no file.")
+        raise Refused(_("%(file)s is no file.") % {"file": file})
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             db.text_factory = lambda content: content.decode(errors="replace")
             return _source(db)
     except sqlite3.Error as error:
-        raise Refused(f"{file} can't be read as the tutorial's database: {error}.") from None
+        words = _("%(file)s can't be read as the tutorial's database: %(reason)s.")
+        raise Refused(words % {"file": file, "reason": error}) from None
 
 
 def _source(db: sqlite3.Connection) -> Source:
@@ -52,7 +54,8 @@ def _source(db: sqlite3.Connection) -> Source:
 def _rows(db: sqlite3.Connection, name: str) -> list[Row]:
     columns = {row["name"] for row in db.execute(f"PRAGMA table_info({name})")}
     if missing := [column for column in NEEDED[name] if column not in columns]:
-        raise Refused(f"This is not the tutorial's app.db: it has no {name} with {' and '.join(missing)}.")
+        words = _("This is not the tutorial's app.db: it has no %(table)s with %(columns)s.")
+        raise Refused(words % {"table": name, "columns": _(" and ").join(missing)})
     read = [*NEEDED[name], *(column for column in OPTIONAL.get(name, ()) if column in columns)]
     return [dict(row) for row in db.execute(f"SELECT {', '.join(read)} FROM {name} ORDER BY id")]  # noqa: S608
 

@@ -10,6 +10,8 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from webapp.i18n import gettext as _
+
 AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 # Classes and single values of SQLSTATE (PostgreSQL's appendix A). asyncpg's errors have no class of their own in
 # SQLAlchemy: a connection that is lost, a log-in that is refused, a transaction that may only read, too little of
@@ -36,8 +38,8 @@ def in_words(error: Exception) -> str:
 
 def what_to_check(error: Exception) -> str:
     if re.search(r"\bfull\b|read-?only|no space", in_words(error), re.IGNORECASE):
-        return "Is its disk full, or read-only?"
-    return "Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?"
+        return _("Is its disk full, or read-only?")
+    return _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:

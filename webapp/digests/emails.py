@@ -37,7 +37,7 @@ def _samples(settings: Settings) -> list[Draft]:
     KIND,
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label=N_("Email me once a week what I missed"),
+    label=N_("Once a week, what you missed"),
     default_on=False,
     priority=Priority.CAN_WAIT,
 )

@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.operator import mail_advice
 from webapp.settings import Settings
 
@@ -45,21 +47,21 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _database(settings):
         yield finding
     if not settings.sends_mail:
-        yield Finding(WARNING, "mail", "MAILER=off: people without a password need `reset-link` from you")
+        yield Finding(WARNING, _("mail"), _("MAILER=off: people without a password need `reset-link` from you"))
         return
     if settings.mailbox is not None:
-        yield Finding(OK, "mail", "development: emails go to the mailbox page")
+        yield Finding(OK, _("mail"), _("development: emails go to the mailbox page"))
         return
     yield await _mail_server(settings)
     async for finding in _sender(settings):
         yield finding
     if not settings.admins:
-        yield Finding(WARNING, "ADMINS", "nobody is told of errors; set it to your address")
+        yield Finding(WARNING, "ADMINS", _("nobody is told of errors; set it to your address"))
 
 
 def _base_url(settings: Settings) -> Finding:
     if not settings.is_https:
-        return Finding(WARNING, "BASE_URL", f"{settings.base_url} is for this machine alone")
+        return Finding(WARNING, "BASE_URL", _("%(url)s is for this machine alone") % {"url": settings.base_url})
     return Finding(OK, "BASE_URL", settings.base_url)
 
 
@@ -67,19 +69,24 @@ def _proxies(settings: Settings) -> Finding:
     """The site itself speaks no TLS: behind an https address there is a proxy that does."""
     hops = settings.trusted_proxies
     if settings.is_https and not hops:
-        words = "0, but something before the site must speak https: all visitors look like one; say how many proxies"
+        words = _("0, but something before the site must speak https: all visitors look like one; say how many proxies")
         return Finding(WARNING, "TRUSTED_PROXIES", words)
     if hops and not settings.is_https:
-        words = f"{hops}, but no proxy is needed for {settings.base_url}: visitors may say where they come from"
-        return Finding(WARNING, "TRUSTED_PROXIES", words)
-    return Finding(OK, "TRUSTED_PROXIES", f"{hops}; each must add to X-Forwarded-For, or set it")
+        words = _("%(hops)s, but no proxy is needed for %(url)s: visitors may say where they come from")
+        return Finding(WARNING, "TRUSTED_PROXIES", words % {"hops": hops, "url": settings.base_url})
+    words = _("%(hops)s; each must add to X-Forwarded-For, or set it")
+    return Finding(OK, "TRUSTED_PROXIES", words % {"hops": hops})
 
 
 def _keys(settings: Settings) -> Finding:
-    if settings.secret_key_fallbacks:
-        words = f"{len(settings.secret_key_fallbacks)} older still open links: empty it three days after the change"
-        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words)
-    return Finding(OK, "SECRET_KEY", "long enough; keep it out of backups of the database")
+    if older := len(settings.secret_key_fallbacks):
+        words = ngettext(
+            "%(count)s older still opens links: empty it three days after the change",
+            "%(count)s older still open links: empty it three days after the change",
+            older,
+        )
+        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words % {"count": older})
+    return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
@@ -90,21 +97,21 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
             number = (await execute(db, text(version))).scalar_one()
             name = "SQLite" if database.is_sqlite else "PostgreSQL"
             if database.is_sqlite and sqlite3.sqlite_version_info < SOUND_SQLITE:
-                yield Finding(
-                    WARNING, "database", f"SQLite {number}: before 3.51.3 it has a rare fault with several processes"
-                )
+                words = _("SQLite %(version)s: before 3.51.3 it has a rare fault with several processes")
+                yield Finding(WARNING, _("database"), words % {"version": number})
             else:
-                yield Finding(OK, "database", f"{name} {number}")
+                yield Finding(OK, _("database"), f"{name} {number}")
             there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
             newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
             if there == newest:
-                yield Finding(OK, "migrations", f"at {there}, the newest")
+                yield Finding(OK, _("migrations"), _("at %(version)s, the newest") % {"version": there})
             else:
-                yield Finding(FAILURE, "migrations", f"at {there}, not {newest}: run `python -m webapp migrate`")
+                words = _("at %(version)s, not %(newest)s: run `python -m webapp migrate`")
+                yield Finding(FAILURE, _("migrations"), words % {"version": there, "newest": newest})
         await database.try_write()
-        yield Finding(OK, "writing", "the database can be written to")
+        yield Finding(OK, _("writing"), _("the database can be written to"))
     except (SQLAlchemyError, OSError) as error:
-        yield Finding(FAILURE, "database", f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
+        yield Finding(FAILURE, _("database"), f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
     finally:
         await database.close()
 
@@ -122,29 +129,36 @@ async def _mail_server(settings: Settings) -> Finding:
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
-        what_to_check = mail_advice.advice(settings, error)
-        return Finding(FAILURE, subject, f"{mail_advice.words_of(error)}. Check: {what_to_check}")
-    how = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
-    login = f", logged in as {settings.mail_username}" if settings.mail_username else ""
-    return Finding(OK, subject, f"{how}{login}; it takes emails from {sender}")
+        words = _("%(reason)s. Check: %(advice)s")
+        said = {"reason": mail_advice.words_of(error), "advice": mail_advice.advice(settings, error)}
+        return Finding(FAILURE, subject, words % said)
+    words = _("%(how)s; it takes emails from %(sender)s")
+    if settings.mail_username:
+        words = _("%(how)s, logged in as %(username)s; it takes emails from %(sender)s")
+    found = {"how": mail_advice.encryption(settings), "username": settings.mail_username, "sender": sender}
+    return Finding(OK, subject, words % found)
 
 
 async def _sender(settings: Settings) -> AsyncIterator[Finding]:
     domain = parseaddr(settings.sender)[1].rpartition("@")[2]
     if domain != settings.host and not settings.host.endswith(f".{domain}"):
-        yield Finding(WARNING, "MAIL_SENDER", f"{domain} is not the site's domain: readers trust it less")
+        yield Finding(
+            WARNING, "MAIL_SENDER", _("%(domain)s is not the site's domain: readers trust it less") % {"domain": domain}
+        )
     else:
         yield Finding(OK, "MAIL_SENDER", settings.sender)
     spf = await _txt(domain)
     if spf is None:
-        yield Finding(WARNING, "SPF, DMARC", f"DNS did not answer for {domain}; ask it yourself")
+        yield Finding(
+            WARNING, "SPF, DMARC", _("DNS did not answer for %(domain)s; ask it yourself") % {"domain": domain}
+        )
         return
     has_spf = any(record.startswith("v=spf1") for record in spf)
     has_dmarc = any(record.startswith("v=DMARC1") for record in await _txt(f"_dmarc.{domain}") or [])
     for name, is_there in (("SPF", has_spf), ("DMARC", has_dmarc)):
-        words = f"{domain} has a record" if is_there else f"{domain} has no record: emails may land in spam"
-        yield Finding(OK if is_there else WARNING, name, words)
-    yield Finding(WARNING, "DKIM", "can't be seen from here; the mail server signs, and its selector is its own")
+        words = _("%(domain)s has a record") if is_there else _("%(domain)s has no record: emails may land in spam")
+        yield Finding(OK if is_there else WARNING, name, words % {"domain": domain})
+    yield Finding(WARNING, "DKIM", _("can't be seen from here; the mail server signs, and its selector is its own"))
 
 
 async def _txt(name: str) -> list[str] | None:

@@ -4,6 +4,7 @@ import aiosmtplib
 
 from webapp.delivery import blame, outcomes
 from webapp.delivery.blame import GREYLISTED, Blame
+from webapp.i18n import gettext as _
 from webapp.logs import mask_all
 from webapp.settings import Settings
 
@@ -17,12 +18,19 @@ def words_of(error: Exception, *known: str) -> str:
     return mask_all(" ".join(str(error).split()) or type(error).__name__, *known)
 
 
+def encryption(settings: Settings) -> str:
+    """How the connection is kept from listeners."""
+    if settings.mail_use_ssl:
+        return _("implicit TLS")
+    return "STARTTLS" if settings.mail_use_tls else _("no encryption")
+
+
 def advice(settings: Settings, error: Exception) -> str:
     """What whoever runs the site should check."""
     if found := outcomes.certificate_error(error):
         return _of_certificate(settings, outcomes.why(found))
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return "MAIL_USERNAME and MAIL_PASSWORD. Many providers want a password made for programs, not your own."
+        return _("MAIL_USERNAME and MAIL_PASSWORD. Many providers want a password made for programs, not your own.")
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return _of_answer(settings, error)
     return _of_log_in(str(error)) or _of_connection(settings, error)
@@ -30,58 +38,70 @@ def advice(settings: Settings, error: Exception) -> str:
 
 def _of_certificate(settings: Settings, why: str) -> str:
     if "another name" in why:
-        return f"{why}. MAIL_SERVER must be the name in the server's certificate, not {settings.mail_server}."
+        words = _("%(why)s. MAIL_SERVER must be the name in the server's certificate, not %(server)s.")
+        return words % {"why": why, "server": settings.mail_server}
     if "expired" in why or "not valid yet" in why:
-        return f"{why}. The server needs a new certificate, or one of the two clocks is wrong."
+        return _("%(why)s. The server needs a new certificate, or one of the two clocks is wrong.") % {"why": why}
     if "key usage" in why:
-        return f"{why}. The authority must issue it for servers, with keyUsage and basicConstraints set."
-    return f"{why}. If it is an authority of your own, name its certificate in MAIL_CA_FILE."
+        words = _("%(why)s. The authority must issue it for servers, with keyUsage and basicConstraints set.")
+        return words % {"why": why}
+    return _("%(why)s. If it is an authority of your own, name its certificate in MAIL_CA_FILE.") % {"why": why}
 
 
 def _of_answer(settings: Settings, error: aiosmtplib.SMTPResponseException) -> str:
     text = error.message.lower()
     if GREYLISTED.search(text):
-        return "nothing: the server greylists strangers. The site tries again in a few minutes by itself, and gets in."
+        return _(
+            "nothing: the server greylists strangers. The site tries again in a few minutes by itself, and gets in."
+        )
     if error.code == 530 and ("starttls" in text or "tls" in text or "encrypt" in text):
-        return "MAIL_USE_TLS=1 is missing: the server takes emails only over an encrypted connection."
+        return _("MAIL_USE_TLS=1 is missing: the server takes emails only over an encrypted connection.")
     if error.code == 530 or "auth" in text or "log in" in text or "login" in text:
-        return "MAIL_USERNAME and MAIL_PASSWORD are missing, or not allowed to send: the server wants a log-in."
+        return _("MAIL_USERNAME and MAIL_PASSWORD are missing, or not allowed to send: the server wants a log-in.")
     if "helo" in text or "ehlo" in text or "hostname" in text:
-        return f"MAIL_HELO: we greet as {settings.helo}. The server wants a full name that DNS knows, and its reverse."
+        words = _("MAIL_HELO: we greet as %(name)s. The server wants a full name that DNS knows, and its reverse.")
+        return words % {"name": settings.helo}
     if "relay" in text:
-        return "the server does not send for us to other domains: allow this machine there, or log in (MAIL_USERNAME)."
+        return _(
+            "the server does not send for us to other domains: allow this machine there, or log in (MAIL_USERNAME)."
+        )
     if "sender" in text or isinstance(error, aiosmtplib.SMTPSenderRefused):
-        return f"MAIL_SENDER ({settings.sender}) must be an address that this server lets you use."
+        words = _("MAIL_SENDER (%(sender)s) must be an address that this server lets you use.")
+        return words % {"sender": settings.sender}
     if any(words in text for words in ("rate", "too many", "limit", "throttl")):
-        return "the server counts our emails: set MAIL_HOURLY_BUDGET to what it allows, or ask for more."
+        return _("the server counts our emails: set MAIL_HOURLY_BUDGET to what it allows, or ask for more.")
     if 400 <= error.code < 500:
-        return "nothing yet: the server says that it is for now. The site tries again by itself."
+        return _("nothing yet: the server says that it is for now. The site tries again by itself.")
     if blame.of_answer(error.code, error.message) is Blame.ADDRESS:
-        return "the address: the server says that nobody has it."
-    return "the server's words above say what it did not like."
+        return _("the address: the server says that nobody has it.")
+    return _("the server's words above say what it did not like.")
 
 
 def _of_log_in(text: str) -> str:
     if "AUTH extension is not supported" in text:
-        return (
+        return _(
             "MAIL_USERNAME is set, but the server offers no log-in here. Many offer it only over TLS, or on port 587;"
             " a server that knows this machine needs none: then leave MAIL_USERNAME and MAIL_PASSWORD out."
         )
     if "offers only" in text:
-        return "that way to log in needs more than a password: ask for an app password, or another server for programs."
+        return _(
+            "that way to log in needs more than a password: ask for an app password, or another server for programs."
+        )
     return ""
 
 
 def _of_connection(settings: Settings, error: Exception) -> str:
     port, text = settings.mail_port, str(error).lower()
     if "starttls" in text:
-        return f"Port {port} has no STARTTLS. Try MAIL_PORT=587 with MAIL_USE_TLS=1, or 465 with MAIL_USE_SSL=1."
+        words = _("Port %(port)s has no STARTTLS. Try MAIL_PORT=587 with MAIL_USE_TLS=1, or 465 with MAIL_USE_SSL=1.")
+        return words % {"port": port}
     if "ssl" in text or "wrong version" in text or (port == 465 and isinstance(error, TimeoutError)):
-        return "465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round."
+        return _("465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round.")
     if isinstance(error, TimeoutError):
-        return f"port {port} seems blocked: many hosts block 25; ask yours, or try 587 or 465."
+        return _("port %(port)s seems blocked: many hosts block 25; ask yours, or try 587 or 465.") % {"port": port}
     if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
-        return "MAIL_SERVER: no machine has this name."
+        return _("MAIL_SERVER: no machine has this name.")
     if isinstance(error, aiosmtplib.SMTPConnectError):
-        return f"is MAIL_SERVER right, and does it listen on port {port}? 587 (STARTTLS) and 465 (TLS) are usual."
-    return "the server's words above say what it did not like."
+        words = _("is MAIL_SERVER right, and does it listen on port %(port)s? 587 (STARTTLS) and 465 (TLS) are usual.")
+        return words % {"port": port}
+    return _("the server's words above say what it did not like.")

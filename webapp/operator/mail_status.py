@@ -8,8 +8,8 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import now
+from webapp.i18n import decimal, ngettext
 from webapp.i18n import gettext as _
-from webapp.i18n import ngettext
 from webapp.logs import mask, mask_all
 from webapp.mail import refusals, status
 from webapp.mail.status import Status
@@ -100,7 +100,7 @@ def sentence(state: Status, settings: Settings) -> str:
         return _("No email was sent in the last hour; %(waiting)s until it is tried again.") % {"waiting": waiting}
     if state.median_seconds is None:
         return _("All quiet: no email in the last hour, and none waiting.")
-    seconds = f"{max(state.median_seconds, 0.1):.1f}"
+    seconds = decimal(max(state.median_seconds, 0.1))
     return _("Delivering normally: half of the last hour's emails left within %(seconds)s s.") % {"seconds": seconds}
 
 

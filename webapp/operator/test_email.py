@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from webapp.database import now
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.i18n import gettext as _
 from webapp.mail import mime
 from webapp.operator import mail_advice
 from webapp.settings import Settings
@@ -20,38 +21,40 @@ async def send(settings: Settings, address: str) -> int:
     try:
         found = validate_email(address, check_deliverability=False, strict=True, allow_smtputf8=False)
     except EmailNotValidError as refused:
-        return _say(f"'{address}' is not an email address: {refused}", 1)
+        return _say(_("'%(typed)s' is not an email address: %(reason)s") % {"typed": address, "reason": refused}, 1)
     address = found.ascii_email or found.normalized
     if not settings.mail_server:
-        return _say("MAIL_SERVER is not set, so there is no server to try.", 1)
-    encryption = "implicit TLS" if settings.mail_use_ssl else "STARTTLS" if settings.mail_use_tls else "no encryption"
-    _say(f"Connecting to {settings.mail_server}, port {settings.mail_port}, with {encryption} ...")
+        return _say(_("MAIL_SERVER is not set, so there is no server to try."), 1)
+    where = {"server": settings.mail_server, "port": settings.mail_port, "how": mail_advice.encryption(settings)}
+    _say(_("Connecting to %(server)s, port %(port)s (%(how)s) ...") % where)
     client = client_for(settings, timeout=mail_advice.PATIENCE)
     try:
         await enter(client, settings)
-        _say("Connected" + (f", logged in as {settings.mail_username}." if settings.mail_username else "."))
+        logged_in = _("Connected, logged in as %(username)s.") % {"username": settings.mail_username}
+        _say(logged_in if settings.mail_username else _("Connected."))
         await client.mail(parseaddr(settings.sender)[1])
         await name_recipient(client, address)
         answer = await client.data(_email(settings, address))
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
-        _say(f"The server says: {mail_advice.words_of(error, address)}")
-        return _say(f"What to check: {mail_advice.advice(settings, error)}", 1)
-    return _say(f"The server says: {answer.code} {answer.message}\nThe email to {address} is on its way.", 0)
+        _say(_("The server says: %(words)s") % {"words": mail_advice.words_of(error, address)})
+        return _say(_("What to check: %(advice)s") % {"advice": mail_advice.advice(settings, error)}, 1)
+    _say(_("The server says: %(words)s") % {"words": f"{answer.code} {answer.message}"})
+    return _say(_("The email to %(address)s is on its way.") % {"address": address})
 
 
 def _email(settings: Settings, address: str) -> bytes:
     named = {
         "From": settings.sender,
         "To": address,
-        "Subject": f"A test email from {settings.site_name}",
+        "Subject": _("A test email from %(site)s") % {"site": settings.site_name},
         "Date": format_datetime(now()),
         "Message-ID": make_msgid(domain=settings.host),
         "Auto-Submitted": "auto-generated",
     }
     message = EmailMessage(policy=POLICY)
-    message.set_content(f"This is a test. {settings.base_url} can send emails.\n")
+    message.set_content(_("This is a test. %(url)s can send emails.") % {"url": settings.base_url} + "\n")
     return mime.written(named, message)
 
 

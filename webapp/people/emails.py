@@ -48,7 +48,7 @@ def _samples(settings: Settings) -> list[Draft]:
     "new_follower",
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label=N_("Email me when somebody follows me"),
+    label=N_("New followers"),
     default_on=False,
     priority=Priority.CAN_WAIT,
 )

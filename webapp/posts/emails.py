@@ -33,7 +33,7 @@ def _samples(settings: Settings) -> list[Draft]:
     "mention",
     expires_after=EXPIRES_AFTER,
     samples=_samples,
-    label=N_("Email me when somebody mentions me"),
+    label=N_("Mentions of you"),
     priority=Priority.CAN_WAIT,
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

@@ -11,6 +11,7 @@ from linkify_it import LinkifyIt
 from markupsafe import Markup, escape
 
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 
 MOST_CHARACTERS = 280
 MOST_CODE_POINTS = 4000  # as in the table; no writing system needs that many for 280 characters
@@ -57,7 +58,7 @@ def count(text: str) -> int:
 def clean(text: str) -> str:
     """The text to store for what was typed. Raises ValueError with words for the visitor."""
     if len(text) > MOST_CODE_POINTS:  # before anything looks at each of them
-        raise ValueError(_("That's too long. Use %(most)s characters, please.") % {"most": MOST_CHARACTERS})
+        raise ValueError(_("That's far too long for a post."))
     if _TOO_MANY_MARKS.search(text):  # a row of marks is put in order in the square of its length
         raise ValueError(_("There are too many marks on the letters."))
     text = unicodedata.normalize("NFC", _LINE_BREAK.sub("\n", text))
@@ -68,7 +69,11 @@ def clean(text: str) -> str:
     if not _VISIBLE.search(text):
         raise ValueError(_("Write something first."))
     if (length := count(text)) > MOST_CHARACTERS:
-        words = _("That's %(length)s characters. Use %(most)s or fewer.")
+        words = ngettext(
+            "That's %(length)s character. Use %(most)s or fewer.",
+            "That's %(length)s characters. Use %(most)s or fewer.",
+            length,
+        )
         raise ValueError(words % {"length": length, "most": MOST_CHARACTERS})
     if len(text) > MOST_CODE_POINTS:
         raise ValueError(_("There are too many marks on the letters."))

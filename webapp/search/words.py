@@ -11,6 +11,7 @@ from typing import Self
 import regex
 
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 
 MOST_CHARACTERS = 100
 # A shorter beginning matches too many words, and takes too long.
@@ -44,8 +45,12 @@ class Term:
 def parse(typed: str) -> tuple[Term, ...]:
     """The terms in what was typed; all must match. Raises ValueError with words for the visitor."""
     if len(typed) > MOST_CHARACTERS:
-        words = _("That's long. Search with %(most)s characters or fewer.")
-        raise ValueError(words % {"most": MOST_CHARACTERS})
+        words = ngettext(
+            "That's long. Search with %(num)s character or fewer.",
+            "That's long. Search with %(num)s characters or fewer.",
+            MOST_CHARACTERS,
+        )
+        raise ValueError(words % {"num": MOST_CHARACTERS})
     terms = [Term.of(part) for part in _PART.findall(typed)]
     if not any(term.words for term in terms):
         raise ValueError(_("Only letters and digits can be found. Type a word."))

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.rate_limits import TooOften
 from webapp.web import drafts
 
@@ -161,7 +162,12 @@ def _words(kind: str, context: dict[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_too_long":
-        return _("That's too long. Use %(max_length)s characters or fewer.") % context
+        most = context["max_length"]
+        return ngettext(
+            "That's too long. Use %(num)s character or fewer.",
+            "That's too long. Use %(num)s characters or fewer.",
+            most,
+        ) % {"num": most}
     if kind in {"missing", "string_too_short"}:
         return _("Fill this in.")
     return _("Check this.")

