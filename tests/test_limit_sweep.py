@@ -3,16 +3,19 @@
 import ast
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.factors.steps import scan, set_up_app, setup_field
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
 from tests.watching import execute, standing_site
 from webapp import rate_limits
 from webapp.accounts import tokens
+from webapp.accounts.tokens import Purpose
 from webapp.authentication import asked_emails
 from webapp.authentication.asked_emails import Asked
 from webapp.settings import ROOT
@@ -27,6 +30,10 @@ SENT: dict[str, dict[str, str]] = {
     "language": {"language": "en"},
     "edit_profile": {"username": "susan", "about_me": "A line."},
     "recovery_codes": PROOF,
+    "authenticator_app": {},
+    "remove_authenticator_app": {},
+    "stop_factor_removal": {},
+    "factor_removal": {},
     "change_email": PROOF | {"email": "new@example.org"},
     "emails": PROOF,
     "unsubscribe": {},
@@ -58,6 +65,9 @@ STRANGERS: dict[str, dict[str, str]] = {
     "recover": {"username": "susan", "code": "aaaa-bbbb-cccc"},
 }
 EXCEPTIONS = {
+    "second_step": "counted for the account that a password has led to: tests/second_step/test_limits.py",
+    "lost_second_step": "an email that is asked for: as reset_password_request, by the same function",
+    "keep_factors": "gives power back to who may be robbed, and does nothing the second time",
     "logout": "nobody must be kept from leaving, and a session ends once",
     "report_not_me": "gives power back to who was robbed, and does nothing the second time",
     "undo_email": "gives power back to who was robbed, once",
@@ -95,6 +105,12 @@ def susan(site: Site) -> Browser:
     raise AssertionError("susan is locked out")
 
 
+@pytest.fixture(autouse=True)
+def no_app_afterwards(site: Site) -> Iterator[None]:
+    yield
+    execute(site, "DELETE FROM factor")
+
+
 def path_of(site: Site, susan: Browser, name: str) -> str:
     assert site.mailbox
     decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
@@ -106,7 +122,16 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         susan.post(f"/posts/{values['post_id']}/delete")
     if name == "end_session":
         [(values["id"],)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
-    if name == "reset_password":
+    if name == "authenticator_app":
+        page = susan.get("/sign-in_methods/app").text
+        app = scan(page)
+        SENT[name] = {"setup": setup_field(page), "code": app.code(), "recovery_code": app.codes[0]}
+    if name in {"remove_authenticator_app", "factor_removal"}:
+        susan.follow_redirects = True
+        SENT["remove_authenticator_app"] = {"code": set_up_app(susan).code()}
+        susan.follow_redirects = False
+        values["token"] = tokens.issue(site.settings, Purpose.FACTOR_REMOVAL, 1, timedelta(hours=1))
+    elif name == "reset_password":
         execute(site, "DELETE FROM limit_window")
         values["token"] = forget_and_find_link(site.browser(), site.mailbox).rpartition("/")[2]
     elif name == "finish_registration":
@@ -174,6 +199,7 @@ COMMITTERS = {
     "*/views.py",
     "authentication/auth.py",
     "authentication/email_links.py",
+    "authentication/proof.py",
     "web/limits.py",
     "deletion/erasure.py",
     "digests/planning.py",

@@ -38,6 +38,10 @@ SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 PUBLIC = {
     "language",
     "login",
+    "second_step",
+    "lost_second_step",
+    "factor_removal",
+    "keep_factors",
     "register",
     "finish_registration",
     "check_email",
@@ -87,6 +91,10 @@ ERINS_CHANGES = """
     (1, 3, 0, 'erin@example.com', 'susan@example.com', :moment, NULL),
     (2, 3, 0, 'susan@example.com', 'erin@example.com', :moment, :moment)
 """
+DAVIDS_PASSKEY = """
+    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, created_at)
+    VALUES (2, 'passkey', '', '', '', 0, :moment)
+"""
 TEMPLATES = sorted(file.relative_to(ROOT / "templates").as_posix() for file in (ROOT / "templates").rglob("*.*"))
 PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" not in f"/{name}" and name != "base.html"]
 
@@ -101,6 +109,7 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         register(site.browser(), site.mailbox, "david")
         register(site.browser(), site.mailbox, "erin")
         execute(site, ERINS_CHANGES, moment=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
+        execute(site, DAVIDS_PASSKEY, moment=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
         site.app.state.link = forget_and_find_link(site.browser(), site.mailbox)
         log_in(author)
         author.post("/", data={"body": "Hello."})
@@ -136,6 +145,8 @@ def path_of(site: Site, name: str) -> str:
         values["token"] = tokens.unsubscribe_link(SETTINGS, 1, "new_sign_in").rpartition("/")[2]
     if name == "report_not_me":
         values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password", "david@example.com").rpartition("/")[2]
+    if name in {"factor_removal", "keep_factors"}:
+        values["token"] = tokens.issue(SETTINGS, Purpose(name), 2, timedelta(hours=1))
     if name in {"confirm_email", "undo_email"}:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
     if name == "undo_deletion":

@@ -24,6 +24,7 @@ import webapp.people.emails
 import webapp.posts.emails
 import webapp.preferences.emails
 import webapp.recovery.emails
+import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
 from webapp.accounts import known_browsers, passwords, sessions, tokens, usernames
@@ -40,6 +41,9 @@ from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
+from webapp.factors import removal, second_step
+from webapp.factors.methods import Resealing
+from webapp.factors.models import PendingLogIn
 from webapp.mail import refusals
 from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
@@ -71,6 +75,7 @@ CLEANUP_TASKS = (
     CleanupTask(LimitWindow, rate_limits.outdated),
     CleanupTask(SecurityEvent, events.outdated),
     CleanupTask(AddressChange, changes.outdated),
+    CleanupTask(PendingLogIn, second_step.outdated),
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(KeptUsername, usernames.outdated),
     CleanupTask(RetiredUsername, usernames.no_longer_retired),
@@ -79,7 +84,7 @@ CLEANUP_TASKS = (
     CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, passwords.outdated),
 )
-SECRET_PAGES = frozenset({"recovery_codes"})
+SECRET_PAGES = frozenset({"recovery_codes", "authenticator_app"})
 STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start
 
 
@@ -138,7 +143,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings)]
+    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), removal.Waiting(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
     tidying = asyncio.create_task(cleanup.run(database, works))

@@ -53,6 +53,7 @@ CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
 DELETE_ACCOUNT = Limit("delete_account", OWN_CHANGES)
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
+FACTORS = Limit("factors", OWN_CHANGES)
 SWITCHES = Limit("switches", OWN_CHANGES)
 ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # who is robbed must be able to, too
 UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it shall not use up the one above
@@ -73,6 +74,12 @@ LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HO
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
 RECOVER_ANYWHERE = Limit("recover_anywhere", (Rate(1, MINUTE),), after=Rate(50, 30 * DAY))
+# Guesses at the second step, by whoever has got past the first: six digits are few, and so are these. A browser that
+# the account is known by is counted by itself.
+SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
+SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),))
+SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (Rate(1, 5 * MINUTE),), after=Rate(20, 30 * DAY))
+SECOND_STEP_KNOWN_BROWSER = Limit("second_step_known", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 # The form behind a registration link: for its address, and for a client_ip.
 FINISH_REGISTRATION = Limit("finish_registration", (Rate(10, 10 * MINUTE), Rate(50, DAY)))
 FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),))

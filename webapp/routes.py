@@ -20,7 +20,9 @@ from webapp.posts import views as posts
 from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
 from webapp.search import views as search
+from webapp.second_step import views as second_step
 from webapp.settings import Settings
+from webapp.sign_in_methods import views as sign_in_methods
 from webapp.subscriptions import views as subscriptions
 from webapp.web import site_files
 from webapp.web.static_files import Assets, HashedFiles, assets_of
@@ -60,6 +62,10 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/posts/{post_id:number}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
         Route("/posts/{post_id:number}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
         Route("/login", authentication.login, methods=FORM, name="login"),
+        Route("/login/second_step", second_step.second_step, methods=FORM, name="second_step"),
+        Route("/login/lost_second_step", second_step.lost_second_step, methods=["POST"], name="lost_second_step"),
+        Route("/factor_removal/{token}", second_step.factor_removal, methods=FORM, name="factor_removal"),
+        Route("/keep_factors/{token}", second_step.keep_factors, methods=FORM, name="keep_factors"),
         Route("/logout", authentication.logout, methods=["POST"], name="logout"),
         Route("/register", authentication.register, methods=FORM, name="register"),
         Route("/register/{token}", authentication.finish_registration, methods=FORM, name="finish_registration"),
@@ -77,6 +83,20 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/change_password", preferences.change_password, methods=FORM, name="change_password"),
         Route(
             "/.well-known/change-password", preferences.well_known_change_password, name="well_known_change_password"
+        ),
+        Route("/sign-in_methods", sign_in_methods.sign_in_methods, name="sign_in_methods"),
+        Route("/sign-in_methods/app", sign_in_methods.authenticator_app, methods=FORM, name="authenticator_app"),
+        Route(
+            "/sign-in_methods/app/remove",
+            sign_in_methods.remove_authenticator_app,
+            methods=FORM,
+            name="remove_authenticator_app",
+        ),
+        Route(
+            "/sign-in_methods/keep",
+            sign_in_methods.stop_factor_removal,
+            methods=["POST"],
+            name="stop_factor_removal",
         ),
         Route("/recovery_codes", recovery.recovery_codes, methods=FORM, name="recovery_codes"),
         Route("/change_email", addresses.change_email, methods=FORM, name="change_email"),

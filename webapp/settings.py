@@ -64,6 +64,8 @@ class Settings:
     reset_token_minutes: int = 10
     password_min_length: int = 12
     account_deletion_days: int = 14
+    factor_removal_days: int = 3
+    admin_two_factors: bool = False
     posts_per_page: int = 20
     public_profiles: bool = True
     trusted_proxies: int = 0
@@ -165,6 +167,8 @@ class _Reader(Environment):
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
             "account_deletion_days": self.number("ACCOUNT_DELETION_DAYS", 14, 1, 90),
+            "factor_removal_days": self.number("FACTOR_REMOVAL_DAYS", 3, 1, 30),
+            "admin_two_factors": self.flag("ADMIN_TWO_FACTORS"),
             "posts_per_page": self.number("POSTS_PER_PAGE", 20, 5, 100),
             "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
             "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),

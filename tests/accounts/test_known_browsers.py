@@ -162,7 +162,12 @@ def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site,
 def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
     rows = ", ".join(f"(1, 'old-{number}', 0, :long_ago)" for number in range(60))
-    execute(any_site, f"INSERT INTO known_browser VALUES {rows}".replace(":long_ago", "'2026-01-01 00:00:00+00:00'"))
+    execute(
+        any_site,
+        f"INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at) VALUES {rows}".replace(
+            ":long_ago", "'2026-01-01 00:00:00+00:00'"
+        ),
+    )
 
     used_at(any_site.browser())
     used_at(browser)

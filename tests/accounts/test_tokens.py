@@ -236,6 +236,12 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
                 confirmed_at=confirmed_at,
             )
         execute(site, insert(AccountDeletion).values(user_id=1, due_at=datetime.now(UTC) + TEN_MINUTES))
+        execute(
+            site,
+            "INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, created_at)"
+            " VALUES (1, 'passkey', '', '', '', 0, :moment)",
+            moment=moment,
+        )
         yield site
 
 
@@ -326,6 +332,8 @@ ENDPOINTS = {
     Purpose.UNDO_EMAIL: "/undo_email/{}",
     Purpose.UNSUBSCRIBE: "/unsubscribe/{}",
     Purpose.UNDO_DELETION: "/undo_deletion/{}",
+    Purpose.FACTOR_REMOVAL: "/factor_removal/{}",
+    Purpose.KEEP_FACTORS: "/keep_factors/{}",
 }
 
 

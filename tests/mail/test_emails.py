@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.factors.steps import set_up_app
 from tests.inspection import query
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, Delivered, MailServer
@@ -56,6 +57,11 @@ TEMPLATES = [
     "confirm_email",
     "digest",
     "emails_turned_off",
+    "factor_added",
+    "factor_removal_link",
+    "factor_removal_stopped",
+    "factor_removal_waiting",
+    "factor_removed",
     "mention",
     "new_follower",
     "new_sign_in",
@@ -66,6 +72,7 @@ TEMPLATES = [
     "recovery_codes_made",
     "register",
     "reset_password",
+    "second_step_unfinished",
     "sessions_ended",
     "username_changed",
 ]
@@ -74,7 +81,13 @@ OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 WITHOUT_LINK = ["account_deleted_by_admin", "account_disabled", "address_removed", "post_removed"]
 CASES = [(template, language, site) for template in TEMPLATES for language in LANGUAGES for site in SITES]
 # What an email says about how long its link works.
-LIFETIMES = {"reset_password": str(MINUTES), "register": "24", "confirm_email": "24", "address_changed": "72"}
+LIFETIMES = {
+    "factor_removal_link": str(MINUTES),
+    "reset_password": str(MINUTES),
+    "register": "24",
+    "confirm_email": "24",
+    "address_changed": "72",
+}
 HEADERS = [
     "From",
     "To",
@@ -228,6 +241,7 @@ class Sweep:
         self._keep("new_sign_in", "Susan_1", (name, language), owner, site.browser(), "/login", **typed)
         self._write_about_addresses((name, language), addresses, browser, site.settings)
         self._write_about_people((name, language), addresses, site)
+        self._write_about_factors((name, language), addresses, site)
 
     def _write_about_codes(self, where: tuple[str, str], owner: str, browser: Browser) -> None:
         browser.post("/login", data={"username": "Susan_1", "password": NEW_PASSWORD})
@@ -236,6 +250,24 @@ class Sweep:
         self._keep(*about, "/recovery_codes", current_password=NEW_PASSWORD)
         code = re.findall(r"<code>(\S+)</code>", self.page)[0]
         self._keep("recovery_code_used", *about[1:], "/recover", username="Susan_1", code=code)
+
+    def _write_about_factors(self, where: tuple[str, str], addresses: str, site: Site) -> None:
+        """Ann sets up an app, loses it for a while, and removes it."""
+        anns = addresses.replace("NUMBER", "a")
+        about = "Ann_1", where, anns
+        ann, thief = self._arrive(site, "Ann_1", anns), site.browser()
+        before = len(self.server.emails)
+        app = set_up_app(ann)
+        for delivered in self.server.wait_for(before + 2)[before:]:
+            email = OutboxEmail("factor_added", where[1], SITES[where[0]][0], anns, "Ann_1", delivered)
+            if "/sign-in_methods" in email.text:
+                self.emails["factor_added", where[1], where[0]] = email
+        typed = {"username": "Ann_1", "password": PASSWORD}
+        self._keep("second_step_unfinished", *about, thief, "/login", **typed)
+        asked = self._keep("factor_removal_link", *about, thief, "/login/lost_second_step")
+        waits = self._keep("factor_removal_waiting", *about, thief, link_in(asked.text))
+        self._keep("factor_removal_stopped", *about, thief, link_in(waits.text))
+        self._keep("factor_removed", *about, ann, "/sign-in_methods/app/remove", code=app.code())
 
     def _write_about_addresses(
         self, where: tuple[str, str], addresses: str, browser: Browser, settings: Settings

@@ -16,7 +16,7 @@ from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, execute, standing_site, statements, table
 from webapp.accounts import tokens
-from webapp.recovery import codes
+from webapp.factors import codes
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}

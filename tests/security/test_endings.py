@@ -295,6 +295,6 @@ def test_only_one_place_ends_everything() -> None:
     assert set(places(r"delete\((?:_sessions|Session)\)")) == {"webapp/accounts/sessions.py"}
     assert sorted(places(r"delete\(\w*(?:RecoveryCode|_codes)\)")) == [
         "webapp/accounts/users.py",
-        "webapp/recovery/codes.py",
+        "webapp/factors/codes.py",
     ]
     assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/users.py"]

@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, text, update
 from sqlmodel import col, select
@@ -15,6 +15,7 @@ from webapp.database import execute, now, table
 from webapp.i18n import gettext as _
 
 KEPT = timedelta(days=400)  # the longest that browsers keep a cookie
+TRUSTED = timedelta(days=30)
 MOST = 50
 # What a browser says in its User-Agent. The first match counts: most also name others.
 BROWSERS = {
@@ -72,19 +73,49 @@ async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str
     return known
 
 
+async def is_known(db: AsyncSession, user_id: int, mark: str, epoch: int) -> bool:
+    """Whether a person has logged in with a browser before, in this epoch."""
+    this = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch
+    return (await db.exec(select(KnownBrowser.secret_hash).where(*this))).first() is not None
+
+
+async def trust(db: AsyncSession, user_id: int, mark: str) -> None:
+    """Lets a known browser log in without a second step for TRUSTED."""
+    this = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.secret_hash) == mark
+    await db.exec(update(KnownBrowser).where(*this).values(trusted_until=now() + TRUSTED))
+
+
+async def is_trusted(db: AsyncSession, user_id: int, mark: str, epoch: int) -> bool:
+    """Whether the person lets a browser log in without a second step; not in another epoch."""
+    return mark in await trusted(db, user_id, epoch)
+
+
+async def trusted(db: AsyncSession, user_id: int, epoch: int) -> dict[str, datetime]:
+    """The marks of the browsers that a person trusts, each with the time until which they do."""
+    until = col(KnownBrowser.trusted_until)
+    which = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch, until > now()
+    return {mark: end for mark, end in await db.exec(select(KnownBrowser.secret_hash, until).where(*which)) if end}
+
+
+async def distrust(db: AsyncSession, user_id: int) -> None:
+    """Ends the trust in all of a person's browsers, which stay known."""
+    await db.exec(update(KnownBrowser).where(col(KnownBrowser.user_id) == user_id).values(trusted_until=None))
+
+
 async def forget(db: AsyncSession, user_id: int, marks: Collection[str]) -> None:
     """Makes some browsers new again."""
     await _forget(db, user_id, col(KnownBrowser.secret_hash).in_(marks))
 
 
-async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int) -> None:
+async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int, *, keeps_trust: bool) -> None:
     """Forgets all browsers but this one: the others may be somebody else's.
 
-    It is carried over into the account's new epoch.
+    It is carried over into the account's new epoch, and trusted there only if it `keeps_trust`.
     """
     this = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch - 1
     await _forget(db, user_id, ~and_(*this))
-    await db.exec(update(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, *this).values(epoch=epoch))
+    values = {"epoch": epoch} if keeps_trust else {"epoch": epoch, "trusted_until": None}
+    await db.exec(update(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, *this).values(values))
 
 
 def outdated() -> ColumnElement[bool]:
@@ -103,5 +134,6 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 _MEET = text(
     "INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at)"
     " VALUES (:user_id, :secret_hash, :epoch, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
-    " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at"
+    " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, trusted_until ="
+    " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
 ).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))

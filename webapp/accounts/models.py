@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now
@@ -16,7 +17,15 @@ class User(SQLModel, table=True):
 
     __tablename__ = "user_account"
     # SQLite would give a deleted account's number to the next one, and with it the links that carry it.
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index(
+            "ix_user_account_factor_removal_due_at",
+            "factor_removal_due_at",
+            postgresql_where=text("factor_removal_due_at IS NOT NULL"),
+            sqlite_where=text("factor_removal_due_at IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int = Field(default=None, primary_key=True)
     username: str = Field(max_length=30)
@@ -31,9 +40,14 @@ class User(SQLModel, table=True):
     last_seen_at: datetime = Field(default_factory=now)
     disabled_at: datetime | None = None
     reset_paused_until: datetime | None = None  # "this wasn't me": no reset emails until then
+    password_used_at: datetime | None = None
     password_locked_at: datetime | None = None  # "this wasn't me": the password opens nothing until there is a new one
     about_me: str = Field(default="", max_length=140)
     is_public: bool = True  # whether strangers may read the profile and the posts
+    # Somebody asked by a mailed link to have the second factors removed: when that is due, and when the owner was told
+    # of it last. A log-in stops it, and so does whatever raises the epoch.
+    factor_removal_due_at: datetime | None = None
+    factor_removal_told_at: datetime | None = None
 
 
 class Session(SQLModel, table=True):
@@ -51,6 +65,7 @@ class Session(SQLModel, table=True):
     browser_mark: str = Field(default="", max_length=64)  # the known browser that goes when this session is ended
     created_at: datetime = Field(default_factory=now)
     last_seen_at: datetime = Field(default_factory=now)
+    proved_at: datetime = Field(default_factory=now)  # when who is logged in last proved who they are
     expires_at: datetime = Field(index=True)
 
 
@@ -66,6 +81,7 @@ class KnownBrowser(SQLModel, table=True):
     secret_hash: str = Field(primary_key=True, max_length=64)
     epoch: int
     last_seen_at: datetime = Field(default_factory=now, index=True)
+    trusted_until: datetime | None = None  # until then, a log-in there asks for no second step
 
 
 class KeptUsername(SQLModel, table=True):

@@ -22,6 +22,7 @@ from webapp.mail.models import RefusedAddress
 REMEMBERED = timedelta(days=14)  # since it was last used
 UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
 ABSOLUTE = timedelta(days=90)
+PROVED = timedelta(minutes=15)  # how long a proof is enough
 MOST = 20
 SEEN_EVERY = timedelta(minutes=1)
 
@@ -44,6 +45,13 @@ class SessionUser:
     opened_at: datetime
     seen: datetime
     is_address_refused: bool
+    proved_at: datetime
+    factor_removal_due_at: datetime | None
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether they have proved lately who they are: what changes the account asks again after that."""
+        return now() - self.proved_at <= PROVED
 
     @property
     def is_seen_again(self) -> bool:
@@ -64,6 +72,11 @@ async def touch(db: AsyncSession, user: SessionUser) -> None:
         values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
     await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
     await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen_at=now()))
+
+
+async def note_proof(db: AsyncSession, session_id: int) -> None:
+    """Notes that whoever is logged in there has just proved again who they are."""
+    await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(proved_at=now()))
 
 
 async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
@@ -157,6 +170,8 @@ _CURRENT = Prepared(
         _sessions.c.created_at,
         _sessions.c.last_seen_at,
         exists().where(_refusals.c.address == _users.c.email),
+        _sessions.c.proved_at,
+        _users.c.factor_removal_due_at,
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
     .where(

@@ -38,6 +38,8 @@ class Purpose(StrEnum):
     NOT_ME = "not_me"
     UNDO_DELETION = "undo_deletion"
     UNSUBSCRIBE = "unsubscribe"
+    FACTOR_REMOVAL = "factor_removal"
+    KEEP_FACTORS = "keep_factors"
 
 
 @dataclass(frozen=True)

@@ -233,20 +233,29 @@ async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client
         raise BeingDeleted(user.id, due_at)
 
 
+async def note_password_used(db: AsyncSession, user_id: int) -> None:
+    """Notes that somebody has just proved that they know the password."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(password_used_at=now()))
+
+
 async def end_everything(
     db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
 ) -> Ended:
     """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
-    code and pending change of address, but what is in `keep`.
+    code, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
+
+    The factors themselves stay: no reset takes them away.
 
     Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
     """
+    changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
     raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
     epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
     if epoch is None:
         raise Overtaken
     ended = await sessions.end_all(db, user_id, epoch - 1, keep.session)
-    await known_browsers.forget_others(db, user_id, keep.browser, epoch)
+    # Where no session is kept, it may be anybody who asks: a trusted browser stays known, and is trusted no more.
+    await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
     unused = [used_at is None for used_at in (await execute(db, codes)).scalars()]
     return Ended(epoch, ended, sum(unused))

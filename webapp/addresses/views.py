@@ -13,7 +13,7 @@ from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
 from webapp.audit import events
 from webapp.audit.events import Event
-from webapp.authentication import asked_emails, auth, email_links
+from webapp.authentication import asked_emails, auth, email_links, proof
 from webapp.authentication.asked_emails import Asked
 from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
@@ -88,7 +88,7 @@ async def undo_email(request: Request) -> Response:
 
 async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:
     """Posts the emails, or says in the form why not."""
-    user = await auth.prove(request, form, form.data.current_password)
+    user = await proof.prove(request, form, form.data.current_password)
     if user is None:
         return None
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)

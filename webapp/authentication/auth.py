@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import wraps
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,24 +12,24 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import i18n
-from webapp.accounts import known_browsers, sessions, users
+from webapp.accounts import known_browsers, sessions
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
-from webapp.accounts.users import Closed
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
-from webapp.authentication import throttle
-from webapp.database import Database, now, release
+from webapp.database import Database, now
+from webapp.factors import removal, second_step
+from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.notifications import switches
 from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import Form, typed
-from webapp.web.limits import too_often
+from webapp.web.forms import typed
 
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
+PENDING_COOKIE = "second_step"
 View = Callable[[Request], Awaitable[Response]]
 
 
@@ -106,10 +106,14 @@ def client_info(request: Request) -> ClientInfo:
     return ClientInfo(client_ip.of(request), request.headers.get("user-agent", ""), mark)
 
 
-async def log_in(request: Request, response: Response, user: User, *, is_remembered: bool) -> None:
+async def log_in(
+    request: Request, response: Response, user: User, *, is_remembered: bool, second: str = "", trusts: bool = False
+) -> None:
     """Opens a session in the epoch in which the password was checked, and ends the browser's old one.
 
-    Whoever was logged in there before is not asking any more.
+    All checks are the caller's, who says what answered the `second` step, and whether the browser is to be asked for
+    none for a while. Whoever was logged in there before is not asking any more. A removal of the factors that waits
+    is stopped.
     """
     browser = cookies.read(request, BROWSER_COOKIE)
     if not known_browsers.mark(browser):
@@ -118,11 +122,31 @@ async def log_in(request: Request, response: Response, user: User, *, is_remembe
     await _end_cookie(request)
     request.state.user = None
     secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
-    await events.note(db, Event.LOGGED_IN, user.id, client)
+    await events.note(db, Event.LOGGED_IN, user.id, client, **({"second": second} if second else {}))
     _hand_over(request, response, secret, is_remembered=is_remembered)
     cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
     drafts.belong_to(request, response, user.id)
     await _recognize(request, user, client)
+    if trusts:
+        await known_browsers.trust(db, user.id, client.browser_mark)
+        await events.note(db, Event.BROWSER_TRUSTED, user.id, client)
+    await removal.stop(db, request.app.state.settings, user, client)
+
+
+async def ask_second_step(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
+    """After the right password: leads to the page of the second step, and opens nothing."""
+    db, client = request.state.db, client_info(request)
+    secret = await second_step.begin(db, request.app.state.settings, user, client, is_remembered=is_remembered)
+    page = request.app.url_path_for("second_step")
+    response = pages.redirect(request, f"{page}?{urlencode({'next': came_for})}" if came_for != "/" else page)
+    cookies.write(request, response, PENDING_COOKIE, secret, int(second_step.LIFETIME.total_seconds()))
+    return response
+
+
+async def pending_log_in(request: Request) -> tuple[PendingLogIn, User] | None:
+    """The log-in of this browser that waits for its second step, and whose it is."""
+    cookie = cookies.read(request, PENDING_COOKIE)
+    return await second_step.find(request.state.db, cookie) if cookie else None
 
 
 async def renew(request: Request, response: Response, epoch: int) -> None:
@@ -131,49 +155,6 @@ async def renew(request: Request, response: Response, epoch: int) -> None:
     secret = await sessions.renew(request.state.db, user.session_id, epoch)
     if secret:  # else it was ended meanwhile
         _hand_over(request, response, secret, is_remembered=user.is_remembered)
-
-
-async def prove(
-    request: Request, form: Form[Any], current_password: str, field: str = "current_password"
-) -> User | None:
-    """The current user, if this is their password; else None, with the reason in the form.
-
-    Limited like the log-in, and counted before the password is checked. Frees the connection meanwhile.
-    """
-    asking: SessionUser = request.state.user
-    if not current_password:
-        form.refuse(field, _("Please type your current password, too."))
-        return None
-    try:
-        user = await try_password(request, form, asking.username, current_password)
-    except Closed as closed:  # a moment ago, so this session has ended too
-        form.refuse(field, str(closed))
-        return None
-    if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
-        return user
-    if not form.errors:
-        form.refuse(field, _("That's not your current password."))
-    return None
-
-
-async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
-    """The person with this username or email and password, or None. The form only says if it was too often.
-
-    Raises Closed.
-    """
-    db, state, client = request.state.db, request.app.state, client_info(request)
-    await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("log in", users.identity_or_nonsense(typed), client.client_ip):
-        words = _("Too many tries. You can try again in %(wait)s.")
-        if refused := await too_often(request, form, *await throttle.of(db, typed, client), words=words):
-            events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
-            return None
-        await db.commit()  # before the password is looked at, so that guesses at once count too
-        user = await users.authenticate(db, state.hasher, typed, password, client)
-        if user is not None:
-            await throttle.forget(db, state.settings, user, client)
-            await db.commit()
-    return user
 
 
 async def log_out(request: Request, response: Response) -> None:

@@ -38,8 +38,14 @@ Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
 Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
 _LONGEST = Longest(passwords.MOST_TYPED, said=passwords.MAX_LENGTH)
 Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
-# Of a form that takes the password for some changes only; `auth.prove` says when it is missing.
+# Of a form that takes the password for some changes only; `proof.prove` says when it is missing.
 MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
+
+
+class Proved(BaseModel):
+    """A form that asks for the password again when the last proof is old; see `proof.proved`."""
+
+    current_password: MaybePassword = ""
 
 
 class Login(BaseModel):

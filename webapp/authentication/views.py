@@ -13,9 +13,10 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import Closed, Taken
-from webapp.authentication import asked_emails, auth, email_links, forms
+from webapp.authentication import asked_emails, auth, email_links, forms, proof
 from webapp.authentication.asked_emails import Asked
 from webapp.database import release
+from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
 from webapp.web import pages
@@ -30,8 +31,7 @@ async def login(request: Request) -> Response:
         return pages.redirect(request, came_for)
     user = await _authenticated(request, form) if form.is_valid else None
     if user:
-        response = pages.redirect(request, came_for)
-        await auth.log_in(request, response, user, is_remembered=bool(form.data.remember_me))
+        response = await _past_password(request, user, came_for, is_remembered=bool(form.data.remember_me))
         await request.state.db.commit()
         return response
     return pages.render(
@@ -125,10 +125,19 @@ def _asked(request: Request) -> tuple[Asked, datetime]:
     return found
 
 
+async def _past_password(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
+    """Logs in, or leads to the second step where the account has one: only who knows the password learns of it."""
+    if await second_step.is_due(request.state.db, user, auth.client_info(request)):
+        return await auth.ask_second_step(request, user, came_for, is_remembered=is_remembered)
+    response = pages.redirect(request, came_for)
+    await auth.log_in(request, response, user, is_remembered=is_remembered)
+    return response
+
+
 async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
     """The person who may log in, or None with the reason in the form."""
     try:
-        user = await auth.try_password(request, form, form.data.username, form.data.password)
+        user = await proof.try_password(request, form, form.data.username, form.data.password)
     except Closed as closed:
         form.refuse("", f"{closed} {await _email_link(request, closed)}")
         return None

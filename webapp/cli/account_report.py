@@ -13,8 +13,8 @@ from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import execute, now, table
+from webapp.factors import codes
 from webapp.i18n import gettext as _
-from webapp.recovery import codes
 
 AT_ONCE = 500  # accounts in one statement, so that a long list holds no transaction open
 _users = table(User)

@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.users import Ended, Keep, Overtaken, Taken
 from webapp.audit import events
 from webapp.audit.events import Event
-from webapp.authentication import auth, email_links
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.forms import check_password, check_username
 from webapp.database import now, release
@@ -38,7 +38,7 @@ async def change_password(request: Request) -> Response:
     form, user = await Form.of(request, forms.ChangePassword), request.state.user
     if form.is_valid:
         check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
-    proved = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _password_changed(request, form, proved) if proved else None
     return response or pages.render(request, "preferences/change_password.html", part="form", form=form)
 
@@ -162,7 +162,7 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
         request.state.db, request.app.state.settings, form.data.username, by=user.id
     ):
         form.refuse("username", str(Taken("username")))
-    owner = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    owner = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     return await _username_changed(request, form, owner) if owner else False
 
 

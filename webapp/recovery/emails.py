@@ -12,10 +12,10 @@ from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.authentication import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, told
 from webapp.database import now
+from webapp.factors import codes
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.rate_limits import TooOften
-from webapp.recovery import codes
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9}
@@ -58,7 +58,10 @@ async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claim
 @email_kind(
     "recovery_code_used",
     expires_after=timedelta(days=5),
-    samples=lambda site: [_draft(site, "recovery_code_used", 0, "susan@example.com", A_SAMPLE)],
+    samples=lambda site: [
+        _draft(site, "recovery_code_used", 0, "susan@example.com", details)
+        for details in (A_SAMPLE, A_SAMPLE | {"instead_of": "factor"})
+    ],
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person one of whose codes was used, whoever used it."""
@@ -102,4 +105,4 @@ def _reset_password_draft(settings: Settings, user: User, asked_id: str = "") ->
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     links = {"not_me_link": not_me_link(settings, user_id, kind, address)}
-    return Draft(kind, address, details | links, user_id)
+    return Draft(kind, address, {"instead_of": ""} | details | links, user_id)

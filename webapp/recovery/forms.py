@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from webapp.authentication.forms import Identity, Password
-from webapp.recovery import codes
+from webapp.factors import codes
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
 

@@ -14,12 +14,13 @@ from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, Toke
 from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import auth, email_links, forms, throttle
+from webapp.authentication import auth, email_links, forms, proof, throttle
 from webapp.authentication.forms import check_password
 from webapp.database import release
+from webapp.factors import codes
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.recovery import codes, not_me, reset
+from webapp.recovery import not_me, reset
 from webapp.recovery.forms import Recover, RecoveryCodes
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
@@ -172,7 +173,7 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
 async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones, which are shown once, in its answer."""
     form = await Form.of(request, RecoveryCodes)
-    user = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    user = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     made = await _made(request, form, user) if user else None
     left = await codes.left(request.state.db, request.state.user.id)
     return pages.render(request, "recovery/recovery_codes.html", part="form", form=form, made=made or [], left=left)

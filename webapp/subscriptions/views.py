@@ -9,7 +9,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
-from webapp.authentication import auth, email_links
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.mail.kinds import KINDS
@@ -82,7 +82,7 @@ async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bo
     chosen = {kind: bool(form.values[kind]) for kind in wanted}
     takes_password = any(wanted[kind] and not chosen[kind] and KINDS[kind].is_security for kind in wanted)
     if takes_password:
-        user = await auth.prove(request, form, form.values["current_password"])
+        user = await proof.prove(request, form, form.values["current_password"])
     else:
         user = await users.get(request.state.db, request.state.user.id)
     return await _switched(request, form, user, chosen) if user else None

@@ -152,13 +152,24 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reset_paused_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("password_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("password_locked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("about_me", sa.String(length=140), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("factor_removal_due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("factor_removal_told_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
         sa.UniqueConstraint("email", name=op.f("uq_user_account_email")),
         sa.UniqueConstraint("username_key", name=op.f("uq_user_account_username_key")),
         sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_user_account_factor_removal_due_at",
+        "user_account",
+        ["factor_removal_due_at"],
+        unique=False,
+        postgresql_where=sa.text("factor_removal_due_at IS NOT NULL"),
+        sqlite_where=sa.text("factor_removal_due_at IS NOT NULL"),
     )
     op.create_table(
         "address_change",
@@ -233,11 +244,58 @@ def upgrade() -> None:
     op.create_index("ix_kept_username_user_id", "kept_username", ["user_id"], unique=False)
 
     op.create_table(
+        "factor",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("secret", sa.String(length=300), nullable=False),
+        sa.Column("sealed_with", sa.String(length=16), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_factor_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_factor")),
+    )
+    op.create_index("ix_factor_user_id", "factor", ["user_id"], unique=False)
+    op.create_index(
+        "uq_factor_app",
+        "factor",
+        ["user_id"],
+        unique=True,
+        postgresql_where=sa.text("kind = 'app'"),
+        sqlite_where=sa.text("kind = 'app'"),
+    )
+
+    op.create_table(
+        "pending_log_in",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("is_remembered", sa.Boolean(), nullable=False),
+        sa.Column("user_agent", sa.String(length=300), nullable=False),
+        sa.Column("client_ip", sa.String(length=60), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_pending_log_in_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_log_in")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_pending_log_in_token_hash")),
+    )
+    op.create_index("ix_pending_log_in_created_at", "pending_log_in", ["created_at"], unique=False)
+    op.create_index("ix_pending_log_in_user_id", "pending_log_in", ["user_id"], unique=False)
+
+    op.create_table(
         "known_browser",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("trusted_until", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_known_browser_user_id_user_account"), ondelete="CASCADE"
         ),
@@ -299,6 +357,7 @@ def upgrade() -> None:
         sa.Column("browser_mark", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_session_user_id_user_account"), ondelete="CASCADE"
@@ -349,6 +408,8 @@ def downgrade() -> None:
     op.drop_table("session")
     op.drop_table("recovery_code")
     op.drop_table("post")
+    op.drop_table("pending_log_in")
+    op.drop_table("factor")
     op.drop_table("known_browser")
     op.drop_table("kept_username")
     op.drop_table("follow")

@@ -1,4 +1,4 @@
-"""Recovery codes: ten to print, each of which leads to a new password, once.
+"""Recovery codes: ten to print, each of which leads to a new password or stands in for a second factor, once.
 
 A code is twelve characters, shown as xxxx-xxxx-xxxx. The first four are its label, which finds the row; the other
 eight (39 bits) are kept as an argon2id hash only.
@@ -6,6 +6,7 @@ eight (39 bits) are kept as an argon2id hash only.
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func
@@ -42,14 +43,21 @@ def canonical(text: str) -> str:
     return code
 
 
-async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User, client: ClientInfo) -> list[str]:
-    """Makes ten new codes, to be shown once. Older ones stop working.
+async def make(
+    db: AsyncSession,
+    hasher: Hasher,
+    settings: Settings,
+    user: User,
+    client: ClientInfo,
+    shown: Sequence[str] = (),
+) -> list[str]:
+    """Gives the account ten new codes: those that were `shown` already, or others that are to be shown once.
 
-    Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
-    hashes. Raises Busy.
+    Older ones stop working. Raises Overtaken if the account has left the epoch in which `user` was read. Frees the
+    connection while it hashes. Raises Busy.
     """
     await database.release(db)
-    made = _new_codes()
+    made = [canonical(code) for code in shown] or _new_codes()
     by = client.client_ip, user.email
     rows = [
         RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(code[LABEL:], *by))
@@ -62,7 +70,7 @@ async def make(db: AsyncSession, hasher: Hasher, settings: Settings, user: User,
     db.add_all(rows)
     await events.note(db, Event.RECOVERY_CODES_MADE, user.id, client)
     await _tell(db, settings, user, "recovery_codes_made")
-    return [f"{code[:4]}-{code[4:8]}-{code[8:]}" for code in made]
+    return [_spelled(code) for code in made]
 
 
 async def left(db: AsyncSession, user_id: int) -> int:
@@ -86,16 +94,37 @@ async def use(
     Raises Busy.
     """
     user = await users.find(db, identity)
+    row = await _checked(db, hasher, user, code, client.client_ip, identity)
+    return await _spend(db, settings, row, client, "") if row else None
+
+
+async def stand_in(
+    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, code: str, client: ClientInfo
+) -> bool:
+    """Uses up a code of a known person in the place of a factor; whether it was right. As `use` in all else."""
+    row = await _checked(db, hasher, user, code, client.client_ip, user.username_key)
+    return row is not None and await _spend(db, settings, row, client, "factor") is not None
+
+
+def new() -> list[str]:
+    """Ten codes that nobody has yet, as they are shown; see `make`."""
+    return [_spelled(code) for code in _new_codes()]
+
+
+async def _checked(db: AsyncSession, hasher: Hasher, user: User | None, code: str, *by: str) -> RecoveryCode | None:
+    """The row of a code that is right and unused, or None after the same work."""
     of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
     row = (await db.exec(_BY_LABEL, params=of_user)).first()
     await database.release(db)
-    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, client.client_ip, identity)
+    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, *by)
     if user is None or user.disabled_at is not None or row is None or row.used_at is not None or not is_right:
         return None
-    return await _spend(db, settings, row, client)
+    return row
 
 
-async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo) -> User | None:
+async def _spend(
+    db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo, instead_of: str
+) -> User | None:
     """Uses up the code that was checked, unless it was used or replaced meanwhile; returns whose it was."""
     unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used_at).is_(None)
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
@@ -103,8 +132,9 @@ async def _spend(db: AsyncSession, settings: Settings, row: RecoveryCode, client
         return None
     user, remaining = await users.get(db, row.user_id), await left(db, row.user_id)
     assert user is not None
-    await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining)
-    await _tell(db, settings, user, "recovery_code_used", left=remaining)
+    what = {"instead_of": instead_of} if instead_of else {}
+    await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining, **what)
+    await _tell(db, settings, user, "recovery_code_used", left=remaining, **what)
     return user
 
 
@@ -112,6 +142,10 @@ async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **m
     """Posts an email in the account's language, not in that of the request."""
     details = {"username": user.username, "when": now().isoformat()} | more
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)
+
+
+def _spelled(code: str) -> str:
+    return f"{code[:4]}-{code[4:8]}-{code[8:]}"
 
 
 def _new_codes() -> list[str]:

@@ -1,0 +1,51 @@
+"""What people do who have an authenticator app, through the front door."""
+
+import re
+import time
+from dataclasses import dataclass
+
+import pyotp
+
+from tests.sites import Browser
+from tests.stories import log_in
+
+APP = "/sign-in_methods/app"
+
+
+@dataclass
+class App:
+    """An authenticator app on a phone, and the sheet of recovery codes beside it."""
+
+    secret: str
+    codes: list[str]
+
+    def code(self, steps: int = 0) -> str:
+        """What it shows now, or so many half minutes later."""
+        return pyotp.TOTP(self.secret).at(time.time() + 30 * steps)
+
+
+def scan(page: str) -> App:
+    """Reads the set-up page as a phone and a printer do."""
+    [secret] = re.findall(r'<code class="secret">([A-Z2-7 ]+)</code>', page)
+    return App(secret.replace(" ", ""), re.findall(r"<li><code>([0-9a-z-]{14})</code>", page))
+
+
+def setup_field(page: str) -> str:
+    [sealed] = re.findall(r'name="setup" value="([^"]+)"', page)
+    return str(sealed)
+
+
+def set_up_app(browser: Browser, **more: str) -> App:
+    """Sets up an app for whoever is logged in there, with the code of the half minute before, so the next is unused."""
+    page = browser.get(APP).text
+    app = scan(page)
+    fields = {"setup": setup_field(page), "code": app.code(-1), "recovery_code": app.codes[0]}
+    answer = browser.post(APP, data=fields | more)
+    assert answer.headers.get("location", answer.url.path) == "/sign-in_methods", answer.text
+    return app
+
+
+def log_in_with(browser: Browser, app: App, steps: int = 0, **more: str) -> str:
+    """Both steps; returns the path where one lands."""
+    assert log_in(browser).url.path == "/login/second_step"
+    return browser.post("/login/second_step", data={"code": app.code(steps), **more}).url.path

@@ -1,0 +1,118 @@
+"""Proof of who somebody is: the password, asked again before what matters, and the second step of a log-in."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+from webapp import rate_limits
+from webapp.accounts import sessions, users
+from webapp.accounts.models import User
+from webapp.accounts.sessions import SessionUser
+from webapp.accounts.users import Closed
+from webapp.audit import events
+from webapp.audit.events import Refusal
+from webapp.authentication import throttle
+from webapp.authentication.auth import client_info
+from webapp.database import now, release
+from webapp.factors import second_step
+from webapp.factors.second_step import Wrong
+from webapp.i18n import gettext as _
+from webapp.web.forms import Form
+from webapp.web.limits import too_often
+
+Result = TypeVar("Result")
+More = ParamSpec("More")
+Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
+
+
+def proved(action: Action[More, Result]) -> Action[More, Result | None]:
+    """Does something only for who has proved within 15 minutes who they are; else it is None, and the form asks.
+
+    It stands on the line above what changes an account, and above its limit. The form's shape has a field
+    `current_password` (see `forms.Proved`), and its template `proof(form, user)`: they ask in the page itself, with
+    all that was typed still there. What is typed there is checked, however young the last proof is.
+    """
+
+    @wraps(action)
+    async def asked(request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs) -> Result | None:
+        current_password = form.values["current_password"]
+        is_enough = request.state.user.is_proved and not current_password
+        if not is_enough and not await prove(request, form, current_password):
+            return None
+        return await action(request, form, *arguments, **more)
+
+    return asked
+
+
+async def prove(
+    request: Request, form: Form[Any], current_password: str, field: str = "current_password"
+) -> User | None:
+    """The current user, if this is their password; else None, with the reason in the form. See `proved`, too.
+
+    Limited like the log-in, and counted before the password is checked. Frees the connection meanwhile.
+    """
+    asking: SessionUser = request.state.user
+    if not current_password:
+        form.refuse(field, _("Please type your current password, too."))
+        return None
+    try:
+        user = await try_password(request, form, asking.username, current_password)
+    except Closed as closed:  # a moment ago, so this session has ended too
+        form.refuse(field, str(closed))
+        return None
+    if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
+        await sessions.note_proof(request.state.db, asking.session_id)
+        await request.state.db.commit()
+        request.state.user = replace(asking, proved_at=now())
+        return user
+    if not form.errors:
+        form.refuse(field, _("That's not your current password."))
+    return None
+
+
+async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
+    """The person with this username or email and password, or None. The form only says if it was too often.
+
+    Raises Closed.
+    """
+    db, state, client = request.state.db, request.app.state, client_info(request)
+    await release(db)  # nobody holds a connection while waiting for a turn
+    async with state.turns.of("log in", users.identity_or_nonsense(typed), client.client_ip):
+        words = _("Too many tries. You can try again in %(wait)s.")
+        if refused := await too_often(request, form, *await throttle.of(db, typed, client), words=words):
+            events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
+            return None
+        await db.commit()  # before the password is looked at, so that guesses at once count too
+        user = await users.authenticate(db, state.hasher, typed, password, client)
+        if user is not None:
+            await throttle.forget(db, state.settings, user, client)
+            await users.note_password_used(db, user.id)
+            await db.commit()
+    return user
+
+
+async def try_code(request: Request, form: Form[Any], user: User, typed: str, *, takes_codes: bool = True) -> str:
+    """What somebody has answered the second step of an account with: "app" or "code"; "" with the reason in the form.
+
+    What is right is spent in the request's transaction, which the caller commits together with what it opens.
+    Limited for the account, the network and the browser, and counted before the code is looked at.
+    """
+    db, state, client = request.state.db, request.app.state, client_info(request)
+    words = _("Too many tries. You can try again in %(wait)s.")
+    try:
+        second_step.check_shape(typed, takes_codes=takes_codes)
+        if refused := await too_often(request, form, *await second_step.tries(db, user, client), words=words):
+            events.refused(Refusal.SECOND_STEP_THROTTLED, client, user_id=user.id, seconds=refused.seconds)
+            return ""
+        await db.commit()
+        answered = await second_step.answer(db, state.hasher, state.settings, user, typed, client)
+    except Wrong as wrong:
+        if wrong.is_guess:
+            events.refused(Refusal.SECOND_STEP, client, user_id=user.id)
+        form.refuse("code", str(wrong))
+        return ""
+    await rate_limits.forget(db, state.settings, *second_step.forgotten(user, client))
+    return answered

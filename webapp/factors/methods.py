@@ -1,0 +1,179 @@
+"""The factors of an account: which there are, add one, use one, remove them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import known_browsers
+from webapp.accounts.models import RecoveryCode, User
+from webapp.audit import events
+from webapp.audit.events import ClientInfo, Event
+from webapp.database import Database, execute, now
+from webapp.factors import sealing, totp
+from webapp.factors.models import Factor, FactorKind
+from webapp.factors.sealing import Unreadable
+from webapp.mail import kinds
+from webapp.settings import Settings
+
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The ways to log in to an account beside the password; what the pages list.
+
+    `codes` are the recovery codes that are left. They stand in for a factor, and are none: an account with nothing
+    but codes has no second step.
+    """
+
+    app: Factor | None
+    passkeys: list[Factor]
+    codes: int
+    codes_used_at: datetime | None
+
+    @property
+    def has_second_step(self) -> bool:
+        return self.app is not None or bool(self.passkeys)
+
+
+class AppTaken(Exception):
+    """The account has got an app meanwhile."""
+
+
+async def of(db: AsyncSession, user_id: int) -> Methods:
+    """All that a person can log in with."""
+    factors = list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
+    used_at = col(RecoveryCode.used_at)
+    counted = select(func.count() - func.count(used_at), func.max(used_at)).where(col(RecoveryCode.user_id) == user_id)
+    codes, codes_used_at = (await db.exec(counted)).one()
+    app = next((factor for factor in factors if factor.kind == FactorKind.APP), None)
+    return Methods(app, [factor for factor in factors if factor.kind == FactorKind.PASSKEY], codes, codes_used_at)
+
+
+async def has_second_step(db: AsyncSession, user_id: int) -> bool:
+    """Whether a log-in to an account asks for more than the password."""
+    return (await db.exec(select(Factor.id).where(col(Factor.user_id) == user_id).limit(1))).first() is not None
+
+
+async def add_app(
+    db: AsyncSession, settings: Settings, user: User, secret: str, step: int, client: ClientInfo
+) -> Factor:
+    """Adds an authenticator app, whose code of that time step was just used, and tells the person. Raises AppTaken."""
+    factor = Factor(
+        user_id=user.id,
+        kind=FactorKind.APP,
+        secret=sealing.seal(settings, secret, _about(user.id)),
+        sealed_with=sealing.mark(settings),
+        last_step=step,
+    )
+    try:
+        async with db.begin_nested():
+            db.add(factor)
+            await db.flush()
+    except IntegrityError:
+        raise AppTaken from None
+    await note_added(db, settings, user, FactorKind.APP, client)
+    return factor
+
+
+async def note_added(
+    db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo, name: str = ""
+) -> None:
+    """Writes down that a factor was added, in its transaction, and tells the person."""
+    await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=kind.value)
+    await _tell(db, settings, user, "factor_added", factor=kind.value, name=name)
+
+
+async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:
+    """Spends the time step of a right code, in the caller's transaction; returns what is wrong, or None if all is well.
+
+    Of any number at once with one code, one succeeds. The words are empty if the code is simply not right.
+    """
+    factor = (await of(db, user_id)).app
+    secret = _secret(settings, factor) if factor else None
+    if factor is None or secret is None:
+        return ""
+    step = totp.step_of(secret, code, now().timestamp())
+    if step is None:
+        minutes = totp.minutes_off(secret, code, now().timestamp())
+        return totp.clock_is_off(minutes) if minutes else ""
+    values: dict[str, Any] = {"last_step": step, "last_used_at": now()}
+    if factor.sealed_with != sealing.mark(settings):
+        values |= _sealed(settings, factor.user_id, secret)
+    unspent = col(Factor.id) == factor.id, col(Factor.last_step) < step
+    return None if (await execute(db, update(Factor).where(*unspent).values(values))).rowcount == 1 else ""
+
+
+async def remove(
+    db: AsyncSession, settings: Settings, user: User, client: ClientInfo, *which: Any, how: str = ""
+) -> int:
+    """Removes the factors of an account, or `which` of them; ends the trust in browsers, and tells the person.
+
+    Returns how many there were. `how` goes into the log, and into the email.
+    """
+    gone = delete(Factor).where(col(Factor.user_id) == user.id, *which).returning(col(Factor.kind))
+    removed = list((await execute(db, gone)).scalars())
+    if removed:
+        await known_browsers.distrust(db, user.id)
+        for kind in removed:
+            await events.note(db, Event.FACTOR_REMOVED, user.id, client, factor=kind, how=how)
+        await _tell(db, settings, user, "factor_removed", factor="all" if how else removed[0], how=how)
+    return len(removed)
+
+
+class Resealing:
+    """After a change of SECRET_KEY: seals anew what the older key has sealed, as long as that is a fallback."""
+
+    name = "reseal"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._after = 0
+
+    async def do(self, database: Database) -> bool:
+        """A batch in a transaction of its own; whether there is more. What no key opens is passed over."""
+        old = col(Factor.sealed_with) != sealing.mark(self.settings), col(Factor.secret) != ""
+        batch = select(Factor).where(*old, col(Factor.id) > self._after).order_by(col(Factor.id)).limit(BATCH)
+        async with database.session(is_writing=True) as db:
+            factors = (await db.exec(batch)).all()
+            for factor in factors:
+                if secret := _secret(self.settings, factor):
+                    unchanged = col(Factor.id) == factor.id, col(Factor.secret) == factor.secret
+                    values = _sealed(self.settings, factor.user_id, secret)
+                    await execute(db, update(Factor).where(*unchanged).values(values))
+            await db.commit()
+        self._after = factors[-1].id if factors else 0
+        return bool(factors)
+
+
+async def waiting_for_reseal(db: AsyncSession, settings: Settings) -> int:
+    """How many factors are sealed with a key that is not today's."""
+    old = col(Factor.sealed_with) != sealing.mark(settings), col(Factor.secret) != ""
+    return (await db.exec(select(func.count()).select_from(Factor).where(*old))).one()
+
+
+def _secret(settings: Settings, factor: Factor) -> str | None:
+    """An app's secret, or None if it was sealed with a key that is gone."""
+    try:
+        return sealing.unseal(settings, factor.secret, _about(factor.user_id))
+    except Unreadable:
+        return None
+
+
+def _sealed(settings: Settings, user_id: int, secret: str) -> dict[str, Any]:
+    return {"secret": sealing.seal(settings, secret, _about(user_id)), "sealed_with": sealing.mark(settings)}
+
+
+def _about(user_id: int) -> str:
+    """A secret is bound to its account: copied into another row, it opens nothing."""
+    return f"app of {user_id}"
+
+
+async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
+    details = {"username": user.username, "when": now().isoformat()} | more
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)

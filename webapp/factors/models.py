@@ -1,0 +1,64 @@
+"""The tables of second factors, and of log-ins that wait for one."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Column, Index, text
+from sqlmodel import Field, SQLModel
+
+from webapp.database import now
+
+
+class FactorKind(StrEnum):
+    """What a factor is."""
+
+    APP = "app"
+    PASSKEY = "passkey"
+
+
+class Factor(SQLModel, table=True):
+    """Something that a person has beside the password. It carries no epoch: a reset takes no factor away.
+
+    `secret` is sealed (see `sealing`) with the key that `sealed_with` marks; `last_step` is the newest time step
+    whose code was accepted, so none is accepted twice. Both are an app's. An account has one app at most.
+    """
+
+    __tablename__ = "factor"
+    __table_args__ = (
+        Index(
+            "uq_factor_app",
+            "user_id",
+            unique=True,
+            postgresql_where=text("kind = 'app'"),
+            sqlite_where=text("kind = 'app'"),
+        ),
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    kind: str = Field(max_length=12)
+    name: str = Field(default="", max_length=60)
+    secret: str = Field(default="", max_length=300)
+    sealed_with: str = Field(default="", max_length=16)
+    last_step: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    created_at: datetime = Field(default_factory=now)
+    last_used_at: datetime | None = None
+
+
+class PendingLogIn(SQLModel, table=True):
+    """Somebody knew the password, and has the second step before them. It is no session, and opens nothing.
+
+    The cookie holds 256 random bits, the row only their SHA-256. It counts in its `epoch` only.
+    """
+
+    __tablename__ = "pending_log_in"
+
+    id: int = Field(default=None, primary_key=True)
+    token_hash: str = Field(max_length=64, unique=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
+    is_remembered: bool
+    user_agent: str = Field(max_length=300)
+    client_ip: str = Field(max_length=60)
+    created_at: datetime = Field(default_factory=now, index=True)
+    finished_at: datetime | None = None

@@ -1,0 +1,112 @@
+"""The waiting room: who has lost every factor asks by a mailed link to have them removed, and then waits.
+
+    ask -> a day, and another email, again and again -> due: `remove_due`
+    meanwhile: any log-in, a link in any of those emails, or whatever raises the epoch stops it
+
+The clock is two columns of the account's row, which the account's owner sees on every page of their settings.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.audit import events
+from webapp.audit.events import ClientInfo, Event
+from webapp.database import Database, execute, now
+from webapp.factors import methods
+from webapp.mail import kinds
+from webapp.settings import Settings
+
+TOLD_EVERY = timedelta(days=1)
+BATCH = 100
+BY_CLOCK = ClientInfo(user_agent="the clock of the waiting room")
+
+
+def is_waiting(user: User) -> bool:
+    return user.factor_removal_due_at is not None
+
+
+async def ask(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> bool:
+    """Starts the clock, and tells the person at once; False if it runs already, or the account has changed."""
+    due = now() + timedelta(days=settings.factor_removal_days)
+    unasked = col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.factor_removal_due_at).is_(None)
+    started = update(User).where(*unasked, col(User.disabled_at).is_(None))
+    values = {"factor_removal_due_at": due, "factor_removal_told_at": now()}
+    if (await execute(db, started.values(values))).rowcount != 1:
+        return False
+    await db.refresh(user)
+    await events.note(db, Event.FACTOR_REMOVAL_ASKED, user.id, client, due=due.isoformat(timespec="seconds"))
+    await _tell(db, settings, user)
+    return True
+
+
+async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> bool:
+    """Stops the clock, and tells the person; False if none runs."""
+    if not is_waiting(user):
+        return False
+    runs = col(User.id) == user.id, col(User.factor_removal_due_at).is_not(None)
+    stopped = update(User).where(*runs).values(factor_removal_due_at=None, factor_removal_told_at=None)
+    if (await execute(db, stopped)).rowcount != 1:
+        return False
+    await events.note(db, Event.FACTOR_REMOVAL_STOPPED, user.id, client)
+    details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
+    kind, language = "factor_removal_stopped", user.language
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **details)
+    return True
+
+
+class Waiting:
+    """Once a day the people who wait are told, and when it is due their factors go."""
+
+    name = "factor_removal"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    async def do(self, database: Database) -> bool:
+        """Tells or ends a few, in a transaction of its own; whether there is more to do now."""
+        async with database.session(is_writing=True) as db:
+            done = await remove_due(db, self.settings) + await tell_waiting(db, self.settings)
+            await db.commit()
+        return done >= BATCH
+
+
+async def remove_due(db: AsyncSession, settings: Settings) -> int:
+    """Removes the factors of all whose time is up; returns how many people that were."""
+    people = await _claim(db, col(User.factor_removal_due_at) <= now())
+    for user in people:
+        await methods.remove(db, settings, user, BY_CLOCK, how="waited")
+    return len(people)
+
+
+async def tell_waiting(db: AsyncSession, settings: Settings) -> int:
+    """Tells everybody whose last email is a day old that the clock still runs; returns how many."""
+    is_time = col(User.factor_removal_told_at) <= now() - TOLD_EVERY
+    waiting = update(User).where(col(User.factor_removal_due_at) > now(), is_time, col(User.disabled_at).is_(None))
+    ids = list((await execute(db, waiting.values(factor_removal_told_at=now()).returning(col(User.id)))).scalars())
+    people = (await db.exec(select(User).where(col(User.id).in_(ids)))).all()
+    for user in people:
+        await _tell(db, settings, user)
+    return len(people)
+
+
+async def _claim(db: AsyncSession, is_due: ColumnElement[bool]) -> Sequence[User]:
+    """The people whose clock has run out, whom no other process gets."""
+    due = select(col(User.id)).where(is_due, col(User.disabled_at).is_(None)).limit(BATCH)
+    claimed = update(User).where(col(User.id).in_(due), is_due)
+    values = {"factor_removal_due_at": None, "factor_removal_told_at": None}
+    ids = list((await execute(db, claimed.values(values).returning(col(User.id)))).scalars())
+    return (await db.exec(select(User).where(col(User.id).in_(ids)).order_by(col(User.id)))).all()
+
+
+async def _tell(db: AsyncSession, settings: Settings, user: User) -> None:
+    assert user.factor_removal_due_at is not None
+    due = user.factor_removal_due_at.isoformat()
+    details: dict[str, Any] = {"username": user.username, "due": due, "when": now().isoformat()}
+    kind, language = "factor_removal_waiting", user.language
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **details)

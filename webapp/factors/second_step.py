@@ -1,0 +1,152 @@
+"""The second step of a log-in: what the first one leaves behind until somebody has answered it.
+
+    password (views.login) -> begin -> the page of the second step -> proof.try_code -> finish -> a session
+
+Nothing is logged in meanwhile. If nobody finishes, the account's owner is told that somebody knows the password.
+"""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts import known_browsers
+from webapp.accounts.models import User
+from webapp.accounts.passwords import Hasher
+from webapp.audit.events import ClientInfo
+from webapp.database import now
+from webapp.factors import codes, methods, totp
+from webapp.factors.models import PendingLogIn
+from webapp.i18n import gettext as _
+from webapp.mail import kinds
+from webapp.rate_limits import Use
+from webapp.settings import Settings
+
+LIFETIME = timedelta(minutes=10)
+KEPT = timedelta(days=2)  # for the email that asks what became of it
+
+
+async def is_due(db: AsyncSession, user: User, client: ClientInfo) -> bool:
+    """Whether a log-in with the password must be followed by the second step, in this browser."""
+    if not await methods.has_second_step(db, user.id):
+        return False
+    return not await known_browsers.is_trusted(db, user.id, client.browser_mark, user.epoch)
+
+
+async def begin(db: AsyncSession, settings: Settings, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
+    """Notes that the password was right; returns the cookie's secret. The owner is told if it stays at that."""
+    secret = secrets.token_urlsafe(32)
+    pending = PendingLogIn(
+        token_hash=_hash(secret),
+        user_id=user.id,
+        epoch=user.epoch,
+        is_remembered=is_remembered,
+        user_agent=client.user_agent[:300],
+        client_ip=client.client_ip,
+    )
+    db.add(pending)
+    await db.flush()
+    details = {"username": user.username, "pending": pending.id, "when": pending.created_at.isoformat()}
+    details |= {"browser": pending.user_agent, "client_ip": pending.client_ip}
+    kind, language = "second_step_unfinished", user.language
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, delay=LIFETIME, **details)
+    return secret
+
+
+async def find(db: AsyncSession, secret: str) -> tuple[PendingLogIn, User] | None:
+    """The log-in that waits behind a cookie, and whose it is; None if it took too long, or the account has changed."""
+    this = col(PendingLogIn.token_hash) == _hash(secret), col(PendingLogIn.epoch) == col(User.epoch)
+    waits = col(PendingLogIn.finished_at).is_(None), col(PendingLogIn.created_at) > now() - LIFETIME
+    query = select(PendingLogIn, User).join(User).where(*this, *waits, col(User.disabled_at).is_(None))
+    return (await db.exec(query)).first()
+
+
+async def finish(db: AsyncSession, pending: PendingLogIn) -> bool:
+    """Ends the wait, and that of earlier tries from the same place; False if another has ended it already."""
+    waits = col(PendingLogIn.finished_at).is_(None)
+    this = update(PendingLogIn).where(col(PendingLogIn.id) == pending.id, waits).values(finished_at=now())
+    is_first = (await db.exec(this)).rowcount == 1
+    from_here = (
+        col(PendingLogIn.user_id) == pending.user_id,
+        col(PendingLogIn.client_ip) == pending.client_ip,
+        col(PendingLogIn.user_agent) == pending.user_agent,
+    )
+    await db.exec(update(PendingLogIn).where(*from_here, waits).values(finished_at=now()))
+    return is_first
+
+
+async def is_finished(db: AsyncSession, pending_id: int) -> bool:
+    """Whether somebody has answered it; also if it is not kept any more."""
+    pending = await db.get(PendingLogIn, pending_id)
+    return pending is None or pending.finished_at is not None
+
+
+class Wrong(Exception):
+    """This does not answer the second step. `is_guess` unless it could not be a code at all."""
+
+    def __init__(self, words: str, *, is_guess: bool = True) -> None:
+        super().__init__(words)
+        self.is_guess = is_guess
+
+
+def check_shape(typed: str, *, takes_codes: bool) -> None:
+    """Raises Wrong for what can't be a code, so that it counts for nothing."""
+    if totp.canonical(typed):
+        return
+    if not takes_codes:
+        raise Wrong(_("Type the six digits that your authenticator app shows."), is_guess=False)
+    try:
+        codes.canonical(typed)
+    except ValueError:
+        words = _("Type the six digits that your authenticator app shows, or one of your recovery codes.")
+        raise Wrong(words, is_guess=False) from None
+
+
+async def answer(
+    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, typed: str, client: ClientInfo
+) -> str:
+    """Spends a code of the app ("app") or a recovery code ("code") of the account, in the caller's transaction.
+
+    Of any number at once, one succeeds. Raises Wrong; and Busy, since it frees the connection to hash.
+    """
+    if digits := totp.canonical(typed):
+        wrong = await methods.use_app(db, settings, user.id, digits)
+        if wrong is not None:
+            raise Wrong(wrong or _("That code is not right, or it was used already. Wait for the next one."))
+        return "app"
+    if not await codes.stand_in(db, hasher, settings, user, codes.canonical(typed), client):
+        raise Wrong(_("That recovery code is not right, or it has been used."))
+    return "code"
+
+
+async def tries(db: AsyncSession, user: User, client: ClientInfo) -> list[Use]:
+    """What a try counts for; to be committed before the code is looked at, so that guesses at once count too."""
+    if await known_browsers.is_known(db, user.id, client.browser_mark, user.epoch):
+        return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]
+    of_client_ip = (rate_limits.SECOND_STEP_CLIENT_IP, client.client_ip)
+    return [*_of_account(user, client), of_client_ip]
+
+
+def forgotten(user: User, client: ClientInfo) -> list[Use]:
+    """The counts that start anew after a right answer."""
+    return [*_of_account(user, client), (rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]
+
+
+def outdated() -> ColumnElement[bool]:
+    """Log-ins that nobody asks about any more."""
+    return col(PendingLogIn.created_at) < now() - KEPT
+
+
+def _of_account(user: User, client: ClientInfo) -> list[Use]:
+    return [
+        (rate_limits.SECOND_STEP, f"{user.id} {client.client_ip}"),
+        (rate_limits.SECOND_STEP_ANYWHERE, str(user.id)),
+    ]
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""The codes of an authenticator app (RFC 6238): six digits that change every 30 seconds.
+
+Nothing here is kept: which codes were used, the factor's row knows.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable
+
+from markupsafe import Markup
+
+from webapp.i18n import ngettext
+
+STEP_SECONDS = 30
+DRIFT = 1  # a code of the step before or after is as good: clocks differ, and people type slowly
+SEARCHED = 20  # steps in which a code is looked for to say how wrong the phone's clock is
+_CODE = re.compile(r"[0-9]{6}")
+
+
+def canonical(text: str) -> str | None:
+    """The six digits, however they were typed; None if it is no such code."""
+    code = re.sub(r"[\s\-]", "", text)
+    return code if _CODE.fullmatch(code) else None
+
+
+def new_secret() -> str:
+    """160 random bits (RFC 4226, 4), in base32."""
+    import pyotp  # 20 ms, for those alone who use an app
+
+    return pyotp.random_base32()
+
+
+def step_at(seconds: float) -> int:
+    return int(seconds // STEP_SECONDS)
+
+
+def step_of(secret: str, code: str, seconds: float) -> int | None:
+    """The time step near a moment to which a code belongs, or None."""
+    current = step_at(seconds)
+    return _found(secret, code, range(current + DRIFT, current - DRIFT - 1, -1))
+
+
+def minutes_off(secret: str, code: str, seconds: float) -> int | None:
+    """By how many minutes, at least one, the clock that made this code is off; None if it is no code of a near time."""
+    current = step_at(seconds)
+    nearest_first = [current + way * steps for steps in range(1, SEARCHED + 1) for way in (1, -1)]
+    step = _found(secret, code, nearest_first)
+    return None if step is None else max(1, round(abs(step - current) * STEP_SECONDS / 60))
+
+
+def clock_is_off(minutes: int) -> str:
+    words = ngettext(
+        "Your phone's clock is off by about %(num)s minute. Let it set its time by itself, then type the next code.",
+        "Your phone's clock is off by about %(num)s minutes. Let it set its time by itself, then type the next code.",
+        minutes,
+    )
+    return words % {"num": minutes}
+
+
+def link(site_name: str, username: str, secret: str) -> str:
+    """What the picture says: the app learns the site, the account and the secret from it."""
+    import pyotp
+
+    return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=site_name.replace(":", " "))
+
+
+def picture(link: str) -> Markup:
+    """A QR code as SVG, without any inline style."""
+    import segno  # 40 ms, for those alone who set up an app
+
+    code = segno.make(link, error="m", micro=False)
+    return Markup(code.svg_inline(border=4, omitsize=True, svgclass="qr"))  # noqa: S704  (made of squares alone)
+
+
+def spelled(secret: str) -> str:
+    """The secret in groups of four, for people to type."""
+    return " ".join(secret[start : start + 4] for start in range(0, len(secret), 4))
+
+
+def _found(secret: str, code: str, steps: Iterable[int]) -> int | None:
+    import pyotp
+
+    totp = pyotp.TOTP(secret)
+    return next((step for step in steps if step >= 0 and hmac.compare_digest(totp.generate_otp(step), code)), None)

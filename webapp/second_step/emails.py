@@ -1,0 +1,145 @@
+"""The emails about second factors: what was added and removed, and who wants to do without."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import known_browsers, tokens, users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose, not_me_link
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_SIGN_IN, a_sample_person, told
+from webapp.factors import methods, second_step
+from webapp.mail import status
+from webapp.mail.kinds import Draft, email_kind
+from webapp.mail.models import Claimed, Priority
+from webapp.settings import Settings
+
+A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY}
+ADDED = [A_SAMPLE | {"factor": factor, "name": ""} for factor in ("app", "passkey")]
+REMOVED = [
+    A_SAMPLE | {"factor": factor, "how": how}
+    for factor, how in (("app", ""), ("passkey", ""), ("all", "waited"), ("all", "operator"))
+]
+SUSAN = "susan@example.com"
+A_DAY = timedelta(days=1)
+
+
+@email_kind(
+    "factor_added",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "factor_added", details) for details in ADDED],
+)
+async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person who has an authenticator app or a passkey more, whoever added it."""
+    return _draft(settings, email.kind, await told(db, email, factor="app", name=""), email)
+
+
+@email_kind(
+    "factor_removed",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "factor_removed", details) for details in REMOVED],
+)
+async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose authenticator app or passkeys were removed, whoever did it."""
+    return _draft(settings, email.kind, await told(db, email, factor="all", how=""), email)
+
+
+@email_kind(
+    "second_step_unfinished",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "second_step_unfinished", A_SAMPLE_SIGN_IN)],
+)
+async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose password somebody knew, and then did not answer the second step. One an hour is enough."""
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
+    if user is None or user.disabled_at is not None:
+        return None
+    if await second_step.is_finished(db, email.parameters.get("pending", 0)):
+        return None
+    if await status.sent_to(db, user.id, email.kind, email.created_at - timedelta(hours=1), before=email):
+        return None
+    return _draft(settings, email.kind, await told(db, email, browser="", client_ip=""), email)
+
+
+@email_kind(
+    "factor_removal_link",
+    expires_after=timedelta(minutes=60),
+    priority=Priority.WAITED_FOR,
+    samples=lambda site: [_removal_link_draft(site, a_sample_person())],
+)
+async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person who has lost their second factor: the link that begins the wait."""
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
+    if user is None or user.disabled_at is not None or not await methods.has_second_step(db, user.id):
+        return None
+    return _removal_link_draft(settings, user)
+
+
+@email_kind(
+    "factor_removal_waiting",
+    expires_after=A_DAY,
+    counts_repeats=False,
+    samples=lambda site: [_waiting_draft(site, a_sample_person(), A_SAMPLE_DAY)],
+)
+async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose factors are about to be removed; once when that is asked for, and then once a day."""
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
+    if user is None or user.factor_removal_due_at is None:
+        return None
+    return _waiting_draft(settings, user, user.factor_removal_due_at)
+
+
+@email_kind(
+    "factor_removal_stopped",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "factor_removal_stopped", A_SAMPLE)],
+)
+async def factor_removal_stopped(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose factors stay, because they logged in or said so."""
+    return _draft(settings, email.kind, await told(db, email), email)
+
+
+def _draft(settings: Settings, kind: str, details: dict[str, Any], email: Claimed | None = None) -> Draft:
+    recipient, user_id = (email.recipient, email.user_id or 0) if email else (SUSAN, 0)
+    values = details | {
+        "methods_link": f"{settings.base_url}/sign-in_methods",
+        "reset_link": f"{settings.base_url}/reset_password_request",
+        "not_me_link": not_me_link(settings, user_id, kind, recipient),
+    }
+    if "browser" in details:
+        values["browser"] = known_browsers.described(details["browser"])
+    return Draft(kind, recipient, values, user_id)
+
+
+def _removal_link_draft(settings: Settings, user: User) -> Draft:
+    lifetime = timedelta(minutes=settings.reset_token_minutes)
+    token = tokens.issue(settings, Purpose.FACTOR_REMOVAL, user.id, lifetime, user.epoch)
+    values = {
+        "username": user.username,
+        "link": f"{settings.base_url}/factor_removal/{token}",
+        "minutes": settings.reset_token_minutes,
+        "days": settings.factor_removal_days,
+        "not_me_link": not_me_link(settings, user.id, "factor_removal_link", user.email),
+    }
+    return Draft("factor_removal_link", user.email, values, user.id)
+
+
+def _waiting_draft(settings: Settings, user: User, due: datetime) -> Draft:
+    """With the link that stops it, which is good for as long as there is anything to stop."""
+    lifetime = timedelta(days=settings.factor_removal_days + 1)
+    token = tokens.issue(settings, Purpose.KEEP_FACTORS, user.id, lifetime)
+    values = {
+        "username": user.username,
+        "due": due,
+        "link": f"{settings.base_url}/keep_factors/{token}",
+        "not_me_link": not_me_link(settings, user.id, "factor_removal_waiting", user.email),
+    }
+    return Draft("factor_removal_waiting", user.email, values, user.id)

@@ -1,0 +1,154 @@
+"""The page of the second step, and the waiting room: ask for a link, begin to wait, stop it."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.accounts import tokens, users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed
+from webapp.authentication import auth, email_links, proof
+from webapp.factors import methods, removal
+from webapp.factors import second_step as steps
+from webapp.factors.models import PendingLogIn
+from webapp.i18n import gettext as _
+from webapp.second_step.forms import SecondStep
+from webapp.web import cookies, pages
+from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import too_often
+
+
+async def second_step(request: Request) -> Response:
+    """After the right password, where the account has a second factor: whatever answers it opens the session.
+
+    The page lists what can: `methods.Methods` of the account.
+    """
+    form = await Form.of(request, SecondStep)
+    came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
+    waiting = await auth.pending_log_in(request)
+    if waiting is None:
+        return _start_again(request)
+    pending, user = waiting
+    response = await _answered(request, form, pending, user, came_for) if form.is_valid else None
+    if response:
+        return response
+    return await _page(request, form, user, came_for)
+
+
+async def lost_second_step(request: Request) -> Response:
+    """Emails the account that waits a link to the waiting room."""
+    form = await Form.read(request, EmptyForm)
+    waiting = await auth.pending_log_in(request)
+    if waiting is None:
+        return _start_again(request)
+    _pending, user = waiting
+    kind, recipient = "factor_removal_link", f"lost {user.id}"
+    sent = await email_links.send(request, form, kind, recipient, user_id=user.id, by_owner=True)
+    if sent:
+        return email_links.check_email(request, sent)
+    refused = Form(SecondStep)
+    refused.errors, refused.status, refused.headers = form.errors, form.status, form.headers
+    return await _page(request, refused, user, "/")
+
+
+async def factor_removal(request: Request) -> Response:
+    """Behind the link of who has lost their factors: a button, and then a wait of days."""
+    form = await Form.of(request, EmptyForm)
+    try:
+        user = await _owner(request, Purpose.FACTOR_REMOVAL)
+    except Refused as refused:
+        return email_links.bad(request, refused, "factor_removal")
+    is_begun = form.is_valid and (removal.is_waiting(user) or await _begun(request, form, user))
+    if is_begun and not pages.asks_for_part(request):
+        return pages.redirect(request, request.url.path)
+    return _waiting_page(request, form, user, "second_step/factor_removal.html")
+
+
+async def keep_factors(request: Request) -> Response:
+    """Behind the link in every email about a wait: the button that stops it, whoever is logged in."""
+    form = await Form.of(request, EmptyForm)
+    try:
+        user = await _owner(request, Purpose.KEEP_FACTORS)
+    except Refused as refused:
+        return email_links.bad(request, refused, "keep_factors")
+    if form.is_valid:
+        await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
+        await request.state.db.commit()
+        await request.state.db.refresh(user)
+        if not pages.asks_for_part(request):
+            return pages.redirect(request, request.url.path, flash=_("Stopped. Your sign-in methods stay as they are."))
+    return _waiting_page(request, form, user, "second_step/keep_factors.html")
+
+
+async def _begun(request: Request, form: Form[EmptyForm], user: User) -> bool:
+    """Starts the clock, or says in the form that this was too often."""
+    db = request.state.db
+    if await too_often(request, form, (rate_limits.FACTORS, str(user.id))):
+        return False
+    await removal.ask(db, request.app.state.settings, user, auth.client_info(request))
+    await db.commit()
+    return True
+
+
+async def _answered(
+    request: Request, form: Form[SecondStep], pending: PendingLogIn, user: User, came_for: str
+) -> Response | None:
+    """Opens the session, or says in the form why not. The code is spent in the same transaction."""
+    db = request.state.db
+    second = await proof.try_code(request, form, user, form.data.code)
+    if not second:
+        return None
+    if not await steps.finish(db, pending):
+        return _start_again(request)
+    response = pages.redirect(request, came_for)
+    trusts = bool(form.data.trust)
+    await auth.log_in(request, response, user, is_remembered=pending.is_remembered, second=second, trusts=trusts)
+    cookies.delete(request, response, auth.PENDING_COOKIE)
+    await db.commit()
+    return response
+
+
+def _start_again(request: Request) -> Response:
+    response = pages.redirect(request, "/login", flash=_("That took too long. Log in again."), kind="notice")
+    cookies.delete(request, response, auth.PENDING_COOKIE)
+    return response
+
+
+async def _page(request: Request, form: Form[SecondStep], user: User, came_for: str) -> Response:
+    return pages.render(
+        request,
+        "second_step/second_step.html",
+        part="form",
+        form=form,
+        username=user.username,
+        ways=await methods.of(request.state.db, user.id),
+        next="" if came_for == "/" else came_for,
+        days=request.app.state.settings.factor_removal_days,
+    )
+
+
+async def _owner(request: Request, purpose: Purpose) -> User:
+    """Whose link it is. Raises Refused; one that begins a wait is used once the account has left its epoch."""
+    db, settings = request.state.db, request.app.state.settings
+    claim = tokens.verify(settings, purpose, request.path_params["token"])
+    user = await users.get(db, int(claim.subject))
+    if user is None:
+        raise TokenMalformed
+    begins = purpose is Purpose.FACTOR_REMOVAL
+    is_over = begins and (user.epoch != claim.epoch or not await methods.has_second_step(db, user.id))
+    if is_over or user.disabled_at is not None:
+        raise TokenUsed(claim)
+    return user
+
+
+def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template: str) -> Response:
+    return pages.render(
+        request,
+        template,
+        part="panel",
+        form=form,
+        username=user.username,
+        due=user.factor_removal_due_at,
+        days=request.app.state.settings.factor_removal_days,
+        token=request.path_params["token"],
+    )

@@ -1,0 +1,1 @@
+"""The settings' page of everything that one can log in with, and of the authenticator app."""

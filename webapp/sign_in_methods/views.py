@@ -1,0 +1,140 @@
+"""The page of the sign-in methods, and adding and removing an authenticator app."""
+
+from sqlmodel import col
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.users import Overtaken
+from webapp.authentication import auth, proof
+from webapp.authentication.auth import login_required
+from webapp.authentication.proof import proved
+from webapp.database import now, release
+from webapp.factors import codes, methods, removal, setup, totp
+from webapp.factors.methods import AppTaken
+from webapp.factors.models import Factor, FactorKind
+from webapp.factors.setup import Setup
+from webapp.i18n import gettext as _
+from webapp.sign_in_methods.forms import AddApp, RemoveApp
+from webapp.web import pages
+from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited, limited_button
+
+
+@login_required
+async def sign_in_methods(request: Request) -> Response:
+    """Password, passkeys, authenticator app and recovery codes, each with when it was last used.
+
+    The template has a place for each: `ways` is `methods.Methods`.
+    """
+    db, user = request.state.db, request.state.user
+    ways = await methods.of(db, user.id)
+    account = await users.get(db, user.id)
+    return pages.render(
+        request,
+        "sign_in_methods/sign_in_methods.html",
+        ways=ways,
+        password_used_at=account.password_used_at if account else None,
+    )
+
+
+@login_required
+async def authenticator_app(request: Request) -> Response:
+    """Shows a secret and a sheet of recovery codes; a code of each, typed here, makes them the account's."""
+    form, db, user = await Form.of(request, AddApp), request.state.db, request.state.user
+    if (await methods.of(db, user.id)).app:
+        return pages.redirect(request, request.app.url_path_for("remove_authenticator_app"))
+    settings = request.app.state.settings
+    shown = setup.unseal(settings, form.values["setup"], user.id, user.epoch)
+    if form.is_valid and shown is None:
+        form.refuse("", _("That took too long, so here is a new picture. Scan it, and type from the new sheet."))
+    response = await _added(request, form, shown) if form.is_valid and shown and _is_copied(form, shown) else None
+    if response:
+        return response
+    shown = shown or setup.begin()
+    link = totp.link(settings.site_name, user.username, shown.secret)
+    return pages.render(
+        request,
+        "sign_in_methods/authenticator_app.html",
+        part="form",
+        form=form,
+        sealed=setup.seal(settings, shown, user.id, user.epoch),
+        picture=totp.picture(link),
+        secret=totp.spelled(shown.secret),
+        codes=shown.codes,
+    )
+
+
+@login_required
+async def remove_authenticator_app(request: Request) -> Response:
+    """Takes the password, if that is long ago, and a code: who has only the session can't take the second step away."""
+    form, user = await Form.of(request, RemoveApp), request.state.user
+    app = (await methods.of(request.state.db, user.id)).app
+    if app is None:
+        return pages.redirect(request, request.app.url_path_for("sign_in_methods"))
+    response = await _removed(request, form) if form.is_valid else None
+    return response or pages.render(
+        request, "sign_in_methods/remove_authenticator_app.html", part="form", form=form, app=app
+    )
+
+
+@login_required
+@limited_button(rate_limits.FACTORS)
+async def stop_factor_removal(request: Request) -> Response:
+    """Stops a removal that somebody has asked for by a mailed link."""
+    await Form.read(request, EmptyForm)
+    user = await users.get(request.state.db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
+    await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
+    await request.state.db.commit()
+    page = request.app.url_path_for("sign_in_methods")
+    return pages.redirect(request, page, flash=_("Stopped. Your sign-in methods stay as they are."))
+
+
+def _is_copied(form: Form[AddApp], shown: Setup) -> bool:
+    """Whether both codes are right, or the form says which is not: the app works, and the sheet is on paper."""
+    moment = now().timestamp()
+    if totp.step_of(shown.secret, form.data.code, moment) is None:
+        minutes = totp.minutes_off(shown.secret, form.data.code, moment)
+        form.refuse("code", totp.clock_is_off(minutes) if minutes else _("That's not the code that the app shows now."))
+    if form.data.recovery_code not in [codes.canonical(code) for code in shown.codes]:
+        form.refuse("recovery_code", _("That code isn't on the sheet above."))
+    return form.is_valid
+
+
+@proved
+@limited(rate_limits.FACTORS, at_once=True)
+async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response | None:
+    """Keeps the app and the codes, both or neither."""
+    db, state, client = request.state.db, request.app.state, auth.client_info(request)
+    user = await users.get(db, request.state.user.id)
+    step = totp.step_of(shown.secret, form.data.code, now().timestamp())
+    try:
+        if user is None or user.epoch != request.state.user.epoch or step is None:
+            raise Overtaken
+        await codes.make(db, state.hasher, state.settings, user, client, shown.codes)
+        await methods.add_app(db, state.settings, user, shown.secret, step, client)
+    except (Overtaken, AppTaken):
+        await release(db)
+        form.refuse("", _("Your account has just changed. Try again."))
+        return None
+    await db.commit()
+    words = _("Your authenticator app is set up. From now on, logging in asks for its code.")
+    return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
+
+
+@proved
+@limited(rate_limits.FACTORS)
+async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
+    db, state = request.state.db, request.app.state
+    user: User | None = await users.get(db, request.state.user.id)
+    if user is None or not await proof.try_code(request, form, user, form.data.code):
+        return None
+    await methods.remove(db, state.settings, user, auth.client_info(request), col(Factor.kind) == FactorKind.APP)
+    await db.commit()
+    words = _("The authenticator app is removed. Logging in asks for your password alone.")
+    if (await methods.of(db, user.id)).has_second_step:
+        words = _("The authenticator app is removed.")
+    return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
