@@ -203,6 +203,7 @@ COMMITTERS = {
     "web/limits.py",
     "deletion/erasure.py",
     "digests/planning.py",
+    "factors/upkeep.py",
     "operator/error_alerts.py",
 }
 # What has a transaction of its own beside the request's, and why.

@@ -41,9 +41,9 @@ from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
-from webapp.factors import removal, second_step
-from webapp.factors.methods import Resealing
+from webapp.factors import second_step
 from webapp.factors.models import PendingLogIn
+from webapp.factors.upkeep import Resealing, Waiting
 from webapp.mail import refusals
 from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
@@ -143,7 +143,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), removal.Waiting(settings), Resealing(settings)]
+    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), Waiting(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
     tidying = asyncio.create_task(cleanup.run(database, works))

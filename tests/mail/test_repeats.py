@@ -29,8 +29,11 @@ from webapp.web.templating import environment
 
 # What is neither waited for nor counted: it gathers by itself, or the operator is its cause.
 OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_disabled"}
+# Each of these tells of something else, and their causes are few: changes of one's own, or one an hour, or one a day.
+OF_THEIR_OWN |= {"factor_added", "factor_removed", "factor_removal_stopped"}
+OF_THEIR_OWN |= {"second_step_unfinished", "factor_removal_waiting"}
 OPTIONAL = {"mention", "new_follower", "digest"}
-WAITED_FOR = {"account_deletion", "register", "reset_password", "confirm_email"}
+WAITED_FOR = {"account_deletion", "register", "reset_password", "confirm_email", "factor_removal_link"}
 BATCHED = sorted(name for name, kind in KINDS.items() if kind.is_batched)
 
 

@@ -9,7 +9,7 @@ from webapp.accounts import deletions, users
 from webapp.accounts.models import AccountDeletion, User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import Overtaken
-from webapp.authentication import auth, email_links
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.deletion import emails, forms
 from webapp.i18n import gettext as _
@@ -24,7 +24,7 @@ async def delete_account(request: Request) -> Response:
     form, user = await Form.of(request, forms.DeleteAccount), request.state.user
     if form.is_valid and form.data.username.lower() != user.username.lower():
         form.refuse("username", _("That's not your username. It is %(name)s.") % {"name": user.username})
-    proved = await auth.prove(request, form, form.data.current_password) if form.is_valid else None
+    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _asked(request, form, proved) if proved else None
     if response:
         return response

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -13,7 +13,7 @@ from webapp.accounts import known_browsers
 from webapp.accounts.models import RecoveryCode, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
-from webapp.database import Database, execute, now
+from webapp.database import execute, now
 from webapp.factors import sealing, totp
 from webapp.factors.models import Factor, FactorKind
 from webapp.factors.sealing import Unreadable
@@ -126,35 +126,29 @@ async def remove(
     return len(removed)
 
 
-class Resealing:
-    """After a change of SECRET_KEY: seals anew what the older key has sealed, as long as that is a fallback."""
+async def reseal(db: AsyncSession, settings: Settings, after: int) -> int:
+    """Seals anew a batch of what an older key has sealed; returns the last that it looked at, 0 if there is no more.
 
-    name = "reseal"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._after = 0
-
-    async def do(self, database: Database) -> bool:
-        """A batch in a transaction of its own; whether there is more. What no key opens is passed over."""
-        old = col(Factor.sealed_with) != sealing.mark(self.settings), col(Factor.secret) != ""
-        batch = select(Factor).where(*old, col(Factor.id) > self._after).order_by(col(Factor.id)).limit(BATCH)
-        async with database.session(is_writing=True) as db:
-            factors = (await db.exec(batch)).all()
-            for factor in factors:
-                if secret := _secret(self.settings, factor):
-                    unchanged = col(Factor.id) == factor.id, col(Factor.secret) == factor.secret
-                    values = _sealed(self.settings, factor.user_id, secret)
-                    await execute(db, update(Factor).where(*unchanged).values(values))
-            await db.commit()
-        self._after = factors[-1].id if factors else 0
-        return bool(factors)
+    What no key opens is passed over.
+    """
+    batch = (
+        select(Factor).where(*_outdated_seal(settings), col(Factor.id) > after).order_by(col(Factor.id)).limit(BATCH)
+    )
+    factors = (await db.exec(batch)).all()
+    for factor in factors:
+        if secret := _secret(settings, factor):
+            unchanged = col(Factor.id) == factor.id, col(Factor.secret) == factor.secret
+            await execute(db, update(Factor).where(*unchanged).values(_sealed(settings, factor.user_id, secret)))
+    return factors[-1].id if factors else 0
 
 
 async def waiting_for_reseal(db: AsyncSession, settings: Settings) -> int:
     """How many factors are sealed with a key that is not today's."""
-    old = col(Factor.sealed_with) != sealing.mark(settings), col(Factor.secret) != ""
-    return (await db.exec(select(func.count()).select_from(Factor).where(*old))).one()
+    return (await db.exec(select(func.count()).select_from(Factor).where(*_outdated_seal(settings)))).one()
+
+
+def _outdated_seal(settings: Settings) -> tuple[ColumnElement[bool], ...]:
+    return col(Factor.sealed_with) != sealing.mark(settings), col(Factor.secret) != ""
 
 
 def _secret(settings: Settings, factor: Factor) -> str | None:

@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
-from webapp.database import Database, execute, now
+from webapp.database import execute, now
 from webapp.factors import methods
 from webapp.mail import kinds
 from webapp.settings import Settings
@@ -58,22 +58,6 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
     kind, language = "factor_removal_stopped", user.language
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **details)
     return True
-
-
-class Waiting:
-    """Once a day the people who wait are told, and when it is due their factors go."""
-
-    name = "factor_removal"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    async def do(self, database: Database) -> bool:
-        """Tells or ends a few, in a transaction of its own; whether there is more to do now."""
-        async with database.session(is_writing=True) as db:
-            done = await remove_due(db, self.settings) + await tell_waiting(db, self.settings)
-            await db.commit()
-        return done >= BATCH
 
 
 async def remove_due(db: AsyncSession, settings: Settings) -> int:

@@ -1,20 +1,40 @@
-"""The codes of an authenticator app (RFC 6238): six digits that change every 30 seconds.
+"""The authenticator app: its codes (RFC 6238), six digits that change every 30 seconds, and its set-up.
 
 Nothing here is kept: which codes were used, the factor's row knows.
 """
 
 import hmac
+import json
 import re
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
+from webapp.database import now
+from webapp.factors import codes, sealing
+from webapp.factors.sealing import Unreadable
 from webapp.i18n import ngettext
+from webapp.settings import Settings
 
 STEP_SECONDS = 30
 DRIFT = 1  # a code of the step before or after is as good: clocks differ, and people type slowly
 SEARCHED = 20  # steps in which a code is looked for to say how wrong the phone's clock is
+SETUP_SECONDS = 3600
 _CODE = re.compile(r"[0-9]{6}")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A secret for the app, and ten recovery codes as they are shown, before anything is kept.
+
+    It travels in a field of the form, sealed for the one account: who gives up half-way has changed nothing, and a
+    mistake costs neither the picture nor the sheet.
+    """
+
+    secret: str
+    codes: list[str]
+    begun: int
 
 
 def canonical(text: str) -> str | None:
@@ -77,8 +97,29 @@ def spelled(secret: str) -> str:
     return " ".join(secret[start : start + 4] for start in range(0, len(secret), 4))
 
 
+def begin_setup() -> Setup:
+    return Setup(new_secret(), codes.new(), int(now().timestamp()))
+
+
+def seal_setup(settings: Settings, setup: Setup, user_id: int, epoch: int) -> str:
+    return sealing.seal(settings, json.dumps(asdict(setup)), _about(user_id, epoch))
+
+
+def unseal_setup(settings: Settings, sealed: str, user_id: int, epoch: int) -> Setup | None:
+    """What the page has shown, within the hour and the epoch; None if it is not ours."""
+    try:
+        setup = Setup(**json.loads(sealing.unseal(settings, sealed, _about(user_id, epoch))))
+    except Unreadable:
+        return None
+    return setup if now().timestamp() - setup.begun < SETUP_SECONDS else None
+
+
 def _found(secret: str, code: str, steps: Iterable[int]) -> int | None:
     import pyotp
 
     totp = pyotp.TOTP(secret)
     return next((step for step in steps if step >= 0 and hmac.compare_digest(totp.generate_otp(step), code)), None)
+
+
+def _about(user_id: int, epoch: int) -> str:
+    return f"set-up of {user_id} in {epoch}"

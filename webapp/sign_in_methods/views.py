@@ -12,10 +12,10 @@ from webapp.authentication import auth, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.proof import proved
 from webapp.database import now, release
-from webapp.factors import codes, methods, removal, setup, totp
+from webapp.factors import codes, methods, removal, totp
 from webapp.factors.methods import AppTaken
 from webapp.factors.models import Factor, FactorKind
-from webapp.factors.setup import Setup
+from webapp.factors.totp import Setup
 from webapp.i18n import gettext as _
 from webapp.sign_in_methods.forms import AddApp, RemoveApp
 from webapp.web import pages
@@ -47,20 +47,20 @@ async def authenticator_app(request: Request) -> Response:
     if (await methods.of(db, user.id)).app:
         return pages.redirect(request, request.app.url_path_for("remove_authenticator_app"))
     settings = request.app.state.settings
-    shown = setup.unseal(settings, form.values["setup"], user.id, user.epoch)
+    shown = totp.unseal_setup(settings, form.values["setup"], user.id, user.epoch)
     if form.is_valid and shown is None:
         form.refuse("", _("That took too long, so here is a new picture. Scan it, and type from the new sheet."))
     response = await _added(request, form, shown) if form.is_valid and shown and _is_copied(form, shown) else None
     if response:
         return response
-    shown = shown or setup.begin()
+    shown = shown or totp.begin_setup()
     link = totp.link(settings.site_name, user.username, shown.secret)
     return pages.render(
         request,
         "sign_in_methods/authenticator_app.html",
         part="form",
         form=form,
-        sealed=setup.seal(settings, shown, user.id, user.epoch),
+        sealed=totp.seal_setup(settings, shown, user.id, user.epoch),
         picture=totp.picture(link),
         secret=totp.spelled(shown.secret),
         codes=shown.codes,
