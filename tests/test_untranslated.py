@@ -19,6 +19,8 @@ NAMES_AND_NUMBERS = re.compile(
     r"\{\w+\}|https?://\S+|\S+@\S+|@\w+|/\S+"
     r"|Microblog|English( \(long\))?|susan\w*|david|erin|testclient|Firefox|Android|Hello\.|nonsense|UTC|HTML|Atom"
     r"|(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* \d+|[AP]M"
+    # secrets of authenticator apps, and recovery codes
+    r"|[A-Z2-7]{4}( [A-Z2-7]{4}){7}|\b[a-z2-9]{4}(-[a-z2-9]{4}){2}\b"
     # the samples of emails
     r"|\b(ann|bob|dora|emil|fay|gus|hanna|ida|john|jon)\b"
     r"|Cheap watches, only today! Write to me\.|Advertising( is not wanted here)?\."
