@@ -67,6 +67,7 @@ from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
 from webapp.web.request_log import RequestLog, Requests
+from webapp.web.routing import ByFirstSegment
 from webapp.web.security_headers import SecurityHeaders
 from webapp.web.static_files import assets_of
 
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     alarms = Alarms(settings, database)
     site_map = routes(settings, assets)
     app = Starlette(
-        routes=site_map,
+        routes=[ByFirstSegment(site_map), *site_map],
         middleware=[
             Middleware(RequestLog),
             Middleware(PageLanguage, settings),

@@ -1,6 +1,5 @@
 """Pages are sent compressed, but not those in which a secret could be guessed by its length (BREACH, 2013)."""
 
-import re
 from collections.abc import Iterable
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -8,6 +7,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SMALLEST = 500  # bytes; below, a packet is a packet
+LEVEL = 3  # a home page of 40 KB becomes 4.1 in 0.17 ms; at level 9 3.6 in 0.39
 
 
 class Compression:
@@ -19,16 +19,16 @@ class Compression:
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], secret: frozenset[str]) -> None:
         self.plain = app
-        self.compressed = GZipMiddleware(app, minimum_size=SMALLEST)
-        self.secret: list[re.Pattern[str]] = [
-            route.path_regex
-            for route in routes
-            if isinstance(route, Route) and ("token" in route.param_convertors or route.name in secret)
-        ]
+        self.compressed = GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=LEVEL)
+        self.uncompressed = (
+            "/static/",
+            *(
+                route.path.partition("{")[0]
+                for route in routes
+                if isinstance(route, Route) and ("token" in route.param_convertors or route.name in secret)
+            ),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_plain = scope["type"] != "http" or scope["method"] != "GET" or self._is_secret(scope["path"])
+        is_plain = scope["type"] != "http" or scope["method"] != "GET" or scope["path"].startswith(self.uncompressed)
         await (self.plain if is_plain else self.compressed)(scope, receive, send)
-
-    def _is_secret(self, path: str) -> bool:
-        return path.startswith("/static/") or any(pattern.match(path) for pattern in self.secret)

@@ -1,0 +1,34 @@
+"""The index of routes finds what Starlette's own list would find, and nothing else."""
+
+import pytest
+from starlette.routing import BaseRoute, Match, Route
+
+from tests.sites import SECRET_KEY
+from webapp.routes import routes
+from webapp.settings import Settings
+from webapp.web.routing import ByFirstSegment
+from webapp.web.static_files import assets_of
+
+SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
+SITE_MAP = routes(SETTINGS, assets_of(SETTINGS))
+INDEX = ByFirstSegment(SITE_MAP)
+SAMPLES = {"token": "eyJ.a.b", "username": "susan", "post_id": "7", "id": "7"}
+PATHS = [
+    *(route.path.replace(":number", "").format_map(SAMPLES) for route in SITE_MAP if isinstance(route, Route)),
+    *("/nothing", "/user", "/user/susan/x", "/reset_password/a/b", "//", "/static", "/static/x", "/Login", "/login/"),
+]
+
+
+def by_hand(path: str, method: str) -> BaseRoute | None:
+    scope = {"type": "http", "method": method, "path": path}
+    return next((route for route in SITE_MAP if route.matches(scope)[0] is Match.FULL), None)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_the_index_finds_what_the_list_would_find(method: str) -> None:
+    scopes = {path: {"type": "http", "method": method, "path": path} for path in PATHS}
+
+    found = {path: INDEX.matches(scope)[1].get("route") for path, scope in scopes.items()}
+
+    assert found == {path: by_hand(path, method) for path in PATHS}
+    assert method == "DELETE" or len({id(route) for route in found.values()}) > 20

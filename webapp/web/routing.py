@@ -1,0 +1,41 @@
+"""Finds the route of a request by the first segment of its path, instead of trying one after the other."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.datastructures import URLPath
+from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
+from starlette.types import Receive, Scope, Send
+
+
+class ByFirstSegment(BaseRoute):
+    """Stands before the site's routes and finds the one that Starlette would find.
+
+    With sixty routes, trying each in turn took as long as all middleware together. What it doesn't find (another
+    method, another path) is left to those behind it.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._routes: dict[str, list[BaseRoute]] = {}
+        for route in routes:
+            if isinstance(route, Route | Mount):
+                self._routes.setdefault(_first_segment(route.path), []).append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http":
+            for route in self._routes.get(_first_segment(scope["path"]), ()):
+                match, child_scope = route.matches(scope)
+                if match is Match.FULL:
+                    return match, {**child_scope, "route": route}
+        return Match.NONE, {}
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        raise NoMatchFound(name, path_params)  # the routes behind it know
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["route"].handle(scope, receive, send)
+
+
+def _first_segment(path: str) -> str:
+    """ "user" of /user/susan/1; "" of the front page."""
+    return path[1:].partition("/")[0]
