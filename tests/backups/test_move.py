@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Table, select
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from tests.inspection import query
@@ -279,3 +282,47 @@ def test_a_database_that_is_not_up_to_date_is_not_moved(pair: Pair) -> None:
 
     with pytest.raises(Refused, match="not up to date"):
         moved(pair)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        ("AFTER INSERT ON post BEGIN UPDATE post SET body = 'another' WHERE id = 1010; END", r"post \(1010,\) is not"),
+        ("AFTER INSERT ON post BEGIN DELETE FROM post WHERE id = 1040; END", "rows of post are missing"),
+    ],
+)
+def test_a_copy_that_is_not_the_same_is_found(sqlite_url: str, tmp_path: Path, trigger: str, words: str) -> None:
+    """Here the new database spoils what it is given, as a faulty disk might."""
+    to = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    fill(sqlite_url, 40)
+    migrations.upgrade(to)
+    query(to, f"CREATE TRIGGER spoil {trigger}")
+
+    with pytest.raises(Refused, match=words):
+        moved((sqlite_url, to))
+    query(to, "DROP TRIGGER spoil")
+
+    moved((sqlite_url, to))
+    assert everything(sqlite_url) == everything(to)
+
+
+def test_nobody_writes_into_the_old_database_meanwhile(pair: Pair) -> None:
+    """Even a site that is started too early. Reading goes on."""
+    fill(pair[0], 40)
+    write = "LOCK TABLE post IN ROW EXCLUSIVE MODE NOWAIT" if "postgresql" in pair[0] else ""
+    refused: list[str] = []
+
+    def try_to_write(line: str) -> None:
+        if write:
+            with pytest.raises(DBAPIError, match="could not obtain lock"):
+                query(pair[0], write)
+        else:
+            with closing(sqlite3.connect(pair[0].partition(":///")[2], timeout=0, isolation_level=None)) as visitor:
+                assert visitor.execute("SELECT count(*) FROM post").fetchone() == (40,)
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    visitor.execute("BEGIN IMMEDIATE")
+        refused.append(line)
+
+    move.run(*pair, say=try_to_write)
+
+    assert len(refused) == len(TABLES) + 1

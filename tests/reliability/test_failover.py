@@ -102,6 +102,6 @@ class Looks:
         return any(not is_well for when, is_well in self.seen if when < moment)
 
     def back_after(self, moment: float) -> float:
-        """How long after it the last look failed."""
-        assert any(is_well for when, is_well in self.seen if when > moment + BACK_WITHIN)
-        return max([when - moment for when, is_well in self.seen if when > moment and not is_well], default=0.0)
+        """How long after it a look worked, and every one from then on."""
+        failed = max([when for when, is_well in self.seen if not is_well], default=moment)
+        return min(when for when, is_well in self.seen if is_well and when > max(failed, moment)) - moment
