@@ -80,6 +80,10 @@ def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> 
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert kept == {"before@example.com", "after@example.com"}
     assert "Traceback" not in process.output
+    deadline = time.monotonic() + PATIENCE
+    while '"database_back"' not in process.output:
+        assert time.monotonic() < deadline, process.output
+        time.sleep(0.2)
     assert process.output.count('"database_away"') == process.output.count('"database_back"') == 1
 
 
