@@ -16,17 +16,17 @@ run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test lint ## every check and every test
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not browser and not soak and not neighbours" --ignore tests/reliability
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability
 	# What waits runs beside what computes: the real processes beside the browser.
 	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
-	  $(BIN)/python -m pytest -q -n 2 -m browser; browser=$$?; \
+	  $(BIN)/python -m pytest -q -n 2 -m browser tests/browser; browser=$$?; \
 	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
 
 test-all: .venv/test ## the same, and on PostgreSQL also what is alike on both databases
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --all-twins -m "not browser and not soak and not neighbours" --ignore tests/reliability
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --all-twins -m "not browser and not soak and not neighbours" --ignore tests/reliability
 
 test-quick: .venv/test ## the tests that need no browser
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not browser and not soak and not neighbours"
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours"
 
 lint: .venv/test ## style, types, and who may import whom
 	$(BIN)/ruff check .

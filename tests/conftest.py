@@ -9,6 +9,13 @@ from tests.missing import UNAVAILABLE
 
 pytest_plugins = ["tests.databases", "tests.sites"]
 
+# Files that take longest come first: at the end of a run, one of them would keep a single worker busy by itself.
+LONGEST = {
+    *("test_development", "test_from_the_tutorial", "test_cost", "test_sweeps", "test_refusals", "test_emails"),
+    *("test_endings", "test_reset_password", "test_smtp", "test_fairness", "test_mailer", "test_request_body"),
+    *("test_protocol", "test_import_users", "test_cli", "test_register"),
+}
+
 # In the suite the same examples each time, and no clock; `make soak` looks for new ones.
 _calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=50)
@@ -22,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves the PostgreSQL twin of a test out where nothing of it depends on the database; see `make test-all`."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("--all-twins"):
         return
     twins = [item for item in items if item.get_closest_marker("alike") and item.get_closest_marker("postgresql")]

@@ -1,6 +1,8 @@
 """Looks into a site's database from outside of the site, as its host might with a shell."""
 
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
@@ -11,6 +13,9 @@ from webapp.database import Database
 
 def query(database_url: str, statement: str, **values: object) -> list[tuple[Any, ...]]:
     """The rows of one statement; what it changed is committed."""
+    if database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(database_url.partition(":///")[2], timeout=10)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
 
     async def run() -> list[tuple[Any, ...]]:
         database = Database(database_url)
@@ -31,7 +36,8 @@ def wait_for_rows(database_url: str, statement: str, count: int = 1, patience: f
     """The rows of a query, once there are at least `count`."""
     deadline = time.monotonic() + patience
     while len(rows := query(database_url, statement)) < count:
-        everything = query(database_url, "SELECT id, kind, state, attempts, code, reason FROM outbox_email")
-        assert time.monotonic() < deadline, f"{len(rows)} of {count} for {statement}: {everything}"
+        if time.monotonic() > deadline:
+            everything = query(database_url, "SELECT id, kind, state, attempts, code, reason FROM outbox_email")
+            raise AssertionError(f"{len(rows)} of {count} for {statement}: {everything}")
         time.sleep(0.02)
     return rows

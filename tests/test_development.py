@@ -18,6 +18,7 @@ from tests.stories import NEW_PASSWORD
 from webapp.settings import ROOT
 
 PARTS = ("webapp", "static", "templates")
+UNFINISHED = shutil.ignore_patterns("*.pyc.*")  # what another process compiles just now; what is compiled comes along
 
 
 class Checkout:
@@ -26,7 +27,7 @@ class Checkout:
     def __init__(self, folder: Path, ends: ExitStack) -> None:
         self.root = folder / "microblog"
         for part in PARTS:
-            shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, self.root / part, ignore=UNFINISHED)
         self.log = folder / "dev.log"
         self.port = free_port()
         self.mailbox = Mailbox(self.root / "instance" / "mailbox")

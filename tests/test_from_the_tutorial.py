@@ -15,6 +15,7 @@ import pytest
 from tests.cli.tutorial import TutorialDatabase
 from tests.mailbox import Mailbox
 from tests.processes import KEPT, Process, free_port, wait_for_page
+from tests.test_development import UNFINISHED
 from webapp.settings import ROOT
 
 TEXT = (ROOT / "docs" / "from-the-tutorial.md").read_text()
@@ -29,7 +30,7 @@ class Reader:
     def __init__(self, folder: Path, ends: ExitStack) -> None:
         self.root = folder / "microblog"
         for part in ("webapp", "static", "templates"):
-            shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, self.root / part, ignore=UNFINISHED)
         shutil.copy(ROOT / "Makefile", self.root)
         (self.root / ".venv").symlink_to(sys.prefix)
         self.ports = {"8025": str(free_port()), "8000": str(free_port())}

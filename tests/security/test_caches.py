@@ -15,7 +15,12 @@ from webapp.database import now
 from webapp.settings import Settings
 
 HOST = ("host", "blog.example")
-READERS = [route.name for route in ROUTES if "GET" in (route.methods or ())]
+# All but the development site's own pages, which no cache ever sees.
+READERS = [
+    route.name
+    for route in ROUTES
+    if "GET" in (route.methods or ()) and not route.name.startswith(("gallery", "mailbox"))
+]
 # Each header that may change an answer, with values that do; the cookie is susan's.
 CHANGES: dict[str, list[tuple[str, str]]] = {
     "hx-request-type": [("hx-request", "true"), ("hx-request-type", "partial")],
@@ -49,23 +54,26 @@ def sense(answer: Answer) -> tuple[int, str, str]:
     return answer.status, location, re.sub(r"[0-9a-f]{16}|\d+ seconds?", "", answer.text)
 
 
-@pytest.mark.parametrize("header", CHANGES)
 @pytest.mark.parametrize("name", READERS)
-def test_what_one_visitor_asked_for_is_not_what_the_next_one_gets(site: Site, name: str, header: str) -> None:
+def test_what_one_visitor_asked_for_is_not_what_the_next_one_gets(site: Site, name: str) -> None:
     """And where a header changes the answer, the answer says so to caches, or forbids them to keep it."""
     path = path_of(site, name)
     with time_machine.travel(now(), tick=False):  # forms and notes tell the time
-        before = ask(site, "GET", path, [HOST])
-        changed = ask(site, "GET", path, [HOST, *CHANGES[header]])
-        after = ask(site, "GET", path, [HOST])
+        plain = [ask(site, "GET", path, [HOST])]
+        for header, lines in CHANGES.items():
+            changed = ask(site, "GET", path, [HOST, *lines])
+            plain.append(ask(site, "GET", path, [HOST]))
+            assert sense(plain[-1]) == sense(plain[0]), header
+            assert_kept_from_others(plain[0], changed, header)
 
-    assert sense(after) == sense(before)
-    if sense(changed) != sense(before) and header not in CONDITIONAL:
-        for answer in (before, changed):
+
+def assert_kept_from_others(plain: Answer, changed: Answer, header: str) -> None:
+    if sense(changed) != sense(plain) and header not in CONDITIONAL:
+        for answer in (plain, changed):
             headers = dict(answer.headers)
             varies = {part.strip().lower() for part in headers.get("vary", "").split(",")}
-            assert header in varies or headers["cache-control"] == "no-store", headers
-    for answer in (before, changed, after):
+            assert header in varies or headers["cache-control"] == "no-store", (header, headers)
+    for answer in (plain, changed):
         if "public" in dict(answer.headers).get("cache-control", ""):
             assert "set-cookie" not in dict(answer.headers)
             assert "susan@example.com" not in answer.text

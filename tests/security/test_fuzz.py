@@ -140,7 +140,7 @@ def test_whatever_language_is_wanted_one_of_ours_is_chosen(header: str) -> None:
     assert i18n.choose(header, ("en", "ru")) in {"en", "ru"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def site(
     request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
@@ -181,7 +181,6 @@ BODIES = st.one_of(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(body=BODIES, kind=st.sampled_from([{}, {"hx-request": "true", "hx-request-type": "partial"}]))
-@pytest.mark.alike
 def test_whatever_a_form_brings_is_answered(site: Site, form: str, body: bytes, kind: dict[str, str]) -> None:
     """C46"""
     path = form.format(**site.app.state._state)
@@ -210,7 +209,6 @@ PATHS = ["/{}", "/register/{}", "/reset_password/{}", "/reset_password/{}/renew"
 
 
 @given(ANY_TEXT, st.sampled_from(PATHS))
-@pytest.mark.alike
 def test_whatever_address_is_asked_for_is_answered(site: Site, text: str, path: str) -> None:
     """C46"""
     for method in ("GET", "POST"):
