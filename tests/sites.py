@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import CodeType
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -18,7 +19,8 @@ from starlette.testclient import TestClient
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
 from webapp.accounts.passwords import ARGON2, Hasher
-from webapp.app import create_app
+from webapp.app import create_app, mailer
+from webapp.delivery.pace import USUAL, Pace
 from webapp.settings import Settings
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
@@ -70,11 +72,16 @@ class OneCompilation(BytecodeCache):
 COMPILED = OneCompilation()
 
 
-def quick_app(settings: Settings, argon2: PasswordHasher) -> Starlette:
+# A mailer that waits moments where that of a deployed site waits seconds.
+QUICK = Pace(poll=0.1, retries=(0.1,), pauses=(0.05,))
+
+
+def quick_app(settings: Settings, argon2: PasswordHasher, pace: Pace = USUAL) -> Starlette:
     """A site that compiles no template twice, and hashes as it is told: half of the suite's time went there."""
     app = create_app(settings)
     app.state.templates.bytecode_cache = COMPILED
     app.state.hasher = Hasher(argon2)
+    app.state.mailer = mailer(settings, app.state.database, app.state.templates, pace)
     return app
 
 
@@ -100,10 +107,10 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 class Site:
     """A running site, and the browsers that visit it."""
 
-    def __init__(self, settings: Settings, hashed_as: PasswordHasher = CHEAP) -> None:
+    def __init__(self, settings: Settings, hashed_as: PasswordHasher = CHEAP, pace: Pace = USUAL) -> None:
         self.settings = settings
         self.argon2 = WatchedArgon2(hashed_as)
-        self.app = quick_app(settings, self.argon2)
+        self.app = quick_app(settings, self.argon2, pace)
         self.mailbox = Mailbox(settings.mailbox) if settings.mailbox else None
         self._networks = (f"203.0.113.{number}" for number in itertools.count(1))
         self._running = TestClient(self.app, base_url=settings.base_url)
@@ -139,13 +146,19 @@ class Site:
 
 
 @pytest.fixture
-def start_site(request: pytest.FixtureRequest) -> Iterator[Callable[[Settings], Site]]:
-    """Starts sites, and stops them after the test."""
+def pace() -> Pace:
+    """How long the mailers of the test's sites wait; modules that wait for them have another."""
+    return USUAL
+
+
+@pytest.fixture
+def start_site(request: pytest.FixtureRequest, pace: Pace) -> Iterator[Callable[..., Site]]:
+    """Starts sites, and stops them after the test. Each has the test's pace, but for the changes of its own."""
     started: list[Site] = []
     hashed_as = ARGON2 if request.node.get_closest_marker("dear_passwords") else CHEAP
 
-    def start(settings: Settings) -> Site:
-        started.append(Site(settings, hashed_as).__enter__())
+    def start(settings: Settings, **changed_pace: Any) -> Site:
+        started.append(Site(settings, hashed_as, replace(pace, **changed_pace)).__enter__())
         return started[-1]
 
     yield start

@@ -31,6 +31,7 @@ class ScriptedServer:
     ) -> None:
         self.port = port
         self.answers: dict[str, str | Fault] = {}
+        self.seconds: dict[str, float] = {}  # for which it thinks before it answers a step
         self.emails: list[Delivered] = []
         self.commands: list[str] = []
         self.hanging: list[str] = []
@@ -192,6 +193,7 @@ class _Talk:
         return await self._give(answer, step)
 
     async def _give(self, answer: str | Fault, step: str) -> str:
+        await asyncio.sleep(self.server.seconds.get(step, 0))
         if answer is Fault.HANG:
             self.server.hanging.append(step)
             while await self.reader.read(1024):

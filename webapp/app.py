@@ -39,6 +39,7 @@ from webapp.database import Database, cleanup
 from webapp.database.cleanup import CleanupTask, Work
 from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
+from webapp.delivery.pace import USUAL, Pace
 from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
 from webapp.factors import second_step
@@ -131,12 +132,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return app
 
 
-def mailer(settings: Settings, database: Database, templates: Environment) -> Mailer:
+def mailer(settings: Settings, database: Database, templates: Environment, pace: Pace = USUAL) -> Mailer:
     """Empties the outbox: over SMTP, or into the mailbox of a development site."""
-    transport: Callable[[], Transport] = partial(Connection, settings)
+    transport: Callable[[], Transport] = partial(Connection, settings, pace)
     if settings.mailbox:
         transport = partial(MailboxTransport, settings.mailbox)
-    return Mailer(settings, database, templates, transport)
+    return Mailer(settings, database, templates, transport, pace)
 
 
 @contextlib.asynccontextmanager

@@ -1,10 +1,10 @@
 """The mailer under way: real emails over real connections, in fair weather and foul."""
 
-import asyncio
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,28 +14,25 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from tests.inspection import query, wait_for_rows
 from tests.mail.posting import post
 from tests.mailserver import Certificates, MailServer
-from tests.sites import Site
+from tests.sites import QUICK, Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens
 from webapp.database import now
-from webapp.delivery import breaker, dispatcher, mailer
 from webapp.delivery.dispatcher import BATCH
-from webapp.mail import outbox
-from webapp.mail.kinds import Draft
-from webapp.mail.models import Claimed, Outcome, Priority
+from webapp.delivery.mailer import RUSH_VISITORS
+from webapp.delivery.pace import Pace
+from webapp.mail.kinds import KINDS, Draft, email_kind
+from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
-StartSite = Callable[[Settings], Site]
+StartSite = Callable[..., Site]
 MakeSettings = Callable[..., Settings]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits moments where a deployed site waits seconds."""
-    monkeypatch.setattr(breaker, "PAUSES", (0.05,))
-    monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.1,))
-    monkeypatch.setattr(mailer, "POLL_SECONDS", 0.1)
+@pytest.fixture
+def pace() -> Pace:
+    return QUICK
 
 
 @pytest.fixture
@@ -109,16 +106,14 @@ def test_the_answer_is_the_same_whatever_the_server_does(
     start_site: StartSite,
     make_settings: MakeSettings,
     scripted: ScriptedServer,
-    monkeypatch: pytest.MonkeyPatch,
     fault: str,
     known: bool,
 ) -> None:
     """C05"""
-    monkeypatch.setattr(mailer, "GRACE_SECONDS", 0.2)
     if what := FAULTS[fault]:
         scripted.answers[what[0]] = what[1]
     away = {} if what else {"mail_port": 1}
-    site = start_site(make_settings(database_url=sqlite_url, **{**scripted.settings, **away}))
+    site = start_site(make_settings(database_url=sqlite_url, **{**scripted.settings, **away}), grace=0.2)
     add_account(site)
     identity = "susan@example.com" if known else "nobody@example.com"
 
@@ -208,13 +203,11 @@ def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
     start_site: StartSite,
     make_settings: MakeSettings,
     scripted: ScriptedServer,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also what it had claimed and not yet written: the queue is full of emails that a server keeps waiting."""
-    monkeypatch.setattr(mailer, "GRACE_SECONDS", 0.2)
     scripted.answers["DATA"] = Fault.HANG
     settings = make_settings(database_url=database_url, **scripted.settings)
-    with Site(settings) as site:
+    with Site(settings, pace=replace(QUICK, grace=0.2)) as site:
         site.run(post, site.app.state.database, BATCH + 5, kind="register")
         scripted.wait_for(lambda server: len(server.hanging) >= settings.mail_connections)
         wait_for_rows(database_url, "SELECT id FROM outbox_email WHERE state = 'leased'", BATCH)
@@ -237,7 +230,7 @@ def test_what_is_on_the_wire_at_a_stop_may_finish(
 ) -> None:
     settings = make_settings(database_url=sqlite_url, **scripted.settings)
 
-    with Site(settings) as site:
+    with Site(settings, pace=QUICK) as site:
         for number in range(5):
             ask(site, f"person{number}@example.com")
         scripted.wait_for(lambda server: "AUTH" in server.verbs)
@@ -247,15 +240,12 @@ def test_what_is_on_the_wire_at_a_stop_may_finish(
     assert {state for (state,) in rows} <= {"sent", "ready"}
 
 
-def test_a_mailer_that_has_just_begun_stops_at_once(
-    sqlite_url: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mailer_that_has_just_begun_stops_at_once(sqlite_url: str, make_settings: MakeSettings) -> None:
     """It was told between two looks into the outbox, and does not sleep over it."""
-    monkeypatch.setattr(mailer, "POLL_SECONDS", 30.0)
     started = time.monotonic()
 
     for _time in range(5):
-        with Site(make_settings(database_url=sqlite_url)) as site:
+        with Site(make_settings(database_url=sqlite_url), pace=replace(QUICK, poll=30.0)) as site:
             site.browser().get("/login")
 
     assert time.monotonic() - started < 10
@@ -319,7 +309,7 @@ def test_an_email_that_cannot_be_written_harms_no_other(
     query(database_url, "UPDATE outbox_email SET kind = 'a kind of the future' WHERE recipient = 'person1@example.com'")
     site.__exit__(None, None, None)
 
-    with Site(make_settings(database_url=database_url, **mail_server.settings)):
+    with Site(make_settings(database_url=database_url, **mail_server.settings), pace=QUICK):
         emails = mail_server.wait_for(2)
         ((reason,),) = wait_for_rows(
             database_url, "SELECT reason FROM outbox_email WHERE finished_at IS NULL AND reason IS NOT NULL"
@@ -329,30 +319,41 @@ def test_an_email_that_cannot_be_written_harms_no_other(
     assert reason == "not written: KeyError"
 
 
+class BreakingDraft(Draft):
+    """Can be made, and breaks whoever reads it, for no reason that anybody thought of."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "recipient":
+            raise RuntimeError("read")
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def breaking_kind() -> Iterator[str]:
+    """A kind of email whose drafts break the mailer."""
+
+    @email_kind("breaks_its_mailer", expires_after=timedelta(hours=1), samples=lambda settings: [])
+    async def write(db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
+        return BreakingDraft("register", email.recipient)
+
+    yield "breaks_its_mailer"
+    del KINDS["breaks_its_mailer"]
+
+
 def test_an_email_that_breaks_its_mailer_harms_no_other(
     database_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
     mail_server: MailServer,
-    monkeypatch: pytest.MonkeyPatch,
+    breaking_kind: str,
 ) -> None:
     """No email should; but if one does, it comes by itself in the end, and is given up."""
-    draft = dispatcher.draft
+    settings = make_settings(database_url=database_url, **mail_server.settings)
+    with Site(replace(settings, mailer="process")) as posting:
+        posting.run(post, posting.app.state.database, 3, kind="register")
+    query(database_url, f"UPDATE outbox_email SET kind = '{breaking_kind}' WHERE recipient = 'person1@example.com'")
 
-    async def draft_or_break(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:
-        drafted = await draft(db, settings, email)
-        if email.recipient == "person1@example.com" and isinstance(drafted, Draft):
-            raise RuntimeError("no reason that anybody thought of")
-        return drafted
-
-    monkeypatch.setattr(dispatcher, "draft", draft_or_break)
-    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
-    monkeypatch.setattr(mailer, "LEAST_LEASE", timedelta())
-    monkeypatch.setattr(mailer, "SUSPECT_SECONDS", 0.1)
-    monkeypatch.setattr(mailer, "RESTART_DELAYS", (0.05,))
-    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
-
-    site.run(post, site.app.state.database, 3, kind="register")
+    site = start_site(settings, lease=timedelta(seconds=0.3), least_lease=timedelta(), suspect=0.1, restarts=(0.05,))
     emails = mail_server.wait_for(2)
     states = wait_until_settled(site)
 
@@ -409,11 +410,9 @@ def test_an_email_reaches_its_server_soon_after_the_answer(
     start_site: StartSite,
     make_settings: MakeSettings,
     mail_server: MailServer,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """G5: the commit wakes the mailer, not the poll"""
-    monkeypatch.setattr(mailer, "POLL_SECONDS", 30.0)
-    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    site = start_site(make_settings(database_url=database_url, **mail_server.settings), poll=30.0)
     ask(site, "first@example.com")
     mail_server.wait_for(1)
 
@@ -424,35 +423,27 @@ def test_an_email_reaches_its_server_soon_after_the_answer(
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize(("visitors", "rests"), [(mailer.RUSH_VISITORS - 1, 0), (mailer.RUSH_VISITORS, 12)])
+@pytest.mark.parametrize(("visitors", "rest", "at_least"), [(RUSH_VISITORS - 1, 60.0, 0.0), (RUSH_VISITORS, 0.1, 1.1)])
 def test_emails_give_way_to_many_visitors(
-    database_url: str,
+    sqlite_url: str,
     start_site: StartSite,
     make_settings: MakeSettings,
     mail_server: MailServer,
-    monkeypatch: pytest.MonkeyPatch,
     visitors: int,
-    rests: int,
+    rest: float,
+    at_least: float,
 ) -> None:
-    """They still leave, one by one."""
-    site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+    """They still leave, one by one, with a rest after each; with a visitor less, nobody waits for a long rest."""
+    site = start_site(make_settings(database_url=sqlite_url, **mail_server.settings), rush=rest)
     ask(site, "first@example.com")
     mail_server.wait_for(1)
-    rested = []
 
-    async def rest(_stopping: object, seconds: float) -> bool:
-        if seconds == mailer.RUSH_SECONDS:
-            rested.append(len(mail_server.emails))
-        await asyncio.sleep(0.05)
-        return False
-
-    monkeypatch.setattr(mailer, "RUSH_SECONDS", 0.0123)  # nothing else waits for so long
-    monkeypatch.setattr(mailer, "happens", rest)
     site.app.state.database.visitors = visitors
+    began = time.monotonic()
     site.run(post, site.app.state.database, 12, kind="register")
     mail_server.wait_for(13)
 
-    assert len(rested) == rests
+    assert time.monotonic() - began >= at_least
 
 
 def _shift(database_url: str, statement: str) -> None:

@@ -10,13 +10,13 @@ import pytest
 from tests.delivery.postfix_replies import REPLIES
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import Certificates
-from tests.sites import Site
+from tests.sites import QUICK, Site
 from tests.smtp_script import ScriptedServer
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens
 from webapp.cli.main import main
-from webapp.delivery import breaker, mailer
-from webapp.mail import kinds, outbox
+from webapp.delivery.pace import Pace
+from webapp.mail import kinds
 from webapp.mail.models import Priority
 from webapp.settings import Settings
 
@@ -34,11 +34,9 @@ OURS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "PAUSES", (0.05,))
-    monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.1,))
-    monkeypatch.setattr(mailer, "POLL_SECONDS", 0.1)
+@pytest.fixture
+def pace() -> Pace:
+    return QUICK
 
 
 @pytest.fixture
@@ -82,28 +80,33 @@ def post(site: Site, kind: str, recipient: str, user_id: int | None = None) -> N
 # C71: trouble that is ours, whenever the server says it
 
 
-@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "DOT"])
+STEPS = ["MAIL", "RCPT", "DATA", "DOT"]
+
+
 @pytest.mark.parametrize("answer", sorted(set(OURS)))
 def test_trouble_that_is_ours_loses_no_email_and_shuts_no_address(
-    server: ScriptedServer, site: Site, step: str, answer: str
+    server: ScriptedServer, site: Site, answer: str
 ) -> None:
-    """C71"""
-    server.answers[step] = answer
-    ask(site)
-    wait_for_rows(site.settings.database_url, "SELECT id FROM mail_status WHERE trouble_since IS NOT NULL")
+    """C71: at each step of the conversation, for a person each"""
+    for step in STEPS:
+        address = f"{step.lower()}@example.com"
+        server.answers[step] = answer
+        ask(site, address)
+        wait_for_rows(site.settings.database_url, "SELECT id FROM mail_status WHERE trouble_since IS NOT NULL")
 
-    assert rows(site, "SELECT address FROM refused_address") == []
-    assert rows(site, "SELECT id FROM outbox_email WHERE finished_at IS NOT NULL") == []
-    del server.answers[step]
-    server.wait_for(lambda server: RECIPIENT in [email.recipients[0] for email in server.emails])
-    wait_for_rows(site.settings.database_url, "SELECT id FROM mail_status WHERE trouble_since IS NULL")
+        assert rows(site, "SELECT address FROM refused_address") == [], step
+        waiting = rows(site, f"SELECT id FROM outbox_email WHERE finished_at IS NULL AND recipient = '{address}'")
+        assert len(waiting) == 1, step
+        del server.answers[step]
+        server.wait_for_emails(STEPS.index(step) + 1)
+        wait_for_rows(site.settings.database_url, "SELECT id FROM mail_status WHERE trouble_since IS NULL")
 
 
 @pytest.mark.parametrize(
     "answer", ["550 go away", "550 5.1.1 <{}>: User unknown", "554 5.7.1 <{}>: Recipient address rejected"]
 )
 def test_when_the_first_emails_to_several_people_are_refused_alike_it_is_us(
-    server: ScriptedServer, site: Site, monkeypatch: pytest.MonkeyPatch, answer: str
+    server: ScriptedServer, site: Site, answer: str
 ) -> None:
     """C71: and those that were given up before that was clear arrive, too"""
     people = [f"person{number}@example.com" for number in range(5)]
@@ -162,41 +165,23 @@ def test_ehlo_names_the_sites_host_or_mail_helo(
 
 
 def test_a_server_that_takes_its_time_gets_it_and_one_email(
-    server: ScriptedServer,
-    impatient_site: Site,
-    start_site: Callable[[Settings], Site],
-    monkeypatch: pytest.MonkeyPatch,
+    server: ScriptedServer, make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site]
 ) -> None:
     """RFC 5321, 4.5.3.2: longer than a lease, which is renewed meanwhile, and no other mailer takes it."""
-    site = impatient_site
-    monkeypatch.setattr(type(server), "_answer", _slowly(type(server)._answer))
+    server.seconds["DOT"] = 4
+    settings = make_settings(**(server.settings | {"mail_connections": 1, "database_url": sqlite_url}))
+    short = {"lease": timedelta(seconds=2), "least_lease": timedelta()}
+    site = start_site(settings, **short)
 
     ask(site)
     server.wait_for(lambda server: "DATA" in server.verbs)
-    start_site(site.settings)
+    start_site(settings, **short)
 
     server.wait_for_emails(1, patience=30)
     wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'sent'")
     time.sleep(0.5)
     assert len(server.emails) == 1
     assert rows(site, "SELECT attempts, crashes FROM outbox_email") == [(1, 0)]
-
-
-@pytest.fixture
-def impatient_site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A site whose leases are short from the first on."""
-    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=6))
-    site: Site = request.getfixturevalue("site")
-    return site
-
-
-def _slowly(answer: Callable[..., object]) -> Callable[..., object]:
-    def slow(server: ScriptedServer, step: str) -> object:
-        if step == "DOT":
-            time.sleep(9)  # in the server's own thread
-        return answer(server, step)
-
-    return slow
 
 
 # C67: a security email outlives a refusal
@@ -246,34 +231,30 @@ SPELLED = [
 ]
 
 
-@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "DOT"])
 @pytest.mark.parametrize("spelled", SPELLED)
 def test_no_address_in_the_servers_words_is_shown_whole(
-    server: ScriptedServer,
-    site: Site,
-    caplog: pytest.LogCaptureFixture,
-    step: str,
-    spelled: str,
+    server: ScriptedServer, site: Site, caplog: pytest.LogCaptureFixture, spelled: str
 ) -> None:
     """On the admin's page, by the `mail` command, on the person's own page, in the log, and in the database's words."""
     host = site.browser()
     link = tokens.register_link(site.settings, "host@example.com").removeprefix(site.settings.base_url)
     host.post(link, data={"username": "host", "password": PASSWORD})
     log_in(host, "host")
-    address = "susan.o'neill+tag@example.com"
-    server.answers[step] = spelled.format(address, verp=address.replace("@", "="), upper=address.upper())
-    with caplog.at_level("INFO"):
-        ask(site, address)
-        wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE reason IS NOT NULL")
+    for step in STEPS:
+        address = f"susan.o'neill+tag@example-{step.lower()}.com"
+        server.answers = {step: spelled.format(address, verp=address.replace("@", "="), upper=address.upper())}
+        rows(site, "DELETE FROM outbox_email")
+        with caplog.at_level("INFO"):
+            ask(site, address)
+            wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE reason IS NOT NULL")
 
-    shown = host.get("/admin/mail").text + host.get("/letters").text + caplog.text
-    shown += "".join(str(record.__dict__) for record in caplog.records)
-    kept = str(rows(site, "SELECT reason FROM outbox_email")) + str(
-        rows(site, "SELECT trouble_reason FROM mail_status")
-    )
-    kept += str(rows(site, "SELECT reason FROM refused_address"))
-    for text in (shown, kept):
-        assert not re.search(r"neill\+tag(@|=|%40)example", text, re.IGNORECASE)
+        shown = host.get("/admin/mail").text + host.get("/letters").text + caplog.text
+        shown += "".join(str(record.__dict__) for record in caplog.records)
+        kept = str(rows(site, "SELECT reason FROM outbox_email"))
+        kept += str(rows(site, "SELECT trouble_reason FROM mail_status"))
+        kept += str(rows(site, "SELECT reason FROM refused_address"))
+        for text in (shown, kept):
+            assert not re.search(r"neill\+tag(@|=|%40)example", text, re.IGNORECASE), step
 
 
 def test_the_mail_command_shows_none_either(

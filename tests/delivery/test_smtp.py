@@ -13,11 +13,9 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp.accounts import tokens
 from webapp.database import migrations
-from webapp.delivery import breaker, mailer, smtp
-from webapp.mail import outbox
 from webapp.settings import Settings
 
-StartSite = Callable[[Settings], Site]
+StartSite = Callable[..., Site]
 MakeSettings = Callable[..., Settings]
 
 # What becomes of an email: (state, attempts), whether for a fault of its own or of the server's.
@@ -68,18 +66,17 @@ def scripted(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Ite
 def start(sqlite_url: str, make_settings: MakeSettings, start_site: StartSite) -> Callable[..., Site]:
     """Starts a site with one connection to a mail server."""
 
-    def start(settings: dict[str, object], **more: object) -> Site:
-        return start_site(make_settings(**{"database_url": sqlite_url, "mail_connections": 1} | settings | more))
+    def start(settings: dict[str, object], pace: dict[str, object] | None = None, **more: object) -> Site:
+        values = {"database_url": sqlite_url, "mail_connections": 1} | settings | more
+        return start_site(make_settings(**values), **(pace or {}))
 
     return start
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives up on a silent server after moments instead of seconds."""
-    monkeypatch.setattr(smtp, "COMMAND_TIMEOUT", 0.4)
-    monkeypatch.setattr(smtp, "FINAL_TIMEOUT", 0.4)
-    monkeypatch.setattr(smtp, "DEADLINE", 1.5)
+# Gives up on a silent server after moments; and what was refused stays so for the test, or for moments, too.
+IMPATIENT = {"command": 0.4, "final": 0.4, "deadline": 1.5}
+ONCE = {**IMPATIENT, "pauses": (60,)}
+AGAIN = {**IMPATIENT, "pauses": (0.02,), "retries": (0.05,), "poll": 0.05}
 
 
 def ask(site: Site, address: str = "newcomer@example.com") -> None:
@@ -89,20 +86,17 @@ def ask(site: Site, address: str = "newcomer@example.com") -> None:
 # C61: every outcome ends in its state
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("step", "answer", "expected"), OUTCOMES, ids=str)
 def test_every_answer_of_a_server_ends_in_its_state(
     scripted: ScriptedServer,
     start: Callable[..., Site],
-    monkeypatch: pytest.MonkeyPatch,
     step: str,
     answer: str | Fault,
     expected: tuple[str, int],
 ) -> None:
     """C61"""
-    monkeypatch.setattr(breaker, "PAUSES", (60,))
     scripted.answers[step] = answer
-    site = start(scripted.settings)
+    site = start(scripted.settings, ONCE)
 
     ask(site)
 
@@ -114,21 +108,16 @@ def test_every_answer_of_a_server_ends_in_its_state(
         assert answer[4:] in reason
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("step", "answer"), PASSING, ids=str)
 def test_an_email_arrives_once_the_trouble_is_over(
     scripted: ScriptedServer,
     start: Callable[..., Site],
-    monkeypatch: pytest.MonkeyPatch,
     step: str,
     answer: str | Fault,
 ) -> None:
     """C61, G7"""
-    monkeypatch.setattr(breaker, "PAUSES", (0.02,))
-    monkeypatch.setattr(outbox, "RETRY_DELAYS", (0.05,))
-    monkeypatch.setattr(mailer, "POLL_SECONDS", 0.05)
     scripted.once(step, answer)
-    site = start(scripted.settings)
+    site = start(scripted.settings, AGAIN)
 
     ask(site)
 
@@ -247,10 +236,9 @@ def test_no_more_connections_than_set_are_opened(scripted: ScriptedServer, start
 
 @pytest.mark.parametrize("answer", [Fault.DROP, "421 you were idle"])
 def test_a_connection_that_the_server_has_closed_delays_no_email(
-    scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, answer: str | Fault
+    scripted: ScriptedServer, start: Callable[..., Site], answer: str | Fault
 ) -> None:
-    monkeypatch.setattr(breaker, "PAUSES", (60,))
-    site = start(scripted.settings)
+    site = start(scripted.settings, {"pauses": (60,)})
     ask(site, "first@example.com")
     scripted.wait_for_emails(1)
     scripted.once("MAIL", answer)

@@ -10,7 +10,6 @@ from tests.mailserver import MailServer
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute
-from webapp.delivery import breaker
 from webapp.mail import refusals
 from webapp.settings import Settings
 
@@ -96,12 +95,11 @@ def refusing(
     make_settings: Callable[..., Settings],
     sqlite_url: str,
     mail_server: MailServer,
-    start_site: Callable[[Settings], Site],
-    monkeypatch: pytest.MonkeyPatch,
+    start_site: Callable[..., Site],
 ) -> tuple[Site, Browser, MailServer]:
     """A site with an account `host`, made through a mail server that works so far."""
-    monkeypatch.setattr(breaker, "PAUSES", (0.2,))
-    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",), **mail_server.settings))
+    settings = make_settings(database_url=sqlite_url, admins=("host@example.com",), **mail_server.settings)
+    site = start_site(settings, pauses=(0.2,))
     browser = site.browser()
     browser.post("/register", data={"email": "host@example.com"})
     link = re.search(r"https://blog.example(/register/\S+)", mail_server.wait_for(1)[0].text)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,18 +11,20 @@ from webapp.mail.models import Outcome, Verdict
 
 log = logging.getLogger("webapp.mail")
 
-# Seconds to leave the server alone after it could not be used; the last one repeats.
-PAUSES = (1, 2, 5, 15, 30)
 # When this many people's emails are refused alike, with none taken in between, it isn't the people.
 ALIKE = 3
 
 
 class Breaker:
-    """Remembers that the mail server can't be used, and when to try it again with one email."""
+    """Remembers that the mail server can't be used, and when to try it again with one email.
 
-    def __init__(self) -> None:
+    `pauses` are the seconds to leave it alone, longer after each failure.
+    """
+
+    def __init__(self, pauses: Sequence[float]) -> None:
         self.reason = ""
         self.since: datetime | None = None
+        self._pauses = pauses
         self._failures = 0
         self._until = 0.0
         self._is_new = True
@@ -69,7 +72,7 @@ class Breaker:
             self.since, self._failures, self._until = None, 0, 0.0
             return is_news
         if not self.wait:  # else it was open for this moment already
-            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+            pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
             self.reason, self.since = outcome.reason, self.since or self._began(outcome)
             self._failures, self._until = self._failures + 1, time.monotonic() + pause
             fields = {"code": outcome.code, "reason": outcome.reason, "pause": pause}

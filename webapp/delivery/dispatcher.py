@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import NamedTuple
 
 from jinja2 import Environment
@@ -13,16 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
-from webapp import rate_limits
 from webapp.accounts import users
 from webapp.database import Database, now
-from webapp.i18n import gettext as _
-from webapp.i18n import ngettext
-from webapp.mail import general, outbox, refusals, status
+from webapp.delivery import budget
+from webapp.delivery.pace import Pace
+from webapp.mail import outbox, refusals, status
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
 from webapp.mail.models import Claimed, Outcome, Priority, Verdict
-from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -56,7 +53,8 @@ class Drafted(NamedTuple):
 class Dispatcher:
     """Claims emails for one mailer, and writes them."""
 
-    def __init__(self, settings: Settings, database: Database, templates: Environment, mailer: str) -> None:
+    def __init__(self, settings: Settings, database: Database, templates: Environment, mailer: str, pace: Pace) -> None:
+        self.pace = pace
         self.settings = settings
         self.database = database
         self.templates = templates
@@ -67,20 +65,20 @@ class Dispatcher:
     async def claim(self, most: int) -> list[Claimed]:
         """Claims up to `most` emails that may leave now, first those that somebody is waiting for."""
         await self._tidy()
-        left, batch = await self._budget_left(), list[Claimed]()
+        left, batch = await budget.left(self.settings, self.database), list[Claimed]()
         async with self.database.direct(is_writing=True) as db:
             for priority in Priority:
                 if (room := min(most, left[priority]) - len(batch)) > 0:
-                    batch += await outbox.claim(db, self.mailer, room, priority)
+                    batch += await outbox.claim(db, self.mailer, room, priority, self.pace.lease)
             if not batch and not left[Priority.NOTICE]:
-                batch = await outbox.claim_alarm(db, self.mailer)
+                batch = await outbox.claim_alarm(db, self.mailer, self.pace.lease)
             await db.commit()
         return batch
 
     async def claim_suspect(self) -> list[Claimed]:
         """Claims an email that mailers died of, if there is one. Call it when nothing else is in hand to be harmed."""
         async with self.database.direct(is_writing=True) as db:
-            batch = await outbox.claim_suspect(db, self.mailer)
+            batch = await outbox.claim_suspect(db, self.mailer, self.pace.lease)
             await db.commit()
         return batch
 
@@ -98,38 +96,12 @@ class Dispatcher:
                     await self._end(email, written)
                 await asyncio.sleep(0)
 
-    async def _budget_left(self) -> dict[Priority, int]:
-        """How many emails the site may still send this hour; tells the ADMINS when there are none."""
-        budget = self.settings.mail_hourly_budget
-        if not budget:
-            return dict.fromkeys(Priority, BATCH)
-        async with self.database.session() as db:
-            spent = await status.spent(db, since=now() - timedelta(hours=1))
-        left = budget_left(budget, spent)
-        if not left[Priority.WAITED_FOR]:
-            await self._tell_of_budget(budget)
-        return left
-
-    async def _tell_of_budget(self, budget: int) -> None:
-        async with self.database.session(is_writing=True) as db:
-            try:
-                await rate_limits.count(db, self.settings, (rate_limits.BUDGET_ALARM, "all"))
-            except TooOften:
-                return
-            log.warning("mail_budget_spent", extra={"fields": {"budget": budget}})
-            if self.settings.admins:
-                with languages.use(self.settings.languages[0]):
-                    said = _budget_is_spent(self.settings, budget)
-                    to = self.settings.admins
-                    await general.send(db, self.settings, subject=said[0], text=said[1], to=to, is_alarm=True)
-            await db.commit()
-
     async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
         """Looks up what emails say, in one transaction; in one each if one of them breaks it."""
         try:
             async with self.database.session(is_writing=True) as db:
                 drafts, ended = await self._drafted(db, batch)
-                await outbox.finish(db, ended)
+                await outbox.finish(db, ended, self.pace.retries)
                 await db.commit()
         except DBAPIError:
             if len(batch) > 1:
@@ -160,7 +132,7 @@ class Dispatcher:
 
     async def _end(self, email: Claimed, outcome: Outcome) -> None:
         async with self.database.direct(is_writing=True) as db:
-            await outbox.finish(db, [(email, outcome)])
+            await outbox.finish(db, [(email, outcome)], self.pace.retries)
             await db.commit()
         tell(email, outcome)
 
@@ -176,18 +148,6 @@ class Dispatcher:
             purged = await status.purge(db)
             await db.commit()
         self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)
-
-
-def budget_left(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
-    """How much of the hour's budget each priority may still use.
-
-    Half of it is for emails that somebody waits for alone; of the other half, a fifth is kept for notices.
-    """
-    share = budget - budget // 2
-    notices = share - spent[Priority.NOTICE] - spent[Priority.CAN_WAIT]
-    left = budget - sum(spent.values())
-    room = {Priority.WAITED_FOR: left, Priority.NOTICE: notices, Priority.CAN_WAIT: notices - share // 5}
-    return {priority: max(0, min(left, most)) for priority, most in room.items()}
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:
@@ -218,18 +178,6 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
         await outbox.belongs_to(db, email, draft.user_id)
     spoken = await _language(db, settings, draft.user_id or email.user_id, email.language)
     return replace(draft, language=draft.language or spoken)
-
-
-def _budget_is_spent(settings: Settings, budget: int) -> tuple[str, str]:
-    """The subject and the text that ADMINS get."""
-    happened = ngettext(
-        "%(count)s email left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
-        "%(count)s emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
-        budget,
-    ) % {"count": budget}
-    advice = _("If so many are not what you expect, somebody may be abusing the site:")
-    subject = f"[{settings.site_name}] " + _("The hour's emails are spent")
-    return subject, f"{happened}\n\n{advice}\n\n{settings.base_url}/admin/mail\n"
 
 
 async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from webapp.database import Database
+from webapp.delivery.pace import Pace
 from webapp.mail import outbox
 from webapp.mail.models import Claimed, Outcome
 
@@ -17,8 +18,9 @@ Thing = TypeVar("Thing")
 class Finishing:
     """Gathers outcomes while other emails are on the wire, and stores them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pace: Pace) -> None:
         self.database = database
+        self.pace = pace
         self._ended: list[tuple[Claimed, Outcome, asyncio.Future[None]]] = []
         self._lock = asyncio.Lock()
         self._on_the_wire = 0
@@ -55,7 +57,8 @@ class Finishing:
         batch, self._ended = self._ended, []
         try:
             async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, [(email, outcome) for email, outcome, _future in batch])
+                results = [(email, outcome) for email, outcome, _future in batch]
+                await outbox.finish(db, results, self.pace.retries)
                 await db.commit()
         except BaseException as error:
             for _email, _outcome, committed in batch:

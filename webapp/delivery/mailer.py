@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from jinja2 import Environment
 
@@ -23,6 +22,7 @@ from webapp.database.refusals import in_words, is_away
 from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
 from webapp.delivery.finishing import Finishing, happens, next_of
+from webapp.delivery.pace import USUAL, Pace
 from webapp.delivery.smtp import Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -30,16 +30,9 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
 
-POLL_SECONDS = 1.0
-SUSPECT_SECONDS = 5.0
-# While this many visitors wait for their pages, the feeder rests this long after each email.
-RUSH_VISITORS, RUSH_SECONDS = 3, 0.1
+RUSH_VISITORS = 3  # while so many wait for their pages, the feeder rests after each email
 # How many written emails wait for each connection, so that it never waits for an email.
 WRITTEN_AHEAD = 2
-GRACE_SECONDS = 6.0
-RESTART_DELAYS = (1, 2, 5, 15, 30)
-AWAY_SECONDS = 1.0  # between looks at a database that is away
-LEAST_LEASE = timedelta(seconds=5)  # with less left of it, an email is not begun
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
@@ -55,19 +48,21 @@ class Mailer:
         database: Database,
         templates: Environment,
         transport: Callable[[], Transport],
+        pace: Pace = USUAL,
     ) -> None:
         self.settings = settings
         self.database = database
         self.transport = transport
-        self.breaker = Breaker()
+        self.pace = pace
+        self.breaker = Breaker(pace.pauses)
         self.is_running = False
         self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-        self._dispatcher = Dispatcher(settings, database, templates, self.name)
+        self._dispatcher = Dispatcher(settings, database, templates, self.name, pace)
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
         self._outcomes: dict[int, Outcome] = {}  # that are not noted yet
-        self._finishing = Finishing(database)
+        self._finishing = Finishing(database, pace)
         self._suspect_at = 0.0
 
     async def run(self) -> None:
@@ -83,7 +78,7 @@ class Mailer:
                     await self._wait_for_database(error)
                     continue
                 log.exception("mailer_crashed")
-                await happens(self._stopping, RESTART_DELAYS[min(crashes, len(RESTART_DELAYS) - 1)])
+                await happens(self._stopping, self.pace.restarts[min(crashes, len(self.pace.restarts) - 1)])
                 crashes += 1
         self.is_running = False
 
@@ -92,7 +87,7 @@ class Mailer:
         log.warning("mailer_waits", extra={"fields": {"reason": in_words(error)}})
         since = time.monotonic()
         while not self._stopping.is_set():
-            await happens(self._stopping, AWAY_SECONDS)
+            await happens(self._stopping, self.pace.away)
             with contextlib.suppress(Exception):
                 await self.database.try_write()
                 await self._hand_back()
@@ -117,7 +112,7 @@ class Mailer:
                 if task.done():
                     task.result()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_SECONDS):
+                async with asyncio.timeout(self.pace.grace):
                     await asyncio.wait([dispatcher])
                     await self._queue.join()
         finally:
@@ -139,16 +134,16 @@ class Mailer:
             claimed = await self._dispatcher.claim(most) if most else []
             written = await self._hand_over(claimed)
             if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
-                await happens(self.database.wake, POLL_SECONDS)
+                await happens(self.database.wake, self.pace.poll)
 
     async def _renew_leases(self) -> None:
         """Keeps what is in hand, however long the server takes. A lease that has run out may be another's by now."""
         while True:
-            await asyncio.sleep(outbox.LEASE.total_seconds() / 3)
+            await asyncio.sleep(self.pace.lease.total_seconds() / 3)
             held = [email for email in self._in_hand.values() if email.due_at > now()]
             try:
                 async with self.database.direct(is_writing=True) as db:
-                    until = await outbox.renew(db, held)
+                    until = await outbox.renew(db, held, self.pace.lease)
                     await db.commit()
             except Exception as error:
                 log.warning("leases_not_renewed", exc_info=not is_away(error))
@@ -162,12 +157,12 @@ class Mailer:
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
         try:
-            await asyncio.wait_for(self._queue.join(), POLL_SECONDS)
+            await asyncio.wait_for(self._queue.join(), self.pace.poll)
         except TimeoutError:  # a slow server has something in hand: others needn't wait for it
             return
         written = await self._hand_over(await self._dispatcher.claim_suspect())
         await self._queue.join()
-        self._suspect_at = time.monotonic() + (0 if written else SUSPECT_SECONDS)
+        self._suspect_at = time.monotonic() + (0 if written else self.pace.suspect)
 
     async def _hand_over(self, claimed: list[Claimed]) -> int:
         """Queues emails as they are written; returns how many had a reader."""
@@ -178,7 +173,7 @@ class Mailer:
                 unwritten.discard(written.email.id)
                 await self._queue.put(written)
                 if self.database.visitors >= RUSH_VISITORS:
-                    await happens(self._stopping, RUSH_SECONDS)
+                    await happens(self._stopping, self.pace.rush)
         except asyncio.CancelledError:
             unwritten.clear()  # the mailer is stopped, and hands them back
             raise
@@ -193,7 +188,7 @@ class Mailer:
         connection = self.transport()
         try:
             while True:
-                if written := await next_of(self._queue, POLL_SECONDS):
+                if written := await next_of(self._queue, self.pace.poll):
                     await self._send(connection, written)
                     self._queue.task_done()
                 elif connection.is_idle():
@@ -203,7 +198,7 @@ class Mailer:
 
     async def _send(self, connection: Transport, written: Written) -> None:
         email = self._in_hand.get(written.email.id, written.email)  # whose lease may have been renewed meanwhile
-        has_time = email.due_at - now() > LEAST_LEASE
+        has_time = email.due_at - now() > self.pace.least_lease
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(email, HANDED_BACK)
         with self._finishing.awaits_another():
@@ -241,7 +236,7 @@ class Mailer:
         self._queue = self._new_queue()
         if ended:
             async with self.database.direct(is_writing=True) as db:
-                await outbox.finish(db, ended)
+                await outbox.finish(db, ended, self.pace.retries)
                 await db.commit()
         self._in_hand.clear()
         self._outcomes.clear()

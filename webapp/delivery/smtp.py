@@ -11,13 +11,11 @@ import aiosmtplib
 from aiosmtplib import SMTP
 
 from webapp.delivery import outcomes, return_paths
+from webapp.delivery.pace import USUAL, Pace
 from webapp.mail.models import Outcome, Verdict
 from webapp.settings import Settings
 
-# Seconds that RFC 5321, 4.5.3.2, gives a server: for its greeting and each command, and for the email itself.
-COMMAND_TIMEOUT, FINAL_TIMEOUT = 300.0, 600.0
 REACH_TIMEOUT = 20.0  # for the network alone
-DEADLINE = 1800.0  # for one email, connecting included
 EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
 
@@ -33,8 +31,9 @@ class Transport(Protocol):
 class Connection:
     """One connection to the mail server: opened on demand, kept for the next email, thrown away after any error."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pace: Pace = USUAL) -> None:
         self.settings = settings
+        self.pace = pace
         self._client: SMTP | None = None
         self._emails = 0
         self._used = 0.0
@@ -44,14 +43,14 @@ class Connection:
         """Sends one email to one recipient. Never raises: what went wrong is in the outcome."""
         was_open = self._is_fresh()
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self.pace.deadline):
                 outcome = await self._attempt(recipient, message)
                 if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
                     # A server may hang up on an old connection. Only a new one tells whether the server is away.
                     outcome = await self._attempt(recipient, message)
                 return outcome
         except TimeoutError:
-            return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {DEADLINE:.0f} seconds.")
+            return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {self.pace.deadline:.0f} seconds.")
 
     async def close(self) -> None:
         """Says goodbye to the server, if it listens."""
@@ -82,7 +81,7 @@ class Connection:
             self._stage = outcomes.RCPT
             await name_recipient(client, recipient)
             self._stage = outcomes.DATA
-            await client.data(message, timeout=FINAL_TIMEOUT)
+            await client.data(message, timeout=self.pace.final)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
             return outcomes.of(error, self._stage, recipient)
@@ -98,7 +97,7 @@ class Connection:
             await self.close()
         if self._client is None:
             sock = await reach(self.settings.mail_server, self.settings.mail_port)
-            self._client = client_for(self.settings, self._tls_context, sock)
+            self._client = client_for(self.settings, self._tls_context, sock, self.pace.command)
             self._emails = 0
             await enter(self._client, self.settings)
             self._used = time.monotonic()
@@ -166,7 +165,7 @@ def client_for(
     settings: Settings,
     tls_context: ssl.SSLContext | None = None,
     sock: socket.socket | None = None,
-    timeout: float | None = None,
+    timeout: float = USUAL.command,
 ) -> SMTP:
     """A client that encrypts as the settings say, or not at all: it never falls back to plain text."""
     return SMTP(
@@ -176,7 +175,7 @@ def client_for(
         local_hostname=settings.helo,
         use_tls=settings.mail_use_ssl,
         start_tls=settings.mail_use_tls,
-        timeout=timeout or COMMAND_TIMEOUT,
+        timeout=timeout,
         tls_context=tls_context or _tls_context(settings),
     )
 

@@ -45,9 +45,9 @@ emails = table(OutboxEmail)
 status = table(MailStatus)
 
 
-def retry_delay(attempts: int, chance: float | None = None) -> timedelta:
+def retry_delay(attempts: int, chance: float | None = None, delays: Sequence[float] = RETRY_DELAYS) -> timedelta:
     """How long to wait after this many attempts, give or take a fifth (`chance`, from 0 to 1)."""
-    seconds = RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
+    seconds = delays[min(attempts, len(delays)) - 1]
     return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
 
 
@@ -99,41 +99,44 @@ async def post(
     return bool(is_delayed)
 
 
-async def claim(db: Transaction, worker: str, most: int, priority: Priority = Priority.WAITED_FOR) -> list[Claimed]:
+async def claim(
+    db: Transaction, worker: str, most: int, priority: Priority = Priority.WAITED_FOR, lease: timedelta = LEASE
+) -> list[Claimed]:
     """Leases up to `most` due emails of a priority to the worker, oldest first, and counts the attempt."""
-    return await _claim(db, _CLAIM, worker, most, priority=int(priority))
+    return await _claim(db, _CLAIM, lease, worker=worker, most=most, priority=int(priority))
 
 
-async def claim_alarm(db: Transaction, worker: str) -> list[Claimed]:
+async def claim_alarm(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
     """Leases one email that is an alarm, which goes before and beyond the hour's budget; or none."""
-    return await _claim(db, _CLAIM_ALARM, worker, 1)
+    return await _claim(db, _CLAIM_ALARM, lease, worker=worker, most=1)
 
 
-async def claim_suspect(db: Transaction, worker: str) -> list[Claimed]:
+async def claim_suspect(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
     """Leases one email that more than one mailer died with, so the next one may, too; or none."""
-    return await _claim(db, _CLAIM_SUSPECT, worker, 1)
+    return await _claim(db, _CLAIM_SUSPECT, lease, worker=worker, most=1)
 
 
-async def _claim(db: Transaction, statement: Prepared, worker: str, most: int, **more: int) -> list[Claimed]:
+async def _claim(db: Transaction, statement: Prepared, lease: timedelta, **chosen: str | int) -> list[Claimed]:
     moment = now()
-    parameters = {"moment": moment, "lease_end": moment + LEASE, "worker": worker, "most": most, **more}
+    parameters = {"moment": moment, "lease_end": moment + lease, **chosen}
     rows = await statement.rows(db, parameters)
     return [Claimed(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
-async def renew(db: Transaction, held: Sequence[Claimed]) -> datetime:
+async def renew(db: Transaction, held: Sequence[Claimed], lease: timedelta = LEASE) -> datetime:
     """Renews the leases of emails in hand; returns until when."""
-    until = now() + LEASE
+    until = now() + lease
     await _RENEW.run_each(db, [_lease(email) | {"lease_end": until} for email in held])
     return until
 
 
-async def finish(db: Transaction, results: Sequence[tuple[Claimed, Outcome]]) -> None:
+async def finish(
+    db: Transaction, results: Sequence[tuple[Claimed, Outcome]], retries: Sequence[float] = RETRY_DELAYS
+) -> None:
     """Notes what became of emails. Rows that another worker has claimed since stay as they are."""
     gone = [_lease(email) for email, outcome in results if outcome.verdict is Verdict.NOBODY]
-    kept = [
-        _lease(email) | _after(email, outcome) for email, outcome in results if outcome.verdict is not Verdict.NOBODY
-    ]
+    stays = [(email, outcome) for email, outcome in results if outcome.verdict is not Verdict.NOBODY]
+    kept = [_lease(email) | _after(email, outcome, retries) for email, outcome in stays]
     if gone:
         await _DISCARD.run_each(db, gone)
     if kept:
@@ -147,7 +150,7 @@ async def belongs_to(db: Transaction, email: Claimed, user_id: int) -> None:
     await _BELONGS.run_each(db, [{"email": email.id, "owner": user_id}])
 
 
-def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
+def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[str, Any]:
     """The row's columns after an outcome."""
     moment = now()
     row = _lease(email) | {
@@ -174,7 +177,7 @@ def _after(email: Claimed, outcome: Outcome) -> dict[str, Any]:
     elif email.expires_at <= moment:
         row |= {"new_state": EXPIRED, "new_finished_at": moment}
     elif outcome.verdict is Verdict.LATER or outcome.backs_off:
-        row |= {"new_due_at": moment + retry_delay(email.attempts)}
+        row |= {"new_due_at": moment + retry_delay(email.attempts, delays=retries)}
     else:  # no fault of the email's, so no attempt of its
         row |= {"new_attempts": email.attempts - 1}
         if not outcome.reason:  # merely handed back: it waits for the same reason as before
