@@ -1,10 +1,10 @@
 """What is no longer needed goes, a little at a time, and nothing else does."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,18 +65,22 @@ KEPT: list[tuple[type[SQLModel], Row, timedelta]] = [
 ]
 
 
-@pytest.fixture
-def _without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sites started from now on tidy up all the time."""
-    monkeypatch.setattr(cleanup, "EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0.02)
+@contextmanager
+def tidying(site: Site, tasks: Sequence[CleanupTask] = app.CLEANUP_TASKS) -> Iterator[None]:
+    """Tidies up all the time in the running site meanwhile."""
+    assert site.portal is not None
+    work = partial(cleanup.run, site.app.state.database, tasks, every=0.02, pause=0.02)
+    running = site.portal.start_task_soon(work)
+    yield
+    running.cancel()
 
 
 @pytest.fixture
-def tidy_site(_without_delay: None, any_site: Site) -> Site:
+def tidy_site(any_site: Site) -> Iterator[Site]:
     """A site with one account, that tidies up all the time; on each kind of database."""
     add_susan(any_site)
-    return any_site
+    with tidying(any_site):
+        yield any_site
 
 
 def add_susan(site: Site) -> None:
@@ -111,19 +115,21 @@ def test_what_has_ended_goes_and_the_rest_stays(
     assert count(tidy_site, model) == 2, "it comes again, and the two that are still good stay"
 
 
-def test_ten_thousand_rows_hold_nobody_up(any_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     """They go in batches, and between the batches others write."""
-    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0.02)
     add(any_site, SecurityEvent, *(an_event(number, 200 * DAY) for number in range(10_000)))
     browser, seen = any_site.browser(), set[int]()
     waits: list[float] = []
+    events = next(task for task in app.CLEANUP_TASKS if task.model is SecurityEvent)
+    assert any_site.portal is not None
 
-    with tidying(any_site) as chore:
-        while not chore.done():
-            began = time.perf_counter()
-            ask_for_reset(browser, f"person{len(waits)}")
-            waits.append(time.perf_counter() - began)
-            seen.add(count(any_site, SecurityEvent))
+    tidied = any_site.portal.start_task_soon(cleanup.do_all, any_site.app.state.database, events, 0.02)
+    while not tidied.done():
+        began = time.perf_counter()
+        ask_for_reset(browser, f"person{len(waits)}")
+        waits.append(time.perf_counter() - began)
+        seen.add(count(any_site, SecurityEvent))
+    tidied.result(PATIENCE)
 
     assert count(any_site, SecurityEvent) == 0
     assert len(seen - {0, 10_000}) >= 3, "somebody was served while rows were still to go"
@@ -131,29 +137,14 @@ def test_ten_thousand_rows_hold_nobody_up(any_site: Site, monkeypatch: pytest.Mo
     assert max(waits) < 2.0
 
 
-@contextmanager
-def tidying(site: Site) -> Iterator["Future[None]"]:
-    """Does the events' chore in the running site meanwhile."""
-    chore = next(chore for chore in app.CLEANUP_TASKS if chore.model is SecurityEvent)
-    portal = site._running.portal
-    assert portal is not None
-    done = portal.start_task_soon(cleanup._do_all, site.app.state.database, chore)
-    yield done
-    done.result(PATIENCE)
-
-
-@pytest.mark.usefixtures("_without_delay")
-def test_a_chore_that_fails_keeps_no_other_from_being_done(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_that_fails_keeps_no_other_from_being_done(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(app, "CLEANUP_TASKS", (CleanupTask(LimitWindow, broken), *app.CLEANUP_TASKS))
-    site: Site = request.getfixturevalue("site")
     add_susan(site)
     add(site, Session, a_session(1, 15 * DAY))
 
-    wait_until_tidy(site, Session, 0)
+    with tidying(site, [CleanupTask(LimitWindow, broken), *app.CLEANUP_TASKS]):
+        wait_until_tidy(site, Session, 0)
 
     assert "chore_failed" in caplog.messages

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,9 +12,8 @@ from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from webapp.database import Database, wake_after_commit
-from webapp.database.hot import PostgreSQL, Prepared, Transaction
+from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction
 from webapp.database.refusals import is_away
-from webapp.database.sqlite import OneTripConnection
 from webapp.mail.outbox import emails
 
 pytestmark = pytest.mark.anyio
@@ -175,23 +175,36 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Da
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the next transaction on that connection would be a part of this one."""
+def failing(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A driver that can't undo anything."""
 
-    async def fail(_driver: object) -> None:
+    async def fail() -> None:
         raise RuntimeError("no")
 
-    with monkeypatch.context() as patch:
-        for driver in (OneTripConnection, PostgreSQL):
-            patch.setattr(driver, "rollback", fail)
-        with pytest.raises(Exception, match="no"):
-            async with database.direct(is_writing=True) as db:
-                await ADD.rows(db, EMAIL)
+    def made(connection: Any) -> Any:
+        driver = make(connection)
+        driver.rollback = fail
+        return driver
+
+    return made
+
+
+async def test_what_can_not_be_undone_is_thrown_away(database: Database) -> None:
+    """Else the next transaction on that connection would be a part of this one."""
+    drivers = {name: failing(make) for name, make in DRIVERS.items()}
+
+    with pytest.raises(Exception, match="no"):
+        async with Direct(database.engine, {}, unheard, is_writing=True, drivers=drivers) as db:
+            await ADD.rows(db, EMAIL)
 
     await add(database, 8)
     async with database.direct() as db:
         assert await OLDEST.row(db, {"moment": MOMENT}) == (8, {"count": 3, "name": "Zoë"}, MOMENT, None)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def unheard(_transaction: Direct) -> None:
+    """Nobody wants to know of a commit."""
 
 
 async def change(database: Database, email: int, kind: str) -> None:

@@ -83,10 +83,8 @@ async def test_a_reader_waits_while_another_process_has_the_file_to_itself(datab
     assert found == 1
 
 
-async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url, sqlite_patience=sqlite.Patience(seconds=0.05))
     with (
         another_process(tmp_path / "site.db", "BEGIN IMMEDIATE", seconds=0.4),
         pytest.raises(OperationalError, match="locked"),
@@ -95,6 +93,7 @@ async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(
 
     await add(database, "again")
     assert await count(database) == 1
+    await database.close()
 
 
 async def test_a_writer_that_is_cancelled_while_it_waits_holds_nothing(database: Database, tmp_path: Path) -> None:
@@ -118,10 +117,8 @@ async def test_a_failed_statement_takes_the_whole_transaction_back(database: Dat
     assert await count(database) == 0
 
 
-async def test_the_log_is_written_back_now_and_then(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "COMMITS_A_CHECKPOINT", 3)
+async def test_the_log_is_written_back_now_and_then(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url, sqlite_patience=sqlite.Patience(commits=3))
     written_back = []
     for key in "abc":
         await add(database, key)
@@ -129,4 +126,5 @@ async def test_the_log_is_written_back_now_and_then(
         with closing(sqlite3.connect(tmp_path / "without-its-log.db")) as copy:
             written_back.append(copy.execute("SELECT count(*) FROM limit_window").fetchone()[0])
 
+    await database.close()
     assert written_back == [0, 0, 3]

@@ -55,19 +55,22 @@ class CleanupTask:
         return gone.rowcount == BATCH
 
 
-async def run(database: Database, works: Sequence[Work]) -> None:
+async def run(
+    database: Database, works: Sequence[Work], *, every: float = EVERY_SECONDS, pause: float = PAUSE_SECONDS
+) -> None:
     """Does all the work again and again, until it is cancelled."""
     while True:
         # Processes that start together must not all clean at once.
-        await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))
+        await asyncio.sleep(every * random.uniform(0.5, 1.5))
         for work in works:
             try:
-                await _do_all(database, work)
+                await do_all(database, work, pause)
             except Exception as error:
                 # Whoever visits meanwhile has told of a database that is away.
                 log.warning("chore_failed", extra={"fields": {"chore": work.name}}, exc_info=not is_away(error))
 
 
-async def _do_all(database: Database, work: Work) -> None:
+async def do_all(database: Database, work: Work, pause: float = PAUSE_SECONDS) -> None:
+    """Does all that there is to do of it now, with a pause after each part."""
     while await work.do(database):
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVarTuple, overload
 
 from sqlalchemy import CursorResult, Executable, MetaData, Table, event, text
@@ -58,13 +59,14 @@ class Database:
     waits for its statements as long as they take.
     """
 
-    def __init__(self, url: str, *, is_patient: bool = False) -> None:
+    def __init__(self, url: str, *, is_patient: bool = False, sqlite_patience: sqlite.Patience = sqlite.USUAL) -> None:
         self.is_sqlite = url.startswith("sqlite")
         # SQLite: several connections would only wait for each other's locks, and slowly. PostgreSQL: those of two
         # processes fit into the twenty that a platform's smallest plan allows.
         url, arguments = database_url.read(url)
         limits = {} if is_patient else postgresql.TIME_LIMITS
-        most, options = (1, {"async_creator_fn": sqlite.connect}) if self.is_sqlite else (8, limits | arguments)
+        connect = {"async_creator_fn": partial(sqlite.connect, patience=sqlite_patience)}
+        most, options = (1, connect) if self.is_sqlite else (8, limits | arguments)
         # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.
         reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(

@@ -41,11 +41,20 @@ class Direct:
     Raises what SQLAlchemy raises; what has failed can only be rolled back.
     """
 
-    def __init__(self, engine: AsyncEngine, info: Info, after_commit: AfterCommit, *, is_writing: bool) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        info: Info,
+        after_commit: AfterCommit,
+        *,
+        is_writing: bool,
+        drivers: "Drivers | None" = None,
+    ) -> None:
         self.dialect: Dialect = engine.dialect
         self.info = info
         self._engine = engine
         self._after_commit = after_commit
+        self._drivers = drivers or DRIVERS
         self.is_writing = is_writing
         self._connection: PoolProxiedConnection | None = None
         self._driver: Driver | None = None
@@ -92,7 +101,7 @@ class Direct:
 
     async def _begin(self) -> "Driver":
         self._connection = await self._engine.raw_connection()
-        self._driver = _DRIVERS[self.dialect.name](self._connection.driver_connection)
+        self._driver = self._drivers[self.dialect.name](self._connection.driver_connection)
         if self.is_writing:
             await self._driver.begin()
         return self._driver
@@ -161,7 +170,8 @@ class SQLite:
 
 
 Driver = PostgreSQL | SQLite
-_DRIVERS: dict[str, Callable[[Any], Driver]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+Drivers = Mapping[str, Callable[[Any], Driver]]
+DRIVERS: Drivers = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 
 class Prepared:

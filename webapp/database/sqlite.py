@@ -2,7 +2,7 @@
 
 Who writes takes the lock from the event loop, does all of it there in one go, and commits: some hundred
 microseconds. With a trip to a thread for each statement the lock would be held over turns of a busy event loop, and
-everybody else would wait. Reading needs no lock and may take longer, so it is done in aiosqlite's thread.
+everybody else would wait. Reading needs no lock and may take longer, so it is done in a thread.
 """
 
 import asyncio
@@ -11,24 +11,40 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
-import aiosqlite
 from sqlalchemy import Connection
 
-BUSY_SECONDS = 10.0
 # Another process holds the lock, or mends what a crashed one left. SQLite's own wait sleeps up to 100 ms at a time.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
 BEGIN_READING, BEGIN_WRITING = "BEGIN", "BEGIN IMMEDIATE"
-# A commit only appends to the log. After so many the log is written back, in the thread: that may have to flush.
-COMMITS_A_CHECKPOINT = 200
+
+Answer = TypeVar("Answer")
 
 
-class OneTripConnection(aiosqlite.Connection):
-    """aiosqlite goes to its thread for each cursor, execute, fetch and close; here a statement is one trip, or none.
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for another process's lock, and after how many commits the log is written back.
 
-    BEGIN goes along with the first statement of its transaction.
+    A commit only appends to the log. It is written back in the thread: that may have to flush.
+    """
+
+    seconds: float = 10.0
+    commits: int = 200
+
+
+USUAL = Patience()
+
+
+class OneTripConnection:
+    """A connection with a thread of its own, as SQLAlchemy's dialect for aiosqlite asks for one.
+
+    aiosqlite's own goes there for each cursor, execute, fetch and close; here a statement is one trip, or none. BEGIN
+    goes along with the first statement of its transaction.
     """
 
     begin: str | None = None
@@ -36,8 +52,22 @@ class OneTripConnection(aiosqlite.Connection):
     commits = 0
     after_commit: Callable[[], None] = staticmethod(lambda: None)
 
-    def cursor(self) -> "OneTripCursor":  # type: ignore[override]
+    def __init__(self, opened: sqlite3.Connection, thread: ThreadPoolExecutor, patience: Patience) -> None:
+        self._connection: sqlite3.Connection | None = opened  # by this name the dialect sees whether it is open
+        self._thread = thread
+        self._patience = patience
+
+    @property
+    def opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise ValueError("no active connection")  # in these words the dialect knows it for a lost one
+        return self._connection
+
+    def cursor(self) -> "OneTripCursor":
         return OneTripCursor(self)
+
+    async def create_function(self, *arguments: Any, **more: Any) -> None:
+        await self._in_thread(partial(self.opened.create_function, *arguments, **more))
 
     async def run(self, work: Callable[[], None]) -> None:
         begin, self.begin = self.begin, None
@@ -46,53 +76,71 @@ class OneTripConnection(aiosqlite.Connection):
         if self.has_lock:
             work()
         else:
-            await self._execute(self._read, begin, work)  # type: ignore[no-untyped-call]
+            await self._in_thread(self._read, begin, work)
 
     async def commit(self) -> None:
         if not self.has_lock:
             return await self.rollback()  # nothing was written
         self.has_lock = False
-        self._conn.commit()
+        self.opened.commit()
         self.after_commit()
         self.commits += 1
-        if self.commits % COMMITS_A_CHECKPOINT == 0:
-            await self._execute(self._checkpoint)  # type: ignore[no-untyped-call]
+        if self.commits % self._patience.commits == 0:
+            await self._in_thread(self._checkpoint)
 
     async def rollback(self) -> None:
         begin, self.begin = self.begin, None
         if self.has_lock:
             self.has_lock = False
-            self._conn.rollback()
+            self.opened.rollback()
         elif begin is None:  # else it had no statement yet
-            await super().rollback()
+            await self._in_thread(self.opened.rollback)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            try:
+                await self._in_thread(self.opened.close)
+            finally:
+                self._connection = None
+                self._thread.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """Closes it when its thread has done what it is at, without waiting for that."""
+        opened, self._connection = self._connection, None
+        if opened is not None:
+            self._thread.submit(opened.close)
+            self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _take_lock(self) -> None:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while not _has_run(lambda: self._conn.execute(BEGIN_WRITING), deadline):
+        deadline = time.monotonic() + self._patience.seconds
+        while not _has_run(lambda: self.opened.execute(BEGIN_WRITING), deadline):
             await asyncio.sleep(_pause())
         self.has_lock = True
 
     def _read(self, begin: str | None, work: Callable[[], None]) -> None:
         if begin:
-            self._conn.execute(begin)
-        deadline = time.monotonic() + BUSY_SECONDS
+            self.opened.execute(begin)
+        deadline = time.monotonic() + self._patience.seconds
         while not _has_run(work, deadline):
             time.sleep(_pause())
 
     async def empty_log(self) -> bool:
         """Takes from the log what was overwritten in the database since; False while somebody is reading it."""
-        return bool(await self._execute(self._truncate))  # type: ignore[no-untyped-call]
+        return await self._in_thread(self._truncate)
 
     def _truncate(self) -> bool:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        deadline = time.monotonic() + self._patience.seconds
+        while self.opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
                 return False
             time.sleep(_pause())
         return True
 
     def _checkpoint(self) -> None:
-        self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self.opened.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 class OneTripCursor:
@@ -124,7 +172,7 @@ class OneTripCursor:
         """It was closed when its statement had run."""
 
     def _run(self, execute: Callable[..., sqlite3.Cursor], statement: str, parameters: Any) -> None:
-        with closing(self._connection._conn.cursor()) as cursor:
+        with closing(self._connection.opened.cursor()) as cursor:
             execute(cursor, statement, parameters)
             self.description, self._rows = cursor.description, cursor.fetchall()
             self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
@@ -145,12 +193,17 @@ def _pause() -> float:
     return random.uniform(0.0001, 0.0004)
 
 
-def connect(file: str, **options: Any) -> OneTripConnection:
+async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneTripConnection:
     """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
-    connection = OneTripConnection(lambda: _open(file, options), iter_chunk_size=64)
-    connection._thread.daemon = True
-    return connection
+    options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
+    thread = ThreadPoolExecutor(1, "sqlite")
+    try:
+        opened = await asyncio.get_running_loop().run_in_executor(thread, _open, file, options)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+    return OneTripConnection(opened, thread, patience)
 
 
 def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
@@ -164,8 +217,8 @@ def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
 
 def set_up(connection: Any, _record: object) -> None:
     """For each new connection."""
-    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver; and `flush` sees to what NORMAL leaves
     cursor = connection.cursor()
+    # `flush` sees to what NORMAL leaves.
     pragmas = ["busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0"]
     pragmas.append("secure_delete=ON")  # what is deleted is overwritten: an account that is gone leaves no byte
     for pragma in pragmas:
