@@ -1,5 +1,6 @@
 """The command line, as the admin of a site uses it."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.processes import Host
 from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
-from webapp.delivery import smtp
+from webapp.operator import test_email
 from webapp.settings import Settings
 
 StartSite = Callable[[Settings], Site]
@@ -153,10 +154,9 @@ def test_migrating_makes_the_database_and_twice_does_no_harm(
 
 @pytest.fixture
 def trusting(environment: pytest.MonkeyPatch, certificates: Certificates) -> pytest.MonkeyPatch:
-    """An environment that sends mail, trusts the test's authority, and is not patient."""
+    """An environment that sends mail, and trusts the test's authority."""
     environment.setenv("SSL_CERT_FILE", str(certificates.authority))
     environment.setenv("MAILER", "web")
-    environment.setattr(smtp, "COMMAND_TIMEOUT", 0.5)
     return environment
 
 
@@ -230,14 +230,16 @@ def test_a_refused_port_is_named(run: Run, trusting: pytest.MonkeyPatch, scripte
     assert f"does it listen on port {port}" in ended.err
 
 
-def test_a_blocked_port_is_named(run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer) -> None:
+def test_a_blocked_port_is_named(
+    trusting: pytest.MonkeyPatch, scripted: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     scripted.answers["CONNECT"] = Fault.HANG
     use(trusting, scripted)
 
-    ended = run("send-test-mail", "susan@example.com")
+    code = asyncio.run(test_email.send(Settings.from_environment(), "susan@example.com", patience=0.5))
 
-    assert ended.code == 1
-    assert f"port {scripted.port} seems blocked" in ended.err
+    assert code == 1
+    assert f"port {scripted.port} seems blocked" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

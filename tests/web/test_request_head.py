@@ -44,7 +44,7 @@ CACHES = {
     "mail_preview/inbox.py": 1,  # files of a development site
     "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
-    "posts/timeline.py": 3,  # statements
+    "posts/statements.py": 3,  # statements
     "rate_limits.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings.py": 1,  # keys

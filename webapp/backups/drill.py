@@ -27,11 +27,12 @@ PATIENCE = 30.0  # seconds for the email
 SQLITE = b"SQLite format 3\0"
 
 
-def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str]:
+def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
     """Says step by step what works, and how long it took. Raises Refused at the first thing that doesn't.
 
     A SQLite backup is copied to a folder that is gone afterwards; a dump of PostgreSQL needs `into`, an empty database.
-    No email leaves: those that wait in the backup are thrown away in the copy, new ones are caught in that folder.
+    No email leaves: those that wait in the backup are thrown away in the copy, new ones are caught in that folder, each
+    within the seconds of `patience`.
     """
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="microblog-drill-") as name:
@@ -41,7 +42,7 @@ def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str
         yield clock.line(f"restored: {what}")
         migrations.upgrade(url)
         yield clock.line("migrated to what this version expects")
-        yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock))
+        yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock, patience))
     yield f"The backup is good: back in {clock.seconds:.1f} s."
     if into:
         yield "The database that it was restored into is still there; drop it when you like."
@@ -101,7 +102,7 @@ class _Person:
     password: str
 
 
-async def _live(settings: Settings, clock: "_Clock") -> list[str]:
+async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[str]:
     """Runs the site on the restored data, and does what a person who forgot the password does."""
     app = create_app(settings)
     person = await _make_up(app)
@@ -112,7 +113,7 @@ async def _live(settings: Settings, clock: "_Clock") -> list[str]:
         _expect("the log-out", await visitor.post("/logout"), 303)
         done = [clock.line("a made-up person logged in, read the home page and logged out")]
         _expect("the reset form", await visitor.post("/reset_password_request", email=person.email), 303)
-        link = await _link(settings, person)
+        link = await _link(settings, person, patience)
         done.append(clock.line("asked for a reset, and the email came"))
         renewed = replace(person, password=secrets.token_urlsafe(18))
         _expect("the reset page", await visitor.get(link), 200)
@@ -141,16 +142,16 @@ async def _log_in(visitor: Visitor, person: _Person) -> Answer:
     return await visitor.post("/login", username=person.username, password=person.password)
 
 
-async def _link(settings: Settings, person: _Person) -> str:
+async def _link(settings: Settings, person: _Person, patience: float) -> str:
     """The path behind the link of the reset email, once it is there."""
     assert settings.mailbox
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         for email in inbox.received(settings.mailbox):
             if email.to == person.email and (found := re.search(r"/reset_password/\S+", email.text)):
                 return found[0]
         await asyncio.sleep(0.05)
-    raise Refused(f"The restored site sent no reset email within {PATIENCE:.0f} s.")
+    raise Refused(f"The restored site sent no reset email within {patience:.0f} s.")
 
 
 def _expect(what: str, answer: Answer, status: int, words: str = "") -> None:

@@ -16,7 +16,7 @@ from webapp.operator import mail_advice
 from webapp.settings import Settings
 
 
-async def send(settings: Settings, address: str) -> int:
+async def send(settings: Settings, address: str, patience: float = mail_advice.PATIENCE) -> int:
     """Sends a test email and prints what happened, step by step; returns the exit code."""
     try:
         found = validate_email(address, check_deliverability=False, strict=True, allow_smtputf8=False)
@@ -27,7 +27,7 @@ async def send(settings: Settings, address: str) -> int:
         return _say(_("MAIL_SERVER is not set, so there is no server to try."), 1)
     where = {"server": settings.mail_server, "port": settings.mail_port, "how": mail_advice.encryption(settings)}
     _say(_("Connecting to %(server)s, port %(port)s (%(how)s) ...") % where)
-    client = client_for(settings, timeout=mail_advice.PATIENCE)
+    client = client_for(settings, timeout=patience)
     try:
         await enter(client, settings)
         logged_in = _("Connected, logged in as %(username)s.") % {"username": settings.mail_username}
