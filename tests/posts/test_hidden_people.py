@@ -11,7 +11,7 @@ from tests.posts.wall import let_post, numbers_in
 from tests.sites import Browser, Site
 from tests.watching import execute, standing_site
 from webapp.people import avatars
-from webapp.posts import timeline
+from webapp.posts import statements
 from webapp.settings import Settings
 
 MENTIONS = "Thanks to @hal and @nobody, says @ann."
@@ -63,7 +63,7 @@ def test_explore_looks_past_hidden_people_only_so_far(any_site: Site) -> None:
     import_people(any_site, "ann", "hal")
     execute(any_site, "UPDATE user_account SET is_public = false WHERE username = 'hal'")
     early = let_post(any_site, ("ann", "early"))
-    let_post(any_site, ("hal", "hidden"), count=timeline.MOST_SCANNED + 10)
+    let_post(any_site, ("hal", "hidden"), count=statements.MOST_SCANNED + 10)
     late = let_post(any_site, ("ann", "late"))
     stranger, seen, path = any_site.browser(), [], "/explore"
 

@@ -6,41 +6,30 @@ Pages are cut at a post's number, not after a count, so a page stays the same wh
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from markupsafe import Markup
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
     Row,
     Select,
     TextualSelect,
     bindparam,
-    func,
-    literal_column,
     select,
-    text,
 )
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, table
 from webapp.people.follows import Neighbour
-from webapp.people.models import Follow
+from webapp.posts import statements
 from webapp.posts.models import Mention, Post
+from webapp.posts.statements import Query
 from webapp.posts.text import markup
 
-Query = Select[*tuple[Any, ...]]
-
 LAST = 2**63 - 1  # no post has a higher number
-MOST_NEWS = 100
-MOST_SCANNED = 2000
 
 _posts = table(Post)
 _users = table(User)
-_follows = table(Follow)
 _mentions = table(Mention)
 
 
@@ -76,7 +65,7 @@ class Page:
 async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
     """One's own posts and those of the people one follows."""
     parameters = {"user_id": user_id, "before": before}
-    return await _page(db, _home(_is_sqlite(db), most + 1), parameters, most, only_public=False)
+    return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most, only_public=False)
 
 
 async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool) -> Page:
@@ -84,26 +73,26 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_publi
 
     Looks through MOST_SCANNED posts, however many of them are shown: there may be fewer than `most`, and older ones.
     """
-    floor = _FLOOR.scalar_subquery()
-    query = _explore(most + 1).where(_posts.c.id > floor).add_columns(floor.label("floor"))
+    floor = statements.FLOOR.scalar_subquery()
+    query = statements.explore(most + 1).where(_posts.c.id > floor).add_columns(floor.label("floor"))
     query = query.where(_users.c.is_public) if only_public else query
     rows = (await execute(db, query, {"before": before})).all()
     page = await _of_rows(db, rows, most, only_public=only_public)
     if page.older is None:
-        end = rows[0].floor if rows else (await execute(db, _FLOOR, {"before": before})).scalar_one()
+        end = rows[0].floor if rows else (await execute(db, statements.FLOOR, {"before": before})).scalar_one()
         return replace(page, older=end + 1 if end and end > 0 else None)
     return page
 
 
 async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, only_public: bool) -> Page:
     """One person's posts."""
-    query = _explore(most + 1).where(_posts.c.author_id == bindparam("author_id"))
+    query = statements.explore(most + 1).where(_posts.c.author_id == bindparam("author_id"))
     return await _page(db, query, {"author_id": author_id, "before": before}, most, only_public=only_public)
 
 
 async def one(db: AsyncSession, post_id: int, *, only_public: bool) -> Card | None:
     """A single post; None if it can't be seen."""
-    query = _CARDS.where(_posts.c.id == bindparam("post_id"))
+    query = statements.CARDS.where(_posts.c.id == bindparam("post_id"))
     page = await _page(db, query, {"post_id": post_id}, 1, only_public=only_public)
     return page.cards[0] if page.cards else None
 
@@ -112,28 +101,29 @@ async def among(
     db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, only_public: bool
 ) -> Page:
     """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
-    query = _CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
+    query = statements.CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
     return await _page(db, query, parameters, most, only_public=only_public)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
     """How many posts of people one follows are newer than a post, up to MOST_NEWS."""
-    return await _number(db, _news_at_home(_is_sqlite(db)), {"user_id": user_id, "after": after})
+    return await _number(db, statements.news_at_home(_is_sqlite(db)), {"user_id": user_id, "after": after})
 
 
 async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
     """How many posts of everybody else are newer than a post, up to MOST_NEWS."""
-    return await _number(db, _NEWS_TO_EXPLORE, {"user_id": user_id, "after": after})
+    return await _number(db, statements.NEWS_TO_EXPLORE, {"user_id": user_id, "after": after})
 
 
 async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
     """Posts by others that mention a person, in that time, as (author's name, post's number)."""
-    posted = (_posts.c.created_at >= start, _posts.c.created_at < end, *_shown(), _users.c.disabled_at.is_(None))
+    at_that_time = _posts.c.created_at >= start, _posts.c.created_at < end
     query = (
         select(_users.c.username, _posts.c.id)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
         .join(_users, _posts.c.author_id == _users.c.id)
-        .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *posted)
+        .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *at_that_time)
+        .where(*statements.shown(), _users.c.disabled_at.is_(None))
         .order_by(_posts.c.id)
     )
     return [(name, post_id) for name, post_id in await execute(db, query)]
@@ -141,7 +131,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
 
 async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
     """Those who posted last, of whom a newcomer may follow some."""
-    rows = (await execute(db, _WRITERS, {"user_id": user_id})).all()
+    rows = (await execute(db, statements.WRITERS, {"user_id": user_id})).all()
     writers = {row.id: row for row in rows}  # each once, the last to post first
     return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]
 
@@ -166,7 +156,7 @@ def _card(row: Row[Any], names: frozenset[str]) -> Card:
 
 async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:
     names: dict[int, set[str]] = {}
-    mentioned = _MENTIONED.where(_users.c.is_public) if only_public else _MENTIONED
+    mentioned = statements.MENTIONED.where(_users.c.is_public) if only_public else statements.MENTIONED
     for post_id, name in await execute(db, mentioned, {"post_ids": post_ids}):
         names.setdefault(post_id, set()).add(name)
     return {post_id: frozenset(some) for post_id, some in names.items()}
@@ -178,95 +168,3 @@ async def _number(db: AsyncSession, query: Select[int], parameters: dict[str, in
 
 def _is_sqlite(db: AsyncSession) -> bool:
     return db.get_bind().dialect.name == "sqlite"
-
-
-def _number_of_rows(most: int) -> ColumnElement[int]:
-    """Written out: for a parameter PostgreSQL would make a plan that is good for any number, and bad for few."""
-    return literal_column(str(most), Integer)
-
-
-def _shown() -> tuple[ColumnElement[bool], ...]:
-    return _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
-
-
-_CARDS = (
-    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at)
-    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*_shown(), _users.c.disabled_at.is_(None))
-)
-_WRITERS = (
-    select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.created_at)
-    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*_shown(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
-    .where(
-        ~select(_follows.c.followed_id)
-        .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
-        .exists()
-    )
-    .order_by(_posts.c.id.desc())
-    .limit(_number_of_rows(MOST_NEWS))
-)
-_FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
-_MENTIONED = (
-    select(_mentions.c.post_id, _users.c.username_key)
-    .join_from(_mentions, _users, _mentions.c.user_id == _users.c.id)
-    .where(_mentions.c.post_id.in_(bindparam("post_ids", expanding=True)), _users.c.disabled_at.is_(None))
-)
-_NEWS_TO_EXPLORE = select(func.count()).select_from(
-    select(_posts.c.id)
-    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*_shown(), _users.c.disabled_at.is_(None))
-    .where(_posts.c.id > bindparam("after"), _posts.c.author_id != bindparam("user_id"))
-    .limit(_number_of_rows(MOST_NEWS))
-    .subquery()
-)
-
-
-# The newest posts of some authors, before or after a number: between two, PostgreSQL would expect so few that it
-# looks through all posts between them. Each author's few newest are read from the index, and the newest of those are
-# taken: the work is bounded by the people one follows, be they silent or busy, and grows neither with all people nor
-# with all posts. SQLite has no LATERAL, but makes a table of what such a subquery gathers.
-_NEWEST = """
-    SELECT {number} AS id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY {number} DESC LIMIT {most}
-"""
-_THEIRS = """
-    SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
-    AND {bound} ORDER BY id DESC LIMIT {most}
-"""
-# Not a join, for which a planner may take it into its head to read all people.
-_FOLLOWED = """
-    SELECT followed_id AS id FROM follow
-    WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL
-"""
-_FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)"
-
-
-def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSelect:
-    if is_sqlite:
-        number, theirs = "found.value", f"json_each((SELECT json_group_array(id) FROM ({_THEIRS}))) AS found"
-    else:
-        number, theirs = "found.id", f"LATERAL ({_THEIRS}) AS found"
-        authors = f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
-    parts = {"number": number, "authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}
-    statement = _NEWEST
-    for name, value in parts.items():
-        statement = statement.replace(f"{{{name}}}", value)
-    numbers = [bindparam(name, type_=BigInteger) for name in ("user_id", bound.partition(":")[2])]
-    return text(statement).bindparams(*numbers).columns(id=BigInteger)
-
-
-@cache
-def _home(is_sqlite: bool, most: int) -> Query:
-    newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
-    return _CARDS.where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
-
-
-@cache
-def _explore(most: int) -> Query:
-    earlier = _posts.c.id < bindparam("before")
-    return _CARDS.where(earlier).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
-
-
-@cache
-def _news_at_home(is_sqlite: bool) -> Select[int]:
-    return select(func.count()).select_from(_newest(is_sqlite, _FOLLOWED, "id > :after", MOST_NEWS).subquery())

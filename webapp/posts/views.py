@@ -13,7 +13,7 @@ from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.people import follows
-from webapp.posts import forms, posts, text, timeline
+from webapp.posts import forms, posts, statements, text, timeline
 from webapp.posts.timeline import Card
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
@@ -147,8 +147,8 @@ async def news(request: Request) -> Response:
 
 
 def _news(count: int) -> str:
-    if count >= timeline.MOST_NEWS:
-        return _("More than %(count)s new posts") % {"count": timeline.MOST_NEWS - 1}
+    if count >= statements.MOST_NEWS:
+        return _("More than %(count)s new posts") % {"count": statements.MOST_NEWS - 1}
     return ngettext("%(count)s new post", "%(count)s new posts", count) % {"count": count}
 
 

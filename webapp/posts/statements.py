@@ -1,0 +1,124 @@
+"""What timelines ask the database, made once: which posts, in which order, and how many are new."""
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    TextualSelect,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
+
+from webapp.accounts.models import User
+from webapp.database import table
+from webapp.people.models import Follow
+from webapp.posts.models import Mention, Post
+
+Query = Select[*tuple[Any, ...]]
+
+MOST_NEWS = 100
+MOST_SCANNED = 2000
+
+_posts = table(Post)
+_users = table(User)
+_follows = table(Follow)
+_mentions = table(Mention)
+
+
+def shown() -> tuple[ColumnElement[bool], ...]:
+    return _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
+
+
+def _number_of_rows(most: int) -> ColumnElement[int]:
+    """Written out: for a parameter PostgreSQL would make a plan that is good for any number, and bad for few."""
+    return literal_column(str(most), Integer)
+
+
+CARDS = (
+    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*shown(), _users.c.disabled_at.is_(None))
+)
+WRITERS = (
+    select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.created_at)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*shown(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
+    .where(
+        ~select(_follows.c.followed_id)
+        .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
+        .exists()
+    )
+    .order_by(_posts.c.id.desc())
+    .limit(_number_of_rows(MOST_NEWS))
+)
+FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
+MENTIONED = (
+    select(_mentions.c.post_id, _users.c.username_key)
+    .join_from(_mentions, _users, _mentions.c.user_id == _users.c.id)
+    .where(_mentions.c.post_id.in_(bindparam("post_ids", expanding=True)), _users.c.disabled_at.is_(None))
+)
+NEWS_TO_EXPLORE = select(func.count()).select_from(
+    select(_posts.c.id)
+    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+    .where(*shown(), _users.c.disabled_at.is_(None))
+    .where(_posts.c.id > bindparam("after"), _posts.c.author_id != bindparam("user_id"))
+    .limit(_number_of_rows(MOST_NEWS))
+    .subquery()
+)
+
+
+# The newest posts of some authors, before or after a number: between two, PostgreSQL would expect so few that it
+# looks through all posts between them. Each author's few newest are read from the index, and the newest of those are
+# taken: the work is bounded by the people one follows, be they silent or busy, and grows neither with all people nor
+# with all posts. SQLite has no LATERAL, but makes a table of what such a subquery gathers.
+_NEWEST = """
+    SELECT {number} AS id FROM ({authors}) AS author CROSS JOIN {theirs} ORDER BY {number} DESC LIMIT {most}
+"""
+_THEIRS = """
+    SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
+    AND {bound} ORDER BY id DESC LIMIT {most}
+"""
+# Not a join, for which a planner may take it into its head to read all people.
+_FOLLOWED = """
+    SELECT followed_id AS id FROM follow
+    WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL
+"""
+_FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)"
+
+
+def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSelect:
+    if is_sqlite:
+        number, theirs = "found.value", f"json_each((SELECT json_group_array(id) FROM ({_THEIRS}))) AS found"
+    else:
+        number, theirs = "found.id", f"LATERAL ({_THEIRS}) AS found"
+        authors = f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
+    parts = {"number": number, "authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}
+    statement = _NEWEST
+    for name, value in parts.items():
+        statement = statement.replace(f"{{{name}}}", value)
+    numbers = [bindparam(name, type_=BigInteger) for name in ("user_id", bound.partition(":")[2])]
+    return text(statement).bindparams(*numbers).columns(id=BigInteger)
+
+
+@cache
+def home(is_sqlite: bool, most: int) -> Query:
+    newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
+    return CARDS.where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+
+
+@cache
+def explore(most: int) -> Query:
+    earlier = _posts.c.id < bindparam("before")
+    return CARDS.where(earlier).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+
+
+@cache
+def news_at_home(is_sqlite: bool) -> Select[int]:
+    return select(func.count()).select_from(_newest(is_sqlite, _FOLLOWED, "id > :after", MOST_NEWS).subquery())
