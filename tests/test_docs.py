@@ -1,6 +1,10 @@
 """The documents name files, tests, settings and commands that are there."""
 
 import re
+import sqlite3
+import tomllib
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +46,25 @@ def test_every_function_that_an_example_calls_is_there(name: str) -> None:
     missing = [pair for pair in pairs if pair[0] != "db" and not _defines(*pair)]
 
     assert missing == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_statement_that_a_document_gives_runs(name: str, migrated_sqlite: Path) -> None:
+    statements = re.findall(r"`(SELECT [^`…]+)`", (ROOT / name).read_text())
+
+    with closing(sqlite3.connect(migrated_sqlite)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def test_the_house_on_one_page_has_the_rooms_and_their_order_that_make_lint_proves() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Who may import whom")[2]
+    shown = [set(line.split()) for line in text.split("```")[1].strip().splitlines()]
+
+    assert shown == [set(layer.split(" | ")) for layer in layers if layer != "__main__"][: len(shown)]
+    assert shown[-1] == {"settings"}
 
 
 def _defines(module: str, name: str) -> bool:
