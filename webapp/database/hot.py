@@ -7,7 +7,7 @@ Everything else uses a session. docs/architecture.md has the figures.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.exc import PendingRollbackError
@@ -19,17 +19,16 @@ from sqlalchemy.sql.selectable import ReturnsRows
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import refusals
-from webapp.database.sqlite import BEGIN_WRITING, OneTripConnection
-
-if TYPE_CHECKING:
-    import asyncpg
+from webapp.database import postgresql, refusals, sqlite
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
 Info = dict[str, Any]
 AfterCommit = Callable[["Direct"], Awaitable[None]]
 Convert = Callable[[Any], Any] | None
+Driver = postgresql.HotPath | sqlite.HotPath
+Drivers = Mapping[str, Callable[[Any], Driver]]
+DRIVERS: Drivers = {"postgresql": postgresql.HotPath, "sqlite": sqlite.HotPath}
 
 
 class Direct:
@@ -48,13 +47,13 @@ class Direct:
         after_commit: AfterCommit,
         *,
         is_writing: bool,
-        drivers: "Drivers | None" = None,
+        drivers: Drivers = DRIVERS,
     ) -> None:
         self.dialect: Dialect = engine.dialect
         self.info = info
         self._engine = engine
         self._after_commit = after_commit
-        self._drivers = drivers or DRIVERS
+        self._drivers = drivers
         self.is_writing = is_writing
         self._connection: PoolProxiedConnection | None = None
         self._driver: Driver | None = None
@@ -99,7 +98,7 @@ class Direct:
         self._give_back()
         self._has_failed = False
 
-    async def _begin(self) -> "Driver":
+    async def _begin(self) -> Driver:
         self._connection = await self._engine.raw_connection()
         self._driver = self._drivers[self.dialect.name](self._connection.driver_connection)
         if self.is_writing:
@@ -131,47 +130,6 @@ class Direct:
 
 
 Transaction = AsyncSession | Direct
-
-
-class PostgreSQL:
-    def __init__(self, connection: "asyncpg.Connection") -> None:
-        self.connection = connection
-
-    async def begin(self) -> None:
-        await self.connection.execute("BEGIN")
-
-    async def run(self, text: str, values: Values) -> list[Row]:
-        return [tuple(row) for row in await self.connection.fetch(text, *values)]
-
-    async def run_each(self, text: str, many_values: Sequence[Values]) -> None:
-        await self.connection.executemany(text, many_values)
-
-    async def commit(self) -> None:
-        await self.connection.execute("COMMIT")
-
-    async def rollback(self) -> None:
-        await self.connection.execute("ROLLBACK")
-
-
-class SQLite:
-    def __init__(self, connection: OneTripConnection) -> None:
-        self.connection = connection
-        self.commit = connection.commit
-        self.rollback = connection.rollback
-
-    async def begin(self) -> None:
-        self.connection.begin = BEGIN_WRITING  # which goes along with the first statement
-
-    async def run(self, text: str, values: Values) -> list[Row]:
-        return await (await self.connection.cursor().execute(text, values)).fetchall()
-
-    async def run_each(self, text: str, many_values: Sequence[Values]) -> None:
-        await self.connection.cursor().executemany(text, many_values)
-
-
-Driver = PostgreSQL | SQLite
-Drivers = Mapping[str, Callable[[Any], Driver]]
-DRIVERS: Drivers = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 
 class Prepared:

@@ -1,12 +1,16 @@
 """What PostgreSQL needs: limits of time, and care for the poolers that platforms put before it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.util import await_
 
 from webapp.database_url import POOLED
+
+if TYPE_CHECKING:
+    import asyncpg
 
 # Seconds for opening a connection, and for a statement: a database that is frozen or overrun is a page that says so,
 # within ten seconds. They are the driver's, since poolers refuse the server's own as startup parameters.
@@ -60,3 +64,25 @@ def hang_up_after_silence(failure: ExceptionContext) -> None:
         driver: Any = failure.connection.connection.driver_connection
         driver.terminate()
         failure.is_disconnect = True
+
+
+class HotPath:
+    """What `hot.py` asks of a driver, by asyncpg."""
+
+    def __init__(self, connection: "asyncpg.Connection") -> None:
+        self.connection = connection
+
+    async def begin(self) -> None:
+        await self.connection.execute("BEGIN")
+
+    async def run(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self.connection.fetch(text, *values)]
+
+    async def run_each(self, text: str, many_values: Sequence[Sequence[Any]]) -> None:
+        await self.connection.executemany(text, many_values)
+
+    async def commit(self) -> None:
+        await self.connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        await self.connection.execute("ROLLBACK")

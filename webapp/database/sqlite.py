@@ -178,6 +178,24 @@ class OneTripCursor:
             self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
 
 
+class HotPath:
+    """What `hot.py` asks of a driver."""
+
+    def __init__(self, connection: OneTripConnection) -> None:
+        self.connection = connection
+        self.commit = connection.commit
+        self.rollback = connection.rollback
+
+    async def begin(self) -> None:
+        self.connection.begin = BEGIN_WRITING  # which goes along with the first statement
+
+    async def run(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await (await self.connection.cursor().execute(text, values)).fetchall()
+
+    async def run_each(self, text: str, many_values: Sequence[Sequence[Any]]) -> None:
+        await self.connection.cursor().executemany(text, many_values)
+
+
 def _has_run(statement: Callable[[], object], deadline: float) -> bool:
     """Whether it ran, or must be tried again. Raises what SQLite raises; that it is busy only after the deadline."""
     try:
