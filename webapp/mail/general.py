@@ -59,19 +59,8 @@ async def send(
     "@", a line break in a header, a header that the email has already, or over 5 MB of attachments.
     """
     recipients = _recipients(*to, *cc, *bcc)
-    content = {
-        "subject": subject,
-        "text": text,
-        "html": html,
-        "sender": sender,
-        "to": list(to),
-        "cc": list(cc),
-        "reply_to": reply_to,
-        "headers": dict(headers or {}),
-        "attachments": [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments],
-    }
-    if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
-        raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
+    content: dict[str, Any] = {"subject": subject, "text": text, "html": html, "sender": sender, "reply_to": reply_to}
+    content |= {"to": list(to), "cc": list(cc), "headers": dict(headers or {}), "attachments": _stored(attachments)}
     mime.written(_headers(content), _content(content))  # refused now, not later in the mailer
     message_id = outbox.new_message_id(settings.host)
     for recipient in recipients:
@@ -84,6 +73,13 @@ async def send(
             expires_after=EXPIRES_AFTER,
             parameters=content,
         )
+
+
+def _stored(attachments: Sequence[Attachment]) -> list[dict[str, Any]]:
+    """As they lie in the outbox."""
+    if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
+        raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
+    return [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments]
 
 
 @email_kind("general", expires_after=EXPIRES_AFTER, samples=lambda site: [], counts_repeats=False)
