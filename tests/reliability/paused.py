@@ -7,35 +7,45 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import argon2
+from argon2 import PasswordHasher
+from sqlalchemy import event, orm
+from sqlalchemy.util import await_
 from starlette.applications import Starlette
 
 from webapp import app
-from webapp.accounts import sessions
+from webapp.accounts.models import Session
+from webapp.accounts.passwords import ARGON2, Hasher
 
 
-def create_app() -> Starlette:
-    verify, open_new = argon2.PasswordHasher.verify, sessions.open_new
-    pause, place = Path(os.environ["PAUSE_FILE"]), os.environ["PAUSE_AT"]
+class WaitingArgon2(PasswordHasher):
+    """Checks a password, and waits while the file is there."""
 
-    def verify_and_wait(self: argon2.PasswordHasher, hash: str | bytes, password: str | bytes) -> bool:
-        is_right = verify(self, hash, password)
-        while _is_paused(pause):
+    def __init__(self, usual: PasswordHasher, pause: Path) -> None:
+        super().__init__(usual.time_cost, usual.memory_cost, usual.parallelism)
+        self.pause = pause
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        is_right = super().verify(hash, password)
+        while _is_paused(self.pause):
             time.sleep(0.01)
         return is_right
 
-    async def wait_and_open(*arguments: Any, **more: Any) -> str:
-        while _is_paused(pause):
-            await asyncio.sleep(0.01)
-        return await open_new(*arguments, **more)
+
+def create_app() -> Starlette:
+    pause, place = Path(os.environ["PAUSE_FILE"]), os.environ["PAUSE_AT"]
+    site = app.create_app()
+
+    def wait_and_open(db: orm.Session, *_more: object) -> None:
+        while any(isinstance(row, Session) for row in db.new) and _is_paused(pause):
+            await_(asyncio.sleep(0.01))
 
     if place == "checked":
-        setattr(argon2.PasswordHasher, "verify", verify_and_wait)  # noqa: B010
+        site.state.hasher = Hasher(WaitingArgon2(ARGON2, pause))
     else:
-        setattr(sessions, "open_new", wait_and_open)  # noqa: B010
-    return app.create_app()
+        event.listen(orm.Session, "before_flush", wait_and_open)
+    return site
 
 
 def _is_paused(pause: Path) -> bool:
