@@ -22,7 +22,7 @@ from webapp.settings import Settings
 def backup(site: Site, browser: Browser, mailbox: Mailbox, tmp_path: Path) -> Path:
     """Of a site with susan, and with an email that never left."""
     register(browser, mailbox)
-    execute(site, "UPDATE outbox_email SET finished_at = NULL")
+    execute(site, "UPDATE outbox_email SET finished_at = NULL, state = 'ready', recipient = 'susan@example.com'")
     file = tmp_path / "backup"
     copies.make(site.settings.database_url, file)
     return file
