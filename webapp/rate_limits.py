@@ -32,16 +32,17 @@ class Rate:
 class Limit:
     """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
 
-    With `after` the rates hold only from that many times in a row on: until then they are counted and refuse nobody.
+    Once it was done more often than `after`, the rates `then` hold, too: a slower one instead of a long wait.
     """
 
     name: str
     rates: tuple[Rate, ...]
     after: Rate | None = None
+    then: tuple[Rate, ...] = ()
 
     @property
     def counted(self) -> tuple[Rate, ...]:
-        return (*self.rates, self.after) if self.after else self.rates
+        return (*self.rates, *self.then, self.after) if self.after else self.rates
 
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -66,27 +67,30 @@ SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # c
 # is typed over all of them. An account has two things to type, so there are 100 in a row at most (NIST SP 800-63B-4).
 LOG_IN = Limit("login", (Rate(5, 5 * MINUTE),))
 LOG_IN_CLIENT_IP = Limit("login_network", (Rate(30, MINUTE),))
-LOG_IN_ANYWHERE = Limit("login_anywhere", (Rate(1, MINUTE),), after=Rate(50, 30 * DAY))
+LOG_IN_ANYWHERE = Limit("login_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
 # For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
 LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
 LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
 # Guesses at a recovery code, in the same way.
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
-RECOVER_ANYWHERE = Limit("recover_anywhere", (Rate(1, MINUTE),), after=Rate(50, 30 * DAY))
+RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
 # Guesses at the second step, by whoever has got past the first: six digits are few, and so are these. A browser that
 # the account is known by is counted by itself.
 SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),))
-SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (Rate(1, 5 * MINUTE),), after=Rate(20, 30 * DAY))
+SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (), after=Rate(20, 30 * DAY), then=(Rate(1, 5 * MINUTE),))
 SECOND_STEP_KNOWN_BROWSER = Limit("second_step_known", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 # The form behind a registration link: for its address, and for a client_ip.
 FINISH_REGISTRATION = Limit("finish_registration", (Rate(10, 10 * MINUTE), Rate(50, DAY)))
 FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),))
 # Emails that a visitor asks for: of each kind for what was typed, whether anybody has it or not; and for a client_ip.
-EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR), Rate(10, DAY)))
+# After ten in a day it is one an hour: a stranger who asks all day long keeps nobody waiting for longer than that.
+MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
+EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
-RESET_EMAILS = Limit("reset_password_to", (Rate(3, HOUR),))  # that reach an account, however it was typed
+# That reach an account, however it was typed.
+RESET_EMAILS = Limit("reset_password_to", (Rate(3, HOUR),), after=MANY_EMAILS, then=THEN_SLOWLY)
 # Guesses at the code of one such email; of all emails of its kind for what was typed; and from a client_ip.
 EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
 EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
@@ -161,7 +165,7 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
         counted[key][1] - moment
         for (limit, _who), of_use in windows.items()
         for rate, key in of_use.items()
-        if rate in limit.rates and counted[key][0] > rate.times and _holds(limit, of_use, counted)
+        if counted[key][0] > _most(limit, rate, of_use, counted)
     ]
     if waits:
         raise TooOften(math.ceil(max(waits)))
@@ -221,8 +225,10 @@ def outdated() -> ColumnElement[bool]:
     return col(LimitWindow.ends) < now().timestamp() - HOUR
 
 
-def _holds(limit: Limit, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> bool:
-    return limit.after is None or counted[windows[limit.after]][0] > limit.after.times
+def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> float:
+    """How often the rate allows it now."""
+    is_slowed = limit.after is not None and counted[windows[limit.after]][0] > limit.after.times
+    return rate.times if rate in limit.rates or (rate in limit.then and is_slowed) else math.inf
 
 
 # Ended, or begun by a clock that was ahead: it would end later than one that begins now. Clocks of several machines may

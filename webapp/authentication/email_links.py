@@ -33,8 +33,6 @@ _PAGES = {
     "register": "finish_registration",
     "confirm_email": "confirm_email",
 }
-# However many a stranger has asked for, nobody is sent away for longer.
-LONGEST_WAIT = rate_limits.HOUR
 COOKIE = "asked"  # of the browser that asks for emails
 
 
@@ -78,7 +76,7 @@ async def send(
     except TooOften as refused:
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)
         words = await _words(request.state.db, settings, kind, recipient)
-        form.refuse_for_now(words, TooOften(min(refused.seconds, LONGEST_WAIT)))
+        form.refuse_for_now(words, refused)
         return None
     return Sent(is_delayed, asked)
 
