@@ -87,7 +87,7 @@ class RenewResetLink(BaseModel):
     """A button without fields."""
 
 
-def check_username(form: Form[Any], words: frozenset[str]) -> None:
+def check_username(form: Form[Any], words: usernames.Reserved) -> None:
     """Refuses a username that speaks for the site."""
     if form.is_valid and usernames.is_reserved(form.data.username, words):
         form.refuse("username", _("That username is reserved. Please choose another one."))
