@@ -6,7 +6,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
 
-.PHONY: help run test test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
+.PHONY: help run audit test test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ translations: .venv/test ## gather the texts, bring every catalogue up to date a
 
 translation: translations ## begin another language: make translation LANGUAGE=de
 	$(BIN)/pybabel init -i webapp/translations/messages.pot -d webapp/translations -l $(LANGUAGE)
+
+audit: ## ask about known weaknesses of the pinned packages (wants pip-audit, and the network)
+	@command -v pip-audit >/dev/null || { echo "make audit wants pip-audit: install it outside of .venv, such as with pipx."; exit 1; }
+	pip-audit --strict --disable-pip --no-deps --requirement requirements.txt --requirement requirements-dev.txt
 
 pins: ## remake the pinned requirements from pyproject.toml (wants uv); make pins NEWER=--upgrade takes the newest
 	uv pip compile pyproject.toml --python 3.11 --generate-hashes --universal --no-emit-index-url --no-header $(NEWER) -o requirements.txt
