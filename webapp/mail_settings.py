@@ -3,11 +3,13 @@
 import ipaddress
 import re
 import ssl
+from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import Any
 
 from webapp.environment import Environment, ascii_host
 
+_DOMAIN = r"(?=.{1,200}\Z)(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*"
 MOST_LOCAL = 38  # of the 64 characters of RFC 5321, 4.5.3.1.1, what a return path leaves
 
 
@@ -23,6 +25,7 @@ def read(environment: Environment) -> dict[str, Any]:
             "mail_password": environment.secret("MAIL_PASSWORD"),
             "mail_sender": sender,
             "mail_connections": environment.number("MAIL_CONNECTIONS", 4, 1, 50),
+            "mail_local_domains": tuple(_local_domains(environment)),
             "mail_hourly_budget": environment.number("MAIL_HOURLY_BUDGET", 1000, 0, 10_000_000),
         }
     )
@@ -59,6 +62,15 @@ def _server(environment: Environment) -> dict[str, Any]:
         "mail_helo": _helo(environment),
         "mail_ca_file": _authorities(environment, "MAIL_CA_FILE"),
     }
+
+
+def _local_domains(environment: Environment) -> Iterator[str]:
+    """The domains of the host's own network, which no public mail server knows: home.local, home.arpa, box."""
+    for said in environment.listed("MAIL_LOCAL_DOMAINS"):
+        domain = ascii_host(said.removeprefix("@").rstrip("."))
+        if not re.fullmatch(_DOMAIN, domain):
+            environment.problems.append(f"MAIL_LOCAL_DOMAINS: no domain can be called '{said}'.")
+        yield domain
 
 
 def greeting(host: str) -> str:

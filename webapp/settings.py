@@ -53,6 +53,7 @@ class Settings:
     mail_connections: int = 4
     mail_hourly_budget: int = 1000
     mail_helo: str = ""
+    mail_local_domains: tuple[str, ...] = ()
     bounce_key: str = field(default="", repr=False)
     bounce_address: str = ""
     mail_ca_file: str = ""

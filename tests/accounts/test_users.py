@@ -88,6 +88,8 @@ def test_no_look_alike_passes_in_a_name(look_alikes: list[str], place: str) -> N
         ("susan@B\u00dcCHER.example", "susan@xn--bcher-kva.example"),
         ("susan@xn--bcher-kva.example", "susan@xn--bcher-kva.example"),
         ("susan@example\u3002com", "susan@example.com"),
+        ("\ufeffsu\u200bsan@exam\u00adple.com\u200e", "susan@example.com"),
+        ("\u2068susan@example.com\u2069 ", "susan@example.com"),
         ("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
     ],
 )
@@ -133,7 +135,6 @@ def test_an_address_has_one_form(typed: str, canonical: str) -> None:
         "susan@example.com?cc=evil@example.net",
         "mailto:susan@example.com",
         "s\u00fcsan@example.com",
-        "su\u200bsan@example.com",
         "susan@exam\u202eple.com",
         "\ud800@example.com",
         "a" * 65 + "@example.com",

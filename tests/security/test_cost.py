@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -35,6 +36,7 @@ from webapp.web.forms import Form
 from webapp.web.request_head import MAX_HEADER_BYTES
 
 SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
+SITE = SimpleNamespace(state=SimpleNamespace(settings=SETTINGS))
 TIMES = 5  # what as many letters `a` take
 FLOOR, FLOOR_OF_PAGES = 4.0, 15.0  # ms below which nobody notices
 HOST = ("host", "blog.example")
@@ -69,7 +71,7 @@ def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     head = [(b"content-type", b"application/x-www-form-urlencoded")]
-    scope = {"type": "http", "method": "POST", "headers": head, "query_string": b""}
+    scope = {"type": "http", "method": "POST", "headers": head, "query_string": b"", "app": SITE}
     return asyncio.run(Form.read(Request(scope, receive), shape))
 
 
@@ -79,7 +81,7 @@ def test_no_field_of_any_form_is_dear_to_read(shape: type[BaseModel], name: str)
 
     def check(typed: str) -> None:
         form = Form(shape, {name: typed})
-        form.check()
+        form.check(SETTINGS)
 
     assert too_dear(check, size) == []
 

@@ -128,6 +128,17 @@ _AS_ONE = re.compile("vv|rn")
 
 _kept = table(KeptUsername)
 _retired = table(RetiredUsername)
+# What shows nothing, and comes along when a name or an address is copied: zero-width characters, byte order and
+# direction marks, soft hyphens. Within one, joiners can be a part of a domain, and what turns the direction of writing
+# round makes it read other than it is: these are left in, to be refused.
+_UNSEEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u2060\ufeff]")
+_AROUND = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_AROUND += "\u200c\u200d\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def visible(typed: str) -> str:
+    """A username or an address as its writer sees it, without what shows nothing in it and around it."""
+    return _UNSEEN.sub("", typed).strip(_AROUND)
 
 
 @dataclass(frozen=True)

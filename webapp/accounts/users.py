@@ -1,6 +1,7 @@
 """Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -96,38 +97,46 @@ class Ended(NamedTuple):
     codes: int
 
 
-def canonical_address(text: str) -> str:
+def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
     """The one form in which an address is stored, compared and mailed: ASCII, and lower case.
 
     Raises ValueError with words for the visitor. An address whose local part is not ASCII is refused, never
-    mapped to a look-alike (CVE-2019-19844).
+    mapped to a look-alike (CVE-2019-19844). `local_domains` are those that the rest of the world knows nothing of.
     """
+    before, at, domain = usernames.visible(text).rpartition("@")
+    local_domain = domain.lower() if domain.lower() in local_domains else ""
+    known = f"{before}@example.com" if local_domain else f"{before}{at}{domain}"
     try:
-        address = validate_email(text.strip(), check_deliverability=False, strict=True, allow_smtputf8=False)
+        address = validate_email(known, check_deliverability=False, strict=True, allow_smtputf8=False)
     except EmailNotValidError:
         raise ValueError(_("That doesn't look like an email, such as name@example.com.")) from None
     # Some mail programs and servers decode =?utf-8?q?...?= even here, and so write to somebody else.
     if not address.ascii_email or len(address.ascii_email) > 254 or "=?" in address.ascii_email:
         raise ValueError(_("That doesn't look like an email, such as name@example.com."))
+    if local_domain:
+        return f"{address.local_part.lower()}@{local_domain}"
     return address.ascii_email.lower()
 
 
-def canonical_identity(text: str) -> str:
+def canonical_identity(text: str, local_domains: Collection[str] = ()) -> str:
     """The form in which to look up what somebody typed as "username or email". Raises ValueError."""
-    text = text.strip()
+    text = usernames.visible(text)
     if "@" in text:
-        return canonical_address(text)
+        return canonical_address(text, local_domains)
     if not USERNAME.fullmatch(text):
         raise ValueError(_("Type your username or your email."))
     return text.lower()
 
 
 def identity_or_nonsense(typed: str) -> str:
-    """For the log-in: a name that can't exist must look like one that doesn't."""
+    """For the log-in: a name that can't exist must look like one that doesn't.
+
+    An address of one of MAIL_LOCAL_DOMAINS comes out as it is known, too.
+    """
     try:
         return canonical_identity(typed)
     except ValueError:
-        return typed.lower()
+        return usernames.visible(typed).lower()
 
 
 async def get(db: AsyncSession, user_id: int) -> User | None:
@@ -319,7 +328,4 @@ async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a username or address, however it is spelled."""
-    try:
-        return await find(db, canonical_identity(typed))
-    except ValueError:
-        return None
+    return await find(db, identity_or_nonsense(typed))

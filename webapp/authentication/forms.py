@@ -1,9 +1,10 @@
 """The shapes of the account forms, and the check that all new passwords go through."""
 
 import unicodedata
+from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationInfo
 
 from webapp.accounts import password_strength, passwords, usernames, users
 from webapp.i18n import gettext as _
@@ -19,6 +20,20 @@ def _username(text: str) -> str:
     return text
 
 
+def _address(text: str, info: ValidationInfo) -> str:
+    return users.canonical_address(text, _local_domains(info))
+
+
+def _identity(text: str, info: ValidationInfo) -> str:
+    return users.canonical_identity(text, _local_domains(info))
+
+
+def _local_domains(info: ValidationInfo) -> Collection[str]:
+    assert info.context
+    settings: Settings = info.context["settings"]
+    return settings.mail_local_domains
+
+
 def _password(text: str) -> str:
     if passwords.is_too_long(text):
         raise ValueError(_("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": _LONGEST.said})
@@ -32,10 +47,11 @@ def _email_code(text: str) -> str:
     return digits
 
 
-Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=320)
-Identity = Annotated[str, Typed, AfterValidator(users.canonical_identity)]
-Address = Annotated[str, Typed, AfterValidator(users.canonical_address)]
-Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_username)]
+# A username or an address is what its writer sees; test_typed.py tries every field of the kind.
+Typed = Annotated[str, BeforeValidator(usernames.visible), StringConstraints(min_length=1, max_length=320)]
+Identity = Annotated[Typed, AfterValidator(_identity)]
+Address = Annotated[Typed, AfterValidator(_address)]
+Username = Annotated[Typed, AfterValidator(_username)]
 _LONGEST = Longest(passwords.MOST_TYPED, said=passwords.MAX_LENGTH)
 Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
 # Of a form that takes the password for some changes only; `proof.prove` says when it is missing.
@@ -49,7 +65,7 @@ class Proved(BaseModel):
 
 
 class Login(BaseModel):
-    username: Annotated[str, Typed]
+    username: Typed
     password: Password
     remember_me: str = ""
     next: str = ""

@@ -12,6 +12,7 @@ from webapp import i18n, rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
+from webapp.accounts.usernames import visible
 from webapp.accounts.users import Closed, Taken
 from webapp.authentication import asked_emails, auth, email_links, forms, proof
 from webapp.authentication.asked_emails import Asked
@@ -40,7 +41,7 @@ async def login(request: Request) -> Response:
         part="form",
         form=form,
         next="" if came_for == "/" else came_for,
-        forgot_url=f"/reset_password_request?{urlencode({'email': form.values['username'].strip()})}",
+        forgot_url=f"/reset_password_request?{urlencode({'email': visible(form.values['username'])})}",
     )
 
 
@@ -56,7 +57,7 @@ async def register(request: Request) -> Response:
     form = await Form.of(request, forms.Register, email=email_links.typed_before(request))
     if form.is_valid and request.app.state.settings.registration != "open":
         form.refuse("", _("You need an invitation to register here."), 403)
-    typed = form.values["email"].strip()
+    typed = visible(form.values["email"])
     sent = await email_links.send(request, form, "register", form.data.email, typed=typed) if form.is_valid else None
     if sent:
         return email_links.check_email(request, sent)

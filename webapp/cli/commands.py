@@ -33,7 +33,7 @@ MOST_BOUNCE_BYTES = 4 * 1024 * 1024
 async def invite(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """A link with which the owner of an address makes an account."""
     try:
-        address = users.canonical_address(options.address)
+        address = users.canonical_address(options.address, settings.mail_local_domains)
     except ValueError as refused:
         raise Refused(str(refused)) from None
     if await users.has_account(db, address):

@@ -97,7 +97,7 @@ async def _take_people(
 def _account(row: Row, settings: Settings, first_post: datetime | None, report: Report) -> Account:
     """Raises ValueError. Whose password can't be checked here is taken over without one."""
     username, about = str(row["username"] or "").strip(), " ".join(str(row.get("about_me") or "").split())
-    account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD)
+    account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD, settings.mail_local_domains)
     seen = _moment(row.get("last_seen"))
     since = min(filter(None, (first_post, seen)), default=now())
     profile = {

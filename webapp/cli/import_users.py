@@ -7,7 +7,7 @@ running site get their turn in between. An import that was interrupted is run ag
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -58,7 +58,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     try:
         async with database.session() as db:
             taken = await Taken.read(db, settings)
-        checked = _check(rows, taken)
+        checked = _check(rows, taken, settings.mail_local_domains)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), _("Nothing was imported.")]))
         await add_in_turns(database, checked.accounts)
@@ -161,14 +161,16 @@ class _Checked:
     problems: list[str] = field(default_factory=list)
 
 
-def _check(rows: Sequence[Row], taken: Taken) -> _Checked:
+def _check(rows: Sequence[Row], taken: Taken, local_domains: Collection[str] = ()) -> _Checked:
     checked, before = _Checked(), dict(taken.emails_by_name)
     for row in rows:
         try:
             if row.has_too_many:
                 raise ValueError(_("there are more values than columns"))
             values = row.values
-            account = account_of(values["username"], values["email"], kept_hash(values.get("password_hash", "")))
+            account = account_of(
+                values["username"], values["email"], kept_hash(values.get("password_hash", "")), local_domains
+            )
             if before.get(account.username_key) == account.email:
                 checked.already_here += 1
                 continue
@@ -179,13 +181,14 @@ def _check(rows: Sequence[Row], taken: Taken) -> _Checked:
     return checked
 
 
-def account_of(username: str, typed: str, password_hash: str) -> Account:
+def account_of(username: str, typed: str, password_hash: str, local_domains: Collection[str]) -> Account:
     """Raises ValueError."""
+    username = usernames.visible(username)
     if not users.USERNAME.fullmatch(username):
         words = _("%(typed)s can't be a username: 3 to 30 of a to z, 0 to 9 and _")
         raise ValueError(words % {"typed": quoted(username)})
     try:
-        email = users.canonical_address(typed)
+        email = users.canonical_address(typed, local_domains)
     except ValueError:
         words = _("%(typed)s doesn't look like an email address")
         raise ValueError(words % {"typed": quoted(typed)}) from None

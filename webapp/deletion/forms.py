@@ -1,7 +1,5 @@
 """The form that has an account deleted."""
 
-from typing import Annotated
-
 from pydantic import BaseModel
 
 from webapp.authentication.forms import MaybePassword, Typed
@@ -10,7 +8,7 @@ from webapp.authentication.forms import MaybePassword, Typed
 class DeleteAccount(BaseModel):
     """`username` is one's own, typed, so that nobody does it by accident."""
 
-    username: Annotated[str, Typed]
+    username: Typed
     current_password: MaybePassword = ""
 
 

@@ -55,6 +55,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield await _mail_server(settings)
     async for finding in _sender(settings):
         yield finding
+    if settings.mail_local_domains:
+        words = _("%(domains)s; the mail server must know where their emails go")
+        yield Finding(OK, "MAIL_LOCAL_DOMAINS", words % {"domains": ", ".join(settings.mail_local_domains)})
     if not settings.admins:
         yield Finding(WARNING, "ADMINS", _("nobody is told of errors; set it to your address"))
 

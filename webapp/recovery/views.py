@@ -11,6 +11,7 @@ from webapp.accounts import deletions, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import normal
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
+from webapp.accounts.usernames import visible
 from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
 from webapp.audit.events import Refusal
@@ -31,7 +32,7 @@ async def reset_password_request(request: Request) -> Response:
     """Asks for a reset email. Looks nobody up: only the mailer finds out whether there is anybody to write to."""
     typed = request.query_params.get("email", "")[:320] or email_links.typed_before(request)
     form = await Form.of(request, forms.ResetPasswordRequest, email=typed)
-    typed = form.values["email"].strip()
+    typed = visible(form.values["email"])
     kind = "reset_password"
     sent = await email_links.send(request, form, kind, form.data.email, typed=typed) if form.is_valid else None
     if sent:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
+from webapp.accounts.usernames import visible
 from webapp.i18n import gettext as _
 from webapp.posts import timeline
 from webapp.posts.timeline import Page
@@ -23,7 +24,7 @@ async def search(request: Request) -> Response:
     user, settings = request.state.user, request.app.state.settings
     if user is None and not settings.public_profiles:
         return _to_log_in(request)
-    typed = " ".join(request.query_params.get("q", "").split())
+    typed = " ".join(visible(request.query_params.get("q", "")).split())
     before = number_in_query(request, "before", timeline.LAST)
     try:
         terms = words.parse(typed) if typed else ()

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.rate_limits import TooOften
+from webapp.settings import Settings
 from webapp.web import drafts
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -66,7 +67,7 @@ class Form(Generic[Shape]):
         Raises HTTPException: 400 for what no form of ours sends, 413 for too much, 415 for another content type.
         """
         form = cls(shape, await _fields(request, shape))
-        form.check()
+        form.check(request.app.state.settings)
         return form
 
     @property
@@ -88,8 +89,8 @@ class Form(Generic[Shape]):
         self.refuse("", words % {"wait": refused.wait}, 429)
         self.headers["retry-after"] = str(refused.seconds)
 
-    def check(self) -> None:
-        """Looks at the values: `data` if they are good, else `errors`."""
+    def check(self, settings: Settings) -> None:
+        """Looks at the values: `data` if they are good, else `errors`. Validators get the settings as context."""
         for name, value in self.values.items():
             most = longest(self.shape.model_fields[name])
             if len(value) > most.characters:
@@ -99,7 +100,7 @@ class Form(Generic[Shape]):
         if self.errors:
             return
         try:
-            self._data = self.shape.model_validate(self.values)
+            self._data = self.shape.model_validate(self.values, context={"settings": settings})
         except ValidationError as refused:
             for error in refused.errors(include_url=False, include_input=False):
                 self.refuse(str(error["loc"][0]) if error["loc"] else "", _words(error["type"], error.get("ctx", {})))
