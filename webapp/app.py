@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 import webapp.addresses.emails
+import webapp.archives.emails
 import webapp.authentication.emails
 import webapp.deletion.emails
 import webapp.digests.emails
@@ -31,6 +32,9 @@ from webapp.accounts import known_browsers, passwords, sessions, tokens, usernam
 from webapp.accounts.models import AddressChange, HashCost, KeptUsername, KnownBrowser, RetiredUsername, Session
 from webapp.accounts.passwords import Hasher
 from webapp.addresses import changes
+from webapp.archives import exports
+from webapp.archives.maker import Maker
+from webapp.archives.models import AccountExport
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.authentication import throttle
@@ -80,6 +84,7 @@ CLEANUP_TASKS = (
     CleanupTask(PendingLogIn, second_step.outdated),
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(KeptUsername, usernames.outdated),
+    CleanupTask(AccountExport, exports.outdated),
     CleanupTask(RetiredUsername, usernames.no_longer_retired),
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
@@ -128,6 +133,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.requests = Requests()
     app.state.turns = throttle.Turns()
     app.state.reserved_usernames = usernames.reserved(settings, words_in_paths(app.routes))
+    app.state.exports = Maker(settings, database, templates)
     app.state.mailer = mailer(settings, database, templates)
     return app
 
@@ -148,16 +154,18 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), Waiting(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
+    exporting = asyncio.create_task(app.state.exports.run())
     tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield
     finally:
         tidying.cancel()
+        exporting.cancel()
         app.state.alarms.stop()
         await mailer.stop()
         if sending:
             await sending
-        await asyncio.wait([tidying])
+        await asyncio.wait([tidying, exporting])
         await database.close()
 
 

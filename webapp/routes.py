@@ -8,6 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from webapp.addresses import views as addresses
+from webapp.archives import views as archives
 from webapp.authentication import views as authentication
 from webapp.bounces import views as bounces
 from webapp.deletion import views as deletion
@@ -106,6 +107,8 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/sessions", preferences.sessions, name="sessions"),
         Route("/sessions/end_others", preferences.end_other_sessions, methods=["POST"], name="end_other_sessions"),
         Route("/sessions/{id}/end", preferences.end_session, methods=["POST"], name="end_session"),
+        Route("/export", archives.export, methods=FORM, name="export"),
+        Route("/export/download", archives.download_export, methods=["POST"], name="download_export"),
         Route("/delete_account", deletion.delete_account, methods=FORM, name="delete_account"),
         Route("/account_deleted", deletion.account_deleted, name="account_deleted"),
         Route("/undo_deletion/{token}", deletion.undo_deletion, methods=FORM, name="undo_deletion"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import time_machine
+from playwright.sync_api import expect
 
 from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
@@ -205,6 +206,51 @@ def undo_email(person: Visitor) -> None:
     person.sees(f"Your email is now {person.new_address}.")
     person.goto(links(person.mailbox, person.address, "/undo_email/")[0])
     person.sees_heading("Take the account back")
+
+
+@state
+def delete_account(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/delete_account")
+
+
+@state
+def delete_account_refused(person: Visitor) -> None:
+    delete_account(person)
+    person.fill(username="somebody_else", current_password=PASSWORD)
+    person.press("Delete my account")
+    person.sees("That's not your username.")
+
+
+@state
+def account_deleted(person: Visitor) -> None:
+    delete_account(person)
+    person.fill(username=person.name, current_password=PASSWORD)
+    person.press("Delete my account")
+    person.sees_heading("Your account is gone from here")
+
+
+@state
+def undo_deletion(person: Visitor) -> None:
+    account_deleted(person)
+    person.goto(links(person.mailbox, person.address, "/undo_deletion/")[0])
+    person.sees_heading("Keep your account?")
+
+
+@state
+def export(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/export")
+
+
+@state
+def export_ready(person: Visitor) -> None:
+    """The page finds out by itself that the file is there."""
+    export(person)
+    person.fill(current_password=PASSWORD)
+    person.press("Put it together")
+    person.sees("Your file is there, until:")
+    expect(person.page.get_by_role("button", name="Download")).to_be_visible()
 
 
 @state

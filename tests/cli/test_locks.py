@@ -38,6 +38,7 @@ ARGUMENTS = {
     "doctor": [],
     "invite": ["new@example.com"],
     "reset-link": ["susan"],
+    "import-archive": None,  # many small transactions; see tests/archives/test_import.py
     "import-users": ["{file}"],
     "import-tutorial": ["{app_db}"],
     "users list": [],

@@ -62,6 +62,7 @@ TEMPLATES = [
     "factor_removal_stopped",
     "factor_removal_waiting",
     "factor_removed",
+    "export_ready",
     "mention",
     "new_follower",
     "new_sign_in",
@@ -308,6 +309,7 @@ class Sweep:
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
         self._keep("sessions_ended", *of_host, "/sessions/end_others")
         self._keep("emails_turned_off", *of_host, "/letters", **proof)
+        self._keep("export_ready", *of_host, "/export", **proof)
         self._keep("account_deletion", *of_host, "/delete_account", username="Host_2", **proof)
         self._keep_deletion_by_admin(site, where, hosts)
 

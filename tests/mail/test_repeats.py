@@ -33,7 +33,7 @@ OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_di
 OF_THEIR_OWN |= {"factor_added", "factor_removed", "factor_removal_stopped"}
 OF_THEIR_OWN |= {"second_step_unfinished", "factor_removal_waiting"}
 OPTIONAL = {"mention", "new_follower", "digest"}
-WAITED_FOR = {"account_deletion", "register", "reset_password", "confirm_email", "factor_removal_link"}
+WAITED_FOR = {"account_deletion", "export_ready", "register", "reset_password", "confirm_email", "factor_removal_link"}
 BATCHED = sorted(name for name, kind in KINDS.items() if kind.is_batched)
 
 

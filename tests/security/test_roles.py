@@ -44,6 +44,8 @@ SELF = {
     "settings",
     "edit_profile",
     "delete_account",
+    "export",
+    "download_export",
     "change_password",
     "recovery_codes",
     "sign_in_methods",
@@ -132,6 +134,7 @@ def use(site: Site, mailbox: Mailbox) -> None:
     for name in ("suzan", "susan"):
         browser.post("/edit_profile", data={"username": name, "current_password": PASSWORD})
     browser.post("/follow/host")
+    browser.post("/export", data={"current_password": PASSWORD})
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
     host = person(site, "host")

@@ -46,6 +46,8 @@ class Event(StrEnum):
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"
     ENABLED = "enabled"
+    EXPORT_ASKED = "export_asked"
+    EXPORT_DOWNLOADED = "export_downloaded"
     DELETION_ASKED = "deletion_asked"
     DELETION_UNDONE = "deletion_undone"
 

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups, i18n
 from webapp.backups import copies, drill, move
-from webapp.cli import Refused, commands, demo, import_tutorial, import_users, serving, shell
+from webapp.cli import Refused, commands, demo, import_archive, import_tutorial, import_users, serving, shell
 from webapp.database import Database, refusals, release
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
@@ -176,6 +176,13 @@ def _add_accounts(add: Add) -> None:
     command = add("import-tutorial", help=_("take over people, posts and follows from the tutorial's own app.db"))
     command.add_argument("file", type=Path, help=_("the SQLite database of that application; it is only read"))
     command.set_defaults(run=lambda options: import_tutorial.run(serving.settings(options.command), options.file))
+    words = _("bring posts and follows in from an archive of this site's or of Mastodon's")
+    command = add("import-archive", help=words)
+    command.add_argument("name", help=_(NAMED))
+    command.add_argument("file", type=Path, help=_("the zip; of it only what was public is taken"))
+    command.set_defaults(
+        run=lambda options: import_archive.run(serving.settings(options.command), options.name, options.file)
+    )
     _add_users(add("users", help=_("list the accounts, show one, disable, enable or delete it, log it out")))
 
 

@@ -206,6 +206,40 @@ def upgrade() -> None:
     op.create_index("ix_account_deletion_due_at", "account_deletion", ["due_at"], unique=False)
 
     op.create_table(
+        "account_export",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_account_export_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_export")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_account_export_expires_at", "account_export", ["expires_at"], unique=False)
+    op.create_index("ix_account_export_user_id", "account_export", ["user_id"], unique=False)
+    op.create_table(
+        "export_chunk",
+        sa.Column("export_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["export_id"],
+            ["account_export.id"],
+            name=op.f("fk_export_chunk_export_id_account_export"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("export_id", "number", name=op.f("pk_export_chunk")),
+    )
+
+    op.create_table(
         "email_switch",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -414,6 +448,8 @@ def downgrade() -> None:
     op.drop_table("kept_username")
     op.drop_table("follow")
     op.drop_table("email_switch")
+    op.drop_table("export_chunk")
+    op.drop_table("account_export")
     op.drop_table("account_deletion")
     op.drop_table("address_change")
     op.drop_table("user_account")

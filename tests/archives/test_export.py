@@ -1,0 +1,318 @@
+"""Everything of one's own in one file: asked for with the password, made in the background, kept for a day."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlmodel import SQLModel, insert, update
+
+from tests.deletion.test_delete_account import arrive
+from tests.mailbox import PATIENCE, Mailbox
+from tests.sites import Browser, Site
+from tests.stories import PASSWORD, log_in
+from tests.watching import execute
+from webapp import app  # noqa: F401  (every model)
+from webapp.archives import contents, exports
+from webapp.archives.models import AccountExport
+from webapp.database import now, table
+from webapp.posts.models import Post
+from webapp.settings import ROOT
+
+SUSAN = "susan@example.com"
+SUBJECT = "Your file from Microblog is there"
+PROOF = {"current_password": PASSWORD}
+
+
+def ask(browser: Browser) -> None:
+    answer = browser.post("/export", data=PROOF)
+    assert answer.url.path == "/export", answer.text
+    assert "putting everything together" in answer.text
+
+
+def wait_until_ready(site: Site) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while execute(site, "SELECT state FROM account_export") != [("ready",)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def download(site: Site, browser: Browser) -> zipfile.ZipFile:
+    wait_until_ready(site)
+    answer = browser.post("/export/download", data=PROOF)
+    assert answer.headers["content-type"] == "application/zip", answer.text
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    return zipfile.ZipFile(io.BytesIO(answer.content))
+
+
+def live(site: Site) -> Browser:
+    """Susan has written in two months, follows and is followed, and has reported a post."""
+    susan, david = arrive(site, "susan", "david")
+    david.post("/", data={"body": "A post of david's."})
+    david.post("/follow/susan")
+    susan.post("/follow/david")
+    susan.post("/posts/1/report", data={"reason": "dull"})
+    susan.post("/edit_profile", data={"username": "susan", "about_me": "I watch herons."})
+    susan.post("/", data={"body": "=HYPERLINK(1)"})
+    susan.post("/", data={"body": "Look, @david: <b>https://example.org/heron</b>"})
+    susan.post("/", data={"body": "Deleted."})
+    susan.post("/posts/4/delete")
+    execute(site, update(Post).where(table(Post).c.id == 2).values(created_at=now() - timedelta(days=70)))
+    return susan
+
+
+def test_the_file_has_everything_and_reads_well_without_the_site(any_site: Site, mailbox: Mailbox) -> None:
+    susan = live(any_site)
+    ask(susan)
+
+    zipped = download(any_site, susan)
+
+    assert zipped.testzip() is None
+    months = sorted(name for name in zipped.namelist() if name.startswith("posts/"))
+    assert sorted(set(zipped.namelist()) - set(months)) == [
+        "account.json",
+        "actor.json",
+        "index.html",
+        "outbox.json",
+        "posts.csv",
+    ]
+    assert len(months) == 2
+    pages = {name: zipped.read(name).decode() for name in [*months, "index.html"]}
+    assert "=HYPERLINK(1)" in pages[months[0]]
+    assert "Look, @david: &lt;b&gt;" in pages[months[1]]
+    assert "I watch herons." in pages["index.html"]
+    assert "<li>david</li>" in pages["index.html"]
+    assert all(f'href="{month}"' in pages["index.html"] for month in months)
+    for page in pages.values():
+        assert not re.search(r'(?:src|<link[^>]+href)="', page), "nothing is fetched"
+        assert "Deleted." not in page
+        assert page.rstrip().endswith("</html>")
+
+
+def test_posts_are_a_table_in_which_nothing_is_a_formula(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    ask(susan)
+
+    text = download(site, susan).read("posts.csv").decode("utf-8-sig")
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["text"] for row in rows] == ["'=HYPERLINK(1)", "Look, @david: <b>https://example.org/heron</b>"]
+    assert rows[0]["created"].endswith("Z")
+
+
+def test_the_outbox_is_one_that_other_programs_read(site: Site, mailbox: Mailbox) -> None:
+    """ActivityStreams 2.0: an OrderedCollection of Create activities, each with its Note."""
+    susan = live(site)
+    ask(susan)
+
+    zipped = download(site, susan)
+
+    outbox, actor = json.loads(zipped.read("outbox.json")), json.loads(zipped.read("actor.json"))
+    assert (outbox["type"], outbox["totalItems"], len(outbox["orderedItems"])) == ("OrderedCollection", 2, 2)
+    [first, second] = outbox["orderedItems"]
+    assert (first["type"], first["object"]["type"], first["actor"]) == ("Create", "Note", actor["id"])
+    assert first["to"] == ["https://www.w3.org/ns/activitystreams#Public"]
+    assert second["object"]["content"].startswith("<p>Look, @david: &lt;b&gt;<a href=")
+    assert second["object"]["source"]["content"] == "Look, @david: <b>https://example.org/heron</b>"
+    assert (actor["type"], actor["preferredUsername"], actor["outbox"]) == ("Person", "susan", "outbox.json")
+
+
+def test_what_is_stored_about_the_person_is_in_the_file_and_no_secret(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    susan.post("/recovery_codes", data=PROOF)
+    ask(susan)
+
+    text = download(site, susan).read("account.json").decode()
+
+    account = json.loads(text)
+    assert set(account) == set(contents.SECTIONS.values())
+    assert account["profile"][0]["email"] == SUSAN
+    assert account["followers"][0]["username"] == account["following"][0]["username"] == "david"
+    assert account["reports_made"][0]["reason"] == "dull"
+    assert "logged_in" in {event["kind"] for event in account["events"]}
+    assert account["sessions"][0]["client_ip"]
+    assert len(account["recovery_codes"]) == 10
+    secrets = [row[0] for name, column in SECRETS for row in execute(site, f"SELECT {column} FROM {name}")]
+    assert len(secrets) > 10
+    assert [secret for secret in secrets if secret in text] == []
+    assert "david@example.com" not in text
+
+
+SECRETS = [
+    ("user_account", "password_hash"),
+    ("session", "token_hash"),
+    ("known_browser", "secret_hash"),
+    ("recovery_code", "code_hash"),
+]
+
+
+def test_every_table_of_a_person_is_in_the_file_or_named() -> None:
+    """Whoever adds a table that says something of a person decides; see webapp/archives/contents.py."""
+    assert contents.personal() == set(contents.SECTIONS) | contents.ELSEWHERE
+
+
+def test_no_column_that_sounds_like_a_secret_is_in_the_file() -> None:
+    said = {
+        f"{name}.{column.name}"
+        for name, _owner in contents.SECTIONS
+        for column in SQLModel.metadata.tables[name].columns
+        if re.search(r"hash|secret|token|key|password|code|mark", column.name) and column.name not in contents.WITHHELD
+    }
+
+    # When the password was locked or used, what a mail server said; none of them opens anything.
+    harmless = {"password_locked_at", "password_used_at"}
+    assert said == {f"user_account.{name}" for name in harmless} | {"outbox_email.code", "refused_address.code"}
+
+
+def test_an_email_says_that_it_is_there_and_asks_for_the_password_all_the_same(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    ask(susan)
+
+    assert mailbox.link(SUSAN, subject=SUBJECT) == "/export"
+    refused = susan.post("/export/download", data={"current_password": "wrong"})
+    assert refused.status_code == 422
+    assert "That&#39;s not your current password." in refused.text
+    [david] = [site.browser()]
+    log_in(david, "david")
+    others = david.post("/export/download", data=PROOF)
+    assert "That file is gone." in others.text
+
+
+def test_it_wants_the_password(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+
+    answer = susan.post("/export", data={"current_password": "wrong"})
+
+    assert answer.status_code == 422
+    assert execute(site, "SELECT * FROM account_export") == []
+
+
+def test_two_a_day(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    ask(susan)
+    ask(susan)
+
+    answer = susan.post("/export", data=PROOF)
+
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 86400
+
+
+def test_it_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    log_in(susan, remember_me="1")
+    ask(susan)
+    wait_until_ready(site)
+
+    with time_machine.travel(now() + timedelta(hours=24, minutes=1)):
+        answer = susan.post("/export/download", data=PROOF)
+
+    assert "That file is gone. Ask for a new one." in answer.text
+
+
+def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: Mailbox) -> None:
+    susan = live(site)
+    values = {"user_id": 1, "expires_at": now() + timedelta(days=1), "leased_until": now() + timedelta(hours=1)}
+    execute(site, insert(AccountExport).values(**values, done=600, total=6000))
+
+    page, part = susan.get("/export").text, susan.get("/export", headers=PART).text
+
+    assert "600 of 6000 steps are done." in page
+    assert 'href="/export">Look again' in page
+    assert part.lstrip().startswith('<div id="progress"')
+    assert 'value="600"' in part
+
+
+PART = {"hx-request": "true", "hx-request-type": "partial"}
+
+
+def test_what_a_dead_process_had_in_hand_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
+    """The claim of one that died runs out; one that wakes up late can't write into the file of the other."""
+    susan = live(any_site)
+    database = any_site.app.state.database
+
+    async def die() -> exports.Claimed:
+        async with database.session(is_writing=True) as db:
+            await exports.ask(db, 1)
+            claimed = await exports.claim(db)
+            assert claimed
+            await exports.add_chunks(db, claimed, 0, [b"half of it"])
+            await db.commit()
+        return claimed
+
+    late = any_site.run(die)
+    execute(any_site, update(AccountExport).values(leased_until=now() - timedelta(seconds=1)))
+    any_site.run(wake, any_site)
+
+    assert download(any_site, susan).testzip() is None
+
+    async def write_late() -> None:
+        async with database.session(is_writing=True) as db:
+            await exports.hold(db, late, done=1)  # type: ignore[arg-type]
+
+    with pytest.raises(exports.Overtaken):
+        any_site.run(write_late)
+
+
+async def wake(site: Site) -> None:
+    site.app.state.exports.wake()
+
+
+# A process of its own makes the file of 100,000 posts, and says how much memory it took beyond what it had.
+MEASURED = """
+import asyncio, resource, sys
+from webapp.archives.maker import Maker
+from webapp.database import Database
+from webapp.settings import Settings
+from webapp.web import templating
+
+async def main():
+    settings = Settings(base_url="https://blog.example", secret_key="x" * 40, database_url=sys.argv[1], mailer="off")
+    database = Database(settings.database_url)
+    maker = Maker(settings, database, templating.environment(settings))
+    async with database.session() as db:
+        pass
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert await maker.make_one()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    await database.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_hundred_thousand_posts_take_no_more_than_60_mb(site: Site, mailbox: Mailbox) -> None:
+    """Many seconds, because it is what this size takes."""
+    susan = live(site)
+    body = "A heron stood in the shallows, and nobody said a word about it for the rest of the day. "
+    for start in range(0, 100_000, 5000):
+        _insert(site, [_post(body, number) for number in range(start, start + 5000)])
+    execute(site, insert(AccountExport).values(user_id=1, expires_at=now() + timedelta(days=1)))
+
+    command = [sys.executable, "-c", MEASURED, site.settings.database_url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= 60
+    zipped = download(site, susan)
+    assert json.loads(zipped.read("outbox.json"))["totalItems"] == 100_002
+
+
+def _post(body: str, number: int) -> dict[str, object]:
+    return {"author_id": 1, "body": f"{body * 2}{number}", "created_at": now() - timedelta(minutes=number)}
+
+
+def _insert(site: Site, rows: list[dict[str, object]]) -> None:
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await (await db.connection()).execute(insert(Post), rows)
+            await db.commit()
+
+    site.run(work)

@@ -1,0 +1,105 @@
+"""What account.json holds: everything that is stored about a person, table by table, and what is withheld and why.
+
+Whoever adds a table or a column that says something of a person names it here; a test fails until then.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import webapp.archives.models
+import webapp.audit.models
+import webapp.factors.models
+import webapp.mail.models
+import webapp.moderation.models
+import webapp.notifications.models
+import webapp.people.models
+import webapp.posts.models  # noqa: F401  (their tables)
+from webapp.accounts.models import User
+from webapp.archives.activities import moment
+from webapp.database import execute, table
+from webapp.deletion import erasure
+
+# Of which table: what its part of the file is called, and the column that says whose a row is.
+SECTIONS: dict[tuple[str, str], str] = {
+    ("user_account", "id"): "profile",
+    ("address_change", "user_id"): "email_changes",
+    ("email_switch", "user_id"): "email_switches",
+    ("kept_username", "user_id"): "earlier_usernames",
+    ("session", "user_id"): "sessions",
+    ("known_browser", "user_id"): "known_browsers",
+    ("recovery_code", "user_id"): "recovery_codes",
+    ("factor", "user_id"): "second_factors",
+    ("pending_log_in", "user_id"): "unfinished_log_ins",
+    ("security_event", "user_id"): "events",
+    ("outbox_email", "user_id"): "emails",
+    ("refused_address", "address"): "refused_emails",
+    ("follow", "followed_id"): "followers",
+    ("follow", "follower_id"): "following",
+    ("mention", "user_id"): "mentioned_in",
+    ("report", "reporter_id"): "reports_made",
+    ("account_export", "user_id"): "exports",
+}
+# What stands in files of its own, or is there only once nobody can ask for it any more.
+ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
+# Columns that open something or say nothing to anybody.
+WITHHELD = {
+    "password_hash": "opens the account, if it is guessed",
+    "token_hash": "of a session",
+    "secret_hash": "of a known browser",
+    "browser_mark": "of a known browser",
+    "code_hash": "opens the account, if it is guessed",
+    "secret": "of a second factor",
+    "sealed_with": "of a second factor",
+    "last_step": "of a second factor",
+    "epoch": "a number of ours",
+    "fence": "a number of ours",
+    "leased_by": "a process of ours",
+    "leased_until": "a process of ours",
+    "message_id": "a number of ours",
+    "crashes": "a number of ours",
+    "username_key": "the username once more",
+}
+# Numbers of people, for whom their names stand in the file.
+PEOPLE = {("follow", "followed_id"), ("follow", "follower_id")}
+
+_users = table(User)
+
+
+def personal() -> set[tuple[str, str]]:
+    """Each table with a column that says whose a row is."""
+    by_hand = {("user_account", "id"), ("security_event", "user_id"), ("outbox_email", "user_id")}
+    referring = {(rows.name, owner.name) for rows, owner in erasure.belongings()}
+    return by_hand | referring | {("refused_address", "address"), ("account_deletion", "user_id")}
+
+
+async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+    """The parts of the file, one after the other."""
+    for (name, owner), title in SECTIONS.items():
+        rows = SQLModel.metadata.tables[name]
+        whose = user.email if owner == "address" else user.id
+        query = _named(rows, owner) if (name, owner) in PEOPLE else _whole(rows, owner)
+        found = await execute(db, query.where(rows.c[owner] == whose))
+        yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]
+
+
+def _whole(rows: Table, owner: str) -> Any:
+    """Every column but what is withheld, and whose it is, which all of the file is."""
+    hidden = {*WITHHELD} if rows.name == "user_account" else {*WITHHELD, owner}
+    columns: list[Any] = [column for column in rows.columns if column.name not in hidden]
+    return select(*columns)
+
+
+def _named(rows: Table, owner: str) -> Any:
+    """Who follows, or is followed, by name."""
+    other = rows.c.follower_id if owner == "followed_id" else rows.c.followed_id
+    query = select(_users.c.username, rows.c.created_at.label("since"))
+    return query.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
+
+
+def _plain(value: Any) -> Any:
+    return moment(value) if isinstance(value, datetime) else value

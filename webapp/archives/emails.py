@@ -1,0 +1,42 @@
+"""The email that says an export is there."""
+
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.archives import exports
+from webapp.archives.models import READY
+from webapp.authentication.emails import a_sample_person
+from webapp.mail import kinds
+from webapp.mail.kinds import Draft, email_kind
+from webapp.mail.models import Claimed, Priority
+from webapp.settings import Settings
+
+KIND = "export_ready"
+
+
+async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
+    await kinds.post(db, settings, KIND, user.email, user_id=user.id, language=user.language)
+
+
+@email_kind(
+    KIND,
+    expires_after=timedelta(hours=12),
+    priority=Priority.WAITED_FOR,
+    samples=lambda site: [_draft(site, a_sample_person())],
+)
+async def export_ready(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose export is made. Not sent if it is gone again."""
+    assert email.user_id is not None
+    user, export = await users.get(db, email.user_id), await exports.latest(db, email.user_id)
+    if user is None or user.disabled_at is not None or export is None or export.state != READY:
+        return None
+    return _draft(settings, user)
+
+
+def _draft(settings: Settings, user: User) -> Draft:
+    hours = int(exports.KEPT.total_seconds() // 3600)
+    values = {"username": user.username, "link": f"{settings.base_url}/export", "hours": hours}
+    return Draft(KIND, user.email, values, user.id)

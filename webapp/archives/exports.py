@@ -1,0 +1,103 @@
+"""Exports as rows: asked for, claimed, made piece by piece, handed over. Knows no zip."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.archives.models import READY, WAITING, AccountExport, ExportChunk
+from webapp.database import Database, execute, now, table
+
+KEPT = timedelta(hours=24)
+WAITS = timedelta(days=3)  # for a process that makes it
+LEASE = timedelta(seconds=60)
+
+_exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User)
+
+
+class Claimed(NamedTuple):
+    """An export in one process's hands."""
+
+    id: int
+    user_id: int
+    fence: int
+
+
+class Overtaken(Exception):
+    """Another process has it now, or it is gone."""
+
+
+async def ask(db: AsyncSession, user_id: int) -> None:
+    """Notes that a person wants everything of theirs in a file. It takes the place of an earlier one."""
+    await execute(db, delete(_exports).where(_exports.c.user_id == user_id))
+    db.add(AccountExport(user_id=user_id, expires_at=now() + WAITS))
+    await db.flush()
+
+
+async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
+    """The person's export, if it isn't too old."""
+    mine = col(AccountExport.user_id) == user_id, col(AccountExport.expires_at) > now()
+    return (await db.exec(select_rows(AccountExport).where(*mine).order_by(col(AccountExport.id).desc()))).first()
+
+
+async def claim(db: AsyncSession) -> Claimed | None:
+    """Leases the export that waits longest, and throws away what was made of it before."""
+    is_free = or_(_exports.c.leased_until.is_(None), _exports.c.leased_until < now())
+    waiting = (
+        select(_exports.c.id)
+        .join_from(_exports, _users, _users.c.id == _exports.c.user_id)
+        .where(_exports.c.state == WAITING, is_free, _exports.c.expires_at > now(), _users.c.disabled_at.is_(None))
+        .order_by(_exports.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=_exports)
+    )
+    number = (await execute(db, waiting)).scalar()
+    if number is None:
+        return None
+    values = {"leased_until": now() + LEASE, "fence": _exports.c.fence + 1, "done": 0}
+    leased = update(_exports).where(_exports.c.id == number).values(values)
+    row = (await execute(db, leased.returning(_exports.c.id, _exports.c.user_id, _exports.c.fence))).one()
+    await execute(db, delete(_chunks).where(_chunks.c.export_id == number))
+    return Claimed(*row)
+
+
+async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
+    """Renews the lease, and notes how far it is. Raises Overtaken."""
+    mine = _exports.c.id == claimed.id, _exports.c.fence == claimed.fence, _exports.c.state == WAITING
+    held = update(_exports).where(*mine).values(leased_until=now() + LEASE, **values)
+    if not (await execute(db, held)).rowcount:
+        raise Overtaken
+
+
+async def add_chunks(db: AsyncSession, claimed: Claimed, first: int, chunks: list[bytes]) -> None:
+    rows = [{"export_id": claimed.id, "number": first + place, "content": each} for place, each in enumerate(chunks)]
+    await execute(db, insert(_chunks), rows)
+
+
+async def finish(db: AsyncSession, claimed: Claimed, size: int) -> datetime:
+    """Lets its owner have it; returns until when. Raises Overtaken."""
+    until = now() + KEPT
+    await hold(db, claimed, state=READY, size=size, expires_at=until)
+    return until
+
+
+async def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
+    """The file, a piece at a time: no connection is held while the visitor takes one."""
+    number = 0
+    while True:
+        piece = select(_chunks.c.content).where(_chunks.c.export_id == export_id, _chunks.c.number == number)
+        async with database.session() as db:
+            found = (await execute(db, piece)).scalar()
+        if found is None:
+            return
+        yield found
+        number += 1
+
+
+def outdated() -> ColumnElement[bool]:
+    return _exports.c.expires_at < now()

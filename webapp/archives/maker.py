@@ -1,0 +1,85 @@
+"""Makes the exports that people asked for, one at a time in each web process, beside the visitors."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from jinja2 import Environment
+
+from webapp.accounts import users
+from webapp.archives import emails, exports
+from webapp.archives.exports import Claimed, Overtaken
+from webapp.archives.writing import Archive
+from webapp.database import Database
+from webapp.settings import Settings
+
+log = logging.getLogger("webapp.archives")
+
+POLL_SECONDS = 20.0
+BREATH_SECONDS = 0.01  # between two batches: visitors go first
+
+
+class Maker:
+    """Claims what waits and makes it. One that was asked for here is begun at once, another's is found by a look."""
+
+    def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
+        self._settings, self._database, self._templates = settings, database, templates
+        self._asked = asyncio.Event()
+
+    def wake(self) -> None:
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled. What is half made then is begun again, here or elsewhere, when its lease is over."""
+        while True:
+            try:
+                while await self.make_one():
+                    pass
+            except Exception:
+                log.exception("export_failed")
+            self._asked.clear()
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._asked.wait()
+            except TimeoutError:
+                continue
+
+    async def make_one(self) -> bool:
+        """Makes the export that waits longest; whether there was one."""
+        async with self._database.session(is_writing=True) as db:
+            claimed = await exports.claim(db)
+            await db.commit()
+        if claimed is None:
+            return False
+        try:
+            await self._make(claimed)
+        except Overtaken:
+            log.warning("export_overtaken", extra={"fields": {"export": claimed.id}})
+        return True
+
+    async def _make(self, claimed: Claimed) -> None:
+        """Raises Overtaken."""
+        async with self._database.session() as db:
+            user = await users.get(db, claimed.user_id)
+        if user is None:
+            raise Overtaken
+        numbers, done = 0, 0
+
+        async def keep(pieces: Sequence[bytes], steps: int) -> None:
+            nonlocal numbers, done
+            done += steps
+            async with self._database.session(is_writing=True) as db:
+                await exports.hold(db, claimed, done=done, total=archive.steps)
+                if pieces:
+                    await exports.add_chunks(db, claimed, numbers, list(pieces))
+                await db.commit()
+            numbers += len(pieces)
+            await asyncio.sleep(BREATH_SECONDS)
+
+        archive = Archive(self._database, self._settings, self._templates, user, keep)
+        size = await archive.write()
+        async with self._database.session(is_writing=True) as db:
+            await exports.finish(db, claimed, size)
+            if self._settings.sends_mail:
+                await emails.tell(db, self._settings, user)
+            await db.commit()

@@ -1,0 +1,44 @@
+"""The tables of exports and of their bytes."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from webapp.database import now
+
+WAITING, READY = "waiting", "ready"
+
+
+class AccountExport(SQLModel, table=True):
+    """A file with everything of a person's, asked for, being made, or there to be downloaded until `expires_at`.
+
+    Whoever makes it has a lease: a process that dies lets it run out, and another begins again. `fence` goes up with
+    each claim, so who wakes up late can't write into the file of another.
+    """
+
+    __tablename__ = "account_export"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    state: str = Field(default=WAITING, max_length=12)
+    asked_at: datetime = Field(default_factory=now)
+    expires_at: datetime = Field(index=True)
+    leased_until: datetime | None = None
+    fence: int = 0
+    done: int = 0  # steps, of `total`
+    total: int = 0
+    size: int = 0  # bytes
+
+
+class ExportChunk(SQLModel, table=True):
+    """A piece of an export's file. In the database, which is all that web processes on several machines share."""
+
+    __tablename__ = "export_chunk"
+
+    export_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("account_export.id", ondelete="CASCADE"), primary_key=True)
+    )
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    content: bytes = Field(sa_type=LargeBinary)

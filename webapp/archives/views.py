@@ -1,0 +1,68 @@
+"""Ask for everything of one's own in a file, see how far it is, and download it."""
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from webapp import rate_limits
+from webapp.accounts.models import User
+from webapp.archives import exports, forms
+from webapp.archives.models import READY
+from webapp.audit import events
+from webapp.audit.events import Event
+from webapp.authentication import auth, proof
+from webapp.authentication.auth import login_required
+from webapp.database import now
+from webapp.i18n import gettext as _
+from webapp.web import pages
+from webapp.web.forms import Form
+from webapp.web.limits import limited
+
+
+@login_required
+async def export(request: Request) -> Response:
+    """The page for all of it. The part of it that says how far the file is asks for itself again."""
+    form = await Form.of(request, forms.Export)
+    proved = await proof.prove(request, form, form.data.current_password) if request.method == "POST" else None
+    response = await _asked(request, form, proved) if proved else None
+    return response or await _page(request, form, "panel" if request.method == "POST" else "progress")
+
+
+@login_required
+async def download_export(request: Request) -> Response:
+    """The file, once its owner has proved to be there. It is sent as a form, so that no address ever opens it."""
+    form = await Form.read(request, forms.Export)
+    proved = await proof.prove(request, form, form.data.current_password)
+    response = await _downloaded(request, form, proved) if proved else None
+    return response or await _page(request, form, "panel")
+
+
+async def _page(request: Request, form: Form[forms.Export], part: str) -> Response:
+    made = await exports.latest(request.state.db, request.state.user.id)
+    if part == "progress" and pages.asks_for_part(request) and (made is None or made.state == READY):
+        return pages.redirect(request, request.url.path)  # there is more to it now than how far it is
+    return pages.render(request, "archives/export.html", part=part, form=form, export=made)
+
+
+@limited(rate_limits.EXPORTS)
+async def _asked(request: Request, form: Form[forms.Export], user: User) -> Response:
+    db = request.state.db
+    await exports.ask(db, user.id)
+    await events.note(db, Event.EXPORT_ASKED, user.id, auth.client_info(request))
+    await db.commit()
+    request.app.state.exports.wake()
+    words = _("We're putting everything together. You'll get an email when it's there.")
+    return pages.redirect(request, request.app.url_path_for("export"), flash=words)
+
+
+@limited(rate_limits.DOWNLOADS)
+async def _downloaded(request: Request, form: Form[forms.Export], user: User) -> Response:
+    db = request.state.db
+    made = await exports.latest(db, user.id)
+    if made is None or made.state != READY:
+        return pages.redirect(request, "/export", flash=_("That file is gone. Ask for a new one."), kind="notice")
+    await events.note(db, Event.EXPORT_DOWNLOADED, user.id, auth.client_info(request))
+    await db.commit()
+    name = f"{user.username}-{now():%Y-%m-%d}.zip"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "content-length": str(made.size)}
+    file = exports.content(request.app.state.database, made.id)
+    return StreamingResponse(file, media_type="application/zip", headers=headers)

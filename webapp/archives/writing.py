@@ -1,0 +1,198 @@
+"""Writes the file: a zip that is read without the site, a few hundred posts at a time.
+
+Nothing is ever there as a whole: what is compressed leaves in pieces, and the database is asked again for each.
+"""
+
+import csv
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any, NamedTuple
+
+from jinja2 import Environment
+from sqlalchemy import select
+
+from webapp import i18n
+from webapp.accounts.models import User
+from webapp.archives import activities, contents
+from webapp.database import Database, execute, table
+from webapp.posts.models import Post
+from webapp.posts.text import markup
+from webapp.settings import Settings
+
+PIECE = 256 * 1024
+AT_ONCE = 400
+# What a spreadsheet would take for a formula (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+_posts = table(Post)
+Keep = Callable[[Sequence[bytes], int], Awaitable[None]]
+
+
+class Written(NamedTuple):
+    id: int
+    body: str
+    created_at: datetime
+    removed_because: str
+
+
+class Pieces(io.RawIOBase):
+    """What the zip is written into: it can't be gone back in, and gives away what is complete."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        self.size += len(data)
+        return len(data)
+
+    def take(self, *, all_of_it: bool = False) -> list[bytes]:
+        found = []
+        while len(self._held) >= PIECE or (all_of_it and self._held):
+            found.append(bytes(self._held[:PIECE]))
+            del self._held[:PIECE]
+        return found
+
+
+class Archive:
+    """One person's file. `keep` stores pieces of it, and notes how many posts were written, of three times all."""
+
+    def __init__(self, database: Database, settings: Settings, templates: Environment, user: User, keep: Keep) -> None:
+        self.database, self.settings, self.templates, self.user = database, settings, templates, user
+        self._keep = keep
+        self._pieces = Pieces()
+        self._numbers: list[int] = []
+        self._months: Counter[str] = Counter()
+
+    async def write(self) -> int:
+        """Writes all of it; returns how many bytes."""
+        await self._look()
+        with i18n.use(self.user.language), zipfile.ZipFile(self._pieces, "w", zipfile.ZIP_DEFLATED) as zipped:
+            self._add(zipped, "actor.json", json.dumps(activities.actor(self.settings, self.user), indent=1))
+            await self._write_account(zipped)
+            await self._write_outbox(zipped)
+            await self._write_csv(zipped)
+            await self._write_months(zipped)
+        await self._keep(self._pieces.take(all_of_it=True), 0)
+        return self._pieces.size
+
+    @property
+    def steps(self) -> int:
+        return 3 * len(self._numbers)
+
+    async def _look(self) -> None:
+        """Which posts there are, oldest first: by date, for those that were imported are older than their numbers."""
+        found: list[tuple[datetime, int]] = []
+        mine = select(_posts.c.created_at, _posts.c.id).where(
+            _posts.c.author_id == self.user.id, _posts.c.deleted_at.is_(None)
+        )
+        last = 0
+        while True:
+            async with self.database.session() as db:
+                rows = (await execute(db, mine.where(_posts.c.id > last).order_by(_posts.c.id).limit(5000))).all()
+            if not rows:
+                break
+            found += [(row.created_at, row.id) for row in rows]
+            last = rows[-1].id
+        found.sort()
+        self._numbers = [number for _when, number in found]
+        self._months = Counter(f"{when.astimezone(UTC):%Y-%m}" for when, _number in found)
+
+    async def _posts(self) -> AsyncIterator[list[Written]]:
+        """All posts, oldest first; what is compressed of them is kept before the next come."""
+        columns = _posts.c.id, _posts.c.body, _posts.c.created_at, _posts.c.removed_because
+        for start in range(0, len(self._numbers), AT_ONCE):
+            some = self._numbers[start : start + AT_ONCE]
+            query = select(*columns).where(_posts.c.id.in_(some), _posts.c.deleted_at.is_(None))
+            async with self.database.session() as db:
+                rows = [Written(*row) for row in await execute(db, query)]
+            yield sorted(rows, key=lambda row: (row.created_at, row.id))
+            await self._keep(self._pieces.take(), len(some))
+
+    async def _write_account(self, zipped: zipfile.ZipFile) -> None:
+        with zipped.open("account.json", "w") as member:
+            member.write(b"{")
+            async with self.database.session() as db:
+                start = "\n"
+                async for title, rows in contents.sections(db, self.user):
+                    lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+                    member.write(f"{start} {json.dumps(title)}: [\n  {lines}\n ]".encode())
+                    start = ",\n"
+            member.write(b"\n}\n")
+
+    async def _write_outbox(self, zipped: zipfile.ZipFile) -> None:
+        head = {"@context": activities.CONTEXT, "id": "outbox.json", "type": "OrderedCollection"}
+        count = 0
+        with zipped.open("outbox.json", "w") as member:
+            member.write(f'{json.dumps(head)[:-1]}, "orderedItems": [\n'.encode())
+            async for some in self._posts():
+                for post in [each for each in some if not each.removed_because]:
+                    activity = activities.create(self.settings, self.user, post.id, post.body, post.created_at)
+                    member.write((",\n" if count else "").encode() + json.dumps(activity, ensure_ascii=False).encode())
+                    count += 1
+            member.write(f'\n], "totalItems": {count}}}\n'.encode())
+
+    async def _write_csv(self, zipped: zipfile.ZipFile) -> None:
+        with zipped.open("posts.csv", "w") as member:
+            member.write(b"\xef\xbb\xbf")  # or Excel takes it for another encoding
+            _write_rows(member, [("number", "created", "text", "removed because")])
+            async for some in self._posts():
+                _write_rows(
+                    member,
+                    [
+                        (row.id, activities.moment(row.created_at), _harmless(row.body), _harmless(row.removed_because))
+                        for row in some
+                    ],
+                )
+
+    async def _write_months(self, zipped: zipfile.ZipFile) -> None:
+        """index.html, and a page for each month: a person may have written for many years."""
+        months = sorted(self._months.items(), reverse=True)
+        page: IO[bytes] | None = None
+        shown = ""
+        async for some in self._posts():
+            for post in some:
+                month = f"{post.created_at.astimezone(UTC):%Y-%m}"
+                if month != shown or page is None:
+                    self._close(page)
+                    page, shown = zipped.open(f"posts/{month}.html", "w"), month
+                    page.write(self._rendered("head", title=month, root="../"))
+                page.write(self._rendered("post", post=post, markup=markup(post.body, ())))
+        self._close(page)
+        async with self.database.session() as db:
+            lists = {title: rows async for title, rows in contents.sections(db, self.user)}
+        names = {title: [row["username"] for row in lists[title]] for title in ("following", "followers")}
+        values = {"months": months, "posts": len(self._numbers), "names": names}
+        index = self._rendered("head", title=self.user.username, root="") + self._rendered("index", **values)
+        self._add(zipped, "index.html", index + self._rendered("foot"))
+
+    def _close(self, page: IO[bytes] | None) -> None:
+        if page is not None:
+            page.write(self._rendered("foot"))
+            page.close()
+
+    def _rendered(self, name: str, **values: Any) -> bytes:
+        template = self.templates.get_template(f"archives/_{name}.html")
+        return template.render(person=self.user, language=i18n.current(), **values).encode()
+
+    @staticmethod
+    def _add(zipped: zipfile.ZipFile, name: str, content: str | bytes) -> None:
+        zipped.writestr(name, content)
+
+
+def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    member.write(text.getvalue().encode())
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.lstrip(" \n").startswith(FORMULA) else text
