@@ -86,15 +86,6 @@ class FinishRegistration(Opened):
     password: Password
 
 
-class ResetPasswordRequest(BaseModel):
-    email: Identity
-
-
-class ResetPassword(Opened):
-    password: Password
-    password2: str = ""
-
-
 class EmailCode(BaseModel):
     code: Annotated[str, StringConstraints(max_length=100), AfterValidator(_email_code)]
 

@@ -4,10 +4,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from webapp.authentication.forms import Identity, Password
+from webapp.authentication.forms import Identity, Opened, Password
 from webapp.factors import codes
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
+
+
+class ResetPasswordRequest(BaseModel):
+    email: Identity
+
+
+class ResetPassword(Opened):
+    password: Password
+    password2: str = ""
 
 
 class RecoveryCodes(BaseModel):

@@ -15,14 +15,14 @@ from webapp.accounts.usernames import visible
 from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import auth, email_links, forms, proof, throttle
-from webapp.authentication.forms import check_password
+from webapp.authentication import auth, email_links, proof, throttle
+from webapp.authentication.forms import RenewResetLink, check_password
 from webapp.database import release
 from webapp.factors import codes
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.recovery import not_me, reset
-from webapp.recovery.forms import Recover, RecoveryCodes
+from webapp.recovery.forms import Recover, RecoveryCodes, ResetPassword, ResetPasswordRequest
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, too_often
@@ -31,7 +31,7 @@ from webapp.web.limits import limited, too_often
 async def reset_password_request(request: Request) -> Response:
     """Asks for a reset email. Looks nobody up: only the mailer finds out whether there is anybody to write to."""
     typed = request.query_params.get("email", "")[:320] or email_links.typed_before(request)
-    form = await Form.of(request, forms.ResetPasswordRequest, email=typed)
+    form = await Form.of(request, ResetPasswordRequest, email=typed)
     typed = visible(form.values["email"])
     kind = "reset_password"
     sent = await email_links.send(request, form, kind, form.data.email, typed=typed) if form.is_valid else None
@@ -42,7 +42,7 @@ async def reset_password_request(request: Request) -> Response:
 
 async def reset_password(request: Request) -> Response:
     """The form behind a reset link. It works for the link's account, whoever is logged in, and without cookies."""
-    form, token = await Form.of(request, forms.ResetPassword), request.path_params["token"]
+    form, token = await Form.of(request, ResetPassword), request.path_params["token"]
     try:
         user, claim = await reset.owner(request.state.db, request.app.state.settings, token, form.values["opened"])
         if form.is_valid:
@@ -70,7 +70,7 @@ async def reset_password(request: Request) -> Response:
     )
 
 
-async def _reset(request: Request, form: Form[forms.ResetPassword], user_id: int) -> Response | None:
+async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> Response | None:
     """Sets the password, or says in the form why not. Raises Refused and Overtaken."""
     db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
     await release(db)  # nobody holds a connection while waiting for a turn
@@ -90,7 +90,7 @@ async def _reset(request: Request, form: Form[forms.ResetPassword], user_id: int
 
 async def renew_reset_link(request: Request) -> Response:
     """The one button of an expired or used link: a fresh one, to the account's own address."""
-    form = await Form.read(request, forms.RenewResetLink)
+    form = await Form.read(request, RenewResetLink)
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
