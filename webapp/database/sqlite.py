@@ -215,12 +215,8 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
     """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
     options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
-    thread = ThreadPoolExecutor(1, "sqlite")
-    try:
-        opened = await asyncio.get_running_loop().run_in_executor(thread, _open, file, options)
-    except BaseException:
-        thread.shutdown(wait=False)
-        raise
+    thread = ThreadPoolExecutor(1, "sqlite")  # which ends with the last who knows it, if the file can't be opened
+    opened = await asyncio.get_running_loop().run_in_executor(thread, _open, file, options)
     return OneTripConnection(opened, thread, patience)
 
 
