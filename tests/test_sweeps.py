@@ -374,6 +374,7 @@ def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str) ->
         "check_email": {303, 429},
         "bounces": {404},
         "undo_deletion": {410},
+        "factor_removal": {303, 410},  # the link ends with the epoch, which other routes have raised by now
     }
     assert {answer.status_code for answer in answers} <= of_their_own.get(name, {303, 422})
 
