@@ -48,7 +48,7 @@ def _email_code(text: str) -> str:
 
 
 # A username or an address is what its writer sees; test_typed.py tries every field of the kind.
-Typed = Annotated[str, BeforeValidator(usernames.visible), StringConstraints(min_length=1, max_length=320)]
+Typed = Annotated[str, StringConstraints(min_length=1, max_length=320), BeforeValidator(usernames.visible)]
 Identity = Annotated[Typed, AfterValidator(_identity)]
 Address = Annotated[Typed, AfterValidator(_address)]
 Username = Annotated[Typed, AfterValidator(_username)]
