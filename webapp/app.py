@@ -160,7 +160,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
     finally:
         tidying.cancel()
-        exporting.cancel()
+        app.state.exports.stop()
         app.state.alarms.stop()
         await mailer.stop()
         if sending:

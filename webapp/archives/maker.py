@@ -1,6 +1,7 @@
 """Makes the exports that people asked for, one at a time in each web process, beside the visitors."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -25,24 +26,32 @@ class Maker:
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
         self._settings, self._database, self._templates = settings, database, templates
         self._asked = asyncio.Event()
+        self._is_stopping = False
 
     def wake(self) -> None:
         self._asked.set()
 
+    def stop(self) -> None:
+        """Lets `run` end after the step in hand: to cancel a statement would leave its connection open."""
+        self._is_stopping = True
+        self.wake()
+
     async def run(self) -> None:
-        """Until it is cancelled. What is half made then is begun again, here or elsewhere, when its lease is over."""
-        while True:
+        """Until it is stopped. What is half made then is begun again, here or elsewhere, when its lease is over."""
+        while not self._is_stopping:
             try:
-                while await self.make_one():
+                while not self._is_stopping and await self.make_one():
                     pass
             except Exception:
                 log.exception("export_failed")
-            self._asked.clear()
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._asked.wait()
-            except TimeoutError:
-                continue
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Until an export is asked for here, or another process may have left one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._is_stopping else POLL_SECONDS):
+                await self._asked.wait()
+        self._asked.clear()
 
     async def make_one(self) -> bool:
         """Makes the export that waits longest; whether there was one."""
@@ -67,6 +76,8 @@ class Maker:
 
         async def keep(pieces: Sequence[bytes], steps: int) -> None:
             nonlocal numbers, done
+            if self._is_stopping:
+                raise Overtaken  # by whoever comes after the lease
             done += steps
             async with self._database.session(is_writing=True) as db:
                 await exports.hold(db, claimed, done=done, total=archive.steps)

@@ -59,6 +59,7 @@ async def _downloaded(request: Request, form: Form[forms.Export], user: User) ->
     db = request.state.db
     made = await exports.latest(db, user.id)
     if made is None or made.state != READY:
+        await db.commit()  # it counts all the same
         return pages.redirect(request, "/export", flash=_("That file is gone. Ask for a new one."), kind="notice")
     await events.note(db, Event.EXPORT_DOWNLOADED, user.id, auth.client_info(request))
     await db.commit()
