@@ -42,10 +42,12 @@ READERS = 50
 MANY = 500
 NOW = datetime.now(UTC)
 COLUMNS = {
-    "user_account": "id username username_key email password_hash epoch locale created_at last_seen about_me is_public",
-    "post": "id author_id body created removed_because",
-    "follow": "follower_id followed_id created",
-    "session": "id token_hash user_id epoch is_remembered browser network created_at seen_at expires_at",
+    "user_account": "id username username_key email password_hash epoch language created_at last_seen_at"
+    " about_me is_public",
+    "post": "id author_id body created_at removed_because",
+    "follow": "follower_id followed_id created_at",
+    "session": "id token_hash user_id epoch is_remembered user_agent client_ip browser_mark created_at"
+    " last_seen_at proved_at expires_at",
 }
 WORDS = "One of very many posts, about as long as posts are: some have a link, https://example.com/a/path, some don't."
 
@@ -92,7 +94,7 @@ class Crowd:
     def _sessions(self) -> Records:
         for number in range(1, 2 * READERS + 1):
             token_hash, ends = hashlib.sha256(cookie(number).encode()).hexdigest(), NOW + timedelta(days=1)
-            yield number, token_hash, number, 0, False, "a browser", "127.0.0.1", NOW, NOW, ends
+            yield number, token_hash, number, 0, False, "a browser", "127.0.0.1", "", NOW, NOW, NOW, ends
 
 
 def cookie(reader: int) -> str:
