@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from sqlmodel import SQLModel
 
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD
-from tests.test_limit_sweep import EXCEPTIONS, SENT, path_of, site, susan
+from tests.test_limit_sweep import EXCEPTIONS, SENT, no_app_afterwards, path_of, site, susan
 from tests.watching import execute
 
-__all__ = ["site", "susan"]  # fixtures
+__all__ = ["no_app_afterwards", "site", "susan"]  # fixtures
 
 # What opens the account, under which names it is found, and which emails watch over it.
 OPENS = {
@@ -20,7 +21,20 @@ OPENS = {
     "recovery_code": "SELECT label, code_hash, used_at FROM recovery_code WHERE user_id = 1 ORDER BY label",
     "address_change": "SELECT id, confirmed_at, undone_at FROM address_change WHERE user_id = 1 ORDER BY id",
     "kept_username": "SELECT username_key FROM kept_username WHERE user_id = 1 ORDER BY username_key",
+    "factor": "SELECT * FROM factor WHERE user_id = 1 ORDER BY id",
+    "account_deletion": "SELECT * FROM account_deletion WHERE user_id = 1",
     "email_switch": "SELECT kind, is_wanted FROM email_switch WHERE user_id = 1 AND kind = 'new_sign_in'",
+}
+# What an account has besides: its words, and what others are told of it.
+HARMLESS = {
+    "post",
+    "mention",
+    "follow",
+    "report",
+    "security_event",
+    "retired_username",
+    "pending_log_in",
+    "account_export",
 }
 # Behind a link from the mailbox, or only for who has the right to look after the site.
 NOT_BY_COOKIE = {"reset_password", "unsubscribe", "subscribe_again"}
@@ -56,6 +70,17 @@ def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_
     susan.post(path, data=sent)
 
     assert opens(site) == before or is_told(site)
+
+
+def test_every_table_of_an_account_is_watched_or_harmless() -> None:
+    """Whoever adds a table says which."""
+    of_account = {
+        name
+        for name, table in SQLModel.metadata.tables.items()
+        if any(key.column.table.name == "user_account" for key in table.foreign_keys)
+    }
+
+    assert of_account - set(OPENS) - HARMLESS == set()
 
 
 @pytest.mark.parametrize("name", ["end_session", "end_other_sessions"])
