@@ -10,6 +10,7 @@ import sys
 from asyncio import StreamReader, StreamWriter
 
 LONGEST_LINE = 8192
+LAST_WORDS = 1.0  # seconds for an answer to a body that the site would not read to its end
 
 
 class Unreadable(Exception):
@@ -41,6 +42,7 @@ async def _pass_on(reader: StreamReader, writer: StreamWriter, site_port: int) -
     to_site.write(head)
     both = [asyncio.create_task(_pump(*ends)) for ends in ((reader, to_site), (from_site, writer))]
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)  # whoever hangs up ends it for both
+    await asyncio.wait(both[1:], timeout=LAST_WORDS)
     for pumping in both:
         pumping.cancel()
     to_site.close()

@@ -128,7 +128,7 @@ def guess_with_trailer(around: Neighbourhood, number: int) -> int:
     ]
     request = "\r\n".join([*lines, "", f"{len(body):x}", body.decode(), "0", f"X-Forwarded-For: 198.51.100.{number}"])
     with (
-        socket.create_connection(("127.0.0.1", around.ground.port), 30, ("127.0.0.8", 0)) as connection,
+        socket.create_connection(("127.0.0.1", around.ground.port), 30, ("127.0.0.28", 0)) as connection,
         ssl._create_unverified_context().wrap_socket(connection, server_hostname="localhost") as secured,
     ):
         secured.sendall(f"{request}\r\n\r\n".encode())
