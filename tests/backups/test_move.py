@@ -45,7 +45,7 @@ def value(column: Column[Any], number: int) -> Any:
     """Something that the column can hold, another for each number."""
     kind = getattr(column.type, "impl_instance", column.type).python_type
     if column.foreign_keys:
-        return FIRST + number % 30
+        return FIRST + (30 if number == FIRST + 30 else (number - FIRST) % 30)
     if column.primary_key and kind is int:
         return number
     if column.nullable and number % 2:
@@ -54,6 +54,7 @@ def value(column: Column[Any], number: int) -> Any:
         str: f"{ODD[number % len(ODD)]} {number}",
         datetime: datetime(2026, 11, 26, 23, 59, 59, number, UTC) - timedelta(days=number % 9000),
         object: {"ключ": [number, None, True, 0.1, "ü"], "b": {}},
+        bytes: f"\0{number}ж".encode(),
         bool: number % 3 == 0,
         float: number + 0.1,
         int: 2**31 - 1 - number,
@@ -67,6 +68,8 @@ def rows(table: Table, count: int, first: int = 0) -> list[dict[str, Any]]:
         {column.name: value(column, FIRST + first + number) for column in table.columns} for number in range(count)
     ]
     for row in found:
+        if first:  # nobody has anything that belongs to the last one yet
+            row |= {key.parent.name: FIRST + 30 for key in table.foreign_keys}
         if table.name == "follow":
             row["followed_id"] = FIRST + (row["follower_id"] - FIRST + 1) % 30
         if table.name == "report":
@@ -75,8 +78,13 @@ def rows(table: Table, count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 def fill(url: str, posts: int = 1100) -> None:
-    """Rows in every table, also in those of tomorrow; the posts are more than one batch."""
-    run(url, [(table.insert(), rows(table, posts if table.name == "post" else 30)) for table in TABLES])
+    """Rows in every table, also in those of tomorrow; the posts are more than one batch.
+
+    Of what others belong to there is one more.
+    """
+    parents = {key.column.table.name for table in TABLES for key in table.foreign_keys}
+    counts = {table.name: 31 if table.name in parents else 30 for table in TABLES} | {"post": posts}
+    run(url, [(table.insert(), rows(table, counts[table.name])) for table in TABLES])
 
 
 def run(url: str, statements: list[Any]) -> None:
@@ -232,7 +240,7 @@ def test_a_database_with_somebody_in_it_is_not_moved_into(pair: Pair, tmp_path: 
 
     with pytest.raises(Refused, match="not empty: it has rows in"):
         moved(pair)
-    assert query(pair[1], "SELECT count(*) FROM user_account") == [(30,)]
+    assert query(pair[1], "SELECT count(*) FROM user_account") == [(31,)]
 
 
 def test_a_database_of_something_else_is_left_alone(pair: Pair) -> None:
