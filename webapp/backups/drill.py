@@ -130,6 +130,7 @@ async def _make_up(app: Starlette) -> _Person:
     person = _Person(name, f"{name}@example.com", secrets.token_urlsafe(18))
     async with app.state.database.session(is_writing=True) as db:
         await execute(db, table(OutboxEmail).delete())
+        await db.commit()  # `register` gives the connection back while it hashes, and with it what is not committed
         client = ClientInfo("127.0.0.1", "restore-drill")
         await users.register(
             db, app.state.hasher, app.state.settings, name, person.email, person.password, "en", client
