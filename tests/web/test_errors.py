@@ -20,15 +20,16 @@ from webapp.rate_limits import Busy
 from webapp.settings import Settings
 
 SECRET = "the-canary-in-the-trace"
+FORM = ("GET", "POST")
 
 
-def breaks_with(site: Site, error: BaseException) -> None:
+def breaks_with(site: Site, error: BaseException, path: str = "/broken", *, methods: tuple[str, ...] = FORM) -> None:
     """Gives the site one more page, which is broken."""
 
     async def broken(_request: Request) -> Response:
         raise error
 
-    site.app.router.routes.insert(0, Route("/broken", broken, methods=["GET", "POST"]))
+    site.app.router.routes.insert(0, Route(path, broken, methods=methods))
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, RuntimeError, AssertionError, UnicodeError, RecursionError])
@@ -177,3 +178,40 @@ def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> N
 
     assert 'aria-label="Your account, susan"' in page
     assert dump(site) == before
+
+
+@pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError(SECRET), 500), (Busy(), 503)], ids=["500", "503"])
+@pytest.mark.parametrize(("path", "field"), [("/", "body"), ("/edit_profile", "about_me"), ("/change_email", "email")])
+def test_what_was_typed_into_a_form_that_failed_is_in_it_again(
+    site: Site, mailbox: Mailbox, error: Exception, status: int, path: str, field: str
+) -> None:
+    register(site.browser(), mailbox)
+    susan = site.browser()
+    log_in(susan)
+    breaks_with(site, error, path, methods=("POST",))
+
+    answer = susan.post(path, data={field: "A long thought", "current_password": PASSWORD})
+    back = susan.get(path)
+
+    assert answer.status_code == status
+    assert "What you typed is kept." in answer.text
+    assert f'href="{path}">Back to the form</a>' in answer.text
+    assert "A long thought" in back.text
+    assert "It isn&#39;t sent yet." in back.text
+    assert PASSWORD not in back.text
+    assert "A long thought" not in susan.get(path).text, "once"
+
+
+def test_of_a_form_with_a_secret_address_nothing_is_kept(site: Site, mailbox: Mailbox) -> None:
+    """C21"""
+    register(site.browser(), mailbox)
+    susan = site.browser()
+    log_in(susan)
+    link = forget_and_find_link(susan, mailbox)
+    breaks_with(site, ZeroDivisionError(SECRET), "/reset_password/{token}", methods=("POST",))
+
+    answer = susan.post(link, data={"username": "susan", "password": NEW_PASSWORD})
+
+    assert answer.status_code == 500
+    assert "What you typed is kept" not in answer.text
+    assert "draft" not in " ".join(susan.cookies)

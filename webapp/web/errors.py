@@ -1,6 +1,7 @@
 """The error pages: a clear sentence, the right status and a way on, never a traceback."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
@@ -11,26 +12,41 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.database import refusals
 from webapp.i18n import gettext as _
 from webapp.rate_limits import Busy
-from webapp.web import pages
+from webapp.web import drafts, forms, pages
 
 log = logging.getLogger("webapp.errors")
+LONG_PART = re.compile(r"[^/]{60,}")
 
 # Tells the admin about an error: the exception, where it happened, and the request's id.
 Report = Callable[[Exception, str, str], Awaitable[None]]
 
 
-def page(request: Request, status: int, message: str = "", headers: dict[str, str] | None = None) -> Response:
-    """The page for a status, with the given sentence or the usual one."""
+def page(
+    request: Request,
+    status: int,
+    message: str = "",
+    headers: dict[str, str] | None = None,
+    typed: dict[str, str] | None = None,
+) -> Response:
+    """The page for a status, with the given sentence or the usual one.
+
+    What was `typed` into the form that failed is kept for it, and the page leads back there.
+    """
     heading, usual = _words(status)
-    return pages.render(
+    keeping = Response()
+    way_back = request.url.path if typed and drafts.keep(request, keeping, request.url.path, typed) else ""
+    response = pages.render(
         request,
         "error.html",
         status=status,
         headers=headers,
         heading=heading,
         message=message or usual,
+        way_back=way_back,
         request_id=request.scope["state"].get("request_id") if status >= 500 else None,
     )
+    response.raw_headers += [header for header in keeping.raw_headers if header[0] == b"set-cookie"]
+    return response
 
 
 async def refused(request: Request, refusal: Exception) -> Response:
@@ -62,7 +78,7 @@ class Unhandled:
         except Exception as error:
             if is_started:
                 raise
-            await _answer(Request(scope), error)(scope, receive, send)
+            await _answer(Request(scope), error, await _typed(scope))(scope, receive, send)
             if not isinstance(error, Busy):
                 route = getattr(scope.get("route"), "path", "no route")
                 await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
@@ -73,16 +89,27 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, Busy) or refusals.is_away(error)
 
 
-def _answer(request: Request, error: Exception) -> Response:
+async def _typed(scope: Scope) -> dict[str, str]:
+    """What was typed into the form that was sent, once its body is here."""
+    body = scope["state"].get("body", b"")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    has_token = LONG_PART.search(scope["path"])  # and is kept nowhere
+    return await forms.typed(Request(scope, receive)) if body and not has_token else {}
+
+
+def _answer(request: Request, error: Exception, typed: dict[str, str]) -> Response:
     if is_expected(error):
         cause = getattr(error, "orig", None) or error
         reason = str(cause)[:200] or "It took too long."
         log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": reason}})
-        return page(request, 503, headers={"retry-after": "5"})
+        return page(request, 503, headers={"retry-after": "5"}, typed=typed)
     if isinstance(error, ClientDisconnect):
         return page(request, 400)  # nobody reads it any more
     log.error("unhandled", exc_info=error)
-    return page(request, 500)
+    return page(request, 500, typed=typed)
 
 
 def _words(status: int) -> tuple[str, str]:

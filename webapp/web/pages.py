@@ -73,7 +73,7 @@ def render(
 
 def _said_of_draft(request: Request) -> list[tuple[FlashKind, str]]:
     is_shown = getattr(request.state, "draft", None)
-    return [("notice", _("This is what you typed before you were logged out. It isn't sent yet."))] if is_shown else []
+    return [("notice", _("This is what you typed. It isn't sent yet."))] if is_shown else []
 
 
 def asks_for_part(request: Request) -> bool:

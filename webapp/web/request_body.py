@@ -51,6 +51,7 @@ class WholeBody:
         except TimeoutError:
             return await errors.page(Request(scope), 408, headers=HANG_UP)(scope, receive, send)
 
+        scope["state"]["body"] = body  # for the page that says what went wrong with it
         await self.app(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
