@@ -1,0 +1,128 @@
+"""Everything by the keyboard: where the focus is, and what can be seen of it all when colours are forced."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitor import Visitor
+from tests.browser.walls import has_posted, in_menu_of, says
+from tests.stories import NEW_PASSWORD, PASSWORD
+
+pytestmark = pytest.mark.browser
+
+FOCUSED = """() => {
+    const it = document.activeElement;
+    if (it === document.body) return "";
+    return (it.labels?.[0]?.innerText || it.getAttribute("aria-label") || it.innerText).trim();
+}"""
+BARE = """() => [...document.querySelectorAll("#main button, #main .button, #main .field-box, #main .composer")]
+    .filter((it) => it.offsetParent && !it.matches(".field-show, .menu-item, .post-button"))
+    .filter((it) => { const style = getComputedStyle(it); return !parseFloat(style.borderTopWidth); })
+    .map((it) => it.outerHTML.slice(0, 100))"""
+
+
+def tab_to(page: Page, label: str) -> None:
+    """Goes on by the Tab key, forwards, until something of that name has the focus."""
+    passed: list[str] = []
+    while label not in (focused := page.evaluate(FOCUSED)):
+        assert len(passed) < 30, passed
+        passed.append(focused)
+        page.keyboard.press("Tab")
+
+
+def type_into(person: Visitor, label: str, text: str) -> None:
+    tab_to(person.page, label)
+    person.page.keyboard.press("Control+A")
+    person.page.keyboard.type(text)
+
+
+def press(person: Visitor, label: str) -> None:
+    tab_to(person.page, label)
+    person.page.keyboard.press("Enter")
+
+
+def has_focus(person: Visitor) -> bool:
+    return bool(person.page.evaluate("document.activeElement !== document.body"))
+
+
+def test_a_person_gets_back_in_and_posts_without_a_mouse(scripted: Visitor) -> None:
+    person = scripted.has_account()
+    person.goto("/login")
+    press(person, "Forgot your password?")
+    expect(person.page).to_have_url(re.compile("/reset_password_request"))
+    type_into(person, "Username or email", person.name)
+    person.page.keyboard.press("Enter")
+    person.sees_that_mail_is_coming()
+    assert has_focus(person)
+
+    person.goto(person.mailbox.link(to=person.address, count=2))
+    type_into(person, "New password", NEW_PASSWORD)
+    person.page.keyboard.press("Enter")
+    person.sees("password is changed.")
+    person.page.keyboard.type(NEW_PASSWORD)  # the focus is where it is wanted
+    person.page.keyboard.press("Enter")
+    person.is_at_home()
+
+    type_into(person, "What's new?", "No mouse.")
+    person.page.keyboard.press("Control+Enter")
+    expect(person.page.locator("article", has_text="No mouse.")).to_be_visible()
+    assert has_focus(person)
+    press(person, f"More about {person.name}'s post")
+    press(person, "Delete")
+    person.sees("Post deleted.")
+    assert has_focus(person)
+    press(person, "Undo")
+    expect(person.page.locator("article", has_text="No mouse.")).to_be_visible()
+    assert has_focus(person)
+
+
+def test_what_a_button_swaps_never_takes_the_focus_away(scripted: Visitor) -> None:
+    scripted.is_logged_in()
+    says(scripted, "Still here.")
+    post = scripted.page.locator("article", has_text="Still here.")
+    in_menu_of(post, "button", "Delete").click()
+    scripted.sees("Post deleted.")
+    assert has_focus(scripted)
+    scripted.press("Undo")
+    expect(post).to_be_visible()
+    assert has_focus(scripted)
+    has_posted(scripted, 22)
+    scripted.goto(f"/user/{scripted.name}")
+    scripted.follow("Older posts")
+    expect(scripted.page.locator("article")).to_have_count(23)
+    assert has_focus(scripted)
+    scripted.goto("/recovery_codes")
+    scripted.fill(current_password=PASSWORD)
+    scripted.press("Make ten new codes")
+    scripted.sees_heading("Your recovery codes")
+    assert has_focus(scripted)
+
+
+@pytest.mark.parametrize("path", ["/", "/explore", "/sessions", "/edit_profile"])
+def test_with_forced_colours_what_is_pressed_or_filled_keeps_its_edge(scripted: Visitor, path: str) -> None:
+    scripted.is_logged_in()
+    scripted.page.emulate_media(forced_colors="active")
+
+    scripted.goto(path)
+
+    assert scripted.page.evaluate(BARE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("/", "Home"),
+        ("/explore", "Explore"),
+        ("/search", "Search"),
+        ("/settings", "Settings"),
+        ("/sessions", "Sessions"),
+    ],
+)
+def test_the_page_that_one_is_on_is_marked(scripted: Visitor, path: str, label: str) -> None:
+    scripted.is_logged_in()
+    scripted.goto(path)
+
+    marked = scripted.page.locator("[aria-current=page]")
+
+    assert label in [(each.get_attribute("aria-label") or each.text_content() or "").strip() for each in marked.all()]

@@ -1,0 +1,95 @@
+"""What a first visit costs on a slow line, and that nothing jumps about meanwhile."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.looks.village import Village, village
+
+pytestmark = pytest.mark.browser
+
+KIB = 1024
+MOST_REQUESTS = 8
+SHIFTED = """new Promise((done) => {
+    const shifted = [];
+    const note = (one) => shifted.push(...one.sources.map((it) => it.node?.outerHTML?.slice(0, 200) ?? "gone"));
+    new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({type: "layout-shift", buffered: true});
+    setTimeout(() => done(shifted), 300);
+})"""
+CUT = """[...document.querySelectorAll(".site-nav .nav-item")]
+    .filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.textContent.trim())"""
+SIZES = {"phone": {"width": 375, "height": 800}, "desktop": {"width": 1200, "height": 900}}
+
+
+@dataclass
+class Visit:
+    """What came over the line, headers included."""
+
+    size: int
+    files: list[str]
+    shifted: list[str]
+
+
+@pytest.fixture(scope="module", params=["en", "ru"])
+def place(request: pytest.FixtureRequest) -> Iterator[Village]:
+    with village(request.param) as place:
+        yield place
+
+
+def visit(browser: Browser, place: Village, path: str, size: dict[str, int], cookies: dict[str, str]) -> Visit:
+    """Opens a page in a browser that has never seen the site."""
+    context = browser.new_context(base_url=place.url, viewport=size)  # type: ignore[arg-type]
+    context.add_cookies([{"name": name, "value": value, "url": place.url} for name, value in cookies.items()])
+    page = context.new_page()
+    sizes, files = _listen(page)
+    page.goto(path, wait_until="networkidle")
+    shifted = page.evaluate(SHIFTED)
+    context.close()
+    return Visit(sum(sizes), files, shifted)
+
+
+def _listen(page: Page) -> tuple[list[int], list[str]]:
+    sizes: list[int] = []
+    files: list[str] = []
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+
+    def note_request(event: dict[str, Any]) -> None:
+        if not event["request"]["url"].startswith("data:"):
+            files.append(event["request"]["url"])
+
+    line.on("Network.requestWillBeSent", note_request)
+    line.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    return sizes, files
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Village, size: str) -> None:
+    """At most 60 KB in 8 requests where somebody is in trouble, at most 90 KB where there is something to read."""
+    strangers = {"/login": 60, "/reset_password_request": 60, place.reset_link(): 60, "/explore": 90, "/": 90}
+    visits = {path: visit(browser, place, path, SIZES[size], {}) for path in strangers}
+    visits["a post"] = visit(browser, place, place.newest_post(), SIZES[size], {})
+    visits["home"] = visit(browser, place, "/", SIZES[size], place.cookies())
+
+    too_heavy = {path: v.size for path, v in visits.items() if v.size > strangers.get(path, 90) * KIB}
+    too_many = {
+        path: v.files for path, v in visits.items() if strangers.get(path) == 60 and len(v.files) > MOST_REQUESTS
+    }
+
+    assert (too_heavy, too_many) == ({}, {})
+    assert {path: v.shifted for path, v in visits.items() if v.shifted} == {}
+
+
+@pytest.mark.parametrize("width", [360, 375])
+def test_a_narrow_header_says_its_words_whole(browser: Browser, place: Village, width: int) -> None:
+    context = browser.new_context(base_url=place.url, viewport={"width": width, "height": 700})
+    page = context.new_page()
+    page.goto("/login")
+
+    cut = page.evaluate(CUT)
+
+    context.close()
+    assert cut == []
