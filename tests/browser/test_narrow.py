@@ -49,7 +49,7 @@ def serve(page: Page, place: Site, reader: sites.Browser) -> None:
 
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_no_page_scrolls_sideways(place: Site, phone: Page, who: str) -> None:
-    """One test for each reader, in one browser: some forty pages in as many tenths of a second. David makes mistakes."""
+    """One test for each reader: some forty pages in as many tenths of a second. David makes the mistakes."""
     reader = readers_of(place)[who]
     serve(phone, place, reader)
     refused = [f"{REFUSED}{name}" for name in FORMS if who == "david"]

@@ -68,7 +68,8 @@ class Finding:
         return f"| {page} | {device} | {scores} | {self.requests} | {size} | {self.paint:.1f} s | {self.shift:.3f} |\n"
 
 
-def main() -> int:
+def main(wanted: list[str]) -> int:
+    """Measures all pages, or only prints what it finds of those that are named."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not (CHROMIUM and node and npm):
         print("This wants Chromium, Node and npm (apt-get install chromium nodejs npm).", file=sys.stderr)
@@ -77,8 +78,9 @@ def main() -> int:
         install = [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", f"lighthouse@{VERSION}"]
         subprocess.run(install, check=True)
     with village() as place:
-        findings = list(_measured(place))
-    PAGE.write_text(HEAD + "".join(finding.row(page, device) for page, device, finding in findings))
+        findings = list(_measured(place, wanted))
+    if not wanted:
+        PAGE.write_text(HEAD + "".join(finding.row(page, device) for page, device, finding in findings))
     return 0 if all(finding.is_full for _page, _device, finding in findings) else 1
 
 
@@ -99,8 +101,9 @@ def _pages(place: Village) -> dict[str, tuple[str, dict[str, str]]]:
     }
 
 
-def _measured(place: Village) -> Iterator[tuple[str, str, Finding]]:
-    for page, (path, cookies) in _pages(place).items():
+def _measured(place: Village, wanted: list[str]) -> Iterator[tuple[str, str, Finding]]:
+    pages = {name: how for name, how in _pages(place).items() if not wanted or name in wanted}
+    for page, (path, cookies) in pages.items():
         for device, options in DEVICES.items():
             finding = _best(f"{place.url}{path}", [*options, *_with(cookies, place.folder)])
             print(finding.row(page, device), end="", flush=True)
@@ -132,4 +135,4 @@ def _run(url: str, options: list[str]) -> Finding:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

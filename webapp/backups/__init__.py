@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from webapp.i18n import gettext as _
+
 
 class Refused(Exception):
     """This can't be done, and nothing was changed; says why in words for whoever runs the site."""
@@ -10,6 +12,6 @@ class Refused(Exception):
 def must_be_new(file: Path) -> None:
     """Raises Refused rather than write over something."""
     if file.exists() or file.is_symlink():
-        raise Refused(f"{file} is there already; choose another name.")
+        raise Refused(_("%(file)s is there already; choose another name.") % {"file": file})
     if not file.parent.is_dir():
-        raise Refused(f"There is no folder {file.parent}.")
+        raise Refused(_("There is no folder %(file)s.") % {"file": file.parent})

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from webapp.backups import Refused, must_be_new, postgresql
+from webapp.i18n import gettext as _
 
 PATIENCE = 60.0  # seconds to wait for a writer of SQLite
 SHOWN = {"user_account": "accounts", "post": "posts", "follow": "follows", "outbox_email": "emails"}
@@ -34,25 +35,29 @@ def describe(file: Path) -> str:
         with closing(_open(file)) as db:
             faults = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
             if faults != ["ok"]:
-                raise Refused(f"{file} is damaged: {faults[0].splitlines()[-1]}.")
+                raise Refused(
+                    _("%(file)s is damaged: %(faults)s.") % {"file": file, "faults": faults[0].splitlines()[-1]}
+                )
             if db.execute("PRAGMA foreign_key_check").fetchone():
-                raise Refused(f"{file} is damaged: rows point to others that are not there.")
+                raise Refused(_("%(file)s is damaged: rows point to others that are not there.") % {"file": file})
             counts = {words: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name, words in SHOWN.items()}
             [version] = db.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
-        raise Refused(f"{file} is damaged, or is no backup of a site: {error}.") from None
+        raise Refused(
+            _("%(file)s is damaged, or is no backup of a site: %(reason)s.") % {"file": file, "reason": error}
+        ) from None
     return f"{', '.join(f'{count:,} {words}' for words, count in counts.items())}; migration {version}."
 
 
 def _copy_sqlite(source: Path, part: Path) -> None:
     """`VACUUM INTO` reads one moment and writes a file without a WAL: https://www.sqlite.org/lang_vacuum.html."""
     if not source.is_file():
-        raise Refused(f"There is no database at {source}.")
+        raise Refused(_("There is no database at %(source)s.") % {"source": source})
     try:
         with closing(_open(source)) as db:
             db.execute("VACUUM INTO ?", (str(part),))
     except sqlite3.DatabaseError as error:
-        raise Refused(f"The database can't be copied: {error}.") from None
+        raise Refused(_("The database can't be copied: %(reason)s.") % {"reason": error}) from None
 
 
 def _open(file: Path) -> sqlite3.Connection:
@@ -73,7 +78,7 @@ def _hidden(file: Path) -> Iterator[Path]:
         yield part
         os.link(part, file)  # unlike a rename, never over a file that came meanwhile
     except FileExistsError:
-        raise Refused(f"{file} is there already; choose another name.") from None
+        raise Refused(_("%(file)s is there already; choose another name.") % {"file": file}) from None
     finally:
         part.unlink(missing_ok=True)
     _flush(file.parent)

@@ -19,6 +19,8 @@ from webapp.audit.events import ClientInfo
 from webapp.backups import Refused, copies, postgresql
 from webapp.backups.visitor import Answer, Visitor
 from webapp.database import Database, execute, migrations, table
+from webapp.i18n import decimal
+from webapp.i18n import gettext as _
 from webapp.mail.models import OutboxEmail
 from webapp.mail_preview import inbox
 from webapp.settings import Settings
@@ -39,19 +41,19 @@ def run(settings: Settings, file: Path, into: str | None = None, patience: float
         folder = Path(name)
         with _about_the_file(file):
             url, what = _restore(file, folder, into)
-        yield clock.line(f"restored: {what}")
+        yield clock.line(_("restored: %(what)s") % {"what": what})
         migrations.upgrade(url)
-        yield clock.line("migrated to what this version expects")
+        yield clock.line(_("migrated to what this version expects"))
         yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock, patience))
-    yield f"The backup is good: back in {clock.seconds:.1f} s."
+    yield _("The backup is good: back in %(seconds)s s.") % {"seconds": decimal(clock.seconds)}
     if into:
-        yield "The database that it was restored into is still there; drop it when you like."
+        yield _("The database that it was restored into is still there; drop it when you like.")
 
 
 def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
     """The URL of the restored database, and what is in it."""
     if not file.is_file():
-        raise Refused(f"There is no file {file}.")
+        raise Refused(_("There is no file %(file)s.") % {"file": file})
     with file.open("rb") as opened:
         is_sqlite = opened.read(len(SQLITE)) == SQLITE
     if is_sqlite:
@@ -61,9 +63,11 @@ def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
         return f"sqlite+aiosqlite:///{copy}", copies.describe(copy)
     what = postgresql.describe(file)
     if into is None:
-        raise Refused(f"{file} is a dump of PostgreSQL: name an empty database with --into postgresql://…")
+        raise Refused(
+            _("%(file)s is a dump of PostgreSQL: name an empty database with --into postgresql://…") % {"file": file}
+        )
     if asyncio.run(_has_tables(into)):
-        raise Refused("The database of --into is not empty; nothing was changed in it.")
+        raise Refused(_("The database of --into is not empty; nothing was changed in it."))
     postgresql.restore(file, into)
     return into, what
 
@@ -111,16 +115,16 @@ async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[st
         _expect("the log-in", await _log_in(visitor, person), 303)
         _expect("the home page", await visitor.get("/"), 200, person.username)
         _expect("the log-out", await visitor.post("/logout"), 303)
-        done = [clock.line("a made-up person logged in, read the home page and logged out")]
+        done = [clock.line(_("a made-up person logged in, read the home page and logged out"))]
         _expect("the reset form", await visitor.post("/reset_password_request", email=person.email), 303)
         link = await _link(settings, person, patience)
-        done.append(clock.line("asked for a reset, and the email came"))
+        done.append(clock.line(_("asked for a reset, and the email came")))
         renewed = replace(person, password=secrets.token_urlsafe(18))
         _expect("the reset page", await visitor.get(link), 200)
         _expect("the reset", await visitor.post(link, password=renewed.password), 303)
         _expect("the old password", await _log_in(visitor, person), 422)
         _expect("the new password", await _log_in(visitor, renewed), 303)
-        done.append(clock.line("set a new password by its link: the old one is refused, the new one works"))
+        done.append(clock.line(_("set a new password by its link: the old one is refused, the new one works")))
     return done
 
 
@@ -152,12 +156,16 @@ async def _link(settings: Settings, person: _Person, patience: float) -> str:
             if email.to == person.email and (found := re.search(r"/reset_password/\S+", email.text)):
                 return found[0]
         await asyncio.sleep(0.05)
-    raise Refused(f"The restored site sent no reset email within {patience:.0f} s.")
+    words = _("The restored site sent no reset email within %(seconds)s s.")
+    raise Refused(words % {"seconds": f"{patience:.0f}"})
 
 
 def _expect(what: str, answer: Answer, status: int, words: str = "") -> None:
     if answer.status != status or words not in answer.text:
-        raise Refused(f"On the restored site {what} did not work: it answered {answer.status}.")
+        raise Refused(
+            _("On the restored site %(what)s did not work: it answered %(status)s.")
+            % {"what": what, "status": answer.status}
+        )
 
 
 class _Clock:

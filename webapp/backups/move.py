@@ -17,6 +17,7 @@ from webapp.backups.endpoints import Key
 from webapp.database import migrations
 from webapp.database.migrations import MOVING
 from webapp.database.refusals import in_words
+from webapp.i18n import gettext as _
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,7 @@ def run(source: str, to: str, say: Say) -> None:
             migrations.upgrade(to)
         asyncio.run(_move(source, to, say))
     except (SQLAlchemyError, OSError, CommandError) as error:
-        raise Refused(f"The data can't be moved: {in_words(error)}") from None
+        raise Refused(_("The data can't be moved: %(reason)s") % {"reason": in_words(error)}) from None
 
 
 def _must_differ(source: str, to: str) -> None:
@@ -48,11 +49,11 @@ def _must_differ(source: str, to: str) -> None:
         raise Refused(str(refused).replace("DATABASE_URL", "--to")) from None
     old, new = endpoints.file_of(source), endpoints.file_of(to)
     if is_same or (new and new == old):
-        raise Refused("--to names the database that the site has already.")
+        raise Refused(_("--to names the database that the site has already."))
     if old and not old.is_file():
-        raise Refused(f"There is no database at {old}.")
+        raise Refused(_("There is no database at %(source)s.") % {"source": old})
     if new and not new.parent.is_dir():
-        raise Refused(f"There is no folder {new.parent}.")
+        raise Refused(_("There is no folder %(file)s.") % {"file": new.parent})
 
 
 def _mark(source: str) -> str:
@@ -69,10 +70,16 @@ async def _is_begun(to: str, mark: str) -> bool:
             return True
         names = set(await new.run_sync(lambda connection: inspect(connection).get_table_names()))
         if version is None and names:
-            raise Refused(f"The database of --to is not empty: it has a table {min(names)}. Nothing was moved.")
+            raise Refused(
+                _("The database of --to is not empty: it has a table %(table)s. Nothing was moved.")
+                % {"table": min(names)}
+            )
         for table in SQLModel.metadata.sorted_tables:
             if table.name in names and (await new.execute(select(table).limit(1))).first():
-                raise Refused(f"The database of --to is not empty: it has rows in {table.name}. Nothing was moved.")
+                raise Refused(
+                    _("The database of --to is not empty: it has rows in %(table)s. Nothing was moved.")
+                    % {"table": table.name}
+                )
     return False
 
 
@@ -83,7 +90,7 @@ async def _move(source: str, to: str, say: Say) -> None:
         endpoints.connected(to, "The database of --to") as new,
     ):
         if await migrations.version(old) != migrations.newest():
-            raise Refused("The database is not up to date: run `python -m webapp migrate` first.")
+            raise Refused(_("The database is not up to date: run `python -m webapp migrate` first."))
         await endpoints.keep_writers_out(old)
         await _begin(old, new, _mark(source), say)
         for table in tables:
@@ -92,7 +99,7 @@ async def _move(source: str, to: str, say: Say) -> None:
             await _compare(old, new, table)
             await endpoints.go_on_counting(old, new, table)
         await _set_version(new, migrations.newest())
-    say("Every row is the same in both. Now set DATABASE_URL to the new one, and start the site.")
+    say(_("Every row is the same in both. Now set DATABASE_URL to the new one, and start the site."))
 
 
 async def _begin(old: AsyncConnection, new: AsyncConnection, mark: str, say: Say) -> None:
@@ -103,12 +110,12 @@ async def _begin(old: AsyncConnection, new: AsyncConnection, mark: str, say: Say
         for table in SQLModel.metadata.sorted_tables:
             await _reached(old, new, table)
     except _Differs:
-        say("The old database has changed since this move was begun: it begins anew.")
+        say(_("The old database has changed since this move was begun: it begins anew."))
         for table in reversed(SQLModel.metadata.sorted_tables):
             await new.execute(delete(table))
         await new.commit()
     else:
-        say("A move that was cut short goes on.")
+        say(_("A move that was cut short goes on."))
 
 
 async def _set_version(new: AsyncConnection, version: str) -> None:
@@ -151,16 +158,19 @@ async def _insert_each(new: AsyncConnection, table: Table, rows: Sequence[dict[s
             await new.execute(table.insert(), row)
         except DBAPIError as error:
             which = ", ".join(f"{column.name} {row[column.name]}" for column in table.primary_key.columns)
-            raise Refused(f"The row of {table.name} with {which} does not fit there: {in_words(error)}") from None
+            raise Refused(
+                _("The row of %(table)s with %(which)s does not fit there: %(reason)s")
+                % {"table": table.name, "which": which, "reason": in_words(error)}
+            ) from None
 
 
 async def _compare(old: AsyncConnection, new: AsyncConnection, table: Table) -> None:
     try:
         last = await _reached(old, new, table)
         if await endpoints.page(old, table, last, 1):
-            raise _Differs(f"rows of {table.name} are missing")
+            raise _Differs(_("rows of %(table)s are missing") % {"table": table.name})
     except _Differs as found:
-        raise Refused(f"After copying, {found}. Run this again: it begins anew.") from None
+        raise Refused(_("After copying, %(found)s. Run this again: it begins anew.") % {"found": found}) from None
 
 
 async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> Key | None:
@@ -170,8 +180,11 @@ async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> 
         ours = await endpoints.page(old, table, last, len(there))
         for mine, copy in zip(ours, there, strict=False):
             if tuple(mine) != tuple(copy):
-                raise _Differs(f"{table.name} {endpoints.key(table, mine)} is not the same in both")
+                raise _Differs(
+                    _("%(table)s %(row)s is not the same in both")
+                    % {"table": table.name, "row": endpoints.key(table, mine)}
+                )
         if len(ours) < len(there):
-            raise _Differs(f"{table.name} has more rows than before")
+            raise _Differs(_("%(table)s has more rows than before") % {"table": table.name})
         last = endpoints.key(table, there[-1])
     return last

@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from webapp import database_url
 from webapp.backups import Refused
+from webapp.i18n import gettext as _
 
 
 def dump(url: str, file: Path) -> str:
@@ -25,7 +26,7 @@ def describe(file: Path) -> str:
     listed = _run("pg_restore", ["--list", str(file)])
     tables = re.findall(r"TABLE DATA \S+ (\S+)", listed)
     if "user_account" not in tables:
-        raise Refused(f"{file} is a dump of something else: it has no accounts.")
+        raise Refused(_("%(file)s is a dump of something else: it has no accounts.") % {"file": file})
     _run("pg_restore", [f"--file={os.devnull}", str(file)])  # reads all of it
     return f"{len(tables)} tables."
 
@@ -57,11 +58,15 @@ def environment(url: str) -> dict[str, str]:
 
 def _run(program: str, arguments: list[str], variables: Mapping[str, str] | None = None) -> str:
     if shutil.which(program) is None:
-        raise Refused(f"{program} is not on this machine; Debian has it in postgresql-client.")
+        raise Refused(
+            _("%(program)s is not on this machine; Debian has it in postgresql-client.") % {"program": program}
+        )
     done = subprocess.run(  # noqa: S603  (our own words, and a file's name)
         [program, *arguments], env=os.environ | dict(variables or {}), capture_output=True, text=True, check=False
     )
     if done.returncode:
         words = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
-        raise Refused(f"{program} failed: {words.removeprefix(f'{program}: ')}")
+        raise Refused(
+            _("%(program)s failed: %(words)s") % {"program": program, "words": words.removeprefix(f"{program}: ")}
+        )
     return done.stdout

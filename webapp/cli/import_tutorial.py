@@ -21,6 +21,8 @@ from webapp.cli import import_users, tutorial_db
 from webapp.cli.import_users import Account, Taken
 from webapp.cli.tutorial_db import Row, Source
 from webapp.database import Database, execute, now, table
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext, number
 from webapp.people import follows
 from webapp.people.models import Follow
 from webapp.posts import posts, text
@@ -174,32 +176,39 @@ async def _follows(database: Database) -> int:
 
 
 def _lines(source: Source, report: Report) -> Iterator[str]:
-    yield f"Imported {_counted(report.new)}."
+    yield _("Imported %(counted)s.") % {"counted": _counted(report.new)}
     if any(report.here.values()):
-        yield f"Here already: {_counted(report.here)}."
+        yield _("Here already: %(counted)s.") % {"counted": _counted(report.here)}
     if report.without_password:
-        yield f"Without a password, for theirs can't be checked here: {', '.join(report.without_password)}."
-    for number, why in report.people.items():
-        lost = report.lost[number]
-        yield f"Left out: {why}." + (f" With them {_number(lost, 'posts')}." if lost else "")
+        words = _("Without a password, for theirs can't be checked here: %(names)s.")
+        yield words % {"names": ", ".join(report.without_password)}
+    for person, why in report.people.items():
+        lost = report.lost[person]
+        with_them = " " + _("With them %(counted)s.") % {"counted": _number(lost, "posts")} if lost else ""
+        yield _("Left out: %(what)s.") % {"what": why} + with_them
     for why, count in report.posts.items():
-        yield f"Left out: {_number(count, 'posts')}. {why}"
+        yield _("Left out: %(what)s.") % {"what": _number(count, "posts")} + f" {why}"
     if orphans := sum(count for number, count in report.lost.items() if number not in report.people):
-        yield f"Left out: {_number(orphans, 'posts')} of nobody who is there."
+        yield _("Left out: %(counted)s of nobody who is there.") % {"counted": _number(orphans, "posts")}
     if lost := len(source.pairs) - report.new["follows"] - report.here["follows"]:
-        yield f"Left out: {_number(lost, 'follows')} of people who are not here."
+        yield _("Left out: %(counted)s of people who are not here.") % {"counted": _number(lost, "follows")}
     for name, count in source.others.items():
         if count:
-            yield f"Left out: {_number(count, f'{name}s')}. There is nothing of the kind here."
+            what = _("Left out: %(what)s.") % {"what": f"{number(count)} {name if count == 1 else f'{name}s'}"}
+            yield what + " " + _("There is nothing of the kind here.")
     if report.people:
-        yield "Mend their names or addresses in a copy of app.db and run this again: it adds what is missing."
+        yield _("Mend their names or addresses in a copy of app.db and run this again: it adds what is missing.")
 
 
 def _counted(counts: Counter[str]) -> str:
     people, written, pairs = (_number(counts[kind], kind) for kind in ("people", "posts", "follows"))
-    return f"{people}, {written} and {pairs}"
+    return _("%(people)s, %(posts)s and %(follows)s") % {"people": people, "posts": written, "follows": pairs}
 
 
 def _number(count: int, kind: str) -> str:
-    one = "person" if kind == "people" else kind.removesuffix("s")
-    return f"{count:,} {one if count == 1 else kind}"
+    words = {
+        "people": ngettext("%(count)s person", "%(count)s people", count),
+        "posts": ngettext("%(count)s post", "%(count)s posts", count),
+        "follows": ngettext("%(count)s follow", "%(count)s follows", count),
+    }
+    return words[kind] % {"count": number(count)}
