@@ -12,7 +12,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Options: make run PORT=8001, make PYTHON=python3.13 run"
 
-run: .venv/run ## serve the site on this machine: http://127.0.0.1:8000
+run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test lint ## every check and every test

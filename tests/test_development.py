@@ -49,12 +49,12 @@ class Checkout:
         return process
 
     def browser(self) -> httpx2.Client:
-        client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, verify=False)
+        client = httpx2.Client(base_url=f"http://localhost:{self.port}", follow_redirects=True, verify=False)
         return self._ends.enter_context(client)
 
     def wait_for(self, words: str, process: Process) -> None:
         """Waits until they stand on the log-in page."""
-        wait_for_page(f"http://127.0.0.1:{self.port}/login", process, lambda page: words in page.text)
+        wait_for_page(f"http://localhost:{self.port}/login", process, lambda page: words in page.text)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout
     browser.post(link, data={"password": NEW_PASSWORD})
     home = browser.post("/login", data={"username": names[1], "password": NEW_PASSWORD})
 
-    assert f"Microblog is at http://127.0.0.1:{checkout.port}\n" in process.output
-    assert f"at http://127.0.0.1:{checkout.port}/mailbox" in process.output
+    assert f"Microblog is at http://localhost:{checkout.port}\n" in process.output
+    assert f"at http://localhost:{checkout.port}/mailbox" in process.output
     assert "Reset your password on Microblog" in shown
     assert home.url.path == "/"
     assert "post-body" in home.text

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.factors.steps import scan, set_up_app, setup_field
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
-from tests.watching import execute, standing_site
+from tests.watching import execute, give_passkey, standing_site
 from webapp import rate_limits
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
@@ -34,6 +35,13 @@ SENT: dict[str, dict[str, str]] = {
     "remove_authenticator_app": {},
     "stop_factor_removal": {},
     "factor_removal": {},
+    "passkeys": PROOF | {"name": "My phone"},
+    "passkey": PROOF | {"name": "My laptop"},
+    "remove_passkey": PROOF,
+    "decline_passkey": {},
+    "checkup": {"recovery_code": "2345"},
+    "send_checkup_email": {},
+    "decline_checkup": {},
     "change_email": PROOF | {"email": "new@example.org"},
     "emails": PROOF,
     "unsubscribe": {},
@@ -60,6 +68,7 @@ SENT: dict[str, dict[str, str]] = {
 # What is counted for what somebody typed and where they come from, because there is no account yet, or none is known.
 STRANGERS: dict[str, dict[str, str]] = {
     "login": {"username": "susan", "password": "not the right password"},
+    "log_in_with_passkey": {"credential": "{}"},
     "register": {"email": "new@example.net"},
     "finish_registration": {"username": "newcomer", "password": PASSWORD},
     "reset_password_request": {"email": "susan"},
@@ -70,6 +79,9 @@ EXCEPTIONS = {
     "second_step": "counted for the account that a password has led to: tests/second_step/test_limits.py",
     "lost_second_step": "an email that is asked for: as reset_password_request, by the same function",
     "keep_factors": "gives power back to who may be robbed, and does nothing the second time",
+    "checkup_email": "notes only that a link arrived; emails with such links are limited",
+    "checkup_app": "as checkup, and as the second step: tests/checkup/test_checkup.py",
+    "checkup_passkey": "as checkup, by the same limit: tests/checkup/test_checkup.py",
     "logout": "nobody must be kept from leaving, and a session ends once",
     "report_not_me": "gives power back to who was robbed, and does nothing the second time",
     "undo_email": "gives power back to who was robbed, once",
@@ -98,6 +110,7 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def susan(site: Site) -> Browser:
+    execute(site, "DELETE FROM factor")  # an app of an earlier test would ask for its code
     execute(site, "UPDATE user_account SET disabled_at = NULL")
     execute(site, "DELETE FROM account_deletion")
     for password in (PASSWORD, NEW_PASSWORD):
@@ -122,6 +135,12 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         [(values["post_id"],)] = execute(site, "SELECT max(id) FROM post WHERE author_id = 1")
     if name == "restore_post":
         susan.post(f"/posts/{values['post_id']}/delete")
+    if name == "checkup":
+        row = "INSERT INTO recovery_code (user_id, label, code_hash, created_at) VALUES (1, '2345', 'x', '2026-01-01')"
+        execute(site, f"{row} ON CONFLICT DO NOTHING")
+    if "passkey_id" in WRITES[name].param_convertors:
+        give_passkey(site)
+        values["passkey_id"] = 1
     if name == "end_session":
         [(values["id"],)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
     if name == "authenticator_app":
@@ -146,6 +165,14 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
 
 
+def form_of(susan: Browser, name: str) -> dict[str, str]:
+    """What is sent to a route; to one, what a passkey has said."""
+    if name != "passkeys":
+        return SENT[name]
+    options = options_of(susan.get("/passkeys").text)
+    return SENT[name] | {"handle": options["user"]["id"], "credential": Authenticator().make(options)}
+
+
 def counted(site: Site, who: str) -> list[str]:
     """The names of the limits that have counted something for somebody."""
     secret = hashlib.blake2b(who.encode(), key=site.settings.key("limits"), digest_size=16).hexdigest()
@@ -160,10 +187,10 @@ def test_the_tables_name_every_route_that_changes_something() -> None:
 # The last of them change the password.
 @pytest.mark.parametrize("name", list(SENT))
 def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, name: str) -> None:
-    path = path_of(site, susan, name)
+    path, form = path_of(site, susan, name), form_of(susan, name)
     execute(site, "DELETE FROM limit_window")
 
-    answer = susan.post(path, data=SENT[name])
+    answer = susan.post(path, data=form)
 
     assert answer.status_code in {200, 303}, answer.text
     assert set(counted(site, "1")) & {limit.name for limit in vars(rate_limits).values() if hasattr(limit, "rates")}

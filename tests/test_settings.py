@@ -246,7 +246,7 @@ def test_a_development_site_is_for_this_machine_and_keeps_its_own_key(tmp_path: 
     second = Settings.for_development(8123, {}, tmp_path)
     elsewhere = Settings.for_development(8123, {}, tmp_path / "other")
 
-    assert first.base_url == "http://127.0.0.1:8123"
+    assert first.base_url == "http://localhost:8123"
     assert first.secret_key == second.secret_key != elsewhere.secret_key
     assert len(first.secret_key) >= 32
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0

@@ -49,6 +49,14 @@ def dump(site: Site) -> dict[str, list[tuple[Any, ...]]]:
     return {name: table(site, name) for name in SQLModel.metadata.tables}
 
 
+def give_passkey(site: Site) -> None:
+    """The account 1 has the passkey 1, which no device has."""
+    columns = "id, user_id, epoch, credential_id, public_key, handle, name, counter, is_synced, created_at"
+    values = "1, id, epoch, 'AAAA', 'AAAA', 'AAAA', 'A phone', 0, false, created_at"
+    row = f"INSERT INTO passkey ({columns}) SELECT {values} FROM user_account WHERE id = 1 ON CONFLICT DO NOTHING"
+    execute(site, row)
+
+
 def disable(site: Site, username: str) -> None:
     execute(site, "UPDATE user_account SET disabled_at = created_at WHERE username = :name", name=username)
 

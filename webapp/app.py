@@ -17,10 +17,12 @@ from starlette.middleware import Middleware
 import webapp.addresses.emails
 import webapp.archives.emails
 import webapp.authentication.emails
+import webapp.checkup.emails
 import webapp.deletion.emails
 import webapp.digests.emails
 import webapp.moderation.emails
 import webapp.notifications.models
+import webapp.passkey_pages.emails
 import webapp.people.emails
 import webapp.posts.emails
 import webapp.preferences.emails

@@ -57,6 +57,8 @@ DOWNLOADS = Limit("download", (Rate(20, DAY),))
 DELETE_ACCOUNT = Limit("delete_account", OWN_CHANGES)
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
 FACTORS = Limit("factors", OWN_CHANGES)
+PASSKEYS = Limit("passkeys", (Rate(10, HOUR), Rate(20, DAY)))
+CHECKUP = Limit("checkup", (Rate(10, HOUR), Rate(30, DAY)))
 SWITCHES = Limit("switches", OWN_CHANGES)
 ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # who is robbed must be able to, too
 UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it shall not use up the one above
@@ -73,6 +75,9 @@ LOG_IN_ANYWHERE = Limit("login_anywhere", (), after=Rate(50, 30 * DAY), then=(Ra
 # For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
 LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
 LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
+# Answers of passkeys, which nobody guesses: from a client_ip; and each opens something once.
+PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),))
+PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 # Guesses at a recovery code, in the same way.
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))

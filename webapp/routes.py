@@ -11,11 +11,13 @@ from webapp.addresses import views as addresses
 from webapp.archives import views as archives
 from webapp.authentication import views as authentication
 from webapp.bounces import views as bounces
+from webapp.checkup import views as checkup
 from webapp.deletion import views as deletion
 from webapp.feeds import views as feeds
 from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
 from webapp.operator import views as operator
+from webapp.passkey_pages import views as passkeys
 from webapp.people import views as people
 from webapp.posts import views as posts
 from webapp.preferences import views as preferences
@@ -67,6 +69,8 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/login/lost_second_step", second_step.lost_second_step, methods=["POST"], name="lost_second_step"),
         Route("/factor_removal/{token}", second_step.factor_removal, methods=FORM, name="factor_removal"),
         Route("/keep_factors/{token}", second_step.keep_factors, methods=FORM, name="keep_factors"),
+        Route("/login/passkey", passkeys.log_in_with_passkey, methods=["POST"], name="log_in_with_passkey"),
+        Route("/login/passkey/challenge", passkeys.passkey_challenge, name="passkey_challenge"),
         Route("/logout", authentication.logout, methods=["POST"], name="logout"),
         Route("/register", authentication.register, methods=FORM, name="register"),
         Route("/register/{token}", authentication.finish_registration, methods=FORM, name="finish_registration"),
@@ -99,6 +103,17 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
             methods=["POST"],
             name="stop_factor_removal",
         ),
+        Route("/passkeys", passkeys.passkeys_page, methods=FORM, name="passkeys"),
+        Route("/passkeys/decline", passkeys.decline_passkey, methods=["POST"], name="decline_passkey"),
+        Route("/passkeys/{passkey_id:number}", passkeys.passkey, methods=FORM, name="passkey"),
+        Route("/passkeys/{passkey_id:number}/remove", passkeys.remove_passkey, methods=FORM, name="remove_passkey"),
+        Route("/checkup", checkup.checkup, methods=FORM, name="checkup"),
+        Route("/checkup/send", checkup.send_checkup_email, methods=["POST"], name="send_checkup_email"),
+        Route("/checkup_email/{token}", checkup.checkup_email, methods=FORM, name="checkup_email"),
+        Route("/checkup/app", checkup.checkup_app, methods=["POST"], name="checkup_app"),
+        Route("/checkup/passkey", checkup.checkup_passkey, methods=["POST"], name="checkup_passkey"),
+        Route("/checkup/passkey/challenge", checkup.checkup_challenge, name="checkup_challenge"),
+        Route("/checkup/decline", checkup.decline_checkup, methods=["POST"], name="decline_checkup"),
         Route("/recovery_codes", recovery.recovery_codes, methods=FORM, name="recovery_codes"),
         Route("/change_email", addresses.change_email, methods=FORM, name="change_email"),
         Route("/email_works", addresses.email_works, methods=["POST"], name="email_works"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formataddr, parseaddr
 from functools import cached_property, lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -96,7 +97,7 @@ class Settings:
         common = {"database_url": f"sqlite+aiosqlite:///{instance / 'development.db'}", **read.common()}
         settings = cls(
             **{**common, "admins": common["admins"] or (DEVELOPMENT_HOST,)},
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=f"http://localhost:{port}",
             secret_key=_own_key(instance / "secret_key"),
             development=True,
             mailbox=None if read.text("MAIL_SERVER") else instance / "mailbox",
@@ -113,6 +114,11 @@ class Settings:
     @cached_property
     def is_https(self) -> bool:
         return self.base_url.startswith("https:")
+
+    @cached_property
+    def can_have_passkeys(self) -> bool:
+        """Browsers give passkeys to names only, and beyond this machine only over TLS."""
+        return not _is_address(self.host) and (self.is_https or self.host == "localhost")
 
     @property
     def sender(self) -> str:
@@ -145,6 +151,14 @@ class Settings:
 @lru_cache(64)
 def _derive(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), b"microblog." + purpose.encode(), hashlib.sha256)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _own_key(file: Path) -> str:

@@ -334,6 +334,7 @@ ENDPOINTS = {
     Purpose.UNDO_DELETION: "/undo_deletion/{}",
     Purpose.FACTOR_REMOVAL: "/factor_removal/{}",
     Purpose.KEEP_FACTORS: "/keep_factors/{}",
+    Purpose.CHECKUP: "/checkup_email/{}",
 }
 
 

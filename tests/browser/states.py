@@ -164,6 +164,13 @@ def recovery_codes_made(person: Visitor) -> None:
 
 
 @state
+def passkeys(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/passkeys")
+    person.sees_heading("Passkeys")
+
+
+@state
 def change_email(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/change_email")

@@ -15,7 +15,7 @@ from tests.stories import PASSWORD
 # Chromium itself puts a line on the console for each answer of 400 or more; our pages mean those.
 STATUS_LINE = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 # And sometimes one for each frame with an email, which holds no script (C59): what drives the browser looks into it.
-SANDBOX_LINE = re.compile(r"Blocked script execution in 'http://127\.0\.0\.1:\d+/mailbox/")
+SANDBOX_LINE = re.compile(r"Blocked script execution in 'http://localhost:\d+/mailbox/")
 AXE = Axe().axe_script
 VIOLATIONS = "async (options) => (await axe.run(options)).violations"
 # The width of the page itself: where the scroll bar's place is kept free on both sides, it is narrower than the window.

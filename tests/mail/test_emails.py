@@ -18,6 +18,7 @@ from tests.factors.steps import set_up_app
 from tests.inspection import query
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, Delivered, MailServer
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD
 from tests.watching import execute, wait_until_posted
@@ -54,6 +55,7 @@ TEMPLATES = [
     "address_restored",
     "address_taken",
     "already_registered",
+    "checkup",
     "confirm_email",
     "digest",
     "emails_turned_off",
@@ -66,6 +68,9 @@ TEMPLATES = [
     "mention",
     "new_follower",
     "new_sign_in",
+    "passkey_added",
+    "passkey_removed",
+    "passkey_renamed",
     "password_changed",
     "post_removed",
     "post_reported",
@@ -84,6 +89,7 @@ WITHOUT_LINK = ["account_deleted_by_admin", "account_disabled", "address_removed
 WRITTEN = [*(("plain", language) for language in LANGUAGES), ("port", LANGUAGES[0]), ("long", LANGUAGES[-1])]
 # What an email says about how long its link works.
 LIFETIMES = {
+    "checkup": "24",
     "factor_removal_link": str(MINUTES),
     "reset_password": str(MINUTES),
     "register": "24",
@@ -307,6 +313,8 @@ class Sweep:
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
+        self._write_about_passkeys(of_host, proof)
+        self._keep("checkup", *of_host, "/checkup/send")
         self._keep("sessions_ended", *of_host, "/sessions/end_others")
         self._keep("emails_turned_off", *of_host, "/letters", **proof)
         self._keep("export_ready", *of_host, "/export", **proof)
@@ -330,6 +338,15 @@ class Sweep:
         name, language = where
         email = OutboxEmail("account_deleted_by_admin", language, SITES[name][0], hosts, "Host_2", delivered)
         self.emails["account_deleted_by_admin", language, name] = email
+
+    def _write_about_passkeys(self, of_host: tuple[str, tuple[str, str], str, Browser], proof: dict[str, str]) -> None:
+        host, base_url = of_host[3], self.site.settings.base_url
+        options = options_of(host.get("/passkeys").text)
+        made = Authenticator(base_url, self.site.settings.host).make(options)
+        fields = {"name": "A <phone> of 'mine'", "handle": options["user"]["id"], "credential": made}
+        self._keep("passkey_added", *of_host, "/passkeys", **fields, **proof)
+        self._keep("passkey_renamed", *of_host, "/passkeys/1", name="Old", **proof)
+        self._keep("passkey_removed", *of_host, "/passkeys/1/remove", **proof)
 
     def _arrive(self, site: Site, username: str, address: str) -> Browser:
         invitation = urlsplit(tokens.register_link(site.settings, address)).path

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from tests.sites import Site
-from tests.stories import ask_for_reset, forget_and_find_link, log_in, register
+from tests.stories import ask_for_reset, forget_and_find_link, log_in, register, without_token
 from tests.test_sweeps import ROUTES, path_of
 from tests.watching import Answer, ask, execute, standing_site
 from webapp.database import now
@@ -51,7 +51,7 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def sense(answer: Answer) -> tuple[int, str, str]:
     """What an answer says, but for what is different each time."""
     location = dict(answer.headers).get("location", dict(answer.headers).get("hx-redirect", ""))
-    return answer.status, location, re.sub(r"[0-9a-f]{16}|\d+ seconds?", "", answer.text)
+    return answer.status, location, re.sub(r"[0-9a-f]{16}|\d+ seconds?", "", without_token(answer.text))
 
 
 @pytest.mark.parametrize("name", READERS)

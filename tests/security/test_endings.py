@@ -9,6 +9,7 @@ import pytest
 
 from tests.addresses.steps import NEW, ask_and_find_link, change, links
 from tests.mailbox import Mailbox
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
@@ -37,6 +38,10 @@ class Life:
         ask_for_reset(site.browser(), SUSAN)
         self.reset = links(mailbox, SUSAN, "/reset_password/")[0]
         page = self.thief.post("/recovery_codes", data={"current_password": PASSWORD}).text
+        self.phone = Authenticator()
+        options = options_of(self.thief.get("/passkeys").text)
+        fields = {"handle": options["user"]["id"], "credential": self.phone.make(options)}
+        self.thief.post("/passkeys", data=fields | {"current_password": PASSWORD})
         self.codes = re.findall(r"<code>([0-9a-z-]{14})</code>", page)
 
     def marks(self, order: str = "") -> list[str]:
@@ -52,11 +57,18 @@ class Life:
             "pending address": stranger.get(self.confirmation).status_code == 200,
             "password": self.opens(PASSWORD),
             "recovery code": self.recovers(self.codes[0]),
+            "passkey": self.enters(),
         }
 
     def opens(self, password: str) -> bool:
         browser = self.site.browser()
         log_in(browser, password=password)
+        return is_logged_in(browser)
+
+    def enters(self) -> bool:
+        browser = self.site.browser()
+        challenge = browser.get("/login/passkey/challenge").json()
+        browser.post("/login/passkey", data={"credential": self.phone.use(challenge)})
         return is_logged_in(browser)
 
     def recovers(self, code: str) -> bool:

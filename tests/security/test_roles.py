@@ -15,7 +15,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
-from tests.watching import execute, standing_site
+from tests.watching import execute, give_passkey, standing_site
 from webapp.accounts import tokens
 
 # Whoever holds the link, for the account that the link is about.
@@ -25,6 +25,7 @@ LINK = {
     "renew_reset_link",
     "report_not_me",
     "email_reset_link",
+    "checkup_email",
     "confirm_email",
     "undo_email",
     "undo_deletion",
@@ -47,6 +48,14 @@ SELF = {
     "export",
     "download_export",
     "change_password",
+    "passkeys",
+    "checkup",
+    "send_checkup_email",
+    "checkup_app",
+    "checkup_passkey",
+    "checkup_challenge",
+    "decline_checkup",
+    "decline_passkey",
     "recovery_codes",
     "sign_in_methods",
     "authenticator_app",
@@ -64,7 +73,7 @@ SELF = {
     "report",
 }
 # Who is logged in, for what is their own: the path names it.
-OWNER = {"delete_post", "restore_post", "end_session"}
+OWNER = {"delete_post", "restore_post", "end_session", "passkey", "remove_passkey"}
 ADMIN = {
     "admin_reports",
     "keep_post",
@@ -137,6 +146,7 @@ def use(site: Site, mailbox: Mailbox) -> None:
     browser.post("/export", data={"current_password": PASSWORD})
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
+    give_passkey(site)
     host = person(site, "host")
     host.post("/", data={"body": "a word of the host's"})
     [[other]] = execute(site, "SELECT id FROM post WHERE author_id = 2")

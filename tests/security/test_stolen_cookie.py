@@ -19,6 +19,7 @@ OPENS = {
     "session": "SELECT token_hash, epoch FROM session WHERE user_id = 1 ORDER BY id",
     "known_browser": "SELECT secret_hash, epoch FROM known_browser WHERE user_id = 1 ORDER BY secret_hash",
     "recovery_code": "SELECT label, code_hash, used_at FROM recovery_code WHERE user_id = 1 ORDER BY label",
+    "passkey": "SELECT credential_id, epoch, name FROM passkey WHERE user_id = 1 ORDER BY id",
     "address_change": "SELECT id, confirmed_at, undone_at FROM address_change WHERE user_id = 1 ORDER BY id",
     "kept_username": "SELECT username_key FROM kept_username WHERE user_id = 1 ORDER BY username_key",
     "factor": "SELECT * FROM factor WHERE user_id = 1 ORDER BY id",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now
@@ -42,6 +42,10 @@ class User(SQLModel, table=True):
     reset_paused_until: datetime | None = None  # "this wasn't me": no reset emails until then
     password_used_at: datetime | None = None
     password_locked_at: datetime | None = None  # "this wasn't me": the password opens nothing until there is a new one
+    email_checked_at: datetime | None = None  # a test link was followed
+    codes_checked_at: datetime | None = None  # four characters of a recovery code were typed
+    checkup_at: datetime | None = None  # the last check-up of the ways back, done or declined
+    passkey_declined_at: datetime | None = None  # "no, thanks": none is offered again
     about_me: str = Field(default="", max_length=140)
     is_public: bool = True  # whether strangers may read the profile and the posts
     # Somebody asked by a mailed link to have the second factors removed: when that is due, and when the owner was told
@@ -67,6 +71,7 @@ class Session(SQLModel, table=True):
     last_seen_at: datetime = Field(default_factory=now)
     proved_at: datetime = Field(default_factory=now)  # when who is logged in last proved who they are
     expires_at: datetime = Field(index=True)
+    passkey_id: int | None = None  # with which it was opened; whoever keeps the session keeps that
 
 
 class KnownBrowser(SQLModel, table=True):
@@ -151,6 +156,29 @@ class RecoveryCode(SQLModel, table=True):
     code_hash: str = Field(max_length=200)
     created_at: datetime = Field(default_factory=now)
     used_at: datetime | None = None
+
+
+class Passkey(SQLModel, table=True):
+    """A key in a person's devices that opens the account in the `epoch` it belongs to. Its private half is there alone.
+
+    `handle` is what the device knows the account by: random, and the same for all of an account's. `counter` is what
+    the passkey said last of how often it was used; many say 0. `is_synced` is whether it is on more than one device.
+    """
+
+    __tablename__ = "passkey"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
+    credential_id: str = Field(max_length=1400, unique=True)
+    public_key: str = Field(max_length=4000)
+    handle: str = Field(max_length=100)
+    name: str = Field(max_length=60)
+    counter: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    is_synced: bool
+    created_at: datetime = Field(default_factory=now)
+    last_used_at: datetime | None = None
 
 
 class HashCost(SQLModel, table=True):

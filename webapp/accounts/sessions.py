@@ -13,7 +13,7 @@ from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import known_browsers
-from webapp.accounts.models import Session, User
+from webapp.accounts.models import Passkey, Session, User
 from webapp.audit.events import ClientInfo
 from webapp.database import execute, now, table
 from webapp.database.hot import Prepared, Transaction
@@ -25,10 +25,12 @@ ABSOLUTE = timedelta(days=90)
 PROVED = timedelta(minutes=15)  # how long a proof is enough
 MOST = 20
 SEEN_EVERY = timedelta(minutes=1)
+CHECKUP_EVERY = timedelta(days=365)
 
 _sessions = table(Session)
 _users = table(User)
 _refusals = table(RefusedAddress)
+_passkeys = table(Passkey)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class SessionUser:
     opened_at: datetime
     seen: datetime
     is_address_refused: bool
+    offers_passkey: bool
+    offers_checkup: bool
     proved_at: datetime
     factor_removal_due_at: datetime | None
 
@@ -61,7 +65,9 @@ class SessionUser:
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:
     """The person and the session behind a cookie."""
-    row = await _CURRENT.row(db, {"token_hash": _hash(secret), "moment": now()})
+    row = await _CURRENT.row(
+        db, {"token_hash": _hash(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
+    )
     return SessionUser(*row) if row else None
 
 
@@ -79,7 +85,9 @@ async def note_proof(db: AsyncSession, session_id: int) -> None:
     await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(proved_at=now()))
 
 
-async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
+async def open_new(
+    db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool, passkey: int | None = None
+) -> str:
     """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
     secret = secrets.token_urlsafe(32)
     db.add(
@@ -91,6 +99,7 @@ async def open_new(db: AsyncSession, user: User, client: ClientInfo, *, is_remem
             user_agent=client.user_agent[:300],
             client_ip=client.client_ip,
             browser_mark=client.browser_mark,
+            passkey_id=passkey,
             expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
         )
     )
@@ -170,6 +179,9 @@ _CURRENT = Prepared(
         _sessions.c.created_at,
         _sessions.c.last_seen_at,
         exists().where(_refusals.c.address == _users.c.email),
+        _users.c.passkey_declined_at.is_(None) & ~exists().where(_passkeys.c.user_id == _users.c.id),
+        func.coalesce(_users.c.checkup_at, _users.c.created_at)
+        < bindparam("checked_before", type_=_users.c.created_at.type),
         _sessions.c.proved_at,
         _users.c.factor_removal_due_at,
     )

@@ -40,6 +40,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     FACTOR_REMOVAL = "factor_removal"
     KEEP_FACTORS = "keep_factors"
+    CHECKUP = "checkup"
 
 
 @dataclass(frozen=True)

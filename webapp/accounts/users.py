@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database, i18n
 from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
-from webapp.accounts.models import AccountDeletion, RecoveryCode, User
+from webapp.accounts.models import AccountDeletion, Passkey, RecoveryCode, Session, User
 from webapp.accounts.passwords import Hasher, normal, other_costs
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
@@ -80,7 +80,10 @@ class Overtaken(Exception):
 
 
 class Keep(NamedTuple):
-    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it."""
+    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it.
+
+    With the session goes the passkey that has opened it.
+    """
 
     session: int | None = None
     browser: str = ""
@@ -90,11 +93,12 @@ NOTHING = Keep()
 
 
 class Ended(NamedTuple):
-    """The new epoch, how many sessions ended, and how many unused recovery codes."""
+    """The new epoch, how many sessions ended, how many unused recovery codes, and how many passkeys."""
 
     epoch: int
     sessions: int
     codes: int
+    passkeys: int = 0
 
 
 def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
@@ -251,9 +255,9 @@ async def end_everything(
     db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
 ) -> Ended:
     """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
-    code, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
+    code, passkey, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
 
-    The factors themselves stay: no reset takes them away.
+    An authenticator app stays: no reset takes it away.
 
     Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
     """
@@ -267,7 +271,19 @@ async def end_everything(
     await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
     unused = [used_at is None for used_at in (await execute(db, codes)).scalars()]
-    return Ended(epoch, ended, sum(unused))
+    return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
+
+
+async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
+    """Ends all passkeys of an account but the one of the session that is kept; returns how many."""
+    own = select(Session.passkey_id).where(col(Session.id) == keep.session)
+    kept = (await db.exec(own)).first() if keep.session is not None else None
+    this = col(Passkey.user_id) == user_id, col(Passkey.id) == (kept or 0), col(Passkey.epoch) == epoch - 1
+    if kept:
+        await db.exec(update(Passkey).where(*this).values(epoch=epoch))
+    others = delete(Passkey).where(col(Passkey.user_id) == user_id, col(Passkey.epoch) != epoch)
+    gone = (await execute(db, others.returning(col(Passkey.epoch)))).scalars()
+    return sum(each == epoch - 1 for each in gone)
 
 
 async def change_password(
@@ -291,7 +307,12 @@ async def change_password(
     password_changes: dict[str, Any] = {"password_hash": password_hash, "password_locked_at": None}
     ended = await end_everything(db, user.id, *unchanged, keep=Keep(kept, client.browser_mark), **password_changes)
     await events.note(db, event, user.id, client, ended=ended.sessions)
-    told: dict[str, Any] = {"when": now().isoformat(), "codes": ended.codes, "username": user.username}
+    told: dict[str, Any] = {
+        "when": now().isoformat(),
+        "codes": ended.codes,
+        "passkeys": ended.passkeys,
+        "username": user.username,
+    }
     await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **told)
     return ended
 

@@ -107,9 +107,17 @@ def client_info(request: Request) -> ClientInfo:
 
 
 async def log_in(
-    request: Request, response: Response, user: User, *, is_remembered: bool, second: str = "", trusts: bool = False
+    request: Request,
+    response: Response,
+    user: User,
+    *,
+    is_remembered: bool,
+    second: str = "",
+    trusts: bool = False,
+    passkey: int | None = None,
 ) -> None:
-    """Opens a session in the epoch in which the password was checked, and ends the browser's old one.
+    """Opens a session in the epoch in which the password, or a passkey, was checked; ends the browser's old one.
+
 
     All checks are the caller's, who says what answered the `second` step, and whether the browser is to be asked for
     none for a while. Whoever was logged in there before is not asking any more. A removal of the factors that waits
@@ -121,8 +129,10 @@ async def log_in(
     db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
     await _end_cookie(request)
     request.state.user = None
-    secret = await sessions.open_new(db, user, client, is_remembered=is_remembered)
-    await events.note(db, Event.LOGGED_IN, user.id, client, **({"second": second} if second else {}))
+    secret = await sessions.open_new(db, user, client, is_remembered=is_remembered, passkey=passkey)
+    how: dict[str, object] = {"second": second} if second else {}
+    how |= {"passkey": passkey} if passkey else {}
+    await events.note(db, Event.LOGGED_IN, user.id, client, **how)
     _hand_over(request, response, secret, is_remembered=is_remembered)
     cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
     drafts.belong_to(request, response, user.id)

@@ -144,8 +144,8 @@ def browser_mark(request: Request) -> str:
 
 
 def has_asked(request: Request, asked: Asked) -> bool:
-    """Whether this is the browser that asked for the email. One that keeps no cookies is not known again."""
-    return bool(asked.id) and asked.browser == browser_mark(request)
+    """Whether this is the browser that asked for an email with a code. One that keeps no cookies is not known again."""
+    return asked.kind in _PAGES and bool(asked.id) and asked.browser == browser_mark(request)
 
 
 def _browser(request: Request) -> str:
@@ -183,9 +183,10 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
 
 
 def with_codes(words: str, ended: Ended) -> str:
-    """The given words and, if recovery codes ended, too, that they did."""
-    more = _("Your recovery codes no longer work either. You can make new ones in your settings.")
-    return f"{words} {more}" if ended.codes else words
+    """The given words and, if recovery codes or passkeys ended, too, that they did."""
+    codes = _("Your recovery codes no longer work either. You can make new ones in your settings.")
+    passkeys = _("Your other passkeys no longer work either. You can add new ones in your settings.")
+    return " ".join([words, *([codes] if ended.codes else []), *([passkeys] if ended.passkeys else [])])
 
 
 def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:

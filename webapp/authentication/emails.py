@@ -24,7 +24,7 @@ A_SAMPLE_SIGN_IN = {
     "browser": "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
     "client_ip": "192.0.2.7",
 }
-A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10}
+A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10, "passkeys": 2}
 MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 
 
@@ -54,13 +54,13 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 @email_kind(
     "password_changed",
     expires_after=timedelta(days=5),
-    keeps=("codes",),
+    keeps=("codes", "passkeys"),
     samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", A_SAMPLE_CHANGE)],
 )
 async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
     assert email.user_id is not None
-    return _password_changed_draft(settings, email.user_id, email.recipient, await told(db, email, codes=0))
+    return _password_changed_draft(settings, email.user_id, email.recipient, await told(db, email, codes=0, passkeys=0))
 
 
 @email_kind(

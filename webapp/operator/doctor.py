@@ -43,6 +43,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """All findings, the cheapest first. Sends nothing: the mail server is asked up to RCPT only."""
     yield _base_url(settings)
     yield _proxies(settings)
+    yield _passkeys(settings)
     yield _keys(settings)
     async for finding in _database(settings):
         yield finding
@@ -79,6 +80,15 @@ def _proxies(settings: Settings) -> Finding:
         return Finding(WARNING, "TRUSTED_PROXIES", words % {"hops": hops, "url": settings.base_url})
     words = _("%(hops)s; each must add to X-Forwarded-For, or set it")
     return Finding(OK, "TRUSTED_PROXIES", words % {"hops": hops})
+
+
+def _passkeys(settings: Settings) -> Finding:
+    """They are tied to the host's name, for ever."""
+    if settings.can_have_passkeys:
+        words = f"tied to the name {settings.host}: with another host in BASE_URL nobody's passkey works any more"
+        return Finding(OK, "passkeys", words)
+    words = f"off: browsers give none to {settings.host}, only to a name (no IP address) with https, or to localhost"
+    return Finding(WARNING, "passkeys", words)
 
 
 def _keys(settings: Settings) -> Finding:

@@ -21,6 +21,7 @@ from webapp.database import release
 from webapp.factors import codes
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.passkeys import passkeys
 from webapp.recovery import not_me, reset
 from webapp.recovery.forms import Recover, RecoveryCodes, ResetPassword, ResetPasswordRequest
 from webapp.web import pages
@@ -64,6 +65,7 @@ async def reset_password(request: Request) -> Response:
         username=user.username,
         sessions=await sessions.count(request.state.db, user),
         codes=await codes.left(request.state.db, user.id),
+        passkeys=await passkeys.count(request.state.db, user),
         minutes=email_links.minutes_left(claim),
         opened=email_links.opened(request, form),
         token=token,

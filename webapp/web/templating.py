@@ -59,6 +59,7 @@ def environment(settings: Settings) -> Environment:
         "reset_minutes": settings.reset_token_minutes,
         "not_me_hours": NOT_ME_HOURS,
         "password_min_length": settings.password_min_length,
+        "has_passkeys": settings.can_have_passkeys,
         "public_profiles": settings.public_profiles,
         "open_registration": settings.registration == "open",
         "languages": [(name, i18n.own_name(name)) for name in settings.languages],

@@ -154,6 +154,10 @@ def upgrade() -> None:
         sa.Column("reset_paused_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("password_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("password_locked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("email_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("codes_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checkup_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("passkey_declined_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("about_me", sa.String(length=140), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("factor_removal_due_at", sa.DateTime(timezone=True), nullable=True),
@@ -368,6 +372,27 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "passkey",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("credential_id", sa.String(length=1400), nullable=False),
+        sa.Column("public_key", sa.String(length=4000), nullable=False),
+        sa.Column("handle", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("counter", sa.BigInteger(), nullable=False),
+        sa.Column("is_synced", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_passkey_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_passkey")),
+        sa.UniqueConstraint("credential_id", name=op.f("uq_passkey_credential_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_passkey_user_id"), "passkey", ["user_id"], unique=False)
+    op.create_table(
         "recovery_code",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("label", sa.String(length=8), nullable=False),
@@ -393,6 +418,7 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("proved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("passkey_id", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_session_user_id_user_account"), ondelete="CASCADE"
         ),
@@ -441,6 +467,7 @@ def downgrade() -> None:
     op.drop_table("mention")
     op.drop_table("session")
     op.drop_table("recovery_code")
+    op.drop_table("passkey")
     op.drop_table("post")
     op.drop_table("pending_log_in")
     op.drop_table("factor")

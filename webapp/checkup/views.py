@@ -1,0 +1,175 @@
+"""The page "Can you get back in?", and what proves that one can."""
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webapp import rate_limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.authentication import auth, email_links, proof
+from webapp.authentication.auth import login_required
+from webapp.checkup import ways
+from webapp.checkup.forms import CheckApp, CheckCode, CheckPasskey
+from webapp.database import release
+from webapp.i18n import gettext as _
+from webapp.mail import kinds
+from webapp.passkeys import ceremony, passkeys
+from webapp.rate_limits import TooOften
+from webapp.web import pages
+from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited, limited_button
+
+
+@login_required
+async def checkup(request: Request) -> Response:
+    """The ways back, and the form that looks for a recovery code without spending it."""
+    form = await Form.of(request, CheckCode)
+    if form.is_valid and await _code_is_there(request, form):
+        return _back(request, _("Right: that code is on your list, and it isn't spent."))
+    return await _page(request, form)
+
+
+@limited(rate_limits.CHECKUP, at_once=True)
+async def _code_is_there(request: Request, form: Form[CheckCode]) -> bool:
+    db, user_id = request.state.db, request.state.user.id
+    if not await ways.has_code(db, user_id, form.data.recovery_code):
+        form.refuse("recovery_code", _("No unused code of yours begins like that. Older sheets no longer work."))
+        return False
+    await ways.note(db, user_id, "codes_checked_at", "checkup_at")
+    await db.commit()
+    return True
+
+
+@login_required
+@limited_button(rate_limits.CHECKUP)
+async def send_checkup_email(request: Request) -> Response:
+    """Sends a link to the account's own address, which proves on its way that links arrive."""
+    await Form.read(request, EmptyForm)
+    db, settings, user = request.state.db, request.app.state.settings, request.state.user
+    if not settings.sends_mail:
+        return _back(request, _("This site sends no email. Ask whoever runs it for help."), "error")
+    await kinds.post(db, settings, "checkup", user.email, user_id=user.id)
+    await db.commit()
+    return _back(request, _("A test link is on its way to %(address)s.") % {"address": user.email})
+
+
+async def checkup_email(request: Request) -> Response:
+    """Behind the test link. It works whoever is logged in; a look alone proves nothing, since programs look, too."""
+    form = await Form.of(request, EmptyForm)
+    try:
+        user = await _owner(request)
+    except Refused as refused:
+        return email_links.bad(request, refused, "checkup")
+    if form.is_valid:
+        await ways.note(request.state.db, user.id, "email_checked_at", "checkup_at")
+        await request.state.db.commit()
+        page = request.app.url_path_for("checkup" if request.state.user else "login")
+        return pages.redirect(request, page, flash=_("The test link arrived, whole and unchanged."))
+    token = request.path_params["token"]
+    name = user.username
+    return pages.render(request, "checkup/checkup_email.html", part="panel", form=form, username=name, token=token)
+
+
+async def _owner(request: Request) -> User:
+    claim = verify(request.app.state.settings, Purpose.CHECKUP, request.path_params["token"])
+    user = await users.get(request.state.db, int(claim.subject))
+    if user is None:
+        raise TokenMalformed
+    if user.epoch != claim.epoch or user.disabled_at is not None:
+        raise TokenUsed(claim)
+    return user
+
+
+@login_required
+async def checkup_challenge(request: Request) -> Response:
+    """What to ask a person's passkeys, to see whether they work."""
+    settings, user = request.app.state.settings, request.state.user
+    if not settings.can_have_passkeys:
+        raise HTTPException(404)
+    own = [passkey.credential_id for passkey in await passkeys.of(request.state.db, user.id)]
+    return JSONResponse(ceremony.to_use(settings, _about(user.id), own))
+
+
+@login_required
+async def checkup_passkey(request: Request) -> Response:
+    """Uses a passkey, without logging in."""
+    form = await Form.read(request, CheckPasskey)
+    if form.is_valid and await _passkey_works(request, form):
+        return _back(request, _("Right: your passkey works."))
+    shown = Form(CheckCode)
+    shown.errors, shown.status, shown.headers = {"": form.errors.get("", "")}, max(form.status, 422), form.headers
+    return await _page(request, shown)
+
+
+@limited(rate_limits.CHECKUP, at_once=True)
+async def _passkey_works(request: Request, form: Form[CheckPasskey]) -> bool:
+    db, settings, user_id = request.state.db, request.app.state.settings, request.state.user.id
+    try:
+        answer = ceremony.read(form.data.credential)
+        found = await passkeys.find(db, answer.credential_id)
+        if found is None or found[1].id != user_id:
+            raise ceremony.Refused
+        await release(db)
+        used = await run_sync(ceremony.used, settings, _about(user_id), answer, found[0].public_key)
+        await passkeys.note_use(db, settings, found[0], used, auth.client_info(request))
+        await ways.note(db, user_id, "checkup_at")
+        await db.commit()
+    except (ceremony.Refused, TooOften):
+        await release(db)
+        form.refuse("", _("That passkey doesn't open this account."))
+    return form.is_valid
+
+
+@login_required
+@limited_button(rate_limits.SMALL_CHANGES)
+async def decline_checkup(request: Request) -> Response:
+    """Asks again in a year."""
+    await Form.read(request, EmptyForm)
+    await ways.note(request.state.db, request.state.user.id, "checkup_at")
+    await request.state.db.commit()
+    return pages.redirect(request, "/")
+
+
+@login_required
+async def checkup_app(request: Request) -> Response:
+    """Takes a code of the authenticator app, as the second step does."""
+    form = await Form.read(request, CheckApp)
+    if form.is_valid and await _app_works(request, form):
+        return _back(request, _("Right: your authenticator app works."))
+    return await _page(request, Form(CheckCode), form)
+
+
+@limited(rate_limits.CHECKUP, at_once=True)
+async def _app_works(request: Request, form: Form[CheckApp]) -> bool:
+    user = await users.get(request.state.db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
+    if not await proof.try_code(request, form, user, form.data.code, takes_codes=False):
+        return False
+    await ways.note(request.state.db, user.id, "checkup_at")
+    await request.state.db.commit()
+    return True
+
+
+async def _page(request: Request, form: Form[Any], of_app: Form[CheckApp] | None = None) -> Response:
+    user = await users.get(request.state.db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
+    found = await ways.of(request.state.db, user, sends_mail=request.app.state.settings.sends_mail)
+    status = of_app.status if of_app else form.status
+    of_app = of_app or Form(CheckApp)
+    headers = of_app.headers
+    return pages.render(
+        request, "checkup/checkup.html", form=form, of_app=of_app, ways=found, status=status, headers=headers
+    )
+
+
+def _back(request: Request, words: str, kind: pages.FlashKind = "success") -> Response:
+    return pages.redirect(request, request.app.url_path_for("checkup"), flash=words, kind=kind)
+
+
+def _about(user_id: int) -> str:
+    return f"check up {user_id}"

@@ -1,0 +1,87 @@
+"""The ways back into an account, what is known of each, and which is the weakest point."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import RecoveryCode, User
+from webapp.accounts.sessions import CHECKUP_EVERY
+from webapp.database import now
+from webapp.factors import codes, methods
+from webapp.i18n import gettext as _
+from webapp.passkeys import passkeys
+
+FRESH = CHECKUP_EVERY  # a test of longer ago proves little
+FEW_CODES = 3
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What leads back into an account, and when each was seen to work. `synced` passkeys are on several devices."""
+
+    email: str
+    sends_mail: bool
+    email_checked_at: datetime | None
+    codes: int
+    codes_checked_at: datetime | None
+    passkeys: int
+    synced: int
+    passkey_used_at: datetime | None
+    app_used_at: datetime | None
+    has_app: bool
+
+    @property
+    def weakest(self) -> str:
+        """The one thing to mend first, in words; empty if nothing is."""
+        if self.has_app and not self.codes:
+            return _("If you lose the phone with your authenticator app, you wait for days. Print recovery codes.")
+        if not self.sends_mail and not self.codes and not self.passkeys:
+            return _("If you forget the password, only whoever runs this site can let you in. Print recovery codes.")
+        if not self.codes and not self.passkeys:
+            return _("If you lose your mailbox, nothing else leads back. Print recovery codes, or add a passkey.")
+        if not self.codes and not self.synced:
+            return _("If you lose this device, only the mailbox is left. Print recovery codes.")
+        if 0 < self.codes <= FEW_CODES:
+            return _("You have few recovery codes left. Print new ones.")
+        if self.sends_mail and not _is_fresh(self.email_checked_at):
+            return _("Nobody knows whether our emails reach you. Send yourself a test link.")
+        if self.codes and not _is_fresh(self.codes_checked_at):
+            return _("Do you still have your recovery codes? Type four characters of one.")
+        return ""
+
+
+async def of(db: AsyncSession, user: User, *, sends_mail: bool) -> Ways:
+    """An account's ways back."""
+    own = await passkeys.of(db, user.id)
+    app = (await methods.of(db, user.id)).app
+    used = [passkey.last_used_at for passkey in own if passkey.last_used_at]
+    return Ways(
+        user.email,
+        sends_mail,
+        user.email_checked_at,
+        await codes.left(db, user.id),
+        user.codes_checked_at,
+        len(own),
+        sum(passkey.is_synced for passkey in own),
+        max(used, default=None),
+        app.last_used_at if app else None,
+        app is not None,
+    )
+
+
+async def has_code(db: AsyncSession, user_id: int, label: str) -> bool:
+    """Whether an unused code of the account begins with these four characters, which are no secret. Spends nothing."""
+    this = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.label) == label
+    unused = select(RecoveryCode.label).where(*this, col(RecoveryCode.used_at).is_(None))
+    return (await db.exec(unused)).first() is not None
+
+
+async def note(db: AsyncSession, user_id: int, *columns: str) -> None:
+    """Notes that something was seen to work just now, or that the check-up was done or declined."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(dict.fromkeys(columns, now())))
+
+
+def _is_fresh(checked_at: datetime | None) -> bool:
+    return checked_at is not None and checked_at > now() - FRESH

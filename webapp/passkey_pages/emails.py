@@ -1,0 +1,61 @@
+"""What a person is told of their passkeys, whoever has changed them."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.tokens import not_me_link
+from webapp.authentication.emails import A_SAMPLE_DAY, told
+from webapp.mail.kinds import Draft, email_kind
+from webapp.mail.models import Claimed
+from webapp.settings import Settings
+
+A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY, "name": "Susan's phone", "before": "Firefox"}
+SUSAN = "susan@example.com"
+
+
+@email_kind(
+    "passkey_added",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "passkey_added", 0, SUSAN, A_SAMPLE)],
+)
+async def passkey_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose account has one passkey more."""
+    return await _written(db, settings, email)
+
+
+@email_kind(
+    "passkey_renamed",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "passkey_renamed", 0, SUSAN, A_SAMPLE)],
+)
+async def passkey_renamed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person one of whose passkeys has another name."""
+    return await _written(db, settings, email)
+
+
+@email_kind(
+    "passkey_removed",
+    expires_after=timedelta(days=5),
+    counts_repeats=False,
+    samples=lambda site: [_draft(site, "passkey_removed", 0, SUSAN, A_SAMPLE)],
+)
+async def passkey_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person whose account has one passkey less."""
+    return await _written(db, settings, email)
+
+
+async def _written(db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
+    assert email.user_id is not None
+    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email, name="", before=""))
+
+
+def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    links = {
+        "passkeys_link": f"{settings.base_url}/passkeys",
+        "not_me_link": not_me_link(settings, user_id, kind, address),
+    }
+    return Draft(kind, address, details | links, user_id)

@@ -1,0 +1,224 @@
+"""Passkeys in the browser: a small script fills ordinary forms with what a passkey says; these views take them."""
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from webapp import rate_limits
+from webapp.accounts import known_browsers, users
+from webapp.accounts.models import Passkey, User
+from webapp.accounts.users import Overtaken
+from webapp.audit import events
+from webapp.audit.events import Refusal
+from webapp.authentication import auth
+from webapp.authentication.auth import login_required
+from webapp.authentication.forms import Login
+from webapp.authentication.proof import proved
+from webapp.database import release
+from webapp.factors import second_step
+from webapp.i18n import gettext as _
+from webapp.passkey_pages.forms import AddPasskey, LogIn, RemovePasskey, RenamePasskey
+from webapp.passkeys import ceremony, passkeys
+from webapp.passkeys.ceremony import Refused
+from webapp.passkeys.passkeys import LOG_IN, Duplicate, TooMany
+from webapp.rate_limits import TooOften
+from webapp.web import pages
+from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited, limited_button, too_often
+
+
+async def passkey_challenge(request: Request) -> Response:
+    """What to ask a passkey for a log-in. The same for everybody, and nobody is looked up."""
+    _must_be_possible(request)
+    return JSONResponse(ceremony.to_use(request.app.state.settings, LOG_IN))
+
+
+async def log_in_with_passkey(request: Request) -> Response:
+    """Logs in who has one of an account's passkeys, and has unlocked it: two factors in one."""
+    _must_be_possible(request)
+    form = await Form.read(request, LogIn)
+    came_for = pages.local_path(form.values["next"])
+    found = await _opened(request, form) if form.is_valid else None
+    if found:
+        user, passkey = found
+        response = pages.redirect(request, came_for)
+        is_remembered = bool(form.data.remember_me)
+        await _end_wait(request, user)
+        await auth.log_in(request, response, user, is_remembered=is_remembered, passkey=passkey.id)
+        await request.state.db.commit()
+        return response
+    shown = Form(Login)
+    shown.errors, shown.status, shown.headers = {"": form.errors.get("") or _failed()}, form.status, form.headers
+    forgot = request.app.url_path_for("reset_password_request")
+    return pages.render(
+        request,
+        "authentication/login.html",
+        form=shown,
+        status=max(form.status, 422),
+        next="" if came_for == "/" else came_for,
+        forgot_url=forgot,
+    )
+
+
+async def _end_wait(request: Request, user: User) -> None:
+    """Whoever waited before the second step has answered it: the owner needs no email about it."""
+    waiting = await auth.pending_log_in(request)
+    if waiting and waiting[1].id == user.id:
+        await second_step.finish(request.state.db, waiting[0])
+
+
+async def _opened(request: Request, form: Form[LogIn]) -> tuple[User, Passkey] | None:
+    """Whose passkey has answered; None with the reason in the form."""
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    words = _("Too many tries. You can try again in %(wait)s.")
+    if await too_often(request, form, (rate_limits.PASSKEY_LOG_IN, client.client_ip), words=words):
+        return None
+    await db.commit()
+    try:
+        answer = ceremony.read(form.data.credential)
+        found = await passkeys.find(db, answer.credential_id)
+        if found is None or found[0].handle != answer.handle:
+            raise Refused
+        passkey, user = found
+        await release(db)
+        used = await run_sync(ceremony.used, settings, LOG_IN, answer, passkey.public_key)
+        again = await passkeys.find(db, answer.credential_id)  # it may have been removed meanwhile
+        if again is None or again[1].epoch != user.epoch:
+            raise Refused
+        await passkeys.note_use(db, settings, again[0], used, client)
+    except (Refused, TooOften):
+        await release(db)
+        events.refused(Refusal.PASSKEY, client)
+        form.refuse("", _failed())
+        return None
+    return again[1], again[0]
+
+
+@login_required
+async def passkeys_page(request: Request) -> Response:
+    """The person's passkeys, and the form that adds one."""
+    form, settings, user = await Form.of(request, AddPasskey), request.app.state.settings, request.state.user
+    is_possible = settings.can_have_passkeys
+    if request.method == "POST" and not is_possible:
+        form.refuse("", _("This site can't have passkeys."))
+    if form.is_valid and not form.data.credential:
+        form.refuse("", _("Passkeys need JavaScript, and a browser that knows them."))
+    if form.is_valid and await _added(request, form):
+        words = _("The passkey is added. You can log in with it from now on.")
+        return pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
+    listed = await passkeys.of(request.state.db, user.id)
+    # After a wrong password the browser needs not make another: what it has made is sent again.
+    made = form.values["credential"] if "current_password" in form.errors else ""
+    handle = form.values["handle"] if made else listed[0].handle if listed else ceremony.new_handle()
+    about = passkeys.about_new(user.id, user.epoch, handle)
+    others = [passkey.credential_id for passkey in listed]
+    return pages.render(
+        request,
+        "passkeys/passkeys.html",
+        form=form,
+        listed=listed,
+        is_possible=is_possible,
+        handle=handle,
+        made=made,
+        options=ceremony.to_make(settings, about, handle, user.username, others) if is_possible else "",
+    )
+
+
+@proved
+@limited(rate_limits.PASSKEYS)
+async def _added(request: Request, form: Form[AddPasskey]) -> bool:
+    """Adds the passkey that the browser has made, or says in the form why not."""
+    db, settings, data, user = request.state.db, request.app.state.settings, form.data, await _account(request)
+    about = passkeys.about_new(user.id, request.state.user.epoch, data.handle)
+    client = auth.client_info(request)
+    name = data.name or known_browsers.described(client.user_agent)[:60]
+    try:
+        await db.commit()
+        made = await run_sync(ceremony.made, settings, about, data.credential)
+        await passkeys.add(db, settings, user, made, data.handle, name, client)
+        await db.commit()
+    except Refused:
+        form.refuse("", _("The passkey couldn't be added: its answer came too late, or was meant for another site."))
+    except Duplicate:
+        form.refuse("", _("That passkey is on the list already."))
+    except TooMany:
+        form.refuse("", _("That's as many as an account can have. Remove one first."))
+    except Overtaken:
+        form.refuse("", _("Your account has just changed. Try again."))
+    return form.is_valid
+
+
+@login_required
+async def passkey(request: Request) -> Response:
+    """Gives a passkey another name."""
+    chosen = await _chosen(request)
+    form = await Form.of(request, RenamePasskey, name=chosen.name)
+    if form.is_valid and await _renamed(request, form, chosen):
+        page = request.app.url_path_for("passkeys")
+        return pages.redirect(request, page, flash=_("The passkey is now called %(name)s.") % {"name": form.data.name})
+    return pages.render(request, "passkeys/passkey.html", part="form", form=form, passkey=chosen)
+
+
+@proved
+@limited(rate_limits.PASSKEYS)
+async def _renamed(request: Request, form: Form[RenamePasskey], chosen: Passkey) -> bool:
+    db, settings = request.state.db, request.app.state.settings
+    await passkeys.rename(db, settings, await _account(request), chosen, form.data.name, auth.client_info(request))
+    await db.commit()
+    return True
+
+
+@login_required
+async def remove_passkey(request: Request) -> Response:
+    chosen = await _chosen(request)
+    form = await Form.of(request, RemovePasskey)
+    if form.is_valid and await _removed(request, form, chosen):
+        page = request.app.url_path_for("passkeys")
+        return pages.redirect(request, page, flash=_("%(name)s no longer opens your account.") % {"name": chosen.name})
+    return pages.render(request, "passkeys/remove_passkey.html", part="form", form=form, passkey=chosen)
+
+
+@proved
+@limited(rate_limits.PASSKEYS)
+async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
+    db, settings = request.state.db, request.app.state.settings
+    await passkeys.remove(db, settings, await _account(request), chosen, auth.client_info(request))
+    await db.commit()
+    return True
+
+
+@login_required
+@limited_button(rate_limits.SMALL_CHANGES)
+async def decline_passkey(request: Request) -> Response:
+    """Offers no passkey any more."""
+    await Form.read(request, EmptyForm)
+    await passkeys.decline(request.state.db, request.state.user.id)
+    await request.state.db.commit()
+    return pages.redirect(request, "/")
+
+
+async def _account(request: Request) -> User:
+    user = await users.get(request.state.db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
+    return user
+
+
+async def _chosen(request: Request) -> Passkey:
+    """The person's own passkey that the path names. Somebody else's is answered like none at all."""
+    chosen = request.path_params["passkey_id"]
+    for each in await passkeys.of(request.state.db, request.state.user.id):
+        if each.id == chosen:
+            return each
+    raise HTTPException(404)
+
+
+def _must_be_possible(request: Request) -> None:
+    if not request.app.state.settings.can_have_passkeys:
+        raise HTTPException(404)
+
+
+def _failed() -> str:
+    return _("That passkey didn't open an account here. Log in with your password instead.")

@@ -1,0 +1,132 @@
+"""The passkeys of an account: list, add, find, use, rename, remove. They live as long as the account's epoch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, delete, func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import rate_limits
+from webapp.accounts.models import Passkey, User
+from webapp.accounts.users import Overtaken
+from webapp.audit import events
+from webapp.audit.events import ClientInfo, Event
+from webapp.database import now
+from webapp.mail import kinds
+from webapp.passkeys.ceremony import Made, Used
+from webapp.settings import Settings
+
+MOST = 20
+LOG_IN = "log in"  # what a challenge is about
+
+
+class Duplicate(Exception):
+    """The site has this passkey already."""
+
+
+class TooMany(Exception):
+    """The account has as many as it may have."""
+
+
+def about_new(user_id: int, epoch: int, handle: str) -> str:
+    """What the challenge of a new passkey is about: none that was asked for one account makes one for another."""
+    return f"add {user_id} {epoch} {handle}"
+
+
+async def of(db: AsyncSession, user_id: int) -> Sequence[Passkey]:
+    """An account's passkeys, oldest first."""
+    alive = col(Passkey.user_id) == user_id, col(Passkey.epoch) == col(User.epoch)
+    query = select(Passkey).join(User).where(*alive).order_by(col(Passkey.id))
+    return (await db.exec(query)).all()
+
+
+async def count(db: AsyncSession, user: User) -> int:
+    """How many passkeys open an account."""
+    alive = col(Passkey.user_id) == user.id, col(Passkey.epoch) == user.epoch
+    return (await db.exec(select(func.count()).select_from(Passkey).where(*alive))).one()
+
+
+async def find(db: AsyncSession, credential_id: str) -> tuple[Passkey, User] | None:
+    """A passkey that opens an account, and whose it is."""
+    alive = col(Passkey.epoch) == col(User.epoch), col(User.disabled_at).is_(None)
+    query = select(Passkey, User).join(User).where(col(Passkey.credential_id) == credential_id, *alive)
+    return (await db.exec(query)).first()
+
+
+async def add(
+    db: AsyncSession, settings: Settings, user: User, made: Made, handle: str, name: str, client: ClientInfo
+) -> Passkey:
+    """Adds a passkey that was made in the epoch in which `user` was read, and tells the person.
+
+    Raises Duplicate, TooMany and Overtaken.
+    """
+    unchanged = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
+    if (await db.exec(unchanged)).first() != user.epoch:  # also lets those who add at once take turns
+        raise Overtaken
+    if await count(db, user) >= MOST:
+        raise TooMany
+    passkey = Passkey(
+        user_id=user.id,
+        epoch=user.epoch,
+        credential_id=made.credential_id,
+        public_key=made.public_key,
+        handle=handle,
+        name=name,
+        counter=made.counter,
+        is_synced=made.is_synced,
+    )
+    try:
+        async with db.begin_nested():
+            db.add(passkey)
+            await db.flush()
+    except IntegrityError:
+        raise Duplicate from None
+    await _tell(db, settings, user, Event.PASSKEY_ADDED, client, name=name)
+    return passkey
+
+
+async def note_use(db: AsyncSession, settings: Settings, passkey: Passkey, used: Used, client: ClientInfo) -> None:
+    """Notes that a passkey has opened its account. Raises TooOften if that answer has done so before.
+
+    A counter that does not rise may be a copy's, or a maker's who counts nothing: it is logged, and refuses nobody.
+    """
+    await rate_limits.count(db, settings, (rate_limits.PASSKEY_CHALLENGE, used.challenge.hex()))
+    if passkey.counter and used.counter <= passkey.counter:
+        details = {"passkey": passkey.id, "before": passkey.counter, "now": used.counter}
+        await events.note(db, Event.PASSKEY_COUNTER, passkey.user_id, client, **details)
+    values = {
+        "counter": max(passkey.counter, used.counter),
+        "is_synced": used.is_synced,
+        "last_used_at": now(),
+    }
+    await db.exec(update(Passkey).where(col(Passkey.id) == passkey.id).values(**values))
+
+
+async def rename(
+    db: AsyncSession, settings: Settings, user: User, passkey: Passkey, name: str, client: ClientInfo
+) -> None:
+    before = passkey.name
+    await db.exec(update(Passkey).where(col(Passkey.id) == passkey.id).values(name=name))
+    await _tell(db, settings, user, Event.PASSKEY_RENAMED, client, name=name, before=before)
+
+
+async def remove(db: AsyncSession, settings: Settings, user: User, passkey: Passkey, client: ClientInfo) -> None:
+    """Removes a passkey of an account, unless that has happened already."""
+    gone = delete(Passkey).where(col(Passkey.id) == passkey.id, col(Passkey.user_id) == user.id)
+    if (await db.exec(gone)).rowcount:
+        await _tell(db, settings, user, Event.PASSKEY_REMOVED, client, name=passkey.name)
+
+
+async def decline(db: AsyncSession, user_id: int) -> None:
+    """Notes that a person doesn't want to be offered one again."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(passkey_declined_at=now()))
+
+
+async def _tell(
+    db: AsyncSession, settings: Settings, user: User, event: Event, client: ClientInfo, name: str, before: str = ""
+) -> None:
+    await events.note(db, event, user.id, client, name=name)
+    told: dict[str, Any] = {"username": user.username, "when": now().isoformat(), "name": name, "before": before}
+    kind, language = event.value, user.language
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **told)
