@@ -79,6 +79,12 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/reset_password_request", recovery.reset_password_request, methods=FORM, name="reset_password_request"),
         Route("/reset_password/{token}", recovery.reset_password, methods=FORM, name="reset_password"),
         Route("/reset_password/{token}/renew", recovery.renew_reset_link, methods=["POST"], name="renew_reset_link"),
+        Route(
+            "/reset_password/{token}/lost_second_step",
+            recovery.email_removal_link,
+            methods=["POST"],
+            name="email_removal_link",
+        ),
         Route("/not_me/{token}", recovery.report_not_me, methods=FORM, name="report_not_me"),
         Route("/not_me/{token}/email", recovery.email_reset_link, methods=["POST"], name="email_reset_link"),
         Route("/recover", recovery.recover, methods=FORM, name="recover"),

@@ -21,6 +21,7 @@ REGISTER_LIFETIME = timedelta(hours=24)
 CONFIRM_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
+FROM_CODE = "recovery code"
 FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good
 # All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -154,10 +155,13 @@ def _stamp_of(key: bytes, opened_at: str, token: str) -> str:
     return hmac.digest(key, f"{opened_at}.{token}".encode(), hashlib.sha256).hex()
 
 
-def reset_link(settings: Settings, user: User) -> str:
-    """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES."""
+def reset_link(settings: Settings, user: User, about: str = "") -> str:
+    """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES.
+
+    One that a recovery code has led to is about FROM_CODE: no other code stands in for the second factor there.
+    """
     lifetime = timedelta(minutes=settings.reset_token_minutes)
-    token = issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch)
+    token = issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch, about)
     return f"{settings.base_url}/reset_password/{token}"
 
 

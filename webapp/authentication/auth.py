@@ -18,7 +18,7 @@ from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import Database, now
-from webapp.factors import removal, second_step
+from webapp.factors import methods, removal, second_step
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
@@ -87,7 +87,10 @@ async def _to_log_in(request: Request) -> Response:
 
 
 def admin_required(view: View) -> View:
-    """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first."""
+    """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first.
+
+    With ADMIN_TWO_FACTORS it sends those who have no second step to the page where they set one up.
+    """
 
     @wraps(view)
     async def guarded(request: Request) -> Response:
@@ -95,9 +98,16 @@ def admin_required(view: View) -> View:
             route = getattr(request.scope.get("route"), "path", None)
             events.refused(Refusal.NOT_ALLOWED, client_info(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)
+        if request.app.state.settings.admin_two_factors and not await _has_two_factors(request):
+            words = _("Admin pages open only for people with a second step. Set up an authenticator app first.")
+            return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words, kind="notice")
         return await view(request)
 
     return login_required(guarded)
+
+
+async def _has_two_factors(request: Request) -> bool:
+    return await methods.has_second_step(request.state.db, request.state.user.id)
 
 
 def client_info(request: Request) -> ClientInfo:

@@ -38,8 +38,8 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
     @wraps(action)
     async def asked(request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs) -> Result | None:
-        current_password = form.values["current_password"]
-        is_enough = request.state.user.is_proved and not current_password
+        current_password, has_proved = form.values["current_password"], getattr(request.state, "has_proved", False)
+        is_enough = has_proved or (request.state.user.is_proved and not current_password)
         if not is_enough and not await prove(request, form, current_password):
             return None
         return await action(request, form, *arguments, **more)
@@ -66,7 +66,7 @@ async def prove(
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
         await sessions.note_proof(request.state.db, asking.session_id)
         await request.state.db.commit()
-        request.state.user = replace(asking, proved_at=now())
+        request.state.user, request.state.has_proved = replace(asking, proved_at=now()), True
         return user
     if not form.errors:
         form.refuse(field, _("That's not your current password."))

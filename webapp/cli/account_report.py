@@ -13,7 +13,8 @@ from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import execute, now, table
-from webapp.factors import codes
+from webapp.factors import codes, methods
+from webapp.factors.models import Factor
 from webapp.i18n import gettext as _
 
 AT_ONCE = 500  # accounts in one statement, so that a long list holds no transaction open
@@ -49,6 +50,8 @@ async def of(db: AsyncSession, user: User) -> list[str]:
         *_account(user),
         *_deletion(await deletions.of(db, user.id)),
         _("Recovery codes left: %(count)s") % {"count": await codes.left(db, user.id)},
+        _("Second step:"),
+        *(f"  {_factor(factor)}" for factor in await methods.factors(db, user.id)),
         _("Sessions:"),
         *(f"  {_session(session)}" for session in sessions),
         _("Changes of address:"),
@@ -70,6 +73,9 @@ def _account(user: User) -> list[str]:
     if user.password_locked_at:
         words = _("Password locked since %(time)s: somebody said that it wasn't them")
         lines.append(words % {"time": _time(user.password_locked_at)})
+    if user.factor_removal_due_at:
+        words = _("The second step goes on %(time)s: somebody who reads the mailbox asked for that")
+        lines.append(words % {"time": _time(user.factor_removal_due_at)})
     if user.reset_paused_until and user.reset_paused_until > now():
         words = _("Gets no reset emails until %(time)s, because somebody answered one with 'this wasn't me'")
         lines.append(words % {"time": _time(user.reset_paused_until)})
@@ -83,6 +89,16 @@ def _deletion(deletion: AccountDeletion | None) -> list[str]:
     if deletion.reason:
         words = _("To be deleted for good on %(due)s, asked %(asked)s by the admin: %(reason)s")
     return [words % {"due": _time(deletion.due_at), "asked": _time(deletion.asked_at), "reason": deletion.reason}]
+
+
+def _factor(factor: Factor) -> str:
+    used = _time(factor.last_used_at) if factor.last_used_at else "-"
+    named = _printable(f"{factor.kind} {factor.name}").strip()
+    return _("%(factor)s, since %(since)s, last used %(used)s") % {
+        "factor": named,
+        "since": _time(factor.created_at),
+        "used": used,
+    }
 
 
 def _sessions(user: User) -> Any:

@@ -17,6 +17,7 @@ from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
 from webapp.database import now
 from webapp.deletion import emails as deletion_emails
+from webapp.factors import methods, removal
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import kinds, status
@@ -84,6 +85,22 @@ async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.N
         yield ngettext(
             "%(count)s recovery code is void too.", "%(count)s recovery codes are void too.", ended.codes
         ) % {"count": ended.codes}
+
+
+async def remove_factors(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    """For who has lost all of them, and has shown who they are. Everything else stays as it is; they are told."""
+    user = await _person(db, options.name)
+    removed = await methods.remove(db, settings, user, events.BY_OPERATOR, how="operator")
+    if not removed:
+        raise Refused(_("%(name)s has no second step.") % {"name": user.username})
+    await removal.clear(db, user.id)
+    await db.commit()
+    words = ngettext(
+        "%(count)s factor of %(name)s is removed. The password alone logs in, and they are told by email.",
+        "%(count)s factors of %(name)s are removed. The password alone logs in, and they are told by email.",
+        removed,
+    )
+    yield words % {"name": user.username, "count": removed}
 
 
 async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -183,7 +183,12 @@ def _add_accounts(add: Add) -> None:
     command.set_defaults(
         run=lambda options: import_archive.run(serving.settings(options.command), options.name, options.file)
     )
-    _add_users(add("users", help=_("list the accounts, show one, disable, enable or delete it, log it out")))
+    _add_users(
+        add(
+            "users",
+            help=_("list the accounts, show one, disable, enable or delete it, log it out, remove its second step"),
+        )
+    )
 
 
 def _add_users(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +198,11 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     for action, work, words in (
         ("show", commands.show_user, N_("an account, its sessions, and what happened to it")),
         ("end-sessions", commands.end_sessions, N_("log it out everywhere, and end every link it was sent")),
+        (
+            "remove-factors",
+            commands.remove_factors,
+            N_("remove its authenticator app and passkeys; it is told by email"),
+        ),
         ("disable", commands.disable_user, N_("shut an account")),
         ("enable", commands.enable_user, N_("open it again, also while it is being deleted")),
         ("delete", commands.delete_user, N_("hide an account now, and delete it for good some days later")),

@@ -47,12 +47,17 @@ class AppTaken(Exception):
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
     """All that a person can log in with."""
-    factors = list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
+    rows = await factors(db, user_id)
     used_at = col(RecoveryCode.used_at)
     counted = select(func.count() - func.count(used_at), func.max(used_at)).where(col(RecoveryCode.user_id) == user_id)
     codes, codes_used_at = (await db.exec(counted)).one()
-    app = next((factor for factor in factors if factor.kind == FactorKind.APP), None)
-    return Methods(app, [factor for factor in factors if factor.kind == FactorKind.PASSKEY], codes, codes_used_at)
+    app = next((factor for factor in rows if factor.kind == FactorKind.APP), None)
+    return Methods(app, [factor for factor in rows if factor.kind == FactorKind.PASSKEY], codes, codes_used_at)
+
+
+async def factors(db: AsyncSession, user_id: int) -> list[Factor]:
+    """The authenticator app and the passkeys of an account, oldest first."""
+    return list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
 
 
 async def has_second_step(db: AsyncSession, user_id: int) -> bool:

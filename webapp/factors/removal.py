@@ -60,6 +60,12 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
     return True
 
 
+async def clear(db: AsyncSession, user_id: int) -> None:
+    """Forgets the clock, without a word: there is nothing left to remove."""
+    stopped = update(User).where(col(User.id) == user_id)
+    await execute(db, stopped.values(factor_removal_due_at=None, factor_removal_told_at=None))
+
+
 async def remove_due(db: AsyncSession, settings: Settings) -> int:
     """Removes the factors of all whose time is up; returns how many people that were."""
     people = await _claim(db, col(User.factor_removal_due_at) <= now())

@@ -79,12 +79,18 @@ async def edit_profile(request: Request) -> Response:
 
 @login_required
 async def sessions(request: Request) -> Response:
-    user = request.state.user
+    user, db = request.state.user, request.state.db
+    trusted = await known_browsers.trusted(db, user.id, user.epoch)
     listed = [
-        {"session": each, "browser": known_browsers.described(each.user_agent), "is_this": each.id == user.session_id}
-        for each in await open_sessions.of(request.state.db, user)
+        {
+            "session": each,
+            "browser": known_browsers.described(each.user_agent),
+            "is_this": each.id == user.session_id,
+            "trusted_until": trusted.pop(each.browser_mark, None),
+        }
+        for each in await open_sessions.of(db, user)
     ]
-    return pages.render(request, "preferences/sessions.html", listed=listed)
+    return pages.render(request, "preferences/sessions.html", listed=listed, trusted=sorted(trusted.values()))
 
 
 @login_required

@@ -15,12 +15,18 @@ class ResetPasswordRequest(BaseModel):
 
 
 class ResetPassword(Opened):
+    """`code` is asked for where the account has a second factor."""
+
     password: Password
     password2: str = ""
+    code: Annotated[str, StringConstraints(max_length=100)] = ""
 
 
 class RecoveryCodes(BaseModel):
+    """`code` is asked for where the account has a second factor."""
+
     current_password: Password
+    code: Annotated[str, StringConstraints(max_length=100)] = ""
 
 
 class Recover(BaseModel):

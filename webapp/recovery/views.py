@@ -10,7 +10,17 @@ from webapp import rate_limits
 from webapp.accounts import deletions, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import normal
-from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenStale, TokenUsed, reset_link, verify
+from webapp.accounts.tokens import (
+    FROM_CODE,
+    Claim,
+    Purpose,
+    Refused,
+    TokenMalformed,
+    TokenStale,
+    TokenUsed,
+    reset_link,
+    verify,
+)
 from webapp.accounts.usernames import visible
 from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
@@ -18,7 +28,7 @@ from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, proof, throttle
 from webapp.authentication.forms import RenewResetLink, check_password
 from webapp.database import release
-from webapp.factors import codes
+from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.passkeys import passkeys
@@ -64,11 +74,12 @@ async def reset_password(request: Request) -> Response:
         form=form,
         username=user.username,
         sessions=await sessions.count(request.state.db, user),
-        codes=await codes.left(request.state.db, user.id),
         passkeys=await passkeys.count(request.state.db, user),
         minutes=email_links.minutes_left(claim),
         opened=email_links.opened(request, form),
         token=token,
+        ways=await methods.of(request.state.db, user.id),
+        takes_codes=claim.about != FROM_CODE,
     )
 
 
@@ -79,15 +90,42 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
     async with state.turns.of("reset", str(user_id)):
         # Of many at once the first has used the link, and the others cost no hash.
         token, opened = request.path_params["token"], form.values["opened"]
-        user, _claim = await reset.owner(db, state.settings, token, opened)
+        user, claim = await reset.owner(db, state.settings, token, opened)
+        if not await _has_second_factor(request, form, user, claim):
+            return None
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
-        await db.commit()
+        await db.commit()  # what was spent, too: of many with one code, one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
     page = f"/login?{urlencode({'username': user.username})}"
     return pages.redirect(request, page, flash=_changed(request, user, ended))
+
+
+async def _has_second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> bool:
+    """A reset takes no factor away, so it asks for the second one, where there is one: the link is the first.
+
+    A link to which a recovery code has led takes no other code: the one sheet would be both.
+    """
+    if not await methods.has_second_step(request.state.db, user.id):
+        return True
+    takes_codes = claim.about != FROM_CODE
+    return bool(await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes))
+
+
+async def email_removal_link(request: Request) -> Response:
+    """From the form behind a reset link: an email with the link to the waiting room, to the account's own address."""
+    form = await Form.read(request, EmptyForm)
+    page = request.app.url_path_for("reset_password", token=request.path_params["token"])
+    try:
+        user, _claim = await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
+    except Refused:
+        return pages.redirect(request, page)  # which says what is wrong
+    sent = await email_links.send(request, form, "factor_removal_link", f"lost {user.id}", user_id=user.id)
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.redirect(request, page, flash=form.errors[""], kind="error")
 
 
 async def renew_reset_link(request: Request) -> Response:
@@ -175,17 +213,30 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
 @auth.login_required
 async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones, which are shown once, in its answer."""
-    form = await Form.of(request, RecoveryCodes)
+    form, db = await Form.of(request, RecoveryCodes), request.state.db
+    has_second = await methods.has_second_step(db, request.state.user.id)
     user = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     made = await _made(request, form, user) if user else None
-    left = await codes.left(request.state.db, request.state.user.id)
-    return pages.render(request, "recovery/recovery_codes.html", part="form", form=form, made=made or [], left=left)
+    return pages.render(
+        request,
+        "recovery/recovery_codes.html",
+        part="form",
+        form=form,
+        made=made or [],
+        left=await codes.left(db, request.state.user.id),
+        has_second=has_second,
+    )
 
 
 @limited(rate_limits.RECOVERY_CODES, at_once=True)
 async def _made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
     """New codes, or none with the reason in the form."""
     db, state = request.state.db, request.app.state
+    # What stands in for the factor takes the factor: else the password and a session would be enough to replace it.
+    if await methods.has_second_step(db, user.id):
+        if not await proof.try_code(request, form, user, form.data.code):
+            return []
+        await db.commit()
     try:
         made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
     except Overtaken:
@@ -201,7 +252,8 @@ async def recover(request: Request) -> Response:
     user = await _recovered(request, form) if form.is_valid else None
     if user:
         await request.state.db.commit()
-        link = reset_link(request.app.state.settings, user).removeprefix(request.app.state.settings.base_url)
+        settings = request.app.state.settings
+        link = reset_link(settings, user, FROM_CODE).removeprefix(settings.base_url)
         return pages.redirect(request, link)
     return pages.render(request, "recovery/recover.html", part="form", form=form)
 

@@ -37,19 +37,17 @@ async def second_step(request: Request) -> Response:
 
 
 async def lost_second_step(request: Request) -> Response:
-    """Emails the account that waits a link to the waiting room."""
-    form = await Form.read(request, EmptyForm)
-    waiting = await auth.pending_log_in(request)
-    if waiting is None:
+    """Emails the account that waits for its second step, or that is logged in, a link to the waiting room."""
+    form, here = await Form.read(request, EmptyForm), request.state.user
+    waiting = None if here else await auth.pending_log_in(request)
+    if here is None and waiting is None:
         return _start_again(request)
-    _pending, user = waiting
-    kind, recipient = "factor_removal_link", f"lost {user.id}"
-    sent = await email_links.send(request, form, kind, recipient, user_id=user.id, by_owner=True)
+    user_id = here.id if here else waiting[1].id if waiting else 0
+    sent = await email_links.send(request, form, "factor_removal_link", f"lost {user_id}", user_id=user_id)
     if sent:
         return email_links.check_email(request, sent)
-    refused = Form(SecondStep)
-    refused.errors, refused.status, refused.headers = form.errors, form.status, form.headers
-    return await _page(request, refused, user, "/")
+    page = "remove_authenticator_app" if here else "second_step"
+    return pages.redirect(request, request.app.url_path_for(page), flash=form.errors[""], kind="error")
 
 
 async def factor_removal(request: Request) -> Response:

@@ -136,8 +136,9 @@ async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
     if user is None or not await proof.try_code(request, form, user, form.data.code):
         return None
     await methods.remove(db, state.settings, user, auth.client_info(request), col(Factor.kind) == FactorKind.APP)
+    words = _("The authenticator app is removed.")
+    if not await methods.has_second_step(db, user.id):
+        await removal.clear(db, user.id)
+        words = _("The authenticator app is removed. Logging in asks for your password alone.")
     await db.commit()
-    words = _("The authenticator app is removed. Logging in asks for your password alone.")
-    if (await methods.of(db, user.id)).has_second_step:
-        words = _("The authenticator app is removed.")
     return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
-from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
+from webapp.authentication.proof import proved
 from webapp.i18n import gettext as _
 from webapp.mail.kinds import KINDS
 from webapp.notifications import history, switches
@@ -81,16 +81,17 @@ async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bo
     """Saves the switches, or says in the form why not. To turn off emails about one's safety takes the password."""
     chosen = {kind: bool(form.values[kind]) for kind in wanted}
     takes_password = any(wanted[kind] and not chosen[kind] and KINDS[kind].is_security for kind in wanted)
-    if takes_password:
-        user = await proof.prove(request, form, form.values["current_password"])
-    else:
-        user = await users.get(request.state.db, request.state.user.id)
-    return await _switched(request, form, user, chosen) if user else None
+    if takes_password and not await proof.prove(request, form, form.values["current_password"]):
+        return None
+    return await _switched(request, form, chosen)
 
 
+@proved
 @limited(rate_limits.SWITCHES)
-async def _switched(request: Request, form: Form[Any], user: User, chosen: dict[str, bool]) -> Response:
+async def _switched(request: Request, form: Form[Any], chosen: dict[str, bool]) -> Response:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    user = await users.get(db, request.state.user.id)
+    assert user is not None, "a session goes with its account"
     await choices.choose(db, settings, user, chosen, client)
     await db.commit()
     return pages.redirect(request, "/letters", flash=_("Saved. You'll only get the emails you want."))
