@@ -77,6 +77,7 @@ STRANGERS: dict[str, dict[str, str]] = {
 }
 EXCEPTIONS = {
     "second_step": "counted for the account that a password has led to: tests/second_step/test_limits.py",
+    "email_removal_link": "an email that is asked for: as reset_password_request, by the same function",
     "lost_second_step": "an email that is asked for: as reset_password_request, by the same function",
     "keep_factors": "gives power back to who may be robbed, and does nothing the second time",
     "checkup_email": "notes only that a link arrived; emails with such links are limited",

@@ -40,6 +40,7 @@ PUBLIC = {
     "login",
     "second_step",
     "lost_second_step",
+    "email_removal_link",
     "factor_removal",
     "keep_factors",
     "log_in_with_passkey",

@@ -44,6 +44,7 @@ ARGUMENTS = {
     "users list": [],
     "users show": ["susan"],
     "users end-sessions": ["susan"],
+    "users remove-factors": ["susan"],
     "users delete": ["susan", "--reason", "Advertising."],
     "users disable": ["susan", "--reason", "Advertising."],
     "users enable": ["susan"],

@@ -31,6 +31,7 @@ LINK = {
     "undo_deletion",
     "second_step",
     "lost_second_step",
+    "email_removal_link",
     "factor_removal",
     "keep_factors",
     "unsubscribe",

@@ -91,10 +91,11 @@ async def remove_factors(db: AsyncSession, settings: Settings, options: argparse
     """For who has lost all of them, and has shown who they are. Everything else stays as it is; they are told."""
     user = await _person(db, options.name)
     removed = await methods.remove(db, settings, user, events.BY_OPERATOR, how="operator")
-    if not removed:
-        raise Refused(_("%(name)s has no second step.") % {"name": user.username})
     await removal.clear(db, user.id)
     await db.commit()
+    if not removed:
+        yield _("%(name)s has no second step.") % {"name": user.username}
+        return
     words = ngettext(
         "%(count)s factor of %(name)s is removed. The password alone logs in, and they are told by email.",
         "%(count)s factors of %(name)s are removed. The password alone logs in, and they are told by email.",

@@ -201,7 +201,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         (
             "remove-factors",
             commands.remove_factors,
-            N_("remove its authenticator app and passkeys; it is told by email"),
+            N_("remove its authenticator app and passkeys; they are told"),
         ),
         ("disable", commands.disable_user, N_("shut an account")),
         ("enable", commands.enable_user, N_("open it again, also while it is being deleted")),

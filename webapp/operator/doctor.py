@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.operator import mail_advice
@@ -102,6 +103,15 @@ def _keys(settings: Settings) -> Finding:
     return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
 
 
+def _sealed_before(waiting: int) -> Finding:
+    words = ngettext(
+        "%(count)s secret of an authenticator app is sealed with an older key: keep that a fallback for now",
+        "%(count)s secrets of authenticator apps are sealed with an older key: keep that a fallback for now",
+        waiting,
+    )
+    return Finding(WARNING, "SECRET_KEY", words % {"count": waiting})
+
+
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
     database = Database(settings.database_url)
     try:
@@ -118,6 +128,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
             newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
             if there == newest:
                 yield Finding(OK, _("migrations"), _("at %(version)s, the newest") % {"version": there})
+                if waiting := await methods.waiting_for_reseal(db, settings):
+                    yield _sealed_before(waiting)
             else:
                 words = _("at %(version)s, not %(newest)s: run `python -m webapp migrate`")
                 yield Finding(FAILURE, _("migrations"), words % {"version": there, "newest": newest})

@@ -1,0 +1,144 @@
+"""The waiting room: who has lost every factor gets in after days, and whoever is there meanwhile stops it."""
+
+import time
+
+import pytest
+import time_machine
+
+from tests.factors.steps import App, log_in_with, set_up_app
+from tests.mailbox import Mailbox
+from tests.sites import Browser, Site
+from tests.stories import forget_and_find_link, is_logged_in, log_in
+from tests.watching import execute
+from webapp.factors.upkeep import Waiting
+
+SUSAN, LINK, WAITS = "susan@example.com", "Log in to Microblog without", "is about to be removed"
+DAY = 86400
+
+
+def ask(site: Site, mailbox: Mailbox) -> Browser:
+    """Somebody who knows the password and reads the mailbox begins the wait."""
+    browser = site.browser()
+    log_in(browser)
+    assert "Check your email" in browser.post("/login/lost_second_step").text
+    page = site.browser().post(mailbox.link(SUSAN, subject=LINK))
+    assert "The wait has begun" in page.text
+    return browser
+
+
+def let_work(site: Site) -> None:
+    """What the background does every few minutes."""
+    site.run(Waiting(site.settings).do, site.app.state.database)
+
+
+def due(site: Site) -> object:
+    [[due]] = execute(site, "SELECT factor_removal_due_at FROM user_account")
+    return due
+
+
+def test_after_three_days_the_password_alone_logs_in(site: Site, app: App, mailbox: Mailbox) -> None:
+    ask(site, mailbox)
+
+    with time_machine.travel(time.time() + 3 * DAY - 60):
+        let_work(site)
+        assert log_in(site.browser()).url.path == "/login/second_step"
+    with time_machine.travel(time.time() + 3 * DAY + 60):
+        let_work(site)
+        browser = site.browser()
+        log_in(browser)
+        assert is_logged_in(browser)
+    assert "The wait is over" in mailbox.last(SUSAN, subject="Your second step on Microblog was removed").text
+
+
+def test_an_email_a_day_says_so(site: Site, app: App, mailbox: Mailbox) -> None:
+    ask(site, mailbox)
+    mailbox.last(SUSAN, 1, WAITS)
+
+    for day in (1, 2):
+        with time_machine.travel(time.time() + day * DAY + 60 * day):
+            let_work(site)
+            let_work(site)
+            assert len(mailbox.all(SUSAN, WAITS)) == day + 1 or mailbox.last(SUSAN, day + 1, WAITS)
+
+    assert len(mailbox.all(SUSAN, WAITS)) == 3
+
+
+def test_any_log_in_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
+    ask(site, mailbox)
+
+    assert log_in_with(site.browser(), app) == "/"
+
+    assert due(site) is None
+    mailbox.last(SUSAN, subject="Your second step on Microblog stays")
+    with time_machine.travel(time.time() + 4 * DAY):
+        let_work(site)
+    assert execute(site, "SELECT count(*) FROM factor") == [(1,)]
+
+
+def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mailbox: Mailbox) -> None:
+    ask(site, mailbox)
+    link = mailbox.link(SUSAN, subject=WAITS)
+
+    assert "Keep the second step" in site.browser().get(link).text
+    assert due(site) is not None, "a look changes nothing"
+    assert "Nothing is being removed" in site.browser().post(link).text
+    assert due(site) is None
+
+
+def test_who_is_logged_in_sees_it_and_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
+    owner = site.browser()
+    log_in_with(owner, app)
+    ask(site, mailbox)
+
+    assert "asked to remove your second step" in owner.get("/sign-in_methods").text
+    assert "asked to remove your second step" in owner.get("/").text
+    assert "Stopped." in owner.post("/sign-in_methods/keep").text
+    assert due(site) is None
+
+
+def test_the_password_alone_neither_begins_nor_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
+    thief = site.browser()
+    log_in(thief)
+    thief.post("/login/lost_second_step")
+    assert due(site) is None
+    ask_again = mailbox.link(SUSAN, subject=LINK)
+    assert site.browser().get(ask_again).status_code == 200
+    assert due(site) is None, "a look changes nothing"
+
+    site.browser().post(ask_again)
+    log_in(thief)
+    assert due(site) is not None
+
+
+def test_the_form_behind_a_reset_link_leads_there_by_another_email(site: Site, app: App, mailbox: Mailbox) -> None:
+    link = forget_and_find_link(site.browser(), mailbox)
+
+    answer = site.browser().post(f"{link}/lost_second_step")
+
+    assert "Check your email" in answer.text
+    assert "The wait has begun" in site.browser().post(mailbox.link(SUSAN, subject=LINK)).text
+
+
+@pytest.mark.parametrize("statement", ["UPDATE user_account SET epoch = epoch + 1", "DELETE FROM factor"])
+def test_a_link_of_another_time_begins_nothing(site: Site, app: App, mailbox: Mailbox, statement: str) -> None:
+    browser = site.browser()
+    log_in(browser)
+    browser.post("/login/lost_second_step")
+    link = mailbox.link(SUSAN, subject=LINK)
+    execute(site, statement)
+
+    assert site.browser().post(link).status_code == 410
+    assert due(site) is None
+
+
+def test_an_app_that_was_set_up_anew_is_not_removed_by_an_old_wait(site: Site, app: App, mailbox: Mailbox) -> None:
+    owner = site.browser()
+    log_in_with(owner, app)
+    ask(site, mailbox)
+
+    owner.post("/sign-in_methods/app/remove", data={"code": app.codes[1]})
+    set_up_app(owner)
+    with time_machine.travel(time.time() + 4 * DAY):
+        let_work(site)
+
+    assert execute(site, "SELECT count(*) FROM factor") == [(1,)]

@@ -1,0 +1,165 @@
+"""What a thief may hold of an account with a second step, and what ends it: the second table of docs/security.md."""
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from tests.factors.steps import log_in_with
+from tests.mailbox import Mailbox
+from tests.second_step.conftest import with_app
+from tests.sites import Site
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in
+from tests.watching import execute
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.audit import events
+from webapp.factors import methods, removal
+from webapp.factors.upkeep import Waiting
+
+ROOT = Path(__file__).parents[2]
+SUSAN = "susan@example.com"
+STEP = "/login/second_step"
+
+
+class Life:
+    """Susan has an app. Somebody who knows the password reads her mailbox, and has had her trusted browser."""
+
+    def __init__(self, site: Site, mailbox: Mailbox) -> None:
+        self.site, self.mailbox = site, mailbox
+        self.app = with_app(site.browser(), mailbox)
+        self.owner, trusted, self.thief = site.browser(), site.browser(), site.browser()
+        log_in_with(self.owner, self.app)
+        log_in_with(trusted, self.app, 1, trust="1")
+        [[self.mark]] = execute(site, "SELECT secret_hash FROM known_browser WHERE trusted_until IS NOT NULL")
+        self.not_me = self._not_me()
+        log_in(self.thief)
+        self.thief.post("/login/lost_second_step")
+        site.browser().post(mailbox.link(SUSAN, subject="Log in to Microblog without"))
+        self.keep = mailbox.link(SUSAN, subject="is about to be removed")
+
+    def _not_me(self) -> str:
+        text = self.mailbox.last(SUSAN, subject="An authenticator app was added").text
+        [line] = [line for line in text.splitlines() if "/not_me/" in line]
+        return line.removeprefix(self.site.settings.base_url)
+
+    def held(self) -> dict[str, bool]:
+        trusted = "SELECT 1 FROM known_browser b JOIN user_account u ON u.id = b.user_id AND u.epoch = b.epoch"
+        mine = f"{trusted} WHERE b.secret_hash = '{self.mark}' AND b.trusted_until IS NOT NULL"
+        waits = "SELECT 1 FROM user_account WHERE factor_removal_due_at IS NOT NULL"
+        return {
+            "trusted browser": bool(execute(self.site, mine)),
+            "half a log-in": self.thief.get(STEP).url.path == STEP,
+            "waiting removal": bool(execute(self.site, waits)),
+            "the factor": bool(execute(self.site, "SELECT 1 FROM factor")),
+        }
+
+    def run(self, work: Callable[..., Awaitable[object]]) -> None:
+        async def do() -> None:
+            async with self.site.app.state.database.session(is_writing=True) as db:
+                user = await users.find(db, "susan")
+                assert user
+                await work(db, user)
+                await db.commit()
+
+        self.site.run(do)
+
+
+def a_new_password(life: Life) -> None:
+    life.owner.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+
+
+def a_reset(life: Life) -> None:
+    link = forget_and_find_link(life.site.browser(), life.mailbox)
+    answer = life.site.browser().post(link, data={"password": NEW_PASSWORD, "code": life.app.codes[0]})
+    assert answer.url.path == "/login"
+
+
+def this_was_not_me(life: Life) -> None:
+    life.site.browser().post(life.not_me)
+
+
+def log_out_everywhere_else(life: Life) -> None:
+    life.owner.post("/sessions/end_others")
+
+
+def users_end_sessions(life: Life) -> None:
+    life.run(lambda db, user: users.log_out_everywhere(db, user.id))
+
+
+def users_disable_and_enable(life: Life) -> None:
+    for is_disabled in (True, False):
+        life.run(lambda db, user, is_disabled=is_disabled: users.set_disabled(db, user, is_disabled))
+
+
+def a_log_in(life: Life) -> None:
+    browser = life.site.browser("198.51.100.50")
+    log_in(browser)
+    assert browser.post(STEP, data={"code": life.app.codes[1]}).url.path == "/"
+
+
+def the_link_that_stops(life: Life) -> None:
+    life.site.browser().post(life.keep)
+
+
+def a_log_out(life: Life) -> None:
+    life.owner.post("/logout")
+
+
+def the_app_removed(life: Life) -> None:
+    answer = life.owner.post("/sign-in_methods/app/remove", data={"code": life.app.codes[2]})
+    assert answer.url.path == "/sign-in_methods"
+
+
+def users_remove_factors(life: Life) -> None:
+    async def work(db: object, user: User) -> None:
+        await methods.remove(db, life.site.settings, user, events.BY_OPERATOR, how="operator")  # type: ignore[arg-type]
+        await removal.clear(db, user.id)  # type: ignore[arg-type]
+
+    life.run(work)
+
+
+def the_wait_is_over(life: Life) -> None:
+    with time_machine.travel(time.time() + 3 * 86400 + 60):
+        life.site.run(Waiting(life.site.settings).do, life.site.app.state.database)
+
+
+EVENTS: dict[str, Callable[[Life], None]] = {
+    "a new password, in the settings": a_new_password,
+    "a reset, by the mailed link": a_reset,
+    '"this wasn\'t me"': this_was_not_me,
+    '"log out everywhere else"': log_out_everywhere_else,
+    "`users end-sessions`": users_end_sessions,
+    "`users disable`, then `enable`": users_disable_and_enable,
+    "any log-in": a_log_in,
+    "the link in an email about the wait": the_link_that_stops,
+    "logging out": a_log_out,
+    "the app removed, in the settings": the_app_removed,
+    "`users remove-factors`": users_remove_factors,
+    "the wait is over": the_wait_is_over,
+}
+
+
+def table() -> dict[str, dict[str, bool]]:
+    text = (ROOT / "docs" / "security.md").read_text().partition("### Where there is a second step")[2]
+    lines = text.partition("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    said = {"ends": False, "stays": True}
+    return {row[0]: {name: said[cell] for name, cell in zip(rows[0][1:], row[1:], strict=True)} for row in rows[2:]}
+
+
+def test_the_table_names_every_event() -> None:
+    assert list(table()) == list(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
+    """C68"""
+    life = Life(site, mailbox)
+    assert all(life.held().values())
+
+    EVENTS[event](life)
+
+    assert life.held() == table()[event]

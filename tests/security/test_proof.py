@@ -1,0 +1,133 @@
+"""Proof before power: what changes an account, its names, its emails' switches or what opens it asks who that is."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.factors.steps import scan, set_up_app, setup_field
+from tests.security.test_roles import ADMIN, ANYONE, LINK, WRITES
+from tests.sites import Browser, Site
+from tests.stories import NEW_PASSWORD, PASSWORD, log_in, register
+from tests.watching import dump, execute, standing_site, wait_until_posted
+
+Fields = dict[str, str]
+
+
+def adding_an_app(susan: Browser) -> Fields:
+    page = susan.get("/sign-in_methods/app").text
+    app = scan(page)
+    return {"setup": setup_field(page), "code": app.code(), "recovery_code": app.codes[0]}
+
+
+def removing_an_app(susan: Browser) -> Fields:
+    return {"code": set_up_app(susan).codes[0]}
+
+
+# Whoever adds a route that changes something names it here with what is sent to it, or below with a reason.
+PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
+    "edit_profile": ("/edit_profile", lambda susan: {"username": "suzan", "about_me": "What I typed."}),
+    "emails": ("/letters", lambda susan: {"digest": "1", "new_sign_in": "1"}),
+    "change_email": ("/change_email", lambda susan: {"email": "typed@example.org"}),
+    "recovery_codes": ("/recovery_codes", lambda susan: {}),
+    "authenticator_app": ("/sign-in_methods/app", adding_an_app),
+    "remove_authenticator_app": ("/sign-in_methods/app/remove", removing_an_app),
+    "delete_account": ("/delete_account", lambda susan: {}),
+    "change_password": ("/change_password", lambda susan: {"password": NEW_PASSWORD}),
+}
+WITHOUT = {
+    "home": "says something, and changes nothing of the account",
+    "delete_post": "one post, which can be brought back",
+    "restore_post": "one post",
+    "report": "tells the admin, and no more",
+    "follow": "whom one reads",
+    "unfollow": "whom one reads",
+    "language": "in which language pages and emails come",
+    "logout": "nobody must be kept from leaving",
+    "end_session": "ends, opens nothing, and the owner is told",
+    "end_other_sessions": "ends, opens nothing, and the owner is told",
+    "stop_factor_removal": "gives power back to who may be robbed",
+    "email_works": "has emails sent again to the address that the account has",
+}
+OLD = "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'"
+
+
+@pytest.fixture
+def standing(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Site]:
+    with standing_site(migrated_sqlite, tmp_path) as site:
+        assert site.mailbox
+        register(site.browser(), site.mailbox)
+        yield site
+
+
+def test_the_tables_name_every_route_that_changes_something() -> None:
+    own = {name for name in WRITES if name not in ADMIN | ANYONE | LINK} | {"home"}
+
+    assert (set(PROVED) | set(WITHOUT)) - (ANYONE - {"home"}) == own
+
+
+@pytest.mark.parametrize("name", list(PROVED))
+def test_an_old_proof_is_asked_for_again_in_the_page_and_nothing_is_lost(standing: Site, name: str) -> None:
+    path, fields_of = PROVED[name]
+    susan = standing.browser()
+    log_in(susan)
+    fields = fields_of(susan)
+    execute(standing, OLD)
+    wait_until_posted(standing)
+    before = {table: rows for table, rows in dump(standing).items() if table != "limit_window"}
+
+    refused = susan.post(path, data=fields)
+
+    assert refused.status_code == 422
+    assert re.search(r'<input id="current_password" name="current_password"[^>]*aria-invalid', refused.text)
+    typed = [value for field, value in fields.items() if "password" not in field and value != "1"]
+    assert [value for value in typed if value not in refused.text] == []
+    assert {table: rows for table, rows in dump(standing).items() if table != "limit_window"} == before
+
+    done = susan.post(path, data=fields | {"current_password": PASSWORD})
+    assert done.status_code == 200, done.text
+    assert 'aria-invalid="true"' not in done.text
+
+
+@pytest.mark.parametrize("name", ["emails", "authenticator_app", "remove_authenticator_app"])
+def test_a_young_proof_is_enough(standing: Site, name: str) -> None:
+    path, fields_of = PROVED[name]
+    susan = standing.browser()
+    log_in(susan)
+    fields = fields_of(susan)
+
+    assert 'aria-invalid="true"' not in susan.post(path, data=fields).text
+
+
+def test_a_password_that_was_typed_in_one_page_counts_in_the_next(standing: Site) -> None:
+    susan = standing.browser()
+    log_in(susan)
+    execute(standing, OLD)
+    susan.post("/recovery_codes", data={"current_password": PASSWORD})
+
+    assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
+
+
+def test_a_wrong_password_is_told_however_young_the_last_proof_is(standing: Site) -> None:
+    susan = standing.browser()
+    log_in(susan)
+
+    answer = susan.post("/letters", data={"digest": "1", "new_sign_in": "1", "current_password": "not the right one"})
+
+    assert answer.status_code == 422
+    assert "not your current password" in answer.text.replace("&#39;", "'")
+
+
+def test_a_proof_is_enough_for_a_quarter_of_an_hour(standing: Site) -> None:
+    susan = standing.browser()
+    log_in(susan)
+
+    def ago(seconds: int) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime(time.time() - seconds))
+
+    execute(standing, f"UPDATE session SET proved_at = '{ago(14 * 60)}'")
+    assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
+    execute(standing, f"UPDATE session SET proved_at = '{ago(16 * 60)}'")
+    assert 'name="current_password"' in susan.get("/sign-in_methods/app").text
