@@ -84,3 +84,16 @@ def test_new_recovery_codes_take_the_factor_that_they_would_stand_in_for(site: S
     assert 'name="code"' in answer.text
     made = thief.post("/recovery_codes", data={"current_password": PASSWORD, "code": app.codes[0]})
     assert "Your recovery codes" in made.text
+
+
+def test_who_has_lost_phone_and_password_gets_back_in_with_mailbox_and_sheet(
+    site: Site, app: App, mailbox: Mailbox
+) -> None:
+    link, browser = forget_and_find_link(site.browser(), mailbox), site.browser()
+
+    browser.post(link, data={"password": NEW_PASSWORD, "code": app.codes[0]})
+    log_in(browser, password=NEW_PASSWORD)
+    assert browser.post("/login/second_step", data={"code": app.codes[1]}).url.path == "/"
+    assert browser.post("/sign-in_methods/app/remove", data={"code": app.codes[2]}).url.path == "/sign-in_methods"
+
+    assert log_in(site.browser(), password=NEW_PASSWORD).url.path == "/"

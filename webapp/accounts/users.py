@@ -82,11 +82,13 @@ class Overtaken(Exception):
 class Keep(NamedTuple):
     """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it.
 
-    With the session goes the passkey that has opened it.
+    With the session goes the passkey that has opened it. And the recovery codes, where they were made by who has the
+    second factor, and that was shown just now.
     """
 
     session: int | None = None
     browser: str = ""
+    codes: bool = False
 
 
 NOTHING = Keep()
@@ -270,7 +272,7 @@ async def end_everything(
     # Where no session is kept, it may be anybody who asks: a trusted browser stays known, and is trusted no more.
     await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
-    unused = [used_at is None for used_at in (await execute(db, codes)).scalars()]
+    unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
     return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
 
 
@@ -295,6 +297,8 @@ async def change_password(
     client: ClientInfo,
     event: Event,
     kept: int | None = None,
+    *,
+    keeps_codes: bool = False,
 ) -> Ended:
     """Sets the password, ends everything but the session `kept`, which the caller must renew, and tells the person.
 
@@ -304,8 +308,9 @@ async def change_password(
     await database.release(db)
     password_hash = await hasher.hash(password, client.client_ip, user.email)
     unchanged = col(User.epoch) == user.epoch, col(User.disabled_at).is_(None)
+    keep = Keep(kept, client.browser_mark, keeps_codes)
     password_changes: dict[str, Any] = {"password_hash": password_hash, "password_locked_at": None}
-    ended = await end_everything(db, user.id, *unchanged, keep=Keep(kept, client.browser_mark), **password_changes)
+    ended = await end_everything(db, user.id, *unchanged, keep=keep, **password_changes)
     await events.note(db, event, user.id, client, ended=ended.sessions)
     told: dict[str, Any] = {
         "when": now().isoformat(),

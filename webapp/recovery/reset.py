@@ -31,7 +31,20 @@ async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = 
 
 
 async def finish(
-    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str, client: ClientInfo
+    db: AsyncSession,
+    hasher: Hasher,
+    settings: Settings,
+    user: User,
+    password: str,
+    client: ClientInfo,
+    *,
+    keeps_codes: bool,
 ) -> Ended:
-    """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy."""
-    return await users.change_password(db, hasher, settings, user, password, client, Event.PASSWORD_RESET)
+    """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy.
+
+    Recovery codes stay where a second factor was shown: the log-in that follows asks for one again, and who has lost
+    the phone has nothing else.
+    """
+    return await users.change_password(
+        db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keeps_codes=keeps_codes
+    )

@@ -91,25 +91,24 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         # Of many at once the first has used the link, and the others cost no hash.
         token, opened = request.path_params["token"], form.values["opened"]
         user, claim = await reset.owner(db, state.settings, token, opened)
-        if not await _has_second_factor(request, form, user, claim):
+        has_second = await methods.has_second_step(db, user_id)
+        if has_second and not await _shows_second_factor(request, form, user, claim):
             return None
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
         await db.commit()  # what was spent, too: of many with one code, one goes on to hash
-        ended = await reset.finish(db, state.hasher, state.settings, user, password, client)
+        ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keeps_codes=has_second)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
     page = f"/login?{urlencode({'username': user.username})}"
     return pages.redirect(request, page, flash=_changed(request, user, ended))
 
 
-async def _has_second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> bool:
-    """A reset takes no factor away, so it asks for the second one, where there is one: the link is the first.
+async def _shows_second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> bool:
+    """A reset takes no factor away, so it asks for the second one: the link is the first.
 
     A link to which a recovery code has led takes no other code: the one sheet would be both.
     """
-    if not await methods.has_second_step(request.state.db, user.id):
-        return True
     takes_codes = claim.about != FROM_CODE
     return bool(await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes))
 
