@@ -12,7 +12,7 @@ from tests.stories import forget_and_find_link, is_logged_in, log_in
 from tests.watching import execute
 from webapp.factors.upkeep import Waiting
 
-SUSAN, LINK, WAITS = "susan@example.com", "Log in to Microblog without", "is about to be removed"
+SUSAN, LINK, WAITS = "susan@example.com", "Log in to Microblog without", "Your second step on Microblog is about"
 DAY = 86400
 
 

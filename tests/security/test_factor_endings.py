@@ -38,7 +38,7 @@ class Life:
         log_in(self.thief)
         self.thief.post("/login/lost_second_step")
         site.browser().post(mailbox.link(SUSAN, subject="Log in to Microblog without"))
-        self.keep = mailbox.link(SUSAN, subject="is about to be removed")
+        self.keep = mailbox.link(SUSAN, subject="Your second step on Microblog is about")
 
     def _not_me(self) -> str:
         text = self.mailbox.last(SUSAN, subject="An authenticator app was added").text
