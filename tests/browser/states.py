@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
+from tests.factors.steps import App, scan
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 LONG_NAME = "a_name_that_is_as_long_as_it_is"
@@ -168,6 +169,83 @@ def passkeys(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/passkeys")
     person.sees_heading("Passkeys")
+
+
+@state
+def sign_in_methods(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/sign-in_methods")
+    person.sees_heading("Sign-in methods")
+
+
+@state
+def authenticator_app(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/sign-in_methods/app")
+    person.sees_heading("Set up an authenticator app")
+
+
+@state
+def authenticator_app_refused(person: Visitor) -> None:
+    authenticator_app(person)
+    person.fill(code="123456", recovery_code="aaaa-bbbb-cccc")
+    person.press("Finish")
+    person.sees("That code isn't on the sheet above.")
+
+
+@state
+def remove_authenticator_app(person: Visitor) -> None:
+    sets_up_app(person)
+    person.goto("/sign-in_methods/app/remove")
+
+
+@state
+def second_step(person: Visitor) -> None:
+    sets_up_app(person)
+    person.logs_out()
+    person.logs_in()
+    person.sees_heading("One more step")
+
+
+@state
+def second_step_refused(person: Visitor) -> None:
+    second_step(person)
+    person.fill(code="123456")
+    person.press("Log in")
+    person.sees("That code is not right")
+
+
+@state
+def factor_removal(person: Visitor) -> None:
+    second_step(person)
+    person.press("Email me a link")
+    person.sees_that_mail_is_coming()
+    person.goto(person.mailbox.link(person.address, subject="Log in to Microblog without"))
+    person.sees_heading("Lost your phone and your recovery codes?")
+
+
+@state
+def factor_removal_begun(person: Visitor) -> None:
+    factor_removal(person)
+    person.press("Begin the wait")
+    person.sees_heading("The wait has begun")
+
+
+@state
+def keep_factors(person: Visitor) -> None:
+    factor_removal_begun(person)
+    person.goto(person.mailbox.link(person.address, subject="Your second step on Microblog is about"))
+    person.sees_heading("Keep the second step")
+
+
+def sets_up_app(person: Visitor) -> App:
+    """With the code of the half minute before, so that the next one is unused."""
+    authenticator_app(person)
+    app = scan(person.page.content())
+    person.fill(code=app.code(-1), recovery_code=app.codes[0])
+    person.press("Finish")
+    person.sees("Your authenticator app is set up.")
+    return app
 
 
 @state
