@@ -20,7 +20,9 @@ def ask(site: Site, mailbox: Mailbox) -> Browser:
     """Somebody who knows the password and reads the mailbox begins the wait."""
     browser = site.browser()
     log_in(browser)
-    assert "Check your email" in browser.post("/login/lost_second_step").text
+    panel = browser.post("/login/lost_second_step").text
+    assert "Check your email" in panel
+    assert 'name="code"' not in panel, "its email carries none"
     page = site.browser().post(mailbox.link(SUSAN, subject=LINK))
     assert "The wait has begun" in page.text
     return browser

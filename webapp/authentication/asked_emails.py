@@ -21,6 +21,8 @@ KEPT_SECONDS = 24 * 3600
 WAIT_SECONDS = EMAILS.rates[0].seconds
 # What may be asked for again without typing; a new address wants the password.
 REPEATABLE = {"reset_password", "register"}
+# What carries a code beside its link.
+WITH_CODE = {"reset_password", "register", "confirm_email"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Asked:
     @property
     def is_repeatable(self) -> bool:
         return self.kind in REPEATABLE
+
+    @property
+    def has_code(self) -> bool:
+        return self.kind in WITH_CODE
 
 
 def new_id() -> str:

@@ -145,7 +145,7 @@ def browser_mark(request: Request) -> str:
 
 def has_asked(request: Request, asked: Asked) -> bool:
     """Whether this is the browser that asked for an email with a code. One that keeps no cookies is not known again."""
-    return asked.kind in _PAGES and bool(asked.id) and asked.browser == browser_mark(request)
+    return asked.has_code and bool(asked.id) and asked.browser == browser_mark(request)
 
 
 def _browser(request: Request) -> str:
