@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.mailbox import Mailbox
+from tests.second_step.conftest import with_app
 from tests.sites import SECRET_KEY, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute
@@ -119,3 +120,18 @@ def test_all_sessions_and_links_of_an_account_are_ended(any_site: Site, mailbox:
     assert any_site.browser().post(link, data={"password": NEW_PASSWORD}).status_code == 410
     assert log_in(any_site.browser()).url.path == "/", "the password is still good"
     assert "sessions_ended" in run("show", "susan")[1]
+
+
+@pytest.mark.alike
+def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    with_app(any_site.browser(), mailbox)
+
+    _code, shown = run("show", "susan")
+    code, said = run("remove-factors", "susan")
+    _code, again = run("remove-factors", "susan")
+
+    assert "  app, since " in shown.partition("Second step:\n")[2]
+    assert (code, said.startswith("1 factor of susan is removed.")) == (0, True)
+    assert again == "susan has no second step.\n"
+    assert log_in(any_site.browser()).url.path == "/"
+    assert "Whoever runs Microblog" in mailbox.last("susan@example.com", subject="Your second step").text
