@@ -35,6 +35,8 @@ PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
     "authenticator_app": ("/sign-in_methods/app", adding_an_app),
     "remove_authenticator_app": ("/sign-in_methods/app/remove", removing_an_app),
     "delete_account": ("/delete_account", lambda susan: {"username": "susan"}),
+    "export": ("/export", lambda susan: {}),
+    "download_export": ("/export/download", lambda susan: {}),
     "change_password": ("/change_password", lambda susan: {"password": NEW_PASSWORD}),
 }
 WITHOUT = {
