@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.factors.steps import scan, set_up_app, setup_field
 from tests.passkeys.authenticator import Authenticator, options_of
+from tests.mailbox import PATIENCE
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
@@ -127,6 +129,13 @@ def no_app_afterwards(site: Site) -> Iterator[None]:
     execute(site, "DELETE FROM factor")
 
 
+def wait_until_made(site: Site) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not execute(site, "SELECT 1 FROM account_export WHERE state = 'ready'"):
+        assert time.monotonic() < deadline, "no export was made"
+        time.sleep(0.01)
+
+
 def path_of(site: Site, susan: Browser, name: str) -> str:
     assert site.mailbox
     decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
@@ -142,6 +151,9 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     if "passkey_id" in WRITES[name].param_convertors:
         give_passkey(site)
         values["passkey_id"] = 1
+    if name == "download_export":
+        susan.post("/export", data=PROOF)
+        wait_until_made(site)
     if name == "end_session":
         [(values["id"],)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
     if name == "authenticator_app":
