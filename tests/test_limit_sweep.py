@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.factors.steps import scan, set_up_app, setup_field
-from tests.passkeys.authenticator import Authenticator, options_of
 from tests.mailbox import PATIENCE
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
