@@ -58,7 +58,11 @@ class Reader(HTMLParser):
 
 
 def is_for_scripts(name: str, value: str | None) -> bool:
-    return name.startswith("data-") and not name.startswith("data-hx-") and not A_NAME.fullmatch(value or "")
+    return (
+        name.startswith("data-")
+        and not name.startswith(("data-hx-", "data-options"))
+        and not A_NAME.fullmatch(value or "")
+    )
 
 
 def escaped(texts: list[str]) -> list[str]:

@@ -96,8 +96,12 @@ FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 1
 MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
-# That reach an account, however it was typed.
-RESET_EMAILS = Limit("reset_password_to", (Rate(3, HOUR),), after=MANY_EMAILS, then=THEN_SLOWLY)
+# That reach an account, however it was typed. Counted when they are written, a little later, and so for a little less:
+# who asks again when the page says that it may be gets an email.
+NEARLY_AN_HOUR = HOUR - 10 * MINUTE
+RESET_EMAILS = Limit(
+    "reset_password_to", (Rate(3, NEARLY_AN_HOUR),), after=MANY_EMAILS, then=(Rate(1, NEARLY_AN_HOUR),)
+)
 # Guesses at the code of one such email; of all emails of its kind for what was typed; and from a client_ip.
 EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
 EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))

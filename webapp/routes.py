@@ -109,7 +109,7 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
             methods=["POST"],
             name="stop_factor_removal",
         ),
-        Route("/passkeys", passkeys.passkeys_page, methods=FORM, name="passkeys"),
+        Route("/passkeys", passkeys.passkeys, methods=FORM, name="passkeys"),
         Route("/passkeys/decline", passkeys.decline_passkey, methods=["POST"], name="decline_passkey"),
         Route("/passkeys/{passkey_id:number}", passkeys.passkey, methods=FORM, name="passkey"),
         Route("/passkeys/{passkey_id:number}/remove", passkeys.remove_passkey, methods=FORM, name="remove_passkey"),

@@ -58,7 +58,7 @@ def test_every_cookie_of_the_site_is_so(site: Site, susan: str) -> None:
     assert len(cookies) >= 5
     for cookie in cookies:
         name, _equals, rest = cookie.partition("=")
-        assert name in {"__Host-session", "__Host-browser", "__Host-account", "__Host-flash"}
+        assert name in {"__Host-session", "__Host-browser", "__Host-account", "__Host-asked", "__Host-flash"}
         assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(rest.split("; "))
         assert "Domain" not in rest
 

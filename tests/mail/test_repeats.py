@@ -32,8 +32,10 @@ OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_di
 # Each of these tells of something else, and their causes are few: changes of one's own, or one an hour, or one a day.
 OF_THEIR_OWN |= {"factor_added", "factor_removed", "factor_removal_stopped"}
 OF_THEIR_OWN |= {"second_step_unfinished", "factor_removal_waiting"}
+OF_THEIR_OWN |= {"passkey_added", "passkey_renamed", "passkey_removed"}
 OPTIONAL = {"mention", "new_follower", "digest"}
 WAITED_FOR = {"account_deletion", "export_ready", "register", "reset_password", "confirm_email", "factor_removal_link"}
+WAITED_FOR |= {"checkup"}
 BATCHED = sorted(name for name, kind in KINDS.items() if kind.is_batched)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.factors.steps import scan, set_up_app, setup_field
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_roles import ADMIN, ANYONE, LINK, WRITES
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, log_in, register
@@ -26,6 +27,19 @@ def removing_an_app(susan: Browser) -> Fields:
     return {"code": set_up_app(susan).codes[0]}
 
 
+def adding_a_passkey(susan: Browser) -> Fields:
+    options = options_of(susan.get("/passkeys").text)
+    return {"name": "My phone", "handle": options["user"]["id"], "credential": Authenticator().make(options)}
+
+
+def with_a_passkey(**fields: str) -> Callable[[Browser], Fields]:
+    def add_one(susan: Browser) -> Fields:
+        assert susan.post("/passkeys", data=adding_a_passkey(susan)).status_code == 200
+        return fields
+
+    return add_one
+
+
 # Whoever adds a route that changes something names it here with what is sent to it, or below with a reason.
 PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
     "edit_profile": ("/edit_profile", lambda susan: {"username": "suzan", "about_me": "What I typed."}),
@@ -37,6 +51,9 @@ PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
     "delete_account": ("/delete_account", lambda susan: {"username": "susan"}),
     "export": ("/export", lambda susan: {}),
     "download_export": ("/export/download", lambda susan: {}),
+    "passkeys": ("/passkeys", adding_a_passkey),
+    "passkey": ("/passkeys/1", with_a_passkey(name="My old phone")),
+    "remove_passkey": ("/passkeys/1/remove", with_a_passkey()),
     "change_password": ("/change_password", lambda susan: {"password": NEW_PASSWORD}),
 }
 WITHOUT = {
@@ -51,6 +68,12 @@ WITHOUT = {
     "end_session": "ends, opens nothing, and the owner is told",
     "end_other_sessions": "ends, opens nothing, and the owner is told",
     "stop_factor_removal": "gives power back to who may be robbed",
+    "decline_passkey": "what the home page offers",
+    "checkup": "tries a way in, and changes none",
+    "send_checkup_email": "writes to the address that the account has",
+    "checkup_app": "tries a way in, and changes none",
+    "checkup_passkey": "tries a way in, and changes none",
+    "decline_checkup": "what the home page offers",
     "email_works": "has emails sent again to the address that the account has",
 }
 OLD = "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'"
@@ -84,7 +107,11 @@ def test_an_old_proof_is_asked_for_again_in_the_page_and_nothing_is_lost(standin
 
     assert refused.status_code == 422
     assert re.search(r'<input id="current_password" name="current_password"[^>]*aria-invalid', refused.text)
-    typed = [value for field, value in fields.items() if field not in {"setup", "password"} and value != "1"]
+    typed = [
+        value
+        for field, value in fields.items()
+        if field not in {"setup", "password", "credential", "handle"} and value != "1"
+    ]
     assert [value for value in typed if value not in refused.text] == []
     assert {table: rows for table, rows in dump(standing).items() if table != "limit_window"} == before
 

@@ -22,7 +22,8 @@ from webapp.web.limits import limited
 async def export(request: Request) -> Response:
     """The page for all of it. The part of it that says how far the file is asks for itself again."""
     form = await Form.of(request, forms.Export)
-    proved = await proof.prove(request, form, form.data.current_password) if request.method == "POST" else None
+    is_sent = request.method == "POST" and form.is_valid
+    proved = await proof.prove(request, form, form.data.current_password) if is_sent else None
     response = await _asked(request, form, proved) if proved else None
     return response or await _page(request, form, "panel" if request.method == "POST" else "progress")
 
@@ -31,7 +32,7 @@ async def export(request: Request) -> Response:
 async def download_export(request: Request) -> Response:
     """The file, once its owner has proved to be there. It is sent as a form, so that no address ever opens it."""
     form = await Form.read(request, forms.Export)
-    proved = await proof.prove(request, form, form.data.current_password)
+    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None
     return response or await _page(request, form, "panel")
 

@@ -11,7 +11,7 @@ from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
-A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY, "name": "Susan's phone", "before": "Firefox"}
+A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY, "name": "Android", "before": "Firefox"}
 SUSAN = "susan@example.com"
 
 

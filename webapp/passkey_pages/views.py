@@ -21,7 +21,8 @@ from webapp.database import release
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.passkey_pages.forms import AddPasskey, LogIn, RemovePasskey, RenamePasskey
-from webapp.passkeys import ceremony, passkeys
+from webapp.passkeys import ceremony
+from webapp.passkeys import passkeys as keys
 from webapp.passkeys.ceremony import Refused
 from webapp.passkeys.passkeys import LOG_IN, Duplicate, TooMany
 from webapp.rate_limits import TooOften
@@ -79,16 +80,16 @@ async def _opened(request: Request, form: Form[LogIn]) -> tuple[User, Passkey] |
     await db.commit()
     try:
         answer = ceremony.read(form.data.credential)
-        found = await passkeys.find(db, answer.credential_id)
+        found = await keys.find(db, answer.credential_id)
         if found is None or found[0].handle != answer.handle:
             raise Refused
         passkey, user = found
         await release(db)
         used = await run_sync(ceremony.used, settings, LOG_IN, answer, passkey.public_key)
-        again = await passkeys.find(db, answer.credential_id)  # it may have been removed meanwhile
+        again = await keys.find(db, answer.credential_id)  # it may have been removed meanwhile
         if again is None or again[1].epoch != user.epoch:
             raise Refused
-        await passkeys.note_use(db, settings, again[0], used, client)
+        await keys.note_use(db, settings, again[0], used, client)
     except (Refused, TooOften):
         await release(db)
         events.refused(Refusal.PASSKEY, client)
@@ -98,7 +99,7 @@ async def _opened(request: Request, form: Form[LogIn]) -> tuple[User, Passkey] |
 
 
 @login_required
-async def passkeys_page(request: Request) -> Response:
+async def passkeys(request: Request) -> Response:
     """The person's passkeys, and the form that adds one."""
     form, settings, user = await Form.of(request, AddPasskey), request.app.state.settings, request.state.user
     is_possible = settings.can_have_passkeys
@@ -109,11 +110,11 @@ async def passkeys_page(request: Request) -> Response:
     if form.is_valid and await _added(request, form):
         words = _("The passkey is added. You can log in with it from now on.")
         return pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
-    listed = await passkeys.of(request.state.db, user.id)
+    listed = await keys.of(request.state.db, user.id)
     # After a wrong password the browser needs not make another: what it has made is sent again.
     made = form.values["credential"] if "current_password" in form.errors else ""
     handle = form.values["handle"] if made else listed[0].handle if listed else ceremony.new_handle()
-    about = passkeys.about_new(user.id, user.epoch, handle)
+    about = keys.about_new(user.id, user.epoch, handle)
     others = [passkey.credential_id for passkey in listed]
     return pages.render(
         request,
@@ -132,13 +133,13 @@ async def passkeys_page(request: Request) -> Response:
 async def _added(request: Request, form: Form[AddPasskey]) -> bool:
     """Adds the passkey that the browser has made, or says in the form why not."""
     db, settings, data, user = request.state.db, request.app.state.settings, form.data, await _account(request)
-    about = passkeys.about_new(user.id, request.state.user.epoch, data.handle)
+    about = keys.about_new(user.id, request.state.user.epoch, data.handle)
     client = auth.client_info(request)
     name = data.name or known_browsers.described(client.user_agent)[:60]
     try:
         await db.commit()
         made = await run_sync(ceremony.made, settings, about, data.credential)
-        await passkeys.add(db, settings, user, made, data.handle, name, client)
+        await keys.add(db, settings, user, made, data.handle, name, client)
         await db.commit()
     except Refused:
         form.refuse("", _("The passkey couldn't be added: its answer came too late, or was meant for another site."))
@@ -166,7 +167,7 @@ async def passkey(request: Request) -> Response:
 @limited(rate_limits.PASSKEYS)
 async def _renamed(request: Request, form: Form[RenamePasskey], chosen: Passkey) -> bool:
     db, settings = request.state.db, request.app.state.settings
-    await passkeys.rename(db, settings, await _account(request), chosen, form.data.name, auth.client_info(request))
+    await keys.rename(db, settings, await _account(request), chosen, form.data.name, auth.client_info(request))
     await db.commit()
     return True
 
@@ -185,7 +186,7 @@ async def remove_passkey(request: Request) -> Response:
 @limited(rate_limits.PASSKEYS)
 async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
     db, settings = request.state.db, request.app.state.settings
-    await passkeys.remove(db, settings, await _account(request), chosen, auth.client_info(request))
+    await keys.remove(db, settings, await _account(request), chosen, auth.client_info(request))
     await db.commit()
     return True
 
@@ -195,7 +196,7 @@ async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
 async def decline_passkey(request: Request) -> Response:
     """Offers no passkey any more."""
     await Form.read(request, EmptyForm)
-    await passkeys.decline(request.state.db, request.state.user.id)
+    await keys.decline(request.state.db, request.state.user.id)
     await request.state.db.commit()
     return pages.redirect(request, "/")
 
@@ -209,7 +210,7 @@ async def _account(request: Request) -> User:
 async def _chosen(request: Request) -> Passkey:
     """The person's own passkey that the path names. Somebody else's is answered like none at all."""
     chosen = request.path_params["passkey_id"]
-    for each in await passkeys.of(request.state.db, request.state.user.id):
+    for each in await keys.of(request.state.db, request.state.user.id):
         if each.id == chosen:
             return each
     raise HTTPException(404)
