@@ -239,7 +239,7 @@ def test_a_password_can_be_looked_at_and_leaves_as_a_password(scripted: Visitor,
         "  event.preventDefault(); window.left = event.target.elements.password.type;"
         "}, {capture: true})"
     )
-    scripted.page.locator("#main button[type=submit]").click()
+    scripted.page.locator("#main form:has(input[name=password]) button[type=submit]").click()
     assert scripted.page.evaluate("window.left") == "password"
 
 
@@ -274,7 +274,7 @@ def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
         ]
 
     scripted.goto("/login")
-    assert fields() == [("username", "text", "username"), ("password", "password", "current-password")]
+    assert fields() == [("username", "text", "username webauthn"), ("password", "password", "current-password")]
     scripted.goto("/register")
     assert fields() == [("email", "email", "email")]
     scripted.asks_for_account()

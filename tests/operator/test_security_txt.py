@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,11 @@ ENVIRONMENT = {
     "DATABASE_URL": "sqlite:///nowhere.db",
     "MAILER": "off",
 }
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # a database of that name is left where a site starts
 
 
 def fields_of(site: Site) -> dict[str, str]:
