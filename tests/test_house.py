@@ -133,3 +133,11 @@ def test_no_lock_file_stands_beside_the_pins() -> None:
     names = {file.name for file in files()}
 
     assert names.isdisjoint({"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock"})
+
+
+def test_every_test_in_a_browser_says_so() -> None:
+    """One that doesn't runs among the others, and leaves its process with an event loop that none of them can use."""
+    files = sorted((ROOT / "tests" / "browser").glob("test_*.py"))
+
+    assert len(files) > 10
+    assert [file.name for file in files if "pytest.mark.browser" not in file.read_text()] == []

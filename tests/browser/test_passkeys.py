@@ -8,6 +8,7 @@ from playwright.sync_api import CDPSession, expect
 
 from tests.browser.visitor import Visitor
 
+pytestmark = pytest.mark.browser
 DEVICE = {
     "protocol": "ctap2",
     "transport": "internal",
