@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import CDPSession, expect
+from playwright.sync_api import CDPSession
 
 from tests.browser.visitor import Visitor
 
@@ -64,19 +64,6 @@ def test_a_passkey_is_added_and_logs_in_by_the_button(visitor: Visitor) -> None:
     visitor.is_at_home()
     assert credential["rpId"] == "localhost"
     assert visitor.name not in str(credential["userHandle"])
-
-
-def test_the_log_in_field_offers_it_by_itself(visitor: Visitor) -> None:
-    """Conditional mediation; the device agrees as soon as it is asked."""
-    device = Device(visitor)
-    add(visitor)
-    visitor.sees("The passkey is added.")
-    visitor.page.context.clear_cookies()
-
-    visitor.goto("/login?next=/settings")
-
-    expect(visitor.page).to_have_url(f"{visitor.url}/settings")
-    assert device.credentials()[0]["signCount"] >= 1
 
 
 def test_a_second_one_on_the_same_device_is_told_apart_from_one_that_failed(visitor: Visitor) -> None:
