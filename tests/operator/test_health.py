@@ -1,11 +1,13 @@
 """/ready: whether this process can do its work, which is to write as well."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import QueuePool, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.databases import execute_on
 from tests.sites import Site
@@ -23,13 +25,21 @@ def read_only(site: Site) -> Iterator[None]:
         event.listen(engine.sync_engine, "checkout", _refuse_writes)
     else:
         execute_on(url, f"ALTER DATABASE {url.database} SET default_transaction_read_only = on")
-    site.run(engine.dispose)
+    site.run(_begin_anew, engine)
     yield
     if is_sqlite:
         event.remove(engine.sync_engine, "checkout", _refuse_writes)
     else:
         execute_on(url, f"BEGIN READ WRITE; ALTER DATABASE {url.database} RESET ALL; COMMIT")
-    site.run(engine.dispose)
+    site.run(_begin_anew, engine)
+
+
+async def _begin_anew(engine: AsyncEngine) -> None:
+    """Closes all connections, once what runs beside the visitors has given its own back: no pool would close that."""
+    assert isinstance(engine.pool, QueuePool)
+    while engine.pool.checkedout():
+        await asyncio.sleep(0.01)
+    await engine.dispose()
 
 
 def _refuse_writes(connection: Any, _record: object, _lent: object) -> None:
