@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -59,7 +59,7 @@ class Connection:
             return
         try:
             async with asyncio.timeout(2):
-                await client.quit()
+                await client.execute_command(b"QUIT")
         except (TimeoutError, OSError, aiosmtplib.SMTPException):
             pass
         finally:
@@ -110,14 +110,22 @@ class Connection:
 
     def _throw_away(self) -> None:
         if self._client is not None:
-            self._client.close()
+            drop(self._client)
         self._client = None
 
 
 async def hang_up(client: SMTP) -> None:
-    """Closes a connection without a goodbye, and lets the event loop see it closed before it may end."""
-    client.close()
+    """Drops a connection, and lets the event loop see it closed before it may end."""
+    drop(client)
     await asyncio.sleep(0.01)
+
+
+def drop(client: SMTP) -> None:
+    """Closes a connection without a goodbye. Closed in TLS's own way, it would stay open until the server answers."""
+    transport = cast(asyncio.WriteTransport | None, client.transport)
+    client.close()
+    if transport is not None:
+        transport.abort()
 
 
 async def reach(host: str, port: int) -> socket.socket:
