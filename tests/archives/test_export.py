@@ -27,7 +27,7 @@ from webapp.posts.models import Post
 from webapp.settings import ROOT
 
 SUSAN = "susan@example.com"
-SUBJECT = "Your file from Microblog is there"
+SUBJECT = "Your file from Microblog is ready"
 PROOF = {"current_password": PASSWORD}
 
 

@@ -312,7 +312,7 @@ def account_deleted(person: Visitor) -> None:
     delete_account(person)
     person.fill(username=person.name, current_password=PASSWORD)
     person.press("Delete my account")
-    person.sees_heading("Your account is gone from here")
+    person.sees_heading("Your account is hidden now")
 
 
 @state
@@ -334,7 +334,7 @@ def export_ready(person: Visitor) -> None:
     export(person)
     person.fill(current_password=PASSWORD)
     person.press("Put it together")
-    person.sees("Your file is there, until:")
+    person.sees("Your file is ready. We keep it until:")
     expect(person.page.get_by_role("button", name="Download")).to_be_visible()
 
 

@@ -150,7 +150,7 @@ def test_a_recovery_code_stands_in_for_the_app_once(site: Site, app: App, mailbo
     log_in(again)
     assert "has been used" in again.post(STEP, data={"code": app.codes[0]}).text
     told = mailbox.last("susan@example.com", subject="A recovery code was used").text
-    assert "in the place of its second step" in " ".join(told.split())
+    assert "instead of its second step" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "aaaa-bbbb", "٣٣٣٣٣٣", "x" * 101])

@@ -137,7 +137,7 @@ def _add_backups(add: Add) -> None:
     command = add("backup", help=_("write a copy of the database to a new file, beside the running site"))
     command.add_argument("file", type=Path, help=_("the new file; only you can read it"))
     command.set_defaults(run=_back_up)
-    command = add("restore-drill", help=_("restore a backup aside, and try whether people could live with it"))
+    command = add("restore-drill", help=_("restore a backup aside, and check that the site works with it"))
     command.add_argument("file", type=Path, help=_("a backup"))
     command.add_argument("--into", metavar="URL", help=_("an empty database, for a backup of PostgreSQL"))
     command.set_defaults(run=_drill)
@@ -201,7 +201,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         (
             "remove-factors",
             commands.remove_factors,
-            N_("remove its authenticator app and passkeys; they are told"),
+            N_("remove its authenticator app; its owner is told"),
         ),
         ("disable", commands.disable_user, N_("shut an account")),
         ("enable", commands.enable_user, N_("open it again, also while it is being deleted")),

@@ -101,7 +101,7 @@ async def use(
 async def stand_in(
     db: AsyncSession, hasher: Hasher, settings: Settings, user: User, code: str, client: ClientInfo
 ) -> bool:
-    """Uses up a code of a known person in the place of a factor; whether it was right. As `use` in all else."""
+    """Uses up a code of a known person instead of a factor; whether it was right. As `use` in all else."""
     row = await _checked(db, hasher, user, code, client.client_ip, user.username_key)
     return row is not None and await _spend(db, settings, row, client, "factor") is not None
 

@@ -25,20 +25,19 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Methods:
-    """The ways to log in to an account beside the password; what the pages list.
+    """What a log-in asks for beside the password; what the pages list.
 
     `codes` are the recovery codes that are left. They stand in for a factor, and are none: an account with nothing
     but codes has no second step.
     """
 
     app: Factor | None
-    passkeys: list[Factor]
     codes: int
     codes_used_at: datetime | None
 
     @property
     def has_second_step(self) -> bool:
-        return self.app is not None or bool(self.passkeys)
+        return self.app is not None
 
 
 class AppTaken(Exception):
@@ -46,17 +45,17 @@ class AppTaken(Exception):
 
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
-    """All that a person can log in with."""
+    """The factors of an account, and the codes that stand in for one."""
     rows = await factors(db, user_id)
     used_at = col(RecoveryCode.used_at)
     counted = select(func.count() - func.count(used_at), func.max(used_at)).where(col(RecoveryCode.user_id) == user_id)
     codes, codes_used_at = (await db.exec(counted)).one()
     app = next((factor for factor in rows if factor.kind == FactorKind.APP), None)
-    return Methods(app, [factor for factor in rows if factor.kind == FactorKind.PASSKEY], codes, codes_used_at)
+    return Methods(app, codes, codes_used_at)
 
 
 async def factors(db: AsyncSession, user_id: int) -> list[Factor]:
-    """The authenticator app and the passkeys of an account, oldest first."""
+    """The factors of an account, oldest first."""
     return list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
 
 
@@ -86,12 +85,10 @@ async def add_app(
     return factor
 
 
-async def note_added(
-    db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo, name: str = ""
-) -> None:
+async def note_added(db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo) -> None:
     """Writes down that a factor was added, in its transaction, and tells the person."""
     await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=kind.value)
-    await _tell(db, settings, user, "factor_added", factor=kind.value, name=name)
+    await _tell(db, settings, user, "factor_added")
 
 
 async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:

@@ -10,17 +10,16 @@ from webapp.database import now
 
 
 class FactorKind(StrEnum):
-    """What a factor is."""
+    """What a factor is. Passkeys are none: each opens the account by itself, and a reset ends them."""
 
     APP = "app"
-    PASSKEY = "passkey"
 
 
 class Factor(SQLModel, table=True):
     """Something that a person has beside the password. It carries no epoch: a reset takes no factor away.
 
     `secret` is sealed (see `sealing`) with the key that `sealed_with` marks; `last_step` is the newest time step
-    whose code was accepted, so none is accepted twice. Both are an app's. An account has one app at most.
+    whose code was accepted, so none is accepted twice. An account has one app at most.
     """
 
     __tablename__ = "factor"

@@ -71,7 +71,7 @@ def named(kind: str) -> str:
         "emails_turned_off": _("Emails about your account were turned off"),
         "post_removed": _("A post of yours was removed"),
         "account_disabled": _("Your account was disabled"),
-        "export_ready": _("Your file is there"),
+        "export_ready": _("Your file is ready"),
         "account_deletion": _("Your account is being deleted"),
         "new_follower": _("Somebody follows you"),
         "mention": _("Somebody mentioned you"),

@@ -16,10 +16,8 @@ from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
 A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY}
-ADDED = [A_SAMPLE | {"factor": factor, "name": ""} for factor in ("app", "passkey")]
 REMOVED = [
-    A_SAMPLE | {"factor": factor, "how": how}
-    for factor, how in (("app", ""), ("passkey", ""), ("all", "waited"), ("all", "operator"))
+    A_SAMPLE | {"factor": factor, "how": how} for factor, how in (("app", ""), ("all", "waited"), ("all", "operator"))
 ]
 SUSAN = "susan@example.com"
 A_DAY = timedelta(days=1)
@@ -29,11 +27,11 @@ A_DAY = timedelta(days=1)
     "factor_added",
     expires_after=timedelta(days=5),
     counts_repeats=False,
-    samples=lambda site: [_draft(site, "factor_added", details) for details in ADDED],
+    samples=lambda site: [_draft(site, "factor_added", A_SAMPLE)],
 )
 async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has an authenticator app or a passkey more, whoever added it."""
-    return _draft(settings, email.kind, await told(db, email, factor="app", name=""), email)
+    """To a person who has an authenticator app now, whoever added it."""
+    return _draft(settings, email.kind, await told(db, email), email)
 
 
 @email_kind(
@@ -43,7 +41,7 @@ async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> 
     samples=lambda site: [_draft(site, "factor_removed", details) for details in REMOVED],
 )
 async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose authenticator app or passkeys were removed, whoever did it."""
+    """To a person whose authenticator app was removed, whoever did it."""
     return _draft(settings, email.kind, await told(db, email, factor="all", how=""), email)
 
 
