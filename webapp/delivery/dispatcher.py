@@ -34,11 +34,12 @@ NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
 
 
 class Written(NamedTuple):
-    """A claimed email with its bytes, ready to send."""
+    """A claimed email with its bytes, ready to send; `seconds` are what writing it took."""
 
     email: Claimed
     recipient: str
     message: bytes
+    seconds: float
     is_marked: bool = False  # as an address that was refused
 
 
@@ -188,8 +189,10 @@ async def _language(db: AsyncSession, settings: Settings, user_id: int | None, a
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:
     """Writes an email, or says that it could not be written."""
+    began = time.perf_counter()
     try:
-        return Written(email, draft.recipient, compose(templates, settings, email, draft))
+        message = compose(templates, settings, email, draft)
+        return Written(email, draft.recipient, message, time.perf_counter() - began)
     except Exception as error:
         return _not_written(email, error)
 

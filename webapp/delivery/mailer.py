@@ -22,7 +22,7 @@ from webapp.database.refusals import in_words, is_away
 from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
 from webapp.delivery.finishing import Finishing, happens, next_of
-from webapp.delivery.pace import USUAL, Pace
+from webapp.delivery.pace import USUAL, Pace, Share
 from webapp.delivery.smtp import Transport
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
@@ -30,7 +30,8 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
 
-RUSH_VISITORS = 3  # while so many wait for their pages, the feeder rests after each email
+RUSH_VISITORS = 3  # while so many wait for their pages, emails keep to their share of the process
+COST = 2.0  # of an email as a whole, beside its writing alone: claiming, sending and noting take as long again
 # How many written emails wait for each connection, so that it never waits for an email.
 WRITTEN_AHEAD = 2
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
@@ -64,6 +65,7 @@ class Mailer:
         self._outcomes: dict[int, Outcome] = {}  # that are not noted yet
         self._finishing = Finishing(database, pace)
         self._suspect_at = 0.0
+        self._share = Share(pace.share)
 
     async def run(self) -> None:
         """Runs until `stop`. Whatever breaks is logged, and starts again after a pause."""
@@ -172,8 +174,9 @@ class Mailer:
             async for written in self._dispatcher.write(claimed):
                 unwritten.discard(written.email.id)
                 await self._queue.put(written)
-                if self.database.visitors >= RUSH_VISITORS:
-                    await happens(self._stopping, self.pace.rush)
+                rest = self._share.rest_after(COST * written.seconds)
+                if rest and self.database.visitors >= RUSH_VISITORS:
+                    await happens(self._stopping, rest)
         except asyncio.CancelledError:
             unwritten.clear()  # the mailer is stopped, and hands them back
             raise

@@ -1,6 +1,7 @@
 """How long the mailer waits for what."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ class Pace:
     least_lease: timedelta = timedelta(seconds=5)  # with less left of it, an email is not begun
     retries: Sequence[float] = outbox.RETRY_DELAYS
     suspect: float = 5.0  # between tries of an email that mailers died of
-    rush: float = 0.1  # the rest after each email while visitors wait for their pages
+    share: float = 0.2  # of the process's time, which emails keep while visitors wait for their pages
     grace: float = 6.0  # at a stop, for what is on the wire
     restarts: Sequence[float] = (1, 2, 5, 15, 30)  # after a crash
     pauses: Sequence[float] = (1, 2, 5, 15, 30)  # for a server that could not be used
@@ -28,3 +29,24 @@ class Pace:
 
 
 USUAL = Pace()
+
+
+class Share:
+    """Keeps work to a share of the time, 0 to 1, on the average of a few moments.
+
+    What others took of the time counts, too: in a process that is always busy the work still gets its share.
+    """
+
+    MOST = 0.1  # seconds of work that may be saved up
+
+    def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.share = share
+        self._clock = clock
+        self._credit, self._at = 0.0, clock()
+
+    def rest_after(self, seconds: float) -> float:
+        """The seconds to rest after work that took so many; 0 while the share is not used up."""
+        moment = self._clock()
+        earned = (moment - self._at) * self.share
+        self._credit, self._at = min(self._credit + earned, self.MOST) - seconds, moment
+        return max(0.0, -self._credit / self.share)
