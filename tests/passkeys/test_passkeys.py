@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from httpx2 import Response
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import CAN_SYNC, PRESENT, SYNCED, VERIFIED, Authenticator, options_of
-from tests.processes import PYTHON
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute, statements, table
@@ -378,12 +376,6 @@ def test_who_changes_the_password_in_a_session_without_a_passkey_ends_all_of_the
     susan.post("/change_password", data={"current_password": PASSWORD, "password": "a quite different staple"})
 
     assert enter(site.browser(), phone).status_code == 422
-
-
-def test_the_library_is_loaded_by_who_uses_a_passkey_only() -> None:
-    code = "import sys, webapp.app; print([name for name in sys.modules if name.startswith('fido2')])"
-
-    assert subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_a_passkey_answers_the_second_step_and_nobody_is_told_that_it_was_not(
