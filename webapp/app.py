@@ -40,7 +40,7 @@ from webapp.archives.models import AccountExport
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.authentication import throttle
-from webapp.authentication.auth import CurrentUser
+from webapp.authentication.auth import CurrentUser, is_open
 from webapp.database import Database, cleanup
 from webapp.database.cleanup import CleanupTask, Work
 from webapp.deletion.erasure import Erasure
@@ -63,11 +63,12 @@ from webapp.posts.pieces import Pieces
 from webapp.rate_limits import LimitWindow
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
-from webapp.web import errors, pages
+from webapp.web import errors, form_answers, pages
 from webapp.web.compression import Compression
 from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
 from webapp.web.errors import Unhandled
+from webapp.web.form_answers import FormAnswer
 from webapp.web.hosts import ForeignHost
 from webapp.web.page_language import PageLanguage
 from webapp.web.pasted_links import PastedLinks
@@ -75,6 +76,7 @@ from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
 from webapp.web.request_log import RequestLog, Requests
 from webapp.web.routing import ByFirstSegment
+from webapp.web.second_press import SecondPress
 from webapp.web.security_headers import SecurityHeaders
 from webapp.web.static_files import assets_of
 
@@ -92,6 +94,7 @@ CLEANUP_TASKS = (
     CleanupTask(Post, posts.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, passwords.outdated),
+    CleanupTask(FormAnswer, form_answers.outdated),
 )
 SECRET_PAGES = frozenset({"recovery_codes", "authenticator_app"})
 STARTUP_FAILURE = 3  # uvicorn's own exit code when an application can't start
@@ -119,6 +122,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(Compression, site_map, SECRET_PAGES),
             Middleware(CrossSiteWrites, settings),
             Middleware(WholeBody),  # before anything that may hold a database connection
+            Middleware(SecondPress, database, settings, is_open),
             Middleware(DatabaseSession, database),
             Middleware(CurrentUser, database),
         ],

@@ -1,6 +1,6 @@
 """Who is asking, who must log in first, and logging in and out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -62,6 +62,15 @@ class CurrentUser:
                 await sessions.touch(db, user)
                 await db.commit()
         return user
+
+
+async def is_open(request: Request, set_cookies: Sequence[str]) -> bool:
+    """Whether the session is still open that these cookies of an answer hand over, if they do."""
+    secret = cookies.written(request, set_cookies, COOKIE)
+    if not secret:
+        return True
+    async with request.app.state.database.direct() as reading:
+        return await sessions.find(reading, secret) is not None
 
 
 def login_required(view: View) -> View:

@@ -27,6 +27,7 @@ BATCH = 300
 IMPERSONAL = {
     "decided_report": "what was reported and decided, in words, with addresses masked",
     "error_report": "fingerprints of errors",
+    "form_answer": "a minute's answers, sealed with what only the browser has",
     "hash_cost": "what hashes cost",
     "mail_status": "what is wrong with the mail; addresses were masked before they came in",
     "retired_username": "keyed hashes",

@@ -1,5 +1,7 @@
 """Cookies that scripts can't read."""
 
+from collections.abc import Iterable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +20,12 @@ def delete(request: Request, response: Response, name: str) -> None:
 
 def read(request: Request, name: str) -> str:
     return request.cookies.get(_name(request, name), "")
+
+
+def written(request: Request, set_cookies: Iterable[str], name: str) -> str:
+    """The value that the headers of an answer give to a cookie; "" if they set or leave none."""
+    pairs = [header.partition(";")[0].partition("=") for header in set_cookies]
+    return next((value.strip('"') for key, _is, value in reversed(pairs) if key == _name(request, name)), "")
 
 
 def _name(request: Request, name: str) -> str:

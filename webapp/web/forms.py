@@ -21,6 +21,7 @@ from webapp.web import drafts
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
+FORM_ID = "form_id"  # what all forms of one page have in common: see second_press.py
 MAX_DIGITS = 18  # of a number in a query: no database has longer ones
 MAX_CHARACTERS = 2000  # of a field that says nothing else, as it is sent
 MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
@@ -135,7 +136,8 @@ async def typed(request: Request) -> dict[str, str]:
         return {}
     if (await request.body()).count(b"&") > MAX_FIELDS:
         return {}
-    return {name: str(value) for name, value in (await request.form(max_files=0, max_fields=MAX_FIELDS)).items()}
+    sent = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    return {name: str(value) for name, value in sent.items() if name != FORM_ID}
 
 
 async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:

@@ -28,6 +28,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_error_report")),
     )
     op.create_table(
+        "form_answer",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("began", sa.Float(), nullable=False),
+        sa.Column("answer", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_form_answer")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "hash_cost",
         sa.Column("cost", sa.String(length=60), nullable=False),
         sa.PrimaryKeyConstraint("cost", name=op.f("pk_hash_cost")),
@@ -488,6 +496,7 @@ def downgrade() -> None:
     op.drop_table("retired_username")
     op.drop_table("decided_report")
     op.drop_table("hash_cost")
+    op.drop_table("form_answer")
     op.drop_table("error_report")
 
 

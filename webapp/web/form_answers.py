@@ -1,0 +1,108 @@
+"""What forms were answered with, kept for a minute so that the second press of one shows what the first did.
+
+Every page gives its forms one id, made for this page alone. The row's key, and the key with which the answer is sealed,
+are made of that id, of all else that was sent, and of SECRET_KEY. The id is in no table: neither a copy of the database
+nor the site itself opens an answer before the same form comes from the same browser again.
+"""
+
+import hashlib
+import json
+import os
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, text
+from sqlmodel import Field, SQLModel, col
+
+from webapp.database import Database
+from webapp.database.hot import Prepared
+from webapp.settings import Settings
+
+KEPT_SECONDS = 60
+LONGEST_WORK = 15  # seconds; what was begun earlier and has no answer was cut off
+NONCE_BYTES = 12
+
+
+class FormAnswer(SQLModel, table=True):
+    """A form that was sent: `answer` is empty until there is one, and then sealed. `began` is in seconds since 1970."""
+
+    __tablename__ = "form_answer"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    key: str = Field(primary_key=True, max_length=64)
+    began: float
+    answer: str
+
+
+class Answer(NamedTuple):
+    """What a browser gets."""
+
+    status: int
+    headers: list[tuple[str, str]]
+
+
+class Press:
+    """One form as it was sent from one page, in one browser. Of any number of its kind the first is worked on."""
+
+    def __init__(self, database: Database, settings: Settings, *sent: bytes) -> None:
+        self._database = database
+        parts = b"".join(hashlib.sha256(part).digest() for part in sent)
+        self._seed = hashlib.blake2b(parts, key=settings.key("forms"), digest_size=32).digest()
+
+    async def begin(self) -> bool:
+        """Whether this is the first."""
+        moment = time.time()
+        return bool(await self._write(_BEGIN, now=moment, over=moment - KEPT_SECONDS, stale=moment - LONGEST_WORK))
+
+    async def answer(self) -> Answer | None:
+        """What the first was answered with; None as long as it isn't."""
+        async with self._database.direct() as db:
+            found = await _FIND.row(db, {"key": self._derived(b"key").hex()})
+        return Answer(*json.loads(self._unsealed(found[0]))) if found else None
+
+    async def keep(self, answer: Answer) -> None:
+        await self._write(_KEEP, answer=self._sealed(json.dumps(answer).encode()))
+
+    async def forget(self) -> None:
+        """It came to nothing, so the next one counts."""
+        await self._write(_FORGET)
+
+    async def _write(self, statement: Prepared, **values: object) -> list[tuple[object, ...]]:
+        async with self._database.direct(is_writing=True) as db:
+            rows = await statement.rows(db, {"key": self._derived(b"key").hex(), **values})
+            await db.commit()
+        return rows
+
+    def _sealed(self, plain: bytes) -> str:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # dear, for those alone who need it
+
+        nonce = os.urandom(NONCE_BYTES)
+        return urlsafe_b64encode(nonce + AESGCM(self._derived(b"seal")).encrypt(nonce, plain, None)).decode()
+
+    def _unsealed(self, sealed: str) -> bytes:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        data = urlsafe_b64decode(sealed)
+        return AESGCM(self._derived(b"seal")).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None)
+
+    def _derived(self, purpose: bytes) -> bytes:
+        return hashlib.blake2b(self._seed, person=purpose, digest_size=32).digest()
+
+
+def outdated() -> ColumnElement[bool]:
+    """Answers that nobody gets any more; and those of a clock that was ahead."""
+    return (col(FormAnswer.began) < time.time() - KEPT_SECONDS) | (col(FormAnswer.began) > time.time() + KEPT_SECONDS)
+
+
+_BEGIN = Prepared(
+    text(
+        "INSERT INTO form_answer (key, began, answer) VALUES (:key, :now, '')"
+        " ON CONFLICT (key) DO UPDATE SET began = excluded.began, answer = '' WHERE form_answer.began < :over"
+        " OR form_answer.began > excluded.began + 60"
+        " OR (form_answer.answer = '' AND form_answer.began < :stale) RETURNING key"
+    )
+)
+_FIND = Prepared(text("SELECT answer FROM form_answer WHERE key = :key AND answer <> ''"))
+_KEEP = Prepared(text("UPDATE form_answer SET answer = :answer WHERE key = :key"))
+_FORGET = Prepared(text("DELETE FROM form_answer WHERE key = :key"))

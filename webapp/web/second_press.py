@@ -1,0 +1,120 @@
+"""A form that is pressed twice is worked on once, also without scripts.
+
+A browser shows the answer to the last press. So a double click would register somebody and say that the address has an
+account already, or send an email and say "you can ask again in 60 seconds". Decided here for all forms: `pages.render`
+gives those of each page an id, and what comes back with the same id and the same words shows what the first press was
+answered with, cookies included. Only what worked is kept: whoever has made a mistake is told so each time.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.database import Database
+from webapp.settings import Settings
+from webapp.web import client_ip
+from webapp.web.form_answers import Answer, Press
+from webapp.web.forms import FORM_ID
+
+log = logging.getLogger("webapp.requests")
+
+LOOK_EVERY = 0.05  # seconds
+WORKED = {302, 303}
+KEPT_HEADERS = {"location", "set-cookie"}
+_ID = re.compile(rf"(?:\A|&){FORM_ID}=[\w-]{{22}}(?=&|\Z)".encode())
+_POSTING = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
+
+# Whether the cookies of an answer still open what they opened: none of a session that has ended since.
+IsOpen = Callable[[Request, Sequence[str]], Awaitable[bool]]
+
+
+def with_ids(html: str, form_id: str) -> str:
+    """Gives every form that changes something the id of its page; here, so that no template can forget it."""
+    field = f'<input type="hidden" name="{FORM_ID}" value="{form_id}">'
+    return _POSTING.sub(lambda form: form[0] + field, html)
+
+
+def new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+class SecondPress:
+    """Stands behind what reads the body, and before what opens a connection to the database."""
+
+    def __init__(self, app: ASGIApp, database: Database, settings: Settings, is_open: IsOpen) -> None:
+        self.app = app
+        self.database = database
+        self.settings = settings
+        self.is_open = is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        press = self._press(scope)
+        if press is None:
+            return await self.app(scope, receive, send)
+
+        while not await press.begin():  # which is taken over if the first was cut off, so nobody waits for ever
+            answer = await press.answer()
+            if answer is None:
+                await asyncio.sleep(LOOK_EVERY)
+            elif await self.is_open(Request(scope), _cookies(answer)):
+                return await _response(answer)(scope, receive, send)
+            else:
+                await press.forget()
+        await self._work(press, scope, receive, send)
+
+    def _press(self, scope: Scope) -> Press | None:
+        # htmx sends a form once, however often it is pressed: `data-hx-sync="this:drop"`.
+        if scope["type"] != "http" or scope["method"] != "POST" or "hx-request" in Headers(scope=scope):
+            return None
+        request, body = Request(scope), scope["state"]["body"]
+        if not _ID.search(body):
+            return None
+        who = f"{client_ip.of(request)} {request.headers.get('user-agent', '')}"
+        return Press(self.database, self.settings, request.url.path.encode(), who.encode(), body)
+
+    async def _work(self, press: Press, scope: Scope, receive: Receive, send: Send) -> None:
+        is_settled = False
+
+        async def settle_and_send(message: Message) -> None:
+            nonlocal is_settled
+            if message["type"] == "http.response.start":
+                await _try(_settle(press, message))
+                is_settled = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, settle_and_send)
+        finally:
+            if not is_settled:
+                await asyncio.shield(_try(press.forget()))
+
+
+async def _settle(press: Press, start: Message) -> None:
+    headers = [each for each in MutableHeaders(raw=start["headers"]).items() if each[0] in KEPT_HEADERS]
+    await (press.keep(Answer(start["status"], headers)) if start["status"] in WORKED else press.forget())
+
+
+async def _try(work: Awaitable[None]) -> None:
+    """The answer goes out also if it can't be kept: what was asked for is done."""
+    try:
+        await work
+    except Exception as error:
+        log.warning("form_answer_not_kept", extra={"fields": {"error": type(error).__name__}})
+
+
+def _cookies(answer: Answer) -> list[str]:
+    return [value for name, value in answer.headers if name == "set-cookie"]
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(status_code=answer.status)
+    for name, value in answer.headers:
+        response.headers.append(name, value)
+    return response
