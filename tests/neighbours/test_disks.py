@@ -3,7 +3,7 @@
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -55,8 +55,24 @@ def register(host: Host, name: str, number: int) -> httpx2.Response:
 
 
 def ask(host: Host, number: int, method: str, path: str, **fields: str) -> httpx2.Response:
+    began = time.monotonic()
     with host.browser(number) as browser:
-        return browser.request(method, path, data=fields or None)
+        answer = browser.request(method, path, data=fields or None)
+    assert time.monotonic() - began < 4, f"{path} has to say at once that it can't"
+    return answer
+
+
+def say_so(host: Host, paths: Sequence[str], forms: Sequence[str]) -> None:
+    """Each page and form says that it is away for a moment, and when to come again."""
+    fields = {"email": "susan@example.com", "username": "susan", "password": "not that it matters"}
+    refused = [ask(host, number, "GET", path) for number, path in enumerate(paths, 100)]
+    refused += [ask(host, number, "POST", path, **fields) for number, path in enumerate(forms, 200)]
+    for answer in refused:
+        assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), answer.url
+        assert "<h1" in answer.text or answer.url.path == "/ready"
+
+
+FORMS = ["/register", "/login", "/reset_password_request"]
 
 
 def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> None:
@@ -68,6 +84,7 @@ def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> 
     refused = register(host, "meanwhile", 2)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     assert ask(host, 3, "GET", "/explore").status_code == 200, "it can still be read"
+    say_so(host, ["/ready"], FORMS)
     doctor = host.start("webapp", "doctor")
     assert doctor.wait(60) == 1
     assert "FAILURE database: database or disk is full. Is its disk full" in doctor.output
@@ -103,8 +120,7 @@ def test_a_disk_that_may_only_be_read_is_an_answer_and_over_by_itself(host: Host
 
     wait_until(host, 503)
     assert ask(host, 1, "GET", "/login").status_code == 200
-    assert ask(host, 2, "GET", "/explore").status_code == 503
-    assert register(host, "meanwhile", 3).status_code == 503
+    say_so(host, ["/", "/explore", "/explore", "/user/susan", "/ready"], FORMS * 3)
     migrate, doctor = host.start("webapp", "migrate"), host.start("webapp", "doctor")
     assert (migrate.wait(60), doctor.wait(60)) == (1, 1)
     assert migrate.output.startswith("The database can't be migrated: ")

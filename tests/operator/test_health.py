@@ -69,6 +69,7 @@ def test_a_database_that_takes_no_writes_is_said_and_is_back_by_itself(
 
     problem = "the database can't be written to; is its disk full or read-only?"
     assert (ready.status_code, ready.json()["problems"]) == (503, [problem])
+    assert ready.headers["retry-after"] == "5"
     assert (asked.status_code, asked.headers["retry-after"]) == (503, "5")
     assert form.status_code == 200
     assert browser.get("/ready").status_code == 200

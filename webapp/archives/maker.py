@@ -12,6 +12,7 @@ from webapp.archives import emails, exports
 from webapp.archives.exports import Claimed, Overtaken
 from webapp.archives.writing import Archive
 from webapp.database import Database
+from webapp.database.refusals import is_away
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.archives")
@@ -42,8 +43,9 @@ class Maker:
             try:
                 while not self._is_stopping and await self.make_one():
                     pass
-            except Exception:
-                log.exception("export_failed")
+            except Exception as error:
+                # Whoever visits meanwhile has told of a database that is away.
+                log.warning("export_failed", exc_info=not is_away(error))
             await self._wait()
 
     async def _wait(self) -> None:

@@ -23,7 +23,7 @@ from webapp import database_url
 from webapp.database import postgresql, sqlite
 from webapp.database.flush import Flush
 from webapp.database.hot import Direct, Transaction
-from webapp.database.waits import TimedPool, Waits
+from webapp.database.waits import LOOK_EVERY, OnlyConnection, TimedPool, Waits
 
 Columns = TypeVarTuple("Columns")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -71,10 +71,10 @@ class Database:
         reset = None if self.is_sqlite else "rollback"
         self.engine = create_async_engine(
             url,
-            poolclass=TimedPool,
+            poolclass=OnlyConnection if self.is_sqlite else TimedPool,
             pool_size=most,
             max_overflow=0,
-            pool_timeout=10 if self.is_sqlite else 3.5,
+            pool_timeout=LOOK_EVERY,
             pool_reset_on_return=reset,
             connect_args=options,
             hide_parameters=True,  # so that no error message carries an address into the log

@@ -103,7 +103,7 @@ async def ready(request: Request) -> Response:
     is_missing = is_wanted and not state.mailer.is_running
     problems = await health_checks.problems(state.database, request.state.db, is_mailer_missing=is_missing)
     body = {"status": "unavailable" if problems else "ok", "problems": problems}
-    return JSONResponse(body, 503 if problems else 200)
+    return JSONResponse(body, 503 if problems else 200, {"retry-after": "5"} if problems else None)
 
 
 async def metrics(request: Request) -> Response:
