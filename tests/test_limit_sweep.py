@@ -242,6 +242,7 @@ COMMITTERS = {
     "authentication/auth.py",
     "authentication/email_links.py",
     "authentication/proof.py",
+    "web/form_answers.py",
     "web/limits.py",
     "archives/maker.py",
     "deletion/erasure.py",
@@ -252,6 +253,7 @@ COMMITTERS = {
 # What has a transaction of its own beside the request's, and why.
 OWN_TRANSACTION = {
     "authentication/auth.py": "a GET only reads, and yet notes when somebody was here",
+    "web/form_answers.py": "a form is begun before the request's own, and its answer kept after that",
     "web/limits.py": "a GET only reads, and yet a search is counted",
 }
 

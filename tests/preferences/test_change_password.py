@@ -143,7 +143,7 @@ def test_the_answer_is_a_part_of_the_page_or_a_real_navigation(site: Site, mailb
 def test_a_password_manager_finds_the_account_and_both_passwords(visitor: Browser) -> None:
     page = visitor.get("/change_password").text
 
-    fields = re.findall(r"<input [^>]*>", page)
+    fields = re.findall(r'<input (?!type="hidden")[^>]*>', page)
 
     assert [re.findall(r'autocomplete="([\w-]+)"', field) for field in fields] == [
         ["username"],
