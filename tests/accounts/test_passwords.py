@@ -19,8 +19,8 @@ from webapp import cli
 from webapp.accounts import hashes, passwords
 from webapp.accounts.models import HashCost
 from webapp.accounts.passwords import ARGON2, MAX_LENGTH, Hasher
-from webapp.cli.import_users import add_accounts
 from webapp.database.cleanup import CleanupTask
+from webapp.imports.import_users import add_accounts
 from webapp.rate_limits import Busy
 
 pytestmark = pytest.mark.dear_passwords

@@ -12,7 +12,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
-from webapp.cli import import_users
+from webapp.imports import import_users
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000

@@ -14,8 +14,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD
 from tests.watching import execute
-from webapp.archives import reading
-from webapp.cli import Refused, import_archive
+from webapp.imports import Refused, import_archive, reading
 
 PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
 ME = "https://mastodon.example/users/susan"

@@ -17,8 +17,8 @@ from tests.processes import Host
 from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, log_in
 from webapp.accounts.models import User
-from webapp.cli.import_users import AT_ONCE
 from webapp.database import table
+from webapp.imports.import_users import AT_ONCE
 from webapp.settings import Settings
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD, salt=b"sixteen bytes...")

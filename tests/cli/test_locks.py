@@ -18,8 +18,9 @@ from tests.moderation.cases import post
 from tests.people.crowd import import_people
 from tests.processes import KEPT, PYTHON
 from tests.sites import Site
-from webapp.cli import import_users, main
+from webapp.cli import main
 from webapp.database import Database
+from webapp.imports import import_users
 from webapp.settings import ROOT, Settings
 
 SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="")

@@ -11,9 +11,9 @@ from sqlmodel import col, select
 
 from tests.mail.posting import AN_HOUR, post
 from webapp.accounts.models import User
-from webapp.cli import import_users
 from webapp.database import Database, now
 from webapp.delivery import dispatcher
+from webapp.imports import import_users
 from webapp.mail import outbox, status
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Priority, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS

@@ -10,7 +10,7 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts.models import User
 from webapp.accounts.passwords import Hasher
-from webapp.cli import import_users
+from webapp.imports import import_users
 from webapp.people import follows
 
 PART = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -12,7 +12,7 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens, usernames
-from webapp.cli.import_users import add_accounts
+from webapp.imports.import_users import add_accounts
 
 DAY = 86400
 START = int(time.time()) + 1000

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.reliability.conftest import Figure
 from tests.sites import Site
 from tests.watching import execute, standing_site
-from webapp.cli import import_users
+from webapp.imports import import_users
 
 # The fields of each form; {} is the address of somebody who is here, or of nobody.
 FORMS = {

@@ -1,16 +1,18 @@
 """Ask for everything of one's own in a file, see how far it is, and download it."""
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from webapp import rate_limits
 from webapp.accounts.models import User
-from webapp.archives import exports, forms
+from webapp.archives import exports
 from webapp.archives.models import READY
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, proof
 from webapp.authentication.auth import login_required
+from webapp.authentication.forms import MaybePassword
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.web import pages
@@ -18,10 +20,16 @@ from webapp.web.forms import Form
 from webapp.web.limits import limited
 
 
+class Export(BaseModel):
+    """Asking and downloading both take the password: the file has everything about a person."""
+
+    current_password: MaybePassword = ""
+
+
 @login_required
 async def export(request: Request) -> Response:
     """The page for all of it. The part of it that says how far the file is asks for itself again."""
-    form = await Form.of(request, forms.Export)
+    form = await Form.of(request, Export)
     is_sent = request.method == "POST" and form.is_valid
     proved = await proof.prove(request, form, form.data.current_password) if is_sent else None
     response = await _asked(request, form, proved) if proved else None
@@ -31,13 +39,13 @@ async def export(request: Request) -> Response:
 @login_required
 async def download_export(request: Request) -> Response:
     """The file, once its owner has proved to be there. It is sent as a form, so that no address ever opens it."""
-    form = await Form.read(request, forms.Export)
+    form = await Form.read(request, Export)
     proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None
     return response or await _page(request, form, "panel")
 
 
-async def _page(request: Request, form: Form[forms.Export], part: str) -> Response:
+async def _page(request: Request, form: Form[Export], part: str) -> Response:
     made = await exports.latest(request.state.db, request.state.user.id)
     if part == "progress" and pages.asks_for_part(request) and (made is None or made.state == READY):
         return pages.redirect(request, request.url.path)  # there is more to it now than how far it is
@@ -45,7 +53,7 @@ async def _page(request: Request, form: Form[forms.Export], part: str) -> Respon
 
 
 @limited(rate_limits.EXPORTS)
-async def _asked(request: Request, form: Form[forms.Export], user: User) -> Response:
+async def _asked(request: Request, form: Form[Export], user: User) -> Response:
     db = request.state.db
     await exports.ask(db, user.id)
     await events.note(db, Event.EXPORT_ASKED, user.id, auth.client_info(request))
@@ -56,7 +64,7 @@ async def _asked(request: Request, form: Form[forms.Export], user: User) -> Resp
 
 
 @limited(rate_limits.DOWNLOADS)
-async def _downloaded(request: Request, form: Form[forms.Export], user: User) -> Response:
+async def _downloaded(request: Request, form: Form[Export], user: User) -> Response:
     db = request.state.db
     made = await exports.latest(db, user.id)
     if made is None or made.state != READY:

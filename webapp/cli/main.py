@@ -13,12 +13,13 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import backups, i18n
+from webapp import backups, i18n, imports
 from webapp.backups import copies, drill, move
-from webapp.cli import Refused, commands, demo, import_archive, import_tutorial, import_users, serving, shell
+from webapp.cli import Refused, commands, demo, serving, shell
 from webapp.database import Database, refusals, release
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
+from webapp.imports import import_archive, import_tutorial, import_users
 from webapp.settings import Misconfigured, Settings
 
 Command = Callable[[AsyncSession, Settings, argparse.Namespace], AsyncIterator[str]]
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-    except (Refused, backups.Refused, Misconfigured) as refused:
+    except (Refused, backups.Refused, imports.Refused, Misconfigured) as refused:
         print(refused, file=sys.stderr)
         return 3 if isinstance(refused, Misconfigured) else 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:

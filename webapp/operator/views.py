@@ -1,6 +1,7 @@
 """For whoever runs the site: the mail's page, and what load balancers and security researchers ask for."""
 
 import hmac
+from datetime import timedelta
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth
 from webapp.authentication.auth import admin_required
+from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.logs import mask
@@ -19,11 +21,13 @@ from webapp.mail import kinds, refusals, status
 from webapp.operator import health as health_checks
 from webapp.operator import mail_status
 from webapp.operator import metrics as figures
-from webapp.operator import security_txt as security_txts
 from webapp.operator.forms import SendAgain, WorksAgain
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited_button
+
+# Always ahead, so whoever keeps a copy asks again in time. RFC 9116 wants less than a year.
+SECURITY_TXT_EXPIRES = timedelta(days=180)
 
 
 @admin_required
@@ -117,9 +121,15 @@ async def metrics(request: Request) -> Response:
 
 
 async def security_txt(request: Request) -> Response:
-    """Whom to tell of a weakness; 404 if nobody was named."""
+    """Whom to tell of a weakness (RFC 9116); 404 if nobody was named."""
     settings = request.app.state.settings
     if not settings.security_contact:
         raise HTTPException(404)
-    lines = security_txts.lines(settings, request.url.path)
+    expires_at = (now() + SECURITY_TXT_EXPIRES).replace(hour=0, minute=0, second=0, microsecond=0)
+    lines = [
+        f"Contact: {settings.security_contact}",
+        f"Expires: {expires_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"Preferred-Languages: {', '.join(settings.languages)}",
+        f"Canonical: {settings.base_url}{request.url.path}",
+    ]
     return PlainTextResponse("".join(f"{line}\n" for line in lines))

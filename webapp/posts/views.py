@@ -1,7 +1,8 @@
 """The pages of posts: home, explore, a profile, a single post; and writing, deleting, taking that back."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,14 +14,18 @@ from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.people import follows
-from webapp.posts import forms, posts, statements, text, timeline
+from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import EmptyForm, Form, number_in_query
+from webapp.web.forms import EmptyForm, Form, Longest, number_in_query
 from webapp.web.limits import limited, limited_button
 
 MOST_TO_BEGIN_WITH = 5
+
+
+class Write(BaseModel):
+    body: Annotated[str, Longest(text.MOST_CODE_POINTS, said=text.MOST_CHARACTERS), AfterValidator(text.clean)]
 
 
 async def home(request: Request) -> Response:
@@ -40,14 +45,14 @@ async def _front_door(request: Request) -> Response:
 async def _timeline(request: Request) -> Response:
     """Posts by the people one follows, and the form to write one."""
     reply = _addressed(request)
-    form = await Form.of(request, forms.Write, body=reply)
+    form = await Form.of(request, Write, body=reply)
     db, user = request.state.db, request.state.user
     post_id = await _written(request, form) if form.is_valid else None
     if post_id and not pages.asks_for_part(request):
         return pages.redirect(request, "/")
     if request.method == "POST" and pages.asks_for_part(request):
         card = await timeline.one(db, post_id, only_public=False) if post_id else None
-        shown = Form(forms.Write) if post_id else form
+        shown = Form(Write) if post_id else form
         return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
     page = await timeline.home(db, user.id, _most(request), _before(request))
     is_new = _before(request) == timeline.LAST and all(card.author_id == user.id for card in page.cards)
@@ -153,7 +158,7 @@ def _news(count: int) -> str:
 
 
 @limited(rate_limits.POSTS)
-async def _written(request: Request, form: Form[forms.Write]) -> int:
+async def _written(request: Request, form: Form[Write]) -> int:
     """Adds the post; returns its number."""
     db, settings = request.state.db, request.app.state.settings
     post_id = await posts.write(db, settings, request.state.user.id, form.data.body)

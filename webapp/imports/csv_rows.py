@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.cli import Refused
 from webapp.i18n import gettext as _
+from webapp.imports import Refused
 
 SEPARATORS = ",;\t"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from webapp.cli import Refused
 from webapp.i18n import gettext as _
+from webapp.imports import Refused
 
 # What is read of each table; the later columns and tables came with later chapters, and may be missing.
 NEEDED = {"user": ("id", "username", "email", "password_hash"), "post": ("id", "body", "timestamp", "user_id")}

@@ -19,11 +19,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import hashes, reserved_emails, usernames, users
 from webapp.accounts.models import User
 from webapp.accounts.passwords import remember_costs
-from webapp.cli import Refused, csv_rows
-from webapp.cli.csv_rows import Row
 from webapp.database import Database, execute, table
 from webapp.i18n import N_, ngettext, number
 from webapp.i18n import gettext as _
+from webapp.imports import Refused, csv_rows
+from webapp.imports.csv_rows import Row
 from webapp.settings import Settings
 
 AT_ONCE = 250  # some milliseconds of SQLite's write lock

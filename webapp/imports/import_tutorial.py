@@ -17,12 +17,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.cli import import_users, tutorial_db
-from webapp.cli.import_users import Account, Taken
-from webapp.cli.tutorial_db import Row, Source
 from webapp.database import Database, execute, now, table
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext, number
+from webapp.imports import import_users, tutorial_db
+from webapp.imports.import_users import Account, Taken
+from webapp.imports.tutorial_db import Row, Source
 from webapp.people import follows
 from webapp.people.models import Follow
 from webapp.posts import posts, text

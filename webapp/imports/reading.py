@@ -23,6 +23,7 @@ from webapp.posts import text
 from webapp.settings import Settings
 
 MOST_BYTES = 100 * 1024 * 1024  # of a member, unpacked: some 150,000 posts
+# zipfile raises RuntimeError for a member with a password, and NotImplementedError for a compression it doesn't know.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
 

@@ -14,10 +14,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.archives import reading
-from webapp.archives.reading import Archive, Unreadable
-from webapp.cli import Refused, import_users
 from webapp.database import Database, execute, now, table
+from webapp.imports import Refused, import_users, reading
+from webapp.imports.reading import Archive, Unreadable
 from webapp.people import follows
 from webapp.people.models import Follow
 from webapp.posts import posts

@@ -1,0 +1,5 @@
+"""Bring in what comes from elsewhere: accounts in a CSV file, an archive of posts, the tutorial's own database."""
+
+
+class Refused(Exception):
+    """It can't be brought in; says why."""
