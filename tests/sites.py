@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
-from webapp.accounts.passwords import ARGON2, Hasher
 from webapp.app import create_app, mailer
 from webapp.delivery.pace import USUAL, Pace
+from webapp.passwords.hasher import ARGON2, Hasher
 from webapp.settings import Settings
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"

@@ -19,8 +19,8 @@ from tests.watching import execute, give_passkey, standing_site
 from webapp import rate_limits
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
-from webapp.authentication import asked_emails
-from webapp.authentication.asked_emails import Asked
+from webapp.asked_emails import asked_emails
+from webapp.asked_emails.asked_emails import Asked
 from webapp.settings import ROOT
 
 WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or ())}
@@ -235,6 +235,7 @@ def test_over_the_limit_the_answer_says_when_it_goes_on(site: Site, susan: Brows
 # Who ends transactions: views and their doors to HTTP, the mailer, background tasks and the command line.
 COMMITTERS = {
     "cli",
+    "imports",  # commands, too
     "backups",  # a drill fills a copy that no site uses
     "delivery",
     "database",

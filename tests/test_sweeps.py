@@ -19,8 +19,8 @@ from tests.stories import forget_and_find_link, log_in, register, without_token
 from tests.watching import dump, execute, give_passkey, standing_site, wait_until_posted
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
-from webapp.authentication import asked_emails
-from webapp.authentication.asked_emails import Asked
+from webapp.asked_emails import asked_emails
+from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now
 from webapp.routes import routes
 from webapp.settings import ROOT, Settings

@@ -30,9 +30,8 @@ import webapp.recovery.emails
 import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import logs, rate_limits
-from webapp.accounts import known_browsers, passwords, sessions, tokens, usernames
-from webapp.accounts.models import AddressChange, HashCost, KeptUsername, KnownBrowser, RetiredUsername, Session
-from webapp.accounts.passwords import Hasher
+from webapp.accounts import known_browsers, sessions, tokens, users
+from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.addresses import changes
 from webapp.archives import exports
 from webapp.archives.maker import Maker
@@ -56,7 +55,11 @@ from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
 from webapp.moderation import decided
 from webapp.moderation.models import DecidedReport
+from webapp.names import reserved, usernames
+from webapp.names.usernames import KeptUsername, RetiredUsername
 from webapp.operator.error_alerts import Alarms
+from webapp.passwords.costs import HashCost
+from webapp.passwords.hasher import Hasher
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
@@ -93,7 +96,7 @@ CLEANUP_TASKS = (
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),
-    CleanupTask(HashCost, passwords.outdated),
+    CleanupTask(HashCost, users.unused_hash_costs),
     CleanupTask(FormAnswer, form_answers.outdated),
 )
 SECRET_PAGES = frozenset({"recovery_codes", "authenticator_app"})
@@ -138,7 +141,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.hasher = Hasher()
     app.state.requests = Requests()
     app.state.turns = throttle.Turns()
-    app.state.reserved_usernames = usernames.reserved(settings, words_in_paths(app.routes))
+    app.state.reserved_usernames = reserved.reserved(settings, words_in_paths(app.routes))
     app.state.exports = Maker(settings, database, templates)
     app.state.mailer = mailer(settings, database, templates)
     return app

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from webapp.accounts.users import USERNAME, canonical_address, canonical_identity
+from webapp.names.identities import USERNAME, canonical_address, canonical_identity
 
 
 def is_ascii_after(character: str) -> bool:

@@ -11,7 +11,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import disable, execute, statements
-from webapp.accounts.passwords import Hasher
+from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
 
 WRONG = "not the right password"

@@ -11,7 +11,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
-from webapp.accounts.usernames import visible
+from webapp.names.identities import visible
 from webapp.settings import Settings
 
 MARKS = "\ufeff\u200b\u200e\u202a {}\u202c\u200f\u00a0\u2060"

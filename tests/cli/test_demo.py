@@ -13,9 +13,9 @@ from tests.posts.wall import words_in
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import log_in
 from tests.watching import dump, execute
-from webapp.accounts import password_strength
 from webapp.cli import Refused, commands, main
 from webapp.cli.demo import COMMUNITIES, COMMUNITY
+from webapp.passwords import strength
 from webapp.posts import text
 from webapp.settings import DEVELOPMENT_HOST, Settings
 
@@ -83,7 +83,7 @@ def test_strangers_may_read_all_but_her_who_does_not_want_it(village: Site) -> N
 
 
 def test_the_password_keeps_the_rules_for_everybodys() -> None:
-    assert [name for name in PEOPLE if password_strength.of(WORDS, 12, name, f"{name}@example.com")] == []
+    assert [name for name in PEOPLE if strength.of(WORDS, 12, name, f"{name}@example.com")] == []
 
 
 def test_nobody_is_written_to(village: Site) -> None:
@@ -168,4 +168,4 @@ def test_the_russian_community_speaks_russian(make_site: Callable[[str], Site], 
     assert '<html lang="ru">' in home
     assert "чайник" in home
     assert community["complaint"]["reason"] in admin.get("/admin/reports").text
-    assert password_strength.of(password, 12, first) is None
+    assert strength.of(password, 12, first) is None

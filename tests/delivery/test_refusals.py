@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.delivery.postfix_replies import REPLIES
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import Certificates
+from tests.replies.postfix_replies import REPLIES
 from tests.sites import QUICK, Site
 from tests.smtp_script import ScriptedServer
 from tests.stories import PASSWORD, log_in

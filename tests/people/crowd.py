@@ -9,8 +9,8 @@ from sqlmodel import select
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts.models import User
-from webapp.accounts.passwords import Hasher
 from webapp.imports import import_users
+from webapp.passwords.hasher import Hasher
 from webapp.people import follows
 
 PART = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -11,8 +11,9 @@ from tests.mailbox import Mailbox, link_in, paths_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
-from webapp.accounts import tokens, usernames
+from webapp.accounts import tokens
 from webapp.imports.import_users import add_accounts
+from webapp.names import reserved
 
 DAY = 86400
 START = int(time.time()) + 1000
@@ -208,7 +209,7 @@ FREE += [
 
 
 def test_what_only_contains_such_a_word_is_anybodys(standing: Site) -> None:
-    assert [name for name in FREE if usernames.is_reserved(name, standing.app.state.reserved_usernames)] == []
+    assert [name for name in FREE if reserved.is_reserved(name, standing.app.state.reserved_usernames)] == []
 
 
 @pytest.mark.parametrize("name", RESERVED)

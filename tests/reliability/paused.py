@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from webapp import app
 from webapp.accounts.models import Session
-from webapp.accounts.passwords import ARGON2, Hasher
+from webapp.passwords.hasher import ARGON2, Hasher
 
 
 class WaitingArgon2(PasswordHasher):

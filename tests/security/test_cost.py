@@ -21,10 +21,12 @@ from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
 from tests.watching import ask, standing_site
 from webapp import i18n, logs
-from webapp.accounts import known_browsers, password_strength, tokens, users
-from webapp.accounts.passwords import MAX_LENGTH
+from webapp.accounts import known_browsers, tokens
 from webapp.accounts.tokens import Purpose
 from webapp.feeds import atom
+from webapp.names import identities
+from webapp.passwords import strength
+from webapp.passwords.hasher import MAX_LENGTH
 from webapp.people import avatars
 from webapp.people.follows import Key
 from webapp.posts import text
@@ -126,9 +128,9 @@ def cookies(typed: str) -> None:
 
 
 LOOKS: dict[str, tuple[Callable[[str], object], int]] = {
-    "a password": (lambda typed: password_strength.of(typed, 12, "susan", "susan@example.com", "x.org"), MAX_LENGTH),
-    "a password's context": (lambda typed: password_strength.of("a" * 12 + "bcdefg", 12, typed, typed), 2000),
-    "a name or an address": (users.identity_or_nonsense, 320),
+    "a password": (lambda typed: strength.of(typed, 12, "susan", "susan@example.com", "x.org"), MAX_LENGTH),
+    "a password's context": (lambda typed: strength.of("a" * 12 + "bcdefg", 12, typed, typed), 2000),
+    "a name or an address": (identities.identity_or_nonsense, 320),
     "a search": (lambda typed: words.for_posts(words.parse(f"a{typed}"), is_sqlite=True), words.MOST_CHARACTERS - 1),
     "a search for people": (
         lambda typed: words.for_people(words.parse(f"a{typed}"), is_sqlite=False),

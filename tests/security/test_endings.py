@@ -13,7 +13,7 @@ from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
-from webapp.accounts import tokens, users
+from webapp.accounts import endings, tokens, users
 from webapp.accounts.models import User
 
 ROOT = Path(__file__).parents[2]
@@ -135,16 +135,16 @@ def the_end_of_the_session(life: Life) -> None:
 
 
 def users_end_sessions(life: Life) -> None:
-    life.run(lambda db, user: users.log_out_everywhere(db, user.id))
+    life.run(lambda db, user: endings.log_out_everywhere(db, user.id))
 
 
 def users_disable(life: Life) -> None:
-    life.run(lambda db, user: users.set_disabled(db, user, True))
+    life.run(lambda db, user: endings.set_disabled(db, user, True))
 
 
 def users_disable_and_enable(life: Life) -> None:
     users_disable(life)
-    life.run(lambda db, user: users.set_disabled(db, user, False))
+    life.run(lambda db, user: endings.set_disabled(db, user, False))
 
 
 def the_account_deleted_and_brought_back(life: Life) -> None:
@@ -259,7 +259,7 @@ def test_fifty_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> N
 
     async def end(number: int) -> None:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            await users.end_everything(db, 1)
+            await endings.end_everything(db, 1)
             await db.commit()
 
     at_once(*(lambda number=number: any_site.run(end, number) for number in range(50)))
@@ -297,16 +297,16 @@ def test_an_email_to_a_thief_that_was_late_carries_no_live_link(
 
 
 def test_only_one_place_ends_everything() -> None:
-    """Whoever needs an end of their own adds a `keep` to `users.end_everything`, and a row to the table."""
+    """Whoever needs an end of their own adds a `keep` to `endings.end_everything`, and a row to the table."""
     sources = {file.relative_to(ROOT).as_posix(): file.read_text() for file in (ROOT / "webapp").rglob("*.py")}
 
     def places(pattern: str) -> list[str]:
         return [name for name, text in sources.items() for _found in re.finditer(pattern, text)]
 
-    assert places(r"epoch\)?\s*\+\s*1|epoch\s*\+=") == ["webapp/accounts/users.py"]
+    assert places(r"epoch\)?\s*\+\s*1|epoch\s*\+=") == ["webapp/accounts/endings.py"]
     assert set(places(r"delete\((?:_sessions|Session)\)")) == {"webapp/accounts/sessions.py"}
     assert sorted(places(r"delete\(\w*(?:RecoveryCode|_codes)\)")) == [
-        "webapp/accounts/users.py",
+        "webapp/accounts/endings.py",
         "webapp/factors/codes.py",
     ]
-    assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/users.py"]
+    assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/endings.py"]

@@ -13,7 +13,7 @@ from tests.second_step.conftest import with_app
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in
 from tests.watching import execute
-from webapp.accounts import users
+from webapp.accounts import endings, users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.factors import methods, removal
@@ -86,12 +86,12 @@ def log_out_everywhere_else(life: Life) -> None:
 
 
 def users_end_sessions(life: Life) -> None:
-    life.run(lambda db, user: users.log_out_everywhere(db, user.id))
+    life.run(lambda db, user: endings.log_out_everywhere(db, user.id))
 
 
 def users_disable_and_enable(life: Life) -> None:
     for is_disabled in (True, False):
-        life.run(lambda db, user, is_disabled=is_disabled: users.set_disabled(db, user, is_disabled))
+        life.run(lambda db, user, is_disabled=is_disabled: endings.set_disabled(db, user, is_disabled))
 
 
 def a_log_in(life: Life) -> None:

@@ -22,7 +22,7 @@ from tests.watching import Answer, ask, standing_site
 from webapp import i18n
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed
-from webapp.accounts.users import canonical_address, canonical_identity
+from webapp.names.identities import canonical_address, canonical_identity
 from webapp.settings import Settings
 from webapp.web import client_ip
 

@@ -37,7 +37,7 @@ def test_a_head_that_no_browser_sends_is_refused(
 
 # What each of them keeps is decided here, and none of it is as a visitor sent it.
 CACHES = {
-    "accounts/password_strength.py": 1,  # the list of common passwords
+    "passwords/strength.py": 1,  # the list of common passwords
     "database/hot.py": 0,
     "i18n.py": 2,  # the catalogues and names of languages that the site offers
     "mail/refusals.py": 1,  # words of ours

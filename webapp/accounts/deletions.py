@@ -7,9 +7,9 @@ from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
+from webapp.accounts import endings
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
-from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
@@ -30,7 +30,7 @@ async def ask(
 
     Raises Overtaken if the account is not as `only_if` says.
     """
-    await users.end_everything(db, user.id, *only_if, disabled_at=now())
+    await endings.end_everything(db, user.id, *only_if, disabled_at=now())
     await execute(db, delete(_deletions).where(_deletions.c.user_id == user.id))
     due_at = now() + timedelta(days=settings.account_deletion_days)
     deletion = AccountDeletion(user_id=user.id, due_at=due_at, reason=reason)
@@ -55,7 +55,7 @@ def is_undoable(deletion: AccountDeletion) -> bool:
 
 async def undo(db: AsyncSession, deletion: AccountDeletion, client: ClientInfo) -> None:
     """Brings the account back as it was, logged out. Raises Overtaken: of any number at once, one wins."""
-    await users.end_everything(db, deletion.user_id, being_deleted(), disabled_at=None)
+    await endings.end_everything(db, deletion.user_id, being_deleted(), disabled_at=None)
     if not await forget(db, deletion.user_id, client):
         raise Overtaken
 

@@ -12,7 +12,7 @@ class User(SQLModel, table=True):
     """A person with an account. They proved their mailbox before the row was made.
 
     Every link, session and known browser carries the `epoch` it was made in, so one number ends them all. Only
-    `users.end_everything` raises it.
+    `endings.end_everything` raises it.
     """
 
     __tablename__ = "user_account"
@@ -32,7 +32,7 @@ class User(SQLModel, table=True):
     username_key: str = Field(
         max_length=30, unique=True
     )  # in lower case: names that differ only by capitals are the same
-    email: str = Field(max_length=254, unique=True)  # canonical, see users.canonical_address
+    email: str = Field(max_length=254, unique=True)  # canonical, see names/identities.py
     password_hash: str = Field(max_length=200)
     epoch: int = 0
     language: str = Field(default="en", max_length=12)
@@ -87,25 +87,6 @@ class KnownBrowser(SQLModel, table=True):
     epoch: int
     last_seen_at: datetime = Field(default_factory=now, index=True)
     trusted_until: datetime | None = None  # until then, a log-in there asks for no second step
-
-
-class KeptUsername(SQLModel, table=True):
-    """A username that an account has given up, and until when nobody else may have it."""
-
-    __tablename__ = "kept_username"
-
-    username_key: str = Field(primary_key=True, max_length=30)
-    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
-    kept_until: datetime = Field(index=True)
-
-
-class RetiredUsername(SQLModel, table=True):
-    """A username of an account that was deleted, and until when nobody may have it: only as a keyed hash."""
-
-    __tablename__ = "retired_username"
-
-    name_hash: str = Field(primary_key=True, max_length=64)
-    kept_until: datetime = Field(index=True)
 
 
 class AccountDeletion(SQLModel, table=True):
@@ -179,11 +160,3 @@ class Passkey(SQLModel, table=True):
     is_synced: bool
     created_at: datetime = Field(default_factory=now)
     last_used_at: datetime | None = None
-
-
-class HashCost(SQLModel, table=True):
-    """What some imported passwords cost to check. Every log-in pays all of these, so that its time tells nothing."""
-
-    __tablename__ = "hash_cost"
-
-    cost: str = Field(primary_key=True, max_length=60)  # as a hash begins: $argon2id$v=19$m=65536,t=3,p=4$

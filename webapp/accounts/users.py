@@ -1,32 +1,31 @@
 """Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
 
-import re
-from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from babel.dates import format_date
-from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import ColumnElement, bindparam
+from sqlalchemy import ColumnElement, bindparam, exists
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, delete, select, update
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database, i18n
-from webapp.accounts import known_browsers, reserved_emails, sessions, usernames
-from webapp.accounts.models import AccountDeletion, Passkey, RecoveryCode, Session, User
-from webapp.accounts.passwords import Hasher, normal, other_costs
+from webapp.accounts import reserved_emails
+from webapp.accounts.endings import Ended, Keep, end_everything
+from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
-from webapp.database import execute, now
+from webapp.database import now
 from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
+from webapp.names import identities, usernames
+from webapp.passwords.costs import HashCost, other_costs
+from webapp.passwords.hasher import Hasher, normal
 from webapp.settings import Settings
 
 # Nothing hashes to this: such an account only opens with a reset link.
 NO_PASSWORD = "!"
-USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 _HAS_EMAIL = col(User.email) == bindparam("identity")
 _HAS_NAME = col(User.username_key) == bindparam("identity")
 _BY_EMAIL, _BY_NAME = select(User).where(_HAS_EMAIL), select(User).where(_HAS_NAME)
@@ -75,76 +74,6 @@ class BeingDeleted(Closed):
         super().__init__(user_id, words % {"day": format_date(due_at, "long", locale=i18n.locale())})
 
 
-class Overtaken(Exception):
-    """The account has changed since it was read, so nothing was written."""
-
-
-class Keep(NamedTuple):
-    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it.
-
-    With the session goes the passkey that has opened it. And the recovery codes, where they were made by who has the
-    second factor, and that was shown just now.
-    """
-
-    session: int | None = None
-    browser: str = ""
-    codes: bool = False
-
-
-NOTHING = Keep()
-
-
-class Ended(NamedTuple):
-    """The new epoch, how many sessions ended, how many unused recovery codes, and how many passkeys."""
-
-    epoch: int
-    sessions: int
-    codes: int
-    passkeys: int = 0
-
-
-def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
-    """The one form in which an address is stored, compared and mailed: ASCII, and lower case.
-
-    Raises ValueError with words for the visitor. An address whose local part is not ASCII is refused, never
-    mapped to a look-alike (CVE-2019-19844). `local_domains` are those that the rest of the world knows nothing of.
-    """
-    before, at, domain = usernames.visible(text).rpartition("@")
-    local_domain = domain.lower() if domain.lower() in local_domains else ""
-    known = f"{before}@example.com" if local_domain else f"{before}{at}{domain}"
-    try:
-        address = validate_email(known, check_deliverability=False, strict=True, allow_smtputf8=False)
-    except EmailNotValidError:
-        raise ValueError(_("That doesn't look like an email, such as name@example.com.")) from None
-    # Some mail programs and servers decode =?utf-8?q?...?= even here, and so write to somebody else.
-    if not address.ascii_email or len(address.ascii_email) > 254 or "=?" in address.ascii_email:
-        raise ValueError(_("That doesn't look like an email, such as name@example.com."))
-    if local_domain:
-        return f"{address.local_part.lower()}@{local_domain}"
-    return address.ascii_email.lower()
-
-
-def canonical_identity(text: str, local_domains: Collection[str] = ()) -> str:
-    """The form in which to look up what somebody typed as "username or email". Raises ValueError."""
-    text = usernames.visible(text)
-    if "@" in text:
-        return canonical_address(text, local_domains)
-    if not USERNAME.fullmatch(text):
-        raise ValueError(_("Type your username or your email."))
-    return text.lower()
-
-
-def identity_or_nonsense(typed: str) -> str:
-    """For the log-in: a name that can't exist must look like one that doesn't.
-
-    An address of one of MAIL_LOCAL_DOMAINS comes out as it is known, too.
-    """
-    try:
-        return canonical_identity(typed)
-    except ValueError:
-        return usernames.visible(typed).lower()
-
-
 async def get(db: AsyncSession, user_id: int) -> User | None:
     return await db.get(User, user_id)
 
@@ -169,7 +98,7 @@ async def has_account(db: AsyncSession, address: str) -> bool:
 
 async def named(db: AsyncSession, name: str) -> User | None:
     """The person with the username in a path. An address is no username here, so nobody can learn whose it is."""
-    return await find(db, name.lower()) if USERNAME.fullmatch(name) else None
+    return await find(db, name.lower()) if identities.USERNAME.fullmatch(name) else None
 
 
 async def register(
@@ -215,7 +144,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
 
     Frees the connection while it hashes. Raises Busy; and Closed, which only who knows the password learns.
     """
-    identity = identity_or_nonsense(typed)
+    identity = identities.identity_or_nonsense(typed)
     # No more than this is read before the hash: to make an object of a row would take longer than to find none.
     found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
     by, costs = (client.client_ip, identity), await other_costs(db)
@@ -253,41 +182,6 @@ async def note_password_used(db: AsyncSession, user_id: int) -> None:
     await db.exec(update(User).where(col(User.id) == user_id).values(password_used_at=now()))
 
 
-async def end_everything(
-    db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
-) -> Ended:
-    """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
-    code, passkey, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
-
-    An authenticator app stays: no reset takes it away.
-
-    Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
-    """
-    changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
-    raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
-    epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
-    if epoch is None:
-        raise Overtaken
-    ended = await sessions.end_all(db, user_id, epoch - 1, keep.session)
-    # Where no session is kept, it may be anybody who asks: a trusted browser stays known, and is trusted no more.
-    await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
-    codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
-    unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
-    return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
-
-
-async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
-    """Ends all passkeys of an account but the one of the session that is kept; returns how many."""
-    own = select(Session.passkey_id).where(col(Session.id) == keep.session)
-    kept = (await db.exec(own)).first() if keep.session is not None else None
-    this = col(Passkey.user_id) == user_id, col(Passkey.id) == (kept or 0), col(Passkey.epoch) == epoch - 1
-    if kept:
-        await db.exec(update(Passkey).where(*this).values(epoch=epoch))
-    others = delete(Passkey).where(col(Passkey.user_id) == user_id, col(Passkey.epoch) != epoch)
-    gone = (await execute(db, others.returning(col(Passkey.epoch)))).scalars()
-    return sum(each == epoch - 1 for each in gone)
-
-
 async def change_password(
     db: AsyncSession,
     hasher: Hasher,
@@ -322,31 +216,6 @@ async def change_password(
     return ended
 
 
-async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
-    """Disables an account, or enables it again, which ends its deletion, too. Either way everything ends.
-
-    Who is disabled while they have their account deleted can't undo that.
-    """
-    await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
-    theirs = col(AccountDeletion.user_id) == user.id
-    if is_disabled:
-        await db.exec(
-            update(AccountDeletion).where(theirs, col(AccountDeletion.reason) == "").values(reason="disabled")
-        )
-    else:
-        await db.exec(delete(AccountDeletion).where(theirs))
-    await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
-
-
-async def log_out_everywhere(
-    db: AsyncSession, user_id: int, keep: Keep = NOTHING, by: ClientInfo = events.BY_OPERATOR
-) -> Ended:
-    """Ends everything, for the account's owner or the admin."""
-    ended = await end_everything(db, user_id, keep=keep)
-    await events.note(db, Event.SESSIONS_ENDED, user_id, by, ended=ended.sessions)
-    return ended
-
-
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
     """Changes the language of the site and of its emails for a person."""
     await db.exec(update(User).where(col(User.id) == user_id).values(language=language))
@@ -354,4 +223,9 @@ async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a username or address, however it is spelled."""
-    return await find(db, identity_or_nonsense(typed))
+    return await find(db, identities.identity_or_nonsense(typed))
+
+
+def unused_hash_costs() -> ColumnElement[bool]:
+    """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
+    return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))

@@ -12,9 +12,10 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, reserved_emails, users
+from webapp.accounts import deletions, endings, reserved_emails
+from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import AddressChange, User
-from webapp.accounts.users import Ended, Keep, Overtaken, Taken
+from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
@@ -138,7 +139,7 @@ async def _move(
     open_to_owner = ~_is_shut(), *only_if
     try:
         async with db.begin_nested():
-            ended = await users.end_everything(
+            ended = await endings.end_everything(
                 db, change.user_id, *open_to_owner, keep=keep, email=email, disabled_at=None, **values
             )
     except IntegrityError:

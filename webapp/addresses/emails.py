@@ -9,7 +9,7 @@ from webapp.accounts import reserved_emails, tokens, users
 from webapp.accounts.tokens import CONFIRM_LIFETIME, Purpose, not_me_link
 from webapp.addresses import changes
 from webapp.addresses.changes import Change
-from webapp.authentication import email_codes
+from webapp.asked_emails import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, address_reserved_draft
 from webapp.database import now
 from webapp.logs import mask

@@ -7,14 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
+from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
-from webapp.accounts.users import Ended, Keep, Overtaken, Taken
+from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
+from webapp.asked_emails import asked_emails
+from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
 from webapp.audit.events import Event
-from webapp.authentication import asked_emails, auth, email_links, proof
-from webapp.authentication.asked_emails import Asked
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _

@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
+from webapp.accounts.endings import Ended
 from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, Refused, TokenMalformed, stamp
-from webapp.accounts.users import Ended
+from webapp.asked_emails import asked_emails, email_codes
+from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import asked_emails, auth, email_codes
-from webapp.authentication.asked_emails import Asked
+from webapp.authentication import auth
 from webapp.authentication.forms import EmailCode, RenewResetLink
 from webapp.database import now
 from webapp.i18n import gettext as _

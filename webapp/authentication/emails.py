@@ -9,7 +9,7 @@ from webapp.accounts import known_browsers, reserved_emails, users
 from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
 from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
-from webapp.authentication import email_codes
+from webapp.asked_emails import email_codes
 from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind

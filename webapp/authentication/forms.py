@@ -6,26 +6,26 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationInfo
 
-from webapp.accounts import password_strength, passwords, usernames, users
+from webapp.asked_emails.email_codes import CODE_DIGITS
 from webapp.i18n import gettext as _
+from webapp.names import identities, reserved
+from webapp.passwords import hasher, strength
 from webapp.settings import Settings
 from webapp.web.forms import Form, Longest
 
-CODE_DIGITS = 8  # of the code beside the link of an email
-
 
 def _username(text: str) -> str:
-    if not users.USERNAME.fullmatch(text):
+    if not identities.USERNAME.fullmatch(text):
         raise ValueError(_("Use 3 to 30 letters (a to z), digits or underscores."))
     return text
 
 
 def _address(text: str, info: ValidationInfo) -> str:
-    return users.canonical_address(text, _local_domains(info))
+    return identities.canonical_address(text, _local_domains(info))
 
 
 def _identity(text: str, info: ValidationInfo) -> str:
-    return users.canonical_identity(text, _local_domains(info))
+    return identities.canonical_identity(text, _local_domains(info))
 
 
 def _local_domains(info: ValidationInfo) -> Collection[str]:
@@ -35,7 +35,7 @@ def _local_domains(info: ValidationInfo) -> Collection[str]:
 
 
 def _password(text: str) -> str:
-    if passwords.is_too_long(text):
+    if hasher.is_too_long(text):
         raise ValueError(_("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": _LONGEST.said})
     return text
 
@@ -48,11 +48,11 @@ def _email_code(text: str) -> str:
 
 
 # A username or an address is what its writer sees; test_typed.py tries every field of the kind.
-Typed = Annotated[str, StringConstraints(min_length=1, max_length=320), BeforeValidator(usernames.visible)]
+Typed = Annotated[str, StringConstraints(min_length=1, max_length=320), BeforeValidator(identities.visible)]
 Identity = Annotated[Typed, AfterValidator(_identity)]
 Address = Annotated[Typed, AfterValidator(_address)]
 Username = Annotated[Typed, AfterValidator(_username)]
-_LONGEST = Longest(passwords.MOST_TYPED, said=passwords.MAX_LENGTH)
+_LONGEST = Longest(hasher.MOST_TYPED, said=hasher.MAX_LENGTH)
 Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
 # Of a form that takes the password for some changes only; `proof.prove` says when it is missing.
 MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
@@ -94,14 +94,14 @@ class RenewResetLink(BaseModel):
     """A button without fields."""
 
 
-def check_username(form: Form[Any], words: usernames.Reserved) -> None:
+def check_username(form: Form[Any], words: reserved.Reserved) -> None:
     """Refuses a username that speaks for the site."""
-    if form.is_valid and usernames.is_reserved(form.data.username, words):
+    if form.is_valid and reserved.is_reserved(form.data.username, words):
         form.refuse("username", _("That username is reserved. Please choose another one."))
 
 
 def check_password(form: Form[Any], settings: Settings, password: str, *context: str) -> None:
     """Refuses a new password that is easy to guess; `context` are words that a guesser would try first."""
-    weak = password_strength.of(password, settings.password_min_length, *context, settings.host, settings.site_name)
+    weak = strength.of(password, settings.password_min_length, *context, settings.host, settings.site_name)
     if weak and "password" not in form.errors:
         form.refuse("password", weak)

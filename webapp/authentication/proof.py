@@ -20,6 +20,7 @@ from webapp.database import now, release
 from webapp.factors import second_step
 from webapp.factors.second_step import Wrong
 from webapp.i18n import gettext as _
+from webapp.names import identities
 from webapp.web.forms import Form
 from webapp.web.limits import too_often
 
@@ -80,7 +81,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("log in", users.identity_or_nonsense(typed), client.client_ip):
+    async with state.turns.of("log in", identities.identity_or_nonsense(typed), client.client_ip):
         words = _("Too many tries. You can try again in %(wait)s.")
         if refused := await too_often(request, form, *await throttle.of(db, typed, client), words=words):
             events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)

@@ -12,9 +12,9 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import users
 from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
+from webapp.names import identities
 from webapp.rate_limits import Use
 from webapp.settings import Settings
 
@@ -39,7 +39,7 @@ async def of(db: AsyncSession, typed: str, client: ClientInfo) -> list[Use]:
 
     The work is the same whether somebody has the name or not.
     """
-    identity = users.identity_or_nonsense(typed)
+    identity = identities.identity_or_nonsense(typed)
     owner = await _owner(db, identity, client.browser_mark) if client.browser_mark else None
     if owner is not None:
         in_browser = _in_browser(owner, client)

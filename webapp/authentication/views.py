@@ -12,14 +12,15 @@ from webapp import i18n, rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
-from webapp.accounts.usernames import visible
 from webapp.accounts.users import Closed, Taken
-from webapp.authentication import asked_emails, auth, email_links, forms, proof
-from webapp.authentication.asked_emails import Asked
+from webapp.asked_emails import asked_emails
+from webapp.asked_emails.asked_emails import Asked
+from webapp.authentication import auth, email_links, forms, proof
 from webapp.database import release
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
+from webapp.names.identities import visible
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often

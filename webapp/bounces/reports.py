@@ -7,9 +7,9 @@ from email.message import Message
 from email.utils import getaddresses, parseaddr
 from typing import Literal
 
-from webapp.delivery import blame
-from webapp.delivery.blame import Blame
 from webapp.logs import mask_all
+from webapp.replies import blame
+from webapp.replies.blame import Blame
 
 # Where a mail server leaves the address that a message came to.
 ENVELOPE = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "Original-Mail-From", "X-Failed-To")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, tokens, users
+from webapp.accounts import deletions, endings, tokens, users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.bounces import bounces
@@ -23,6 +23,7 @@ from webapp.i18n import ngettext
 from webapp.mail import kinds, status
 from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
+from webapp.names import identities
 from webapp.operator import doctor
 from webapp.operator import mail_status as mail_words
 from webapp.posts import timeline
@@ -34,7 +35,7 @@ MOST_BOUNCE_BYTES = 4 * 1024 * 1024
 async def invite(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """A link with which the owner of an address makes an account."""
     try:
-        address = users.canonical_address(options.address, settings.mail_local_domains)
+        address = identities.canonical_address(options.address, settings.mail_local_domains)
     except ValueError as refused:
         raise Refused(str(refused)) from None
     if await users.has_account(db, address):
@@ -73,7 +74,7 @@ async def show_user(db: AsyncSession, settings: Settings, options: argparse.Name
 
 async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    ended = await users.log_out_everywhere(db, user.id)
+    ended = await endings.log_out_everywhere(db, user.id)
     await db.commit()
     words = ngettext(
         "%(name)s is logged out of %(count)s browser. Every link they were sent is void.",
@@ -109,7 +110,7 @@ async def disable_user(db: AsyncSession, settings: Settings, options: argparse.N
     if options.reason:
         await decisions.disable(db, settings, user, options.reason, events.BY_OPERATOR)
     else:
-        await users.set_disabled(db, user, True)
+        await endings.set_disabled(db, user, True)
     await db.commit()
     yield _("%(name)s is disabled: logged out everywhere, with every link void.") % {"name": user.username}
 
@@ -119,7 +120,7 @@ async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Na
     deletion = await deletions.of(db, user.id)
     if deletion and deletion.due_at <= now():
         raise Refused(_("It's too late: what %(name)s had here is being deleted.") % {"name": user.username})
-    await users.set_disabled(db, user, False)
+    await endings.set_disabled(db, user, False)
     await db.commit()
     yield _("%(name)s can log in again.") % {"name": user.username}
 

@@ -17,12 +17,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.passwords import Hasher
 from webapp.cli import Refused
 from webapp.database import now, release
 from webapp.i18n import gettext as _
 from webapp.imports import import_users
 from webapp.moderation import reports
+from webapp.passwords.hasher import Hasher
 from webapp.people import follows
 from webapp.posts import posts, text
 from webapp.preferences import profiles

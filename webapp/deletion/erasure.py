@@ -12,13 +12,14 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import usernames
-from webapp.accounts.models import AccountDeletion, AddressChange, KeptUsername, Session, User
+from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit.models import SecurityEvent
 from webapp.database import Database, execute, now, table
 from webapp.mail.kinds import KINDS
 from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.moderation import decided
+from webapp.names import usernames
+from webapp.names.usernames import KeptUsername
 from webapp.search import index
 from webapp.settings import Settings
 

@@ -6,9 +6,9 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import deletions, users
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
 from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
-from webapp.accounts.users import Overtaken
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.deletion import emails, forms

@@ -10,9 +10,10 @@ from typing import Protocol, cast
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from webapp.delivery import outcomes, return_paths
+from webapp.delivery import return_paths
 from webapp.delivery.pace import USUAL, Pace
 from webapp.mail.models import Outcome, Verdict
+from webapp.replies import outcomes
 from webapp.settings import Settings
 
 REACH_TIMEOUT = 20.0  # for the network alone

@@ -15,14 +15,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database, rate_limits
 from webapp.accounts import users
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import RecoveryCode, User
-from webapp.accounts.passwords import Hasher
-from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
+from webapp.passwords.hasher import Hasher
 from webapp.rate_limits import Use
 from webapp.settings import Settings
 

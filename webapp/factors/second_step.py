@@ -16,13 +16,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.accounts import known_browsers
 from webapp.accounts.models import User
-from webapp.accounts.passwords import Hasher
 from webapp.audit.events import ClientInfo
 from webapp.database import now
 from webapp.factors import codes, methods, totp
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
+from webapp.passwords.hasher import Hasher
 from webapp.rate_limits import Use
 from webapp.settings import Settings
 

@@ -16,14 +16,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import hashes, reserved_emails, usernames, users
+from webapp.accounts import reserved_emails, users
 from webapp.accounts.models import User
-from webapp.accounts.passwords import remember_costs
 from webapp.database import Database, execute, table
 from webapp.i18n import N_, ngettext, number
 from webapp.i18n import gettext as _
 from webapp.imports import Refused, csv_rows
 from webapp.imports.csv_rows import Row
+from webapp.names import identities, usernames
+from webapp.passwords import hashes
+from webapp.passwords.costs import remember_costs
 from webapp.settings import Settings
 
 AT_ONCE = 250  # some milliseconds of SQLite's write lock
@@ -183,12 +185,12 @@ def _check(rows: Sequence[Row], taken: Taken, local_domains: Collection[str] = (
 
 def account_of(username: str, typed: str, password_hash: str, local_domains: Collection[str]) -> Account:
     """Raises ValueError."""
-    username = usernames.visible(username)
-    if not users.USERNAME.fullmatch(username):
+    username = identities.visible(username)
+    if not identities.USERNAME.fullmatch(username):
         words = _("%(typed)s can't be a username: 3 to 30 of a to z, 0 to 9 and _")
         raise ValueError(words % {"typed": quoted(username)})
     try:
-        email = users.canonical_address(typed, local_domains)
+        email = identities.canonical_address(typed, local_domains)
     except ValueError:
         words = _("%(typed)s doesn't look like an email address")
         raise ValueError(words % {"typed": quoted(typed)}) from None

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, users
+from webapp.accounts import deletions, endings, users
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -44,7 +44,7 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
     """Shuts an account: its posts are hidden, and its links and sessions end."""
-    await users.set_disabled(db, person, True, by)
+    await endings.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)
 

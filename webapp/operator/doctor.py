@@ -18,7 +18,7 @@ from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.operator import mail_advice
+from webapp.replies import advice
 from webapp.settings import Settings
 
 DNS_SECONDS = 4.0
@@ -145,7 +145,7 @@ async def _mail_server(settings: Settings) -> Finding:
     """Connects, encrypts, logs in, and names a sender and a recipient; then hangs up."""
     subject = f"{settings.mail_server}:{settings.mail_port}"
     sender = parseaddr(settings.sender)[1]
-    client = client_for(settings, timeout=mail_advice.PATIENCE)
+    client = client_for(settings, timeout=advice.PATIENCE)
     try:
         await enter(client, settings)
         await client.mail(sender)
@@ -155,12 +155,12 @@ async def _mail_server(settings: Settings) -> Finding:
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
         words = _("%(reason)s. Check: %(advice)s")
-        said = {"reason": mail_advice.words_of(error), "advice": mail_advice.advice(settings, error)}
+        said = {"reason": advice.words_of(error), "advice": advice.advice(settings, error)}
         return Finding(FAILURE, subject, words % said)
     words = _("%(how)s; it takes emails from %(sender)s")
     if settings.mail_username:
         words = _("%(how)s, logged in as %(username)s; it takes emails from %(sender)s")
-    found = {"how": mail_advice.encryption(settings), "username": settings.mail_username, "sender": sender}
+    found = {"how": advice.encryption(settings), "username": settings.mail_username, "sender": sender}
     return Finding(OK, subject, words % found)
 
 

@@ -7,24 +7,24 @@ from email.utils import format_datetime, make_msgid, parseaddr
 
 import aiosmtplib
 
-from webapp.accounts import users
 from webapp.database import now
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.i18n import gettext as _
 from webapp.mail import mime
-from webapp.operator import mail_advice
+from webapp.names import identities
+from webapp.replies import advice
 from webapp.settings import Settings
 
 
-async def send(settings: Settings, address: str, patience: float = mail_advice.PATIENCE) -> int:
+async def send(settings: Settings, address: str, patience: float = advice.PATIENCE) -> int:
     """Sends a test email and prints what happened, step by step; returns the exit code."""
     try:
-        address = users.canonical_address(address, settings.mail_local_domains)
+        address = identities.canonical_address(address, settings.mail_local_domains)
     except ValueError:
         return _say(_("'%(typed)s' is not an email address.") % {"typed": address}, 1)
     if not settings.mail_server:
         return _say(_("MAIL_SERVER is not set, so there is no server to try."), 1)
-    where = {"server": settings.mail_server, "port": settings.mail_port, "how": mail_advice.encryption(settings)}
+    where = {"server": settings.mail_server, "port": settings.mail_port, "how": advice.encryption(settings)}
     _say(_("Connecting to %(server)s, port %(port)s (%(how)s) ...") % where)
     client = client_for(settings, timeout=patience)
     try:
@@ -37,8 +37,8 @@ async def send(settings: Settings, address: str, patience: float = mail_advice.P
         await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
-        _say(_("The server says: %(words)s") % {"words": mail_advice.words_of(error, address)})
-        return _say(_("What to check: %(advice)s") % {"advice": mail_advice.advice(settings, error)}, 1)
+        _say(_("The server says: %(words)s") % {"words": advice.words_of(error, address)})
+        return _say(_("What to check: %(advice)s") % {"advice": advice.advice(settings, error)}, 1)
     _say(_("The server says: %(words)s") % {"words": f"{answer.code} {answer.message}"})
     return _say(_("The email to %(address)s is on its way.") % {"address": address})
 

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from webapp import rate_limits
 from webapp.accounts import known_browsers, users
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
-from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth

@@ -8,8 +8,8 @@ from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
-from webapp.accounts.users import Overtaken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now

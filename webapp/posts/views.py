@@ -13,6 +13,7 @@ from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.names import identities
 from webapp.people import follows
 from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
@@ -188,7 +189,7 @@ def _is_for_strangers(request: Request, whose: User | Card) -> bool:
 def _addressed(request: Request) -> str:
     """How a reply begins: with the name of the person who is answered."""
     name = request.query_params.get("reply", "")
-    return f"@{name} " if users.USERNAME.fullmatch(name) else ""
+    return f"@{name} " if identities.USERNAME.fullmatch(name) else ""
 
 
 def _composer() -> dict[str, Any]:

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import known_browsers, usernames
+from webapp.accounts import known_browsers
 from webapp.accounts.tokens import not_me_link
 from webapp.authentication.emails import A_SAMPLE_DAY, told
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
+from webapp.names import usernames
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "before": "susanne", "when": A_SAMPLE_DAY}

@@ -6,13 +6,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import usernames
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.mail import kinds
+from webapp.names import usernames
 from webapp.settings import Settings
 
 

@@ -4,10 +4,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import known_browsers, users
+from webapp.accounts import endings, known_browsers, users
 from webapp.accounts import sessions as open_sessions
+from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.users import Ended, Keep, Overtaken, Taken
+from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links, proof
@@ -127,7 +128,7 @@ async def end_other_sessions(request: Request) -> Response:
     """
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
-    ended = await users.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
+    ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
     await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
     await auth.renew(request, response, ended.epoch)

@@ -6,15 +6,16 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import usernames, users
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
-from webapp.authentication import email_codes
+from webapp.asked_emails import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, told
 from webapp.database import now
 from webapp.factors import codes
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
+from webapp.names import usernames
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, reserved_emails, sessions, tokens, users
+from webapp.accounts import deletions, endings, reserved_emails, sessions, tokens
+from webapp.accounts.endings import Keep, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import NOT_ME_LIFETIME, Claim
-from webapp.accounts.users import Keep, Overtaken, Taken
+from webapp.accounts.users import Taken
 from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -58,7 +59,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     if not is_to_owner(settings, user, claim):
         await _take_address_back(db, settings, user, claim, client)
     closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE, "disabled_at": deletions.undone()}
-    await users.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
+    await endings.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
     await deletions.forget(db, user.id, client)
     await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
     if ended:

@@ -8,11 +8,11 @@ A reset logs nobody in. All that is kept is that the browser is known, if it was
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
+from webapp.accounts.endings import Ended
 from webapp.accounts.models import User
-from webapp.accounts.passwords import Hasher
 from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
-from webapp.accounts.users import Ended
 from webapp.audit.events import ClientInfo, Event
+from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
 
 

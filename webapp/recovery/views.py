@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import deletions, sessions, users
+from webapp.accounts.endings import Ended, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.passwords import normal
 from webapp.accounts.tokens import (
     FROM_CODE,
     Claim,
@@ -21,8 +21,6 @@ from webapp.accounts.tokens import (
     reset_link,
     verify,
 )
-from webapp.accounts.usernames import visible
-from webapp.accounts.users import Ended, Overtaken
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, proof, throttle
@@ -31,7 +29,9 @@ from webapp.database import release
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.names.identities import visible
 from webapp.passkeys import passkeys
+from webapp.passwords.hasher import normal
 from webapp.recovery import not_me, reset
 from webapp.recovery.forms import Recover, RecoveryCodes, ResetPassword, ResetPasswordRequest
 from webapp.web import pages

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts.usernames import visible
 from webapp.i18n import gettext as _
+from webapp.names.identities import visible
 from webapp.posts import timeline
 from webapp.posts.timeline import Page
 from webapp.rate_limits import TooOften

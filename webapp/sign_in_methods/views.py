@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.users import Overtaken
 from webapp.authentication import auth, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.proof import proved

@@ -15,8 +15,8 @@ from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
 from tests.watching import dump, execute, statements, wait_until_posted
 from webapp.accounts.tokens import Purpose
-from webapp.authentication import asked_emails, email_codes
-from webapp.authentication.asked_emails import Asked
+from webapp.asked_emails import asked_emails, email_codes
+from webapp.asked_emails.asked_emails import Asked
 from webapp.settings import Settings
 
 CODE = re.compile(r"^(\d{4} \d{4})$", re.MULTILINE)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, register
-from webapp.accounts import password_strength
-from webapp.accounts.passwords import MAX_LENGTH
+from webapp.passwords import strength
+from webapp.passwords.hasher import MAX_LENGTH
 
 CONTEXT = ("susan", "susan.smith@mail.example.com", "blog.example")
 COMMON = "many people use this password"
@@ -38,7 +38,7 @@ FEW = "it repeats a few characters"
 )
 def test_any_phrase_will_do(password: str) -> None:
     """C48: no rules of composition."""
-    assert password_strength.of(password, 12, *CONTEXT) is None
+    assert strength.of(password, 12, *CONTEXT) is None
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_any_phrase_will_do(password: str) -> None:
 )
 def test_what_is_easy_to_guess_is_refused_with_the_reason(password: str, words: str) -> None:
     """C48"""
-    assert words in (password_strength.of(password, 12, *CONTEXT) or "")
+    assert words in (strength.of(password, 12, *CONTEXT) or "")
 
 
 @pytest.mark.parametrize("order", [("ann", "annabel@example.com"), ("annabel@example.com", "ann")])
 def test_the_longest_word_is_taken_out_first(order: tuple[str, str]) -> None:
     """Else the rest of a longer word would count as a phrase of its own."""
-    assert ABOUT in (password_strength.of("annabelannabel1", 12, *order) or "")
+    assert ABOUT in (strength.of("annabelannabel1", 12, *order) or "")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_longest_word_is_taken_out_first(order: tuple[str, str]) -> None:
 )
 def test_the_shortest_is_a_setting_and_the_list_holds_the_short_ones_too(password: str, is_refused: bool) -> None:
     """C48"""
-    assert bool(password_strength.of(password, 8)) == is_refused
+    assert bool(strength.of(password, 8)) == is_refused
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_no_password_is_hard_to_judge(password: str) -> None:
     """C48: far less than a hash costs, whatever is typed. The best of three, as the machine may be busy."""
     context = (" ".join(f"{number:x}" for number in range(4096, 8192)), f"a.b@{'.'.join(['abc'] * 60)}", "blog.example")
 
-    assert min(seconds(lambda: password_strength.of(password, 12, *context)) for _try in range(3)) < 0.05
+    assert min(seconds(lambda: strength.of(password, 12, *context)) for _try in range(3)) < 0.05
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -127,14 +127,14 @@ def seconds(work: Callable[[], object]) -> float:
 @given(st.text(max_size=300), st.text(max_size=40))
 def test_whatever_is_typed_gets_a_sentence_or_none(password: str, name: str) -> None:
     """C48: hypothesis looks for what breaks it."""
-    words = password_strength.of(password, 8, name)
+    words = strength.of(password, 8, name)
 
     assert words is None or words.startswith(("Too ", "That's too long"))
 
 
 def test_the_list_is_sorted_as_it_is_searched() -> None:
     """Else a password in it would not be found."""
-    lines = password_strength._common().text.split(b"\n")[:-1]
+    lines = strength._common().text.split(b"\n")[:-1]
 
     assert len(lines) > 30_000
     assert lines == sorted(set(lines))

@@ -16,14 +16,15 @@ from datetime import timedelta
 from sqlalchemy import bindparam, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.models import KeptUsername, User
+from webapp.accounts.models import User
 from webapp.accounts.tokens import CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, issue
-from webapp.authentication.asked_emails import Asked
-from webapp.authentication.forms import CODE_DIGITS
+from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now, table
 from webapp.database.hot import Prepared
+from webapp.names.usernames import KeptUsername
 from webapp.settings import Settings
 
+CODE_DIGITS = 8
 STEPS = 10  # ends within the life of a link
 CLOCKS_DIFFER = 60  # seconds, between the machine that wrote the email and this one
 

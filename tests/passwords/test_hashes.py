@@ -14,9 +14,9 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import execute
-from webapp.accounts import hashes
-from webapp.accounts.passwords import ARGON2, Hasher
 from webapp.imports.import_users import add_accounts
+from webapp.passwords import hashes
+from webapp.passwords.hasher import ARGON2, Hasher
 
 # As Werkzeug 3.1.9, Django 6.1.3 and bcrypt-ruby's $2a$ write the password of the tests.
 MADE = {

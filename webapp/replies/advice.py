@@ -2,10 +2,10 @@
 
 import aiosmtplib
 
-from webapp.delivery import blame, outcomes
-from webapp.delivery.blame import GREYLISTED, Blame
 from webapp.i18n import gettext as _
 from webapp.logs import mask_all
+from webapp.replies import blame, outcomes
+from webapp.replies.blame import GREYLISTED, Blame
 from webapp.settings import Settings
 
 PATIENCE = 30.0  # seconds for each answer, while somebody sits and waits

@@ -16,16 +16,17 @@ from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import execute
 from webapp import cli
-from webapp.accounts import hashes, passwords
-from webapp.accounts.models import HashCost
-from webapp.accounts.passwords import ARGON2, MAX_LENGTH, Hasher
+from webapp.accounts import users
 from webapp.database.cleanup import CleanupTask
 from webapp.imports.import_users import add_accounts
+from webapp.passwords import hasher, hashes
+from webapp.passwords.costs import HashCost
+from webapp.passwords.hasher import ARGON2, MAX_LENGTH, WORKERS, Hasher
 from webapp.rate_limits import Busy
 
 pytestmark = pytest.mark.dear_passwords
 
-TODAYS = passwords.cost_of(ARGON2)
+TODAYS = hasher.cost_of(ARGON2)
 
 
 @pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
@@ -211,7 +212,7 @@ async def test_those_who_wait_are_served_in_turn(anyio_backend: str) -> None:
     crowd = [be_served("192.0.2.1", number) for number in range(18)]
     await asyncio.gather(*crowd, be_served("192.0.2.2", 0))
 
-    assert served.index(("192.0.2.2", 0)) <= passwords.WORKERS + 1
+    assert served.index(("192.0.2.2", 0)) <= WORKERS + 1
 
 
 async def test_who_goes_away_while_waiting_takes_no_place_along(anyio_backend: str) -> None:
@@ -282,5 +283,5 @@ def add(site: Site, text: str) -> None:
 
 
 def tidied(site: Site) -> list[tuple[Any, ...]]:
-    site.run(CleanupTask(HashCost, passwords.outdated).do, site.app.state.database)
+    site.run(CleanupTask(HashCost, users.unused_hash_costs).do, site.app.state.database)
     return execute(site, "SELECT cost FROM hash_cost")

@@ -1,27 +1,20 @@
-"""Hash passwords and check them. What is too easy to guess is in password_strength.py."""
+"""Hashes passwords and checks them. What is too easy to guess is in strength.py."""
 
 import asyncio
 import unicodedata
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type
-from sqlalchemy import ColumnElement, exists, select
-from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import hashes
-from webapp.accounts.models import HashCost, User
-from webapp.database.hot import Prepared
+from webapp.passwords import hashes
 from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
 MOST_TYPED = 4 * MAX_LENGTH  # a sign is one character, or up to four that are put together
-# How many kinds of hashes from elsewhere there may be. Every log-in pays all of them, while there is one such hash.
-MOST_COSTS = 3
 WORKERS = 2
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
@@ -158,36 +151,9 @@ def cost_of(argon2: PasswordHasher) -> str:
     return f"$argon2id$v=19$m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}$"
 
 
-async def other_costs(db: AsyncSession) -> list[str]:
-    """What the site's imported hashes cost, besides today's."""
-    return [cost for (cost,) in await _OTHER_COSTS.rows(db, {})]
-
-
-async def remember_costs(db: AsyncSession, imported: Iterable[str]) -> None:
-    """Notes what imported hashes cost, in the transaction that imports them. Raises ValueError for too many kinds."""
-    known = set(await other_costs(db))
-    new = {hashes.cost_of(each) for each in imported} - known - {cost_of(ARGON2)}
-    kinds = {hashes.share(cost)[0] for cost in known | new}
-    if len(kinds) > MOST_COSTS:
-        raise ValueError(
-            f"the hashes have more than {MOST_COSTS} different costs, and every log-in would pay all of them: "
-            + ", ".join(sorted(kinds))
-        )
-    db.add_all(HashCost(cost=cost) for cost in sorted(new))
-    await db.flush()
-
-
-def outdated() -> ColumnElement[bool]:
-    """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
-    return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))
-
-
 def _forms(password: str) -> list[str]:
     """A password as it is hashed today, as it was typed, and as a Mac may have sent it: a hash may be older than that.
 
     Which of them there are depends on what was typed alone.
     """
     return list(dict.fromkeys((normal(password), password, unicodedata.normalize("NFD", password))))
-
-
-_OTHER_COSTS = Prepared(select(col(HashCost.cost)).order_by(col(HashCost.cost)))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.delivery.postfix_replies import REPLIES
-from webapp.delivery.blame import Blame, blame, of_answer
+from tests.replies.postfix_replies import REPLIES
+from webapp.replies.blame import Blame, blame, of_answer
 
 OF_POSTFIX = {
     "HELO is no full name": Blame.US,

@@ -5,10 +5,10 @@ import ssl
 
 import aiosmtplib
 
-from webapp.delivery import blame
-from webapp.delivery.blame import Blame
 from webapp.logs import mask_all
 from webapp.mail.models import Outcome, Verdict
+from webapp.replies import blame
+from webapp.replies.blame import Blame
 
 # Where in the conversation an answer came.
 CONNECT, MAIL, RCPT, DATA = "connect", "MAIL", "RCPT", "DATA"

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from webapp.accounts.passwords import MAX_LENGTH, is_too_long, normal
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.passwords.hasher import MAX_LENGTH, is_too_long, normal
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
 FEWEST_DIFFERENT = 5

@@ -1,0 +1,101 @@
+"""What ends an account's links, sessions and codes: all of them at once, by its epoch."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement
+from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import known_browsers, sessions
+from webapp.accounts.models import AccountDeletion, Passkey, RecoveryCode, Session, User
+from webapp.audit import events
+from webapp.audit.events import ClientInfo, Event
+from webapp.database import execute, now
+
+
+class Overtaken(Exception):
+    """The account has changed since it was read, so nothing was written."""
+
+
+class Keep(NamedTuple):
+    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it.
+
+    With the session goes the passkey that has opened it. And the recovery codes, where they were made by who has the
+    second factor, and that was shown just now.
+    """
+
+    session: int | None = None
+    browser: str = ""
+    codes: bool = False
+
+
+NOTHING = Keep()
+
+
+class Ended(NamedTuple):
+    """The new epoch, how many sessions ended, how many unused recovery codes, and how many passkeys."""
+
+    epoch: int
+    sessions: int
+    codes: int
+    passkeys: int = 0
+
+
+async def end_everything(
+    db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
+) -> Ended:
+    """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
+    code, passkey, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
+
+    An authenticator app stays: no reset takes it away.
+
+    Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
+    """
+    changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
+    raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
+    epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
+    if epoch is None:
+        raise Overtaken
+    ended = await sessions.end_all(db, user_id, epoch - 1, keep.session)
+    # Where no session is kept, it may be anybody who asks: a trusted browser stays known, and is trusted no more.
+    await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
+    codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
+    unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
+    return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
+
+
+async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
+    """Ends all passkeys of an account but the one of the session that is kept; returns how many."""
+    own = select(Session.passkey_id).where(col(Session.id) == keep.session)
+    kept = (await db.exec(own)).first() if keep.session is not None else None
+    this = col(Passkey.user_id) == user_id, col(Passkey.id) == (kept or 0), col(Passkey.epoch) == epoch - 1
+    if kept:
+        await db.exec(update(Passkey).where(*this).values(epoch=epoch))
+    others = delete(Passkey).where(col(Passkey.user_id) == user_id, col(Passkey.epoch) != epoch)
+    gone = (await execute(db, others.returning(col(Passkey.epoch)))).scalars()
+    return sum(each == epoch - 1 for each in gone)
+
+
+async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
+    """Disables an account, or enables it again, which ends its deletion, too. Either way everything ends.
+
+    Who is disabled while they have their account deleted can't undo that.
+    """
+    await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
+    theirs = col(AccountDeletion.user_id) == user.id
+    if is_disabled:
+        await db.exec(
+            update(AccountDeletion).where(theirs, col(AccountDeletion.reason) == "").values(reason="disabled")
+        )
+    else:
+        await db.exec(delete(AccountDeletion).where(theirs))
+    await events.note(db, Event.DISABLED if is_disabled else Event.ENABLED, user.id, by)
+
+
+async def log_out_everywhere(
+    db: AsyncSession, user_id: int, keep: Keep = NOTHING, by: ClientInfo = events.BY_OPERATOR
+) -> Ended:
+    """Ends everything, for the account's owner or the admin."""
+    ended = await end_everything(db, user_id, keep=keep)
+    await events.note(db, Event.SESSIONS_ENDED, user_id, by, ended=ended.sessions)
+    return ended

@@ -1,0 +1,1 @@
+"""What people are called: usernames and emails as they are compared, and usernames that nobody can have."""

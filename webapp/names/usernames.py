@@ -1,0 +1,109 @@
+"""Usernames that are kept for a while: for whoever has just given one up, or, of a deleted account, for nobody."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, bindparam, delete, select, text
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import execute, now, table
+from webapp.settings import Settings
+
+KEPT = timedelta(days=30)
+RETIRED = timedelta(days=365)  # of an account that was deleted
+
+
+class KeptUsername(SQLModel, table=True):
+    """A username that an account has given up, and until when nobody else may have it."""
+
+    __tablename__ = "kept_username"
+
+    username_key: str = Field(primary_key=True, max_length=30)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    kept_until: datetime = Field(index=True)
+
+
+class RetiredUsername(SQLModel, table=True):
+    """A username of an account that was deleted, and until when nobody may have it: only as a keyed hash."""
+
+    __tablename__ = "retired_username"
+
+    name_hash: str = Field(primary_key=True, max_length=64)
+    kept_until: datetime = Field(index=True)
+
+
+_kept = table(KeptUsername)
+_retired = table(RetiredUsername)
+
+
+async def keep(db: AsyncSession, user_id: int, username: str) -> None:
+    """Keeps a username that an account has given up, so that nobody gets what is meant for its owner."""
+    row = {"username_key": username.lower(), "user_id": user_id, "kept_until": now() + KEPT}
+    await execute(db, _KEEP, row)
+
+
+async def take_back(db: AsyncSession, user_id: int, username: str) -> None:
+    """A username that is in use again needs not to be kept."""
+    await execute(db, delete(_kept).where(_kept.c.username_key == username.lower(), _kept.c.user_id == user_id))
+
+
+async def former_owner(db: AsyncSession, username: str) -> int | None:
+    """For whose account a username is kept.
+
+    Whoever gives out a username must ask after the database's unique constraint has let it through: only then is every
+    change that freed it seen.
+    """
+    kept = _kept.c.username_key == username.lower(), _kept.c.kept_until > now()
+    return (await execute(db, select(_kept.c.user_id).where(*kept))).scalar()
+
+
+async def held(db: AsyncSession) -> set[str]:
+    """All usernames that are kept for somebody."""
+    return set((await execute(db, select(_kept.c.username_key).where(_kept.c.kept_until > now()))).scalars())
+
+
+async def retire(db: AsyncSession, settings: Settings, username: str, until: datetime) -> None:
+    """Keeps a username from everybody without saying which it is: only with our key can it be told."""
+    row = {"name_hash": _mark(settings.key("retired_username"), username), "kept_until": until}
+    await execute(db, _RETIRE, row)
+
+
+async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
+    """Whether an account that was deleted had the username. Ask as for its `former_owner`."""
+    marks = [_mark(key, username) for key in settings.keys("retired_username")]
+    query = select(_retired.c.kept_until).where(_retired.c.name_hash.in_(marks), _retired.c.kept_until > now())
+    return (await execute(db, query)).first() is not None
+
+
+async def retired(db: AsyncSession, settings: Settings) -> Callable[[str], bool]:
+    """The same for many usernames, as it is now."""
+    query = select(_retired.c.name_hash).where(_retired.c.kept_until > now())
+    marks, keys = set((await execute(db, query)).scalars()), settings.keys("retired_username")
+    return lambda username: bool(marks) and any(_mark(key, username) in marks for key in keys)
+
+
+def no_longer_retired() -> ColumnElement[bool]:
+    """Which usernames of deleted accounts are anybody's again."""
+    return _retired.c.kept_until < now()
+
+
+def outdated() -> ColumnElement[bool]:
+    """Which usernames are anybody's again."""
+    return _kept.c.kept_until < now()
+
+
+def _mark(key: bytes, username: str) -> str:
+    return hmac.digest(key, username.lower().encode(), hashlib.sha256).hex()
+
+
+_RETIRE = text(
+    "INSERT INTO retired_username (name_hash, kept_until) VALUES (:name_hash, :kept_until)"
+    " ON CONFLICT (name_hash) DO UPDATE SET kept_until = excluded.kept_until"
+).bindparams(bindparam("kept_until", type_=_retired.c.kept_until.type))
+_KEEP = text(
+    "INSERT INTO kept_username (username_key, user_id, kept_until) VALUES (:username_key, :user_id, :kept_until)"
+    " ON CONFLICT (username_key) DO UPDATE SET user_id = excluded.user_id, kept_until = excluded.kept_until"
+).bindparams(bindparam("kept_until", type_=_kept.c.kept_until.type))
