@@ -40,8 +40,12 @@ def constant_page(host: str, _number: int) -> bytes:
     return f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
 
 
-def login_page(host: str, _number: int) -> bytes:
-    return f"GET /login HTTP/1.1\r\nhost: {host}\r\naccept-language: en\r\n\r\n".encode()
+def page(path: str, host: str, _number: int) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: {host}\r\naccept-language: en\r\n\r\n".encode()
+
+
+login_page = partial(page, "/login")
+health = partial(page, "/health")
 
 
 def reset_request(host: str, number: int) -> bytes:
@@ -74,10 +78,14 @@ class Bench:
         assert set(figures.statuses) == {200}, f"answers by status: {figures.statuses}"
         return figures
 
-    def login_page(self) -> tuple["Row", "Row"]:
-        """The constant page and the log-in page, in turns."""
-        rounds = [(self.run(self.constant, constant_page), self.run(self.site, login_page)) for _ in range(ROUNDS)]
-        return Row([constant for constant, _page in rounds]), Row([page for _constant, page in rounds])
+    def pages(self) -> tuple["Row", "Row", "Row"]:
+        """The constant page, the site's bare answer and its log-in page, in turns."""
+        rounds = [
+            (self.run(self.constant, constant_page), self.run(self.site, health), self.run(self.site, login_page))
+            for _ in range(ROUNDS)
+        ]
+        constant, bare, login = (Row(list(figures)) for figures in zip(*rounds, strict=True))
+        return constant, bare, login
 
     def reset_request(self) -> tuple["Row", list["Row"]]:
         """The constant page and the reset request at each delay of the mail server, in turns."""
@@ -133,9 +141,12 @@ def _measure(report: Report, database: str, bench: Bench) -> None:
     time.sleep(IDLE_SECONDS)
     memory, start = bench.site.memory(), bench.site.seconds_to_first_answer
     report.notes.append(f"{database}: idle, supervisor and two workers: {memory}; first answer after {start:.2f} s")
-    constant, login = bench.login_page()
-    report.rows += [_row(database, "constant", constant, constant), _row(database, "log-in page", login, constant)]
-    login_share = login.median("rate") / constant.median("rate")
+    constant, bare, login = bench.pages()
+    report.rows += [
+        _row(database, name, row, constant)
+        for name, row in (("constant", constant), ("/health", bare), ("log-in page", login))
+    ]
+    bare_share, login_share = (row.median("rate") / constant.median("rate") for row in (bare, login))
     constant, delayed = bench.reset_request()
     report.rows.append(_row(database, "constant", constant, constant))
     report.rows += [
@@ -143,6 +154,7 @@ def _measure(report: Report, database: str, bench: Bench) -> None:
     ]
     rates = [row.median("rate") for row in delayed]
     report.reaches += [
+        Reach(f"{database}: /health, of the constant page", 100 * bare_share, "%", at_least=50),
         Reach(f"{database}: log-in page, of the constant page", 100 * login_share, "%", at_least=30),
         Reach(f"{database}: reset request, of it", 100 * min(rates) / constant.median("rate"), "%", at_least=3),
         Reach(

@@ -1,0 +1,31 @@
+"""Asks any page of any server on this machine as the pages of the site are asked, to put its figures beside theirs.
+
+    python -m tests.benchmarks.beside 5000 /auth/login
+
+prints answers a second and how long they took, for 32 kept connections, as `make bench` counts them.
+"""
+
+import argparse
+import statistics
+import sys
+from functools import partial
+
+from tests.benchmarks import load
+from tests.benchmarks.account_pages import ROUNDS, SECONDS, page
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.beside")
+    parser.add_argument("port", type=int)
+    parser.add_argument("path")
+    options = parser.parse_args()
+    write = partial(page, options.path, f"127.0.0.1:{options.port}")
+    rounds = [load.run(options.port, write, 0, SECONDS) for _round in range(ROUNDS)]
+    statuses = {status for figures in rounds for status in figures.statuses}
+    rate, p50, p99 = (statistics.median(getattr(one, name) for one in rounds) for name in ("rate", "p50", "p99"))
+    print(f"{rate:.0f} answers a second, p50 {p50:.2f} ms, p99 {p99:.2f} ms; statuses: {sorted(statuses)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
