@@ -76,6 +76,24 @@ WITHOUT = {
     "decline_checkup": "what the home page offers",
     "email_works": "has emails sent again to the address that the account has",
 }
+# What an admin changes, for everybody: with what, and how what was there before is brought about.
+BY_ADMIN: dict[str, tuple[str, Fields, str]] = {
+    "pause_mail": ("/admin/mail/pause", {}, ""),
+    "resume_mail": ("/admin/mail/resume", {}, "UPDATE mail_status SET paused_at = '2026-01-01'"),
+    "send_mail_again": (
+        "/admin/mail/send_again",
+        {"letter": "1"},
+        "UPDATE outbox_email SET state = 'dead' WHERE id = 1",
+    ),
+    "address_works_again": (
+        "/admin/mail/works_again",
+        {},
+        "INSERT INTO refused_address VALUES ('a@example.com', '2026-01-01', 'bounce', NULL, 'full')",
+    ),
+    "keep_post": ("/admin/reports/1/keep", {}, ""),
+    "remove_post": ("/admin/reports/1/remove", {"reason": "Dull, I typed."}, ""),
+    "disable_user": ("/admin/reports/1/disable", {"reason": "Dull, I typed."}, ""),
+}
 OLD = "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'"
 
 
@@ -118,6 +136,54 @@ def test_an_old_proof_is_asked_for_again_in_the_page_and_nothing_is_lost(standin
     done = susan.post(path, data=fields | {"current_password": PASSWORD})
     assert done.status_code == 200, done.text
     assert 'aria-invalid="true"' not in done.text
+
+
+@pytest.fixture
+def hosted(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Site]:
+    """susan looks after it, and has reported a post of david's."""
+    with standing_site(migrated_sqlite, tmp_path, admins=("susan@example.com",)) as site:
+        assert site.mailbox
+        for name in ("susan", "david"):
+            register(site.browser(), site.mailbox, name)
+        david, susan = site.browser(), site.browser()
+        log_in(david, "david")
+        david.post("/", data={"body": "Dull."})
+        log_in(susan)
+        susan.post("/posts/1/report", data={"reason": "Dull."})
+        yield site
+
+
+def test_the_table_names_every_route_of_the_admins_that_changes_something() -> None:
+    assert set(BY_ADMIN) == ADMIN & set(WRITES)
+
+
+@pytest.mark.parametrize("name", list(BY_ADMIN))
+def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site, name: str) -> None:
+    """Who has stolen an admin's cookie pauses no mail with it, and disables nobody."""
+    path, fields, before = BY_ADMIN[name]
+    susan = hosted.browser()
+    log_in(susan)
+    wait_until_posted(hosted)
+    if before:
+        execute(hosted, before)
+    if name == "address_works_again":
+        fields = {"mark": re.findall(r'name="mark" value="(\w+)"', susan.get("/admin/mail").text)[0]}
+    execute(hosted, OLD)
+    was = {table: rows for table, rows in dump(hosted).items() if table != "limit_window"}
+
+    refused = susan.post(path, data=fields)
+
+    assert refused.status_code == 422
+    assert re.search(r'<input id="current_password" name="current_password"[^>]*aria-invalid', refused.text)
+    assert [value for value in fields.values() if value not in refused.text] == []
+    wrong = susan.post(path, data=fields | {"current_password": "not the right one"})
+    assert "not your current password" in wrong.text.replace("&#39;", "'")
+    assert {table: rows for table, rows in dump(hosted).items() if table != "limit_window"} == was
+    done = susan.post(path, data=fields | {"current_password": PASSWORD})
+    assert done.url.path in {"/admin/mail", "/admin/reports"}, done.text
+    assert {table: rows for table, rows in dump(hosted).items() if table not in {"limit_window", "session"}} != {
+        table: rows for table, rows in was.items() if table != "session"
+    }
 
 
 @pytest.mark.parametrize("name", ["emails", "authenticator_app", "remove_authenticator_app"])

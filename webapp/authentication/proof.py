@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import sessions, users
@@ -15,13 +16,16 @@ from webapp.accounts.users import Closed
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import throttle
-from webapp.authentication.auth import client_info
+from webapp.authentication.auth import View, client_info
+from webapp.authentication.forms import Proved
 from webapp.database import now, release
 from webapp.factors import second_step
 from webapp.factors.second_step import Wrong
 from webapp.i18n import gettext as _
 from webapp.names import identities
-from webapp.web.forms import Form
+from webapp.web import pages
+from webapp.web.database_session import SAFE_METHODS
+from webapp.web.forms import Form, typed
 from webapp.web.limits import too_often
 
 Result = TypeVar("Result")
@@ -39,13 +43,33 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
     @wraps(action)
     async def asked(request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs) -> Result | None:
-        current_password, has_proved = form.values["current_password"], getattr(request.state, "has_proved", False)
-        is_enough = has_proved or (request.state.user.is_proved and not current_password)
-        if not is_enough and not await prove(request, form, current_password):
-            return None
-        return await action(request, form, *arguments, **more)
+        return await action(request, form, *arguments, **more) if await _is_proved(request, form) else None
 
     return asked
+
+
+def proved_button(view: View) -> View:
+    """The same for a button without a page of its own: a page asks for the password, and sends all of it again."""
+
+    @wraps(view)
+    async def asked(request: Request) -> Response:
+        if request.method in SAFE_METHODS:
+            return await view(request)
+        form = await Form.read(request, Proved)
+        if form.is_valid and await _is_proved(request, form):
+            return await view(request)
+        sent = {name: value for name, value in (await typed(request)).items() if name != "current_password"}
+        page, action = "authentication/prove.html", request.url.path
+        return pages.render(request, page, part="form", form=form, sent=sent, action=action)
+
+    return asked
+
+
+async def _is_proved(request: Request, form: Form[Any]) -> bool:
+    """Whether the last proof, or the password in the form, is enough; if not, the form says what is wrong."""
+    current_password, has_proved = form.values["current_password"], getattr(request.state, "has_proved", False)
+    is_enough = has_proved or (request.state.user.is_proved and not current_password)
+    return is_enough or await prove(request, form, current_password) is not None
 
 
 async def prove(

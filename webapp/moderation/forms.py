@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints
 
+from webapp.authentication.forms import Proved
+
 MOST_CHARACTERS = 300
 
 
@@ -21,7 +23,7 @@ class Report(BaseModel):
     reason: Reason
 
 
-class Decision(BaseModel):
+class Decision(Proved):
     """Why a post is removed or an account disabled. Its owner reads it."""
 
     reason: Reason

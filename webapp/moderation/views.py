@@ -10,6 +10,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.audit.events import ClientInfo
 from webapp.authentication.auth import admin_required, login_required
+from webapp.authentication.proof import proved, proved_button
 from webapp.i18n import gettext as _
 from webapp.moderation import decided, decisions, emails, forms, reports
 from webapp.moderation.reports import Case
@@ -50,6 +51,7 @@ async def admin_reports(request: Request) -> Response:
 
 
 @admin_required
+@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def keep_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
@@ -60,30 +62,42 @@ async def keep_post(request: Request) -> Response:
 
 
 @admin_required
-@limited_button(rate_limits.SMALL_CHANGES)
 async def remove_post(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
-    if not form.is_valid:
-        return _decision(request, "moderation/remove_post.html", form, post)
-    db, settings = request.state.db, request.app.state.settings
-    await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
-    await db.commit()
-    return _decided(request, _("%(name)s's post is removed.") % {"name": post.username})
+    if form.is_valid and await _removed(request, form, post):
+        return _decided(request, _("%(name)s's post is removed.") % {"name": post.username})
+    return _decision(request, "moderation/remove_post.html", form, post)
 
 
 @admin_required
-@limited_button(rate_limits.SMALL_CHANGES)
 async def disable_user(request: Request) -> Response:
     form, post = await Form.of(request, forms.Decision), await _post(request)
-    settings = request.app.state.settings
-    if form.is_valid and post.email in settings.admin_addresses:
+    if form.is_valid and post.email in request.app.state.settings.admin_addresses:
         form.refuse("", _("That's an admin, too. Only the command line can do that."))
-    person = await users.get(request.state.db, post.author_id) if form.is_valid else None
+    if form.is_valid and await _disabled(request, form, post):
+        return _decided(request, _("%(name)s's account is disabled.") % {"name": post.username})
+    return _decision(request, "moderation/disable_user.html", form, post)
+
+
+@proved
+@limited(rate_limits.SMALL_CHANGES)
+async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> bool:
+    db, settings = request.state.db, request.app.state.settings
+    await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
+    await db.commit()
+    return True
+
+
+@proved
+@limited(rate_limits.SMALL_CHANGES)
+async def _disabled(request: Request, form: Form[forms.Decision], post: Case) -> bool:
+    db, settings = request.state.db, request.app.state.settings
+    person = await users.get(db, post.author_id)
     if person is None:
-        return _decision(request, "moderation/disable_user.html", form, post)
-    await decisions.disable(request.state.db, settings, person, form.data.reason, _by(request))
-    await request.state.db.commit()
-    return _decided(request, _("%(name)s's account is disabled.") % {"name": post.username})
+        return False
+    await decisions.disable(db, settings, person, form.data.reason, _by(request))
+    await db.commit()
+    return True
 
 
 @limited(rate_limits.REPORTS)

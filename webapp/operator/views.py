@@ -13,6 +13,7 @@ from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth
 from webapp.authentication.auth import admin_required
+from webapp.authentication.proof import proved_button
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -47,6 +48,7 @@ async def admin_mail(request: Request) -> Response:
 
 
 @admin_required
+@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def pause_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
@@ -56,6 +58,7 @@ async def pause_mail(request: Request) -> Response:
 
 
 @admin_required
+@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def resume_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
@@ -65,6 +68,7 @@ async def resume_mail(request: Request) -> Response:
 
 
 @admin_required
+@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def send_mail_again(request: Request) -> Response:
     """One email that was given up, or all of them if none is named."""
@@ -78,6 +82,7 @@ async def send_mail_again(request: Request) -> Response:
 
 
 @admin_required
+@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def address_works_again(request: Request) -> Response:
     """Whoever runs the site knows better than a report that came back."""
