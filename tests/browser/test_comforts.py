@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from playwright.sync_api import Route, expect
 
-from tests.browser.visitor import PATIENCE, Visitor
+from tests.browser.visitor import PATIENCE, Visitor, both_ways
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -339,3 +339,17 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) 
     visitor.page.keyboard.press("Tab")
 
     expect(visitor.page.get_by_label("Username or email")).to_be_focused()
+
+
+@both_ways
+def test_a_double_click_shows_what_the_first_press_did(visitor: Visitor) -> None:
+    """One email, and no word of having to wait for another."""
+    visitor.goto("/register")
+    visitor.fill(email=visitor.address)
+
+    visitor.page.locator("#main").get_by_role("button", name="Email me a link").dblclick()
+
+    visitor.sees_that_mail_is_coming()
+    expect(visitor.page.get_by_text("You can ask again in")).to_have_count(0)
+    assert len(visitor.mailbox.all(visitor.address)) <= 1
+    assert visitor.mailbox.link(to=visitor.address)
