@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 import traceback
 from datetime import datetime
 
@@ -23,6 +24,7 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.alarms")
 
 TRIED_EVERY = 2.0  # seconds: whether a database that was away is back
+LEFT_OVER = 5.0  # seconds in which requests still fail that began before the database was back
 
 
 class ErrorReport(SQLModel, table=True):
@@ -42,6 +44,7 @@ class Alarms:
         self.settings = settings
         self.database = database
         self._outage: asyncio.Task[None] | None = None
+        self._back_at = float("-inf")
 
     def stop(self) -> None:
         """Waits for no database any more."""
@@ -68,13 +71,15 @@ class Alarms:
 
     def _note_outage(self, error: Exception) -> None:
         """One for all that fails until the database is back; nothing can be posted before."""
-        if self._outage is None or self._outage.done():
+        is_left_over = time.monotonic() < self._back_at + LEFT_OVER  # its connection is of before
+        if (self._outage is None or self._outage.done()) and not is_left_over:
             log.error("database_away", extra={"fields": {"reason": _reason(error)}})
             self._outage = asyncio.create_task(self._tell_when_back(_reason(error), now()))
 
     async def _tell_when_back(self, reason: str, since: datetime) -> None:
         while not await self._can_write():
             await asyncio.sleep(TRIED_EVERY)
+        self._back_at = time.monotonic()
         seconds = round((now() - since).total_seconds())
         log.warning("database_back", extra={"fields": {"seconds": seconds}})
         if not self.settings.admins or not self.settings.sends_mail:
