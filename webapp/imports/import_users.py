@@ -190,7 +190,7 @@ def account_of(username: str, typed: str, password_hash: str, local_domains: Col
         words = _("%(typed)s can't be a username: 3 to 30 of a to z, 0 to 9 and _")
         raise ValueError(words % {"typed": quoted(username)})
     try:
-        email = identities.canonical_address(typed, local_domains)
+        email = identities.address_of_many(typed, local_domains)
     except ValueError:
         words = _("%(typed)s doesn't look like an email address")
         raise ValueError(words % {"typed": quoted(typed)}) from None

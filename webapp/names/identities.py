@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
 from webapp.i18n import gettext as _
 
+MOST_PLAIN = 100  # characters of an address
+_PLAIN = re.compile(r"[a-z0-9_]{1,30}(?:[.+-][a-z0-9_]{1,30})?", re.ASCII | re.IGNORECASE)  # before the @
 USERNAME = re.compile(r"[a-z0-9_]{3,30}", re.ASCII | re.IGNORECASE)
 # What shows nothing, and comes along when a name or an address is copied: zero-width characters, byte order and
 # direction marks, soft hyphens. Within one, joiners can be a part of a domain, and what turns the direction of writing
@@ -40,6 +43,23 @@ def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
     if local_domain:
         return f"{address.local_part.lower()}@{local_domain}"
     return address.ascii_email.lower()
+
+
+def address_of_many(text: str, local_domains: Collection[str] = ()) -> str:
+    """`canonical_address`, but a domain is looked at once: else it takes two fifths of an import.
+
+    Not for visitors: by its time it tells which domains were here before. Raises ValueError.
+    """
+    typed = visible(text)
+    before, _at, domain = typed.rpartition("@")
+    if len(typed) > MOST_PLAIN or not _PLAIN.fullmatch(before):
+        return canonical_address(typed, local_domains)
+    return f"{before.lower()}@{_canonical_domain(domain, frozenset(local_domains))}"
+
+
+@lru_cache(maxsize=10_000)
+def _canonical_domain(domain: str, local_domains: frozenset[str]) -> str:
+    return canonical_address(f"name@{domain}", local_domains).rpartition("@")[2]
 
 
 def canonical_identity(text: str, local_domains: Collection[str] = ()) -> str:
