@@ -28,6 +28,7 @@ WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or (
 PROOF = {"current_password": PASSWORD}
 SENT: dict[str, dict[str, str]] = {
     "home": {"body": "Hello."},
+    "edit_post": {"body": "Hello, then."},
     "delete_post": {},
     "restore_post": {},
     "language": {"language": "en"},
@@ -140,7 +141,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     assert site.mailbox
     decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
     values: dict[str, object] = {"username": "david", "post_id": decisions.get(name, 1)}
-    if name in {"delete_post", "restore_post"}:
+    if name in {"edit_post", "delete_post", "restore_post"}:
         susan.post("/", data={"body": "My own."})
         [(values["post_id"],)] = execute(site, "SELECT max(id) FROM post WHERE author_id = 1")
     if name == "restore_post":

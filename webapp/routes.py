@@ -17,6 +17,7 @@ from webapp.feeds import views as feeds
 from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
 from webapp.operator import views as operator
+from webapp.own_posts import views as own_posts
 from webapp.passkey_pages import views as passkeys
 from webapp.people import views as people
 from webapp.posts import views as posts
@@ -62,8 +63,9 @@ def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> li
         Route("/search", search.search, name="search"),
         Route("/user/{username}", posts.profile, name="profile"),
         Route("/user/{username}/{post_id:number}", posts.post, name="post"),
-        Route("/posts/{post_id:number}/delete", posts.delete_post, methods=["POST"], name="delete_post"),
-        Route("/posts/{post_id:number}/restore", posts.restore_post, methods=["POST"], name="restore_post"),
+        Route("/posts/{post_id:number}/edit", own_posts.edit_post, methods=FORM, name="edit_post"),
+        Route("/posts/{post_id:number}/delete", own_posts.delete_post, methods=["POST"], name="delete_post"),
+        Route("/posts/{post_id:number}/restore", own_posts.restore_post, methods=["POST"], name="restore_post"),
         Route("/login", authentication.login, methods=FORM, name="login"),
         Route("/login/second_step", second_step.second_step, methods=FORM, name="second_step"),
         Route("/login/lost_second_step", second_step.lost_second_step, methods=["POST"], name="lost_second_step"),

@@ -98,13 +98,15 @@ def test_the_file_has_everything_and_reads_well_without_the_site(any_site: Site,
 
 def test_posts_are_a_table_in_which_nothing_is_a_formula(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
+    susan.post("/posts/3/edit", data={"body": "Look, @david: <b>https://example.org/herons</b>"})
     ask(susan)
 
     text = download(site, susan).read("posts.csv").decode("utf-8-sig")
 
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["text"] for row in rows] == ["'=HYPERLINK(1)", "Look, @david: <b>https://example.org/heron</b>"]
+    assert [row["text"] for row in rows] == ["'=HYPERLINK(1)", "Look, @david: <b>https://example.org/herons</b>"]
     assert rows[0]["created"].endswith("Z")
+    assert [bool(row["edited"]) for row in rows] == [False, True]
 
 
 def test_the_outbox_is_one_that_other_programs_read(site: Site, mailbox: Mailbox) -> None:

@@ -47,6 +47,7 @@ CHANGES: dict[str, Change] = {
     "who is mentioned is disabled": lambda site, author: disable(site, "ann"),
     "the post is deleted": lambda site, author: author.post("/posts/1/delete"),
     "the post is removed": lambda site, author: execute(site, "UPDATE post SET removed_at = created_at WHERE id = 1"),
+    "the post is edited": lambda site, author: author.post("/posts/1/edit", data={"body": "Good morning, all!"}),
     "the post is another": lambda site, author: execute(site, "UPDATE post SET body = 'Good night.' WHERE id = 1"),
 }
 

@@ -74,7 +74,7 @@ SELF = {
     "report",
 }
 # Who is logged in, for what is their own: the path names it.
-OWNER = {"delete_post", "restore_post", "end_session", "passkey", "remove_passkey"}
+OWNER = {"edit_post", "delete_post", "restore_post", "end_session", "passkey", "remove_passkey"}
 ADMIN = {
     "admin_reports",
     "keep_post",

@@ -1,7 +1,7 @@
 """A person and their posts in ActivityStreams 2.0 (W3C), as Mastodon's own archive has them."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from webapp.accounts.models import User
 from webapp.posts import text
@@ -9,6 +9,16 @@ from webapp.settings import Settings
 
 CONTEXT = "https://www.w3.org/ns/activitystreams"
 PUBLIC = f"{CONTEXT}#Public"
+
+
+class Written(NamedTuple):
+    """A post of whoever the file is for."""
+
+    id: int
+    body: str
+    created_at: datetime
+    edited_at: datetime | None
+    removed_because: str
 
 
 def actor(settings: Settings, user: User) -> dict[str, Any]:
@@ -27,10 +37,10 @@ def actor(settings: Settings, user: User) -> dict[str, Any]:
     }
 
 
-def create(settings: Settings, user: User, post_id: int, body: str, created_at: datetime) -> dict[str, Any]:
+def create(settings: Settings, user: User, post: Written) -> dict[str, Any]:
     """One of outbox.json's activities. Beside the HTML stands what was typed (ActivityPub, 3.3, `source`)."""
     person = f"{settings.base_url}/user/{user.username}"
-    url, published, to = f"{person}/{post_id}", moment(created_at), [PUBLIC]
+    url, published, to = f"{person}/{post.id}", moment(post.created_at), [PUBLIC]
     note = {
         "id": url,
         "type": "Note",
@@ -42,11 +52,13 @@ def create(settings: Settings, user: User, post_id: int, body: str, created_at: 
         "to": to,
         "cc": [f"{person}/followers"],
         "sensitive": False,
-        "content": f"<p>{text.markup(body, ())}</p>",
-        "source": {"content": body, "mediaType": "text/plain"},
+        "content": f"<p>{text.markup(post.body, ())}</p>",
+        "source": {"content": post.body, "mediaType": "text/plain"},
         "attachment": [],
         "tag": [],
     }
+    if post.edited_at:
+        note["updated"] = moment(post.edited_at)
     return {
         "id": f"{url}/activity",
         "type": "Create",

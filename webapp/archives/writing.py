@@ -10,7 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from jinja2 import Environment
 from sqlalchemy import select
@@ -18,6 +18,7 @@ from sqlalchemy import select
 from webapp import i18n
 from webapp.accounts.models import User
 from webapp.archives import activities, contents
+from webapp.archives.activities import Written
 from webapp.database import Database, execute, table
 from webapp.posts.models import Post
 from webapp.posts.text import markup
@@ -30,13 +31,6 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 _posts = table(Post)
 Keep = Callable[[Sequence[bytes], int], Awaitable[None]]
-
-
-class Written(NamedTuple):
-    id: int
-    body: str
-    created_at: datetime
-    removed_because: str
 
 
 class Pieces(io.RawIOBase):
@@ -108,7 +102,7 @@ class Archive:
 
     async def _posts(self) -> AsyncIterator[list[Written]]:
         """All posts, oldest first; what is compressed of them is kept before the next come."""
-        columns = _posts.c.id, _posts.c.body, _posts.c.created_at, _posts.c.removed_because
+        columns = [_posts.c[name] for name in Written._fields]
         for start in range(0, len(self._numbers), AT_ONCE):
             some = self._numbers[start : start + AT_ONCE]
             query = select(*columns).where(_posts.c.id.in_(some), _posts.c.deleted_at.is_(None))
@@ -135,7 +129,7 @@ class Archive:
             member.write(f'{json.dumps(head)[:-1]}, "orderedItems": [\n'.encode())
             async for some in self._posts():
                 for post in [each for each in some if not each.removed_because]:
-                    activity = activities.create(self.settings, self.user, post.id, post.body, post.created_at)
+                    activity = activities.create(self.settings, self.user, post)
                     member.write((",\n" if count else "").encode() + json.dumps(activity, ensure_ascii=False).encode())
                     count += 1
             member.write(f'\n], "totalItems": {count}}}\n'.encode())
@@ -143,14 +137,11 @@ class Archive:
     async def _write_csv(self, zipped: zipfile.ZipFile) -> None:
         with zipped.open("posts.csv", "w") as member:
             member.write(b"\xef\xbb\xbf")  # or Excel takes it for another encoding
-            _write_rows(member, [("number", "created", "text", "removed because")])
+            _write_rows(member, [("number", "created", "edited", "text", "removed because")])
             async for some in self._posts():
                 _write_rows(
                     member,
-                    [
-                        (row.id, activities.moment(row.created_at), _harmless(row.body), _harmless(row.removed_because))
-                        for row in some
-                    ],
+                    [_row(row) for row in some],
                 )
 
     async def _write_months(self, zipped: zipfile.ZipFile) -> None:
@@ -192,6 +183,11 @@ def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     member.write(text.getvalue().encode())
+
+
+def _row(post: Written) -> tuple[object, ...]:
+    edited = activities.moment(post.edited_at) if post.edited_at else ""
+    return post.id, activities.moment(post.created_at), edited, _harmless(post.body), _harmless(post.removed_because)
 
 
 def _harmless(text: str) -> str:

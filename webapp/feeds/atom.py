@@ -35,7 +35,7 @@ class Feed:
 
     @property
     def updated(self) -> datetime:
-        return self.cards[0].created_at if self.cards else self.began
+        return max((card.changed_at for card in self.cards), default=self.began)
 
 
 def write(feed: Feed, settings: Settings) -> bytes:
@@ -64,7 +64,7 @@ def _add_entry(root: ET.Element, card: Card, settings: Settings) -> None:
     _add(entry, "id", f"tag:{settings.host},{card.created_at.astimezone(UTC):%Y-%m-%d}:post/{card.id}")
     _add(entry, "title", _title(card.body))
     _add(entry, "published", _moment(card.created_at))
-    _add(entry, "updated", _moment(card.created_at))
+    _add(entry, "updated", _moment(card.changed_at))
     _add(entry, "link", rel="alternate", type="text/html", href=f"{settings.base_url}/user/{card.username}/{card.id}")
     _add_author(entry, card.username, settings)
     _add(entry, "content", str(card.markup), type="html")

@@ -35,15 +35,18 @@ class Post(SQLModel, table=True):
     author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
     body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
     created_at: datetime = Field(default_factory=now)
+    edited_at: datetime | None = None
     deleted_at: datetime | None = None
     removed_at: datetime | None = None
     removed_because: str = Field(default="", max_length=300)
 
 
 class Mention(SQLModel, table=True):
-    """A post mentions a person."""
+    """A post mentions a person, since it was written or edited."""
 
     __tablename__ = "mention"
+    __table_args__ = (Index("ix_mention_user_id_created_at", "user_id", "created_at"),)
 
     post_id: int = Field(sa_column=Column(_Number, ForeignKey("post.id", ondelete="CASCADE"), primary_key=True))
-    user_id: int = Field(foreign_key="user_account.id", primary_key=True, index=True, ondelete="CASCADE")
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    created_at: datetime = Field(default_factory=now)

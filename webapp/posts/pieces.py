@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from webapp import i18n
 from webapp.accounts.sessions import SessionUser
+from webapp.database import now
+from webapp.posts.posts import EDITABLE
 from webapp.posts.timeline import Card
 from webapp.web.templating import ago
 
@@ -47,11 +49,11 @@ class Pieces:
         return Markup(f"{before}{ago(card.created_at)}{after}")  # noqa: S704  (what templates have made)
 
     def part_of(self, user: SessionUser | None, card: Card) -> str:
-        """What a reader may do with a post: as "stranger", "author", "admin" or "member"."""
+        """What a reader may do with a post: as "stranger", "editor" and later "author", "admin" or "member"."""
         if user is None:
             return "stranger"
         if user.id == card.author_id:
-            return "author"
+            return "editor" if now() - card.created_at < EDITABLE else "author"
         return "admin" if user.email in self._admins else "member"
 
     def forget(self) -> None:

@@ -1,10 +1,11 @@
-"""Write a post, delete it, take that back."""
+"""Write a post, edit it, delete it, take that back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import delete as delete_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -14,6 +15,7 @@ from webapp.posts import text
 from webapp.posts.models import Mention, Post
 from webapp.settings import Settings
 
+EDITABLE = timedelta(minutes=10)
 UNDO = timedelta(seconds=10)
 UNDO_GRACE = timedelta(seconds=5)  # the button is pressed at the last moment, and the line is slow
 KEPT_WHEN_DELETED = timedelta(hours=1)
@@ -28,13 +30,37 @@ async def write(db: AsyncSession, settings: Settings, author_id: int, body: str)
     """Adds a post with a clean body, and posts the emails to those it mentions. Returns its number."""
     created_at = now()
     post_id, people = await _add(db, author_id, body, created_at)
-    # Always in the same order, so that two posts that mention the same people don't wait for each other's locks.
-    for person in sorted(people):
-        if person.id != author_id:
-            await batching.tell(
-                db, settings, "mention", person.address, user_id=person.id, language=person.language, since=created_at
-            )
+    await _tell(db, settings, author_id, people, created_at)
     return post_id
+
+
+async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: int, body: str) -> bool:
+    """Gives a person's own post another clean body; False if it is too late. Tells those it mentions only now."""
+    moment = now()
+    changed = update(_posts).where(*_editable(author_id, post_id)).values(body=body, edited_at=moment)
+    if not (await execute(db, changed)).rowcount:
+        return False
+    people = await _mentioned(db, text.mentioned(body))
+    before = set((await execute(db, select(_mentions.c.user_id).where(_mentions.c.post_id == post_id))).scalars())
+    gone = before - {person.id for person in people}
+    await execute(db, delete_rows(_mentions).where(_mentions.c.post_id == post_id, _mentions.c.user_id.in_(gone)))
+    new = [person for person in people if person.id not in before]
+    await _note_mentions(db, post_id, new, moment)
+    await _tell(db, settings, author_id, new, moment)
+    return True
+
+
+async def editable(db: AsyncSession, author_id: int, post_id: int) -> str | None:
+    """What a person's own post says, while it can be edited."""
+    found = await execute(db, select(_posts.c.body).where(*_editable(author_id, post_id)))
+    return found.scalar_one_or_none()
+
+
+async def is_own(db: AsyncSession, author_id: int, post_id: int) -> bool:
+    """Whether a post is a person's own, and there to be seen."""
+    seen = _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
+    found = await execute(db, select(_posts.c.id).where(_posts.c.id == post_id, _posts.c.author_id == author_id, *seen))
+    return found.first() is not None
 
 
 async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime | None = None) -> int:
@@ -93,6 +119,11 @@ def outdated() -> ColumnElement[bool]:
     return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
 
 
+def _editable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
+    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
+    return (*own, _posts.c.deleted_at.is_(None), _posts.c.created_at > now() - EDITABLE)
+
+
 def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
     return (*own, _posts.c.deleted_at > now() - UNDO - UNDO_GRACE)
@@ -109,18 +140,39 @@ async def _add(db: AsyncSession, author_id: int, body: str, created_at: datetime
     row = {"author_id": author_id, "body": body, "created_at": created_at, "removed_because": ""}
     post_id: int = (await execute(db, insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
     people = await _mentioned(db, text.mentioned(body))
-    if people:
-        await execute(db, insert(_mentions), [{"post_id": post_id, "user_id": each.id} for each in people])
+    await _note_mentions(db, post_id, people, created_at)
     return post_id, people
 
 
+async def _note_mentions(db: AsyncSession, post_id: int, people: Iterable[_Person], moment: datetime) -> None:
+    rows = [{"post_id": post_id, "user_id": each.id, "created_at": moment} for each in people]
+    if rows:
+        await execute(db, insert(_mentions), rows)
+
+
+async def _tell(
+    db: AsyncSession, settings: Settings, author_id: int, people: Collection[_Person], since: datetime
+) -> None:
+    """Always in the same order, so that two posts that mention the same people don't wait for each other's locks."""
+    for person in sorted(people):
+        if person.id != author_id:
+            await batching.tell(
+                db, settings, "mention", person.address, user_id=person.id, language=person.language, since=since
+            )
+
+
 async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> None:
-    names = {post_id: text.mentioned(post.body) for post_id, post in added}
+    posts = dict(added)
+    names = {post_id: text.mentioned(post.body) for post_id, post in posts.items()}
     wanted = {name for of_post in names.values() for name in of_post}
     query = select(_users.c.username_key, _users.c.id).where(_users.c.username_key.in_(wanted))
     found: dict[str, int] = dict([tuple(row) for row in await execute(db, query)]) if wanted else {}
     people = {post_id: [found[name] for name in of_post if name in found] for post_id, of_post in names.items()}
-    rows = [{"post_id": post_id, "user_id": each} for post_id in people for each in people[post_id][:MOST_MENTIONED]]
+    rows = [
+        {"post_id": post_id, "user_id": each, "created_at": posts[post_id].created_at}
+        for post_id in people
+        for each in people[post_id][:MOST_MENTIONED]
+    ]
     if rows:
         await execute(db, insert(_mentions), rows)
 

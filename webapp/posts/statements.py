@@ -42,7 +42,15 @@ def _number_of_rows(most: int) -> ColumnElement[int]:
 
 
 CARDS = (
-    select(_posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at)
+    select(
+        _posts.c.id,
+        _posts.c.author_id,
+        _users.c.username,
+        _users.c.is_public,
+        _posts.c.body,
+        _posts.c.created_at,
+        _posts.c.edited_at,
+    )
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None))
 )

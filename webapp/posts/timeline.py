@@ -43,7 +43,12 @@ class Card:
     is_public: bool
     body: str
     created_at: datetime
+    edited_at: datetime | None = None
     names: frozenset[str] = frozenset()
+
+    @property
+    def changed_at(self) -> datetime:
+        return self.edited_at or self.created_at
 
     @property
     def markup(self) -> Markup:
@@ -117,7 +122,7 @@ async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
 
 async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
     """Posts by others that mention a person, in that time, as (author's name, post's number)."""
-    at_that_time = _posts.c.created_at >= start, _posts.c.created_at < end
+    at_that_time = _mentions.c.created_at >= start, _mentions.c.created_at < end
     query = (
         select(_users.c.username, _posts.c.id)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
@@ -151,7 +156,7 @@ async def _of_rows(db: AsyncSession, rows: Sequence[Row[Any]], most: int, *, onl
 
 
 def _card(row: Row[Any], names: frozenset[str]) -> Card:
-    return Card(row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, names)
+    return Card(row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, row.edited_at, names)
 
 
 async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:

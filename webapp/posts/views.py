@@ -1,4 +1,4 @@
-"""The pages of posts: home, explore, a profile, a single post; and writing, deleting, taking that back."""
+"""The pages of posts: home, explore, a profile, a single post; and writing."""
 
 from typing import Annotated, Any
 
@@ -19,8 +19,8 @@ from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import EmptyForm, Form, Longest, number_in_query
-from webapp.web.limits import limited, limited_button
+from webapp.web.forms import Form, Longest, number_in_query
+from webapp.web.limits import limited
 
 MOST_TO_BEGIN_WITH = 5
 
@@ -98,7 +98,7 @@ async def profile(request: Request) -> Response:
 
 async def post(request: Request) -> Response:
     """A single post. Its author still sees it for a moment after deleting it."""
-    username, post_id = request.path_params["username"], _post_id(request)
+    username, post_id = request.path_params["username"], request.path_params["post_id"]
     user = request.state.user
     card = await timeline.one(request.state.db, post_id, only_public=user is None)
     if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
@@ -106,34 +106,6 @@ async def post(request: Request) -> Response:
     if user and await posts.is_restorable(request.state.db, user.id, post_id):
         return pages.render(request, "posts/deleted.html", post_id=post_id)
     raise HTTPException(404)
-
-
-@login_required
-@limited_button(rate_limits.SMALL_CHANGES)
-async def delete_post(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
-    db, user, post_id = request.state.db, request.state.user, _post_id(request)
-    if not await posts.delete(db, user.id, post_id):
-        raise HTTPException(404)
-    await db.commit()
-    if pages.asks_for_part(request):
-        return pages.render(request, "posts/deleted.html", part="deleted", post_id=post_id)
-    return pages.redirect(request, f"/user/{user.username}/{post_id}")
-
-
-@login_required
-@limited_button(rate_limits.SMALL_CHANGES)
-async def restore_post(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
-    db, user, post_id = request.state.db, request.state.user, _post_id(request)
-    if not await posts.restore(db, user.id, post_id):
-        words = _("Too late: that post is gone. You can undo for ten seconds.")
-        return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
-    await db.commit()
-    if pages.asks_for_part(request):
-        card = await timeline.one(db, post_id, only_public=False)
-        return pages.render(request, "posts/_restored.html", part="post", card=card)
-    return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is back."))
 
 
 @login_required
@@ -203,11 +175,3 @@ def _most(request: Request) -> int:
 
 def _before(request: Request) -> int:
     return number_in_query(request, "before", timeline.LAST)
-
-
-def _post_id(request: Request) -> int:
-    """The number in the path; 404 if no post can have it."""
-    post_id: int = request.path_params["post_id"]
-    if post_id > timeline.LAST:
-        raise HTTPException(404)
-    return post_id

@@ -355,6 +355,7 @@ def upgrade() -> None:
         sa.Column("author_id", sa.Integer(), nullable=False),
         sa.Column("body", sa.String(length=4000), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_because", sa.String(length=300), nullable=False),
@@ -440,13 +441,14 @@ def upgrade() -> None:
         "mention",
         sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_mention_post_id_post"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_mention_user_id_user_account"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("post_id", "user_id", name=op.f("pk_mention")),
     )
-    op.create_index("ix_mention_user_id", "mention", ["user_id"], unique=False)
+    op.create_index("ix_mention_user_id_created_at", "mention", ["user_id", "created_at"], unique=False)
 
     op.create_table(
         "report",
