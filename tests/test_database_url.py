@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from webapp.database_url import POOLED, files, read
+from webapp.settings.database_url import POOLED, files, read
 
 RDS = "mydb.c9akciq32.eu-central-1.rds.amazonaws.com"
 NEON = "ep-cool-darkness-123456-pooler.eu-central-1.aws.neon.tech"

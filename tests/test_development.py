@@ -150,7 +150,7 @@ def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
     process = checkout.start("--empty")
 
     settings, page = (
-        checkout.root / "webapp" / "settings.py",
+        checkout.root / "webapp" / "settings" / "variables.py",
         checkout.root / "templates" / "authentication" / "login.html",
     )
     settings.write_text(settings.read_text().replace('SITE_NAME = "Microblog"', 'SITE_NAME = "Notes"'))

@@ -1,5 +1,6 @@
 """The house itself: its paths, its Procfile, its pins, and that no file tells where it was made."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -35,6 +36,9 @@ PATHS = {
     "/health": {"GET"},
     "/ready": {"GET"},
 }
+# The only room with more modules than eight: the toolkit of everything that a request goes through.
+MANY_MODULES = {"web"}
+MIGRATIONS = ROOT / "webapp" / "database" / "migrations"  # they only ever grow
 REQUIREMENTS = ["requirements.txt", "requirements-dev.txt"]
 
 
@@ -141,3 +145,36 @@ def test_every_test_in_a_browser_says_so() -> None:
 
     assert len(files) > 10
     assert [file.name for file in files if "pytest.mark.browser" not in file.read_text()] == []
+
+
+def test_no_module_is_longer_than_a_few_screens() -> None:
+    """A longer one holds two things: give the second a module, or a room, with a name of its own."""
+    lengths = {file: len(file.read_text().splitlines()) for file in modules()}
+
+    assert len(lengths) > 200
+    assert {file.relative_to(ROOT).as_posix(): lines for file, lines in lengths.items() if lines > 250} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    functions = {
+        f"{file.relative_to(ROOT).as_posix()}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for file in modules()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert len(functions) > 1000
+    assert {name: lines for name, lines in functions.items() if lines > 45} == {}
+
+
+def test_a_room_has_eight_modules_at_most_and_a_sentence_over_its_door() -> None:
+    rooms = {file.parent for file in modules()} - {ROOT / "webapp"}
+    counts = {room.name: len([file for file in room.glob("*.py") if file.name != "__init__.py"]) for room in rooms}
+    doors = {room.name: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) for room in rooms}
+
+    assert {room: count for room, count in counts.items() if count > 8 and room not in MANY_MODULES} == {}
+    assert [room for room, sentence in doors.items() if not sentence] == []
+
+
+def modules() -> list[Path]:
+    return [file for file in sorted((ROOT / "webapp").rglob("*.py")) if MIGRATIONS not in file.parents]

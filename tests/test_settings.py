@@ -10,8 +10,7 @@ import pytest
 
 from tests.sites import Site
 from tests.stories import register
-from webapp import environment
-from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings
+from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings, environment
 
 KEY = "0123456789abcdef0123456789abcdef-a-key"
 GOOD = {

@@ -29,7 +29,7 @@ import webapp.preferences.emails
 import webapp.recovery.emails
 import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
-from webapp import logs, rate_limits
+from webapp import limit_windows, logs
 from webapp.accounts import known_browsers, sessions, tokens, users
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.addresses import changes
@@ -50,6 +50,7 @@ from webapp.digests.planning import Digests
 from webapp.factors import second_step
 from webapp.factors.models import PendingLogIn
 from webapp.factors.upkeep import Resealing, Waiting
+from webapp.limit_windows import LimitWindow
 from webapp.mail import refusals
 from webapp.mail.models import RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
@@ -63,7 +64,6 @@ from webapp.passwords.hasher import Hasher
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
-from webapp.rate_limits import LimitWindow
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, form_answers, pages
@@ -85,7 +85,7 @@ from webapp.web.static_files import assets_of
 
 CLEANUP_TASKS = (
     CleanupTask(Session, sessions.outdated),
-    CleanupTask(LimitWindow, rate_limits.outdated),
+    CleanupTask(LimitWindow, limit_windows.outdated),
     CleanupTask(SecurityEvent, events.outdated),
     CleanupTask(AddressChange, changes.outdated),
     CleanupTask(PendingLogIn, second_step.outdated),

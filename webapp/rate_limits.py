@@ -9,16 +9,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 
-from sqlalchemy import ColumnElement, delete, text
+from sqlalchemy import delete, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Field, SQLModel, col
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import limit_windows
 from webapp.database import execute, now
-from webapp.database.hot import Prepared, Transaction
+from webapp.database.hot import Transaction
 from webapp.i18n import ngettext
+from webapp.limit_windows import LimitWindow
 from webapp.settings import Settings
 
 
@@ -147,18 +148,6 @@ class TooOften(Exception):
         return ngettext("%(num)s day", "%(num)s days", days) % {"num": days}
 
 
-class LimitWindow(SQLModel, table=True):
-    """How often something was done since the window began; `ends` is in seconds since 1970."""
-
-    __tablename__ = "limit_window"
-    # One tree and no other index: every request that is limited writes some of these rows.
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    key: str = Field(primary_key=True, max_length=80)
-    count: int
-    ends: float
-
-
 async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
     """Counts one use of each limit by somebody, all in one statement.
 
@@ -171,7 +160,7 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
     parameters: dict[str, object] = {"now": moment}
     for number, (key, rate) in enumerate(rows):
         parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
-    counted = {key: (times, ends) for key, times, ends in await _statement(len(rows)).rows(db, parameters)}
+    counted = {key: (times, ends) for key, times, ends in await limit_windows.statement(len(rows)).rows(db, parameters)}
     waits = [
         counted[key][1] - moment
         for (limit, _who), of_use in windows.items()
@@ -190,7 +179,7 @@ async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> 
     ((rate, key),) = _windows(settings, limit, who).items()
     moment = now().timestamp()
     parameters = {"now": moment, "key0": key, "ends0": moment + rate.seconds}
-    [(_key, times, ends)] = await _statement(1).rows(db, parameters)
+    [(_key, times, ends)] = await limit_windows.statement(1).rows(db, parameters)
     return times, datetime.fromtimestamp(ends, UTC)
 
 
@@ -220,7 +209,7 @@ async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
 async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
     """When the shortest window of a limit began, for an hour after its end. With one use a window, that is the last."""
     rate = limit.rates[0]
-    row = await _ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
+    row = await limit_windows.ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
     return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None
 
 
@@ -231,34 +220,10 @@ async def erase(db: AsyncSession, settings: Settings, people: Iterable[str]) -> 
         await execute(db, delete(LimitWindow).where(*of_one))
 
 
-def outdated() -> ColumnElement[bool]:
-    """Windows that ended so long ago that nobody asks any more when they began."""
-    return col(LimitWindow.ends) < now().timestamp() - HOUR
-
-
 def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> float:
     """How often the rate allows it now."""
     is_slowed = limit.after is not None and counted[windows[limit.after]][0] > limit.after.times
     return rate.times if rate in limit.rates or (rate in limit.then and is_slowed) else math.inf
-
-
-# Ended, or begun by a clock that was ahead: it would end later than one that begins now. Clocks of several machines may
-# differ by a minute.
-_IS_OVER = "(limit_window.ends <= :now OR limit_window.ends > excluded.ends + 60)"
-_ENDS = Prepared(text("SELECT ends FROM limit_window WHERE key = :key"))
-
-
-@cache
-def _statement(rows: int) -> Prepared:
-    values = ", ".join(f"(:key{number}, 1, :ends{number})" for number in range(rows))
-    return Prepared(
-        text(
-            f"INSERT INTO limit_window (key, count, ends) VALUES {values} ON CONFLICT (key) DO UPDATE SET"
-            f" count = CASE WHEN {_IS_OVER} THEN 1 ELSE limit_window.count + 1 END,"
-            f" ends = CASE WHEN {_IS_OVER} THEN excluded.ends ELSE limit_window.ends END"
-            " RETURNING key, count, ends"
-        )
-    )
 
 
 def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:

@@ -20,7 +20,7 @@ from webapp.accounts.models import Session, User
 from webapp.audit.models import SecurityEvent
 from webapp.database import cleanup, now
 from webapp.database.cleanup import BATCH, CleanupTask
-from webapp.rate_limits import LimitWindow
+from webapp.limit_windows import LimitWindow
 
 DAY = timedelta(days=1)
 

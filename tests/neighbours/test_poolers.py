@@ -27,8 +27,8 @@ from tests.neighbours.poolers import pgbouncer
 from tests.neighbours.visiting import MEMBERS, PASSWORD, a_crowd, resets
 from tests.processes import KEPT, PYTHON, SECRET_KEY, free_port, wait_for_page
 from webapp.database import migrations
-from webapp.database_url import read
 from webapp.settings import ROOT
+from webapp.settings.database_url import read
 
 pytestmark = pytest.mark.neighbours
 POOLED = "?pgbouncer=true"

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tests.processes import free_port
 from webapp.database.refusals import is_away
-from webapp.database_url import read
+from webapp.settings.database_url import read
 
 pytestmark = pytest.mark.neighbours
 SET_UP = """

@@ -45,9 +45,9 @@ CACHES = {
     "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
     "posts/statements.py": 3,  # statements
-    "rate_limits.py": 1,  # statements
+    "limit_windows.py": 1,  # statements
     "search/index.py": 2,  # statements
-    "settings.py": 1,  # keys
+    "settings/settings.py": 1,  # keys
     "web/pages.py": 2,  # names of routes
     "web/templating.py": 3,  # times of what is here
 }

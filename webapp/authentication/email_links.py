@@ -20,6 +20,7 @@ from webapp.authentication import auth
 from webapp.authentication.forms import EmailCode, RenewResetLink
 from webapp.database import now
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.mail import kinds
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
@@ -181,6 +182,11 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
         return again
     words = _("If there's such an account, the email of %(time)s UTC still works.")
     return f"{words % {'time': f'{sent_at:%H:%M}'}} {again}"
+
+
+def logged_out_on(devices: int) -> str:
+    words = ngettext("It was logged out on %(ended)s device.", "It was logged out on %(ended)s devices.", devices)
+    return words % {"ended": devices}
 
 
 def with_codes(words: str, ended: Ended) -> str:

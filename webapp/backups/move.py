@@ -11,13 +11,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from webapp import database_url
 from webapp.backups import Refused, endpoints
 from webapp.backups.endpoints import Key
 from webapp.database import migrations
 from webapp.database.migrations import MOVING
 from webapp.database.refusals import in_words
 from webapp.i18n import gettext as _
+from webapp.settings import database_url
 
 Say = Callable[[str], None]
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 from sqlalchemy import make_url
 
-from webapp import database_url
 from webapp.backups import Refused
 from webapp.i18n import gettext as _
+from webapp.settings import database_url
 
 
 def dump(url: str, file: Path) -> str:

@@ -19,11 +19,11 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database_url
 from webapp.database import postgresql, sqlite
 from webapp.database.flush import Flush
 from webapp.database.hot import Direct, Transaction
 from webapp.database.waits import LOOK_EVERY, OnlyConnection, TimedPool, Waits
+from webapp.settings import database_url
 
 Columns = TypeVarTuple("Columns")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None

@@ -7,7 +7,7 @@ from sqlalchemy import ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.util import await_
 
-from webapp.database_url import POOLED
+from webapp.settings.database_url import POOLED
 
 if TYPE_CHECKING:
     import asyncpg

@@ -1,1 +1,1 @@
-"""The way back in: forget a password, use a recovery code, or say "this wasn't me"."""
+"""The way back in: forget a password, or use a recovery code."""

@@ -22,13 +22,6 @@ class ResetPassword(Opened):
     code: Annotated[str, StringConstraints(max_length=100)] = ""
 
 
-class RecoveryCodes(BaseModel):
-    """`code` is asked for where the account has a second factor."""
-
-    current_password: Password
-    code: Annotated[str, StringConstraints(max_length=100)] = ""
-
-
 class Recover(BaseModel):
     username: Identity
     code: Code

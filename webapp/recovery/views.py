@@ -1,25 +1,20 @@
-"""The ways back in: a link by email, a recovery code, or "this wasn't me"."""
+"""The ways back in: a link by email, or a recovery code."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import deletions, sessions, users
+from webapp.accounts import sessions
 from webapp.accounts.endings import Ended, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import (
     FROM_CODE,
     Claim,
-    Purpose,
     Refused,
-    TokenMalformed,
     TokenStale,
-    TokenUsed,
     reset_link,
-    verify,
 )
 from webapp.audit import events
 from webapp.audit.events import Refusal
@@ -28,15 +23,14 @@ from webapp.authentication.forms import RenewResetLink, check_password
 from webapp.database import release
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
-from webapp.i18n import ngettext
 from webapp.names.identities import visible
 from webapp.passkeys import passkeys
 from webapp.passwords.hasher import normal
-from webapp.recovery import not_me, reset
-from webapp.recovery.forms import Recover, RecoveryCodes, ResetPassword, ResetPasswordRequest
+from webapp.recovery import reset
+from webapp.recovery.forms import Recover, ResetPassword, ResetPasswordRequest
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited, too_often
+from webapp.web.limits import too_often
 
 
 async def reset_password_request(request: Request) -> Response:
@@ -142,109 +136,6 @@ async def renew_reset_link(request: Request) -> Response:
     return pages.redirect(request, page)
 
 
-async def report_not_me(request: Request) -> Response:
-    """Behind the link of every security email. It works whoever is logged in, and without cookies."""
-    form = await Form.of(request, EmptyForm)
-    try:
-        user, claim = await _reporter(request)
-    except Refused as refused:
-        return email_links.bad(request, refused, "not_me")
-    if form.is_valid:
-        db, client = request.state.db, auth.client_info(request)
-        ended = await not_me.report(db, request.app.state.settings, user, claim, client)
-        await db.commit()
-        if not pages.asks_for_part(request):
-            return pages.redirect(request, request.url.path, flash=_ended(ended) if ended else None)
-    return await _not_me_page(request, form, user, claim)
-
-
-async def email_reset_link(request: Request) -> Response:
-    """A reset email to the account's own address, after "this wasn't me"."""
-    form = await Form.read(request, EmptyForm)
-    page = request.app.url_path_for("report_not_me", token=request.path_params["token"])
-    try:
-        user, claim = await _reporter(request)
-        if not not_me.is_to_owner(request.app.state.settings, user, claim):
-            return pages.redirect(request, page)  # where "this wasn't me" takes the address back first
-        recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
-        sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
-        if sent:
-            return email_links.check_email(request, sent)
-        return await _not_me_page(request, form, user, claim)
-    except Refused:
-        return pages.redirect(request, page)  # which says what is wrong
-
-
-async def _reporter(request: Request) -> tuple[User, Claim]:
-    """Whose email the link stood in. Raises Refused; no change of the account kills such a link."""
-    db, settings = request.state.db, request.app.state.settings
-    claim = verify(settings, Purpose.NOT_ME, request.path_params["token"])
-    user = await users.get(db, int(claim.subject))
-    if user is None:
-        raise TokenMalformed
-    if await _is_shut(request, user) or await not_me.is_void(db, settings, user, claim):
-        raise TokenUsed(claim)
-    return user, claim
-
-
-async def _is_shut(request: Request, user: User) -> bool:
-    """Whether the account is disabled, and not because somebody with its password has it deleted."""
-    deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
-    return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
-
-
-async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Claim) -> Response:
-    return pages.render(
-        request,
-        "recovery/report_not_me.html",
-        part="panel",
-        form=form,
-        username=user.username,
-        what_happened=not_me.what_happened(claim.about),
-        is_only_asked=claim.about == "reset_password",
-        is_reported=not_me.is_reported(user, claim),
-        is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
-        paused_until=not_me.paused_until(user),
-        token=request.path_params["token"],
-    )
-
-
-@auth.login_required
-async def recovery_codes(request: Request) -> Response:
-    """How many are left, and the form that makes new ones, which are shown once, in its answer."""
-    form, db = await Form.of(request, RecoveryCodes), request.state.db
-    has_second = await methods.has_second_step(db, request.state.user.id)
-    user = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
-    made = await _made(request, form, user) if user else None
-    return pages.render(
-        request,
-        "recovery/recovery_codes.html",
-        part="form",
-        form=form,
-        made=made or [],
-        left=await codes.left(db, request.state.user.id),
-        has_second=has_second,
-    )
-
-
-@limited(rate_limits.RECOVERY_CODES, at_once=True)
-async def _made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
-    """New codes, or none with the reason in the form."""
-    db, state = request.state.db, request.app.state
-    # What stands in for the factor takes the factor: else the password and a session would be enough to replace it.
-    if await methods.has_second_step(db, user.id):
-        if not await proof.try_code(request, form, user, form.data.code):
-            return []
-        await db.commit()
-    try:
-        made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
-    except Overtaken:
-        form.refuse("", _("Your account has just changed. Try again."))
-        return []
-    await db.commit()
-    return made
-
-
 async def recover(request: Request) -> Response:
     """A recovery code leads to the form behind a fresh reset link."""
     form = await Form.of(request, Recover)
@@ -272,16 +163,11 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     return user
 
 
-def _ended(ended: int) -> str:
-    words = ngettext("It was logged out on %(ended)s device.", "It was logged out on %(ended)s devices.", ended)
-    return words % {"ended": ended}
-
-
 def _changed(request: Request, user: User, ended: Ended) -> str:
     """Whose password it is, what ended with the old one, and what to do now: somebody else may be logged in here."""
     words, here = _("%(username)s's password is changed.") % {"username": user.username}, request.state.user
     if ended.sessions:
-        words = f"{words} {_ended(ended.sessions)}"
+        words = f"{words} {email_links.logged_out_on(ended.sessions)}"
     words = email_links.with_codes(words, ended)
     if here is not None and here.id != user.id:
         return words + " " + _("You're still logged in as %(username)s.") % {"username": here.username}

@@ -1,1 +1,1 @@
-"""The settings' page of everything that one can log in with, and of the authenticator app."""
+"""The settings' page for everything you can log in with, and those of the authenticator app and the recovery codes."""

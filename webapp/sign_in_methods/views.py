@@ -1,4 +1,4 @@
-"""The page of the sign-in methods, and adding and removing an authenticator app."""
+"""The page of the sign-in methods; adding and removing an authenticator app; and new recovery codes."""
 
 from sqlmodel import col
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from webapp.factors.models import Factor, FactorKind
 from webapp.factors.totp import Setup
 from webapp.i18n import gettext as _
 from webapp.passkeys import passkeys
-from webapp.sign_in_methods.forms import AddApp, RemoveApp
+from webapp.sign_in_methods.forms import AddApp, RecoveryCodes, RemoveApp
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, limited_button
@@ -84,6 +84,24 @@ async def remove_authenticator_app(request: Request) -> Response:
 
 
 @login_required
+async def recovery_codes(request: Request) -> Response:
+    """How many are left, and the form that makes new ones, which are shown once, in its answer."""
+    form, db = await Form.of(request, RecoveryCodes), request.state.db
+    has_second = await methods.has_second_step(db, request.state.user.id)
+    user = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    made = await _codes_made(request, form, user) if user else None
+    return pages.render(
+        request,
+        "sign_in_methods/recovery_codes.html",
+        part="form",
+        form=form,
+        made=made or [],
+        left=await codes.left(db, request.state.user.id),
+        has_second=has_second,
+    )
+
+
+@login_required
 @limited_button(rate_limits.FACTORS)
 async def stop_factor_removal(request: Request) -> Response:
     """Stops a removal that somebody has asked for by a mailed link."""
@@ -142,3 +160,21 @@ async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
         words = _("The authenticator app is removed. Logging in asks for your password alone.")
     await db.commit()
     return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
+
+
+@limited(rate_limits.RECOVERY_CODES, at_once=True)
+async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
+    """New codes, or none with the reason in the form."""
+    db, state = request.state.db, request.app.state
+    # What stands in for the factor takes the factor: else the password and a session would be enough to replace it.
+    if await methods.has_second_step(db, user.id):
+        if not await proof.try_code(request, form, user, form.data.code):
+            return []
+        await db.commit()
+    try:
+        made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
+    except Overtaken:
+        form.refuse("", _("Your account has just changed. Try again."))
+        return []
+    await db.commit()
+    return made

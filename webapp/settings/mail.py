@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import Any
 
-from webapp.environment import Environment, ascii_host
+from webapp.settings.environment import Environment, ascii_host
 
 _DOMAIN = r"(?=.{1,200}\Z)(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*"
 MOST_LOCAL = 38  # of the 64 characters of RFC 5321, 4.5.3.1.1, what a return path leaves

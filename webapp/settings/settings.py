@@ -1,4 +1,4 @@
-"""Every environment variable of the site, read once into one frozen object."""
+"""What the environment variables say, in one frozen object; and what no deployed site may be."""
 
 import hashlib
 import hmac
@@ -10,18 +10,14 @@ from email.utils import formataddr, parseaddr
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from webapp import database_url, mail_settings
-from webapp.environment import Environment, ascii_host
+from webapp.settings import mail
+from webapp.settings.variables import INSTANCE, LOOPBACK, SITE_NAME, Variables
 
-SITE_NAME = "Microblog"
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
-ROOT = Path(__file__).resolve().parent.parent
-INSTANCE = ROOT / "instance"
 DEVELOPMENT_HOST = "wilma@example.com"  # the admin of a development site, unless ADMINS says otherwise
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Set by platforms whose disk is gone with the process: Heroku, Cloud Run.
 FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
 
@@ -82,7 +78,7 @@ class Settings:
 
         Raises `Misconfigured` with every problem found, not just the first.
         """
-        read = _Reader(os.environ if environ is None else environ)
+        read = Variables(os.environ if environ is None else environ)
         settings = cls(**read.common(), **read.identity(), mailer=read.choice("MAILER", "web", "process", "off"))
         problems = read.problems + list(_unsafe(settings, read.variables))
         if problems:
@@ -92,7 +88,7 @@ class Settings:
     @classmethod
     def for_development(cls, port: int, environ: Mapping[str, str] | None = None, instance: Path = INSTANCE) -> Self:
         """Reads settings for this machine alone: loopback, a key of its own, emails into a mailbox page."""
-        read = _Reader(os.environ if environ is None else environ)
+        read = Variables(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
         common = {"database_url": f"sqlite+aiosqlite:///{instance / 'development.db'}", **read.common()}
         settings = cls(
@@ -133,7 +129,7 @@ class Settings:
     @property
     def helo(self) -> str:
         """The name with which we greet the mail server."""
-        return self.mail_helo or mail_settings.greeting(self.host)
+        return self.mail_helo or mail.greeting(self.host)
 
     @property
     def sends_mail(self) -> bool:
@@ -166,93 +162,6 @@ def _own_key(file: Path) -> str:
         file.touch(mode=0o600)
         file.write_text(secrets.token_hex(32))
     return file.read_text()
-
-
-class _Reader(Environment):
-    """Reads the variables of this site."""
-
-    def common(self) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "site_name": self.line("SITE_NAME", 40) or SITE_NAME,
-            "site_description": self.line("SITE_DESCRIPTION", 200),
-            **mail_settings.read(self),
-            "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
-            "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
-            "registration": self.choice("REGISTRATION", "open", "invite"),
-            "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
-            "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
-            "account_deletion_days": self.number("ACCOUNT_DELETION_DAYS", 14, 1, 90),
-            "factor_removal_days": self.number("FACTOR_REMOVAL_DAYS", 3, 1, 30),
-            "admin_two_factors": self.flag("ADMIN_TWO_FACTORS"),
-            "posts_per_page": self.number("POSTS_PER_PAGE", 20, 5, 100),
-            "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
-            "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
-            "metrics_key": self.metrics_key(),
-            "log_format": self.choice("LOG_FORMAT", "json", "text"),
-            "languages": self.languages(),
-        }
-        if url := self.text("DATABASE_URL"):
-            values["database_url"] = self.database(url)
-        return values
-
-    def identity(self) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "base_url": self.base_url(),
-            "secret_key": self.secret("SECRET_KEY"),
-            "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
-        }
-        if not self.text("DATABASE_URL"):
-            values["database_url"] = f"sqlite+aiosqlite:///{INSTANCE / 'microblog.db'}"
-        return values
-
-    def metrics_key(self) -> str:
-        key = self.text("METRICS_KEY")
-        if key and len(key) < 24:
-            self.problems.append("METRICS_KEY is too easy to guess: use 24 random characters or more.")
-        return key
-
-    def languages(self) -> tuple[str, ...]:
-        names = self.listed("LANGUAGES") or ("en", "ru")
-        known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
-        self.problems += [f"LANGUAGES: there is no translation for '{name}'." for name in names if name not in known]
-        return names
-
-    def base_url(self) -> str:
-        url = self.text("BASE_URL").rstrip("/")
-        if not url:
-            self.problems.append("BASE_URL is missing: the address that visitors type, such as https://example.com.")
-            return ""
-        try:
-            parts = urlsplit(url)
-            is_whole = (
-                parts.scheme in {"http", "https"} and parts.hostname and url == f"{parts.scheme}://{parts.netloc}"
-            )
-            if not is_whole or "@" in parts.netloc or parts.port == 0:
-                raise ValueError
-        except ValueError:
-            self.problems.append("BASE_URL must look like https://example.com, with no path behind it.")
-            return ""
-        typed = parts.hostname or ""
-        host = ascii_host(typed)
-        if not host:
-            self.problems.append(f"BASE_URL: no host can be called '{typed}'.")
-        elif parts.scheme == "http" and host not in LOOPBACK:
-            self.problems.append("BASE_URL must begin with https:// (http is for this machine alone).")
-        return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
-
-    def database(self, url: str) -> str:
-        """The URL as it is: whoever connects reads it (see `database_url`)."""
-        pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
-        if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
-            url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"
-        try:
-            address, arguments = database_url.read(url)
-        except ValueError as refused:
-            self.problems.append(str(refused))
-            return ""
-        unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
-        self.problems += [f"DATABASE_URL names {file}, which can't be read." for file in unreadable]
-        return address if url.startswith("sqlite") else url
 
 
 def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[str]:

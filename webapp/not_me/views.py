@@ -1,0 +1,81 @@
+"""The page behind "this wasn't me", and the reset email that follows it."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp.accounts import deletions, users
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.authentication import auth, email_links
+from webapp.not_me import not_me
+from webapp.web import pages
+from webapp.web.forms import EmptyForm, Form
+
+
+async def report_not_me(request: Request) -> Response:
+    """Behind the link of every security email. It works whoever is logged in, and without cookies."""
+    form = await Form.of(request, EmptyForm)
+    try:
+        user, claim = await _reporter(request)
+    except Refused as refused:
+        return email_links.bad(request, refused, "not_me")
+    if form.is_valid:
+        db, client = request.state.db, auth.client_info(request)
+        ended = await not_me.report(db, request.app.state.settings, user, claim, client)
+        await db.commit()
+        if not pages.asks_for_part(request):
+            return pages.redirect(request, request.url.path, flash=email_links.logged_out_on(ended) if ended else None)
+    return await _not_me_page(request, form, user, claim)
+
+
+async def email_reset_link(request: Request) -> Response:
+    """A reset email to the account's own address, after "this wasn't me"."""
+    form = await Form.read(request, EmptyForm)
+    page = request.app.url_path_for("report_not_me", token=request.path_params["token"])
+    try:
+        user, claim = await _reporter(request)
+        if not not_me.is_to_owner(request.app.state.settings, user, claim):
+            return pages.redirect(request, page)  # where "this wasn't me" takes the address back first
+        recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
+        sent = await email_links.send(request, form, "reset_password", recipient, user_id=user.id, by_owner=True)
+        if sent:
+            return email_links.check_email(request, sent)
+        return await _not_me_page(request, form, user, claim)
+    except Refused:
+        return pages.redirect(request, page)  # which says what is wrong
+
+
+async def _reporter(request: Request) -> tuple[User, Claim]:
+    """Whose email the link stood in. Raises Refused; no change of the account kills such a link."""
+    db, settings = request.state.db, request.app.state.settings
+    claim = verify(settings, Purpose.NOT_ME, request.path_params["token"])
+    user = await users.get(db, int(claim.subject))
+    if user is None:
+        raise TokenMalformed
+    if await _is_shut(request, user) or await not_me.is_void(db, settings, user, claim):
+        raise TokenUsed(claim)
+    return user, claim
+
+
+async def _is_shut(request: Request, user: User) -> bool:
+    """Whether the account is disabled, and not because somebody with its password has it deleted."""
+    deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
+    return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
+
+
+async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Claim) -> Response:
+    return pages.render(
+        request,
+        "not_me/report_not_me.html",
+        part="panel",
+        form=form,
+        username=user.username,
+        what_happened=not_me.what_happened(claim.about),
+        is_only_asked=claim.about == "reset_password",
+        is_reported=not_me.is_reported(user, claim),
+        is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
+        paused_until=not_me.paused_until(user),
+        token=request.path_params["token"],
+    )

@@ -1,0 +1,101 @@
+"""Which environment variables there are, and what each may hold."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from webapp.settings import database_url, mail
+from webapp.settings.environment import Environment, ascii_host
+
+SITE_NAME = "Microblog"
+ROOT = Path(__file__).resolve().parents[2]
+INSTANCE = ROOT / "instance"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class Variables(Environment):
+    """The variables of this site."""
+
+    def common(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "site_name": self.line("SITE_NAME", 40) or SITE_NAME,
+            "site_description": self.line("SITE_DESCRIPTION", 200),
+            **mail.read(self),
+            "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
+            "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
+            "registration": self.choice("REGISTRATION", "open", "invite"),
+            "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
+            "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
+            "account_deletion_days": self.number("ACCOUNT_DELETION_DAYS", 14, 1, 90),
+            "factor_removal_days": self.number("FACTOR_REMOVAL_DAYS", 3, 1, 30),
+            "admin_two_factors": self.flag("ADMIN_TWO_FACTORS"),
+            "posts_per_page": self.number("POSTS_PER_PAGE", 20, 5, 100),
+            "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
+            "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
+            "metrics_key": self.metrics_key(),
+            "log_format": self.choice("LOG_FORMAT", "json", "text"),
+            "languages": self.languages(),
+        }
+        if url := self.text("DATABASE_URL"):
+            values["database_url"] = self.database(url)
+        return values
+
+    def identity(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "base_url": self.base_url(),
+            "secret_key": self.secret("SECRET_KEY"),
+            "secret_key_fallbacks": self.listed("SECRET_KEY_FALLBACKS"),
+        }
+        if not self.text("DATABASE_URL"):
+            values["database_url"] = f"sqlite+aiosqlite:///{INSTANCE / 'microblog.db'}"
+        return values
+
+    def metrics_key(self) -> str:
+        key = self.text("METRICS_KEY")
+        if key and len(key) < 24:
+            self.problems.append("METRICS_KEY is too easy to guess: use 24 random characters or more.")
+        return key
+
+    def languages(self) -> tuple[str, ...]:
+        names = self.listed("LANGUAGES") or ("en", "ru")
+        known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
+        self.problems += [f"LANGUAGES: there is no translation for '{name}'." for name in names if name not in known]
+        return names
+
+    def base_url(self) -> str:
+        url = self.text("BASE_URL").rstrip("/")
+        if not url:
+            self.problems.append("BASE_URL is missing: the address that visitors type, such as https://example.com.")
+            return ""
+        try:
+            parts = urlsplit(url)
+            is_whole = (
+                parts.scheme in {"http", "https"} and parts.hostname and url == f"{parts.scheme}://{parts.netloc}"
+            )
+            if not is_whole or "@" in parts.netloc or parts.port == 0:
+                raise ValueError
+        except ValueError:
+            self.problems.append("BASE_URL must look like https://example.com, with no path behind it.")
+            return ""
+        typed = parts.hostname or ""
+        host = ascii_host(typed)
+        if not host:
+            self.problems.append(f"BASE_URL: no host can be called '{typed}'.")
+        elif parts.scheme == "http" and host not in LOOPBACK:
+            self.problems.append("BASE_URL must begin with https:// (http is for this machine alone).")
+        return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
+
+    def database(self, url: str) -> str:
+        """The URL as it is: whoever connects reads it (see `database_url`)."""
+        pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
+        if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
+            url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"
+        try:
+            address, arguments = database_url.read(url)
+        except ValueError as refused:
+            self.problems.append(str(refused))
+            return ""
+        unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
+        self.problems += [f"DATABASE_URL names {file}, which can't be read." for file in unreadable]
+        return address if url.startswith("sqlite") else url
