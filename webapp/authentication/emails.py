@@ -122,6 +122,11 @@ def _address_reserved_draft(
     return Draft("address_reserved", address, values, language=language)
 
 
+def notice(settings: Settings, kind: str, user_id: int, address: str, values: dict[str, Any]) -> Draft:
+    """An email about something that happened to an account, with the link "this wasn't me"."""
+    return Draft(kind, address, values | {"not_me_link": not_me_link(settings, user_id, kind, address)}, user_id)
+
+
 def _password_changed_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     values = details | {
         "codes_link": f"{settings.base_url}/recovery_codes",

@@ -5,8 +5,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.tokens import not_me_link
-from webapp.authentication.emails import A_SAMPLE_DAY, told
+from webapp.authentication.emails import A_SAMPLE_DAY, notice, told
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
@@ -54,8 +53,4 @@ async def _written(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    links = {
-        "passkeys_link": f"{settings.base_url}/passkeys",
-        "not_me_link": not_me_link(settings, user_id, kind, address),
-    }
-    return Draft(kind, address, details | links, user_id)
+    return notice(settings, kind, user_id, address, details | {"passkeys_link": f"{settings.base_url}/passkeys"})

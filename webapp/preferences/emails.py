@@ -6,8 +6,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import known_browsers
-from webapp.accounts.tokens import not_me_link
-from webapp.authentication.emails import A_SAMPLE_DAY, told
+from webapp.authentication.emails import A_SAMPLE_DAY, notice, told
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.names import usernames
@@ -50,14 +49,9 @@ def _sessions_ended_draft(settings: Settings, user_id: int, address: str, detail
     values = details | {
         "browser": known_browsers.described(details["browser"]),
         "codes_link": f"{settings.base_url}/recovery_codes",
-        "not_me_link": not_me_link(settings, user_id, "sessions_ended", address),
     }
-    return Draft("sessions_ended", address, values, user_id)
+    return notice(settings, "sessions_ended", user_id, address, values)
 
 
 def _draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    values = details | {
-        "days": usernames.KEPT.days,
-        "not_me_link": not_me_link(settings, user_id, "username_changed", address),
-    }
-    return Draft("username_changed", address, values, user_id)
+    return notice(settings, "username_changed", user_id, address, details | {"days": usernames.KEPT.days})

@@ -10,7 +10,7 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
-from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, told
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, notice, told
 from webapp.database import now
 from webapp.factors import codes
 from webapp.mail.kinds import Draft, email_kind
@@ -105,5 +105,4 @@ def _reset_password_draft(settings: Settings, user: User, asked_id: str = "") ->
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    links = {"not_me_link": not_me_link(settings, user_id, kind, address)}
-    return Draft(kind, address, {"instead_of": ""} | details | links, user_id)
+    return notice(settings, kind, user_id, address, {"instead_of": ""} | details)

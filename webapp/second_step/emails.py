@@ -7,8 +7,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import known_browsers, tokens, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, not_me_link
-from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_SIGN_IN, a_sample_person, told
+from webapp.accounts.tokens import Purpose
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_SIGN_IN, a_sample_person, notice, told
 from webapp.factors import methods, second_step
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
@@ -110,11 +110,10 @@ def _draft(settings: Settings, kind: str, details: dict[str, Any], email: Claime
     values = details | {
         "methods_link": f"{settings.base_url}/sign-in_methods",
         "reset_link": f"{settings.base_url}/reset_password_request",
-        "not_me_link": not_me_link(settings, user_id, kind, recipient),
     }
     if "browser" in details:
         values["browser"] = known_browsers.described(details["browser"])
-    return Draft(kind, recipient, values, user_id)
+    return notice(settings, kind, user_id, recipient, values)
 
 
 def _removal_link_draft(settings: Settings, user: User) -> Draft:
@@ -125,19 +124,13 @@ def _removal_link_draft(settings: Settings, user: User) -> Draft:
         "link": f"{settings.base_url}/factor_removal/{token}",
         "minutes": settings.reset_token_minutes,
         "days": settings.factor_removal_days,
-        "not_me_link": not_me_link(settings, user.id, "factor_removal_link", user.email),
     }
-    return Draft("factor_removal_link", user.email, values, user.id)
+    return notice(settings, "factor_removal_link", user.id, user.email, values)
 
 
 def _waiting_draft(settings: Settings, user: User, due: datetime) -> Draft:
     """With the link that stops it, which is good for as long as there is anything to stop."""
     lifetime = timedelta(days=settings.factor_removal_days + 1)
     token = tokens.issue(settings, Purpose.KEEP_FACTORS, user.id, lifetime)
-    values = {
-        "username": user.username,
-        "due": due,
-        "link": f"{settings.base_url}/keep_factors/{token}",
-        "not_me_link": not_me_link(settings, user.id, "factor_removal_waiting", user.email),
-    }
-    return Draft("factor_removal_waiting", user.email, values, user.id)
+    values = {"username": user.username, "due": due, "link": f"{settings.base_url}/keep_factors/{token}"}
+    return notice(settings, "factor_removal_waiting", user.id, user.email, values)

@@ -5,8 +5,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.tokens import not_me_link
-from webapp.authentication.emails import A_SAMPLE_DAY, told
+from webapp.authentication.emails import A_SAMPLE_DAY, notice, told
 from webapp.i18n import gettext as _
 from webapp.mail.kinds import KINDS, Draft, email_kind
 from webapp.mail.models import Claimed
@@ -30,6 +29,5 @@ def _draft(settings: Settings, user_id: int, address: str, details: dict[str, An
     values = details | {
         "label": _(KINDS[details["about"]].label) if details["about"] in KINDS else "",
         "settings_link": f"{settings.base_url}/letters",
-        "not_me_link": not_me_link(settings, user_id, "emails_turned_off", address),
     }
-    return Draft("emails_turned_off", address, values, user_id)
+    return notice(settings, "emails_turned_off", user_id, address, values)
