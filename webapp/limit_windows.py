@@ -24,7 +24,7 @@ class LimitWindow(SQLModel, table=True):
 
 
 def outdated() -> ColumnElement[bool]:
-    """Windows that ended so long ago that nobody asks any more when they began."""
+    """Windows that ended so long ago that nobody asks when they began."""
     return col(LimitWindow.ends) < now().timestamp() - KEPT
 
 

@@ -1,7 +1,7 @@
-"""How often is too often; counted in the database, shared by all processes.
+"""How often is too often, counted in the database and shared by all processes.
 
-A window begins with its first use and ends after its seconds. What was refused is not counted, because
-the transaction that counted it is rolled back: nobody stretches another's wait by knocking.
+A window begins with its first use and ends when its seconds are over. What was refused is not counted, because
+the transaction that counted it is rolled back: nobody can make somebody else's wait longer by trying.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Rate:
 class Limit:
     """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
 
-    Once it was done more often than `after`, the rates `then` hold, too: a slower one instead of a long wait.
+    Once it was done more often than `after`, the rates in `then` hold, too: a slower pace instead of a long wait.
     """
 
     name: str
@@ -61,13 +61,15 @@ FACTORS = Limit("factors", OWN_CHANGES)
 PASSKEYS = Limit("passkeys", (Rate(10, HOUR), Rate(20, DAY)))
 CHECKUP = Limit("checkup", (Rate(10, HOUR), Rate(30, DAY)))
 SWITCHES = Limit("switches", OWN_CHANGES)
-ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # who is robbed must be able to, too
-UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it shall not use up the one above
+ENDING_SESSIONS = Limit(
+    "end_sessions", (Rate(30, HOUR), Rate(100, DAY))
+)  # a person who was robbed must be able to, too
+UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it mustn't use up the one above
 # What an account does to others, or often; each for an account, however many browsers it has.
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
-FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # turns of the button, either way
+FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # presses of the button, either way
 REPORTS = Limit("report", (Rate(5, MINUTE), Rate(30, DAY)))
-SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # cheap, and nobody is written to
+SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # cheap, and nobody gets an email
 # Guesses at a password: for a typed username or email and a client_ip; for a client_ip, whatever is typed; and for what
 # is typed over all of them. An account has two things to type, so there are 100 in a row at most (NIST SP 800-63B-4).
 LOG_IN = Limit("login", (Rate(5, 5 * MINUTE),))
@@ -93,12 +95,12 @@ SECOND_STEP_KNOWN_BROWSER = Limit("second_step_known", (Rate(5, 5 * MINUTE), Rat
 FINISH_REGISTRATION = Limit("finish_registration", (Rate(10, 10 * MINUTE), Rate(50, DAY)))
 FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),))
 # Emails that a visitor asks for: of each kind for what was typed, whether anybody has it or not; and for a client_ip.
-# After ten in a day it is one an hour: a stranger who asks all day long keeps nobody waiting for longer than that.
+# After ten in a day it is one an hour: a stranger who asks all day makes nobody wait longer than that.
 MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
 # That reach an account, however it was typed. Counted when they are written, a little later, and so for a little less:
-# who asks again when the page says that it may be gets an email.
+# anybody who asks again once the page says they may gets an email.
 NEARLY_AN_HOUR = HOUR - 10 * MINUTE
 RESET_EMAILS = Limit(
     "reset_password_to", (Rate(3, NEARLY_AN_HOUR),), after=MANY_EMAILS, then=(Rate(1, NEARLY_AN_HOUR),)
@@ -109,7 +111,7 @@ EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
 EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
 SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
 # Emails that would come too often by themselves.
-NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # who goes and comes back is told of once
+NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # somebody who leaves and comes back is announced once
 ERROR_ALARM = Limit("alarm_of", (Rate(1, 15 * MINUTE),))
 ERROR_ALARMS = Limit("alarms", (Rate(5, HOUR),))
 BUDGET_ALARM = Limit("budget_alarm", (Rate(1, HOUR),))
@@ -240,4 +242,4 @@ def _secret(settings: Settings, who: str) -> str:
 
 
 class Busy(Exception):
-    """More was asked for at once than this process can do; worth another try in a moment."""
+    """This process has more to do than it can; worth another try in a moment."""

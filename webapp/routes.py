@@ -86,7 +86,7 @@ RECOVERY: list[BaseRoute] = [
     Route("/not_me/{token}/email", not_me.email_reset_link, methods=["POST"]),
     Route("/recover", recovery.recover, methods=FORM),
 ]
-# One's own account.
+# Your own account.
 SETTINGS: list[BaseRoute] = [
     Route("/settings", preferences.settings),
     Route("/language", preferences.language, methods=["POST"]),

@@ -146,7 +146,7 @@ def test_the_database_of_an_early_chapter_is_enough(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (None, "is no file."),
+        (None, "isn't a file."),
         ("", "it has no user with id and username and email and password_hash"),
         ("CREATE TABLE user (id INTEGER, name TEXT)", "it has no user with username and email and password_hash"),
         ("not SQLite at all, but a text that is long enough to be taken for one", "file is not a database"),

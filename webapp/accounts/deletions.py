@@ -1,4 +1,4 @@
-"""Accounts that are being deleted: hidden at once, gone for good after some days, and brought back until then."""
+"""Accounts that are being deleted: hidden at once, gone for good some days later, and until then they can come back."""
 
 from datetime import datetime, timedelta
 
@@ -40,7 +40,7 @@ async def ask(
 
 
 async def of(db: AsyncSession, user_id: int) -> AccountDeletion | None:
-    """What is to become of an account that is being deleted, whoever asked for it."""
+    """What will happen to an account that is being deleted, whoever asked for it."""
     return (await db.exec(select_rows(AccountDeletion).where(col(AccountDeletion.user_id) == user_id))).first()
 
 

@@ -18,10 +18,9 @@ class Overtaken(Exception):
 
 
 class Keep(NamedTuple):
-    """What outlives the end of everything, on purpose: the session and the browser (its mark) of who asks for it.
+    """What outlives the end of everything, on purpose: the session and the browser (its mark) of whoever asks for it.
 
-    With the session goes the passkey that has opened it. And the recovery codes, where they were made by who has the
-    second factor, and that was shown just now.
+    The session keeps the passkey that opened it. The recovery codes stay, too, if the second factor was shown just now.
     """
 
     session: int | None = None
@@ -44,8 +43,8 @@ class Ended(NamedTuple):
 async def end_everything(
     db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
 ) -> Ended:
-    """Raises the account's epoch and makes `changes` in its row: ends every session, link, known browser, recovery
-    code, passkey, trusted browser, pending change of address and waiting removal of factors, but what is in `keep`.
+    """Raises the account's epoch and makes `changes` to its row. That ends every session, link, known browser, recovery
+    code, passkey, trusted browser, pending change of address and pending removal of factors, except what is in `keep`.
 
     An authenticator app stays: no reset takes it away.
 
@@ -57,7 +56,7 @@ async def end_everything(
     if epoch is None:
         raise Overtaken
     ended = await sessions.end_all(db, user_id, epoch - 1, keep.session)
-    # Where no session is kept, it may be anybody who asks: a trusted browser stays known, and is trusted no more.
+    # With no session to keep, anybody could be asking: a trusted browser stays known, but is no longer trusted.
     await known_browsers.forget_others(db, user_id, keep.browser, epoch, keeps_trust=keep.session is not None)
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
     unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
@@ -65,7 +64,7 @@ async def end_everything(
 
 
 async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
-    """Ends all passkeys of an account but the one of the session that is kept; returns how many."""
+    """Ends all of an account's passkeys except the one that opened the session to keep; returns how many."""
     own = select(Session.passkey_id).where(col(Session.id) == keep.session)
     kept = (await db.exec(own)).first() if keep.session is not None else None
     this = col(Passkey.user_id) == user_id, col(Passkey.id) == (kept or 0), col(Passkey.epoch) == epoch - 1
@@ -77,9 +76,9 @@ async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) 
 
 
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
-    """Disables an account, or enables it again, which ends its deletion, too. Either way everything ends.
+    """Disables an account, or enables it again, which also cancels its deletion. Either way, everything ends.
 
-    Who is disabled while they have their account deleted can't undo that.
+    Somebody whose account is disabled while it is being deleted can't undo the deletion.
     """
     await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
     theirs = col(AccountDeletion.user_id) == user.id

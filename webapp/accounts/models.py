@@ -44,7 +44,7 @@ class User(SQLModel, table=True):
     password_locked_at: datetime | None = None  # "this wasn't me": the password opens nothing until there is a new one
     email_checked_at: datetime | None = None  # a test link was followed
     codes_checked_at: datetime | None = None  # four characters of a recovery code were typed
-    checkup_at: datetime | None = None  # the last check-up of the ways back, done or declined
+    checkup_at: datetime | None = None  # the last "Can you get back in?", done or declined
     passkey_declined_at: datetime | None = None  # "no, thanks": none is offered again
     about_me: str = Field(default="", max_length=140)
     is_public: bool = True  # whether strangers may read the profile and the posts
@@ -69,9 +69,9 @@ class Session(SQLModel, table=True):
     browser_mark: str = Field(default="", max_length=64)  # the known browser that goes when this session is ended
     created_at: datetime = Field(default_factory=now)
     last_seen_at: datetime = Field(default_factory=now)
-    proved_at: datetime = Field(default_factory=now)  # when who is logged in last proved who they are
+    proved_at: datetime = Field(default_factory=now)  # when the person last proved who they are
     expires_at: datetime = Field(index=True)
-    passkey_id: int | None = None  # with which it was opened; whoever keeps the session keeps that
+    passkey_id: int | None = None  # the one that opened it, and is kept as long as the session is
 
 
 class KnownBrowser(SQLModel, table=True):

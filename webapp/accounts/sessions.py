@@ -54,7 +54,7 @@ class SessionUser:
 
     @property
     def is_proved(self) -> bool:
-        """Whether they have proved lately who they are: what changes the account asks again after that."""
+        """Whether they have proved who they are recently enough to change the account without being asked again."""
         return now() - self.proved_at <= PROVED
 
     @property
@@ -72,7 +72,7 @@ async def find(db: Transaction, secret: str) -> SessionUser | None:
 
 
 async def touch(db: AsyncSession, user: SessionUser) -> None:
-    """Notes that the person was here, and lets a remembered session slide on."""
+    """Notes that the person was here, and extends a remembered session."""
     values: dict[str, Any] = {"last_seen_at": now()}
     if user.is_remembered:
         values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
@@ -81,7 +81,7 @@ async def touch(db: AsyncSession, user: SessionUser) -> None:
 
 
 async def note_proof(db: AsyncSession, session_id: int) -> None:
-    """Notes that whoever is logged in there has just proved again who they are."""
+    """Notes that the person in this session has just proved again who they are."""
     await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(proved_at=now()))
 
 
@@ -143,7 +143,7 @@ async def end_other(db: AsyncSession, user: SessionUser, session_id: int, browse
 
 
 async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -> int:
-    """Ends every session of an account but one; returns how many of them were alive in the epoch."""
+    """Ends every session of an account except one; returns how many of them were live in the epoch."""
     all_others = _sessions.c.user_id == user_id, _sessions.c.id != (but or 0)
     was_alive = (_sessions.c.epoch == epoch) & (_sessions.c.expires_at > now())
     return sum((await execute(db, delete(_sessions).where(*all_others).returning(was_alive))).scalars())

@@ -23,7 +23,7 @@ NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FROM_CODE = "recovery code"
 FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good
-# All our tokens begin alike: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
+# All our tokens begin the same way: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
 _SHAPE = re.compile(SHAPE)

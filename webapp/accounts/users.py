@@ -46,7 +46,7 @@ class Taken(Exception):
 
 
 class Closed(Exception):
-    """The password is right, and opens nothing. An email of the `kind` to the account's owner has a link that helps."""
+    """The password is right but opens nothing. An email of this `kind` to the account's owner has a link that helps."""
 
     kind = ""
 
@@ -65,7 +65,7 @@ class PasswordLocked(Closed):
 
 
 class BeingDeleted(Closed):
-    """Its owner has had it deleted, and can still undo that."""
+    """Its owner is having it deleted, and can still change their mind."""
 
     kind = "account_deletion"
 
@@ -115,7 +115,7 @@ async def register(
 
     Frees the connection while it hashes.
     """
-    if not await is_free(db, settings, username):  # asked before, too, since a hash is dear
+    if not await is_free(db, settings, username):  # asked before hashing, too, because a hash is expensive
         raise Taken("username")
     await database.release(db)
     user = new(username, email, await hasher.hash(password, client.client_ip, email), language)
@@ -142,10 +142,10 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
     """The person with this password. Takes as long for a name that nobody has.
 
-    Frees the connection while it hashes. Raises Busy; and Closed, which only who knows the password learns.
+    Frees the connection while it hashes. Raises Busy; and Closed, which only somebody with the password gets to see.
     """
     identity = identities.identity_or_nonsense(typed)
-    # No more than this is read before the hash: to make an object of a row would take longer than to find none.
+    # Read no more than this before the hash: making an object of a row would take longer than finding no row.
     found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
     by, costs = (client.client_ip, identity), await other_costs(db)
     await database.release(db)
@@ -227,5 +227,5 @@ async def find_typed(db: AsyncSession, typed: str) -> User | None:
 
 
 def unused_hash_costs() -> ColumnElement[bool]:
-    """Which costs no hash has any more: all those who had such a one have logged in, or have a new password."""
+    """Costs that no hash has any more: everybody who had one has since logged in or chosen a new password."""
     return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))

@@ -70,7 +70,7 @@ async def ask(
     """Notes the request, and writes to the new address and to the one of now; returns its number, and whether emails
     are delayed.
 
-    Whether the new one is anybody's is not looked at here: only who reads its mail will learn that.
+    Nothing here looks up whether somebody has the new address: only its mailbox will be told.
     """
     change = AddressChange(user_id=user.id, epoch=user.epoch, old_email=user.email, new_email=email)
     db.add(change)

@@ -27,9 +27,9 @@ UNDO_LIFETIME = timedelta(hours=72)
     samples=lambda site: [_confirm_draft(site, _sample(), A_SAMPLE_ID), _taken_draft(site, _sample(), "david")],
 )
 async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the address that is to be an account's. If it can't be, the email says why: the page must not.
+    """To the address that an account is about to have. If it can't, the email says why, because the page must not.
 
-    So it goes to the address of a disabled account, too: who asked sees among their emails whether it went.
+    So it goes to the address of a disabled account, too, since whoever asked can see in their emails whether it went.
     """
     change = await changes.get(db, email.parameters["change"])
     if change is None or not change.is_open:

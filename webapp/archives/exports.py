@@ -87,7 +87,7 @@ async def finish(db: AsyncSession, claimed: Claimed, size: int) -> datetime:
 
 
 async def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
-    """The file, a piece at a time: no connection is held while the visitor takes one."""
+    """The file, a piece at a time: no connection is held while the visitor downloads."""
     number = 0
     while True:
         piece = select(_chunks.c.content).where(_chunks.c.export_id == export_id, _chunks.c.number == number)

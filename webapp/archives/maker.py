@@ -22,7 +22,7 @@ BREATH_SECONDS = 0.01  # between two batches: visitors go first
 
 
 class Maker:
-    """Claims what waits and makes it. One that was asked for here is begun at once, another's is found by a look."""
+    """Claims waiting exports and makes them. One asked for here starts at once; a poll finds the others."""
 
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
         self._settings, self._database, self._templates = settings, database, templates
@@ -44,7 +44,7 @@ class Maker:
                 while not self._is_stopping and await self.make_one():
                     pass
             except Exception as error:
-                # Whoever visits meanwhile has told of a database that is away.
+                # The requests log it when the database is away.
                 log.warning("export_failed", exc_info=not is_away(error))
             await self._wait()
 
@@ -56,7 +56,7 @@ class Maker:
         self._asked.clear()
 
     async def make_one(self) -> bool:
-        """Makes the export that waits longest; whether there was one."""
+        """Makes the export that has waited longest; says whether there was one."""
         async with self._database.session(is_writing=True) as db:
             claimed = await exports.claim(db)
             await db.commit()

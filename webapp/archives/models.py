@@ -14,7 +14,7 @@ class AccountExport(SQLModel, table=True):
     """A file with everything of a person's, asked for, being made, or there to be downloaded until `expires_at`.
 
     Whoever makes it has a lease: a process that dies lets it run out, and another begins again. `fence` goes up with
-    each claim, so who wakes up late can't write into the file of another.
+    each claim, so a process that wakes up late can't write into another's file.
     """
 
     __tablename__ = "account_export"

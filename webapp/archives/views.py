@@ -1,4 +1,4 @@
-"""Ask for everything of one's own in a file, see how far it is, and download it."""
+"""Ask for everything of your own in one file, watch its progress, and download it."""
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -28,7 +28,7 @@ class Export(BaseModel):
 
 @login_required
 async def export(request: Request) -> Response:
-    """The page for all of it. The part of it that says how far the file is asks for itself again."""
+    """The page for all of it. The part that shows the progress keeps asking for itself."""
     form = await Form.of(request, Export)
     is_sent = request.method == "POST" and form.is_valid
     proved = await proof.prove(request, form, form.data.current_password) if is_sent else None
@@ -38,7 +38,7 @@ async def export(request: Request) -> Response:
 
 @login_required
 async def download_export(request: Request) -> Response:
-    """The file, once its owner has proved to be there. It is sent as a form, so that no address ever opens it."""
+    """The file, once its owner has proved who they are. It takes a POST, so no address ever opens it."""
     form = await Form.read(request, Export)
     proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None

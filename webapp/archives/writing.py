@@ -34,7 +34,7 @@ Keep = Callable[[Sequence[bytes], int], Awaitable[None]]
 
 
 class Pieces(io.RawIOBase):
-    """What the zip is written into: it can't be gone back in, and gives away what is complete."""
+    """What the zip is written into: it can't seek, and hands over what is complete."""
 
     def __init__(self) -> None:
         self._held = bytearray()

@@ -1,6 +1,6 @@
 """What a visitor asked an email for, as it stands in the address of the page that says "Check your email".
 
-It is signed, and holds only what this visitor typed or came with: it says nothing of who is here.
+It is signed, and holds only what this visitor typed or came with: it doesn't tell who has an account.
 """
 
 import hashlib

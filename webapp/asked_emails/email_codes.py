@@ -109,7 +109,7 @@ def _derive(key: bytes, asked_id: str, opens: Opens, end: int) -> str:
 
 
 _ACCOUNT = select(_users.c.id, _users.c.epoch, _users.c.disabled_at, _users.c.reset_paused_until)
-# A username that nobody has any more is still that of who had it.
+# A username that nobody uses any more still leads to its last owner.
 _IS_KEPT = _kept.c.username_key == bindparam("identity"), _kept.c.kept_until > bindparam("moment")
 _HAD_NAME = select(_kept.c.user_id).where(*_IS_KEPT).scalar_subquery()
 _BY_ID = Prepared(_ACCOUNT.where(_users.c.id == bindparam("identity")))

@@ -34,7 +34,7 @@ View = Callable[[Request], Awaitable[Response]]
 
 
 class CurrentUser:
-    """Finds out who is asking, as `request.state.user`; None is a stranger."""
+    """Finds out who is asking and sets `request.state.user`; None is a stranger."""
 
     def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class CurrentUser:
 
         request = Request(scope)
         request.state.user = user = await self._find(cookies.read(request, COOKIE))
-        # Above the language of the page, which the browser has chosen, stands the one that the person has.
+        # The person's own language goes before the one that the browser asked for.
         offered = request.app.state.settings.languages
         with i18n.use(user.language if user and user.language in offered else i18n.current()):
             await self.app(scope, receive, send)

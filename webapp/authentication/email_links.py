@@ -1,4 +1,4 @@
-"""What people see who ask for an email, or follow a link that doesn't work."""
+"""What people see when they ask for an email, or follow a link that doesn't work."""
 
 import math
 import time
@@ -90,7 +90,7 @@ def check_email(request: Request, sent: Sent) -> Response:
     if pages.asks_for_part(request):
         form = Form(EmailCode)
         response = check_email_page(request, token, sent.asked, form, sent.is_delayed, asked_emails.WAIT_SECONDS)
-        is_there = request.scope["route"].name == "check_email"  # and Back shall lead before it
+        is_there = request.scope["route"].name == "check_email"  # and Back should skip it
         response.headers["hx-replace-url" if is_there else "hx-push-url"] = page
     else:
         response = pages.redirect(request, page)
@@ -141,12 +141,12 @@ async def behind_code(request: Request, form: Form[EmailCode], asked: Asked) -> 
 
 
 def browser_mark(request: Request) -> str:
-    """What the address of the page that waits for an email says of the browser that has asked for it."""
+    """What the address of the "Check your email" page says about the browser that asked for the email."""
     return asked_emails.mark(_browser(request))
 
 
 def has_asked(request: Request, asked: Asked) -> bool:
-    """Whether this is the browser that asked for an email with a code. One that keeps no cookies is not known again."""
+    """Whether this browser asked for an email with a code. One that keeps no cookies isn't recognised."""
     return asked.has_code and bool(asked.id) and asked.browser == browser_mark(request)
 
 
@@ -174,7 +174,7 @@ def minutes_left(claim: Claim) -> int:
 
 
 async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
-    """The words for people who ask too often. They say that an email was asked for, not whether anybody got it."""
+    """What to tell people who ask too often: that an email was asked for, not whether anybody got it."""
     again = _("You can ask again in %(wait)s.")
     sent_at = await rate_limits.last(db, settings, *rate_limits.email(kind, recipient)[0])
     lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)

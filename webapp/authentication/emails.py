@@ -91,7 +91,7 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
 
 
 async def told(db: AsyncSession, email: Claimed, **usual: Any) -> dict[str, Any]:
-    """What the email was posted to tell. What an older version of the site didn't write down yet is as usual."""
+    """What the email was posted to say; `usual` fills in what an older version of the site didn't store."""
     values = {"when": email.created_at.isoformat(), **usual, **email.parameters}
     if "username" not in values:
         user = await users.get(db, email.user_id or 0)

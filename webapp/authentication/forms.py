@@ -47,7 +47,7 @@ def _email_code(text: str) -> str:
     return digits
 
 
-# A username or an address is what its writer sees; test_typed.py tries every field of the kind.
+# A username or an address is what its writer sees; test_typed.py tries every field that takes one.
 Typed = Annotated[str, StringConstraints(min_length=1, max_length=320), BeforeValidator(identities.visible)]
 Identity = Annotated[Typed, AfterValidator(_identity)]
 Address = Annotated[Typed, AfterValidator(_address)]

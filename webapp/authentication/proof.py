@@ -34,7 +34,7 @@ Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
 
 
 def proved(action: Action[More, Result]) -> Action[More, Result | None]:
-    """Does something only for who has proved within 15 minutes who they are; else it is None, and the form asks.
+    """Runs only if the person has proved who they are within 15 minutes; otherwise it returns None, and the form asks.
 
     It stands on the line above what changes an account, and above its limit. The form's shape has a field
     `current_password` (see `forms.Proved`), and its template `proof(form, user)`: they ask in the page itself, with
@@ -88,7 +88,7 @@ async def prove(
     except Closed as closed:  # a moment ago, so this session has ended too
         form.refuse(field, str(closed))
         return None
-    if user is not None and user.id == asking.id:  # and not somebody who has taken the name meanwhile
+    if user is not None and user.id == asking.id:  # and not somebody who has taken the name since
         await sessions.note_proof(request.state.db, asking.session_id)
         await request.state.db.commit()
         request.state.user, request.state.has_proved = replace(asking, proved_at=now()), True

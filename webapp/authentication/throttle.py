@@ -20,7 +20,7 @@ from webapp.settings import Settings
 
 
 class Turns:
-    """What is dear comes one after the other for each key, in this process, so that what is cheap decides about most.
+    """Does what is expensive one at a time for each key, within this process, so that cheap checks refuse most of it.
 
     Of many uses of one link at once the first hashes, and the others find that it was used. Of many right passwords
     each has started the count of tries anew before the next is counted. Nobody must wait holding a connection.

@@ -128,7 +128,7 @@ def _asked(request: Request) -> tuple[Asked, datetime]:
 
 
 async def _past_password(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
-    """Logs in, or leads to the second step where the account has one: only who knows the password learns of it."""
+    """Logs in, or leads to the second step if the account has one, which only its password reveals."""
     if await second_step.is_due(request.state.db, user, auth.client_info(request)):
         return await auth.ask_second_step(request, user, came_for, is_remembered=is_remembered)
     response = pages.redirect(request, came_for)

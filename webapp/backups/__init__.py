@@ -1,4 +1,4 @@
-"""Copies of the data: made beside the running site, and proved by going back to them."""
+"""Copies of the data: made while the site runs, and proved by restoring them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A copy of the database as it is at one moment, while the site goes on."""
+"""A copy of the database at one moment, while the site keeps running."""
 
 import os
 import sqlite3
@@ -76,7 +76,7 @@ def _hidden(file: Path) -> Iterator[Path]:
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         yield part
-        os.link(part, file)  # unlike a rename, never over a file that came meanwhile
+        os.link(part, file)  # unlike a rename, never over a file that appeared in the meantime
     except FileExistsError:
         raise Refused(_("%(file)s is there already; choose another name.") % {"file": file}) from None
     finally:

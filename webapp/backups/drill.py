@@ -1,4 +1,4 @@
-"""Goes back to a backup, aside, and tries whether people could live with it."""
+"""Restores a backup to one side, and checks that people could use the site from there."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ SQLITE = b"SQLite format 3\0"
 
 
 def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
-    """Says step by step what works, and how long it took. Raises Refused at the first thing that doesn't.
+    """Reports each step that works, and how long it took. Raises Refused at the first one that doesn't.
 
     A SQLite backup is copied to a folder that is gone afterwards; a dump of PostgreSQL needs `into`, an empty database.
     No email leaves: those that wait in the backup are thrown away in the copy, new ones are caught in that folder, each

@@ -48,7 +48,7 @@ async def connected(url: str, what: str) -> AsyncIterator[AsyncConnection]:
 
 
 def _must_be_alone_with(file: Path, what: str) -> None:
-    """To hold a file alone is refused while anybody has it open, even if they do nothing."""
+    """An exclusive lock is refused while anybody has the file open, even if they do nothing."""
     if not file.exists():
         return
     with closing(sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)) as db:

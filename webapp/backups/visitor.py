@@ -1,4 +1,4 @@
-"""A visitor of a site in this very process: nothing listens, so nobody else can come by."""
+"""A visitor to a site in this process: nothing listens, so nobody else can drop in."""
 
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit

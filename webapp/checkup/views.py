@@ -1,4 +1,4 @@
-"""The page "Can you get back in?", and what proves that one can."""
+"""The page "Can you get back in?", and the tests that prove it."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ async def _code_is_there(request: Request, form: Form[CheckCode]) -> bool:
 @login_required
 @limited_button(rate_limits.CHECKUP)
 async def send_checkup_email(request: Request) -> Response:
-    """Sends a link to the account's own address, which proves on its way that links arrive."""
+    """Emails a link to the account's own address, to prove that links arrive."""
     await Form.read(request, EmptyForm)
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
     if not settings.sends_mail:

@@ -58,7 +58,7 @@ async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Nam
 
 
 def _hint(words: str, **values: object) -> None:
-    """Says something to a person, and not to a program that reads the link."""
+    """Says something to the person at the terminal, not to a program that reads the link."""
     print(words % values, file=sys.stderr)
 
 
@@ -89,7 +89,7 @@ async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.N
 
 
 async def remove_factors(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """For who has lost all of them, and has shown who they are. Everything else stays as it is; they are told."""
+    """For somebody who has lost all of them, and has shown you who they are. Nothing else changes; they are told."""
     user = await _person(db, options.name)
     removed = await methods.remove(db, settings, user, events.BY_OPERATOR, how="operator")
     await removal.clear(db, user.id)

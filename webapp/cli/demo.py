@@ -1,4 +1,4 @@
-"""A small made-up community for a development site: its people, and what they said in the last three weeks.
+"""A small made-up community for a development site: its people, and three weeks of their posts.
 
 The same every time but for the clock: it ends a few minutes ago.
 """
@@ -36,7 +36,7 @@ BETWEEN_FOLLOWS = timedelta(hours=7)
 
 @dataclass(frozen=True)
 class Filled:
-    """Who one may log in as: the admin first, and all with the same password."""
+    """The people you can log in as: the admin first, all with the same password."""
 
     names: list[str]
     password: str

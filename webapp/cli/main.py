@@ -59,7 +59,7 @@ def _trouble(error: Exception) -> str:
 
 
 def _nobody_reads() -> int:
-    """Ends quietly when what we print to, such as `head`, has seen enough."""
+    """Ends quietly when the reader, such as `head`, has seen enough."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it flushes
     return 1
 

@@ -91,12 +91,12 @@ def _no_way(words: str) -> str:
 
 
 def _prepare(settings: Settings) -> None:
-    """Brings the database of a development site up to date, and says nothing of it."""
+    """Brings the database of a development site up to date, silently."""
     migrate(settings, say=lambda _line: None)
 
 
 def dev(options: argparse.Namespace) -> int:
-    """Serves a site for this machine alone: migrated, reloading and, unless it shall be empty, with people in it."""
+    """Serves a site for this machine alone: migrated, reloading and, unless told otherwise, with people in it."""
     _must_be_free(options.port)
     os.environ["PORT"] = str(options.port)
     if options.language != "en":

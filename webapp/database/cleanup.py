@@ -66,7 +66,7 @@ async def run(
             try:
                 await do_all(database, work, pause)
             except Exception as error:
-                # Whoever visits meanwhile has told of a database that is away.
+                # The requests log it when the database is away.
                 log.warning("chore_failed", extra={"fields": {"chore": work.name}}, exc_info=not is_away(error))
 
 

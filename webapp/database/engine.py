@@ -115,7 +115,7 @@ class Database:
     async def try_write(self, at_most_every: float = 0) -> None:
         """Writes and commits something that leaves no trace. Raises what a full or read-only disk, or server, raises.
 
-        What went well so few seconds ago is not tried again: whoever asks over and over shall cost nothing.
+        What worked that few seconds ago isn't tried again, so asking over and over costs nothing.
         """
         if time.monotonic() < self._written_at + at_most_every:
             return

@@ -93,7 +93,7 @@ class Direct:
                 async with self._refusals():
                     await self._driver.rollback()
             except BaseException:
-                await self._throw_away()  # nobody else shall go on within this transaction
+                await self._throw_away()  # nobody else may continue in this transaction
                 raise
         self._give_back()
         self._has_failed = False

@@ -55,7 +55,7 @@ def refuse_closed(connection: Any, _record: object, _lent: object) -> None:
 
 
 def hang_up_after_silence(failure: ExceptionContext) -> None:
-    """Gives a connection up whose statement took too long.
+    """Gives up a connection whose statement took too long.
 
     Left to itself the driver would wait for the server to confirm a cancellation: two more seconds, and PgBouncer 1.18
     ends when the one who asked for that is gone before it was passed on (its issue 801).

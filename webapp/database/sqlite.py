@@ -1,6 +1,6 @@
 """What SQLite needs to serve many: a log written ahead, its lock held as shortly as can be, few trips to a thread.
 
-Who writes takes the lock from the event loop, does all of it there in one go, and commits: some hundred
+A writer takes the lock on the event loop, does everything there in one go, and commits: some hundred
 microseconds. With a trip to a thread for each statement the lock would be held over turns of a busy event loop, and
 everybody else would wait. Reading needs no lock and may take longer, so it is done in a thread.
 """

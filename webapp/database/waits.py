@@ -22,7 +22,7 @@ class Waits:
 
 
 class TimedPool(AsyncAdaptedQueuePool):
-    """The usual pool, with a clock at its door. Who has waited for `patience` seconds is sent away."""
+    """The usual pool, with a time limit: anybody who has waited for `patience` seconds is turned away."""
 
     patience = 3.5
 
@@ -50,7 +50,7 @@ class TimedPool(AsyncAdaptedQueuePool):
             waits.seconds += time.perf_counter() - began
 
     def refusal(self, began: float, error: Exception) -> Exception | None:
-        """What to raise for who has waited since then, if it is enough."""
+        """What to raise for somebody who has waited since then, if that is long enough."""
         return error if time.perf_counter() - began > self.patience else None
 
 

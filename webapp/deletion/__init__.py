@@ -1,1 +1,1 @@
-"""Leave: have one's account deleted, undo that for some days, and what then becomes of each table."""
+"""Leave: delete your account, undo that for some days, and what then happens to each table."""

@@ -144,7 +144,7 @@ def _counted(user_id: int, names: set[str], networks: set[str]) -> set[str]:
 
 
 async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:
-    """The account's username is nobody's for a year, an earlier one for as long as it was kept anyway."""
+    """The account's username is kept from everybody for a year, and an earlier one for as long as it already was."""
     kept = table(KeptUsername)
     earlier = await execute(db, select(kept.c.username_key, kept.c.kept_until).where(kept.c.user_id == user_id))
     names: dict[str, datetime] = {name: until for name, until in earlier if until > now()}

@@ -6,7 +6,7 @@ from webapp.authentication.forms import MaybePassword, Typed
 
 
 class DeleteAccount(BaseModel):
-    """`username` is one's own, typed, so that nobody does it by accident."""
+    """`username` is your own, typed out, so that nobody does this by accident."""
 
     username: Typed
     current_password: MaybePassword = ""

@@ -1,4 +1,4 @@
-"""Have one's account deleted, and undo it."""
+"""Delete your account, and undo that."""
 
 from sqlmodel import col
 from starlette.requests import Request
@@ -33,7 +33,7 @@ async def delete_account(request: Request) -> Response:
 
 
 async def account_deleted(request: Request) -> Response:
-    """What everybody sees who has just had an account deleted. It says nothing of whose."""
+    """What people see when they have just deleted their account. It doesn't say whose it was."""
     days = request.app.state.settings.account_deletion_days
     return pages.render(request, "deletion/account_deleted.html", days=days)
 

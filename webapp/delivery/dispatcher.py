@@ -84,7 +84,7 @@ class Dispatcher:
         return batch
 
     async def write(self, batch: Sequence[Claimed]) -> AsyncIterator[Written]:
-        """Yields the emails that have a reader, each as soon as it is written.
+        """Yields the emails that have a recipient, each as soon as it is written.
 
         A few are looked up at once, and none is written while the database waits. Others get their turn in between.
         """

@@ -78,7 +78,7 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def next_of(queue: asyncio.Queue[Thing], seconds: float) -> Thing | None:
-    """What comes next in a queue, or None if none came within so many seconds."""
+    """The next one in a queue, or None if none came within so many seconds."""
     try:
         return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
     except TimeoutError:

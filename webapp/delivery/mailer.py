@@ -68,7 +68,7 @@ class Mailer:
         self._share = Share(pace.share)
 
     async def run(self) -> None:
-        """Runs until `stop`. Whatever breaks is logged, and starts again after a pause."""
+        """Runs until `stop`. Whatever breaks is logged, and started again after a pause."""
         crashes = 0
         while not self._stopping.is_set():
             try:

@@ -1,4 +1,4 @@
-"""How long the mailer waits for what."""
+"""How long the mailer waits, and for what."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The waiting room: who has lost every factor asks by a mailed link to have them removed, and then waits.
+"""The waiting room: a person who has lost every factor uses an emailed link to ask for their removal, and then waits.
 
     ask -> a day, and another email, again and again -> due: `remove_due`
     meanwhile: any log-in, a link in any of those emails, or whatever raises the epoch stops it
@@ -32,7 +32,7 @@ def is_waiting(user: User) -> bool:
 
 
 async def ask(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> bool:
-    """Starts the clock, and tells the person at once; False if it runs already, or the account has changed."""
+    """Starts the clock, and tells the person at once; False if it is running already, or the account has changed."""
     due = now() + timedelta(days=settings.factor_removal_days)
     unasked = col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.factor_removal_due_at).is_(None)
     started = update(User).where(*unasked, col(User.disabled_at).is_(None))
@@ -67,7 +67,7 @@ async def clear(db: AsyncSession, user_id: int) -> None:
 
 
 async def remove_due(db: AsyncSession, settings: Settings) -> int:
-    """Removes the factors of all whose time is up; returns how many people that were."""
+    """Removes the factors of everybody whose time is up; returns how many people there were."""
     people = await _claim(db, col(User.factor_removal_due_at) <= now())
     for user in people:
         await methods.remove(db, settings, user, BY_CLOCK, how="waited")
@@ -75,7 +75,7 @@ async def remove_due(db: AsyncSession, settings: Settings) -> int:
 
 
 async def tell_waiting(db: AsyncSession, settings: Settings) -> int:
-    """Tells everybody whose last email is a day old that the clock still runs; returns how many."""
+    """Reminds everybody whose last email is a day old that the clock is running; returns how many."""
     is_time = col(User.factor_removal_told_at) <= now() - TOLD_EVERY
     waiting = update(User).where(col(User.factor_removal_due_at) > now(), is_time, col(User.disabled_at).is_(None))
     ids = list((await execute(db, waiting.values(factor_removal_told_at=now()).returning(col(User.id)))).scalars())

@@ -25,7 +25,7 @@ def mark(settings: Settings) -> str:
 
 def seal(settings: Settings, plain: str, about: str) -> str:
     """The encrypted text; it opens only with the same `about`."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # dear, for those alone who need it
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and few need it
 
     nonce = os.urandom(NONCE_BYTES)
     sealed = AESGCM(settings.key(PURPOSE)).encrypt(nonce, plain.encode(), about.encode())

@@ -28,7 +28,7 @@ _CODE = re.compile(r"[0-9]{6}")
 class Setup:
     """A secret for the app, and ten recovery codes as they are shown, before anything is kept.
 
-    It travels in a field of the form, sealed for the one account: who gives up half-way has changed nothing, and a
+    It travels in a field of the form, sealed for the one account: giving up half-way changes nothing, and a
     mistake costs neither the picture nor the sheet.
     """
 
@@ -45,7 +45,7 @@ def canonical(text: str) -> str | None:
 
 def new_secret() -> str:
     """160 random bits (RFC 4226, 4), in base32."""
-    import pyotp  # 20 ms, for those alone who use an app
+    import pyotp  # takes 20 ms, and only people with an app need it
 
     return pyotp.random_base32()
 
@@ -61,7 +61,7 @@ def step_of(secret: str, code: str, seconds: float) -> int | None:
 
 
 def minutes_off(secret: str, code: str, seconds: float) -> int | None:
-    """By how many minutes, at least one, the clock that made this code is off; None if it is no code of a near time."""
+    """How many minutes, at least one, the phone's clock is off; None if no time nearby has this code."""
     current = step_at(seconds)
     nearest_first = [current + way * steps for steps in range(1, SEARCHED + 1) for way in (1, -1)]
     step = _found(secret, code, nearest_first)
@@ -86,7 +86,7 @@ def link(site_name: str, username: str, secret: str) -> str:
 
 def picture(link: str) -> Markup:
     """A QR code as SVG, without any inline style."""
-    import segno  # 40 ms, for those alone who set up an app
+    import segno  # takes 40 ms, and only people setting up an app need it
 
     code = segno.make(link, error="m", micro=False)
     return Markup(code.svg_inline(border=4, omitsize=True, svgclass="qr"))  # noqa: S704  (made of squares alone)

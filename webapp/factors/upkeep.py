@@ -6,7 +6,7 @@ from webapp.settings import Settings
 
 
 class Waiting:
-    """Once a day the people who wait are told, and when it is due their factors go."""
+    """Reminds the people who wait once a day, and removes their factors when the time comes."""
 
     name = "factor_removal"
 

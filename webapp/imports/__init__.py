@@ -1,4 +1,4 @@
-"""Bring in what comes from elsewhere: accounts in a CSV file, an archive of posts, the tutorial's own database."""
+"""Bring in data from elsewhere: accounts in a CSV file, an archive of posts, the tutorial's own database."""
 
 
 class Refused(Exception):

@@ -1,6 +1,6 @@
 """Posts and follows out of an archive, ours or Mastodon's, for an account that is here.
 
-What is here already stays as it is, so an import that was interrupted is run again.
+What is here already stays as it is, so an interrupted import can be run again.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Report:
 
 
 def run(settings: Settings, name: str, file: Path) -> int:
-    """Brings in what can be, beside the running site, and says what could not. Raises Refused."""
+    """Brings in what it can while the site runs, and says what it couldn't. Raises Refused."""
     try:
         archive = reading.read(settings, file)
     except Unreadable as refused:

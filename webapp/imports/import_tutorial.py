@@ -1,6 +1,6 @@
 """The people, posts and follows of the tutorial's own application, out of its `app.db`.
 
-Whoever can't be taken over is left out with all that is theirs, and named. What is here already stays as it is, so an
+People who can't be taken over are left out with everything of theirs, and named. What is here already stays, so an
 import that was interrupted, or whose `app.db` was mended, is run again.
 """
 
@@ -53,7 +53,7 @@ class Person(NamedTuple):
 
 
 def run(settings: Settings, file: Path) -> int:
-    """Takes over what can be, beside the running site, and says what could not. Raises Refused."""
+    """Takes over what it can while the site runs, and says what it couldn't. Raises Refused."""
     source = tutorial_db.read(file)
     report = asyncio.run(_import(settings, source))
     for line in _lines(source, report):
@@ -97,7 +97,7 @@ async def _take_people(
 
 
 def _account(row: Row, settings: Settings, first_post: datetime | None, report: Report) -> Account:
-    """Raises ValueError. Whose password can't be checked here is taken over without one."""
+    """Raises ValueError. A password that can't be checked here is left out."""
     username, about = str(row["username"] or "").strip(), " ".join(str(row.get("about_me") or "").split())
     account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD, settings.mail_local_domains)
     seen = _moment(row.get("last_seen"))

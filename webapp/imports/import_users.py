@@ -147,7 +147,7 @@ class Taken:
     def take(self, account: Account) -> None:
         """Raises ValueError if somebody has the name or the address."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
-            words = _("the username %(name)s is taken, or kept for who had it until lately")
+            words = _("the username %(name)s is taken, or kept for its last owner")
             raise ValueError(words % {"name": quoted(account.username)})
         if account.email in self.emails:
             words = _("%(email)s already has an account, or is reserved for one that may go back to it")

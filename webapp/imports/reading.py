@@ -28,7 +28,7 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Run
 
 
 class Unreadable(Exception):
-    """This is no archive that we could read. The words say why."""
+    """This isn't an archive that we can read; says why."""
 
 
 class Brought(NamedTuple):

@@ -31,7 +31,7 @@ class Source:
 def read(file: Path) -> Source:
     """The rows of an `app.db`, which is opened for reading alone. Raises Refused if it is none."""
     if not file.is_file():
-        raise Refused(_("%(file)s is no file.") % {"file": file})
+        raise Refused(_("%(file)s isn't a file.") % {"file": file})
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row

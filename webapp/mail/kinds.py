@@ -98,7 +98,7 @@ def email_kind(
 
     The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
     to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
-    words beside an optional email's switch, in English; `default_on` says how it stands for who never touched it.
+    words beside an optional email's switch, in English; `default_on` says how it is set until somebody changes it.
 
     An email that somebody is waiting for has the priority WAITED_FOR, and half of the hour's budget to itself. All
     others are notices. Several to one person become one, which says what the last of them says, and how many there

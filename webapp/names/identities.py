@@ -20,7 +20,7 @@ _AROUND += "\u200c\u200d\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def visible(typed: str) -> str:
-    """A username or an address as its writer sees it, without what shows nothing in it and around it."""
+    """A username or an address as its writer sees it, without the invisible characters in it and around it."""
     return _UNSEEN.sub("", typed).strip(_AROUND)
 
 

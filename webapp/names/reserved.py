@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from webapp.settings import Settings
 
-# Who has one of these can pretend to be the site, its mail or whoever runs it (RFC 2142 has the mailboxes).
+# Anybody with one of these could pretend to be the site, its mail or its admin (RFC 2142 lists the mailboxes).
 RESERVED = [
     "abuse",
     "account",
@@ -67,7 +67,7 @@ RESERVED = [
     "www",
 ]
 
-# Those of them that speak for the site by themselves, so also when they are put together or misspelled.
+# Those that speak for the site on their own, so also when put together or misspelled.
 SPEAKING = frozenset(
     [
         "abuse",
@@ -110,9 +110,9 @@ SPEAKING = frozenset(
         "webmaster",
     ]
 )
-# What stands beside such a word without making it another.
+# Words that can stand beside one of those without changing what it means.
 FILLING = frozenset(["at", "by", "for", "from", "info", "mail", "of", "on", "our", "real", "site", "the"])
-# As they look alike: i, l and 1; o and 0; and so on.
+# Characters that look alike: i, l and 1; o and 0; and so on.
 _ALIKE = str.maketrans("01l3457892", "oiieastbgz")
 _AS_ONE = re.compile("vv|rn")
 

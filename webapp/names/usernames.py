@@ -46,7 +46,7 @@ async def keep(db: AsyncSession, user_id: int, username: str) -> None:
 
 
 async def take_back(db: AsyncSession, user_id: int, username: str) -> None:
-    """A username that is in use again needs not to be kept."""
+    """A username that is in use again no longer needs to be kept."""
     await execute(db, delete(_kept).where(_kept.c.username_key == username.lower(), _kept.c.user_id == user_id))
 
 

@@ -1,1 +1,1 @@
-"""Somebody follows "this wasn't me" in an email, and the account is closed until its owner has a new password."""
+""" "This wasn't me", the link in every security email: it closes the account until its owner has a new password."""

@@ -1,4 +1,4 @@
-"""Somebody says "this wasn't me": the account is closed to everybody until its owner sets a new password by email."""
+""" "This wasn't me": closes the account to everybody until its owner sets a new password by email."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +20,12 @@ PAUSE = timedelta(hours=24)
 
 
 def is_reported(user: User, claim: Claim) -> bool:
-    """Whether it was said already of this email, or of a later one, and no new password was set since."""
+    """Whether somebody has said so about this email or a later one, and no new password was set since."""
     return user.password_locked_at is not None and user.password_locked_at >= _written(claim)
 
 
 def paused_until(user: User) -> datetime | None:
-    """Until when nobody else can have reset emails sent to the person, if that is so."""
+    """Until when nobody else can have reset emails sent to the person; None if they can."""
     return user.reset_paused_until if user.reset_paused_until and user.reset_paused_until > now() else None
 
 
@@ -49,7 +49,7 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
     """Ends everything, locks the password, pauses reset emails, and takes back an address that was changed since.
-    An account whose password was enough to have it deleted is there again.
+    If somebody with the password was deleting the account, that is undone.
 
     Returns how many sessions ended. Does nothing the second time.
     """

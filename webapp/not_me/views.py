@@ -60,7 +60,7 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
 
 
 async def _is_shut(request: Request, user: User) -> bool:
-    """Whether the account is disabled, and not because somebody with its password has it deleted."""
+    """Whether the account is disabled, and not just because somebody with its password is deleting it."""
     deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
     return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
 

@@ -1,1 +1,1 @@
-"""Which optional emails a person wants, how several become one, and what was sent. Knows no HTTP."""
+"""Which optional emails people want, how several become one, and what was sent. Knows no HTTP."""

@@ -21,7 +21,7 @@ STUCK_AFTER = timedelta(seconds=90)
 
 @dataclass(frozen=True)
 class GivenUp:
-    """An email that was not sent, as a host may see it: the address is masked."""
+    """An email that was not sent, as the admin may see it: the address is masked."""
 
     id: int
     kind: str

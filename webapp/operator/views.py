@@ -126,7 +126,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def security_txt(request: Request) -> Response:
-    """Whom to tell of a weakness (RFC 9116); 404 if nobody was named."""
+    """Whom to tell about a weakness (RFC 9116); 404 if nobody was named."""
     settings = request.app.state.settings
     if not settings.security_contact:
         raise HTTPException(404)

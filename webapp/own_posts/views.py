@@ -16,7 +16,7 @@ from webapp.web.limits import limited, limited_button
 
 @login_required
 async def edit_post(request: Request) -> Response:
-    """The form with the post in it, for ten minutes. Who sends it later sees what they typed, and why not."""
+    """The form with the post in it, for ten minutes. Sent later, it keeps what was typed, and says why not."""
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     body = await posts.editable(db, user.id, post_id)
     if body is None and not await posts.is_own(db, user.id, post_id):

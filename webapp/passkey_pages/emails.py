@@ -1,4 +1,4 @@
-"""What a person is told of their passkeys, whoever has changed them."""
+"""What people are told about their passkeys, whoever changed them."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ SUSAN = "susan@example.com"
     samples=lambda site: [_draft(site, "passkey_added", 0, SUSAN, A_SAMPLE)],
 )
 async def passkey_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has one passkey more."""
+    """To a person whose account has got a passkey."""
     return await _written(db, settings, email)
 
 
@@ -32,7 +32,7 @@ async def passkey_added(db: AsyncSession, settings: Settings, email: Claimed) ->
     samples=lambda site: [_draft(site, "passkey_renamed", 0, SUSAN, A_SAMPLE)],
 )
 async def passkey_renamed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person one of whose passkeys has another name."""
+    """To a person whose passkey was renamed."""
     return await _written(db, settings, email)
 
 
@@ -43,7 +43,7 @@ async def passkey_renamed(db: AsyncSession, settings: Settings, email: Claimed) 
     samples=lambda site: [_draft(site, "passkey_removed", 0, SUSAN, A_SAMPLE)],
 )
 async def passkey_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has one passkey less."""
+    """To a person whose passkey was removed."""
     return await _written(db, settings, email)
 
 

@@ -17,7 +17,7 @@ class LogIn(BaseModel):
 
 
 class AddPasskey(Proved):
-    """`handle` is what the passkey shall know the account by; the challenge that it answers carries it, too."""
+    """`handle` is what the passkey will know the account by; the challenge that it answers carries it, too."""
 
     name: Name = ""
     credential: Credential = ""

@@ -38,7 +38,7 @@ async def passkey_challenge(request: Request) -> Response:
 
 
 async def log_in_with_passkey(request: Request) -> Response:
-    """Logs in who has one of an account's passkeys, and has unlocked it: two factors in one."""
+    """Logs in whoever has one of the account's passkeys and can unlock it: two factors in one."""
     _must_be_possible(request)
     form = await Form.read(request, LogIn)
     came_for = pages.local_path(form.values["next"])
@@ -111,7 +111,7 @@ async def passkeys(request: Request) -> Response:
         words = _("The passkey is added. You can log in with it from now on.")
         return pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
     listed = await keys.of(request.state.db, user.id)
-    # After a wrong password the browser needs not make another: what it has made is sent again.
+    # After a wrong password the browser needn't make another one: what it made is sent again.
     made = form.values["credential"] if "current_password" in form.errors else ""
     handle = form.values["handle"] if made else listed[0].handle if listed else ceremony.new_handle()
     about = keys.about_new(user.id, user.epoch, handle)
@@ -194,7 +194,7 @@ async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def decline_passkey(request: Request) -> Response:
-    """Offers no passkey any more."""
+    """Stops offering a passkey."""
     await Form.read(request, EmptyForm)
     await keys.decline(request.state.db, request.state.user.id)
     await request.state.db.commit()

@@ -58,7 +58,7 @@ def new_handle() -> str:
 
 
 def to_make(settings: Settings, about: str, handle: str, username: str, others: list[str]) -> str:
-    """The options of a new passkey, as JSON; `others` are those that the account has, which are not to be doubled."""
+    """The options of a new passkey, as JSON; `others` are those the account has already, so none is added twice."""
     return json.dumps(
         {
             "challenge": _text(_challenge(settings, about)),
@@ -107,7 +107,7 @@ def made(settings: Settings, about: str, credential: str) -> Made:
         if key.public_key[3] not in ALGORITHMS or _text(key.credential_id) != answer.credential_id:
             raise Refused
         return Made(answer.credential_id, _text(bytes(key)), data.counter, _is_synced(data))
-    except Exception:  # of bytes that a stranger has made up, the library raises this and that
+    except Exception:  # with bytes that a stranger made up, the library raises all sorts of errors
         raise Refused from None
 
 
@@ -126,7 +126,7 @@ def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Use
 
 
 def _server(settings: Settings) -> Any:
-    """The library, which takes 0.1 to 0.4 s and 4 to 19 MB to load: for those alone who use a passkey."""
+    """The library. It takes 0.1 to 0.4 s and 4 to 19 MB to load, so it is loaded when somebody uses a passkey."""
     from fido2.server import Fido2Server
     from fido2.webauthn import PublicKeyCredentialRpEntity
 

@@ -1,4 +1,4 @@
-"""The passkeys of an account: list, add, find, use, rename, remove. They live as long as the account's epoch."""
+"""The passkeys of an account: list, add, find, use, rename, remove. They last as long as the account's epoch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +62,7 @@ async def add(
     Raises Duplicate, TooMany and Overtaken.
     """
     unchanged = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
-    if (await db.exec(unchanged)).first() != user.epoch:  # also lets those who add at once take turns
+    if (await db.exec(unchanged)).first() != user.epoch:  # so people who add one at the same time take turns
         raise Overtaken
     if await count(db, user) >= MOST:
         raise TooMany

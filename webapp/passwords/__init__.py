@@ -1,1 +1,1 @@
-"""Passwords: which are good enough, how they are hashed, and hashes that were made elsewhere. Knows no accounts."""
+"""Passwords: which are good enough, how they are hashed, and hashes from other software. Knows no accounts."""

@@ -1,4 +1,4 @@
-"""What hashes that were made elsewhere cost to check, so that every log-in takes as long as the slowest of them."""
+"""What hashes from other software cost to check, so that every log-in takes as long as the slowest of them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Hashes passwords and checks them. What is too easy to guess is in strength.py."""
+"""Hashes passwords and checks them. strength.py says which are too easy to guess."""
 
 import asyncio
 import unicodedata
@@ -18,7 +18,7 @@ MOST_TYPED = 4 * MAX_LENGTH  # a sign is one character, or up to four that are p
 WORKERS = 2
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
-# Of these, for one client_ip or one account: nobody fills the room alone.
+# Of these, for one client_ip or one account, so that nobody takes all the places.
 MOST_OF_ONE = 20
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
@@ -29,7 +29,7 @@ class Hasher:
     """Hashes off the event loop, two at a time: each takes 19 MiB and a core.
 
     `by` says for whom: the client_ip first, then the account or what stands for it. Those who wait are served in turn,
-    one of each client_ip, so that somebody's ninety keep nobody else waiting.
+    one for each client_ip, so that ninety from one place keep nobody else waiting.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Hasher:
 
     @property
     def in_hand(self) -> int:
-        """How many are being hashed, or wait for it."""
+        """How many are being hashed or are waiting."""
         return self._in_hand
 
     def is_outdated(self, password_hash: str) -> bool:
@@ -106,7 +106,7 @@ class Hasher:
                 self._next()
         finally:
             self._in_hand -= 1
-            self._places = self._places - Counter(by)  # which also drops those that have none any more
+            self._places = self._places - Counter(by)  # which also drops those with none left
 
     async def _turn(self, who: str) -> None:
         """Returns when one of the workers is free, and taken."""
@@ -118,12 +118,12 @@ class Hasher:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it had come
+            if not turn.cancelled():  # our turn had come
                 self._next()
             raise
 
     def _next(self) -> None:
-        """Gives a worker to the first who waits; others of the same go behind everybody else."""
+        """Gives a worker to the first in line; others from the same place go behind everybody else."""
         while self._waiting:
             who = next(iter(self._waiting))
             turns = self._waiting.pop(who)
@@ -142,18 +142,18 @@ def normal(password: str) -> str:
 
 
 def is_too_long(password: str) -> bool:
-    """In the form in which it is hashed, and in that in which it was typed."""
+    """Counted both as it is hashed and as it was typed."""
     return len(password) > MOST_TYPED or (len(password) > MAX_LENGTH and len(normal(password)) > MAX_LENGTH)
 
 
 def cost_of(argon2: PasswordHasher) -> str:
-    """What the hashes cost that it makes."""
+    """What its hashes cost."""
     return f"$argon2id$v=19$m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}$"
 
 
 def _forms(password: str) -> list[str]:
     """A password as it is hashed today, as it was typed, and as a Mac may have sent it: a hash may be older than that.
 
-    Which of them there are depends on what was typed alone.
+    Only what was typed decides which of them there are.
     """
     return list(dict.fromkeys((normal(password), password, unicodedata.normalize("NFD", password))))

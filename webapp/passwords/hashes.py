@@ -103,7 +103,7 @@ def is_of(argon2: PasswordHasher, password: str, hash_: str) -> bool:
 
 
 def spend(argon2: PasswordHasher, password: str, cost: str, spent: int = 0) -> None:
-    """Works as long as a hash of this cost takes, less what was spent on another of the same share."""
+    """Works for as long as a hash of this cost takes, minus what was spent on another of the same share."""
     typed, (kind, whole) = password.encode(), share(cost)
     if spent >= whole:
         return

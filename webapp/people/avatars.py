@@ -1,6 +1,6 @@
 """Draws a picture for every username. No third party is asked, so none learns who reads what.
 
-One hue in two tones, one figure in the corners, and the initial, large enough to be read at 32 pixels.
+One hue in two tones, one figure in the corners, and the initial, large enough to read at 32 pixels.
 """
 
 import colorsys

@@ -76,7 +76,7 @@ async def follow(
 
 
 async def follow_all(db: AsyncSession, pairs: Sequence[tuple[int, int, datetime]]) -> None:
-    """Makes many follow others, each since a given time: (follower, followed, time). Who does already still does."""
+    """Makes many follow others, each since a given time: (follower, followed, time). Existing follows stay."""
     names = ("follower_id", "followed_id", "created_at")
     await execute(db, _FOLLOW, [dict(zip(names, pair, strict=True)) for pair in pairs])
 
@@ -106,7 +106,7 @@ async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key |
 
 
 async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
-    """Whom a person follows, likewise."""
+    """Whom a person follows, in the same way."""
     query = _people(_follows.c.followed_id, viewer_id).where(_follows.c.follower_id == user_id)
     return await _page(db, query, after)
 

@@ -27,7 +27,7 @@ class Pieces:
     """Keeps posts as HTML under all that goes into them: the post as a whole, the reader's part, the language.
 
     A post that was edited, an author who was renamed, a mention of somebody who hides meanwhile: each is another
-    key. So nothing is ever to be thrown away, and what nobody asks for makes room.
+    key. So nothing has to be thrown away, and what nobody asks for makes room.
     """
 
     def __init__(self, templates: Environment, admins: Container[str]) -> None:

@@ -17,7 +17,7 @@ from webapp.settings import Settings
 
 EDITABLE = timedelta(minutes=10)
 UNDO = timedelta(seconds=10)
-UNDO_GRACE = timedelta(seconds=5)  # the button is pressed at the last moment, and the line is slow
+UNDO_GRACE = timedelta(seconds=5)  # for a button pressed at the last moment, over a slow line
 KEPT_WHEN_DELETED = timedelta(hours=1)
 MOST_MENTIONED = 10
 

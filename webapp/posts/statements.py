@@ -93,7 +93,7 @@ _THEIRS = """
     SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
     AND {bound} ORDER BY id DESC LIMIT {most}
 """
-# Not a join, for which a planner may take it into its head to read all people.
+# Not a join: for one, a planner may decide to read all people.
 _FOLLOWED = """
     SELECT followed_id AS id FROM follow
     WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL

@@ -68,7 +68,7 @@ class Page:
 
 
 async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
-    """One's own posts and those of the people one follows."""
+    """A person's own posts and those of the people they follow."""
     parameters = {"user_id": user_id, "before": before}
     return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most, only_public=False)
 
@@ -111,12 +111,12 @@ async def among(
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
-    """How many posts of people one follows are newer than a post, up to MOST_NEWS."""
+    """How many posts by people they follow are newer than a post, up to MOST_NEWS."""
     return await _number(db, statements.news_at_home(_is_sqlite(db)), {"user_id": user_id, "after": after})
 
 
 async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
-    """How many posts of everybody else are newer than a post, up to MOST_NEWS."""
+    """How many posts by everybody else are newer than a post, up to MOST_NEWS."""
     return await _number(db, statements.NEWS_TO_EXPLORE, {"user_id": user_id, "after": after})
 
 
@@ -135,7 +135,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
 
 
 async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
-    """Those who posted last, of whom a newcomer may follow some."""
+    """The people who posted last, for a newcomer to follow."""
     rows = (await execute(db, statements.WRITERS, {"user_id": user_id})).all()
     writers = {row.id: row for row in rows}  # each once, the last to post first
     return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]

@@ -44,7 +44,7 @@ async def _front_door(request: Request) -> Response:
 
 @login_required
 async def _timeline(request: Request) -> Response:
-    """Posts by the people one follows, and the form to write one."""
+    """Posts by the people you follow, and the form to write one."""
     reply = _addressed(request)
     form = await Form.of(request, Write, body=reply)
     db, user = request.state.db, request.state.user
@@ -159,7 +159,7 @@ def _is_for_strangers(request: Request, whose: User | Card) -> bool:
 
 
 def _addressed(request: Request) -> str:
-    """How a reply begins: with the name of the person who is answered."""
+    """How a reply begins: with the name of the person it answers."""
     name = request.query_params.get("reply", "")
     return f"@{name} " if identities.USERNAME.fullmatch(name) else ""
 

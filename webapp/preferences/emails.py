@@ -1,4 +1,4 @@
-"""What a person is told of a change in their settings that somebody else may have made."""
+"""What people are told about a change to their settings that somebody else may have made."""
 
 from datetime import timedelta
 from typing import Any

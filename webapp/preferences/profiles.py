@@ -40,7 +40,7 @@ async def rename(db: AsyncSession, settings: Settings, user: User, username: str
 
 
 async def _hand_over(db: AsyncSession, settings: Settings, user: User, before: str, after: str) -> None:
-    """Keeps the username of before, and takes the new one if it is kept for nobody else."""
+    """Keeps the old username, and takes the new one unless it is kept for somebody else."""
     owner = await usernames.former_owner(db, after)
     if owner not in {None, user.id} or await usernames.is_retired(db, settings, after):
         raise Taken("username")

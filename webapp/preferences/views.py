@@ -97,9 +97,9 @@ async def sessions(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.ENDING_SESSIONS)
 async def end_session(request: Request) -> Response:
-    """Ends one of one's own sessions; ending the current one logs out. Somebody else's is answered like none at all.
+    """Ends one of your own sessions; ending the current one logs you out. Somebody else's doesn't exist here.
 
-    It takes no password, and the thief may be the one who ends the owner's, so the owner is told.
+    It takes no password, and a thief may be the one ending the owner's, so the owner is told.
     """
     await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
@@ -162,7 +162,7 @@ async def _saved(request: Request, form: Form[forms.EditProfile], user: User) ->
 
 
 async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) -> bool | None:
-    """Gives the account its other username, or says in the form why not: first what is cheap to know."""
+    """Gives the account its new username, or says in the form why not, cheapest checks first."""
     if form.data.username.lower() != user.username_key:
         check_username(form, request.app.state.reserved_usernames)
     if form.is_valid and not await users.is_free(

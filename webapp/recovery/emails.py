@@ -51,7 +51,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     samples=lambda site: [_draft(site, "recovery_codes_made", 0, "susan@example.com", A_SAMPLE)],
 )
 async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has new codes, whoever made them."""
+    """To a person whose account has new recovery codes, whoever made them."""
     assert email.user_id is not None
     return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email))
 
@@ -65,14 +65,14 @@ async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claim
     ],
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person one of whose codes was used, whoever used it."""
+    """To a person whose recovery code was used, whoever used it."""
     assert email.user_id is not None
     left = await codes.left(db, email.user_id)
     return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email, left=left))
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:
-    """Whose username or address was typed; a username that nobody has any more is still that of who had it."""
+    """Whose username or address was typed; a username that nobody uses any more still leads to its last owner."""
     if user := await users.find(db, identity):
         return user
     former = await usernames.former_owner(db, identity)

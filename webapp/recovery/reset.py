@@ -2,7 +2,7 @@
 
     asked for (views) -> emails.reset_password mints the link -> owner -> finish -> log in with the new password
 
-A reset logs nobody in. All that is kept is that the browser is known, if it was.
+A reset logs nobody in. The only thing it keeps is that a known browser stays known.
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -42,8 +42,8 @@ async def finish(
 ) -> Ended:
     """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy.
 
-    Recovery codes stay where a second factor was shown: the log-in that follows asks for one again, and who has lost
-    the phone has nothing else.
+    Recovery codes stay where a second factor was shown: the log-in that follows asks for one again, and a person who
+    has lost the phone has nothing else.
     """
     return await users.change_password(
         db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keeps_codes=keeps_codes

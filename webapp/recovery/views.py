@@ -90,7 +90,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
             return None
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
-        await db.commit()  # what was spent, too: of many with one code, one goes on to hash
+        await db.commit()  # with the code that it spent: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keeps_codes=has_second)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
@@ -101,7 +101,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
 async def _shows_second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> bool:
     """A reset takes no factor away, so it asks for the second one: the link is the first.
 
-    A link to which a recovery code has led takes no other code: the one sheet would be both.
+    A link that a recovery code led to takes no other code: one sheet of paper would then be both factors.
     """
     takes_codes = claim.about != FROM_CODE
     return bool(await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes))
@@ -164,7 +164,7 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
 
 
 def _changed(request: Request, user: User, ended: Ended) -> str:
-    """Whose password it is, what ended with the old one, and what to do now: somebody else may be logged in here."""
+    """Whose password has changed, what ended with it, and what to do now: somebody else may be logged in here."""
     words, here = _("%(username)s's password is changed.") % {"username": user.username}, request.state.user
     if ended.sessions:
         words = f"{words} {email_links.logged_out_on(ended.sessions)}"

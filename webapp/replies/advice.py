@@ -1,4 +1,4 @@
-"""What to check when the mail server refuses: one true sentence for each of the ways in which servers do."""
+"""What to check when the mail server refuses: one sentence for each way in which servers do."""
 
 import aiosmtplib
 
@@ -26,7 +26,7 @@ def encryption(settings: Settings) -> str:
 
 
 def advice(settings: Settings, error: Exception) -> str:
-    """What whoever runs the site should check."""
+    """What the admin should check."""
     if found := outcomes.certificate_error(error):
         return _of_certificate(settings, outcomes.why(found))
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):

@@ -1,1 +1,1 @@
-"""The second step of a log-in, and the waiting room of those who can't take it any more."""
+"""The second step of a log-in, and the waiting room for people who can no longer take it."""

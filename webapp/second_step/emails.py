@@ -1,4 +1,4 @@
-"""The emails about second factors: what was added and removed, and who wants to do without."""
+"""The emails about second factors: one was added or removed, or somebody asks to have them removed."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ A_DAY = timedelta(days=1)
     samples=lambda site: [_draft(site, "factor_added", A_SAMPLE)],
 )
 async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has an authenticator app now, whoever added it."""
+    """To a person whose account has got an authenticator app, whoever added it."""
     return _draft(settings, email.kind, await told(db, email), email)
 
 
@@ -52,7 +52,7 @@ async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -
     samples=lambda site: [_draft(site, "second_step_unfinished", A_SAMPLE_SIGN_IN)],
 )
 async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose password somebody knew, and then did not answer the second step. One an hour is enough."""
+    """To a person whose password was used by somebody who then didn't pass the second step. One an hour is enough."""
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
     if user is None or user.disabled_at is not None:
@@ -86,7 +86,7 @@ async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claim
     samples=lambda site: [_waiting_draft(site, a_sample_person(), A_SAMPLE_DAY)],
 )
 async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose factors are about to be removed; once when that is asked for, and then once a day."""
+    """To a person whose factors are about to be removed: once when somebody asks for that, and then once a day."""
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
     if user is None or user.factor_removal_due_at is None:
@@ -101,7 +101,7 @@ async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Cl
     samples=lambda site: [_draft(site, "factor_removal_stopped", A_SAMPLE)],
 )
 async def factor_removal_stopped(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose factors stay, because they logged in or said so."""
+    """To a person whose factors stay, because they logged in or stopped the removal."""
     return _draft(settings, email.kind, await told(db, email), email)
 
 

@@ -37,7 +37,7 @@ async def second_step(request: Request) -> Response:
 
 
 async def lost_second_step(request: Request) -> Response:
-    """Emails the account that waits for its second step, or that is logged in, a link to the waiting room."""
+    """Emails a link to the waiting room to the account that is at its second step, or logged in."""
     form, here = await Form.read(request, EmptyForm), request.state.user
     waiting = None if here else await auth.pending_log_in(request)
     if here is None and waiting is None:
@@ -51,7 +51,7 @@ async def lost_second_step(request: Request) -> Response:
 
 
 async def factor_removal(request: Request) -> Response:
-    """Behind the link of who has lost their factors: a button, and then a wait of days."""
+    """Behind the link for a person who has lost their factors: a button, and then some days of waiting."""
     form = await Form.of(request, EmptyForm)
     try:
         user = await _owner(request, Purpose.FACTOR_REMOVAL)

@@ -1,4 +1,4 @@
-"""Reads the address of a database as platforms print it, in the terms of SQLAlchemy and asyncpg.
+"""Reads the URL of a database as platforms print it, and puts it in the terms of SQLAlchemy and asyncpg.
 
 All that they may say: https://www.postgresql.org/docs/current/libpq-connect.html
 """

@@ -32,7 +32,7 @@ def read(environment: Environment) -> dict[str, Any]:
 
 
 def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
-    """How what comes back is known: the key of POST /bounces, and where return paths lead.
+    """How bounces are recognised: the key of POST /bounces, and where return paths lead.
 
     A return path has a signed ending of 26 characters before the @, of which there are 64 (RFC 5321, 4.5.3.1.1).
     """
@@ -65,7 +65,7 @@ def _server(environment: Environment) -> dict[str, Any]:
 
 
 def _local_domains(environment: Environment) -> Iterator[str]:
-    """The domains of the host's own network, which no public mail server knows: home.local, home.arpa, box."""
+    """The domains of the admin's own network, which no public mail server knows: home.local, home.arpa, box."""
     for said in environment.listed("MAIL_LOCAL_DOMAINS"):
         domain = ascii_host(said.removeprefix("@").rstrip("."))
         if not re.fullmatch(_DOMAIN, domain):

@@ -72,7 +72,7 @@ async def authenticator_app(request: Request) -> Response:
 
 @login_required
 async def remove_authenticator_app(request: Request) -> Response:
-    """Takes the password, if that is long ago, and a code: who has only the session can't take the second step away."""
+    """Takes the password, if the last proof is old, and a code: a stolen session alone removes no second step."""
     form, user = await Form.of(request, RemoveApp), request.state.user
     app = (await methods.of(request.state.db, user.id)).app
     if app is None:
@@ -104,7 +104,7 @@ async def recovery_codes(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.FACTORS)
 async def stop_factor_removal(request: Request) -> Response:
-    """Stops a removal that somebody has asked for by a mailed link."""
+    """Stops a removal that somebody asked for by an emailed link."""
     await Form.read(request, EmptyForm)
     user = await users.get(request.state.db, request.state.user.id)
     assert user is not None, "a session goes with its account"
@@ -166,7 +166,7 @@ async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
 async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
     """New codes, or none with the reason in the form."""
     db, state = request.state.db, request.app.state
-    # What stands in for the factor takes the factor: else the password and a session would be enough to replace it.
+    # What replaces the factor takes the factor: else the password and a session would be enough to get round it.
     if await methods.has_second_step(db, user.id):
         if not await proof.try_code(request, form, user, form.data.code):
             return []

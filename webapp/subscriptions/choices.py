@@ -1,4 +1,4 @@
-"""Choosing which emails one wants, and what is told of it."""
+"""Choosing which emails you want, and telling the owner when that makes the account less safe."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a person is told when emails that watch over their account were turned off."""
+"""What people are told when emails that watch over their account were turned off."""
 
 from datetime import timedelta
 from typing import Any

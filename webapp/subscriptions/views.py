@@ -1,4 +1,4 @@
-"""The page of the emails that one was sent and of their switches, and the links that turn one kind off."""
+"""The page with the emails you were sent and their switches, and the links that turn one kind off."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
 
 
 async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bool]) -> Response | None:
-    """Saves the switches, or says in the form why not. To turn off emails about one's safety takes the password."""
+    """Saves the switches, or says in the form why not. The emails about safety take the password."""
     chosen = {kind: bool(form.values[kind]) for kind in wanted}
     takes_password = any(wanted[kind] and not chosen[kind] and KINDS[kind].is_security for kind in wanted)
     if takes_password and not await proof.prove(request, form, form.values["current_password"]):

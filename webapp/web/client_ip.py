@@ -1,4 +1,4 @@
-"""Where a request comes from. TRUSTED_PROXIES alone decides whose word is taken for it."""
+"""Where a request comes from. TRUSTED_PROXIES alone decides whom to believe."""
 
 import logging
 from ipaddress import ip_address, ip_network
@@ -36,7 +36,7 @@ def _network(name: str) -> str:
 
 
 def _warn_once(request: Request) -> None:
-    """A proxy stands before the site, or somebody pretends so: without a number every visitor may look like one."""
+    """A proxy is in front of the site, or somebody pretends so: without a number, all visitors may look like one."""
     state = request.app.state
     if not getattr(state, "has_warned_of_proxies", False):
         state.has_warned_of_proxies = True

@@ -6,14 +6,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-SMALLEST = 500  # bytes; below, a packet is a packet
+SMALLEST = 500  # bytes; anything smaller fits into one packet anyway
 LEVEL = 3  # a home page of 40 KB becomes 4.1 in 0.17 ms; at level 9 3.6 in 0.39
 
 
 class Compression:
     """Compresses pages, except those of routes with a token in their address or a secret in their page.
 
-    `secret` names the latter. Answers to forms repeat what was typed: their length shall tell nothing else. Static
+    `secret` names the latter. Answers to forms repeat what was typed: their length must tell nothing else. Static
     files have their own.
     """
 

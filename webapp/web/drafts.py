@@ -1,4 +1,4 @@
-"""What a person had typed when their session ended: it comes back in the form after they have logged in again.
+"""What a person had typed when their session ended: it is back in the form once they have logged in again.
 
 Somebody else who logs in next in that browser never sees it: a cookie says whose account was the last.
 """
@@ -64,7 +64,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _account(settings: Settings, user_id: int) -> str:
-    """Says to nobody but the site whose account it is."""
+    """A mark of the account, which only the site can read."""
     return hashlib.blake2b(str(user_id).encode(), key=settings.key("draft"), digest_size=16).hexdigest()
 
 

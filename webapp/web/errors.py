@@ -96,7 +96,7 @@ async def _typed(scope: Scope) -> dict[str, str]:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    has_token = LONG_PART.search(scope["path"])  # and is kept nowhere
+    has_token = LONG_PART.search(scope["path"])  # and is not stored
     return await forms.typed(Request(scope, receive)) if body and not has_token else {}
 
 

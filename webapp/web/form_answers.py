@@ -1,4 +1,4 @@
-"""What forms were answered with, kept for a minute so that the second press of one shows what the first did.
+"""How forms were answered, kept for a minute so that a second press shows what the first one did.
 
 Every page gives its forms one id, made for this page alone. The row's key, and the key with which the answer is sealed,
 are made of that id, of all else that was sent, and of SECRET_KEY. The id is in no table: neither a copy of the database
@@ -65,7 +65,7 @@ class Press:
         await self._write(_KEEP, answer=self._sealed(json.dumps(answer).encode()))
 
     async def forget(self) -> None:
-        """It came to nothing, so the next one counts."""
+        """It failed, so the next one counts."""
         await self._write(_FORGET)
 
     async def _write(self, statement: Prepared, **values: object) -> list[tuple[object, ...]]:
@@ -75,7 +75,7 @@ class Press:
         return rows
 
     def _sealed(self, plain: bytes) -> str:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # dear, for those alone who need it
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and few need it
 
         nonce = os.urandom(NONCE_BYTES)
         return urlsafe_b64encode(nonce + AESGCM(self._derived(b"seal")).encrypt(nonce, plain, None)).decode()

@@ -29,7 +29,7 @@ MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII
 
 @dataclass(frozen=True)
 class Longest:
-    """In the annotation of a field: the most characters that are looked at at all, and what the visitor is told."""
+    """Annotates a field: the most characters that are looked at, and what the visitor is told."""
 
     characters: int
     said: int
@@ -53,7 +53,7 @@ class Form(Generic[Shape]):
 
     @classmethod
     async def of(cls, request: Request, shape: type[Shape], **initial: str) -> "Form[Shape]":
-        """The form of a page that shows it and takes it: read if it was sent, else with what it begins with.
+        """The form of a page that both shows and takes it: read if it was sent, otherwise with its first values.
 
         What was typed into it when the session ended comes before that.
         """
@@ -86,7 +86,7 @@ class Form(Generic[Shape]):
         self.status = status
 
     def refuse_for_now(self, words: str, refused: TooOften) -> None:
-        """Says that this was asked too often; `words` name the %(wait)s until it may be asked again."""
+        """Says that this was asked too often; `words` name the %(wait)s until the next try."""
         self.refuse("", words % {"wait": refused.wait}, 429)
         self.headers["retry-after"] = str(refused.seconds)
 

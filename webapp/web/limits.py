@@ -41,7 +41,7 @@ async def count_look(request: Request, *uses: Use) -> None:
 
 
 def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Result]], Action[More, Result | None]]:
-    """Lets the account that asks do something only as often as its limit says; else it is None, and the form says why.
+    """Runs only as often as the limit allows the account; otherwise it returns None, and the form says why.
 
     `at_once` counts also what is still under way, for what takes long: the count is committed before.
     """

@@ -84,9 +84,9 @@ def asks_for_part(request: Request) -> bool:
 
 
 def redirect(request: Request, to: str, flash: str | None = None, kind: FlashKind = "success") -> Response:
-    """Sends the browser on with 303; under htmx as a real navigation, which password managers need.
+    """Redirects with 303; under htmx by a real navigation, which password managers need.
 
-    The next page says the `flash`, once: as what has worked, as what is to be known, or as what has failed.
+    The next page shows the `flash`, once, as a success, a notice or an error.
     """
     to = quote(to, safe=IN_URLS)  # a header holds ASCII only, and a line break in it would begin another
     if request.headers.get("hx-request") == "true":
@@ -129,7 +129,7 @@ def _flashes(request: Request) -> list[tuple[FlashKind, str]]:
 
 
 def _said(request: Request) -> list[tuple[int | None, FlashKind, str]]:
-    """What the page before left to be said once, and to whom; nothing if the cookie is old or not ours."""
+    """What the last page left to be shown once, and to whom; nothing if the cookie is old or not ours."""
     cookie, user = cookies.read(request, "flash"), getattr(request.state, "user", None)
     try:
         said = list(request.app.state.flash.loads(cookie, max_age=FLASH_SECONDS)) if cookie else []

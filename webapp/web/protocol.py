@@ -1,4 +1,4 @@
-"""How uvicorn reads requests here: as ever, but the head of one is neither endless nor waited for without end.
+"""How uvicorn reads requests here: as usual, but the head has a limit of size and of time.
 
 Nor is anything added to it later: a proxy may let forged headers pass behind a body (RFC 9110, 6.5.1).
 """
@@ -20,7 +20,7 @@ def has_read(scope: Scope) -> bool:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Hangs up on who does not get a head across; uvicorn itself would keep what came, and the connection."""
+    """Hangs up on a client that doesn't finish its head; uvicorn itself would keep what came, and the connection."""
 
     def __init__(self, *arguments: Any, max_seconds: float = MAX_SECONDS, **more: Any) -> None:
         super().__init__(*arguments, **more)

@@ -15,7 +15,7 @@ HANG_UP = {"connection": "close"}
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a body is waited for: this long in all, and after a start as long as it comes this fast."""
+    """How long to wait for a body: this long at most, and after a start only while it arrives this fast."""
 
     max_seconds: float = 20
     start_seconds: float = 5  # a phone may just be finding its network
@@ -58,7 +58,7 @@ class WholeBody:
         """The whole body. Raises TooLarge, TimeoutError or ClientDisconnect."""
         said = Request(scope).headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 18 or int(said) > MAX_BYTES:
-            raise TooLarge  # and not a byte of it was read
+            raise TooLarge  # before reading a byte of it
         body, begun = bytearray(), asyncio.get_running_loop().time()
         async with asyncio.timeout_at(begun + self.patience.seconds(0)) as limit:
             while True:

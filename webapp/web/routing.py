@@ -1,4 +1,4 @@
-"""Finds the route of a request by the first segment of its path, instead of trying one after the other."""
+"""Finds the route of a request by the first segment of its path, instead of trying all of them."""
 
 from collections.abc import Iterable
 from typing import Any

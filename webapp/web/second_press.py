@@ -1,4 +1,4 @@
-"""A form that is pressed twice is worked on once, also without scripts.
+"""A form that is sent twice is worked on once, even without scripts.
 
 A browser shows the answer to the last press. So a double click would register somebody and say that the address has an
 account already, or send an email and say "you can ask again in 60 seconds". Decided here for all forms: `pages.render`
@@ -59,7 +59,7 @@ class SecondPress:
         if press is None:
             return await self.app(scope, receive, send)
 
-        while not await press.begin():  # which is taken over if the first was cut off, so nobody waits for ever
+        while not await press.begin():  # which takes over if the first was cut off, so nobody waits for ever
             answer = await press.answer()
             if answer is None:
                 await asyncio.sleep(LOOK_EVERY)

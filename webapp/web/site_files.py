@@ -7,7 +7,7 @@ from webapp.web.static_files import STATIC
 from webapp.web.templating import site_description
 
 KEPT_FOR_A_DAY = {"cache-control": "public, max-age=86400"}
-# What search engines need not look at: links from emails, which open accounts, and pages of one's own.
+# What search engines needn't look at: links from emails, which open accounts, and the pages of an account.
 UNLISTED = ("/register/", "/reset_password/", "/not_me/", "/confirm_email/", "/undo_email/", "/unsubscribe/", "/search")
 
 

@@ -1,4 +1,4 @@
-"""The static files, each kept for ever by browsers under the hash of what is in it; the stylesheets are sent as one."""
+"""The static files, which browsers keep for ever under the hash of their content; the stylesheets are sent as one."""
 
 import hashlib
 import posixpath
