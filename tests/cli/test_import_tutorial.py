@@ -108,7 +108,7 @@ def test_what_is_left_out_is_told_with_the_reason(run: Run, app_db: TutorialData
         "Imported 4 people, 2 posts and 3 follows.",
         "Without a password, for theirs can't be checked here: anna.",
         "Left out: 'mary jane' can't be a username: 3 to 30 of a to z, 0 to 9 and _. With them 1 post.",
-        "Left out: the username 'JOHN' is taken, or kept for who had it until lately.",
+        "Left out: the username 'JOHN' is taken, or kept for its last owner.",
         "Left out: 'not an address' doesn't look like an email address.",
         "Left out: 1 post. There's an invisible character in it that can't be used. Type that part again.",
         "Left out: 1 post of nobody who is there.",
@@ -127,7 +127,7 @@ def test_a_name_of_somebody_else_is_not_taken_over(run: Run, app_db: TutorialDat
 
     assert ended.out.splitlines()[:3] == [
         "Imported 1 person, 0 posts and 0 follows.",
-        "Left out: the username 'susan' is taken, or kept for who had it until lately. With them 1 post.",
+        "Left out: the username 'susan' is taken, or kept for its last owner. With them 1 post.",
         "Left out: john@example.com already has an account, or is reserved for one that may go back to it."
         " With them 1 post.",
     ]
