@@ -117,6 +117,11 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, Any]]] = {
     # Odd, but sound
     "postgresql://u:a@b@h/d": ("postgresql+asyncpg://u:a%40b@h:5432/d", {}),
     "postgresql://u:50%25@[2001:db8::1]:6543/d": ("postgresql+asyncpg://u:50%25@[2001:db8::1]:6543/d", {}),
+    "SQLite:////site.db": ("sqlite+aiosqlite:////site.db", {}),
+    "postgres://u:p@h:6543/d?sslmode=require&supa=base-pooler.x": (
+        "postgresql+asyncpg://u:p@h:6543/d",
+        {"ssl": "require"},
+    ),
     "POSTGRES://u:p@h/d": ("postgresql+asyncpg://u:p@h:5432/d", {}),
     " postgresql://u:p@h/d\n": ("postgresql+asyncpg://u:p@h:5432/d", {}),
 }
@@ -152,6 +157,7 @@ REFUSED = {
     "postgresql://u:p@h/d?statement_timeout=5s": "says 'statement_timeout'",
     "postgresql://u:p@h/d?hostaddr=10.0.0.1": "says 'hostaddr'",
     "postgresql://u:p@h/d?service=blog": "says 'service'",
+    "sqlite:////site.db?mode=ro": "says 'mode'",
 }
 
 

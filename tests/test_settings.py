@@ -88,6 +88,8 @@ def test_a_good_environment_is_read() -> None:
         ({"DATABASE_URL": "", "K_SERVICE": "blog"}, "DATABASE_URL names SQLite"),
         ({"DATABASE_URL": "mysql://db.example/site"}, "DATABASE_URL must begin with"),
         ({"DATABASE_URL": "site.db"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "sqlite:///"}, "DATABASE_URL names no file"),
+        ({"DATABASE_URL": "sqlite:///:memory:"}, "DATABASE_URL names no file"),
         ({"MAIL_USE_SSL": "perhaps"}, "MAIL_USE_SSL is neither yes nor no"),
         ({"MAIL_PORT": "smtp"}, "MAIL_PORT must be a whole number"),
         ({"MAIL_PORT": "65536"}, "MAIL_PORT must be a whole number"),

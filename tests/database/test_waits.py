@@ -29,4 +29,4 @@ def test_nobody_waits_to_the_end_for_a_file_that_cannot_be_opened(tmp_path: Path
         finally:
             await database.close()
 
-    assert max(asyncio.run(ask_at_once())) < 2
+    assert max(asyncio.run(ask_at_once())) < 4

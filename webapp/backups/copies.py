@@ -19,14 +19,23 @@ def make(database_url: str, file: Path) -> str:
     The file appears under its name when it is whole, so whatever carries backups away never takes half of one.
     """
     must_be_new(file)
-    with _hidden(file) as part:
-        if database_url.startswith("sqlite"):
-            _copy_sqlite(_file_of(database_url), part)
-            what = describe(part)
-        else:
-            what = postgresql.dump(database_url, part)
-        _flush(part)
+    try:
+        with _hidden(file) as part:
+            what = _written(database_url, part)
+    except OSError as error:
+        words = _("%(file)s can't be written: %(reason)s.")
+        raise Refused(words % {"file": file, "reason": error.strerror or error}) from None
     return f"{file}: {file.stat().st_size / 1e6:,.1f} MB, checked. {what}"
+
+
+def _written(database_url: str, part: Path) -> str:
+    if database_url.startswith("sqlite"):
+        _copy_sqlite(_file_of(database_url), part)
+        what = describe(part)
+    else:
+        what = postgresql.dump(database_url, part)
+    _flush(part)
+    return what
 
 
 def describe(file: Path) -> str:

@@ -27,6 +27,8 @@ from webapp.settings import Settings
 
 PATIENCE = 30.0  # seconds for the email
 SQLITE = b"SQLite format 3\0"
+PG_DUMP = b"PGDMP"
+ROOM = 3  # times a backup: the copy, its log, and the mailbox
 
 
 def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
@@ -55,8 +57,11 @@ def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
     if not file.is_file():
         raise Refused(_("There is no file %(file)s.") % {"file": file})
     with file.open("rb") as opened:
-        is_sqlite = opened.read(len(SQLITE)) == SQLITE
-    if is_sqlite:
+        beginning = opened.read(len(SQLITE))
+    if beginning != SQLITE and not beginning.startswith(PG_DUMP):
+        raise Refused(_("%(file)s is damaged, or is no backup of a site.") % {"file": file})
+    if beginning == SQLITE:
+        _must_have_room(file, folder)
         copy = folder / "site.db"
         shutil.copyfile(file, copy)
         copy.chmod(0o600)
@@ -70,6 +75,12 @@ def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
         raise Refused(_("The database of --into is not empty; nothing was changed in it."))
     postgresql.restore(file, into)
     return into, what
+
+
+def _must_have_room(file: Path, folder: Path) -> None:
+    if shutil.disk_usage(folder).free < ROOM * file.stat().st_size:
+        words = _("%(folder)s has too little room to restore it there. TMPDIR names another folder.")
+        raise Refused(words % {"folder": folder.parent})
 
 
 @contextmanager

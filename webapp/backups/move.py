@@ -1,6 +1,7 @@
 """Moves the data of a stopped site to another database, of either kind, and compares every row."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -38,7 +39,7 @@ def run(source: str, to: str, say: Say) -> None:
         if not asyncio.run(_is_begun(to, _mark(source))):
             migrations.upgrade(to)
         asyncio.run(_move(source, to, say))
-    except (SQLAlchemyError, OSError, CommandError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, CommandError) as error:
         raise Refused(_("The data can't be moved: %(reason)s") % {"reason": in_words(error)}) from None
 
 

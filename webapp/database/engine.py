@@ -74,7 +74,7 @@ class Database:
             poolclass=OnlyConnection if self.is_sqlite else TimedPool,
             pool_size=most,
             max_overflow=0,
-            pool_timeout=LOOK_EVERY,
+            pool_timeout=LOOK_EVERY if self.is_sqlite else 3.5,
             pool_reset_on_return=reset,
             connect_args=options,
             hide_parameters=True,  # so that no error message carries an address into the log

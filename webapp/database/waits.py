@@ -7,9 +7,8 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-# Nobody tells those who wait that a connection could not be opened and that it is their turn to try: they look
-# themselves, once in so many seconds. Else each second visitor waits to the end while SQLite's file can't be opened.
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0  # seconds
+MOST_SECONDS = 10.0
 
 
 class Waits:
@@ -22,44 +21,46 @@ class Waits:
 
 
 class TimedPool(AsyncAdaptedQueuePool):
-    """The usual pool, with a time limit: anybody who has waited for `patience` seconds is turned away."""
-
-    patience = 3.5
+    """The usual pool, which counts how long people wait."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.waits = Waits()
-        self.failed: tuple[float, Exception] | None = None
 
     def connect(self) -> PoolProxiedConnection:
         waits, began = self.waits, time.perf_counter()
         waits.count += 1
         waits.waiting += 1
         try:
-            while True:
-                try:
-                    return super().connect()
-                except PoolTimeout as error:
-                    if refusal := self.refusal(began, error):
-                        raise refusal from None
-                except Exception as error:
-                    self.failed = time.perf_counter(), error
-                    raise
+            return self.wait(began)
         finally:
             waits.waiting -= 1
             waits.seconds += time.perf_counter() - began
 
-    def refusal(self, began: float, error: Exception) -> Exception | None:
-        """What to raise for somebody who has waited since then, if that is long enough."""
-        return error if time.perf_counter() - began > self.patience else None
+    def wait(self, began: float) -> PoolProxiedConnection:
+        return super().connect()
 
 
 class OnlyConnection(TimedPool):
-    """SQLite's: one for all. If it could not be opened for one, it could not for those who waited meanwhile."""
+    """SQLite's: one for all.
 
-    patience = 10.0
+    If the file could not be opened for one, it could not for those who waited meanwhile. Nobody tells them, so they
+    look, once in so many seconds: else each second visitor waits to the end. Its timeout must be LOOK_EVERY.
+    """
 
-    def refusal(self, began: float, error: Exception) -> Exception | None:
-        if self.failed and self.failed[0] > began:
-            return self.failed[1].with_traceback(None)
-        return super().refusal(began, error)
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.failed: tuple[float, Exception] | None = None
+
+    def wait(self, began: float) -> PoolProxiedConnection:
+        while True:
+            try:
+                return super().wait(began)
+            except PoolTimeout:
+                if self.failed and self.failed[0] > began:
+                    raise self.failed[1].with_traceback(None) from None
+                if time.perf_counter() - began > MOST_SECONDS:
+                    raise
+            except Exception as error:
+                self.failed = time.perf_counter(), error
+                raise

@@ -21,10 +21,11 @@ CHOICES = {
     "target_session_attrs": ("any", "read-write", "primary"),  # a site must write, so a standby is of no use
     "pgbouncer": ("true", "false"),
 }
-# How sockets are kept alive, how many connections a pool of Prisma's has, and what we do anyway.
+# How sockets are kept alive, how many connections a pool of Prisma's has, what Supabase and node-postgres add, and what
+# we do anyway.
 OF_NO_CONSEQUENCE = re.compile(
     r"keepalives(_idle|_interval|_count)?|tcp_user_timeout|gssencmode|sslsni|sslcompression|load_balance_hosts"
-    r"|client_encoding|fallback_application_name|connection_limit|pool_timeout"
+    r"|client_encoding|fallback_application_name|connection_limit|pool_timeout|supa|uselibpqcompat"
 )
 # A pooler lends a server connection for one transaction, so nothing may be prepared under a name: processes give the
 # same ones. The first is asyncpg's own cache (without it, it gives no names), the other that of SQLAlchemy's adapter.
@@ -38,10 +39,17 @@ def read(url: str) -> tuple[str, Arguments]:
     scheme, separator, rest = url.strip().partition("://")
     kind = scheme.split("+")[0].lower() if separator else ""
     if kind == "sqlite":
-        return f"sqlite+aiosqlite://{rest}", {}
+        return _sqlite(rest), {}
     if kind not in {"postgres", "postgresql"}:
         raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:///.")
     return _postgresql(rest)
+
+
+def _sqlite(rest: str) -> str:
+    file, _mark, parameters = rest.partition("?")
+    if parameters:
+        raise ValueError(f"DATABASE_URL says '{parameters.partition('=')[0]}', which is not understood here.")
+    return f"sqlite+aiosqlite://{file}"
 
 
 def files(arguments: Arguments) -> list[str]:

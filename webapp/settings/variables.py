@@ -98,4 +98,8 @@ class Variables(Environment):
             return ""
         unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
         self.problems += [f"DATABASE_URL names {file}, which can't be read." for file in unreadable]
-        return address if url.startswith("sqlite") else url
+        if not address.startswith("sqlite"):
+            return url
+        if address.endswith(("/", ":memory:")):
+            self.problems.append("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db.")
+        return address
