@@ -174,7 +174,7 @@ def test_what_is_not_understood_is_said_in_one_sentence(url: str) -> None:
     assert str(refused.value).count("\n") == 0
 
 
-@pytest.mark.parametrize("url", [url for url in UNDERSTOOD if not url.startswith("sqlite")])
+@pytest.mark.parametrize("url", [url for url in UNDERSTOOD if not url.lower().startswith("sqlite")])
 def test_the_driver_takes_what_is_made_of_it(url: str) -> None:
     """SQLAlchemy adds nothing that asyncpg does not know, and reads login, place and name as they were meant."""
     sqlalchemy_url, arguments = read(url)

@@ -151,3 +151,10 @@ def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(Refused, match="pg_dump is not on this machine"):
         copies.make("postgresql://u:p@db/s", tmp_path / "backup")
+
+
+def test_a_place_that_cannot_be_written_is_named_and_not_the_database(site: Site) -> None:
+    with pytest.raises(Refused, match="/proc/backup can't be written: ") as refused:
+        copies.make(site.settings.database_url, Path("/proc/backup"))
+
+    assert "\n" not in str(refused.value)
