@@ -67,6 +67,13 @@ def test_the_house_on_one_page_has_the_rooms_and_their_order_that_make_lint_prov
     assert shown[-1] == {"settings"}
 
 
+def test_the_house_on_one_page_says_what_each_room_is_for() -> None:
+    rooms = {door.parent.name for door in (ROOT / "webapp").glob("*/__init__.py")}
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Who may import whom")[0]
+
+    assert rooms - set(re.findall(r"`(\w+)`", text)) == set()
+
+
 def _defines(module: str, name: str) -> bool:
     files = [*(ROOT / "webapp").rglob(f"{module}.py"), *(ROOT / "webapp" / module).glob("*.py")]
     return any(re.search(rf"^(async )?(def|class) {name}\b", file.read_text(), re.MULTILINE) for file in files)
