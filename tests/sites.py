@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 from argon2 import PasswordHasher
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -84,7 +85,13 @@ def quick_app(settings: Settings, argon2: PasswordHasher, pace: Pace = USUAL) ->
     app.state.hasher = Hasher(argon2)
     app.state.new_form_id = lambda: ONE_ID  # pages are compared byte by byte
     app.state.mailer = mailer(settings, app.state.database, app.state.templates, pace)
+    event.listen(app.state.database.reading.sync_engine, "before_cursor_execute", only_reads)
     return app
+
+
+def only_reads(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+    """A session that was opened for reading may have no transaction, so what it wrote could not be taken back."""
+    assert statement.split(None, 1)[0].upper() in {"SELECT", "WITH", "SET"}, statement
 
 
 @pytest.fixture

@@ -80,6 +80,10 @@ class Database:
             hide_parameters=True,  # so that no error message carries an address into the log
         )
         self.writing = self.engine.execution_options(is_writing=True)
+        # PostgreSQL shows each statement what was committed before it, in a transaction or not. Without one, a page
+        # saves two trips.
+        reading = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self.reading = self.engine.execution_options(**reading)
         self.wake = asyncio.Event()
         self.visitors = 0
         self.flush = Flush()
@@ -104,7 +108,7 @@ class Database:
 
     def open(self, *, is_writing: bool = False) -> AsyncSession:
         """A session that the caller must release."""
-        engine = self.writing if is_writing else self.engine
+        engine = self.writing if is_writing else self.reading
         info = {"doorbell": self.wake, "flush": self.flush}
         return DurableSession(engine, expire_on_commit=False, info=info)
 

@@ -112,10 +112,12 @@ async def forget(db: AsyncSession, *, is_first: bool) -> bool:
 async def _prepared(db: AsyncSession) -> bool:
     """Makes PostgreSQL plan for these very words. Returns whether the database is SQLite, which needs no telling.
 
-    With one plan for all words, it would read every post to find a word that nobody has written.
+    With one plan for all words, it would read every post to find a word that nobody has written. It is told once, in a
+    transaction that begins with it.
     """
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    if not is_sqlite:
+    if not is_sqlite and not db.in_transaction():
+        await db.connection(execution_options={"isolation_level": "READ COMMITTED"})
         await execute(db, _PLAN_EACH)
     return is_sqlite
 

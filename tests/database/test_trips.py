@@ -1,0 +1,134 @@
+"""How often a page goes to PostgreSQL and back: on another machine, each trip is waited for."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, make_url
+
+from tests.people.crowd import arrive, import_people, let_follow
+from tests.posts.wall import let_post
+from tests.sites import Browser, Site
+from tests.watching import wait_until_posted
+from webapp.settings import Settings
+
+# With the one that finds out who is asking. What a page asks for the first time takes a trip more to be prepared.
+TRIPS = {
+    "/": 3,
+    "/explore": 3,
+    "/user/bob/1": 3,
+    "/user/bob": 6,
+    "/search?q=hello": 10,
+    "/settings": 1,
+    "/edit_profile": 2,
+    "/sessions": 3,
+    "/sign-in_methods": 5,
+    "/letters": 3,
+    "/export": 2,
+    "/admin/mail": 8,
+    "/explore/feed.atom": 3,
+    "/news?of=home&after=1": 2,
+    "/user/bob/avatar.svg": 2,
+}
+OF_STRANGERS = {
+    "/": 2,
+    "/explore": 2,
+    "/user/bob/1": 2,
+    "/user/bob": 4,
+    "/explore/feed.atom": 2,
+    "/user/bob/avatar.svg": 1,
+    "/login": 0,
+    "/register": 0,
+    "/reset_password_request": 0,
+    "/settings": 0,
+    "/health": 0,
+}
+
+
+class Wire:
+    """Leads to PostgreSQL, and counts the trips: something asked after something answered."""
+
+    def __init__(self, server: URL) -> None:
+        self.server = server
+        self.trips = self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The database's address at this end."""
+        return self.server.set(host="127.0.0.1", port=self.port, query={}).render_as_string(hide_password=False)
+
+    async def serve(self, is_up: threading.Event, is_over: asyncio.Event) -> None:
+        async with await asyncio.start_server(self._lead, "127.0.0.1", 0) as listening:
+            self.port = listening.sockets[0].getsockname()[1]
+            is_up.set()
+            await is_over.wait()
+
+    async def _lead(self, visitor: asyncio.StreamReader, to_visitor: asyncio.StreamWriter) -> None:
+        server, to_server = await self._connect()
+        is_answered = True
+
+        async def ask() -> None:
+            nonlocal is_answered
+            while data := await visitor.read(65536):
+                self.trips += is_answered
+                is_answered = False
+                to_server.write(data)
+            to_server.close()
+
+        async def answer() -> None:
+            nonlocal is_answered
+            while data := await server.read(65536):
+                is_answered = True
+                to_visitor.write(data)
+            to_visitor.close()
+
+        await asyncio.gather(ask(), answer())
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = str(self.server.query.get("host") or self.server.host), self.server.port or 5432
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
+
+
+@pytest.fixture
+def wire(postgres_url: str) -> Iterator[Wire]:
+    """One that lies until the site has gone."""
+    wire, is_up = Wire(make_url(postgres_url)), threading.Event()
+    loop, is_over = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(wire.serve(is_up, is_over),))
+    thread.start()
+    assert is_up.wait(10)
+    yield wire
+    loop.call_soon_threadsafe(is_over.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.postgresql
+def test_a_page_makes_few_trips(
+    wire: Wire, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=wire.url, mailer="process", admins=("susan@example.com",)))
+    susan, stranger = arrive(site), site.browser()
+    import_people(site, "bob", *(f"fan{number}" for number in range(9)))
+    let_follow(site, ("susan", "bob"), ("fan0", "bob"))
+    let_post(site, ("bob", "Hello @fan0."), ("susan", "Hello."), count=10)
+    wait_until_posted(site)
+
+    assert {path: _trips(wire, susan, path) for path in TRIPS} == TRIPS
+    assert {path: _trips(wire, stranger, path) for path in OF_STRANGERS} == OF_STRANGERS
+
+
+def _trips(wire: Wire, browser: Browser, path: str) -> int:
+    """The fewest of some tries: what tidies up beside the visitors makes trips as well."""
+    return min(_once(wire, browser, path) for _try in range(4))
+
+
+def _once(wire: Wire, browser: Browser, path: str) -> int:
+    before = wire.trips
+    answer: Any = browser.get(path, follow_redirects=False)
+    assert answer.status_code in {200, 303}, path
+    return wire.trips - before
