@@ -10,7 +10,9 @@ import pytest
 
 from tests.sites import Site
 from tests.stories import register
+from webapp import i18n
 from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings, environment
+from webapp.settings.problems import Problem
 
 KEY = "0123456789abcdef0123456789abcdef-a-key"
 GOOD = {
@@ -26,7 +28,7 @@ def read(**changes: str) -> Settings:
     return Settings.from_environment(GOOD | changes)
 
 
-def refusals(**changes: str) -> list[str]:
+def refusals(**changes: str) -> list[Problem]:
     with pytest.raises(Misconfigured) as refused:
         read(**changes)
     return refused.value.problems
@@ -120,11 +122,15 @@ def test_a_good_environment_is_read() -> None:
     ids=str,
 )
 def test_a_bad_environment_is_refused_with_one_sentence(changes: dict[str, str], words: str) -> None:
-    """C58"""
+    """C58: and in Russian, for whoever has a Russian terminal."""
     (problem,) = refusals(**changes)
 
+    with i18n.use("ru"):
+        in_russian = problem.said(i18n.gettext)
     assert problem.startswith(words)
     assert "\n" not in problem
+    assert re.search("[а-яё]{3}", in_russian)
+    assert words.split()[0].rstrip(":") in in_russian
 
 
 def test_every_problem_is_named_at_once() -> None:

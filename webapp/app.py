@@ -29,7 +29,7 @@ import webapp.preferences.emails
 import webapp.recovery.emails
 import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
-from webapp import limit_windows, logs
+from webapp import i18n, limit_windows, logs
 from webapp.accounts import known_browsers, sessions, tokens, users
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.addresses import changes
@@ -183,8 +183,8 @@ def deployed_settings() -> Settings:
     try:
         return Settings.from_environment()
     except Misconfigured as refused:
-        for problem in refused.problems:
-            print(problem, file=sys.stderr)
+        with i18n.use(i18n.of_environment(os.environ)):
+            print(refused.said(i18n.gettext), file=sys.stderr)
         supervisor = multiprocessing.parent_process()
         if supervisor and supervisor.pid == os.getppid():
             # With several workers, uvicorn's supervisor would exit with 0 as if all were well. This is the one

@@ -17,6 +17,7 @@ from babel import Locale
 from babel.numbers import format_decimal
 
 from webapp.settings import ROOT
+from webapp.settings.problems import N_ as N_
 
 MOST_CHARACTERS = 500  # of a header; browsers send a tenth
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
@@ -26,11 +27,6 @@ _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
 _ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 _OF_A_TERMINAL = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _language: ContextVar[str] = ContextVar("language", default="en")
-
-
-def N_(text: str) -> str:  # noqa: N802  (gettext's own name for it)
-    """Marks a text that is translated later, where it is shown."""
-    return text
 
 
 def gettext(text: str) -> str:

@@ -39,9 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-    except (Refused, backups.Refused, imports.Refused, Misconfigured) as refused:
+    except Misconfigured as refused:
+        print(refused.said(_), file=sys.stderr)
+        return 3
+    except (Refused, backups.Refused, imports.Refused) as refused:
         print(refused, file=sys.stderr)
-        return 3 if isinstance(refused, Misconfigured) else 1
+        return 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         if isinstance(error, BrokenPipeError):
             return _nobody_reads()

@@ -15,10 +15,11 @@ from webapp import mail
 from webapp.accounts import users
 from webapp.cli import serving
 from webapp.database import Database, release
+from webapp.i18n import N_
+from webapp.i18n import gettext as _
 
-BANNER = """\
-{site}. At hand: db, settings, mail, users. `await` works as it does in the code.
-Each line is a transaction of its own: committed when it ends, undone if it fails. Ctrl-D leaves."""
+AT_HAND = N_("%(site)s. At hand: db, settings, mail, users. `await` works as it does in the code.")
+HOW = N_("Each line is a transaction of its own: committed when it ends, undone if it fails. Ctrl-D leaves.")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         names = {"db": db, "settings": settings, "mail": mail, "users": users}
         try:
             _complete(names)
-            Console(runner, db, names).interact(BANNER.format(site=settings.base_url), exitmsg="")
+            Console(runner, db, names).interact(f"{_(AT_HAND) % {'site': settings.base_url}}\n{_(HOW)}", exitmsg="")
         finally:
             runner.run(release(db))
             runner.run(database.close())

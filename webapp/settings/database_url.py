@@ -9,6 +9,8 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import URL
 
+from webapp.settings.problems import N_, Problem
+
 Arguments = dict[str, Any]
 Query = dict[str, str]
 
@@ -41,14 +43,15 @@ def read(url: str) -> tuple[str, Arguments]:
     if kind == "sqlite":
         return _sqlite(rest), {}
     if kind not in {"postgres", "postgresql"}:
-        raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:///.")
+        raise ValueError(Problem(N_("DATABASE_URL must begin with postgresql:// or sqlite:///.")))
     return _postgresql(rest)
 
 
 def _sqlite(rest: str) -> str:
     file, _mark, parameters = rest.partition("?")
     if parameters:
-        raise ValueError(f"DATABASE_URL says '{parameters.partition('=')[0]}', which is not understood here.")
+        option = parameters.partition("=")[0]
+        raise ValueError(Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=option))
     return f"sqlite+aiosqlite://{file}"
 
 
@@ -59,7 +62,7 @@ def files(arguments: Arguments) -> list[str]:
 
 def _postgresql(rest: str) -> tuple[str, Arguments]:
     if re.search(r"[\s\x00-\x1f]", rest):
-        raise ValueError("DATABASE_URL has a space or a line break inside.")
+        raise ValueError(Problem(N_("DATABASE_URL has a space or a line break inside.")))
     address, _mark, parameters = rest.partition("?")
     authority, _slash, name = address.partition("/")
     login, _at, hosts = authority.rpartition("@")
@@ -67,7 +70,9 @@ def _postgresql(rest: str) -> tuple[str, Arguments]:
     url, arguments = _login(login, unquote(name), query), _tls(query) | _arguments(query)
     places = _places(query.pop("host", unquote(hosts)), query.pop("port", ""))
     if unknown := [name for name in query if not OF_NO_CONSEQUENCE.fullmatch(name)]:
-        raise ValueError(f"DATABASE_URL says '{unknown[0]}', which is not understood here.")
+        raise ValueError(
+            Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=unknown[0])
+        )
     if len(places) == 1 and not places[0][0].startswith("/"):
         url = url.set(host=places[0][0], port=places[0][1])
     else:
@@ -78,7 +83,7 @@ def _postgresql(rest: str) -> tuple[str, Arguments]:
 def _login(text: str, name: str, query: Query) -> URL:
     user, _colon, password = map(unquote, text.partition(":"))
     if re.fullmatch(r"\[.*\]|<.*>", password):
-        raise ValueError("DATABASE_URL still has a placeholder where the password belongs.")
+        raise ValueError(Problem(N_("DATABASE_URL still has a placeholder where the password belongs.")))
     who = query.pop("user", user) or None, query.pop("password", password) or None
     return URL.create("postgresql+asyncpg", *who, database=query.pop("dbname", name) or None)
 
@@ -91,10 +96,16 @@ def _query(text: str) -> Query:
         if name == "ssl":  # as SQLAlchemy and others have it
             name, value = "sslmode", {"true": "require", "false": "disable"}.get(value, value)
         if name in query and name != "host":
-            raise ValueError(f"DATABASE_URL says '{name}' twice.")
+            raise ValueError(Problem(N_("DATABASE_URL says '%(name)s' twice."), name=name))
         query[name] = f"{query[name]},{unquote(value)}" if name in query else unquote(value)
         if name in CHOICES and query[name] not in CHOICES[name]:
-            raise ValueError(f"DATABASE_URL: {name} must be one of: {', '.join(CHOICES[name])}.")
+            raise ValueError(
+                Problem(
+                    N_("DATABASE_URL: %(name)s must be one of: %(choices)s."),
+                    name=name,
+                    choices=", ".join(CHOICES[name]),
+                )
+            )
     return query
 
 
@@ -103,7 +114,7 @@ def _places(hosts: str, ports: str) -> list[tuple[str, int]]:
     places = [_place(text) for text in hosts.split(",")]
     usual = ports.split(",") * (1 if "," in ports else len(places))
     if len(usual) != len(places):
-        raise ValueError("DATABASE_URL must have one port, or as many as hosts.")
+        raise ValueError(Problem(N_("DATABASE_URL must have one port, or as many as hosts.")))
     both = zip(places, usual, strict=True)
     return [(host, _number("a port", own or other or "5432", 65535)) for (host, own), other in both]
 
@@ -113,7 +124,13 @@ def _place(text: str) -> tuple[str, str]:
         return text, ""
     if match := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d*))?|([\w.-]+)(?::(\d*))?", text):
         return match[1] or match[3], match[2] or match[4] or ""
-    raise ValueError("DATABASE_URL needs a host; in a password, / is written %2F, and @ is written %40.")
+    raise ValueError(
+        Problem(
+            N_("DATABASE_URL needs a host; in a password, / is written %(slash)s, and @ is written %(at)s."),
+            slash="%2F",
+            at="%40",
+        )
+    )
 
 
 def _arguments(query: Query) -> Arguments:
@@ -141,14 +158,18 @@ def _tls(query: Query) -> Arguments:
     authority = details.get("sslrootcert", "")
     if query.pop("channel_binding", "") == "require" or (authority == "system" and not mode):
         if mode == "disable":
-            raise ValueError("DATABASE_URL: channel_binding=require and sslmode=disable exclude each other.")
+            raise ValueError(
+                Problem(N_("DATABASE_URL: channel_binding=require and sslmode=disable exclude each other."))
+            )
         # asyncpg can't bind the log-in to the channel. That the certificate is checked wards off the same.
         mode = "verify-full"
     if mode == "verify-full" and authority in {"", "system"} and details.keys() <= {"sslrootcert"}:
         return {"ssl": True}
     is_file = authority not in {"", "system"}
     if authority == "system" or is_file < (mode in CHECKED) or is_file > (mode in {*CHECKED, "require"}):
-        raise ValueError("DATABASE_URL: sslmode=verify-full or verify-ca and the file of an sslrootcert go together.")
+        raise ValueError(
+            Problem(N_("DATABASE_URL: sslmode=verify-full or verify-ca and the file of an sslrootcert go together."))
+        )
     if not details:
         return {"ssl": mode} if mode else {}
     words = [f"{name}={quote(word)}" for name, word in {"sslmode": mode or "prefer", **details}.items()]
@@ -157,5 +178,7 @@ def _tls(query: Query) -> Arguments:
 
 def _number(what: str, text: str, most: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) > most:
-        raise ValueError(f"DATABASE_URL: {what} must be a whole number up to {most}.")
+        raise ValueError(
+            Problem(N_("DATABASE_URL: %(what)s must be a whole number up to %(most)s."), what=what, most=most)
+        )
     return int(text)

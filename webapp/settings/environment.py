@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import idna
 
+from webapp.settings.problems import N_, Problem
+
 Word = TypeVar("Word", bound=str)
 # What may be in a file instead, which NAME_FILE names: environments are shown by `ps e`, containers' tools and crash
 # reports.
@@ -28,7 +30,7 @@ class Environment:
     """`problems` has a sentence for each variable that can't be read; it got its default."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self.variables = variables
         self._from_files = dict(self._read_files())
 
@@ -37,7 +39,7 @@ class Environment:
         for name in SECRETS:
             file = self.variables.get(f"{name}_FILE", "").strip()
             if file and self.variables.get(name):
-                self.problems.append(f"{name} and {name}_FILE exclude each other.")
+                self.problems.append(Problem(N_("%(name)s and %(name)s_FILE exclude each other."), name=name))
             elif file:
                 yield name, self._content(f"{name}_FILE", file)
 
@@ -47,10 +49,10 @@ class Environment:
                 content = opened.read(LONGEST_SECRET)
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or "it is no text"
-            self.problems.append(f"{name} can't be read: {words}.")
+            self.problems.append(Problem(N_("%(name)s can't be read: %(words)s."), name=name, words=words))
             return ""
         if not content.strip():
-            self.problems.append(f"{name} names an empty file.")
+            self.problems.append(Problem(N_("%(name)s names an empty file."), name=name))
         return content.rstrip("\r\n")
 
     def secret(self, name: str) -> str:
@@ -64,7 +66,13 @@ class Environment:
         """Words that stand in pages and in the headers of emails."""
         words = self.text(name)
         if not words.isprintable() or len(words) > most or set(words) & {"<", ">"}:
-            self.problems.append(f"{name} must be one line of at most {most} characters, without < and >.")
+            self.problems.append(
+                Problem(
+                    N_("%(name)s must be one line of at most %(most)s characters, without < and >."),
+                    name=name,
+                    most=most,
+                )
+            )
             return ""
         return words
 
@@ -76,7 +84,7 @@ class Environment:
         if not word:
             return default
         if word not in {"0", "false", "no", "off", "1", "true", "yes", "on"}:
-            self.problems.append(f"{name} is neither yes nor no; say 1 or 0.")
+            self.problems.append(Problem(N_("%(name)s is neither yes nor no; say 1 or 0."), name=name))
             return default
         return word in {"1", "true", "yes", "on"}
 
@@ -85,7 +93,9 @@ class Environment:
         if not word:
             return default
         if not (word.isascii() and word.isdigit() and low <= int(word[:9]) <= high):
-            self.problems.append(f"{name} must be a whole number from {low} to {high}.")
+            self.problems.append(
+                Problem(N_("%(name)s must be a whole number from %(low)s to %(high)s."), name=name, low=low, high=high)
+            )
             return default
         return int(word)
 
@@ -94,7 +104,7 @@ class Environment:
         for known in words:
             if word == known:
                 return known
-        self.problems.append(f"{name} must be one of: {', '.join(words)}.")
+        self.problems.append(Problem(N_("%(name)s must be one of: %(choices)s."), name=name, choices=", ".join(words)))
         return words[0]
 
     def mailbox(self, name: str, text: str) -> str:
@@ -102,7 +112,7 @@ class Environment:
         local, _at, domain = parseaddr(text)[1].rpartition("@")
         host = ascii_host(domain)
         if not (local and local.isascii() and host):
-            self.problems.append(f"{name} must look like name@example.com.")
+            self.problems.append(Problem(N_("%(name)s must look like name@example.com."), name=name))
             return ""
         before, _domain, after = text.rpartition(f"@{domain}")
         return f"{before}@{host}{after}"
@@ -114,7 +124,9 @@ class Environment:
             address = parseaddr(next(iter(addresses), ""))[1]
             return f"mailto:{quote(address, safe='@+')}" if address else ""
         if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", uri):
-            self.problems.append(f"{name} must look like mailto:name@example.com or https://example.com/page.")
+            self.problems.append(
+                Problem(N_("%(name)s must look like mailto:name@example.com or https://example.com/page."), name=name)
+            )
         return uri
 
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formataddr, parseaddr
 from functools import cached_property, lru_cache
@@ -14,6 +14,7 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from webapp.settings import mail
+from webapp.settings.problems import N_, Problem
 from webapp.settings.variables import INSTANCE, LOOPBACK, SITE_NAME, Variables
 
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
@@ -25,9 +26,13 @@ FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
 class Misconfigured(Exception):
     """The site can't be served with these variables; `problems` has a sentence for each reason."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+    def said(self, gettext: Callable[[str], str]) -> str:
+        """A line for each, in the language of a catalogue."""
+        return "\n".join(problem.said(gettext) for problem in self.problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,21 +169,28 @@ def _own_key(file: Path) -> str:
     return file.read_text()
 
 
-def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
     """What no deployed site may be, however its variables are spelled."""
     problems = []
     for name, key in [("SECRET_KEY", settings.secret_key)] + [
         ("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks
     ]:
         if not key:
-            problems.append(f"{name} is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'")
+            problems.append(
+                Problem(
+                    N_("%(name)s is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'"),
+                    name=name,
+                )
+            )
         elif len(key) < 32 or len(set(key)) < 8:
-            problems.append(f"{name} is too easy to guess: use 32 random characters or more.")
+            problems.append(Problem(N_("%(name)s is too easy to guess: use 32 random characters or more."), name=name))
     if settings.sends_mail and not settings.mail_server:
-        problems.append("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off).")
+        problems.append(Problem(N_("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off).")))
     is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
     if settings.sends_mail and settings.mail_server and not is_encrypted and settings.mail_server not in LOOPBACK:
-        problems.append("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1.")
+        problems.append(
+            Problem(N_("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
+        )
     if settings.database_url.startswith("sqlite") and any(environ.get(name) for name in FORGETFUL_PLATFORMS):
-        problems.append("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL.")
+        problems.append(Problem(N_("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL.")))
     return problems

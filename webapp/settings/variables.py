@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from webapp.settings import database_url, mail
 from webapp.settings.environment import Environment, ascii_host
+from webapp.settings.problems import N_, Problem
 
 SITE_NAME = "Microblog"
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,19 +55,25 @@ class Variables(Environment):
     def metrics_key(self) -> str:
         key = self.text("METRICS_KEY")
         if key and len(key) < 24:
-            self.problems.append("METRICS_KEY is too easy to guess: use 24 random characters or more.")
+            self.problems.append(Problem(N_("METRICS_KEY is too easy to guess: use 24 random characters or more.")))
         return key
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en", "ru")
         known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
-        self.problems += [f"LANGUAGES: there is no translation for '{name}'." for name in names if name not in known]
+        self.problems += [
+            Problem(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
+            for name in names
+            if name not in known
+        ]
         return names
 
     def base_url(self) -> str:
         url = self.text("BASE_URL").rstrip("/")
         if not url:
-            self.problems.append("BASE_URL is missing: the address that visitors type, such as https://example.com.")
+            self.problems.append(
+                Problem(N_("BASE_URL is missing: the address that visitors type, such as https://example.com."))
+            )
             return ""
         try:
             parts = urlsplit(url)
@@ -76,14 +83,14 @@ class Variables(Environment):
             if not is_whole or "@" in parts.netloc or parts.port == 0:
                 raise ValueError
         except ValueError:
-            self.problems.append("BASE_URL must look like https://example.com, with no path behind it.")
+            self.problems.append(Problem(N_("BASE_URL must look like https://example.com, with no path behind it.")))
             return ""
         typed = parts.hostname or ""
         host = ascii_host(typed)
         if not host:
-            self.problems.append(f"BASE_URL: no host can be called '{typed}'.")
+            self.problems.append(Problem(N_("BASE_URL: no host can be called '%(typed)s'."), typed=typed))
         elif parts.scheme == "http" and host not in LOOPBACK:
-            self.problems.append("BASE_URL must begin with https:// (http is for this machine alone).")
+            self.problems.append(Problem(N_("BASE_URL must begin with https:// (http is for this machine alone).")))
         return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
 
     def database(self, url: str) -> str:
@@ -94,12 +101,16 @@ class Variables(Environment):
         try:
             address, arguments = database_url.read(url)
         except ValueError as refused:
-            self.problems.append(str(refused))
+            self.problems.append(refused.args[0])
             return ""
         unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
-        self.problems += [f"DATABASE_URL names {file}, which can't be read." for file in unreadable]
+        self.problems += [
+            Problem(N_("DATABASE_URL names %(file)s, which can't be read."), file=file) for file in unreadable
+        ]
         if not address.startswith("sqlite"):
             return url
         if address.endswith(("/", ":memory:")):
-            self.problems.append("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db.")
+            self.problems.append(
+                Problem(N_("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db."))
+            )
         return address
