@@ -105,7 +105,8 @@ document.addEventListener("input", (event) => {
   link.href = url.pathname + url.search;
 });
 
-// What is typed stays in this tab, for this person, until it has arrived; but no password and no code.
+// What is typed stays in this tab, for this person, until it has arrived; but no password and no code. Beside it stands
+// what the site had put into the field: only over that it comes back.
 // A long part of a path is a token, and is kept nowhere.
 
 const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off], [autocomplete=one-time-code])";
@@ -116,7 +117,9 @@ function draftOf(field) {
 }
 
 document.addEventListener("input", ({ target }) => {
-  if (target.form?.method === "post" && target.matches(KEPT)) sessionStorage.setItem(draftOf(target), target.value);
+  if (target.form?.method !== "post" || !target.matches(KEPT)) return;
+  const [before] = JSON.parse(sessionStorage.getItem(draftOf(target)) ?? "null") ?? [target.defaultValue];
+  sessionStorage.setItem(draftOf(target), JSON.stringify([before, target.value]));
 });
 
 document.addEventListener("htmx:after:request", (event) => {
@@ -135,14 +138,16 @@ document.addEventListener("submit", ({ target }) => {
   if (new URL(target.action).pathname === "/logout") forgetDrafts(() => false);
 });
 
+const isComposer = (field) => field.name === "body" && new URL(field.form.action).pathname === "/";
+
 function restoreDrafts() {
   const { user } = document.body.dataset;
   if (user) forgetDrafts((key) => [`draft ${user} `, "draft  "].some((mine) => key.startsWith(mine)));
   for (const field of all(`form[method=post] :is(${KEPT})`)) {
-    const draft = sessionStorage.getItem(draftOf(field));
-    if (!draft || field.value.includes(draft.trim())) continue;
-    if (field.value === "") field.value = draft;
-    else if (field.matches("textarea")) field.value = `${draft.trimEnd()} ${field.value}`; // a reply was begun besides
+    const [before, typed] = JSON.parse(sessionStorage.getItem(draftOf(field)) ?? "null") ?? [];
+    if (typed === undefined || field.value === typed) continue;
+    if (field.value === before) field.value = typed;
+    else if (typed && isComposer(field) && !field.value.includes(typed.trim())) field.value = `${typed.trimEnd()} ${field.value}`; // a reply was begun besides
   }
 }
 

@@ -62,6 +62,7 @@ SENT: dict[str, dict[str, str]] = {
     "send_mail_again": {},
     "address_works_again": {"mark": "0" * 32},
     "email_works": {},
+    "another_picture": {},
     "export": PROOF,
     "download_export": PROOF,
     "change_password": PROOF | {"password": NEW_PASSWORD},

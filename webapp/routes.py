@@ -91,6 +91,7 @@ SETTINGS: list[BaseRoute] = [
     Route("/settings", preferences.settings),
     Route("/language", preferences.language, methods=["POST"]),
     Route("/edit_profile", preferences.edit_profile, methods=FORM),
+    Route("/edit_profile/picture", preferences.another_picture, methods=["POST"]),
     Route("/change_password", preferences.change_password, methods=FORM),
     Route("/.well-known/change-password", preferences.well_known_change_password),
     Route("/sign-in_methods", sign_in_methods.sign_in_methods),

@@ -353,3 +353,52 @@ def test_a_double_click_shows_what_the_first_press_did(visitor: Visitor) -> None
     expect(visitor.page.get_by_text("You can ask again in")).to_have_count(0)
     assert len(visitor.mailbox.all(visitor.address)) <= 1
     assert visitor.mailbox.link(to=visitor.address)
+
+
+# Each page with a text to type.
+TYPED = {
+    "/login": ["username"],
+    "/register": ["email"],
+    "/reset_password_request": ["email"],
+    "/recover": ["username"],
+    "/": ["body"],
+    "/edit_profile": ["username", "about_me"],
+    "/change_email": ["email"],
+    "/delete_account": ["username"],
+}
+
+
+def test_whatever_is_typed_into_any_form_is_there_after_a_reload(scripted: Visitor) -> None:
+    found: dict[str, list[str]] = {}
+    for path, names in TYPED.items():
+        if path == "/":
+            scripted.is_logged_in()
+        scripted.goto(path)
+        form = scripted.page.locator("#main form[method=post]")
+        for name in names:
+            form.locator(f"[name={name}]").first.fill(f"typed into {name}")
+        scripted.page.reload()
+        found[path] = [form.locator(f"[name={name}]").first.input_value() for name in names]
+
+    assert found == {path: [f"typed into {name}" for name in names] for path, names in TYPED.items()}
+
+
+def test_what_was_saved_is_not_taken_for_a_draft(scripted: Visitor) -> None:
+    """About me has a text of before, which what was typed replaces: it is neither doubled nor brought back."""
+    scripted.is_logged_in()
+    about = scripted.page.locator("[name=about_me]")
+    for words in ("I watch herons.", "I watch storks."):
+        scripted.goto("/edit_profile")
+        about.fill(words)
+        scripted.press("Save")
+        scripted.sees("Profile saved.")
+        scripted.goto("/edit_profile")
+        expect(about).to_have_value(words)
+    about.fill("Neither")
+
+    scripted.goto("/edit_profile")
+    expect(about).to_have_value("Neither")
+    scripted.press("Another picture")
+
+    scripted.sees("You have another picture.")
+    expect(about).to_have_value("Neither")

@@ -46,7 +46,7 @@ def test_people_come_with_their_passwords_posts_and_follows(
     assert is_logged_in(browser)
     assert page.index("Beautiful day in Portland!") < page.index("The Avengers movie"), "in the order of time"
     assert '<a class="mention" href="/user/susan"' in page
-    assert "Likes long walks" in browser.get("/user/mary").text
+    assert "Likes<br>long walks" in browser.get("/user/mary").text
     profile = site.browser(follow_redirects=False).get("/user/susan")
     assert "Portland" not in profile.text, "strangers read nothing, as there"
 

@@ -452,7 +452,8 @@ def test_an_email_that_another_version_of_the_site_posted_can_still_be_written(
 ) -> None:
     """An older one has not noted everything, a newer one more."""
     add = "INSERT INTO user_account (username, username_key, email, password_hash, epoch, language, created_at,"
-    add += " last_seen_at, about_me, is_public) VALUES ('s', 's', 's@example.com', '!', 0, 'en', :now, :now, '', true)"
+    add += " last_seen_at, about_me, picture, is_public)"
+    add += " VALUES ('s', 's', 's@example.com', '!', 0, 'en', :now, :now, '', 0, true)"
     execute(site, add, now="2026-01-01 00:00:00.000000")
     told = sweep.posted[kind]
 

@@ -51,7 +51,7 @@ def test_a_profile_is_saved_and_shown_again(any_site: Site, mailbox: Mailbox) ->
     assert "Profile saved." in answer.text
     assert profile(any_site) == ("Sue", "sue", LINE, False)
     assert 'value="Sue"' in page
-    assert 'value="I like long walks &amp; \u201cshort\u201d &lt;posts&gt;."' in page
+    assert ">I like long walks &amp; \u201cshort\u201d &lt;posts&gt;.</textarea>" in page
     assert 'name="is_public" type="checkbox" value="1">' in page
 
 
@@ -147,7 +147,7 @@ def test_a_line_that_is_too_long_is_told_how_long_it_may_be(visitor: Browser) ->
     ("typed", "kept"),
     [
         ("\u044f\U0001f600" * 70, "\u044f\U0001f600" * 70),
-        ("  one\r\n\r\n two\t" + " " * 500, "one two"),
+        ("  one\r\n two\t three\r\n\r\n\r\n\r\nfour\r\n" + " " * 500, "one\ntwo three\n\nfour"),
     ],
 )
 @pytest.mark.alike
@@ -157,6 +157,37 @@ def test_a_line_has_140_characters_however_they_are_written(
     save(logged_in(any_site, mailbox), about_me=typed)
 
     assert profile(any_site)[2] == kept
+
+
+def test_a_profile_shows_the_lines_as_they_were_written(susan: Browser) -> None:
+    save(susan, about_me="I watch herons.\r\nAsk me about tea.", is_public="1")
+
+    page = susan.get("/user/susan").text
+    assert '<p class="profile-about" dir="auto">I watch herons.<br>Ask me about tea.</p>' in page
+    assert '<meta name="description" content="I watch herons. Ask me about tea.">' in page
+    assert ">I watch herons.\nAsk me about tea.</textarea>" in susan.get("/edit_profile").text
+
+
+def test_a_person_takes_another_picture_which_all_pages_show_at_once(susan: Browser) -> None:
+    susan.post("/", data={"body": "Look at me."})
+    before = susan.get("/user/susan/avatar.svg?v=2").text
+    pages = (
+        "/",
+        "/explore",
+        "/user/susan",
+        "/user/susan/1",
+        "/user/susan/followers",
+        "/edit_profile",
+        "/search?q=susan",
+    )
+    assert all('avatar.svg?v=2"' in susan.get(page).text for page in pages)
+
+    answer = susan.post("/edit_profile/picture")
+
+    pictures = {page: set(re.findall(r"susan/avatar\.svg\?v=([\d.]+)", susan.get(page).text)) for page in pages}
+    assert "You have another picture." in answer.text
+    assert pictures == {page: {"2.1"} for page in pages}
+    assert susan.get("/user/susan/avatar.svg?v=2.1").text != before
 
 
 def test_no_other_field_is_changed(site: Site, mailbox: Mailbox, susan: Browser) -> None:

@@ -75,6 +75,7 @@ WITHOUT = {
     "checkup_app": "tries a way in, and changes none",
     "checkup_passkey": "tries a way in, and changes none",
     "decline_checkup": "what the home page offers",
+    "another_picture": "one of those that the site draws",
     "email_works": "has emails sent again to the address that the account has",
 }
 # What an admin changes, for everybody: with what, and how what was there before is brought about.

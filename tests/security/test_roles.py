@@ -63,6 +63,7 @@ SELF = {
     "remove_authenticator_app",
     "stop_factor_removal",
     "change_email",
+    "another_picture",
     "email_works",
     "sessions",
     "end_other_sessions",

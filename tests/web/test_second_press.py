@@ -284,6 +284,7 @@ NEED_A_DEVICE = {"log_in_with_passkey", "passkeys", "checkup_passkey"}
 LIKE_OTHERS = {
     "export": "change_email",
     "unfollow": "follow",
+    "another_picture": "follow",
     "resume_mail": "pause_mail",
     "send_mail_again": "pause_mail",
     "address_works_again": "pause_mail",

@@ -51,6 +51,7 @@ class SessionUser:
     offers_checkup: bool
     proved_at: datetime
     factor_removal_due_at: datetime | None
+    picture: int
 
     @property
     def is_proved(self) -> bool:
@@ -184,6 +185,7 @@ _CURRENT = Prepared(
         < bindparam("checked_before", type_=_users.c.created_at.type),
         _sessions.c.proved_at,
         _users.c.factor_removal_due_at,
+        _users.c.picture,
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
     .where(

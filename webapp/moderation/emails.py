@@ -112,4 +112,4 @@ def _sample_post() -> Post:
 
 
 def _sample_cases() -> list[Case]:
-    return [Case(number, 0, "susan", "susan@example.com", "", A_SAMPLE_DAY, number) for number in (1, 2)]
+    return [Case(number, 0, "susan", "susan@example.com", "", A_SAMPLE_DAY, 0, number) for number in (1, 2)]

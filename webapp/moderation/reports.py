@@ -49,6 +49,7 @@ class Case:
     email: str
     body: str
     created_at: datetime
+    picture: int
     count: int
     complaints: Sequence[Complaint] = ()
 
@@ -107,11 +108,11 @@ def _now(outcome: Outcome) -> dict[str, object]:
     return {"settled_at": now(), "outcome": outcome}
 
 
-def _case(row: Row[int, int, str, str, str, datetime, int], complaints: Sequence[Complaint] = ()) -> Case:
+def _case(row: Row[int, int, str, str, str, datetime, int, int], complaints: Sequence[Complaint] = ()) -> Case:
     return Case(*row, complaints)
 
 
-def _cases() -> Select[int, int, str, str, str, datetime, int]:
+def _cases() -> Select[int, int, str, str, str, datetime, int, int]:
     """Visible posts, with the number of open reports of each."""
     is_open = (_reports.c.post_id == _posts.c.id) & _reports.c.settled_at.is_(None)
     return (
@@ -122,6 +123,7 @@ def _cases() -> Select[int, int, str, str, str, datetime, int]:
             _users.c.email,
             _posts.c.body,
             _posts.c.created_at,
+            _users.c.picture,
             func.count(_reports.c.id),
         )
         .join_from(_posts, _users, _users.c.id == _posts.c.author_id)

@@ -36,7 +36,6 @@ async def report(request: Request) -> Response:
         form=form,
         post=post,
         is_filed=is_filed,
-        most=forms.MOST_CHARACTERS,
     )
 
 
@@ -119,7 +118,7 @@ async def _post(request: Request) -> Case:
 
 
 def _decision(request: Request, page: str, form: Form[Any], post: Case) -> Response:
-    return pages.render(request, page, part="form", form=form, post=post, most=forms.MOST_CHARACTERS)
+    return pages.render(request, page, part="form", form=form, post=post)
 
 
 def _decided(request: Request, words: str) -> Response:

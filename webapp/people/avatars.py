@@ -28,9 +28,10 @@ NOBODY = (
 
 
 @lru_cache(1000)
-def draw(username: str) -> str:
-    """The picture for a name, as SVG. Capitals make no difference."""
-    bits = int.from_bytes(hashlib.sha256(username.lower().encode()).digest())
+def draw(username: str, number: int = 0) -> str:
+    """One of the pictures for a name, as SVG. Capitals make no difference."""
+    seed = f"{username.lower()} {number}" if number else username.lower()
+    bits = int.from_bytes(hashlib.sha256(seed.encode()).digest())
     bits, hue = divmod(bits, HUES)
     bits, figure = divmod(bits, len(_FIGURES))
     quarters = _QUARTERS[bits % len(_QUARTERS)]

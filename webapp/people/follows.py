@@ -15,7 +15,7 @@ from webapp.people.models import Follow
 PAGE = 30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Rows = Select[int, str, str, datetime, bool]
+Rows = Select[int, str, str, int, datetime, bool]
 
 _follows = table(Follow)
 _users = table(User)
@@ -49,6 +49,7 @@ class Neighbour:
     id: int
     username: str
     about_me: str
+    picture: int
     created_at: datetime
     is_followed: bool
 
@@ -133,7 +134,7 @@ def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
         select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
     )
     return (
-        select(_users.c.id, _users.c.username, _users.c.about_me, _follows.c.created_at, is_followed)
+        select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _follows.c.created_at, is_followed)
         .join_from(_follows, _users, _users.c.id == who)
         .where(_users.c.disabled_at.is_(None))
     )

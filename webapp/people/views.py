@@ -26,7 +26,7 @@ async def avatar(request: Request) -> Response:
     is_public = person is not None and person.is_public and request.app.state.settings.public_profiles
     if person is None or person.disabled_at or not (is_public or request.state.user):
         return _picture(avatars.NOBODY)
-    return _picture(avatars.draw(person.username), KEPT_FOR_A_YEAR)
+    return _picture(avatars.draw(person.username, person.picture), KEPT_FOR_A_YEAR)
 
 
 @login_required

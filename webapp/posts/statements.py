@@ -50,12 +50,13 @@ CARDS = (
         _posts.c.body,
         _posts.c.created_at,
         _posts.c.edited_at,
+        _users.c.picture,
     )
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None))
 )
 WRITERS = (
-    select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.created_at)
+    select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _users.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
     .where(

@@ -43,6 +43,7 @@ class Card:
     is_public: bool
     body: str
     created_at: datetime
+    picture: int = 0
     edited_at: datetime | None = None
     names: frozenset[str] = frozenset()
 
@@ -156,7 +157,9 @@ async def _of_rows(db: AsyncSession, rows: Sequence[Row[Any]], most: int, *, onl
 
 
 def _card(row: Row[Any], names: frozenset[str]) -> Card:
-    return Card(row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, row.edited_at, names)
+    return Card(
+        row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, row.picture, row.edited_at, names
+    )
 
 
 async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:

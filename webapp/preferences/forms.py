@@ -1,5 +1,6 @@
 """The forms of the settings' pages."""
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints
@@ -7,13 +8,16 @@ from pydantic import BaseModel, BeforeValidator, StringConstraints
 from webapp.authentication.forms import MaybePassword, Password, Username
 
 ABOUT_ME_LENGTH = 140
+_BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def few_lines(text: str) -> str:
+    """The lines without what stands around their words, and at most one empty one between two."""
+    lines = "\n".join(" ".join(line.split()) for line in text.splitlines())
+    return _BLANK_LINES.sub("\n\n", lines).strip()
 
 
-AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(_one_line)]
+AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(few_lines)]
 
 
 class ChangePassword(BaseModel):

@@ -20,6 +20,11 @@ async def change(db: AsyncSession, user: User, about_me: str, is_public: bool) -
     await db.exec(update(User).where(col(User.id) == user.id).values(about_me=about_me, is_public=is_public))
 
 
+async def take_another_picture(db: AsyncSession, user_id: int) -> None:
+    """The next of those that the site draws for a name."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(picture=col(User.picture) + 1))
+
+
 async def rename(db: AsyncSession, settings: Settings, user: User, username: str, client: ClientInfo) -> None:
     """Gives an account another username, and tells its owner. Raises Taken; the caller must then roll back.
 

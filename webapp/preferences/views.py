@@ -79,6 +79,15 @@ async def edit_profile(request: Request) -> Response:
 
 
 @login_required
+@limited_button(rate_limits.SMALL_CHANGES)
+async def another_picture(request: Request) -> Response:
+    await Form.read(request, EmptyForm)
+    await profiles.take_another_picture(request.state.db, request.state.user.id)
+    await request.state.db.commit()
+    return pages.redirect(request, request.app.url_path_for("edit_profile"), flash=_("You have another picture."))
+
+
+@login_required
 async def sessions(request: Request) -> Response:
     user, db = request.state.user, request.state.db
     trusted = await known_browsers.trusted(db, user.id, user.epoch)

@@ -46,7 +46,7 @@ _MATCHING = {
 }
 # Exact names first, then names that begin with it, then those who mention it in "about me".
 _PEOPLE = f"""
-    SELECT person.id, person.username, person.about_me, EXISTS (
+    SELECT person.id, person.username, person.about_me, person.picture, EXISTS (
         SELECT 1 FROM follow WHERE follow.follower_id = :viewer_id AND follow.followed_id = person.id
     ) AS is_followed
     FROM {{matching}} AND person.disabled_at IS NULL AND (person.is_public OR :viewer_id > 0)
@@ -65,6 +65,7 @@ class Person:
     id: int
     username: str
     about_me: str
+    picture: int
     is_followed: bool
 
 
@@ -133,5 +134,5 @@ def _posts(is_sqlite: bool, most: int) -> TextualSelect:
 def _people(is_sqlite: bool) -> TextualSelect:
     statement = text(_PEOPLE.format(matching=_MATCHING[is_sqlite]))
     kinds = {"words": String, "viewer_id": Integer, "name": String}
-    found = {"id": Integer, "username": String, "about_me": String, "is_followed": Boolean}
+    found = {"id": Integer, "username": String, "about_me": String, "picture": Integer, "is_followed": Boolean}
     return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(**found)

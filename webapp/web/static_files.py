@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -40,8 +41,11 @@ class Assets:
         return "\n".join(_REFERENCE.sub(self._found, sheet.read_text("utf-8")) for sheet in sheets).encode()
 
     def _found(self, reference: re.Match[str]) -> str:
-        """A file beside a stylesheet, such as a font, by the address that browsers keep."""
-        return f'url("{self.url(posixpath.normpath(f"css/{reference[2]}"))}")'
+        """A file beside a stylesheet, such as a font, by the address that browsers keep; a drawing travels inside."""
+        name = posixpath.normpath(f"css/{reference[2]}")
+        if name.endswith(".svg"):
+            return f'url("data:image/svg+xml,{quote((self.folder / name).read_text("utf-8"))}")'
+        return f'url("{self.url(name)}")'
 
 
 def assets_of(settings: Settings) -> Callable[[], Assets]:

@@ -167,6 +167,7 @@ def upgrade() -> None:
         sa.Column("checkup_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("passkey_declined_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("about_me", sa.String(length=140), nullable=False),
+        sa.Column("picture", sa.Integer(), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("factor_removal_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("factor_removal_told_at", sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,204 @@
+"""Without scripts: a form whose answer was an error, a limit or the log-in page still has in it what was typed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tests.sites import Browser, Site
+from tests.stories import PASSWORD, log_in, register
+from tests.test_sweeps import ROUTES
+from tests.watching import execute, standing_site
+from webapp.rate_limits import Busy
+from webapp.web import drafts
+
+# Pages with a form that is sent to the page itself, for who is logged in; addresses with a token are secrets.
+FORMS = {
+    route.name: route
+    for route in ROUTES
+    if {"GET", "POST"} <= (route.methods or set()) and "token" not in route.param_convertors
+}
+FOR_STRANGERS = {"login", "register", "reset_password_request", "recover"}
+TEXTS = {
+    "home": {"body"},
+    "edit_post": {"body"},
+    "edit_profile": {"username", "about_me"},
+    "change_email": {"email"},
+    "delete_account": {"username"},
+    "report": {"reason"},
+    "remove_post": {"reason"},
+    "disable_user": {"reason"},
+    "passkeys": {"name"},
+}
+NO_TEXT = {
+    "second_step": "only codes, and behind a password",
+    "change_password": "only passwords",
+    "recovery_codes": "only a password",
+    "authenticator_app": "only codes",
+    "remove_authenticator_app": "only a code",
+    "checkup": "only the beginning of a code",
+    "remove_passkey": "only a password",
+    "passkey": "its name, as passkeys: tests/passkeys",
+    "export": "only a password",
+    "emails": "only switches and a password",
+}
+
+
+@dataclass
+class Fields(HTMLParser):
+    """The texts of the form that is sent to a path: name and what is in it."""
+
+    path: str
+    found: dict[str, str] = field(default_factory=dict)
+    inside: bool = False
+    area: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.inside = given.get("action") == self.path and given.get("method") == "post"
+        elif self.inside and tag == "input" and given.get("type", "text") in {"text", "email"} and "name" in given:
+            self.found[given["name"]] = given.get("value", "")
+        elif self.inside and tag == "textarea":
+            self.area = given["name"]
+            self.found[self.area] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.area = "" if tag == "textarea" else self.area
+        self.inside = self.inside and tag != "form"
+
+    def handle_data(self, data: str) -> None:
+        if self.area:
+            self.found[self.area] += unescape(data).removeprefix("\n")
+
+
+@pytest.fixture(scope="module")
+def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that susan looks after, on which david has posted."""
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("kept"), admins=("susan@example.com",)) as site:
+        assert site.mailbox
+        for name in ("susan", "david"):
+            register(site.browser(), site.mailbox, name)
+        david = site.browser()
+        log_in(david, "david")
+        david.post("/", data={"body": "Hello."})
+        susan = site.browser()
+        log_in(susan)
+        susan.post("/", data={"body": "Hello, david."})
+        yield site
+
+
+@pytest.fixture
+def susan(site: Site) -> Browser:
+    execute(site, "DELETE FROM limit_window")
+    browser = site.browser()
+    log_in(browser)
+    return browser
+
+
+def path_of(name: str) -> str:
+    number = 2 if name == "edit_post" else 1  # one's own
+    return FORMS[name].url_path_for(name, **dict.fromkeys(FORMS[name].param_convertors, number))
+
+
+def texts(browser: Browser, path: str) -> dict[str, str]:
+    return texts_of(browser.get(path).text, path)
+
+
+def texts_of(page: str, path: str) -> dict[str, str]:
+    fields = Fields(path)
+    fields.feed(page)
+    return {name: text for name, text in fields.found.items() if not drafts._is_secret(name)}
+
+
+def refuses(site: Site, path: str, error: Exception) -> Route:
+    """Puts a view before the real one that fails when something is sent."""
+
+    async def failing(_request: Request) -> Response:
+        raise error
+
+    route = Route(path, failing, methods=["POST"])
+    site.app.router.routes.insert(0, route)
+    return route
+
+
+def test_the_tables_name_every_form() -> None:
+    assert sorted([*TEXTS, *NO_TEXT, *FOR_STRANGERS]) == sorted(FORMS)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_form_has_the_texts_that_the_table_says(susan: Browser, name: str) -> None:
+    assert set(texts(susan, path_of(name))) == TEXTS[name]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), Busy()], ids=["500", "503"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_was_typed_is_in_the_form_again_after_an_error(
+    site: Site, susan: Browser, name: str, error: Exception
+) -> None:
+    path = path_of(name)
+    typed = {text: f"typed into {text}" for text in TEXTS[name]}
+    route = refuses(site, path, error)
+
+    answer = susan.post(path, data=typed)
+    site.app.router.routes.remove(route)
+
+    assert answer.status_code in {500, 503}
+    assert re.search(r"What you typed is kept", answer.text)
+    assert texts(susan, path) == typed
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_was_typed_is_in_the_form_again_after_logging_in_again(site: Site, susan: Browser, name: str) -> None:
+    path = path_of(name)
+    typed = {text: f"typed into {text}" for text in TEXTS[name]}
+    execute(site, "DELETE FROM session")
+
+    answer = susan.post(path, data=typed)
+    back = log_in(susan)
+
+    assert "what you typed is still here" in answer.text
+    assert (texts_of(back.text, path) if path == "/" else texts(susan, path)) == typed
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_mistake_leaves_in_the_form_what_was_typed(susan: Browser, name: str) -> None:
+    """Too long for every field, by far."""
+    path, typed = path_of(name), {text: f"{text} " + "x" * 1500 for text in TEXTS[name]}
+
+    answer = susan.post(path, data=typed)
+
+    assert answer.status_code == 422
+    assert texts_of(answer.text, path) == typed
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("home", {"body": "A thought"}),
+        ("edit_post", {"body": "A better thought"}),
+        ("edit_profile", {"username": "susan", "about_me": "A line"}),
+        ("change_email", {"email": "new@example.org", "current_password": PASSWORD}),
+    ],
+)
+def test_what_was_typed_stays_in_the_form_that_was_sent_too_often(
+    site: Site, susan: Browser, name: str, sent: dict[str, str]
+) -> None:
+    path = path_of(name)
+    susan.post(path, data=sent)
+    execute(site, "UPDATE limit_window SET count = 1000000")
+
+    answer = susan.post(path, data=sent)
+
+    assert answer.status_code == 429
+    assert texts_of(answer.text, path) == {text: sent[text] for text in TEXTS[name]}
