@@ -106,7 +106,7 @@ def test_every_command_line_that_is_given_starts_the_site_so(file: str) -> None:
 
 
 def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, caplog: pytest.LogCaptureFixture) -> None:
-    """C69: with uvicorn as it comes, what follows a body is taken for a header, and heads have no end."""
+    """C69: with uvicorn as it comes, heads have no end."""
     with caplog.at_level(logging.WARNING, "webapp.requests"):
         answers = [get_health(port)]
         with serving(site) as unbounded:
@@ -115,6 +115,27 @@ def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, ca
     told = [record for record in caplog.records if record.message == "unbounded server"]
     assert answers == [200, 200, 200]
     assert [record.fields for record in told] == [{"start_it_with": HOW_TO_START}]  # type: ignore[attr-defined]
+
+
+def test_under_another_server_a_body_says_its_length_first(site: Site) -> None:
+    """C69: only behind one that doesn't may there be trailers, and that server may take them for headers."""
+    guess = b"username=susan&password=a%20guess"
+    lines = (f"Host: {HOST}", "X-Forwarded-For: 203.0.113.66", FORM, "Connection: close")
+    chunked = f"{len(guess):x}\r\n".encode() + guess + b"\r\n0\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n"
+    with serving(site) as port:
+        with connected(port, said_by("Transfer-Encoding: chunked", *lines) + chunked) as connection:
+            refused = said(connection)
+        with connected(port, said_by(f"Content-Length: {len(guess)}", *lines) + guess) as connection:
+            read = said(connection)
+
+    assert (refused.split()[1], read.split()[1]) == (b"411", b"422")
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
+
+
+def said_by(*lines: str) -> bytes:
+    return "\r\n".join(["POST /login HTTP/1.1", *lines, "", ""]).encode()
 
 
 def get_health(port: int) -> int:

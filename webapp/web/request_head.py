@@ -20,8 +20,8 @@ HANG_UP = {"connection": "close"}
 class BoundedHead:
     """Refuses a head that no browser sends, before anything reads it: 414 for the address, 431 for the rest.
 
-    How long one may take, and that nothing is added to it later, only the server can see to; once, the log says if it
-    doesn't.
+    How long one may take, only the server can see to; once, the log says if it doesn't. Neither may it know that what
+    follows a body is no header, so there a body must say its length first: 411.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -32,10 +32,11 @@ class BoundedHead:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
-        if not (self._has_warned or protocol.has_read(scope)):
+        is_read_with_care = protocol.has_read(scope)
+        if not (self._has_warned or is_read_with_care):
             self._has_warned = True
             log.warning("unbounded server", extra={"fields": {"start_it_with": HOW_TO_START}})
-        status = _refusal(scope)
+        status = _refusal(scope) or (None if is_read_with_care else _of_unknown_length(scope))
         if status is None:
             return await self.app(scope, receive, send)
 
@@ -49,3 +50,8 @@ def _refusal(scope: Scope) -> int | None:
     if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_BYTES or (sizes and max(sizes) > MAX_HEADER_BYTES):
         return 431
     return None
+
+
+def _of_unknown_length(scope: Scope) -> int | None:
+    """Only behind such a body may there be trailers (RFC 9112, 7.1.2), and no browser sends a form so."""
+    return 411 if any(name == b"transfer-encoding" for name, _value in scope["headers"]) else None
