@@ -19,6 +19,7 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens
 from webapp.database import now
+from webapp.delivery import budget
 from webapp.delivery.dispatcher import BATCH
 from webapp.delivery.mailer import RUSH_VISITORS
 from webapp.delivery.pace import Pace
@@ -251,11 +252,11 @@ def test_a_mailer_that_has_just_begun_stops_at_once(sqlite_url: str, make_settin
     assert time.monotonic() - started < 10
 
 
-def test_emails_over_the_hours_budget_wait_and_none_is_lost(
+def test_registrations_over_half_of_the_budget_wait_and_none_is_lost(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     sent = "SELECT id FROM outbox_email WHERE state = 'sent'"
-    site = start_site(make_settings(database_url=database_url, mail_hourly_budget=3, **mail_server.settings))
+    site = start_site(make_settings(database_url=database_url, mail_hourly_budget=6, **mail_server.settings))
     for number in range(7):
         ask(site, f"person{number}@example.com")
     wait_for_rows(database_url, sent, 3)
@@ -297,6 +298,47 @@ def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     names = [re.sub(r"\d*@.*", "", email.recipients[0]) for email in emails]
     assert Counter(names) == {"patient": 4, "told": 1, "locked_out": 5}
     assert len(mail_server.emails) == 10
+
+
+def test_strangers_who_register_any_address_use_up_nobodys_reset(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    """C66: from as many networks as they like; and notices leave a quarter, too."""
+    site = start_site(make_settings(database_url=sqlite_url, mail_hourly_budget=20, **mail_server.settings))
+    site.run(post, site.app.state.database, 9, kind="register", name="told", priority=Priority.NOTICE)
+    mail_server.wait_for(9)
+    for number in range(30):
+        ask(site, f"anybody{number}@example.net")
+    mail_server.wait_for(15)
+    time.sleep(0.5)
+    before = len(mail_server.emails)
+
+    site.run(post, site.app.state.database, 5, kind="register", name="locked_out")
+    emails = mail_server.wait_for(20)
+
+    names = Counter(re.sub(r"\d*@.*", "", email.recipients[0]) for email in emails)
+    assert (before, names) == (15, {"told": 9, "anybody": 6, "locked_out": 5})
+
+
+@pytest.mark.parametrize(
+    ("spent", "left"),
+    [
+        ((0, 0, 0, 0), (100, 50, 50, 40)),
+        ((0, 50, 0, 0), (50, 0, 25, 25)),
+        ((0, 50, 25, 0), (25, 0, 0, 0)),
+        ((0, 0, 40, 10), (50, 25, 0, 0)),
+        ((60, 0, 0, 0), (40, 40, 40, 40)),
+        ((60, 30, 10, 0), (0, 0, 0, 0)),
+        ((120, 0, 0, 0), (0, 0, 0, 0)),
+    ],
+)
+def test_who_may_use_what_is_left_of_the_budget(spent: tuple[int, ...], left: tuple[int, ...]) -> None:
+    """Of 100: who waits for one, newcomers, notices, what can wait."""
+    order = (Priority.WAITED_FOR, Priority.NEWCOMER, Priority.NOTICE, Priority.CAN_WAIT)
+
+    found = budget.shared(100, dict(zip(order, spent, strict=True)))
+
+    assert tuple(found[each] for each in order) == left
 
 
 def test_an_email_that_cannot_be_written_harms_no_other(

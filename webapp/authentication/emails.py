@@ -31,7 +31,7 @@ MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
 @email_kind(
     "register",
     expires_after=timedelta(minutes=60),
-    priority=Priority.WAITED_FOR,
+    priority=Priority.NEWCOMER,
     samples=lambda site: [
         _register_draft(site, "susan@example.com", A_SAMPLE_ID),
         _register_draft(site, "susan@example.com"),

@@ -28,43 +28,62 @@ async def left(settings: Settings, database: Database) -> dict[Priority, int]:
     left = shared(budget, spent)
     if not left[Priority.WAITED_FOR]:
         await _tell(settings, database, budget)
+    elif not left[Priority.NEWCOMER]:
+        await _tell(settings, database, budget, newcomers=spent[Priority.NEWCOMER])
     return left
 
 
 def shared(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
     """How much of the hour's budget each priority may still use.
 
-    Half of it is for emails that somebody waits for alone; of the other half, a fifth is kept for notices.
+    Neither notices nor emails to newcomers may use more than half of it, and together no more than three quarters: a
+    quarter is for people who have an account and wait for an email. Of the notices' half, a fifth is kept from what can
+    wait.
     """
-    share = budget - budget // 2
-    notices = share - spent[Priority.NOTICE] - spent[Priority.CAN_WAIT]
+    half = budget - budget // 2
     left = budget - sum(spent.values())
-    room = {Priority.WAITED_FOR: left, Priority.NOTICE: notices, Priority.CAN_WAIT: notices - share // 5}
+    not_waited_for = left + spent[Priority.WAITED_FOR] - budget // 4
+    notices = half - spent[Priority.NOTICE] - spent[Priority.CAN_WAIT]
+    room = {
+        Priority.WAITED_FOR: left,
+        Priority.NEWCOMER: min(not_waited_for, half - spent[Priority.NEWCOMER]),
+        Priority.NOTICE: min(not_waited_for, notices),
+        Priority.CAN_WAIT: min(not_waited_for, notices - half // 5),
+    }
     return {priority: max(0, min(left, most)) for priority, most in room.items()}
 
 
-async def _tell(settings: Settings, database: Database, budget: int) -> None:
+async def _tell(settings: Settings, database: Database, budget: int, newcomers: int = 0) -> None:
+    """Tells the ADMINS that it is spent; or, with a number of `newcomers`, that their part is."""
     async with database.session(is_writing=True) as db:
         try:
-            await rate_limits.count(db, settings, (rate_limits.BUDGET_ALARM, "all"))
+            await rate_limits.count(db, settings, (rate_limits.BUDGET_ALARM, "newcomers" if newcomers else "all"))
         except TooOften:
             return
-        log.warning("mail_budget_spent", extra={"fields": {"budget": budget}})
+        log.warning("mail_budget_spent", extra={"fields": {"budget": budget, "newcomers": newcomers}})
         if settings.admins:
             with languages.use(settings.languages[0]):
-                said = _said(settings, budget)
+                said = _said(settings, budget, newcomers)
                 to = settings.admins
                 await general.send(db, settings, subject=said[0], text=said[1], to=to, is_alarm=True)
         await db.commit()
 
 
-def _said(settings: Settings, budget: int) -> tuple[str, str]:
+def _said(settings: Settings, budget: int, newcomers: int) -> tuple[str, str]:
     """The subject and the text that ADMINS get."""
     happened = ngettext(
         "%(count)s email left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
         "%(count)s emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
         budget,
     ) % {"count": budget}
+    if newcomers:
+        happened = ngettext(
+            "%(count)s registration email left within an hour. Further ones wait, so that the rest of"
+            " MAIL_HOURLY_BUDGET is for people who have an account.",
+            "%(count)s registration emails left within an hour. Further ones wait, so that the rest of"
+            " MAIL_HOURLY_BUDGET is for people who have an account.",
+            newcomers,
+        ) % {"count": newcomers}
     advice = _("If so many are not what you expect, somebody may be abusing the site:")
     subject = f"[{settings.site_name}] " + _("The hour's emails are spent")
     return subject, f"{happened}\n\n{advice}\n\n{settings.base_url}/admin/mail\n"

@@ -100,9 +100,10 @@ def email_kind(
     to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
     words beside an optional email's switch, in English; `default_on` says how it is set until somebody changes it.
 
-    An email that somebody is waiting for has the priority WAITED_FOR, and half of the hour's budget to itself. All
-    others are notices. Several to one person become one, which says what the last of them says, and how many there
-    were; of the parameters that it `keeps`, it says the first that there was.
+    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself;
+    what strangers can have sent to any address is for a NEWCOMER. All others are notices. Several to one person become
+    one, which says what the last of them says, and how many there were; of the parameters that it `keeps`, it says the
+    first that there was.
 
     Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written;
     to turn such emails off takes the password, and is itself told of.

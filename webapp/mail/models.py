@@ -14,9 +14,13 @@ READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dea
 
 
 class Priority(IntEnum):
-    """Which emails leave first. Only those that somebody is waiting for may use the hour's whole budget."""
+    """Which emails leave first. Only those that somebody is waiting for may use the hour's whole budget.
+
+    Those that strangers have sent to any address that they like are kept apart: they must not use up the others'.
+    """
 
     WAITED_FOR = 0
+    NEWCOMER = 3  # before the notices
     NOTICE = 1
     CAN_WAIT = 2
 
