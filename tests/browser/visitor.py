@@ -104,7 +104,7 @@ class Visitor:
 
     def fill(self, **fields: str) -> None:
         for name, text in fields.items():
-            self.page.locator(f"input[name={name}]").fill(text)
+            self.page.locator(f":is(input, textarea)[name={name}]").fill(text)
 
     def press(self, label: str) -> None:
         """Presses the button in the page itself, not the one in its header."""
