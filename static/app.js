@@ -259,5 +259,5 @@ setInterval(tellTime, 30000);
 prepare();
 
 // Who replies goes on behind the name.
-const begun = document.activeElement;
-if (begun?.matches("textarea")) begun.setSelectionRange(begun.value.length, begun.value.length);
+const begun = document.querySelector("textarea[autofocus]"); // which may get the focus only later
+begun?.setSelectionRange(begun.value.length, begun.value.length);

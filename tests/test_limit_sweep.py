@@ -28,6 +28,7 @@ WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or (
 PROOF = {"current_password": PASSWORD}
 SENT: dict[str, dict[str, str]] = {
     "home": {"body": "Hello."},
+    "reply": {"body": "@david Hello yourself."},
     "edit_post": {"body": "Hello, then."},
     "delete_post": {},
     "restore_post": {},

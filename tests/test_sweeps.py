@@ -71,6 +71,7 @@ PUBLIC = {
     "profile",
     "profile_feed",
     "post",
+    "find_post",
     "avatar",
     "robots",
     "manifest",

@@ -12,6 +12,7 @@ from webapp.archives import views as archives
 from webapp.authentication import views as authentication
 from webapp.bounces import views as bounces
 from webapp.checkup import views as checkup
+from webapp.conversations import views as conversations
 from webapp.deletion import views as deletion
 from webapp.feeds import views as feeds
 from webapp.mail_preview import views as mail_preview
@@ -57,6 +58,8 @@ READING: list[BaseRoute] = [
     Route("/search", search.search),
     Route("/user/{username}", posts.profile),
     Route("/user/{username}/{post_id:number}", posts.post),
+    Route("/posts/{post_id:number}", conversations.find_post, name="find_post"),
+    Route("/posts/{post_id:number}/reply", conversations.reply, methods=FORM, name="reply"),
     Route("/posts/{post_id:number}/edit", own_posts.edit_post, methods=FORM),
     Route("/posts/{post_id:number}/delete", own_posts.delete_post, methods=["POST"]),
     Route("/posts/{post_id:number}/restore", own_posts.restore_post, methods=["POST"]),

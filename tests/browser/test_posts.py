@@ -92,3 +92,19 @@ def test_news_is_asked_for_while_somebody_looks(scripted: Visitor) -> None:
 
     expect(scripted.page.locator("#news")).to_be_empty()
     assert len(asked) == 1
+
+
+def test_a_post_is_edited_and_answered_and_typing_goes_on_behind_what_is_there(scripted: Visitor) -> None:
+    scripted.is_logged_in()
+    post = says(scripted, "What I began")
+    in_menu_of(post, "link", "Edit").click()
+    scripted.sees_heading("Edit a post")
+
+    scripted.page.get_by_label("Your post").press_sequentially(" to say.")
+    scripted.press("Save")
+
+    expect(scripted.page.locator(".post-body")).to_have_text("What I began to say.")
+    scripted.page.get_by_role("link", name="Reply", exact=True).click()
+    scripted.page.get_by_label("Your reply").fill("And more.")
+    scripted.press("Reply")
+    expect(scripted.page.locator(".replies .post-body")).to_have_text("And more.")

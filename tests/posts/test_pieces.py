@@ -64,6 +64,7 @@ def test_every_reader_sees_what_a_fresh_page_would_show(crowd: Site, change: str
     execute(crowd, "UPDATE user_account SET language = 'ru' WHERE username = 'ivan'")
     say(author, "Good morning, @ann!")
     readers[1].post("/follow/susan")
+    readers[2].post("/posts/1/reply", data={"body": "Good morning yourself, @ann."})
     looks = [(reader, page) for reader in readers for page in PAGES]
     warm = [seen(*look) for look in looks]
 

@@ -6,7 +6,7 @@ from tests.sites import Browser, Site
 from tests.watching import statements, wait_until_posted
 
 # With the one that finds out who is asking.
-PAGES = {"/": 3, "/explore": 3, "/user/bob": 6, "/user/bob/1": 3, "/news?of=home&after=1": 2}
+PAGES = {"/": 3, "/explore": 3, "/user/bob": 6, "/user/bob/1": 5, "/news?of=home&after=1": 2}
 
 
 def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Site) -> None:
@@ -18,6 +18,8 @@ def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Sit
     with_one = {path: _asked(any_site, susan, path) for path in PAGES}
 
     let_follow(any_site, *((fan, "bob") for fan in crowd[1:]), *(("susan", fan) for fan in crowd[:9]))
+    for _reply in range(2):
+        susan.post("/posts/1/reply", data={"body": "@fan1"})
     let_post(any_site, ("fan1", "@susan @bob @fan1 @fan2 https://example.com/"), ("bob", "@fan3 @fan4"), count=25)
     with_fifty = {path: _asked(any_site, susan, path) for path in PAGES}
 

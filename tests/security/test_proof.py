@@ -58,6 +58,7 @@ PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
 }
 WITHOUT = {
     "home": "says something, and changes nothing of the account",
+    "reply": "says something, and changes nothing of the account",
     "edit_post": "one post, for ten minutes, and it says so",
     "delete_post": "one post, which can be brought back",
     "restore_post": "one post",

@@ -73,6 +73,7 @@ SELF = {
     "follow",
     "unfollow",
     "report",
+    "reply",
 }
 # Who is logged in, for what is their own: the path names it.
 OWNER = {"edit_post", "delete_post", "restore_post", "end_session", "passkey", "remove_passkey"}

@@ -236,6 +236,7 @@ def checking_the_app(village: Village) -> Pressed:
 
 STORIES: dict[str, Story] = {
     "home": by_susan("/", body="Said once"),
+    "reply": by_susan("/posts/2/reply", body="Said once"),
     "edit_post": by_susan("/posts/1/edit", body="Said otherwise"),
     "delete_post": by_susan("/user/susan/1", "/posts/1/delete"),
     "restore_post": restoring,

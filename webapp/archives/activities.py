@@ -18,6 +18,7 @@ class Written(NamedTuple):
     body: str
     created_at: datetime
     edited_at: datetime | None
+    reply_to_id: int | None
     removed_because: str
 
 

@@ -137,7 +137,7 @@ class Archive:
     async def _write_csv(self, zipped: zipfile.ZipFile) -> None:
         with zipped.open("posts.csv", "w") as member:
             member.write(b"\xef\xbb\xbf")  # or Excel takes it for another encoding
-            _write_rows(member, [("number", "created", "edited", "text", "removed because")])
+            _write_rows(member, [("number", "created", "edited", "reply to", "text", "removed because")])
             async for some in self._posts():
                 _write_rows(
                     member,
@@ -187,7 +187,8 @@ def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:
 
 def _row(post: Written) -> tuple[object, ...]:
     edited = activities.moment(post.edited_at) if post.edited_at else ""
-    return post.id, activities.moment(post.created_at), edited, _harmless(post.body), _harmless(post.removed_because)
+    moments = activities.moment(post.created_at), edited
+    return post.id, *moments, post.reply_to_id or "", _harmless(post.body), _harmless(post.removed_because)
 
 
 def _harmless(text: str) -> str:

@@ -28,11 +28,20 @@ class Post(SQLModel, table=True):
             postgresql_where=text("deleted_at IS NOT NULL"),
             sqlite_where=text("deleted_at IS NOT NULL"),
         ),
+        Index(
+            "ix_post_reply_to_id_id",
+            "reply_to_id",
+            "id",
+            postgresql_where=text("reply_to_id IS NOT NULL"),
+            sqlite_where=text("reply_to_id IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
     id: int = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
     author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
+    # The post under which it stands, which is itself no reply.
+    reply_to_id: int | None = Field(default=None, sa_column=Column(_Number, ForeignKey("post.id", ondelete="SET NULL")))
     body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
     created_at: datetime = Field(default_factory=now)
     edited_at: datetime | None = None
@@ -42,11 +51,12 @@ class Post(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """A post mentions a person, since it was written or edited."""
+    """A post mentions a person, since it was written or edited; as a reply it does so whatever it says."""
 
     __tablename__ = "mention"
     __table_args__ = (Index("ix_mention_user_id_created_at", "user_id", "created_at"),)
 
     post_id: int = Field(sa_column=Column(_Number, ForeignKey("post.id", ondelete="CASCADE"), primary_key=True))
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    is_reply: bool = False
     created_at: datetime = Field(default_factory=now)

@@ -1,8 +1,8 @@
-"""Write a post, edit it, delete it, take that back."""
+"""Write a post or a reply, edit it, delete it, take that back."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy import delete as delete_rows
@@ -26,10 +26,26 @@ _mentions = table(Mention)
 _users = table(User)
 
 
-async def write(db: AsyncSession, settings: Settings, author_id: int, body: str) -> int:
-    """Adds a post with a clean body, and posts the emails to those it mentions. Returns its number."""
+class Answered(Protocol):
+    """The post that a reply is for."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def author_id(self) -> int: ...
+    @property
+    def reply_to_id(self) -> int | None: ...
+
+
+async def write(
+    db: AsyncSession, settings: Settings, author_id: int, body: str, answered: Answered | None = None
+) -> int:
+    """Adds a post with a clean body, and posts the emails to those it mentions. Returns its number.
+
+    A reply to a reply stands under the same post as that one. It mentions whom it answers, whatever it says.
+    """
     created_at = now()
-    post_id, people = await _add(db, author_id, body, created_at)
+    post_id, people = await _add(db, author_id, body, created_at, answered)
     await _tell(db, settings, author_id, people, created_at)
     return post_id
 
@@ -43,7 +59,8 @@ async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: in
     people = await _mentioned(db, text.mentioned(body))
     before = set((await execute(db, select(_mentions.c.user_id).where(_mentions.c.post_id == post_id))).scalars())
     gone = before - {person.id for person in people}
-    await execute(db, delete_rows(_mentions).where(_mentions.c.post_id == post_id, _mentions.c.user_id.in_(gone)))
+    lost = _mentions.c.post_id == post_id, _mentions.c.user_id.in_(gone), _mentions.c.is_reply.is_(False)
+    await execute(db, delete_rows(_mentions).where(*lost))
     new = [person for person in people if person.id not in before]
     await _note_mentions(db, post_id, new, moment)
     await _tell(db, settings, author_id, new, moment)
@@ -136,16 +153,24 @@ class _Person(NamedTuple):
     language: str
 
 
-async def _add(db: AsyncSession, author_id: int, body: str, created_at: datetime) -> tuple[int, list[_Person]]:
-    row = {"author_id": author_id, "body": body, "created_at": created_at, "removed_because": ""}
+async def _add(
+    db: AsyncSession, author_id: int, body: str, created_at: datetime, answered: Answered | None = None
+) -> tuple[int, list[_Person]]:
+    row: dict[str, Any] = {"author_id": author_id, "body": body, "created_at": created_at, "removed_because": ""}
+    if answered:
+        row["reply_to_id"] = answered.reply_to_id or answered.id
     post_id: int = (await execute(db, insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
-    people = await _mentioned(db, text.mentioned(body))
-    await _note_mentions(db, post_id, people, created_at)
+    answers = answered.author_id if answered else None
+    people = await _mentioned(db, text.mentioned(body), answers)
+    await _note_mentions(db, post_id, people, created_at, answers)
     return post_id, people
 
 
-async def _note_mentions(db: AsyncSession, post_id: int, people: Iterable[_Person], moment: datetime) -> None:
-    rows = [{"post_id": post_id, "user_id": each.id, "created_at": moment} for each in people]
+async def _note_mentions(
+    db: AsyncSession, post_id: int, people: Iterable[_Person], moment: datetime, answers: int | None = None
+) -> None:
+    ids = [each.id for each in people]
+    rows = [{"post_id": post_id, "user_id": each, "is_reply": each == answers, "created_at": moment} for each in ids]
     if rows:
         await execute(db, insert(_mentions), rows)
 
@@ -169,7 +194,7 @@ async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> No
     found: dict[str, int] = dict([tuple(row) for row in await execute(db, query)]) if wanted else {}
     people = {post_id: [found[name] for name in of_post if name in found] for post_id, of_post in names.items()}
     rows = [
-        {"post_id": post_id, "user_id": each, "created_at": posts[post_id].created_at}
+        {"post_id": post_id, "user_id": each, "is_reply": False, "created_at": posts[post_id].created_at}
         for post_id in people
         for each in people[post_id][:MOST_MENTIONED]
     ]
@@ -177,12 +202,13 @@ async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> No
         await execute(db, insert(_mentions), rows)
 
 
-async def _mentioned(db: AsyncSession, names: list[str]) -> list[_Person]:
-    """The first few of the names that belong to somebody."""
-    if not names:
+async def _mentioned(db: AsyncSession, names: list[str], answers: int | None = None) -> list[_Person]:
+    """Whom it answers, and the first few of the names that belong to somebody."""
+    if not names and answers is None:
         return []
     query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.language).where(
-        _users.c.username_key.in_(names), _users.c.disabled_at.is_(None)
+        _users.c.username_key.in_(names) | (_users.c.id == answers), _users.c.disabled_at.is_(None)
     )
     people = [_Person(*row) for row in await execute(db, query)]
-    return sorted(people, key=lambda person: names.index(person.name))[:MOST_MENTIONED]
+    order = {name: place for place, name in enumerate(names)}
+    return sorted(people, key=lambda one: -1 if one.id == answers else order[one.name])[:MOST_MENTIONED]

@@ -51,6 +51,7 @@ CARDS = (
         _posts.c.created_at,
         _posts.c.edited_at,
         _users.c.picture,
+        _posts.c.reply_to_id,
     )
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None))
@@ -120,6 +121,12 @@ def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSele
 def home(is_sqlite: bool, most: int) -> Query:
     newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
     return CARDS.where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+
+
+@cache
+def replies(most: int) -> Query:
+    under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
+    return CARDS.where(*under).order_by(_posts.c.id).limit(_number_of_rows(most))
 
 
 @cache

@@ -45,6 +45,7 @@ class Card:
     created_at: datetime
     picture: int = 0
     edited_at: datetime | None = None
+    reply_to_id: int | None = None
     names: frozenset[str] = frozenset()
 
     @property
@@ -58,7 +59,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """Posts, newest first. The next page starts before the number `older`; None on the last page."""
+    """Posts, newest first. The next page starts before the number `older`; None on the last page.
+
+    Of replies, oldest first, it starts after that number.
+    """
 
     cards: list[Card]
     older: int | None
@@ -101,6 +105,13 @@ async def one(db: AsyncSession, post_id: int, *, only_public: bool) -> Card | No
     query = statements.CARDS.where(_posts.c.id == bindparam("post_id"))
     page = await _page(db, query, {"post_id": post_id}, 1, only_public=only_public)
     return page.cards[0] if page.cards else None
+
+
+async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, only_public: bool) -> Page:
+    """What stands under a post, oldest first."""
+    query = statements.replies(most + 1)
+    query = query.where(_users.c.is_public) if only_public else query
+    return await _page(db, query, {"post_id": post_id, "after": after}, most, only_public=only_public)
 
 
 async def among(
@@ -157,9 +168,8 @@ async def _of_rows(db: AsyncSession, rows: Sequence[Row[Any]], most: int, *, onl
 
 
 def _card(row: Row[Any], names: frozenset[str]) -> Card:
-    return Card(
-        row.id, row.author_id, row.username, row.is_public, row.body, row.created_at, row.picture, row.edited_at, names
-    )
+    first = row.id, row.author_id, row.username, row.is_public, row.body, row.created_at
+    return Card(*first, row.picture, row.edited_at, row.reply_to_id, names)
 
 
 async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:

@@ -13,7 +13,6 @@ from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.names import identities
 from webapp.people import follows
 from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
@@ -45,8 +44,7 @@ async def _front_door(request: Request) -> Response:
 @login_required
 async def _timeline(request: Request) -> Response:
     """Posts by the people you follow, and the form to write one."""
-    reply = _addressed(request)
-    form = await Form.of(request, Write, body=reply)
+    form = await Form.of(request, Write)
     db, user = request.state.db, request.state.user
     post_id = await _written(request, form) if form.is_valid else None
     if post_id and not pages.asks_for_part(request):
@@ -64,7 +62,6 @@ async def _timeline(request: Request) -> Response:
         part="posts",
         form=form,
         page=page,
-        is_reply=bool(reply),
         newcomers_people=people,
         **_composer(),
     )
@@ -97,13 +94,15 @@ async def profile(request: Request) -> Response:
 
 
 async def post(request: Request) -> Response:
-    """A single post. Its author still sees it for a moment after deleting it."""
+    """A single post, and the replies under it. Its author still sees it for a moment after deleting it."""
     username, post_id = request.path_params["username"], request.path_params["post_id"]
-    user = request.state.user
-    card = await timeline.one(request.state.db, post_id, only_public=user is None)
+    db, user = request.state.db, request.state.user
+    card = await timeline.one(db, post_id, only_public=user is None)
     if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
-        return pages.render(request, "posts/post.html", card=card)
-    if user and await posts.is_restorable(request.state.db, user.id, post_id):
+        after = number_in_query(request, "after", 0)
+        below = await timeline.replies(db, card.id, _most(request), after, only_public=user is None)
+        return pages.render(request, "posts/post.html", part="replies", card=card, replies=below, after=after)
+    if user and await posts.is_restorable(db, user.id, post_id):
         return pages.render(request, "posts/deleted.html", post_id=post_id)
     raise HTTPException(404)
 
@@ -156,12 +155,6 @@ async def _is_followed(request: Request, person_id: int) -> bool:
 
 def _is_for_strangers(request: Request, whose: User | Card) -> bool:
     return whose.is_public and request.app.state.settings.public_profiles
-
-
-def _addressed(request: Request) -> str:
-    """How a reply begins: with the name of the person it answers."""
-    name = request.query_params.get("reply", "")
-    return f"@{name} " if identities.USERNAME.fullmatch(name) else ""
 
 
 def _composer() -> dict[str, Any]:

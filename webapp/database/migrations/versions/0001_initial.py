@@ -354,6 +354,7 @@ def upgrade() -> None:
         "post",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("author_id", sa.Integer(), nullable=False),
+        sa.Column("reply_to_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("body", sa.String(length=4000), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
@@ -362,6 +363,9 @@ def upgrade() -> None:
         sa.Column("removed_because", sa.String(length=300), nullable=False),
         sa.ForeignKeyConstraint(
             ["author_id"], ["user_account.id"], name=op.f("fk_post_author_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reply_to_id"], ["post.id"], name=op.f("fk_post_reply_to_id_post"), ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_post")),
         sqlite_autoincrement=True,
@@ -379,6 +383,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("deleted_at IS NOT NULL"),
         sqlite_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_post_reply_to_id_id",
+        "post",
+        ["reply_to_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("reply_to_id IS NOT NULL"),
+        sqlite_where=sa.text("reply_to_id IS NOT NULL"),
     )
 
     op.create_table(
@@ -442,6 +454,7 @@ def upgrade() -> None:
         "mention",
         sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("is_reply", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_mention_post_id_post"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,69 @@
+"""Reply to a post, and find the post under which a reply stands."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.authentication.auth import login_required
+from webapp.i18n import gettext as _
+from webapp.posts import posts, text, timeline
+from webapp.posts.timeline import Card
+from webapp.posts.views import Write
+from webapp.web import pages
+from webapp.web.forms import Form
+from webapp.web.limits import limited
+
+
+async def find_post(request: Request) -> Response:
+    """Leads to the page of a post of which only the number is known."""
+    return pages.redirect(request, _page_of(await _seen(request)))
+
+
+@login_required
+async def reply(request: Request) -> Response:
+    """The post that is answered, and the form, which begins with its author's name."""
+    answered, me = await _seen(request), request.state.user
+    begin = f"@{answered.username} " if answered.author_id != me.id else ""
+    form = await Form.of(request, Write, body=begin)
+    number = await _written(request, form, answered) if form.is_valid else None
+    if number:
+        page = await _above(request, answered)
+        return pages.redirect(request, f"{page}#post-{number}", flash=_("Your reply is posted."))
+    return pages.render(
+        request,
+        "conversations/reply.html",
+        part="panel",
+        form=form,
+        card=answered,
+        most_characters=text.MOST_CHARACTERS,
+    )
+
+
+@limited(rate_limits.POSTS)
+async def _written(request: Request, form: Form[Write], answered: Card) -> int:
+    """Adds the reply; returns its number."""
+    db, settings = request.state.db, request.app.state.settings
+    number = await posts.write(db, settings, request.state.user.id, form.data.body, answered)
+    await db.commit()
+    return number
+
+
+async def _above(request: Request, answered: Card) -> str:
+    """The page on which a reply to this stands: that of the first post, if it is still there."""
+    if answered.reply_to_id is None:
+        return _page_of(answered)
+    return _page_of(await timeline.one(request.state.db, answered.reply_to_id, only_public=False) or answered)
+
+
+async def _seen(request: Request) -> Card:
+    """The post in the path; 404 if this reader can't see it."""
+    user, is_public = request.state.user, request.app.state.settings.public_profiles
+    card = await timeline.one(request.state.db, request.path_params["post_id"], only_public=user is None)
+    if card is None or not (user or (card.is_public and is_public)):
+        raise HTTPException(404)
+    return card
+
+
+def _page_of(card: Card) -> str:
+    return f"/user/{card.username}/{card.id}"
