@@ -12,13 +12,14 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, endings, reserved_emails
+from webapp.accounts import deletions, endings, reserved_emails, users
 from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import AddressChange, User
 from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
+from webapp.factors import methods
 from webapp.logs import mask
 from webapp.mail import kinds, refusals
 from webapp.settings import Settings
@@ -104,8 +105,8 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
 async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
     """Gives the account its old address back, whatever was changed meanwhile, and locks everybody else out.
 
-    Whoever changed the address knew the password, and may have made recovery codes: neither opens the account any
-    more. What does is a reset email, which goes to the old address again.
+    Whoever changed the address knew the password, and may have made recovery codes or added an authenticator app: none
+    of them counts any more. What opens the account is a reset email, which goes to the old address again.
     Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
@@ -114,6 +115,10 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
         raise Overtaken
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
+    user = await users.get(db, change.user_id)
+    assert user is not None
+    await db.refresh(user)
+    await methods.remove_new(db, settings, user, client)
     for recipient in {change.old_email, change.account_email}:
         await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
 

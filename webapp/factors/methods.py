@@ -1,7 +1,7 @@
 """The factors of an account: which there are, add one, use one, remove them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, update
@@ -21,6 +21,7 @@ from webapp.mail import kinds
 from webapp.settings import Settings
 
 BATCH = 100
+NEW = timedelta(days=4)  # a day more than the link in the email that tells of it works: emails can be late
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Methods:
     @property
     def has_second_step(self) -> bool:
         return self.app is not None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether "this wasn't me" would remove the app."""
+        return self.app is not None and self.app.created_at > now() - NEW
 
 
 class AppTaken(Exception):
@@ -126,6 +132,15 @@ async def remove(
             await events.note(db, Event.FACTOR_REMOVED, user.id, client, factor=kind, how=how)
         await _tell(db, settings, user, "factor_removed", factor="all" if how else removed[0], how=how)
     return len(removed)
+
+
+async def remove_new(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> int:
+    """Removes what was added within the last days, when the owner of the mailbox says that somebody else was here.
+
+    Who had the password for an hour may have added an app, and would keep the owner out with it. An older one stays:
+    else a thief of the mailbox could remove the owner's.
+    """
+    return await remove(db, settings, user, client, col(Factor.created_at) > now() - NEW, how="not_me")
 
 
 async def reseal(db: AsyncSession, settings: Settings, after: int) -> int:

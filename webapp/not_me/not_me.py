@@ -13,6 +13,7 @@ from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
+from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
 
@@ -49,7 +50,7 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
     """Ends everything, locks the password, pauses reset emails, and takes back an address that was changed since.
-    If somebody with the password was deleting the account, that is undone.
+    If somebody with the password was deleting the account or added an authenticator app lately, that is undone.
 
     Returns how many sessions ended. Does nothing the second time.
     """
@@ -65,6 +66,8 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
     await db.refresh(user)
+    if is_to_owner(settings, user, claim):  # also after it was taken back
+        await methods.remove_new(db, settings, user, client)
     return ended
 
 

@@ -17,7 +17,8 @@ from webapp.settings import Settings
 
 A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY}
 REMOVED = [
-    A_SAMPLE | {"factor": factor, "how": how} for factor, how in (("app", ""), ("all", "waited"), ("all", "operator"))
+    A_SAMPLE | {"factor": factor, "how": how}
+    for factor, how in (("app", ""), ("all", "waited"), ("all", "not_me"), ("all", "operator"))
 ]
 SUSAN = "susan@example.com"
 A_DAY = timedelta(days=1)
