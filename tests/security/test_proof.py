@@ -174,11 +174,12 @@ def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site
     execute(hosted, OLD)
     was = {table: rows for table, rows in dump(hosted).items() if table != "limit_window"}
 
-    refused = susan.post(path, data=fields)
+    refused = susan.post(path, data=fields | {"form_id": "of-the-page-before-it"})
 
     assert refused.status_code == 422
     assert re.search(r'<input id="current_password" name="current_password"[^>]*aria-invalid', refused.text)
     assert [value for value in fields.values() if value not in refused.text] == []
+    assert "of-the-page-before-it" not in refused.text, "it has one of its own, and no form may say a field twice"
     wrong = susan.post(path, data=fields | {"current_password": "not the right one"})
     assert "not your current password" in wrong.text.replace("&#39;", "'")
     assert {table: rows for table, rows in dump(hosted).items() if table != "limit_window"} == was

@@ -25,7 +25,7 @@ from webapp.i18n import gettext as _
 from webapp.names import identities
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import Form, typed
+from webapp.web.forms import FORM_ID, Form, typed
 from webapp.web.limits import too_often
 
 Result = TypeVar("Result")
@@ -58,7 +58,8 @@ def proved_button(view: View) -> View:
         form = await Form.read(request, Proved)
         if form.is_valid and await _is_proved(request, form):
             return await view(request)
-        sent = {name: value for name, value in (await typed(request)).items() if name != "current_password"}
+        of_this_page = {FORM_ID, "current_password"}
+        sent = {name: value for name, value in (await typed(request)).items() if name not in of_this_page}
         page, action = "authentication/prove.html", request.url.path
         return pages.render(request, page, part="form", form=form, sent=sent, action=action)
 
