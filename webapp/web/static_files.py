@@ -4,7 +4,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,11 +49,15 @@ class Assets:
 
 
 def assets_of(settings: Settings) -> Callable[[], Assets]:
-    """The static files as they were at the start; on a development site, as they are."""
+    """The static files as they were at the start of the process; on a development site, as they are."""
     if settings.development:
         return Assets
-    kept = Assets()
-    return lambda: kept
+    return _at_start
+
+
+@cache
+def _at_start() -> Assets:
+    return Assets()
 
 
 class HashedFiles:
