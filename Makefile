@@ -5,6 +5,8 @@ PORT ?= 8000
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
+# Some images switch it off. Each of the tests' processes would then make the bytecode of every test module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run audit test test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
 
@@ -15,8 +17,11 @@ help: ## this list
 run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
-test: .venv/test lint ## every check and every test
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability
+test: .venv/test ## every check and every test
+	# mypy keeps one core busy for half a minute: the tests have the other meanwhile.
+	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
+	  $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability; tests=$$?; \
+	  wait $$linting; lint=$$?; cat .lint.log; exit $$((tests + lint))
 	# What waits runs beside what computes: the real processes beside the browser.
 	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
 	  $(BIN)/python -m pytest -q -n 2 -m browser tests/browser; browser=$$?; \
