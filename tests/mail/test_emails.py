@@ -31,7 +31,6 @@ from webapp.mail.kinds import KINDS
 from webapp.mail_preview import samples
 from webapp.moderation import decisions
 from webapp.settings import ROOT, Settings
-from webapp.web.templating import environment
 
 LANGUAGES = sorted({"en", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))})
 MINUTES = 17
@@ -462,7 +461,7 @@ def test_an_email_that_another_version_of_the_site_posted_can_still_be_written(
         async with site.app.state.database.session() as db:
             draft = await KINDS[kind].write(db, site.settings, email)
         if draft is not None:
-            mime.compose(environment(site.settings), site.settings, email, draft)
+            mime.compose(site.app.state.templates, site.settings, email, draft)
 
     site.run(write, told | {"something_new": 1})
     for missing in set(told) - ESSENTIAL:
