@@ -32,7 +32,7 @@ def query(database_url: str, statement: str, **values: object) -> list[tuple[Any
         return portal.call(run)
 
 
-def wait_for_rows(database_url: str, statement: str, count: int = 1, patience: float = 15.0) -> list[tuple[Any, ...]]:
+def wait_for_rows(database_url: str, statement: str, count: int = 1, patience: float = 30.0) -> list[tuple[Any, ...]]:
     """The rows of a query, once there are at least `count`."""
     deadline = time.monotonic() + patience
     while len(rows := query(database_url, statement)) < count:

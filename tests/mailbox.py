@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from webapp.mail_preview import inbox
 from webapp.mail_preview.inbox import Received
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Mailbox:

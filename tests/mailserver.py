@@ -117,7 +117,7 @@ class MailServer:
             if isinstance(session.transport, asyncio.Transport):
                 session.loop.call_soon_threadsafe(session.transport.abort)
 
-    def wait_for(self, count: int, patience: float = 15.0) -> list[Delivered]:
+    def wait_for(self, count: int, patience: float = 30.0) -> list[Delivered]:
         """The emails, once there are at least `count`."""
         deadline = time.monotonic() + patience
         while len(self.emails) < count:

@@ -57,13 +57,13 @@ class ScriptedServer:
         """Answers the next times that the step is reached."""
         self._queued.setdefault(step, deque()).extend(answers)
 
-    def wait_for(self, is_so: Callable[["ScriptedServer"], object], patience: float = 15.0) -> None:
+    def wait_for(self, is_so: Callable[["ScriptedServer"], object], patience: float = 30.0) -> None:
         deadline = time.monotonic() + patience
         while not is_so(self):
             assert time.monotonic() < deadline, (self.commands[-20:], len(self.emails))
             time.sleep(0.01)
 
-    def wait_for_emails(self, count: int, patience: float = 15.0) -> list[Delivered]:
+    def wait_for_emails(self, count: int, patience: float = 30.0) -> list[Delivered]:
         self.wait_for(lambda server: len(server.emails) >= count, patience)
         return list(self.emails)
 

@@ -42,11 +42,11 @@ def test_a_browser_is_described_in_words(user_agent: str, words: str) -> None:
 
 
 def test_describing_costs_nothing_whatever_is_said() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
 
     assert known_browsers.described("Mozilla/5.0 (" * 100_000) == "a browser"
 
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a" * 42, "a" * 44, "a" * 42 + "=", "ä" * 43, "a" * 43 + "\n"])

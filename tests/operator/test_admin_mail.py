@@ -22,7 +22,7 @@ def sentence(page: str) -> str:
     return found[1]
 
 
-def eventually(browser: Browser, words: str, patience: float = 10.0) -> str:
+def eventually(browser: Browser, words: str, patience: float = 30.0) -> str:
     """The operator's page, once its sentence has the words."""
     deadline = time.monotonic() + patience
     while words not in sentence(page := browser.get("/admin/mail").text):

@@ -29,14 +29,14 @@ def test_a_head_that_does_not_come_is_not_waited_for(port: int, begun: bytes) ->
     """C50: nor one that comes a byte at a time."""
     with connected(port, begun) as connection:
         began = time.monotonic()
-        for _ in range(30):
+        for _ in range(100):
             try:
                 connection.sendall(b"\n" if begun in {b"", b"\r\n"} else b"x")
             except OSError:
                 break
             time.sleep(0.1)
 
-    assert 0.7 < time.monotonic() - began < 2.5
+    assert 0.7 < time.monotonic() - began < 8
 
 
 def test_a_second_head_is_not_waited_for_either(port: int) -> None:
@@ -45,7 +45,7 @@ def test_a_second_head_is_not_waited_for_either(port: int) -> None:
         answer = said(connection)
 
     assert answer.count(b"HTTP/1.1 200 OK") == 1
-    assert 0.7 < time.monotonic() - began < 8  # uvicorn's own wait for another request comes first
+    assert 0.7 < time.monotonic() - began < 15  # uvicorn's own wait for another request comes first
 
 
 def test_an_endless_head_is_cut_off(port: int) -> None:

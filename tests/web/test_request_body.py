@@ -75,13 +75,13 @@ def test_half_a_form_keeps_nobody_else_waiting(site: Site, port: int, cookie: st
         gone = [name for name, connections in slow.items() if not all(map(is_silent, connections))]
 
     assert (written.status_code, read.status_code) == (303, 200)
-    assert took < 2
+    assert took < 3
     assert gone == [], "each of the slow ones may still go on"
 
 
 def wait_until_free(pool: Any) -> bool:
     """Whether nobody has a connection any more; the mailer and whoever just logged in have their turns, too."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 3
     while pool.checkedout() and time.monotonic() < deadline:
         time.sleep(0.005)
     return not pool.checkedout()
@@ -94,7 +94,7 @@ def test_a_form_that_stays_away_is_answered_and_hung_up_on(site: Site, port: int
         began = time.monotonic()
         answer = said(connection)
 
-    assert 4 < time.monotonic() - began < 8
+    assert 4 < time.monotonic() - began < 15
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"t arrive in time" in answer
 
