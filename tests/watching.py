@@ -44,8 +44,11 @@ def table(site: Site, name: str) -> list[tuple[Any, ...]]:
     return sorted(execute(site, f"SELECT * FROM {name}"), key=repr)
 
 
-def dump(site: Site) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table."""
+def dump(site: Site, *, is_settled: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table; if it shall be settled, once the mailer has noted what became of the emails."""
+    deadline = time.monotonic() + 2 * is_settled  # some sites have no mailer
+    while time.monotonic() < deadline and execute(site, _unfinished()):
+        time.sleep(0.01)
     return {name: table(site, name) for name in SQLModel.metadata.tables}
 
 
@@ -64,11 +67,14 @@ def disable(site: Site, username: str) -> None:
 def wait_until_posted(site: Site) -> None:
     """Waits until the mailer has sent or discarded every email, but for those that wait minutes for more to tell."""
     deadline = time.perf_counter() + PATIENCE
-    is_put_off = (emails.c.attempts == 0) & (emails.c.due_at > now() + timedelta(seconds=10))
-    unfinished = select(emails.c.id).where(emails.c.finished_at.is_(None), ~is_put_off)
-    while waiting := execute(site, unfinished):
+    while waiting := execute(site, _unfinished()):
         assert time.perf_counter() < deadline, f"{len(waiting)} emails are still in the outbox"
         time.sleep(0.01)
+
+
+def _unfinished() -> Executable:
+    is_put_off = (emails.c.attempts == 0) & (emails.c.due_at > now() + timedelta(seconds=10))
+    return select(emails.c.id).where(emails.c.finished_at.is_(None), ~is_put_off)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Story:
 
     def look(self) -> None:
         """Keeps what a backup of this moment would hold."""
-        self.looks.append(repr(dump(self.site)))
+        self.looks.append(repr(dump(self.site, is_settled=False)))
 
     def link(self, start: str, to: str) -> str:
         """The newest link of a kind that came to an address; each is a secret."""
