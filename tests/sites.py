@@ -100,7 +100,8 @@ QUICK = Pace(poll=0.1, retries=(0.1,), pauses=(0.05,))
 def quick_app(settings: Settings, argon2: PasswordHasher, pace: Pace = USUAL) -> Starlette:
     """A site that compiles no template or statement twice, and hashes as it is told: most of the time went there."""
     app = create_app(settings)
-    for engine in (app.state.database.engine, app.state.database.writing):
+    database = app.state.database
+    for engine in (database.engine, database.writing, database.reading):
         engine.update_execution_options(compiled_cache=TRANSLATED)
     app.state.templates.bytecode_cache = COMPILED
     app.state.hasher = Hasher(argon2)
