@@ -26,7 +26,7 @@ NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
 COLUMNS = {
     "user_account": "id username username_key email password_hash epoch language created_at last_seen_at"
-    " about_me is_public",
+    " about_me is_public picture",
     "post": "id author_id body created_at removed_because",
     "follow": "follower_id followed_id created_at",
     "session": "id token_hash user_id epoch is_remembered user_agent client_ip browser_mark created_at"
@@ -60,7 +60,7 @@ class Crowd:
         password_hash = ARGON2.hash(PASSWORD)
         for number in range(1, self.people + 1):
             name = f"person{number}"
-            yield number, name, name, f"{name}@example.com", password_hash, 0, "en", NOW, NOW, "", True
+            yield number, name, name, f"{name}@example.com", password_hash, 0, "en", NOW, NOW, "", True, 0
 
     def _posts(self, chance: random.Random) -> Records:
         """Half of the posts are everybody's; of the other half a twentieth of the people wrote nearly all."""
