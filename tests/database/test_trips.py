@@ -18,7 +18,7 @@ from webapp.settings import Settings
 TRIPS = {
     "/": 3,
     "/explore": 3,
-    "/user/bob/1": 3,
+    "/user/bob/1": 5,
     "/user/bob": 6,
     "/search?q=hello": 10,
     "/settings": 1,
@@ -35,7 +35,7 @@ TRIPS = {
 OF_STRANGERS = {
     "/": 2,
     "/explore": 2,
-    "/user/bob/1": 2,
+    "/user/bob/1": 4,
     "/user/bob": 4,
     "/explore/feed.atom": 2,
     "/user/bob/avatar.svg": 1,
