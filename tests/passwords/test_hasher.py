@@ -15,7 +15,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import execute
-from webapp import cli
+from webapp import imports
 from webapp.accounts import users
 from webapp.database.cleanup import CleanupTask
 from webapp.imports.import_users import add_accounts
@@ -263,7 +263,7 @@ def test_costs_that_no_hash_has_any_more_are_no_longer_paid(site: Site) -> None:
 def test_an_import_of_too_many_costs_is_refused_whole(site: Site) -> None:
     lines = [f'person{number},{number}@example.com,"{hash_of(number)}"' for number in range(1, 5)]
 
-    with pytest.raises(cli.Refused, match="more than 3 different costs"):
+    with pytest.raises(imports.Refused, match="more than 3 different costs"):
         add(site, "\n".join(["username,email,password_hash", *lines]))
 
     assert execute(site, "SELECT count(*) FROM user_account") == [(0,)]

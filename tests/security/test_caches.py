@@ -98,7 +98,7 @@ def test_no_public_page_tells_whether_an_email_waits_for_somebody(
     execute(
         site,
         "INSERT INTO user_account (username, username_key, email, password_hash, epoch, language, is_public, about_me,"
-        " created_at, last_seen_at) VALUES ('susan', 'susan', 'susan@example.com', '!', 0, 'en', true, '',"
+        " picture, created_at, last_seen_at) VALUES ('susan', 'susan', 'susan@example.com', '!', 0, 'en', true, '', 0,"
         " '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')",
     )
     seen = []

@@ -44,10 +44,12 @@ CACHES = {
     "mail_preview/inbox.py": 1,  # files of a development site
     "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
-    "posts/statements.py": 3,  # statements
+    "names/identities.py": 1,  # the domains of a file that is imported
+    "posts/statements.py": 4,  # statements
     "limit_windows.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings/settings.py": 1,  # keys
+    "web/static_files.py": 1,  # the files as they were at the start
     "web/pages.py": 2,  # names of routes
     "web/templating.py": 3,  # times of what is here
 }
