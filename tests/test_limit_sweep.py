@@ -58,6 +58,9 @@ SENT: dict[str, dict[str, str]] = {
     "keep_post": {},
     "remove_post": {"reason": "Dull."},
     "disable_user": {"reason": "Dull."},
+    "act_on_person": {"reason": "Dull."},
+    "approve_request": {},
+    "refuse_request": {},
     "pause_mail": {},
     "resume_mail": {},
     "send_mail_again": {},
@@ -142,7 +145,12 @@ def wait_until_made(site: Site) -> None:
 def path_of(site: Site, susan: Browser, name: str) -> str:
     assert site.mailbox
     decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
-    values: dict[str, object] = {"username": "david", "post_id": decisions.get(name, 1)}
+    values: dict[str, object] = {"username": "david", "post_id": decisions.get(name, 1), "action": "disable"}
+    if "request_id" in WRITES[name].param_convertors:
+        columns = "email, username, password_hash, why, language, created_at, expires_at, reason"
+        row = ":name, :name, '!', 'x', 'en', '2026-01-01', '2999-01-01', ''"
+        added = f"INSERT INTO registration_request ({columns}) VALUES ({row}) RETURNING id"
+        [(values["request_id"],)] = execute(site, added, name=name)
     if name in {"edit_post", "delete_post", "restore_post"}:
         susan.post("/", data={"body": "My own."})
         [(values["post_id"],)] = execute(site, "SELECT max(id) FROM post WHERE author_id = 1")

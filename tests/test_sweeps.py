@@ -47,6 +47,7 @@ PUBLIC = {
     "passkey_challenge",
     "register",
     "finish_registration",
+    "registration_waiting",
     "check_email",
     "email_code",
     "reset_password_request",
@@ -143,6 +144,8 @@ def path_of(site: Site, name: str) -> str:
         "username": "susan",
         "post_id": 1,
         "passkey_id": 1,
+        "request_id": 1,
+        "action": "disable",
     }
     if name in {"check_email", "email_code"}:
         values["token"] = asked_emails.seal(SETTINGS, Asked("reset_password", "susan", "susan"))

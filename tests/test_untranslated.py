@@ -24,6 +24,7 @@ NAMES_AND_NUMBERS = re.compile(
     # the samples of emails
     r"|\b(ann|bob|dora|emil|fay|gus|hanna|ida|john|jon)\b"
     r"|Cheap watches, only today! Write to me\.|Advertising( is not wanted here)?\."
+    r"|This site is for people from Bristol\."
 )
 UNTRANSLATED = re.compile(r"\b[^\W\d_]*[aeiouyAEIOUY][^\W\d_]*\b")
 SAID = {"aria-label", "title", "alt", "placeholder"}  # and what scripts say: data-...

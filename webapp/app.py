@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 import webapp.addresses.emails
+import webapp.admin_people.emails
 import webapp.archives.emails
 import webapp.authentication.emails
 import webapp.checkup.emails
@@ -27,6 +28,7 @@ import webapp.people.emails
 import webapp.posts.emails
 import webapp.preferences.emails
 import webapp.recovery.emails
+import webapp.registration.emails
 import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import i18n, limit_windows, logs
@@ -64,6 +66,8 @@ from webapp.passwords.hasher import Hasher
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
+from webapp.registration import requests
+from webapp.registration.models import RegistrationRequest
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, form_answers, pages
@@ -93,6 +97,7 @@ CLEANUP_TASKS = (
     CleanupTask(KeptUsername, usernames.outdated),
     CleanupTask(AccountExport, exports.outdated),
     CleanupTask(RetiredUsername, usernames.no_longer_retired),
+    CleanupTask(RegistrationRequest, requests.outdated),
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),

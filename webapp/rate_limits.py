@@ -69,6 +69,7 @@ UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by lin
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
 FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # presses of the button, either way
 REPORTS = Limit("report", (Rate(5, MINUTE), Rate(30, DAY)))
+ADMIN_DECISIONS = Limit("admin_decisions", (Rate(30, MINUTE), Rate(300, HOUR)))
 SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # cheap, and nobody gets an email
 # Guesses at a password: for a typed username or email and a client_ip; for a client_ip, whatever is typed; and for what
 # is typed over all of them. An account has two things to type, so there are 100 in a row at most (NIST SP 800-63B-4).

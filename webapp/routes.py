@@ -8,6 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from webapp.addresses import views as addresses
+from webapp.admin_people import views as admin_people
 from webapp.archives import views as archives
 from webapp.authentication import views as authentication
 from webapp.bounces import views as bounces
@@ -25,6 +26,7 @@ from webapp.people import views as people
 from webapp.posts import views as posts
 from webapp.preferences import views as preferences
 from webapp.recovery import views as recovery
+from webapp.registration import views as registration
 from webapp.search import views as search
 from webapp.second_step import views as second_step
 from webapp.settings import Settings
@@ -74,8 +76,9 @@ LOGGING_IN: list[BaseRoute] = [
     Route("/login/passkey", passkeys.log_in_with_passkey, methods=["POST"]),
     Route("/login/passkey/challenge", passkeys.passkey_challenge),
     Route("/logout", authentication.logout, methods=["POST"]),
-    Route("/register", authentication.register, methods=FORM),
-    Route("/register/{token}", authentication.finish_registration, methods=FORM),
+    Route("/register", registration.register, methods=FORM),
+    Route("/register/waiting", registration.registration_waiting),
+    Route("/register/{token}", registration.finish_registration, methods=FORM),
     Route("/check_email/{token}", authentication.check_email, methods=FORM),
     Route("/check_email/{token}/code", authentication.email_code, methods=FORM),
 ]
@@ -146,6 +149,11 @@ ADMIN: list[BaseRoute] = [
     Route("/admin/reports/{post_id:number}/keep", moderation.keep_post, methods=["POST"]),
     Route("/admin/reports/{post_id:number}/remove", moderation.remove_post, methods=FORM),
     Route("/admin/reports/{post_id:number}/disable", moderation.disable_user, methods=FORM),
+    Route("/admin/people", admin_people.admin_people),
+    Route("/admin/people/{username}", admin_people.admin_person),
+    Route("/admin/people/{username}/{action}", admin_people.act_on_person, methods=FORM),
+    Route("/admin/requests/{request_id:number}/approve", admin_people.approve_request, methods=["POST"]),
+    Route("/admin/requests/{request_id:number}/refuse", admin_people.refuse_request, methods=["POST"]),
     Route("/admin/mail", operator.admin_mail),
     Route("/admin/mail/pause", operator.pause_mail, methods=["POST"]),
     Route("/admin/mail/resume", operator.resume_mail, methods=["POST"]),

@@ -48,7 +48,11 @@ ARGUMENTS = {
     "users remove-factors": ["susan"],
     "users delete": ["susan", "--reason", "Advertising."],
     "users disable": ["susan", "--reason", "Advertising."],
-    "users enable": ["susan"],
+    "users enable": ["mark"],
+    "requests": [],
+    "requests list": [],
+    "requests approve": ["mary@example.com"],
+    "requests refuse": ["mary@example.com"],
     "posts remove": ["1", "--reason", "Advertising."],
     "send-test-mail": ["susan@example.com"],
     "mail": [],
@@ -57,6 +61,11 @@ ARGUMENTS = {
     "mail pause": [],
     "mail resume": [],
 }
+WAITING = (
+    "INSERT INTO registration_request (email, username, username_key, password_hash, why, language, created_at,"
+    " expires_at, reason) VALUES ('mary@example.com', 'mary', 'mary', '!', 'I know susan.', 'en',"
+    " '2026-01-01 00:00:00.000000', '2999-01-01 00:00:00.000000', '')"
+)
 
 
 def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
@@ -106,7 +115,9 @@ def test_a_visitor_can_write_while_a_command_speaks(
     run: Run, start_site: Callable[[Settings], Site], sqlite_url: str, tmp_path: Path, command: str
 ) -> None:
     site = start_site(Settings.from_environment())
-    import_people(site, "susan", "peter")
+    import_people(site, "susan", "peter", "mark")
+    query(sqlite_url, "UPDATE user_account SET disabled_at = '2026-01-01 00:00:00.000000' WHERE username = 'mark'")
+    query(sqlite_url, WAITING)
     post(site, "peter")
     (tmp_path / "people.csv").write_text("username,email\nmary,mary@example.com\n")
     app_db = TutorialDatabase(tmp_path / "app.db", mary="mary@example.com").file

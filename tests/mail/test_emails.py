@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -47,6 +47,7 @@ TEMPLATES = [
     "account_deleted_by_admin",
     "account_deletion",
     "account_disabled",
+    "account_enabled",
     "address_change_asked",
     "address_changed",
     "address_removed",
@@ -76,6 +77,10 @@ TEMPLATES = [
     "recovery_code_used",
     "recovery_codes_made",
     "register",
+    "registration_approved",
+    "registration_refused",
+    "registration_waiting",
+    "registrations_waiting",
     "reset_password",
     "second_step_unfinished",
     "sessions_ended",
@@ -83,7 +88,14 @@ TEMPLATES = [
 ]
 OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
 # There is nothing to do, but to write to the host.
-WITHOUT_LINK = ["account_deleted_by_admin", "account_disabled", "address_removed", "post_removed"]
+WITHOUT_LINK = [
+    "account_deleted_by_admin",
+    "account_disabled",
+    "address_removed",
+    "post_removed",
+    "registration_refused",
+    "registration_waiting",
+]
 # Every language on a plain site; addresses that are odd or long in one language each, the last in letters beyond ASCII.
 WRITTEN = [*(("plain", language) for language in LANGUAGES), ("port", LANGUAGES[0]), ("long", LANGUAGES[-1])]
 # What an email says about how long its link works.
@@ -222,6 +234,7 @@ class Sweep:
             reset_token_minutes=MINUTES,
             trusted_proxies=1,
             admins=(addresses.replace("NUMBER", "h"),),
+            registration="approval",
             **self.server.settings,
         )
         with Site(settings) as site:
@@ -310,6 +323,8 @@ class Sweep:
         self._keep("post_reported", None, where, hosts, host, "/posts/1/report", **why)
         self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
+        self._keep("account_enabled", *to_fay, "/admin/people/Fay_1/enable")
+        self._write_about_requests(where, addresses, host)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
         self._write_about_passkeys(of_host, proof)
@@ -319,6 +334,22 @@ class Sweep:
         self._keep("export_ready", *of_host, "/export", **proof)
         self._keep("account_deletion", *of_host, "/delete_account", username="Host_2", **proof)
         self._keep_deletion_by_admin(site, where, hosts)
+
+    def _write_about_requests(self, where: tuple[str, str], addresses: str, host: Browser) -> None:
+        """The host lets Rita in, and Tim not."""
+        hosts, decide = addresses.replace("NUMBER", "h"), "/admin/requests/{}/{}"
+        for username, number in (("Rita_1", "r"), ("Tim_1", "t")):
+            address = addresses.replace("NUMBER", number)
+            link = urlsplit(tokens.register_link(self.site.settings, address, tokens.ASKED)).path
+            typed = {"username": username, "password": PASSWORD, "why": "Why not?"}
+            wanted = {address: ("registration_waiting", username), hosts: ("registrations_waiting", None)}
+            self._keep_both(where, wanted, self.site.browser(), link, **typed)
+            [(row,)] = execute(self.site, "SELECT id FROM registration_request WHERE username = :name", name=username)
+            if username == "Rita_1":
+                self._keep("registration_approved", username, where, address, host, decide.format(row, "approve"))
+            else:
+                why = {"reason": "This site is for people from Bristol."}
+                self._keep("registration_refused", None, where, address, host, decide.format(row, "refuse"), **why)
 
     def _keep_deletion_by_admin(self, site: Site, where: tuple[str, str], hosts: str) -> None:
         """As `users delete` has it."""
@@ -364,11 +395,17 @@ class Sweep:
         return link_in(self._keep("address_changed", "Susan_1", where, old, browser, link).text)
 
     def _keep_both(
-        self, where: tuple[str, str], wanted: dict[str, tuple[str, str]], browser: Browser, path: str, **typed: str
+        self,
+        where: tuple[str, str],
+        wanted: Mapping[str, tuple[str, str | None]],
+        browser: Browser,
+        path: str,
+        **typed: str,
     ) -> dict[str, OutboxEmail]:
         """Keeps the emails that one step sends to several addresses."""
         before = len(self.server.emails)
         assert browser.post(path, data=typed).status_code == 200
+        execute(self.site, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready' AND due_at > created_at")
         (name, language), found = where, {}
         for delivered in self.server.wait_for(before + len(wanted))[before:]:
             template, username = wanted[delivered.recipients[0]]

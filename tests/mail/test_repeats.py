@@ -35,8 +35,9 @@ OF_THEIR_OWN |= {"second_step_unfinished", "factor_removal_waiting"}
 OF_THEIR_OWN |= {"passkey_added", "passkey_renamed", "passkey_removed"}
 OPTIONAL = {"mention", "new_follower", "digest"}
 WAITED_FOR = {"account_deletion", "export_ready", "reset_password", "confirm_email", "factor_removal_link"}
-WAITED_FOR |= {"checkup"}
+WAITED_FOR |= {"checkup", "registration_approved"}
 NEWCOMERS = {"register"}  # to any address that a stranger likes
+OF_THEIR_OWN |= {"account_enabled", "registration_refused", "registration_waiting", "registrations_waiting"}
 BATCHED = sorted(name for name, kind in KINDS.items() if kind.is_batched)
 
 

@@ -79,6 +79,10 @@ WITHOUT = {
     "another_picture": "one of those that the site draws",
     "email_works": "has emails sent again to the address that the account has",
 }
+A_REQUEST = """
+    INSERT INTO registration_request (id, email, username, password_hash, why, language, created_at, expires_at, reason)
+    VALUES (1, 'fay@example.com', 'fay', '!', 'Why not?', 'en', '2026-01-01', '2999-01-01', '')
+"""
 # What an admin changes, for everybody: with what, and how what was there before is brought about.
 BY_ADMIN: dict[str, tuple[str, Fields, str]] = {
     "pause_mail": ("/admin/mail/pause", {}, ""),
@@ -93,6 +97,9 @@ BY_ADMIN: dict[str, tuple[str, Fields, str]] = {
         {},
         "INSERT INTO refused_address VALUES ('a@example.com', '2026-01-01', 'bounce', NULL, 'full')",
     ),
+    "act_on_person": ("/admin/people/david/disable", {"reason": "Dull, I typed."}, ""),
+    "approve_request": ("/admin/requests/1/approve", {}, A_REQUEST),
+    "refuse_request": ("/admin/requests/1/refuse", {"reason": "Dull, I typed."}, A_REQUEST),
     "keep_post": ("/admin/reports/1/keep", {}, ""),
     "remove_post": ("/admin/reports/1/remove", {"reason": "Dull, I typed."}, ""),
     "disable_user": ("/admin/reports/1/disable", {"reason": "Dull, I typed."}, ""),
@@ -184,7 +191,7 @@ def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site
     assert "not your current password" in wrong.text.replace("&#39;", "'")
     assert {table: rows for table, rows in dump(hosted).items() if table != "limit_window"} == was
     done = susan.post(path, data=fields | {"current_password": PASSWORD})
-    assert done.url.path in {"/admin/mail", "/admin/reports"}, done.text
+    assert done.url.path in {"/admin/mail", "/admin/reports", "/admin/people", "/admin/people/david"}, done.text
     assert {table: rows for table, rows in dump(hosted).items() if table not in {"limit_window", "session"}} != {
         table: rows for table, rows in was.items() if table != "session"
     }

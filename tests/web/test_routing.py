@@ -13,6 +13,7 @@ SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, data
 SITE_MAP = routes(SETTINGS, assets_of(SETTINGS))
 INDEX = ByFirstSegment(SITE_MAP)
 SAMPLES = {"token": "eyJ.a.b", "username": "susan", "post_id": "7", "passkey_id": "7", "id": "7"}
+SAMPLES |= {"request_id": "7", "action": "disable"}
 PATHS = [
     *(route.path.replace(":number", "").format_map(SAMPLES) for route in SITE_MAP if isinstance(route, Route)),
     *("/nothing", "/user", "/user/susan/x", "/reset_password/a/b", "//", "/static", "/static/x", "/Login", "/login/"),

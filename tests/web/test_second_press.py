@@ -271,6 +271,7 @@ STORIES: dict[str, Story] = {
     "keep_post": by_susan("/admin/reports", "/admin/reports/1/keep"),
     "remove_post": by_susan("/admin/reports/1/remove", reason="Because"),
     "pause_mail": by_susan("/admin/mail", "/admin/mail/pause"),
+    "act_on_person": by_susan("/admin/people/peter/disable", reason="Because"),
 }
 
 # Theirs is no 303: what they show is true again.
@@ -290,6 +291,8 @@ LIKE_OTHERS = {
     "send_mail_again": "pause_mail",
     "address_works_again": "pause_mail",
     "disable_user": "remove_post",
+    "approve_request": "keep_post",
+    "refuse_request": "remove_post",
     "email_works": "follow",
     "stop_factor_removal": "follow",
     "decline_passkey": "follow",

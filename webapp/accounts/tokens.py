@@ -22,6 +22,7 @@ CONFIRM_LIFETIME = timedelta(hours=24)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FROM_CODE = "recovery code"
+ASKED = "asked"  # what a registration link is about that its owner asked for: without it, it is an invitation
 FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good
 # All our tokens begin the same way: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -185,9 +186,10 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
     return f"{settings.base_url}/unsubscribe/{token}"
 
 
-def register_link(settings: Settings, address: str) -> str:
-    """The link that proves a mailbox and leads to the form for a name and a password."""
-    return f"{settings.base_url}/register/{issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME)}"
+def register_link(settings: Settings, address: str, about: str = "") -> str:
+    """The link that proves a mailbox and leads to the form for a name and a password: by itself an invitation."""
+    token = issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME, about=about)
+    return f"{settings.base_url}/register/{token}"
 
 
 def _mark(address: str, key: bytes) -> str:

@@ -118,7 +118,21 @@ async def register(
     if not await is_free(db, settings, username):  # asked before hashing, too, because a hash is expensive
         raise Taken("username")
     await database.release(db)
-    user = new(username, email, await hasher.hash(password, client.client_ip, email), language)
+    password_hash = await hasher.hash(password, client.client_ip, email)
+    return await add(db, settings, username, email, password_hash, language, client)
+
+
+async def add(
+    db: AsyncSession,
+    settings: Settings,
+    username: str,
+    email: str,
+    password_hash: str,
+    language: str,
+    client: ClientInfo,
+) -> User:
+    """The same with a password that is hashed already."""
+    user = new(username, email, password_hash, language)
     try:
         async with db.begin_nested():
             db.add(user)

@@ -18,7 +18,8 @@ import webapp.mail.models
 import webapp.moderation.models
 import webapp.notifications.models
 import webapp.people.models
-import webapp.posts.models  # noqa: F401  (their tables)
+import webapp.posts.models
+import webapp.registration.models  # noqa: F401  (their tables)
 from webapp.accounts.models import User
 from webapp.archives.activities import moment
 from webapp.database import execute, table
@@ -44,6 +45,7 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("mention", "user_id"): "mentioned_in",
     ("report", "reporter_id"): "reports_made",
     ("account_export", "user_id"): "exports",
+    ("registration_request", "email"): "registration_requests",
 }
 # What stands in files of its own, or is there only once nobody can ask for it any more.
 ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
@@ -79,14 +81,22 @@ def personal() -> set[tuple[str, str]]:
     """Each table with a column that says whose a row is."""
     by_hand = {("user_account", "id"), ("security_event", "user_id"), ("outbox_email", "user_id")}
     referring = {(rows.name, owner.name) for rows, owner in erasure.belongings()}
-    return by_hand | referring | {("refused_address", "address"), ("account_deletion", "user_id")}
+    return (
+        by_hand
+        | referring
+        | {
+            ("refused_address", "address"),
+            ("registration_request", "email"),
+            ("account_deletion", "user_id"),
+        }
+    )
 
 
 async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     """The parts of the file, one after the other."""
     for (name, owner), title in SECTIONS.items():
         rows = SQLModel.metadata.tables[name]
-        whose = user.email if owner == "address" else user.id
+        whose = user.email if owner in {"address", "email"} else user.id
         query = _named(rows, owner) if (name, owner) in PEOPLE else _whole(rows, owner)
         found = await execute(db, query.where(rows.c[owner] == whose))
         yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]

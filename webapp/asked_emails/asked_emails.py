@@ -4,6 +4,7 @@ It is signed, and holds only what this visitor typed or came with: it doesn't te
 """
 
 import hashlib
+import hmac
 import json
 import math
 import secrets
@@ -57,6 +58,18 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def robots_id(settings: Settings) -> str:
+    """The same for a robot's request, which only we can tell from others: no email is written for it."""
+    half = secrets.token_hex(8)
+    return half + _second_half(settings.key("robots_id"), half)
+
+
+def is_robots(settings: Settings, asked_id: str) -> bool:
+    half, rest = asked_id[:16].encode(errors="replace"), asked_id[16:].encode(errors="replace")
+    keys = settings.keys("robots_id")
+    return any(hmac.compare_digest(_second_half(key, half.decode()).encode(), rest) for key in keys)
+
+
 def mark(browser: str) -> str:
     """Stands for the secret of a browser where others may read it."""
     return hashlib.sha256(browser.encode()).hexdigest()[:32]
@@ -80,6 +93,10 @@ def unseal(settings: Settings, token: str) -> tuple[Asked, datetime] | None:
 def seconds_until_again(asked_at: datetime) -> int:
     """How long until an email that was asked for then may be asked for again."""
     return max(0, math.ceil(WAIT_SECONDS - (now() - asked_at).total_seconds()))
+
+
+def _second_half(key: bytes, half: str) -> str:
+    return hmac.digest(key, half.encode(), hashlib.sha256).hex()[:16]
 
 
 def _signer(settings: Settings) -> TimestampSigner:

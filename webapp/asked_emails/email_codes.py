@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.accounts.tokens import CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, issue
+from webapp.accounts.tokens import ASKED, CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, issue
 from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now, table
 from webapp.database.hot import Prepared
@@ -39,6 +39,7 @@ class Opens:
     subject: int | str
     epoch: int
     lifetime: timedelta
+    about: str = ""
 
     @property
     def step(self) -> int:
@@ -59,7 +60,7 @@ def to_reset(settings: Settings, user_id: int, epoch: int) -> Opens:
 
 
 def to_register(address: str) -> Opens:
-    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME)
+    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME, ASKED)
 
 
 def to_confirm(change_id: int, epoch: int) -> Opens:
@@ -86,7 +87,7 @@ async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: st
     if not right or not is_somebody:
         return None
     left = timedelta(seconds=max(right) - int(time.time()))
-    return issue(settings, opens.purpose, opens.subject, min(left, opens.lifetime), opens.epoch)
+    return issue(settings, opens.purpose, opens.subject, min(left, opens.lifetime), opens.epoch, opens.about)
 
 
 async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Opens, bool]:
@@ -103,7 +104,7 @@ async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Op
 
 
 def _derive(key: bytes, asked_id: str, opens: Opens, end: int) -> str:
-    said = f"{asked_id} {opens.purpose} {opens.epoch} {end} {opens.subject}"
+    said = f"{asked_id} {opens.purpose} {opens.epoch} {end} {opens.subject} {opens.about}"
     number = int.from_bytes(hmac.digest(key, said.encode(), hashlib.sha256))
     return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}}"
 

@@ -50,6 +50,7 @@ class Event(StrEnum):
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"
     ENABLED = "enabled"
+    RESET_LINK_SENT = "reset_link_sent"
     EXPORT_ASKED = "export_asked"
     EXPORT_DOWNLOADED = "export_downloaded"
     DELETION_ASKED = "deletion_asked"
@@ -84,6 +85,7 @@ class Refusal(StrEnum):
     SECOND_STEP_THROTTLED = "second_step_throttled"
     LINK = "link_refused"
     EMAIL_THROTTLED = "letter_throttled"
+    ROBOT = "robot"
     NOT_ALLOWED = "not_allowed"
 
 

@@ -5,15 +5,14 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import known_browsers, reserved_emails, users
+from webapp.accounts import known_browsers, users
 from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
-from webapp.accounts.tokens import REGISTER_LIFETIME, not_me_link, register_link, unsubscribe_link
-from webapp.asked_emails import email_codes
+from webapp.accounts.tokens import not_me_link, unsubscribe_link
 from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
-from webapp.mail.models import Claimed, Priority
+from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -26,29 +25,6 @@ A_SAMPLE_SIGN_IN = {
 }
 A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10, "passkeys": 2}
 MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
-
-
-@email_kind(
-    "register",
-    expires_after=timedelta(minutes=60),
-    priority=Priority.NEWCOMER,
-    samples=lambda site: [
-        _register_draft(site, "susan@example.com", A_SAMPLE_ID),
-        _register_draft(site, "susan@example.com"),
-        _already_registered_draft(site, a_sample_person()),
-        _address_reserved_draft(site, "susan@example.com", "susan", A_SAMPLE_DAY),
-    ],
-)
-async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an address that asked for an account. If it has one, or is kept for one, the email says so instead."""
-    address, asked_id = email.recipient, email.parameters.get("asked_id", "")
-    if not await users.has_account(db, address):
-        hold = await reserved_emails.on(db, address)
-        if hold:
-            return await address_reserved_draft(db, settings, address, hold)
-        return _register_draft(settings, address, asked_id)
-    user = await users.find(db, address)
-    return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
 
 
 @email_kind(
@@ -87,7 +63,7 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
     """To an address that an account has left, but can still go back to."""
     user = await users.get(db, hold.user_id)
     assert user is not None
-    return _address_reserved_draft(settings, address, user.username, hold.until, user.language)
+    return a_reserved_draft(settings, address, user.username, hold.until, user.language)
 
 
 async def told(db: AsyncSession, email: Claimed, **usual: Any) -> dict[str, Any]:
@@ -104,18 +80,7 @@ async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -
     return await status.sent_to(db, user.id, email.kind, an_hour_before, before=email) >= most
 
 
-def _register_draft(settings: Settings, address: str, asked_id: str = "") -> Draft:
-    minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
-    code = email_codes.mint(settings, asked_id, email_codes.to_register(address))
-    return Draft("register", address, {"link": register_link(settings, address), "code": code, "minutes": minutes})
-
-
-def _already_registered_draft(settings: Settings, user: User) -> Draft:
-    links = {"login_link": f"{settings.base_url}/login", "reset_link": f"{settings.base_url}/reset_password_request"}
-    return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
-
-
-def _address_reserved_draft(
+def a_reserved_draft(
     settings: Settings, address: str, username: str, until: datetime, language: str | None = None
 ) -> Draft:
     values = {"username": username, "until": until, "login_link": f"{settings.base_url}/login"}

@@ -71,19 +71,10 @@ class Login(BaseModel):
     next: str = ""
 
 
-class Register(BaseModel):
-    email: Address
-
-
 class Opened(BaseModel):
     """The form behind a link: the stamp says when it was opened."""
 
     opened: str = ""
-
-
-class FinishRegistration(Opened):
-    username: Username
-    password: Password
 
 
 class EmailCode(BaseModel):

@@ -1,4 +1,4 @@
-"""Log in, log out, register."""
+"""Log in, log out, and the page that says "Check your email"."""
 
 from datetime import datetime
 from typing import Any
@@ -8,22 +8,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import i18n, rate_limits
-from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
-from webapp.accounts.users import Closed, Taken
+from webapp.accounts.users import Closed
 from webapp.asked_emails import asked_emails
 from webapp.asked_emails.asked_emails import Asked
 from webapp.authentication import auth, email_links, forms, proof
-from webapp.database import release
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
 from webapp.names.identities import visible
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import too_often
 
 
 async def login(request: Request) -> Response:
@@ -54,17 +49,6 @@ async def logout(request: Request) -> Response:
     return response
 
 
-async def register(request: Request) -> Response:
-    form = await Form.of(request, forms.Register, email=email_links.typed_before(request))
-    if form.is_valid and request.app.state.settings.registration != "open":
-        form.refuse("", _("You need an invitation to register here."), 403)
-    typed = visible(form.values["email"])
-    sent = await email_links.send(request, form, "register", form.data.email, typed=typed) if form.is_valid else None
-    if sent:
-        return email_links.check_email(request, sent)
-    return pages.render(request, "authentication/register.html", part="panel", form=form)
-
-
 async def check_email(request: Request) -> Response:
     """After an email was asked for: what to look for, and the button that sends it again. Looks nobody up."""
     asked, asked_at = _asked(request)
@@ -92,31 +76,6 @@ async def email_code(request: Request) -> Response:
         return pages.redirect(request, page)
     is_delayed, wait = await status.is_delayed(request.state.db), asked_emails.seconds_until_again(asked_at)
     return email_links.check_email_page(request, token, asked, form, is_delayed, wait)
-
-
-async def finish_registration(request: Request) -> Response:
-    """The form behind a registration link: choose a username and a password."""
-    form = await Form.of(request, forms.FinishRegistration)
-    try:
-        address = await _proved_address(request, form)
-        forms.check_username(form, request.app.state.reserved_usernames)
-        if request.method == "POST":  # also beside a bad name: both are said at once
-            typed = form.values["password"]
-            forms.check_password(form, request.app.state.settings, typed, form.values["username"], address)
-        response = await _registered(request, form, address) if form.is_valid else None
-        if response:
-            return response
-    except Refused as refused:
-        return email_links.bad(request, refused, "register")
-    return pages.render(
-        request,
-        "authentication/finish_registration.html",
-        part="form",
-        form=form,
-        email=address,
-        token=request.path_params["token"],
-        opened=email_links.opened(request, form),
-    )
 
 
 def _asked(request: Request) -> tuple[Asked, datetime]:
@@ -154,37 +113,3 @@ async def _email_link(request: Request, closed: Closed) -> str:
     more: dict[str, Any] = {"by_owner": True, "has_page": False}
     sent = await email_links.send(request, form, closed.kind, f"locked {user_id}", user_id=user_id, **more)
     return _("We've just sent the link to its email.") if sent else form.errors[""]
-
-
-async def _proved_address(request: Request, form: Form[forms.FinishRegistration]) -> str:
-    """The address of a registration link. Raises Refused; a link is used once its address has an account."""
-    token = request.path_params["token"]
-    claim = verify(request.app.state.settings, Purpose.REGISTER, token, form.values["opened"])
-    if await users.has_account(request.state.db, str(claim.subject)):
-        raise TokenUsed(claim)
-    return str(claim.subject)
-
-
-async def _registered(request: Request, form: Form[forms.FinishRegistration], address: str) -> Response | None:
-    """Adds the account and logs it in, or says in the form why not. Raises Refused."""
-    db, state, client = request.state.db, request.app.state, auth.client_info(request)
-    of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
-    await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("register", address):
-        await _proved_address(request, form)  # of many the first has used the link, and the others cost no hash
-        if await too_often(request, form, (rate_limits.FINISH_REGISTRATION, address), of_client_ip):
-            return None
-        await db.commit()
-        try:
-            username, password = form.data.username, form.data.password
-            user = await users.register(
-                db, state.hasher, state.settings, username, address, password, i18n.current(), client
-            )
-        except Taken as taken:
-            form.refuse("username" if taken.field == "username" else "", str(taken))
-            return None
-        response = pages.redirect(request, "/")
-        await auth.log_in(request, response, user, is_remembered=False)
-        pages.say(request, response, _("Welcome, %(name)s!") % {"name": user.username})
-        await db.commit()
-    return response

@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, endings, tokens, users
+from webapp.accounts import endings, tokens, users
 from webapp.accounts.models import User
+from webapp.admin_people import actions
+from webapp.admin_people.actions import NotNow
 from webapp.audit import events
 from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
-from webapp.database import now
-from webapp.deletion import emails as deletion_emails
-from webapp.factors import methods, removal
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import kinds, status
@@ -91,8 +90,7 @@ async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.N
 async def remove_factors(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """For somebody who has lost all of them, and has shown you who they are. Nothing else changes; they are told."""
     user = await _person(db, options.name)
-    removed = await methods.remove(db, settings, user, events.BY_OPERATOR, how="operator")
-    await removal.clear(db, user.id)
+    removed = await actions.remove_factors(db, settings, user, events.BY_OPERATOR)
     await db.commit()
     if not removed:
         yield _("%(name)s has no second step.") % {"name": user.username}
@@ -107,20 +105,20 @@ async def remove_factors(db: AsyncSession, settings: Settings, options: argparse
 
 async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    if options.reason:
-        await decisions.disable(db, settings, user, options.reason, events.BY_OPERATOR)
-    else:
-        await endings.set_disabled(db, user, True)
+    try:
+        await actions.disable(db, settings, user, options.reason or "", events.BY_OPERATOR)
+    except NotNow as refused:
+        raise Refused(str(refused)) from None
     await db.commit()
     yield _("%(name)s is disabled: logged out everywhere, with every link void.") % {"name": user.username}
 
 
 async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    deletion = await deletions.of(db, user.id)
-    if deletion and deletion.due_at <= now():
-        raise Refused(_("It's too late: what %(name)s had here is being deleted.") % {"name": user.username})
-    await endings.set_disabled(db, user, False)
+    try:
+        await actions.enable(db, settings, user, events.BY_OPERATOR)
+    except NotNow as refused:
+        raise Refused(str(refused)) from None
     await db.commit()
     yield _("%(name)s can log in again.") % {"name": user.username}
 
@@ -128,9 +126,7 @@ async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Na
 async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Hides an account from everybody; it is deleted for good later, and only the admin can undo that."""
     user = await _person(db, options.name)
-    deletion = await decisions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
-    if settings.sends_mail:
-        await deletion_emails.tell(db, settings, user)
+    deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
     await db.commit()
     words = _("%(name)s is hidden and logged out, and will be deleted for good on %(day)s.")
     yield words % {"name": user.username, "day": f"{deletion.due_at:%Y-%m-%d %H:%M} UTC"}

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups, i18n, imports
 from webapp.backups import copies, drill, move
-from webapp.cli import Refused, commands, demo, serving, shell
+from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serving(add)
     _add_backups(add)
     _add_accounts(add)
+    waiting.add_to(add, _with_session)
     _add_moderation(add)
     _add_mail(add)
     return parser

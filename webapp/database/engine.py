@@ -38,6 +38,7 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
+LAST_ID = 2**31 - 1  # no account, and nothing that an account has, has a higher number
 
 
 def table(model: type[SQLModel]) -> Table:

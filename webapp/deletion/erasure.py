@@ -20,6 +20,7 @@ from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.moderation import decided
 from webapp.names import usernames
 from webapp.names.usernames import KeptUsername
+from webapp.registration.models import RegistrationRequest
 from webapp.search import index
 from webapp.settings import Settings
 
@@ -34,7 +35,7 @@ IMPERSONAL = {
     "retired_username": "keyed hashes",
 }
 # What holds something of a person and does not refer to their account; see `_others`.
-BY_HAND = {"limit_window", "outbox_email", "refused_address", "security_event"}
+BY_HAND = {"limit_window", "outbox_email", "refused_address", "registration_request", "security_event"}
 
 _accounts, _deletions = table(User), table(AccountDeletion)
 _emails, _changes, _events = table(OutboxEmail), table(AddressChange), table(SecurityEvent)
@@ -124,6 +125,8 @@ async def _others(db: AsyncSession, settings: Settings, user_id: int, username: 
     by_admin = f"the host's page: {username}"
     await execute(db, update(_events).where(_events.c.user_agent == by_admin).values(user_agent="the host's page"))
     await execute(db, delete(table(RefusedAddress)).where(table(RefusedAddress).c.address.in_(addresses)))
+    asked = table(RegistrationRequest)
+    await execute(db, delete(asked).where(asked.c.email.in_(addresses)))
     of_others = or_(_changes.c.old_email.in_(addresses), _changes.c.new_email.in_(addresses))
     await execute(db, delete(_changes).where(of_others))
     await rate_limits.erase(db, settings, _counted(user_id, names, networks))

@@ -9,12 +9,12 @@ from webapp.authentication.forms import Proved
 MOST_CHARACTERS = 300
 
 
-def _one_paragraph(text: str) -> str:
+def one_paragraph(text: str) -> str:
     return " ".join(text.split())
 
 
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
-Reason = Annotated[_Words, BeforeValidator(_one_paragraph)]
+Reason = Annotated[_Words, BeforeValidator(one_paragraph)]
 
 
 class Report(BaseModel):

@@ -71,6 +71,12 @@ async def retire(db: AsyncSession, settings: Settings, username: str, until: dat
     await execute(db, _RETIRE, row)
 
 
+async def release(db: AsyncSession, settings: Settings, username: str) -> None:
+    """Ends what `retire` has begun, for whoever held the username by it."""
+    marks = [_mark(key, username) for key in settings.keys("retired_username")]
+    await execute(db, delete(_retired).where(_retired.c.name_hash.in_(marks)))
+
+
 async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
     """Whether an account that was deleted had the username. Ask as for its `former_owner`."""
     marks = [_mark(key, username) for key in settings.keys("retired_username")]

@@ -47,6 +47,8 @@ def named(kind: str) -> str:
     """What a kind of email is called."""
     names = {
         "register": _("Somebody wanted to register with your email"),
+        "registration_approved": _("You were let in"),
+        "registrations_waiting": _("People are waiting to be let in"),
         "reset_password": _("A link to choose a new password"),
         "password_changed": _("Your password was changed"),
         "new_sign_in": _("A log-in from a new device"),
@@ -71,6 +73,7 @@ def named(kind: str) -> str:
         "emails_turned_off": _("Emails about your account were turned off"),
         "post_removed": _("A post of yours was removed"),
         "account_disabled": _("Your account was disabled"),
+        "account_enabled": _("Your account was enabled"),
         "export_ready": _("Your file is ready"),
         "account_deletion": _("Your account is being deleted"),
         "new_follower": _("Somebody follows you"),

@@ -63,7 +63,10 @@ class Settings:
     mailer: Literal["web", "process", "off"] = "web"
     admins: tuple[str, ...] = ()
     security_contact: str = ""
-    registration: Literal["open", "invite"] = "open"
+    registration: Literal["open", "invite", "approval", "domains", "closed"] = "open"
+    registration_domains: tuple[str, ...] = ()
+    registration_backlog: int = 50
+    registration_least_seconds: int = 0
     reset_token_minutes: int = 10
     password_min_length: int = 12
     account_deletion_days: int = 14
@@ -84,7 +87,12 @@ class Settings:
         Raises `Misconfigured` with every problem found, not just the first.
         """
         read = Variables(os.environ if environ is None else environ)
-        settings = cls(**read.common(), **read.identity(), mailer=read.choice("MAILER", "web", "process", "off"))
+        settings = cls(
+            **read.common(),
+            **read.identity(),
+            mailer=read.choice("MAILER", "web", "process", "off"),
+            registration_least_seconds=read.least_seconds(2),
+        )
         problems = read.problems + list(_unsafe(settings, read.variables))
         if problems:
             raise Misconfigured(problems)
@@ -100,6 +108,7 @@ class Settings:
             **{**common, "admins": common["admins"] or (DEVELOPMENT_HOST,)},
             base_url=f"http://localhost:{port}",
             secret_key=_own_key(instance / "secret_key"),
+            registration_least_seconds=read.least_seconds(0),
             development=True,
             mailbox=None if read.text("MAIL_SERVER") else instance / "mailbox",
         )

@@ -25,7 +25,8 @@ class Variables(Environment):
             **mail.read(self),
             "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
-            "registration": self.choice("REGISTRATION", "open", "invite"),
+            **self.registration(),
+            "registration_backlog": self.number("REGISTRATION_BACKLOG", 50, 1, 1000),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
             "account_deletion_days": self.number("ACCOUNT_DELETION_DAYS", 14, 1, 90),
@@ -41,6 +42,23 @@ class Variables(Environment):
         if url := self.text("DATABASE_URL"):
             values["database_url"] = self.database(url)
         return values
+
+    def least_seconds(self, usual: int) -> int:
+        return self.number("REGISTRATION_LEAST_SECONDS", usual, 0, 30)
+
+    def registration(self) -> dict[str, Any]:
+        """Who may come in: one of five words, and behind one of them the domains whose addresses may."""
+        word, _colon, listed = self.text("REGISTRATION").partition(":")
+        if word.strip().lower() != "domains":
+            return {"registration": self.choice("REGISTRATION", "open", "invite", "approval", "closed", "domains")}
+        typed = [domain.strip().removeprefix("@") for domain in listed.split(",") if domain.strip()]
+        domains = {domain: ascii_host(domain) for domain in typed}
+        unknown = [name for name, host in domains.items() if not host]
+        self.problems += [Problem(N_("REGISTRATION: no domain is called '%(name)s'."), name=name) for name in unknown]
+        if not typed:
+            words = N_("REGISTRATION=domains: names no domain; write domains:example.org,example.com.")
+            self.problems.append(Problem(words))
+        return {"registration": "domains", "registration_domains": tuple(domains.values())}
 
     def identity(self) -> dict[str, Any]:
         values: dict[str, Any] = {

@@ -61,7 +61,7 @@ def environment(settings: Settings) -> Environment:
         "password_min_length": settings.password_min_length,
         "has_passkeys": settings.can_have_passkeys,
         "public_profiles": settings.public_profiles,
-        "open_registration": settings.registration == "open",
+        "open_registration": settings.registration in {"open", "approval", "domains"},
         "languages": [(name, i18n.own_name(name)) for name in settings.languages],
     }
     return env

@@ -58,6 +58,25 @@ def upgrade() -> None:
     )
     op.create_index("ix_retired_username_kept_until", "retired_username", ["kept_until"], unique=False)
     op.create_table(
+        "registration_request",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("username", sa.String(length=30), nullable=False),
+        sa.Column("username_key", sa.String(length=30), nullable=True),
+        sa.Column("password_hash", sa.String(length=200), nullable=False),
+        sa.Column("why", sa.String(length=500), nullable=False),
+        sa.Column("language", sa.String(length=12), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registration_request")),
+        sa.UniqueConstraint("email", name=op.f("uq_registration_request_email")),
+        sa.UniqueConstraint("username_key", name=op.f("uq_registration_request_username_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_registration_request_expires_at", "registration_request", ["expires_at"], unique=False)
+    op.create_table(
         "limit_window",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
@@ -509,6 +528,7 @@ def downgrade() -> None:
     op.drop_table("outbox_email")
     op.drop_table("mail_status")
     op.drop_table("limit_window")
+    op.drop_table("registration_request")
     op.drop_table("retired_username")
     op.drop_table("decided_report")
     op.drop_table("hash_cost")

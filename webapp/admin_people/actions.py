@@ -1,0 +1,65 @@
+"""What the admin can do about an account, by page or by command. Each is logged, and told to the person."""
+
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import deletions, endings
+from webapp.accounts.models import AccountDeletion, User
+from webapp.audit import events
+from webapp.audit.events import ClientInfo, Event
+from webapp.database import now
+from webapp.deletion import emails as deletion_emails
+from webapp.factors import methods, removal
+from webapp.i18n import gettext as _
+from webapp.mail import kinds
+from webapp.moderation import decisions
+from webapp.settings import Settings
+
+
+class NotNow(Exception):
+    """The account is not in the state for it; carries the words to show."""
+
+
+async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
+    """Shuts an account: nobody sees it, and everything ends. Raises NotNow."""
+    if person.disabled_at is not None and await deletions.of(db, person.id) is None:
+        raise NotNow(_("%(name)s is disabled already.") % {"name": person.username})
+    await decisions.disable(db, settings, person, reason, by)
+
+
+async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:
+    """Opens an account again, also one that is being deleted. Raises NotNow."""
+    if person.disabled_at is None:
+        raise NotNow(_("%(name)s is not disabled.") % {"name": person.username})
+    deletion = await deletions.of(db, person.id)
+    if deletion and deletion.due_at <= now():
+        raise NotNow(_("It's too late: what %(name)s had here is being deleted.") % {"name": person.username})
+    await endings.set_disabled(db, person, False, by)
+    await kinds.post(db, settings, "account_enabled", person.email, user_id=person.id, language=person.language)
+
+
+async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:
+    """Emails the link for a new password to the account's own address. Raises NotNow."""
+    if person.disabled_at is not None:
+        raise NotNow(_("%(name)s is disabled. Enable the account first.") % {"name": person.username})
+    if not settings.sends_mail:
+        raise NotNow(_("This site sends no email. `reset-link` on the command line prints a link."))
+    who: dict[str, Any] = {"user_id": person.id, "language": person.language}
+    await kinds.post(db, settings, "reset_password", person.email, **who, by_owner=True)
+    await events.note(db, Event.RESET_LINK_SENT, person.id, by)
+
+
+async def remove_factors(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> int:
+    """For who has lost all of them, and has shown who they are; returns how many there were."""
+    removed = await methods.remove(db, settings, person, by, how="operator")
+    await removal.clear(db, person.id)
+    return removed
+
+
+async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
+    """Hides an account from everybody; it is deleted for good later, and only the admin can undo that."""
+    deletion = await decisions.delete(db, settings, person, reason, by)
+    if settings.sends_mail:
+        await deletion_emails.tell(db, settings, person)
+    return deletion

@@ -1,0 +1,115 @@
+"""What the admin is shown of people: a list that can be searched, and one person. No secrets, and addresses masked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import known_browsers
+from webapp.accounts.models import AccountDeletion, Session, User
+from webapp.database import LAST_ID, execute, now, table
+from webapp.factors import methods
+from webapp.factors.models import Factor
+from webapp.logs import mask
+from webapp.mail.models import RefusedAddress
+from webapp.notifications import history
+from webapp.notifications.history import Sent
+
+AT_ONCE = 50
+STATES = ("active", "disabled", "deleted")
+
+_users, _deletions, _sessions = table(User), table(AccountDeletion), table(Session)
+
+
+@dataclass(frozen=True)
+class Person:
+    """`state` is one of STATES; an account that is being deleted is gone at `due_at`."""
+
+    id: int
+    username: str
+    email: str
+    state: str
+    created_at: datetime
+    last_seen_at: datetime
+    disabled_at: datetime | None
+    due_at: datetime | None
+    reason: str
+    sessions: int
+    is_refused: bool
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that the page of one person shows."""
+
+    person: Person
+    sessions: Sequence[tuple[str, Session]]
+    factors: Sequence[Factor]
+    emails: Sequence[Sent]
+
+
+async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Person]:
+    """People by a part of their username or by their whole address, newest first; one more than is shown."""
+    query = _listed().where(_users.c.id < min(before, LAST_ID), *_matching(typed), *_in_state(state))
+    rows = await execute(db, query.order_by(_users.c.id.desc()).limit(AT_ONCE + 1))
+    return [_person(row) for row in rows]
+
+
+async def account(db: AsyncSession, user: User) -> Account:
+    row = (await execute(db, _listed().where(_users.c.id == user.id))).one()
+    live = col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.expires_at) > now()
+    newest_first = col(Session.last_seen_at).desc()
+    sessions = (await db.exec(select_rows(Session).where(*live).order_by(newest_first))).all()
+    return Account(
+        _person(row),
+        [(known_browsers.described(session.user_agent), session) for session in sessions],
+        await methods.factors(db, user.id),
+        await history.latest(db, user.id),
+    )
+
+
+def _listed() -> Any:
+    refused = table(RefusedAddress)
+    is_live = (_sessions.c.epoch == _users.c.epoch) & (_sessions.c.expires_at > now())
+    sessions = select(func.count()).select_from(_sessions).where(_sessions.c.user_id == _users.c.id, is_live)
+    columns = [
+        _users.c.id,
+        _users.c.username,
+        _users.c.email,
+        _users.c.created_at,
+        _users.c.last_seen_at,
+        _users.c.disabled_at,
+        _deletions.c.due_at,
+        _deletions.c.reason,
+        sessions.correlate(_users).scalar_subquery().label("sessions"),
+        select(refused.c.address).where(refused.c.address == _users.c.email).exists().label("is_refused"),
+    ]
+    return select(*columns).outerjoin_from(_users, _deletions, _deletions.c.user_id == _users.c.id)
+
+
+def _matching(typed: str) -> list[ColumnElement[bool]]:
+    wanted = "".join(character for character in typed if character.isprintable()).strip().lower()
+    if not wanted:
+        return []
+    return [or_(_users.c.username_key.contains(wanted, autoescape=True), _users.c.email == wanted)]
+
+
+def _in_state(state: str) -> list[ColumnElement[bool]]:
+    is_deleted = _deletions.c.due_at.is_not(None)
+    states: dict[str, list[ColumnElement[bool]]] = {
+        "active": [_users.c.disabled_at.is_(None)],
+        "disabled": [_users.c.disabled_at.is_not(None), ~is_deleted],
+        "deleted": [is_deleted],
+    }
+    return states.get(state, [])
+
+
+def _person(row: Any) -> Person:
+    state = "deleted" if row.due_at else "disabled" if row.disabled_at else "active"
+    shown = {"email": mask(row.email), "state": state, "reason": row.reason or "", "is_refused": bool(row.is_refused)}
+    return Person(**row._asdict() | shown)

@@ -1,0 +1,39 @@
+"""The site's mode: which way in a registration link leads to."""
+
+from enum import Enum
+
+from webapp.accounts.tokens import ASKED
+from webapp.settings import Settings
+
+
+class Way(Enum):
+    """What stands behind a link: the account at once, a request that waits for the admin, or nothing."""
+
+    ACCOUNT = "account"
+    REQUEST = "request"
+    NONE = "none"
+
+
+def way(settings: Settings, address: str, about: str) -> Way:
+    """Decided anew each time: the mode may have changed since the link was mailed.
+
+    Whom the admin has invited comes in whatever the mode.
+    """
+    if about != ASKED:
+        return Way.ACCOUNT
+    if settings.registration == "approval":
+        return Way.REQUEST
+    is_open = settings.registration == "open" or (
+        settings.registration == "domains" and is_of_domain(settings, address)
+    )
+    return Way.ACCOUNT if is_open else Way.NONE
+
+
+def takes_requests(settings: Settings) -> bool:
+    """Whether anybody may ask for a registration email, though perhaps not with every address."""
+    return settings.registration in {"open", "approval", "domains"}
+
+
+def is_of_domain(settings: Settings, address: str) -> bool:
+    """Whether an address is at one of the domains that may register; a part of a domain is another one."""
+    return address.rpartition("@")[2] in settings.registration_domains

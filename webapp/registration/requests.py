@@ -1,0 +1,167 @@
+"""Requests for an account, which the admin approves or refuses. Each is decided once, however many decide at once."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp import database, rate_limits
+from webapp.accounts import users
+from webapp.accounts.models import User
+from webapp.accounts.users import Taken
+from webapp.audit.events import ClientInfo
+from webapp.database import LAST_ID, execute, now, table
+from webapp.mail import kinds
+from webapp.names import usernames
+from webapp.passwords.hasher import Hasher
+from webapp.rate_limits import Limit, Rate
+from webapp.registration.models import RegistrationRequest
+from webapp.settings import Settings
+
+KEPT = timedelta(days=30)
+MOST_SHOWN = 100
+# One email to the admins soon after the first request, and one at the end of this time for all that came after.
+GATHERED, FIRST_AFTER = timedelta(hours=4), timedelta(minutes=10)
+_GATHERING = Limit("registration_requests", (Rate(1, int(GATHERED.total_seconds())),))
+
+_requests = table(RegistrationRequest)
+
+
+class Paused(Exception):
+    """As many wait already as the admin wants to read."""
+
+
+class AlreadyAsked(Exception):
+    """This address has a request that waits, or was refused a short while ago."""
+
+
+class Decided(Exception):
+    """There is no such request any more: it was decided, or nobody answered it in time."""
+
+
+class Asked(NamedTuple):
+    """What a person says who asks for an account."""
+
+    username: str
+    email: str
+    why: str
+    language: str
+
+
+async def of(db: AsyncSession, email: str) -> RegistrationRequest | None:
+    """The request of a canonical address, waiting or refused."""
+    query = select_rows(RegistrationRequest).where(col(RegistrationRequest.email) == email, _is_current())
+    return (await db.exec(query)).first()
+
+
+async def waiting(db: AsyncSession) -> Sequence[RegistrationRequest]:
+    """What waits for the admin, oldest first."""
+    query = select_rows(RegistrationRequest).where(_is_waiting()).order_by(col(RegistrationRequest.id))
+    return (await db.exec(query.limit(MOST_SHOWN))).all()
+
+
+async def is_paused(db: AsyncSession, settings: Settings) -> bool:
+    """Whether so many wait that nobody else may ask."""
+    count: int = (await execute(db, select(func.count()).select_from(_requests).where(_is_waiting()))).scalar_one()
+    return count >= settings.registration_backlog
+
+
+async def ask(
+    db: AsyncSession, settings: Settings, hasher: Hasher, asked: Asked, password: str, by: ClientInfo
+) -> None:
+    """Adds a request of whoever has proved the mailbox, and holds its username. Frees the connection while it hashes.
+
+    Raises Taken, AlreadyAsked, Paused or Busy.
+    """
+    if not await users.is_free(db, settings, asked.username):
+        raise Taken("username")
+    await database.release(db)
+    password_hash = await hasher.hash(password, by.client_ip, asked.email)
+    # Who asks at the same time waits here, so the backlog is never passed.
+    times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
+    await _add(db, settings, asked, password_hash)
+    if times <= 2:
+        await _tell_admins(db, settings, FIRST_AFTER if times == 1 else ends - now())
+    await kinds.post(db, settings, "registration_waiting", asked.email, language=asked.language)
+
+
+async def approve(db: AsyncSession, settings: Settings, request_id: int, by: ClientInfo) -> User:
+    """Makes the account of a waiting request. Raises Decided; or Taken, and then nothing must be committed."""
+    which = _requests.c.id == min(request_id, LAST_ID), _is_waiting()
+    found = (await execute(db, delete(_requests).where(*which).returning(*_requests.columns))).first()
+    if found is None:
+        raise Decided
+    await usernames.release(db, settings, found.username)
+    user = await users.add(db, settings, found.username, found.email, found.password_hash, found.language, by)
+    await kinds.post(db, settings, "registration_approved", user.email, user_id=user.id, language=user.language)
+    return user
+
+
+async def refuse(db: AsyncSession, settings: Settings, request_id: int, reason: str) -> None:
+    """Refuses a waiting request, tells the person, and forgets their password and username. Raises Decided."""
+    which = col(RegistrationRequest.id) == min(request_id, LAST_ID), _is_waiting()
+    found = (await db.exec(select_rows(RegistrationRequest).where(*which).with_for_update())).first()
+    if found is None:
+        raise Decided
+    await usernames.release(db, settings, found.username)
+    changes = {"username": "", "username_key": None, "password_hash": "", "reason": reason}
+    changed = update(_requests).where(*which).values(**changes, refused_at=now(), expires_at=now() + KEPT)
+    if not (await execute(db, changed)).rowcount:
+        raise Decided
+    await kinds.post(db, settings, "registration_refused", found.email, language=found.language)
+
+
+async def forget(db: AsyncSession, settings: Settings, email: str) -> None:
+    """Of an address that has an account now, by whatever way."""
+    gone = delete(_requests).where(_requests.c.email == email).returning(_requests.c.username)
+    for username in (await execute(db, gone)).scalars():
+        if username:
+            await usernames.release(db, settings, username)
+
+
+def outdated() -> ColumnElement[bool]:
+    """Requests that nobody answered in time, and refusals of long ago."""
+    return col(RegistrationRequest.expires_at) <= now()
+
+
+def _is_current() -> ColumnElement[bool]:
+    return col(RegistrationRequest.expires_at) > now()
+
+
+def _is_waiting() -> ColumnElement[bool]:
+    return col(RegistrationRequest.refused_at).is_(None) & _is_current()
+
+
+async def _add(db: AsyncSession, settings: Settings, asked: Asked, password_hash: str) -> None:
+    """The row, in the place of what has expired."""
+    if await is_paused(db, settings):
+        raise Paused
+    is_same = (_requests.c.email == asked.email) | (_requests.c.username_key == asked.username.lower())
+    await execute(db, delete(_requests).where(is_same, outdated()))
+    until: datetime = now() + KEPT
+    row = RegistrationRequest(
+        **asked._asdict(), username_key=asked.username.lower(), password_hash=password_hash, expires_at=until
+    )
+    try:
+        async with db.begin_nested():
+            db.add(row)
+            await db.flush()
+            if not await users.is_free(db, settings, asked.username):
+                raise Taken("username")
+    except IntegrityError:
+        raise (AlreadyAsked() if await of(db, asked.email) else Taken("username")) from None
+    await usernames.retire(db, settings, asked.username, until)
+
+
+async def _tell_admins(db: AsyncSession, settings: Settings, delay: timedelta) -> None:
+    """Posts the email that names whoever waits when it leaves."""
+    if settings.sends_mail:
+        for address in sorted(settings.admin_addresses):
+            await kinds.post(
+                db, settings, "registrations_waiting", address, language=settings.languages[0], delay=delay
+            )

@@ -1,0 +1,47 @@
+"""What tells a robot that fills in the registration form: a field that people don't see, and haste.
+
+Nobody is told. A robot's request is answered and counted like everybody's, with the same work; only the mailer, which
+knows the request again by its id, writes no email.
+"""
+
+import hashlib
+import time
+
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
+
+from webapp.settings import Settings
+
+A_DAY = 24 * 3600
+
+
+class Outdated(Exception):
+    """The page was opened so long ago that the form has to be sent once more."""
+
+
+def stamp(settings: Settings) -> str:
+    """Goes into the form, and says when its page was made."""
+    return _signer(settings).sign(b"").decode()
+
+
+def sign_of(settings: Settings, trap: str, seen: str) -> str:
+    """What gives a robot away: "trap", "forged" or "haste"; "" for people. Raises Outdated.
+
+    A form that comes without a stamp was not made by our page. It is let in: programs register people, too, and
+    mailbox, limits and budget stand before them as before everybody.
+    """
+    if trap:
+        return "trap"
+    if not seen:
+        return ""
+    try:
+        _nothing, made_at = _signer(settings).unsign(seen, max_age=A_DAY, return_timestamp=True)
+    except SignatureExpired:
+        raise Outdated from None
+    except BadSignature:
+        return "forged"
+    return "haste" if time.time() - made_at.timestamp() < settings.registration_least_seconds else ""
+
+
+def _signer(settings: Settings) -> TimestampSigner:
+    keys = [key.hex() for key in reversed(settings.keys("registration_form"))]
+    return TimestampSigner(keys, salt="seen", digest_method=hashlib.sha256)
