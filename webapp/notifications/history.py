@@ -47,7 +47,9 @@ def named(kind: str) -> str:
     """What a kind of email is called."""
     names = {
         "register": _("Somebody wanted to register with your email"),
+        "registration_waiting": _("Your request to join is waiting"),
         "registration_approved": _("You were let in"),
+        "registration_refused": _("Your request to join was refused"),
         "registrations_waiting": _("People are waiting to be let in"),
         "reset_password": _("A link to choose a new password"),
         "password_changed": _("Your password was changed"),

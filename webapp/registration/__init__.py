@@ -1,1 +1,1 @@
-"""Who may come in: the site's mode, requests that the admin decides, invitations by members, and no robots."""
+"""Who may come in: the site's mode, requests that an admin decides, and no robots."""
