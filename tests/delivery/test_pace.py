@@ -47,3 +47,8 @@ def test_a_quiet_hour_saves_up_no_more_than_a_moment_of_work() -> None:
         clock.passes(WORK)
 
     assert clock.moment - begun < 0.2
+
+
+def test_work_that_took_long_once_is_not_paid_for_at_length() -> None:
+    """The first email compiles its templates: the second must not wait for that five times over."""
+    assert Share(0.2, Clock()).rest_after(3.0) <= 0.3

@@ -37,7 +37,7 @@ class Share:
     What others took of the time counts, too: in a process that is always busy the work still gets its share.
     """
 
-    MOST = 0.1  # seconds of work that may be saved up
+    MOST = 0.05  # seconds of work that may be saved up, or owed: the first email also compiles its templates
 
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.share = share
@@ -48,5 +48,6 @@ class Share:
         """The seconds to rest after work that took so many; 0 while the share is not used up."""
         moment = self._clock()
         earned = (moment - self._at) * self.share
-        self._credit, self._at = min(self._credit + earned, self.MOST) - seconds, moment
+        credit = min(self._credit + earned, self.MOST) - seconds
+        self._credit, self._at = max(credit, -self.MOST), moment
         return max(0.0, -self._credit / self.share)
