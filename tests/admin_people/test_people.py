@@ -1,0 +1,158 @@
+"""The admin's page of people: who is here, and what an admin does to an account, with the person told."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from tests.factors.steps import set_up_app
+from tests.people.crowd import import_people
+from tests.sites import Browser, Site
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
+from tests.watching import execute, wait_until_posted
+from webapp.database import now
+from webapp.settings import Settings
+
+
+@pytest.fixture
+def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",)))
+    import_people(site, "host", "susan", "peter")
+    return site
+
+
+@pytest.fixture
+def host(site: Site) -> Browser:
+    return arrive(site, "host")
+
+
+@pytest.fixture
+def susan(site: Site) -> Browser:
+    return arrive(site, "susan")
+
+
+def arrive(site: Site, name: str) -> Browser:
+    browser = site.browser()
+    log_in(browser, name)
+    return browser
+
+
+def act(host: Browser, action: str, name: str = "susan", **fields: str) -> str:
+    return host.post(f"/admin/people/{name}/{action}", data=fields).text
+
+
+def newest(site: Site, name: str = "susan") -> tuple[str, str]:
+    wait_until_posted(site)
+    assert site.mailbox
+    email = site.mailbox.last(f"{name}@example.com")
+    return email.subject, " ".join(email.text.split())
+
+
+def listed(host: Browser, query: str) -> list[str]:
+    return re.findall(r'href="/admin/people/(\w+)"', host.get(f"/admin/people?{query}").text)
+
+
+def test_a_disabled_person_is_out_at_once_and_reads_why(site: Site, host: Browser, susan: Browser) -> None:
+    act(host, "disable", reason="Cheap watches.")
+
+    assert not is_logged_in(susan)
+    assert host.get("/user/susan").status_code == 404
+    assert "Cheap watches." in newest(site)[1]
+    assert listed(host, "state=disabled") == ["susan"]
+
+
+def test_without_a_reason_nobody_is_disabled_or_deleted(host: Browser, susan: Browser) -> None:
+    for action in ("disable", "delete"):
+        assert "Say why, in a sentence." in act(host, action)
+
+    assert is_logged_in(susan)
+
+
+def test_who_is_enabled_again_can_log_in_and_is_told(site: Site, host: Browser, susan: Browser) -> None:
+    act(host, "disable", reason="A mistake.")
+    act(host, "enable")
+
+    assert newest(site)[0] == "Your account on Microblog is open again"
+    log_in(susan)
+    assert is_logged_in(susan)
+
+
+def test_a_reset_link_goes_to_the_person_and_to_nobody_else(site: Site, host: Browser) -> None:
+    page = act(host, "send_reset_link")
+
+    assert "/reset_password/" not in page
+    assert site.mailbox
+    link = site.mailbox.link("susan@example.com")
+    site.browser().post(link, data={"password": NEW_PASSWORD})
+    susan = site.browser()
+    log_in(susan, password=NEW_PASSWORD)
+    assert is_logged_in(susan)
+
+
+def test_who_lost_the_second_step_logs_in_without_it_once_it_is_removed(
+    site: Site, host: Browser, susan: Browser
+) -> None:
+    set_up_app(susan)
+    act(host, "remove_factors")
+
+    assert "second step" in newest(site)[0]
+    again = arrive(site, "susan")
+    assert is_logged_in(again)
+
+
+def test_a_deleted_account_is_hidden_and_can_be_enabled_until_it_is_gone(
+    site: Site, host: Browser, susan: Browser
+) -> None:
+    act(host, "delete", reason="Asked by letter.")
+
+    assert not is_logged_in(susan)
+    assert listed(host, "state=deleted") == ["susan"]
+    act(host, "enable")
+    assert listed(host, "state=deleted") == []
+    log_in(susan)
+    assert is_logged_in(susan)
+
+
+@pytest.mark.parametrize("action", ["disable", "enable", "send_reset_link", "remove_factors", "delete"])
+def test_each_asks_for_the_password_when_the_last_proof_is_old(site: Site, host: Browser, action: str) -> None:
+    before = execute(site, "SELECT disabled_at, epoch FROM user_account ORDER BY id")
+    wait_until_posted(site)
+    emails = execute(site, "SELECT count(*) FROM outbox_email")
+
+    with time_machine.travel(now() + timedelta(minutes=16)):
+        assert "Current password" in act(host, action, reason="Because.")
+
+    assert execute(site, "SELECT disabled_at, epoch FROM user_account ORDER BY id") == before
+    assert execute(site, "SELECT count(*) FROM outbox_email") == emails
+
+
+@pytest.mark.parametrize("action", ["disable", "remove_factors", "delete"])
+def test_an_admin_shuts_out_no_admin(host: Browser, action: str) -> None:
+    assert "only the command line can do that" in act(host, action, "host", reason="Because.").lower()
+    assert is_logged_in(host)
+
+
+def test_people_are_found_by_a_part_of_the_name_or_the_whole_address(host: Browser) -> None:
+    assert listed(host, "q=USA") == ["susan"]
+    assert listed(host, "q=susan@example.com") == ["susan"]
+    assert listed(host, "q=susan@") == []
+    assert listed(host, "q=%25") == []
+    assert listed(host, "") == ["peter", "susan", "host"]
+
+
+def test_addresses_are_masked(host: Browser) -> None:
+    assert "susan@example.com" not in host.get("/admin/people").text + host.get("/admin/people/susan").text
+
+
+@pytest.mark.parametrize("path", ["/admin/people", "/admin/people/peter", "/admin/people/peter/disable"])
+def test_none_of_it_is_for_members(susan: Browser, path: str) -> None:
+    assert susan.get(path).status_code == 403
+
+
+def test_a_member_does_nothing_to_anybody(site: Site, susan: Browser) -> None:
+    fields = {"reason": "Because.", "current_password": PASSWORD}
+
+    assert susan.post("/admin/people/peter/disable", data=fields).status_code == 403
+    assert is_logged_in(arrive(site, "peter"))
