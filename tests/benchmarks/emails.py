@@ -192,6 +192,7 @@ def _bare(port: int, count: int) -> float:
 def _thread(port: int, count: int) -> float:
     templates = templating.environment(_settings("sqlite+aiosqlite:///unused.db", port))
     values = {"link": f"https://blog.example/register/{'x' * 200}", "minutes": 1440, "language": "en", "subject": "S"}
+    values |= {"code": "1234 5678", "preheader": "Your registration", "links": [], "repeats": None}
 
     places = threading.Semaphore(CONNECTIONS)
 
