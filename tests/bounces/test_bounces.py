@@ -366,6 +366,8 @@ def test_after_a_bounce_nothing_that_can_wait_is_sent(site: Site, susan: Browser
     query(site.settings.database_url, "UPDATE outbox_email SET due_at = created_at WHERE state = 'ready'")
 
     wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'suppressed'")
+    assert site.mailbox
+    assert not [email.subject for email in site.mailbox.all(SUSAN) if "bob" in email.subject]
 
 
 def test_the_command_asks_to_be_tried_again_while_the_database_is_away(
