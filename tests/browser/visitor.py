@@ -124,7 +124,8 @@ class Visitor:
         with self.quick() as quick:
             quick.post("/register", data={"email": self.address})
             link = self.mailbox.link(to=self.address)
-            assert quick.post(link, data={"username": self.name, "password": PASSWORD}).status_code == 303
+            registered = quick.post(link, data={"username": self.name, "password": PASSWORD})
+            assert registered.status_code == 303, f"{registered.status_code}: {registered.text}"
             quick.post("/logout")
             self.context.add_cookies([{"name": "browser", "value": quick.cookies["browser"], "url": self.url}])
         return self
