@@ -143,7 +143,7 @@ def test_the_document_names_every_event_and_no_other(heading: str, kinds: type[E
 def test_the_document_names_every_event_of_the_log() -> None:
     """Whoever adds a line about safety to the log describes it."""
     text = (ROOT / "docs" / "security-events.md").read_text()
-    described = set(re.findall(r"`(\w+)`", text.partition("## Lines of the log")[2]))
+    described = set(re.findall(r"`(\w+)`", text.partition("## Log lines")[2]))
     lines = {"security", "request", "unhandled", "unavailable", "letter", "mail_server_unavailable", "mail_server_back"}
 
     code = "".join(file.read_text() for file in (ROOT / "webapp").rglob("*.py"))
