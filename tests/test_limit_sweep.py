@@ -52,6 +52,8 @@ SENT: dict[str, dict[str, str]] = {
     "subscribe_again": {},
     "end_session": {},
     "end_other_sessions": {},
+    "invites": {"name": "", "places": "1", "days": "7"},
+    "revoke_invite": {},
     "follow": {},
     "unfollow": {},
     "report": {"reason": "Dull."},
@@ -78,6 +80,7 @@ STRANGERS: dict[str, dict[str, str]] = {
     "login": {"username": "susan", "password": "not the right password"},
     "log_in_with_passkey": {"credential": "{}"},
     "register": {"email": "new@example.net"},
+    "invitation": {"email": "newer@example.net"},
     "finish_registration": {"username": "newcomer", "password": PASSWORD},
     "reset_password_request": {"email": "susan"},
     "email_code": {"code": "1234 5678"},
@@ -106,7 +109,9 @@ EXCEPTIONS = {
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that susan looks after, on which david has posted."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("limited"), admins=("susan@example.com",)) as site:
+    with standing_site(
+        migrated_sqlite, tmp_path_factory.mktemp("limited"), admins=("susan@example.com",), member_invites=100
+    ) as site:
         assert site.mailbox
         for name in ("susan", "david"):
             register(site.browser(), site.mailbox, name)
@@ -146,6 +151,12 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     assert site.mailbox
     decisions = {"keep_post": 2, "remove_post": 3, "disable_user": 4}
     values: dict[str, object] = {"username": "david", "post_id": decisions.get(name, 1), "action": "disable"}
+    if name in {"revoke_invite", "invitation"}:
+        columns = "user_id, epoch, name, places, taken, created_at, expires_at"
+        row = "SELECT id, epoch, '', 1, 0, '2026-01-01', '2999-01-01' FROM user_account WHERE id = 1"
+        [(invite_id,)] = execute(site, f"INSERT INTO invite ({columns}) {row} RETURNING id")
+        values["invite_id"] = invite_id
+        values["token"] = tokens.issue(site.settings, Purpose.INVITE, invite_id, timedelta(hours=1))
     if "request_id" in WRITES[name].param_convertors:
         columns = "email, username, password_hash, why, language, created_at, expires_at, reason"
         row = ":name, :name, '!', 'x', 'en', '2026-01-01', '2999-01-01', ''"
@@ -184,7 +195,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     elif name == "email_code":
         asked = Asked("reset_password", "susan", id="an id", browser=asked_emails.mark("a browser"))
         values["token"] = asked_emails.seal(site.settings, asked)
-    elif "token" in WRITES[name].param_convertors:
+    elif "token" in WRITES[name].param_convertors and name != "invitation":
         values["token"] = tokens.unsubscribe_link(site.settings, 1, "new_sign_in").rpartition("/")[2]
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
 

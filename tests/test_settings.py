@@ -110,6 +110,7 @@ def test_a_good_environment_is_read() -> None:
         ({"REGISTRATION": "domains"}, "REGISTRATION=domains: names no domain"),
         ({"REGISTRATION": "domains:example.org,a b"}, "REGISTRATION: no domain is called 'a b'"),
         ({"REGISTRATION_BACKLOG": "0"}, "REGISTRATION_BACKLOG must be"),
+        ({"MEMBER_INVITES": "101"}, "MEMBER_INVITES must be"),
         ({"REGISTRATION_LEAST_SECONDS": "31"}, "REGISTRATION_LEAST_SECONDS must be"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be one of"),
         ({"LANGUAGES": "en,tlh"}, "LANGUAGES: there is no translation for 'tlh'"),

@@ -48,6 +48,7 @@ PUBLIC = {
     "register",
     "finish_registration",
     "registration_waiting",
+    "invitation",
     "check_email",
     "email_code",
     "reset_password_request",
@@ -145,6 +146,7 @@ def path_of(site: Site, name: str) -> str:
         "post_id": 1,
         "passkey_id": 1,
         "request_id": 1,
+        "invite_id": 1,
         "action": "disable",
     }
     if name in {"check_email", "email_code"}:
@@ -161,6 +163,8 @@ def path_of(site: Site, name: str) -> str:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 2, timedelta(hours=1))
     if name in {"confirm_email", "undo_email"}:
         values["token"] = tokens.issue(SETTINGS, Purpose(name), 1 if name == "confirm_email" else 2, timedelta(hours=1))
+    if name == "invitation":
+        values["token"] = tokens.issue(SETTINGS, Purpose.INVITE, 1, timedelta(hours=1))
     if name == "undo_deletion":
         values["token"] = tokens.issue(SETTINGS, Purpose.UNDO_DELETION, 1, timedelta(hours=1))
     route = next(route for route in ROUTES if route.name == name)

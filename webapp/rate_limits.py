@@ -55,6 +55,7 @@ CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
 EXPORTS = Limit("export", (Rate(2, DAY),))
 DOWNLOADS = Limit("download", (Rate(20, DAY),))
+INVITES = Limit("invites", (Rate(20, HOUR), Rate(60, DAY)))
 DELETE_ACCOUNT = Limit("delete_account", OWN_CHANGES)
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
 FACTORS = Limit("factors", OWN_CHANGES)

@@ -16,6 +16,7 @@ from webapp.checkup import views as checkup
 from webapp.conversations import views as conversations
 from webapp.deletion import views as deletion
 from webapp.feeds import views as feeds
+from webapp.invitation_pages import views as invitation_pages
 from webapp.mail_preview import views as mail_preview
 from webapp.moderation import views as moderation
 from webapp.not_me import views as not_me
@@ -79,6 +80,7 @@ LOGGING_IN: list[BaseRoute] = [
     Route("/register", registration.register, methods=FORM),
     Route("/register/waiting", registration.registration_waiting),
     Route("/register/{token}", registration.finish_registration, methods=FORM),
+    Route("/invite/{token}", invitation_pages.invitation, methods=FORM),
     Route("/check_email/{token}", authentication.check_email, methods=FORM),
     Route("/check_email/{token}/code", authentication.email_code, methods=FORM),
 ]
@@ -123,6 +125,8 @@ SETTINGS: list[BaseRoute] = [
     Route("/sessions", preferences.sessions),
     Route("/sessions/end_others", preferences.end_other_sessions, methods=["POST"]),
     Route("/sessions/{id}/end", preferences.end_session, methods=["POST"]),
+    Route("/invites", invitation_pages.invites, methods=FORM),
+    Route("/invites/{invite_id:number}/revoke", invitation_pages.revoke_invite, methods=["POST"]),
     Route("/export", archives.export, methods=FORM),
     Route("/export/download", archives.download_export, methods=["POST"]),
     Route("/delete_account", deletion.delete_account, methods=FORM),

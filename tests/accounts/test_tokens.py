@@ -223,7 +223,7 @@ FORGED: dict[str, str] = {
 @pytest.fixture(scope="module")
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site on which susan is the account number 1, in the epoch 0; 1 and 2 are changes of her address."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing")) as site:
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("standing"), member_invites=1) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
         moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -240,6 +240,12 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
             site,
             "INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, created_at)"
             " VALUES (1, 'passkey', '', '', '', 0, :moment)",
+            moment=moment,
+        )
+        execute(
+            site,
+            "INSERT INTO invite (user_id, epoch, name, places, taken, created_at, expires_at)"
+            " VALUES (1, 0, '', 1, 0, :moment, '2999-01-01 00:00:00.000000')",
             moment=moment,
         )
         yield site
@@ -335,6 +341,7 @@ ENDPOINTS = {
     Purpose.FACTOR_REMOVAL: "/factor_removal/{}",
     Purpose.KEEP_FACTORS: "/keep_factors/{}",
     Purpose.CHECKUP: "/checkup_email/{}",
+    Purpose.INVITE: "/invite/{}",
 }
 
 

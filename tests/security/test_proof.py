@@ -77,6 +77,8 @@ WITHOUT = {
     "checkup_passkey": "tries a way in, and changes none",
     "decline_checkup": "what the home page offers",
     "another_picture": "one of those that the site draws",
+    "invites": "lets others in, by a link that ends with the account's epoch",
+    "revoke_invite": "ends, opens nothing",
     "email_works": "has emails sent again to the address that the account has",
 }
 A_REQUEST = """

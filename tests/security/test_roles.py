@@ -21,6 +21,7 @@ from webapp.accounts import tokens
 # Whoever holds the link, for the account that the link is about.
 LINK = {
     "finish_registration",
+    "invitation",
     "reset_password",
     "renew_reset_link",
     "report_not_me",
@@ -46,6 +47,7 @@ SELF = {
     "settings",
     "edit_profile",
     "delete_account",
+    "invites",
     "export",
     "download_export",
     "change_password",
@@ -76,7 +78,7 @@ SELF = {
     "reply",
 }
 # Who is logged in, for what is their own: the path names it.
-OWNER = {"edit_post", "delete_post", "restore_post", "end_session", "passkey", "remove_passkey"}
+OWNER = {"edit_post", "delete_post", "restore_post", "end_session", "passkey", "remove_passkey", "revoke_invite"}
 ADMIN = {
     "admin_reports",
     "keep_post",
@@ -125,7 +127,9 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with susan, who has used all of it, and its host."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("roles"), admins=("host@example.com",)) as site:
+    with standing_site(
+        migrated_sqlite, tmp_path_factory.mktemp("roles"), admins=("host@example.com",), member_invites=5
+    ) as site:
         assert site.mailbox
         for name in ("susan", "host"):
             register(site.browser(), site.mailbox, name)
@@ -154,6 +158,9 @@ def use(site: Site, mailbox: Mailbox) -> None:
     browser.post("/export", data={"current_password": PASSWORD})
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
+    browser.post("/invites", data={"name": "for a friend", "places": "2", "days": "7"})
+    came = "INSERT INTO invite_use (user_id, invite_id, inviter_id, created_at) VALUES (1, 1, 1, '2026-01-01')"
+    execute(site, came)
     give_passkey(site)
     host = person(site, "host")
     host.post("/", data={"body": "a word of the host's"})

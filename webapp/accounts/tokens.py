@@ -23,6 +23,7 @@ NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FROM_CODE = "recovery code"
 ASKED = "asked"  # what a registration link is about that its owner asked for: without it, it is an invitation
+_BY_INVITE = "invite "
 FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its link was good
 # All our tokens begin the same way: {"alg":"HS256","typ":"JWT"}. No other header is ever looked at.
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -43,6 +44,7 @@ class Purpose(StrEnum):
     FACTOR_REMOVAL = "factor_removal"
     KEEP_FACTORS = "keep_factors"
     CHECKUP = "checkup"
+    INVITE = "invite"
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,16 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
     """The link that turns off an optional kind of email (RFC 8058)."""
     token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
     return f"{settings.base_url}/unsubscribe/{token}"
+
+
+def by_invite(invite_id: int) -> str:
+    """What a registration link is about that came by a member's invitation; nothing, if by none."""
+    return f"{_BY_INVITE}{invite_id}" if invite_id else ""
+
+
+def invite_in(about: str) -> int:
+    """The member's invitation in what a registration link is about, 0 if there is none."""
+    return int(about.removeprefix(_BY_INVITE)) if about.startswith(_BY_INVITE) else 0
 
 
 def register_link(settings: Settings, address: str, about: str = "") -> str:

@@ -19,6 +19,7 @@ from webapp.logs import mask
 from webapp.mail.models import RefusedAddress
 from webapp.notifications import history
 from webapp.notifications.history import Sent
+from webapp.registration import invites
 
 AT_ONCE = 50
 STATES = ("active", "disabled", "deleted")
@@ -51,6 +52,7 @@ class Account:
     sessions: Sequence[tuple[str, Session]]
     factors: Sequence[Factor]
     emails: Sequence[Sent]
+    invited_by: str | None
 
 
 async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Person]:
@@ -70,6 +72,7 @@ async def account(db: AsyncSession, user: User) -> Account:
         [(known_browsers.described(session.user_agent), session) for session in sessions],
         await methods.factors(db, user.id),
         await history.latest(db, user.id),
+        await invites.inviter_of(db, user.id),
     )
 
 

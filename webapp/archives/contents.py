@@ -45,6 +45,9 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("mention", "user_id"): "mentioned_in",
     ("report", "reporter_id"): "reports_made",
     ("account_export", "user_id"): "exports",
+    ("invite", "user_id"): "invitations",
+    ("invite_use", "inviter_id"): "people_invited",
+    ("invite_use", "user_id"): "invited_by",
     ("registration_request", "email"): "registration_requests",
 }
 # What stands in files of its own, or is there only once nobody can ask for it any more.
@@ -71,8 +74,13 @@ WITHHELD = {
     "crashes": "a number of ours",
     "username_key": "the username once more",
 }
-# Numbers of people, for whom their names stand in the file.
-PEOPLE = {("follow", "followed_id"), ("follow", "follower_id")}
+# Numbers of people, for whom their names stand in the file: of which column.
+PEOPLE = {
+    ("follow", "followed_id"): "follower_id",
+    ("follow", "follower_id"): "followed_id",
+    ("invite_use", "inviter_id"): "user_id",
+    ("invite_use", "user_id"): "inviter_id",
+}
 
 _users = table(User)
 
@@ -110,8 +118,8 @@ def _whole(rows: Table, owner: str) -> Any:
 
 
 def _named(rows: Table, owner: str) -> Any:
-    """Who follows, or is followed, by name."""
-    other = rows.c.follower_id if owner == "followed_id" else rows.c.followed_id
+    """Who follows, or is followed, invites or was invited, by name."""
+    other = rows.c[PEOPLE[rows.name, owner]]
     query = select(_users.c.username, rows.c.created_at.label("since"))
     return query.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
 

@@ -32,7 +32,8 @@ class Asked:
 
     `typed` is empty for an email to the address of the account `user_id`, whose link the visitor has followed.
     `id` is this request's own, which goes into the outbox, too, and `browser` the mark of the browser that asked: only
-    there the email's code works. For a new address, `change` is the request and `epoch` the account's.
+    there the email's code works. For a new address, `change` is the request and `epoch` the account's. `invite` is the
+    invitation by which somebody registers.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Asked:
     browser: str = ""
     change: int = 0
     epoch: int = 0
+    invite: int = 0
 
     @property
     def is_repeatable(self) -> bool:

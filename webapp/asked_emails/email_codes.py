@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.accounts.tokens import ASKED, CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, issue
+from webapp.accounts.tokens import ASKED, CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, by_invite, issue
 from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now, table
 from webapp.database.hot import Prepared
@@ -59,8 +59,8 @@ def to_reset(settings: Settings, user_id: int, epoch: int) -> Opens:
     return Opens(Purpose.RESET_PASSWORD, user_id, epoch, timedelta(minutes=settings.reset_token_minutes))
 
 
-def to_register(address: str) -> Opens:
-    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME, ASKED)
+def to_register(address: str, about: str = ASKED) -> Opens:
+    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME, about)
 
 
 def to_confirm(change_id: int, epoch: int) -> Opens:
@@ -93,7 +93,7 @@ async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: st
 async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Opens, bool]:
     """What the email that was asked for leads to; and False if it has gone to nobody, or says something else."""
     if asked.kind == "register":
-        return to_register(asked.recipient), True
+        return to_register(asked.recipient, by_invite(asked.invite) or ASKED), True
     if asked.kind == "confirm_email":
         return to_confirm(asked.change, asked.epoch), True
     statement = _BY_ID if asked.user_id else _BY_EMAIL if "@" in asked.recipient else _BY_NAME

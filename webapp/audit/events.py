@@ -51,6 +51,8 @@ class Event(StrEnum):
     DISABLED = "disabled"
     ENABLED = "enabled"
     RESET_LINK_SENT = "reset_link_sent"
+    INVITE_MADE = "invite_made"
+    INVITE_REVOKED = "invite_revoked"
     EXPORT_ASKED = "export_asked"
     EXPORT_DOWNLOADED = "export_downloaded"
     DELETION_ASKED = "deletion_asked"

@@ -56,6 +56,7 @@ async def send(
     by_owner: bool = False,
     asked_id: str = "",
     has_page: bool = True,
+    invite: int = 0,
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
 
@@ -67,9 +68,11 @@ async def send(
         form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
         return None
     client = auth.client_info(request)
-    asked = Asked(kind, recipient, typed, user_id, by_owner, asked_id or asked_emails.new_id(), browser_mark(request))
+    this_id, browser = asked_id or asked_emails.new_id(), browser_mark(request)
+    asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, invite=invite)
     parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
     parameters |= {"asked_id": asked.id} if has_page else {}
+    parameters |= {"invite": invite} if invite else {}
     try:
         async with prepared(request) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))

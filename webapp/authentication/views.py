@@ -55,7 +55,12 @@ async def check_email(request: Request) -> Response:
     await Form.of(request, EmptyForm)
     form = Form(forms.EmailCode)
     if request.method == "POST" and asked.is_repeatable:
-        more: dict[str, Any] = {"typed": asked.typed, "by_owner": asked.by_owner, "asked_id": asked.id}
+        more: dict[str, Any] = {
+            "typed": asked.typed,
+            "by_owner": asked.by_owner,
+            "asked_id": asked.id,
+            "invite": asked.invite,
+        }
         sent = await email_links.send(request, form, asked.kind, asked.recipient, asked.user_id, **more)
         if sent:
             return email_links.check_email(request, sent)

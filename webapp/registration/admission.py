@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from webapp.accounts import tokens
 from webapp.accounts.tokens import ASKED
 from webapp.settings import Settings
 
@@ -17,8 +18,11 @@ class Way(Enum):
 def way(settings: Settings, address: str, about: str) -> Way:
     """Decided anew each time: the mode may have changed since the link was mailed.
 
-    Whom the admin has invited comes in whatever the mode.
+    Whom the admin has invited comes in whatever the mode; whom a member has, while members may invite, if there is a
+    place left, which `invites.take` decides.
     """
+    if tokens.invite_in(about):
+        return Way.ACCOUNT if settings.member_invites and settings.registration != "closed" else Way.NONE
     if about != ASKED:
         return Way.ACCOUNT
     if settings.registration == "approval":

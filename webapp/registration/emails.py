@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import reserved_emails, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import ASKED, REGISTER_LIFETIME, register_link
+from webapp.accounts.tokens import ASKED, REGISTER_LIFETIME, by_invite, register_link
 from webapp.asked_emails import asked_emails, email_codes
 from webapp.authentication.emails import (
     A_SAMPLE_DAY,
@@ -48,8 +48,10 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
     hold = await reserved_emails.on(db, address)
     if hold:
         return await address_reserved_draft(db, settings, address, hold)
-    request = await requests.of(db, address) if settings.registration == "approval" else None
-    return _request_draft(request) if request else _register_draft(settings, address, asked_id)
+    invite: int = email.parameters.get("invite", 0)
+    wants_approval = settings.registration == "approval" and not invite
+    request = await requests.of(db, address) if wants_approval else None
+    return _request_draft(request) if request else _register_draft(settings, address, asked_id, invite)
 
 
 @email_kind(
@@ -100,10 +102,10 @@ async def registrations_waiting(db: AsyncSession, settings: Settings, email: Cla
     return _waiting_draft(settings, email.recipient, waiting) if waiting else None
 
 
-def _register_draft(settings: Settings, address: str, asked_id: str = "") -> Draft:
-    minutes = int(REGISTER_LIFETIME.total_seconds() // 60)
-    code = email_codes.mint(settings, asked_id, email_codes.to_register(address))
-    values = {"link": register_link(settings, address, ASKED), "code": code, "minutes": minutes}
+def _register_draft(settings: Settings, address: str, asked_id: str = "", invite: int = 0) -> Draft:
+    minutes, about = int(REGISTER_LIFETIME.total_seconds() // 60), by_invite(invite) or ASKED
+    code = email_codes.mint(settings, asked_id, email_codes.to_register(address, about))
+    values = {"link": register_link(settings, address, about), "code": code, "minutes": minutes}
     return Draft("register", address, values)
 
 

@@ -29,3 +29,34 @@ class RegistrationRequest(SQLModel, table=True):
     expires_at: datetime = Field(index=True)
     refused_at: datetime | None = None
     reason: str = Field(default="", max_length=300)
+
+
+class Invite(SQLModel, table=True):
+    """An invitation by a member: its link lets `places` people in until `expires_at`, while the member's account is in
+    the `epoch` it was made in. `name` is what only the member sees.
+    """
+
+    __tablename__ = "invite"
+    # A link that is still about must never let anybody in by another's invitation.
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
+    name: str = Field(max_length=60)
+    places: int
+    taken: int = 0
+    created_at: datetime = Field(default_factory=now)
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+
+class InviteUse(SQLModel, table=True):
+    """Who came by which invitation, and whose that was."""
+
+    __tablename__ = "invite_use"
+
+    user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
+    invite_id: int = Field(foreign_key="invite.id", index=True, ondelete="CASCADE")
+    inviter_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    created_at: datetime = Field(default_factory=now)

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import i18n, rate_limits
-from webapp.accounts import users
+from webapp.accounts import tokens, users
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.asked_emails import asked_emails
@@ -15,8 +15,9 @@ from webapp.authentication.forms import check_password, check_username
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.names.identities import visible
-from webapp.registration import admission, forms, requests, robots
+from webapp.registration import admission, forms, invites, requests, robots
 from webapp.registration.admission import Way
+from webapp.registration.invites import NotLive
 from webapp.registration.requests import AlreadyAsked, Asked, Paused
 from webapp.web import pages
 from webapp.web.forms import Form
@@ -29,11 +30,11 @@ async def register(request: Request) -> Response:
     is_paused = await _is_paused(request)
     if form.is_valid:
         _check_mode(request, form, is_paused)
-    asked_id = _asked_id(request, form) if form.is_valid else ""
+    mark = asked_id(request, form) if form.is_valid else ""
     typed = visible(form.values["email"])
     sent = None
     if form.is_valid:
-        sent = await email_links.send(request, form, "register", form.data.email, typed=typed, asked_id=asked_id)
+        sent = await email_links.send(request, form, "register", form.data.email, typed=typed, asked_id=mark)
     if sent:
         return email_links.check_email(request, sent)
     return _register_page(request, form, is_paused, form.values["seen"] or robots.stamp(settings))
@@ -50,11 +51,15 @@ async def finish_registration(request: Request) -> Response:
         if way is Way.REQUEST and await requests.of(request.state.db, address):
             return pages.redirect(request, request.app.url_path_for("registration_waiting"))
         _check(request, form, address, way)
-        response = await _finished(request, form, address, way) if form.is_valid else None
+        invite_id = await _invite_in(request, claim)
+        response = await _finished(request, form, address, way, invite_id) if form.is_valid else None
         if response:
             return response
     except Refused as refused:
         return email_links.bad(request, refused, "register")
+    except NotLive:
+        await release(request.state.db)
+        return email_links.bad(request, TokenUsed(claim), "invite")
     return pages.render(
         request,
         "registration/finish_registration.html",
@@ -71,6 +76,21 @@ async def finish_registration(request: Request) -> Response:
 async def registration_waiting(request: Request) -> Response:
     """What everybody sees who has asked for an account. It says nothing of whom."""
     return pages.render(request, "registration/registration_waiting.html", days=requests.KEPT.days)
+
+
+def asked_id(request: Request, form: Form[forms.Register]) -> str:
+    """The id of the request for an email, which tells the mailer whether a robot asks; nobody else can tell."""
+    settings = request.app.state.settings
+    try:
+        sign = robots.sign_of(settings, form.data.homepage, form.data.seen)
+    except robots.Outdated:
+        form.values["seen"] = ""
+        form.refuse("", _("This page was open for a long time. Please send it once more."))
+        return ""
+    if sign:
+        events.refused(Refusal.ROBOT, auth.client_info(request), typed=form.data.email, sign=sign)
+        return asked_emails.robots_id(settings)
+    return asked_emails.new_id()
 
 
 def _register_page(request: Request, form: Form[forms.Register], is_paused: bool, seen: str) -> Response:
@@ -107,21 +127,6 @@ def _check_mode(request: Request, form: Form[forms.Register], is_paused: bool) -
         form.refuse("email", _("Only addresses at %(domains)s can register here.") % {"domains": domains})
 
 
-def _asked_id(request: Request, form: Form[forms.Register]) -> str:
-    """The id of the request for an email, which tells the mailer whether a robot asks; nobody else can tell."""
-    settings = request.app.state.settings
-    try:
-        sign = robots.sign_of(settings, form.data.homepage, form.data.seen)
-    except robots.Outdated:
-        form.values["seen"] = ""
-        form.refuse("", _("This page was open for a long time. Please send it once more."))
-        return ""
-    if sign:
-        events.refused(Refusal.ROBOT, auth.client_info(request), typed=form.data.email, sign=sign)
-        return asked_emails.robots_id(settings)
-    return asked_emails.new_id()
-
-
 def _paused() -> str:
     return _("Many people are waiting to be let in, so nobody else can ask right now. Please come back in a few days.")
 
@@ -133,6 +138,14 @@ async def _proved(request: Request, form: Form[forms.FinishRegistration]) -> Cla
     if await users.has_account(request.state.db, str(claim.subject)):
         raise TokenUsed(claim)
     return claim
+
+
+async def _invite_in(request: Request, claim: Claim) -> int:
+    """The member's invitation that a link came by, 0 if by none. Raises NotLive, before a hash is paid for."""
+    invite_id = tokens.invite_in(claim.about)
+    if invite_id:
+        await invites.find(request.state.db, request.app.state.settings, invite_id)
+    return invite_id
 
 
 def _closed(request: Request) -> Response:
@@ -153,8 +166,10 @@ def _check(request: Request, form: Form[forms.FinishRegistration], address: str,
         form.refuse("why", _("Please write a line. An admin reads it and decides."))
 
 
-async def _finished(request: Request, form: Form[forms.FinishRegistration], address: str, way: Way) -> Response | None:
-    """Adds the account, or the request for one, or says in the form why not. Raises Refused."""
+async def _finished(
+    request: Request, form: Form[forms.FinishRegistration], address: str, way: Way, invite_id: int
+) -> Response | None:
+    """Adds the account, or the request for one, or says in the form why not. Raises Refused or NotLive."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
     await release(db)  # nobody holds a connection while waiting for a turn
@@ -164,17 +179,21 @@ async def _finished(request: Request, form: Form[forms.FinishRegistration], addr
             return None
         await db.commit()
         try:
-            return await (_registered if way is Way.ACCOUNT else _asked)(request, form, address)
+            if way is Way.REQUEST:
+                return await _asked(request, form, address)
+            return await _registered(request, form, address, invite_id)
         except Taken as taken:
             form.refuse("username" if taken.field == "username" else "", str(taken))
             return None
 
 
-async def _registered(request: Request, form: Form[forms.FinishRegistration], address: str) -> Response:
-    """Adds the account and logs it in. Raises Taken."""
+async def _registered(request: Request, form: Form[forms.FinishRegistration], address: str, invite_id: int) -> Response:
+    """Adds the account and logs it in, with a place of the invitation that it came by. Raises Taken or NotLive."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     username, password = form.data.username, form.data.password
     user = await users.register(db, state.hasher, state.settings, username, address, password, i18n.current(), client)
+    if invite_id:
+        await invites.note_use(db, invite_id, await invites.take(db, state.settings, invite_id), user.id)
     await requests.forget(db, state.settings, address)
     response = pages.redirect(request, "/")
     await auth.log_in(request, response, user, is_remembered=False)

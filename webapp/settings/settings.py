@@ -67,6 +67,7 @@ class Settings:
     registration_domains: tuple[str, ...] = ()
     registration_backlog: int = 50
     registration_least_seconds: int = 0
+    member_invites: int = 0
     reset_token_minutes: int = 10
     password_min_length: int = 12
     account_deletion_days: int = 14

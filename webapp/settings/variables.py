@@ -27,6 +27,7 @@ class Variables(Environment):
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
             **self.registration(),
             "registration_backlog": self.number("REGISTRATION_BACKLOG", 50, 1, 1000),
+            "member_invites": self.number("MEMBER_INVITES", 0, 0, 100),
             "reset_token_minutes": self.number("RESET_TOKEN_MINUTES", 10, 1, 60),
             "password_min_length": self.number("PASSWORD_MIN_LENGTH", 12, 8, 64),
             "account_deletion_days": self.number("ACCOUNT_DELETION_DAYS", 14, 1, 90),

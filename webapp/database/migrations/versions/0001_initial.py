@@ -297,6 +297,43 @@ def upgrade() -> None:
     op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"], unique=False)
 
     op.create_table(
+        "invite",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("places", sa.Integer(), nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_invite_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invite")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_invite_user_id", "invite", ["user_id"], unique=False)
+    op.create_table(
+        "invite_use",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("invite_id", sa.Integer(), nullable=False),
+        sa.Column("inviter_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_invite_use_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["invite_id"], ["invite.id"], name=op.f("fk_invite_use_invite_id_invite"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["inviter_id"], ["user_account.id"], name=op.f("fk_invite_use_inviter_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invite_use")),
+    )
+    op.create_index("ix_invite_use_invite_id", "invite_use", ["invite_id"], unique=False)
+    op.create_index("ix_invite_use_inviter_id", "invite_use", ["inviter_id"], unique=False)
+    op.create_table(
         "kept_username",
         sa.Column("username_key", sa.String(length=30), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -506,6 +543,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _forget_words()
+    op.drop_table("invite_use")
+    op.drop_table("invite")
     op.drop_table("report")
     op.drop_table("mention")
     op.drop_table("session")

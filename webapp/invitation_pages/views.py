@@ -1,0 +1,113 @@
+"""Make, list and revoke one's invitations; and come in by one, which proves the mailbox first."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import rate_limits
+from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
+from webapp.audit import events
+from webapp.audit.events import Event
+from webapp.authentication import auth, email_links
+from webapp.authentication.auth import login_required
+from webapp.database import release
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
+from webapp.names.identities import visible
+from webapp.registration import invites as members_invites
+from webapp.registration import robots
+from webapp.registration.forms import MakeInvite, Register
+from webapp.registration.invites import Invitation, NoPlaces, NotLive
+from webapp.registration.views import asked_id
+from webapp.web import pages
+from webapp.web.forms import EmptyForm, Form
+from webapp.web.limits import limited, limited_button
+
+
+@login_required
+async def invites(request: Request) -> Response:
+    _check_on(request)
+    form = await Form.of(request, MakeInvite, places="1", days="7")
+    if form.is_valid and await _made(request, form):
+        return pages.redirect(request, request.url.path, flash=_("Your link is ready. Send it to whoever you like."))
+    db, settings, me = request.state.db, request.app.state.settings, request.state.user
+    return pages.render(
+        request,
+        "invitation_pages/invites.html",
+        part="panel",
+        form=form,
+        listed=await members_invites.of(db, settings, me.id, me.epoch),
+        left=await members_invites.places_left(db, settings, me.id, me.epoch),
+        most_days=members_invites.MOST_DAYS,
+    )
+
+
+@login_required
+@limited_button(rate_limits.INVITES)
+async def revoke_invite(request: Request) -> Response:
+    _check_on(request)
+    await Form.read(request, EmptyForm)
+    db, me, invite_id = request.state.db, request.state.user, request.path_params["invite_id"]
+    if not await members_invites.revoke(db, me.id, invite_id):
+        raise HTTPException(404)
+    await events.note(db, Event.INVITE_REVOKED, me.id, auth.client_info(request), invite=invite_id)
+    await db.commit()
+    return pages.redirect(request, request.app.url_path_for("invites"), flash=_("Revoked. The link no longer works."))
+
+
+async def invitation(request: Request) -> Response:
+    """What is behind the link: an address to write to. Nothing is taken before the account is made."""
+    form = await Form.of(request, Register, email=email_links.typed_before(request))
+    try:
+        invited = await _invitation(request)
+    except Refused as refused:
+        return email_links.bad(request, refused, "invite")
+    mark = asked_id(request, form) if form.is_valid else ""
+    sent = None
+    if form.is_valid:
+        typed = visible(form.values["email"])
+        sent = await email_links.send(
+            request, form, "register", form.data.email, typed=typed, asked_id=mark, invite=invited.id
+        )
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.render(
+        request,
+        "invitation_pages/invitation.html",
+        part="panel",
+        form=form,
+        inviter=invited.inviter,
+        token=request.path_params["token"],
+        seen=form.values["seen"] or robots.stamp(request.app.state.settings),
+    )
+
+
+@limited(rate_limits.INVITES)
+async def _made(request: Request, form: Form[MakeInvite]) -> bool:
+    """Adds the invitation. The limit counts in the same transaction, so one member makes one after the other."""
+    db, settings, me, data = request.state.db, request.app.state.settings, request.state.user, form.data
+    try:
+        invite = await members_invites.make(db, settings, me.id, me.epoch, data.name, data.places, data.days)
+    except NoPlaces as refused:
+        await release(db)
+        words = ngettext("You can invite %(num)s more person.", "You can invite %(num)s more people.", refused.left)
+        form.refuse("places", words % {"num": refused.left})
+        return False
+    await events.note(db, Event.INVITE_MADE, me.id, auth.client_info(request), invite=invite.id, places=invite.places)
+    await db.commit()
+    return True
+
+
+async def _invitation(request: Request) -> Invitation:
+    """Raises Refused."""
+    settings = request.app.state.settings
+    claim = verify(settings, Purpose.INVITE, request.path_params["token"])
+    try:
+        return await members_invites.find(request.state.db, settings, int(claim.subject))
+    except NotLive:
+        raise TokenUsed(claim) from None
+
+
+def _check_on(request: Request) -> None:
+    if not members_invites.are_on(request.app.state.settings):
+        raise HTTPException(404)

@@ -1,0 +1,157 @@
+"""Invitations by members: make, list and revoke them; and take a place of one, which nobody can take twice."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, case, func, select, update
+from sqlmodel import col
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts import tokens
+from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose
+from webapp.database import LAST_ID, execute, now, table
+from webapp.registration.models import Invite, InviteUse
+from webapp.settings import Settings
+
+MOST_DAYS = 30
+MOST_LISTED = 100
+
+_invites, _uses, _users = table(Invite), table(InviteUse), table(User)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An invitation as its maker sees it: `state` is "live", "used", "expired", "revoked" or "ended"."""
+
+    invite: Invite
+    state: str
+    link: str
+    people: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What a stranger with the link is shown."""
+
+    id: int
+    inviter: str
+
+
+class NoPlaces(Exception):
+    """More than the member has left; `left` is how many that is."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"{left} left")
+        self.left = left
+
+
+class NotLive(Exception):
+    """The invitation is used up, too old or revoked, or its maker's account is not what it was."""
+
+
+async def make(
+    db: AsyncSession, settings: Settings, user_id: int, epoch: int, name: str, places: int, days: int
+) -> Invite:
+    """Raises NoPlaces. Whoever calls lets one member make only one at a time, as a limit of theirs does."""
+    left = await places_left(db, settings, user_id, epoch)
+    if places > left:
+        raise NoPlaces(left)
+    invite = Invite(user_id=user_id, epoch=epoch, name=name, places=places, expires_at=now() + timedelta(days=days))
+    db.add(invite)
+    await db.flush()
+    return invite
+
+
+async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> int:
+    """How many more people a member may invite: who came counts for good, a place only while somebody can take it."""
+    held = case((_is_open() & (_invites.c.epoch == epoch), _invites.c.places), else_=_invites.c.taken)
+    given = select(func.coalesce(func.sum(held), 0)).where(_invites.c.user_id == user_id)
+    return max(0, settings.member_invites - int((await execute(db, given)).scalar_one()))
+
+
+async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> list[Listed]:
+    """A member's invitations, newest first, and who came by each. Two statements, however many there are."""
+    mine = select_rows(Invite).where(col(Invite.user_id) == user_id).order_by(col(Invite.id).desc())
+    rows = (await db.exec(mine.limit(MOST_LISTED))).all()
+    came = select(_uses.c.invite_id, _users.c.username).join(_users, _users.c.id == _uses.c.user_id)
+    people: dict[int, list[str]] = {}
+    for invite_id, username in await execute(db, came.where(_uses.c.inviter_id == user_id).order_by(_uses.c.user_id)):
+        people.setdefault(invite_id, []).append(username)
+    return [Listed(row, _state(row, epoch), _link(settings, row), people.get(row.id, [])) for row in rows]
+
+
+async def revoke(db: AsyncSession, user_id: int, invite_id: int) -> bool:
+    """Ends an invitation of a member's; False if it is not theirs, or has ended."""
+    which = _invites.c.id == min(invite_id, LAST_ID), _invites.c.user_id == user_id, _invites.c.revoked_at.is_(None)
+    return bool((await execute(db, update(_invites).where(*which).values(revoked_at=now()))).rowcount)
+
+
+async def find(db: AsyncSession, settings: Settings, invite_id: int) -> Invitation:
+    """Raises NotLive."""
+    query = select(_invites.c.id, _users.c.username).join(_users, _users.c.id == _invites.c.user_id)
+    which = _invites.c.id == min(invite_id, LAST_ID), _is_open(), _is_of_member()
+    row = (await execute(db, query.where(*which))).first() if are_on(settings) else None
+    if row is None:
+        raise NotLive
+    return Invitation(row.id, row.username)
+
+
+async def take(db: AsyncSession, settings: Settings, invite_id: int) -> int:
+    """Takes a place, in the transaction that adds the account; returns who invites. Raises NotLive.
+
+    One statement, so of any number at once only as many get through as there are places.
+    """
+    member = select(_users.c.id).where(_users.c.id == _invites.c.user_id, _is_of_member()).exists()
+    which = _invites.c.id == invite_id, _is_open(), member
+    taken = update(_invites).where(*which).values(taken=_invites.c.taken + 1).returning(_invites.c.user_id)
+    inviter_id: int | None = (await execute(db, taken)).scalar_one_or_none() if are_on(settings) else None
+    if inviter_id is None:
+        raise NotLive
+    return inviter_id
+
+
+async def note_use(db: AsyncSession, invite_id: int, inviter_id: int, user_id: int) -> None:
+    db.add(InviteUse(user_id=user_id, invite_id=invite_id, inviter_id=inviter_id))
+    await db.flush()
+
+
+async def inviter_of(db: AsyncSession, user_id: int) -> str | None:
+    """Who invited a person, if a member did who is still here."""
+    query = select(_users.c.username).join(_uses, _uses.c.inviter_id == _users.c.id)
+    name: str | None = (await execute(db, query.where(_uses.c.user_id == user_id))).scalar_one_or_none()
+    return name
+
+
+def are_on(settings: Settings) -> bool:
+    """Whether members may invite at all."""
+    return settings.member_invites > 0 and settings.registration != "closed"
+
+
+def _is_open() -> ColumnElement[bool]:
+    has_places = _invites.c.taken < _invites.c.places
+    is_open: ColumnElement[bool] = _invites.c.revoked_at.is_(None) & (_invites.c.expires_at > now()) & has_places
+    return is_open
+
+
+def _is_of_member() -> ColumnElement[bool]:
+    """Its maker's account is as it was: what ends their links and sessions ends this, too."""
+    is_theirs: ColumnElement[bool] = (_users.c.epoch == _invites.c.epoch) & _users.c.disabled_at.is_(None)
+    return is_theirs
+
+
+def _state(invite: Invite, epoch: int) -> str:
+    if invite.revoked_at:
+        return "revoked"
+    if invite.taken >= invite.places:
+        return "used"
+    if invite.expires_at <= now():
+        return "expired"
+    return "live" if invite.epoch == epoch else "ended"
+
+
+def _link(settings: Settings, invite: Invite) -> str:
+    left: timedelta = max(timedelta(), invite.expires_at - now())
+    token = tokens.issue(settings, Purpose.INVITE, invite.id, left, invite.epoch)
+    return f"{settings.base_url}/invite/{token}"
