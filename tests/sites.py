@@ -105,7 +105,6 @@ def quick_app(settings: Settings, argon2: PasswordHasher, pace: Pace = USUAL) ->
         engine.update_execution_options(compiled_cache=TRANSLATED)
     app.state.templates.bytecode_cache = COMPILED
     app.state.hasher = Hasher(argon2)
-    app.state.new_form_id = lambda: ONE_ID  # pages are compared byte by byte
     app.state.mailer = mailer(settings, app.state.database, app.state.templates, pace)
     event.listen(app.state.database.reading.sync_engine, "before_cursor_execute", only_reads)
     return app
@@ -142,6 +141,7 @@ class Site:
         self.settings = settings
         self.argon2 = WatchedArgon2(hashed_as)
         self.app = quick_app(settings, self.argon2, pace)
+        self.app.state.new_form_id = lambda: ONE_ID  # pages are compared byte by byte
         self.mailbox = Mailbox(settings.mailbox) if settings.mailbox else None
         self._networks = (f"203.0.113.{number}" for number in itertools.count(1))
         self._running = TestClient(self.app, base_url=settings.base_url)

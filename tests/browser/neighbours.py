@@ -1,5 +1,6 @@
 """Others on the site, and the pages about them in every state: lists of people, reports, decisions."""
 
+from tests.addresses.steps import links
 from tests.browser.states import state
 from tests.browser.visitor import Visitor
 from tests.browser.walls import in_menu_of
@@ -13,7 +14,7 @@ def neighbour_of(person: Visitor) -> str:
     name = f"bob_{person.name}"
     with person.quick(follow_redirects=True) as quick:
         quick.post("/register", data={"email": f"{name}@example.com"})
-        link = person.mailbox.link(to=f"{name}@example.com")
+        link = links(person.mailbox, f"{name}@example.com", "/register/")[0]
         quick.post(link, data={"username": name, "password": PASSWORD})
         quick.post("/login", data={"username": name, "password": PASSWORD})
         quick.post("/", data={"body": "Cheap watches, only today!\nhttps://watches.example/a/rather/long/address"})
