@@ -1,8 +1,8 @@
 """Which language a person reads, and gettext for it.
 
-English is written in the code; other languages are gettext catalogues in `webapp/translations`, compiled and kept
-beside their sources. `en-XA` is no language: it is English made longer and marked, which shows developers each text
-that would not be translated, and each place that is too narrow for one that is.
+The code is written in English; other languages are gettext catalogues in `webapp/translations`, compiled and committed
+beside their sources. `en-XA` is a pseudo-language: English made longer and accented. It shows developers every text
+that isn't translated, and every place that is too narrow.
 """
 
 import gettext as catalogues
@@ -43,22 +43,22 @@ def current() -> str:
 
 
 def locale() -> str:
-    """The language in force as Babel knows it, for dates and numbers."""
+    """Babel's locale for the current language, for dates and numbers."""
     return _locale(_language.get())
 
 
 def decimal(number: float) -> str:
-    """A number with one digit behind its point, which in many languages is a comma."""
+    """A number with one decimal place, with the comma or point of the language."""
     return format_decimal(number, "0.0", locale=locale())
 
 
 def number(number: int) -> str:
-    """A whole number, in groups of three digits as the language writes them."""
+    """A whole number, with its thousands grouped as the language writes them."""
     return format_decimal(number, locale=locale())
 
 
 def available() -> set[str]:
-    """The languages that the site could speak."""
+    """The languages that the site has catalogues for."""
     return {"en", PSEUDO, *(folder.name for folder in TRANSLATIONS.glob("*/"))}
 
 
@@ -90,7 +90,7 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
 
 
 def of_environment(environ: Mapping[str, str]) -> str:
-    """The language of whoever sits at a terminal, as POSIX and gettext let them say; else the site's first."""
+    """The language of the person at the terminal, from POSIX's and gettext's variables; else the site's first."""
     wished = next((environ[name] for name in _OF_A_TERMINAL if environ.get(name)), "").split(":")
     names = [re.split(r"[_.@]", wish)[0].lower() for wish in wished] + [
         environ.get("LANGUAGES", "").split(",")[0].strip()
@@ -100,7 +100,9 @@ def of_environment(environ: Mapping[str, str]) -> str:
 
 @contextmanager
 def in_argparse(language: str) -> Iterator[None]:
-    """Lets Python's `argparse`, which asks gettext by itself, speak a language, too. Its texts are at the end here."""
+    """Lets Python's `argparse`, which calls gettext itself, speak other languages. Its texts are at the end of this
+    file.
+    """
     before = os.environ.get("LANGUAGE")
     catalogues.bindtextdomain("messages", str(TRANSLATIONS))
     os.environ["LANGUAGE"] = language
@@ -112,7 +114,7 @@ def in_argparse(language: str) -> Iterator[None]:
 
 
 def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str) -> str:
-    """The first of the languages that a person has chosen which is offered; else what their browser asks for."""
+    """The first language the person has chosen that is offered; else the best for their browser."""
     return next((name for name in chosen if name in offered), None) or choose(accept_language, offered)
 
 
@@ -128,7 +130,7 @@ def _locale(language: str) -> str:
 
 
 class _Pseudo(catalogues.NullTranslations):
-    """Each text between brackets, with accents, and longer by two fifths; placeholders stay as they are."""
+    """Puts each text in brackets, with accents, and makes it 40 % longer. Placeholders stay as they are."""
 
     def gettext(self, message: str) -> str:
         pieces = _PLACEHOLDER.split(message)

@@ -1,4 +1,4 @@
-"""The windows in which rate limits count: one row each, and the statements that count in many of them at once."""
+"""The windows of rate limits, one row each, and the statements that count in many of them at once."""
 
 from functools import cache
 
@@ -24,7 +24,7 @@ class LimitWindow(SQLModel, table=True):
 
 
 def outdated() -> ColumnElement[bool]:
-    """Windows that ended so long ago that nobody asks when they began."""
+    """The SQL condition for windows that ended so long ago that nobody asks when they began."""
     return col(LimitWindow.ends) < now().timestamp() - KEPT
 
 

@@ -1,4 +1,4 @@
-"""The log: one JSON line for each event, on standard error. It names routes, never paths: paths hold links."""
+"""The log: one JSON line per event, on standard error. It names routes, never paths, since paths contain links."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ current_request: ContextVar[str | None] = ContextVar("current_request", default=
 def configure(settings: Settings) -> None:
     """Sends this process's log to standard error. For entry points, not for libraries.
 
-    uvicorn's access log stays off, however uvicorn was started: it would name paths.
+    uvicorn's access log stays off however uvicorn was started, since it would name paths.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JSONLines() if settings.log_format == "json" and not settings.development else Plain())
@@ -46,16 +46,16 @@ def configure(settings: Settings) -> None:
 def mask(address: str) -> str:
     """`susan@example.com` as `s…@example.com`: enough for the admin to recognise, too little to collect.
 
-    Text without a domain after its last @ may be a password in the wrong field.
+    Text without a domain after its last @ may be a password in the wrong field, so nothing of it is shown.
     """
     local, _at, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}" if local and _DOMAIN.fullmatch(domain) else f"{address[:1]}…"
 
 
 def mask_all(text: str, *known: str) -> str:
-    """The text with every address in it masked, also in the ways in which bounces and relays spell one.
+    """The text with every address in it masked, including the spellings that bounces and relays use.
 
-    `known` are addresses that it may have, however odd they look.
+    `known` are addresses it may contain, however odd they look.
     """
     for address in sorted(filter(None, known), key=len, reverse=True):
         for spelled in (address, address.replace("@", "="), address.replace("@", "%40")):

@@ -1,1 +1,1 @@
-"""Who you are: accounts, their passwords, their sessions and the links that speak for them. Knows no HTTP."""
+"""Who you are: accounts, their passwords and sessions, and the links that stand for them. Knows no HTTP."""

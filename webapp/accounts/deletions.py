@@ -1,4 +1,4 @@
-"""Accounts that are being deleted: hidden at once, gone for good some days later, and until then they can come back."""
+"""Accounts that are being deleted: hidden at once, and gone for good after some days. Until then they can come back."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ async def ask(
     *only_if: ColumnElement[bool],
     reason: str = "",
 ) -> AccountDeletion:
-    """Ends everything, hides the person from everybody, and says when the account is deleted for good.
+    """Ends everything, hides the account from everybody, and returns when it will be deleted for good.
 
     Raises Overtaken if the account is not as `only_if` says.
     """
@@ -40,7 +40,7 @@ async def ask(
 
 
 async def of(db: AsyncSession, user_id: int) -> AccountDeletion | None:
-    """What will happen to an account that is being deleted, whoever asked for it."""
+    """The pending deletion of an account, whoever asked for it; None if there is none."""
     return (await db.exec(select_rows(AccountDeletion).where(col(AccountDeletion.user_id) == user_id))).first()
 
 
@@ -54,14 +54,14 @@ def is_undoable(deletion: AccountDeletion) -> bool:
 
 
 async def undo(db: AsyncSession, deletion: AccountDeletion, client: ClientInfo) -> None:
-    """Brings the account back as it was, logged out. Raises Overtaken: of any number at once, one wins."""
+    """Brings the account back as it was, logged out. If several try at once, one wins and the others get Overtaken."""
     await endings.end_everything(db, deletion.user_id, being_deleted(), disabled_at=None)
     if not await forget(db, deletion.user_id, client):
         raise Overtaken
 
 
 async def forget(db: AsyncSession, user_id: int, client: ClientInfo) -> bool:
-    """Notes that a person's own deletion is undone, if there is one; whoever calls enables the account."""
+    """Drops a deletion that the owner asked for, if there is one. The caller enables the account."""
     mine = _deletions.c.user_id == user_id, *_by_owner()
     is_undone = bool((await execute(db, delete(_deletions).where(*mine))).rowcount)
     if is_undone:
@@ -70,12 +70,12 @@ async def forget(db: AsyncSession, user_id: int, client: ClientInfo) -> bool:
 
 
 def being_deleted() -> ColumnElement[bool]:
-    """Accounts, in a statement about them, whose owner can still bring them back."""
+    """The SQL condition for accounts whose owner can still bring them back."""
     return exists(select(_deletions.c.id).where(_deletions.c.user_id == col(User.id), *_by_owner()))
 
 
 def undone() -> ColumnElement[datetime | None]:
-    """What `disabled_at` becomes when a person's own deletion is undone; of any other account it stays."""
+    """The SQL value of `disabled_at` once an owner's own deletion is undone; for other accounts it stays as it is."""
     return case((being_deleted(), null()), else_=col(User.disabled_at))
 
 

@@ -18,9 +18,9 @@ class Overtaken(Exception):
 
 
 class Keep(NamedTuple):
-    """What outlives the end of everything, on purpose: the session and the browser (its mark) of whoever asks for it.
+    """What deliberately survives: the session and the browser (its mark) of whoever asks for it.
 
-    The session keeps the passkey that opened it. The recovery codes stay, too, if the second factor was shown just now.
+    The session keeps the passkey that opened it. Recovery codes also survive if the second factor has just been shown.
     """
 
     session: int | None = None
@@ -48,7 +48,7 @@ async def end_everything(
 
     An authenticator app stays: no reset takes it away.
 
-    Raises Overtaken if the row is not as `only_if` says: of any number at once, one wins.
+    Raises Overtaken if the row doesn't match `only_if`. If several try at once, one wins.
     """
     changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
     raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)

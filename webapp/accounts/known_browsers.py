@@ -45,7 +45,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def described(user_agent: str) -> str:
-    """A browser and its system in words, such as "Firefox on Android". The browser says so, which proves nothing."""
+    """A browser and its system in words, such as "Firefox on Android". The browser may lie."""
     browser, system = _named(user_agent, BROWSERS), _named(user_agent, SYSTEMS)
     if not system:
         return browser or _("a browser")
@@ -57,12 +57,12 @@ def new_secret() -> str:
 
 
 def mark(secret: str) -> str:
-    """The hash that is kept of a browser's cookie; empty if the cookie is not ours."""
+    """The hash under which a browser's cookie is stored; empty if the cookie isn't ours."""
     return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
 
 
 async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
-    """Notes that a person has logged in with a browser; returns the marks of those that were known before."""
+    """Records that a person logged in with a browser; returns the marks of the browsers known before."""
     of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
     await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
@@ -86,12 +86,12 @@ async def trust(db: AsyncSession, user_id: int, mark: str) -> None:
 
 
 async def is_trusted(db: AsyncSession, user_id: int, mark: str, epoch: int) -> bool:
-    """Whether the person lets a browser log in without a second step; not in another epoch."""
+    """Whether the person lets a browser log in without a second step, in this epoch."""
     return mark in await trusted(db, user_id, epoch)
 
 
 async def trusted(db: AsyncSession, user_id: int, epoch: int) -> dict[str, datetime]:
-    """The marks of the browsers that a person trusts, each with the time until which they do."""
+    """The marks of the browsers that a person trusts, and until when."""
     until = col(KnownBrowser.trusted_until)
     which = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch, until > now()
     return {mark: end for mark, end in await db.exec(select(KnownBrowser.secret_hash, until).where(*which)) if end}
@@ -103,14 +103,14 @@ async def distrust(db: AsyncSession, user_id: int) -> None:
 
 
 async def forget(db: AsyncSession, user_id: int, marks: Collection[str]) -> None:
-    """Makes some browsers new again."""
+    """Forgets some browsers: their next log-in counts as one from a new browser."""
     await _forget(db, user_id, col(KnownBrowser.secret_hash).in_(marks))
 
 
 async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int, *, keeps_trust: bool) -> None:
     """Forgets all browsers but this one: the others may be somebody else's.
 
-    It is carried over into the account's new epoch, and trusted there only if it `keeps_trust`.
+    This one is carried over into the account's new epoch, and stays trusted only if `keeps_trust`.
     """
     this = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch - 1
     await _forget(db, user_id, ~and_(*this))
@@ -119,7 +119,7 @@ async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int, *
 
 
 def outdated() -> ColumnElement[bool]:
-    """Browsers not seen for so long that they have lost the cookie."""
+    """Browsers not seen for so long that their cookie has expired."""
     return col(KnownBrowser.last_seen_at) < now() - KEPT
 
 

@@ -78,7 +78,7 @@ class Session(SQLModel, table=True):
 class KnownBrowser(SQLModel, table=True):
     """A browser in which a person has logged in before. Its cookie holds 256 random bits, the row their SHA-256.
 
-    It is known in its `epoch` only: what ends the account's sessions ends that, too.
+    It is known only in its `epoch`: whatever ends the account's sessions ends this as well.
     """
 
     __tablename__ = "known_browser"
@@ -93,7 +93,7 @@ class KnownBrowser(SQLModel, table=True):
 class AccountDeletion(SQLModel, table=True):
     """An account that is being deleted: disabled at once, and gone for good from `due_at` on.
 
-    With a `reason` it was the admin's doing, and its owner can't undo it.
+    If it has a `reason`, the admin asked for it, and its owner can't undo it.
     """
 
     __tablename__ = "account_deletion"

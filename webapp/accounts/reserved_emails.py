@@ -1,4 +1,4 @@
-"""Addresses kept for people who may want them back: while a change can be undone, nobody else gets the old one."""
+"""Addresses reserved for people who may want them back: while a change can be undone, nobody else gets the old one."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ _changes = table(AddressChange)
 
 
 def _confirmed_since(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Which changes of address were confirmed since then, and not undone."""
+    """The SQL condition for changes of address confirmed since then and not undone."""
     return _changes.c.undone_at.is_(None) & (_changes.c.confirmed_at > moment)
 
 
@@ -36,7 +36,7 @@ _ON = Prepared(
 
 
 class Reservation(NamedTuple):
-    """The account that an address is kept for, and until when."""
+    """The account that an address is reserved for, and until when."""
 
     user_id: int
     until: datetime
@@ -49,7 +49,7 @@ async def undoable_changes(db: AsyncSession, user_id: int) -> Sequence[Row[int, 
 
 
 async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:
-    """The account that an address is kept for, unless it is `but`.
+    """The account that an address is reserved for, unless that is `but`.
 
     Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
     every change that freed the address seen.
@@ -59,12 +59,12 @@ async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | N
 
 
 def undoable() -> ColumnElement[bool]:
-    """Changes of address that can still be undone."""
+    """The SQL condition for changes of address that can still be undone."""
     return _confirmed_since(now() - KEPT)
 
 
 async def held(db: AsyncSession) -> set[str]:
-    """All addresses that are kept for somebody."""
+    """All reserved addresses."""
     return set((await execute(db, select(_changes.c.old_email).where(undoable()))).scalars())
 
 

@@ -35,7 +35,7 @@ _passkeys = table(Passkey)
 
 @dataclass(frozen=True)
 class SessionUser:
-    """Who is asking, and in which session."""
+    """Who is making the request, and in which session."""
 
     id: int
     username: str
@@ -60,12 +60,12 @@ class SessionUser:
 
     @property
     def is_seen_again(self) -> bool:
-        """Whether the last note of them is old enough to write a new one."""
+        """Whether the last recorded visit is old enough to record another."""
         return now() - self.seen > SEEN_EVERY
 
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:
-    """The person and the session behind a cookie."""
+    """The person and the session that a cookie belongs to; None if there is none."""
     row = await _CURRENT.row(
         db, {"token_hash": _hash(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
     )
@@ -73,7 +73,7 @@ async def find(db: Transaction, secret: str) -> SessionUser | None:
 
 
 async def touch(db: AsyncSession, user: SessionUser) -> None:
-    """Notes that the person was here, and extends a remembered session."""
+    """Records the visit, and extends a remembered session."""
     values: dict[str, Any] = {"last_seen_at": now()}
     if user.is_remembered:
         values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
@@ -82,7 +82,7 @@ async def touch(db: AsyncSession, user: SessionUser) -> None:
 
 
 async def note_proof(db: AsyncSession, session_id: int) -> None:
-    """Notes that the person in this session has just proved again who they are."""
+    """Records that the person in this session has just proved who they are."""
     await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(proved_at=now()))
 
 
@@ -144,7 +144,7 @@ async def end_other(db: AsyncSession, user: SessionUser, session_id: int, browse
 
 
 async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -> int:
-    """Ends every session of an account except one; returns how many of them were live in the epoch."""
+    """Ends every session of an account except one; returns how many of them were still valid in the epoch."""
     all_others = _sessions.c.user_id == user_id, _sessions.c.id != (but or 0)
     was_alive = (_sessions.c.epoch == epoch) & (_sessions.c.expires_at > now())
     return sum((await execute(db, delete(_sessions).where(*all_others).returning(was_alive))).scalars())

@@ -32,7 +32,7 @@ _SHAPE = re.compile(SHAPE)
 
 
 class Purpose(StrEnum):
-    """What a token is for. It names the claim, the audience and the key, so none passes as another."""
+    """What a token is for. It determines the claim, the audience and the key, so no token passes for another kind."""
 
     RESET_PASSWORD = "reset_password"
     REGISTER = "register"
@@ -63,7 +63,7 @@ class Claim:
 
 
 class Refused(Exception):
-    """This token is refused. `reason` names the sentence to show, `minutes` is how long ago it expired."""
+    """The token is refused. `reason` picks the sentence to show; `minutes` is how long ago it expired."""
 
     reason = "mangled"
     minutes = 0
@@ -74,7 +74,7 @@ class TokenMalformed(Refused):
 
 
 class TokenStale(Refused):
-    """Ours, but no longer good. `claim` is what it said."""
+    """Ours, but no longer valid. `claim` is what it said."""
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(self.reason)
@@ -92,7 +92,7 @@ class TokenExpired(TokenStale):
 
 
 class TokenUsed(TokenStale):
-    """The account has moved on since it was made."""
+    """The account has changed since the token was made."""
 
     reason = "used"
 
@@ -120,7 +120,7 @@ def issue(
 
 
 def stamp(settings: Settings, token: str) -> str:
-    """Goes into the form behind a link, and says when it was opened: so it can still be sent a little later."""
+    """A signed time for the form behind a link: when it was opened, so that the form may be sent a little late."""
     opened_at = str(int(time.time()))
     return f"{opened_at}.{_stamp_of(settings.key('form_stamp'), opened_at, token)}"
 
@@ -128,8 +128,8 @@ def stamp(settings: Settings, token: str) -> str:
 def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -> Claim:
     """What a token says, if we signed it for this purpose.
 
-    Raises TokenExpired or TokenMalformed. Whether it was used is for the caller to find out, by the epoch.
-    With the stamp of a form that was `opened` in time, it may be late by FORM_GRACE.
+    Raises TokenExpired or TokenMalformed. The caller finds out by the epoch whether it was used.
+    With the stamp of a form that was `opened` in time, the token may be up to FORM_GRACE late.
     """
     if not _SHAPE.fullmatch(token):
         raise TokenMalformed
@@ -145,7 +145,7 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
 
 
 def _was_open(settings: Settings, token: str, opened: str, expires_at: int) -> bool:
-    """Whether the form was opened while the link was good, and is sent soon after."""
+    """Whether the form was opened while the link worked, and is sent soon enough."""
     opened_at, _dot, signature = opened.partition(".")
     if not (opened.isascii() and opened_at.isdecimal() and len(opened_at) < 12 and int(opened_at) < expires_at):
         return False
@@ -169,9 +169,9 @@ def reset_link(settings: Settings, user: User, about: str = "") -> str:
 
 
 def not_me_link(settings: Settings, user_id: int, kind: str, address: str) -> str:
-    """The link that stands in every security email. No later change of the account kills it: it gives power back.
+    """The link in every security email. No change of the account disables it, since it gives control back.
 
-    It says to which address it was mailed. When a thief has had the account under another one, theirs are void.
+    It names the address it was sent to. Links sent to a thief's address become void once the address is changed back.
     """
     to = _mark(address, settings.key("token.address"))
     token = issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind, to=to)
@@ -199,7 +199,7 @@ def invite_in(about: str) -> int:
 
 
 def register_link(settings: Settings, address: str, about: str = "") -> str:
-    """The link that proves a mailbox and leads to the form for a name and a password: by itself an invitation."""
+    """The link that proves a mailbox and leads to the form for a username and a password; in itself an invitation."""
     token = issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME, about=about)
     return f"{settings.base_url}/register/{token}"
 

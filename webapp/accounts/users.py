@@ -46,7 +46,7 @@ class Taken(Exception):
 
 
 class Closed(Exception):
-    """The password is right but opens nothing. An email of this `kind` to the account's owner has a link that helps."""
+    """The password is right but doesn't open the account. An email of this `kind` brings its owner a link that does."""
 
     kind = ""
 
@@ -65,7 +65,7 @@ class PasswordLocked(Closed):
 
 
 class BeingDeleted(Closed):
-    """Its owner is having it deleted, and can still change their mind."""
+    """The owner asked to delete the account, and can still change their mind."""
 
     kind = "account_deletion"
 
@@ -85,7 +85,7 @@ async def find(db: AsyncSession, identity: str) -> User | None:
 
 
 async def is_free(db: AsyncSession, settings: Settings, username: str, by: int = 0) -> bool:
-    """Whether an account, that of `by` or one to be made, could have a username."""
+    """Whether a username is free, for the account `by` or for a new one."""
     user, owner = await find(db, username.lower()), await usernames.former_owner(db, username)
     is_kept = owner not in {None, by} or await usernames.is_retired(db, settings, username)
     return (user is None or user.id == by) and not is_kept
@@ -97,7 +97,7 @@ async def has_account(db: AsyncSession, address: str) -> bool:
 
 
 async def named(db: AsyncSession, name: str) -> User | None:
-    """The person with the username in a path. An address is no username here, so nobody can learn whose it is."""
+    """The person with the username in a path. Addresses don't count here, so nobody can find out whose they are."""
     return await find(db, name.lower()) if identities.USERNAME.fullmatch(name) else None
 
 
@@ -131,7 +131,7 @@ async def add(
     language: str,
     client: ClientInfo,
 ) -> User:
-    """The same with a password that is hashed already."""
+    """Like `register`, with a password that is already hashed."""
     user = new(username, email, password_hash, language)
     try:
         async with db.begin_nested():
@@ -148,15 +148,15 @@ async def add(
 
 
 def new(username: str, email: str, password_hash: str, language: str = "en") -> User:
-    """An account that isn't added yet. Its address must be canonical."""
+    """An account that isn't in the database yet. Its address must be canonical."""
     key = username.lower()
     return User(username=username, username_key=key, email=email, password_hash=password_hash, language=language)
 
 
 async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
-    """The person with this password. Takes as long for a name that nobody has.
+    """The person with this username or address and password. Takes just as long if there is no such account.
 
-    Frees the connection while it hashes. Raises Busy; and Closed, which only somebody with the password gets to see.
+    Frees the connection while it hashes. Raises Busy, or Closed, which only somebody with the password gets to see.
     """
     identity = identities.identity_or_nonsense(typed)
     # Read no more than this before the hash: making an object of a row would take longer than finding no row.
@@ -183,7 +183,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
 
 
 async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client: ClientInfo) -> None:
-    """Raises BeingDeleted, if that is why the account is disabled, and its owner can undo it."""
+    """Raises BeingDeleted if that is why the account is disabled and its owner can undo it."""
     mine = col(AccountDeletion.user_id) == user.id, col(AccountDeletion.reason) == ""
     due_at = (await db.exec(select(AccountDeletion.due_at).where(*mine))).first()
     if due_at and now() < due_at:
@@ -192,7 +192,7 @@ async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client
 
 
 async def note_password_used(db: AsyncSession, user_id: int) -> None:
-    """Notes that somebody has just proved that they know the password."""
+    """Records that somebody has just proved that they know the password."""
     await db.exec(update(User).where(col(User.id) == user_id).values(password_used_at=now()))
 
 
@@ -241,5 +241,5 @@ async def find_typed(db: AsyncSession, typed: str) -> User | None:
 
 
 def unused_hash_costs() -> ColumnElement[bool]:
-    """Costs that no hash has any more: everybody who had one has since logged in or chosen a new password."""
+    """The SQL condition for hash costs that no password has any more: everybody has since logged in or changed it."""
     return ~exists().where(col(User.password_hash).startswith(col(HashCost.cost)))

@@ -1,1 +1,1 @@
-"""Change the address of an account: the new one confirms, the old one can undo it."""
+"""Change the address of an account: the new address confirms it, the old one can undo it."""

@@ -46,11 +46,11 @@ class Opens:
         return int(self.lifetime.total_seconds()) // STEPS
 
     def last_end(self, moment: float) -> int:
-        """The end of a link that is made at that moment, in Unix seconds, rounded up to the next step."""
+        """When a link made at that moment ends, in Unix seconds, rounded up to the next step."""
         return -int(-(moment + self.lifetime.total_seconds()) // self.step) * self.step
 
     def ends(self, moment: float) -> range:
-        """Each end that a link which works at that moment can have."""
+        """All possible ends of a link that works at that moment."""
         first = (int(moment) // self.step + 1) * self.step
         return range(first, self.last_end(moment + CLOCKS_DIFFER) + 1, self.step)
 

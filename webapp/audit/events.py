@@ -61,7 +61,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class ClientInfo:
-    """Where something was done from: the IP address as `client_ip.of` tells it, and the browser's own words.
+    """Where a request came from: the IP address as `client_ip.of` gives it, and the User-Agent header.
 
     `browser_mark` is the SHA-256 of the cookie that makes a browser known, or empty.
     """
@@ -95,7 +95,7 @@ BY_OPERATOR = ClientInfo(user_agent="the host's command line")
 
 
 async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo, **details: object) -> None:
-    """Adds an event in its cause's transaction. The details must fit into JSON, and hold no secret."""
+    """Records an event in the transaction of its cause. The details must be JSON, and must hold no secret."""
     row = SecurityEvent(
         user_id=user_id, kind=event, client_ip=client.client_ip, user_agent=client.user_agent[:300], details=details
     )
@@ -112,7 +112,7 @@ def refused(
     typed: str | None = None,
     **details: object,
 ) -> None:
-    """Logs a refusal. `typed` stood in the field for the username or email. It may be a password, so it is masked."""
+    """Logs a refusal. `typed` is what was in the field for username or email. It may be a password, so it is masked."""
     fields = {"what": refusal.value, "user": user_id, "network": client.client_ip, **details}
     if typed is not None:
         fields["typed"] = mask(typed.strip()[:320])

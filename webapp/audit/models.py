@@ -10,7 +10,7 @@ from webapp.database import now
 
 
 class SecurityEvent(SQLModel, table=True):
-    """Something that matters for the safety of an account, until the account is deleted."""
+    """Something that matters to the safety of an account. It goes when the account does."""
 
     __tablename__ = "security_event"
     __table_args__ = (Index("ix_security_event_user_id_created_at", "user_id", "created_at"),)

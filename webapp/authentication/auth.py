@@ -34,7 +34,7 @@ View = Callable[[Request], Awaitable[Response]]
 
 
 class CurrentUser:
-    """Finds out who is asking and sets `request.state.user`; None is a stranger."""
+    """Finds out who is making the request, and sets `request.state.user`: None for a stranger."""
 
     def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
@@ -65,7 +65,7 @@ class CurrentUser:
 
 
 async def is_open(request: Request, set_cookies: Sequence[str]) -> bool:
-    """Whether the session is still open that these cookies of an answer hand over, if they do."""
+    """Whether the session in these Set-Cookie headers is still open; true if they hold none."""
     secret = cookies.written(request, set_cookies, COOKIE)
     if not secret:
         return True
@@ -74,7 +74,7 @@ async def is_open(request: Request, set_cookies: Sequence[str]) -> bool:
 
 
 def login_required(view: View) -> View:
-    """Sends strangers to the log-in page, and back afterwards."""
+    """Sends strangers to the log-in page, and back once they have logged in."""
 
     @wraps(view)
     async def guarded(request: Request) -> Response:
@@ -84,7 +84,7 @@ def login_required(view: View) -> View:
 
 
 async def _to_log_in(request: Request) -> Response:
-    """Back afterwards, and to a form with what was typed into it, but for passwords."""
+    """After the log-in the person is back, in a form with everything they had typed except passwords."""
     is_page = request.method in SAFE_METHODS or "GET" in (request.scope["route"].methods or ())
     came_for = request.url.path if is_page else "/"
     suffix = f"?next={quote(came_for)}" if came_for != "/" else ""
@@ -98,7 +98,7 @@ async def _to_log_in(request: Request) -> Response:
 def admin_required(view: View) -> View:
     """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first.
 
-    With ADMIN_TWO_FACTORS it sends those who have no second step to the page where they set one up.
+    With ADMIN_TWO_FACTORS, admins without a second step are sent to the page where they set one up.
     """
 
     @wraps(view)
@@ -138,9 +138,8 @@ async def log_in(
     """Opens a session in the epoch in which the password, or a passkey, was checked; ends the browser's old one.
 
 
-    All checks are the caller's, who says what answered the `second` step, and whether the browser is to be asked for
-    none for a while. Whoever was logged in there before is not asking any more. A removal of the factors that waits
-    is stopped.
+    The caller has made all checks, and says what answered the `second` step and whether to trust the browser from now
+    on. Whoever was logged in here before is logged out. A pending removal of factors is stopped.
     """
     browser = cookies.read(request, BROWSER_COOKIE)
     if not known_browsers.mark(browser):
@@ -163,7 +162,7 @@ async def log_in(
 
 
 async def ask_second_step(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
-    """After the right password: leads to the page of the second step, and opens nothing."""
+    """After the right password: redirects to the second step. Nobody is logged in yet."""
     db, client = request.state.db, client_info(request)
     secret = await second_step.begin(db, request.app.state.settings, user, client, is_remembered=is_remembered)
     page = request.app.url_path_for("second_step")
@@ -173,7 +172,7 @@ async def ask_second_step(request: Request, user: User, came_for: str, *, is_rem
 
 
 async def pending_log_in(request: Request) -> tuple[PendingLogIn, User] | None:
-    """The log-in of this browser that waits for its second step, and whose it is."""
+    """This browser's log-in that is waiting for its second step, and the person it belongs to."""
     cookie = cookies.read(request, PENDING_COOKIE)
     return await second_step.find(request.state.db, cookie) if cookie else None
 
@@ -194,7 +193,7 @@ async def log_out(request: Request, response: Response) -> None:
 
 
 async def _recognize(request: Request, user: User, client: ClientInfo) -> None:
-    """Knows the browser from now on. Tells the person of a new one, but not at the account's very first log-in."""
+    """Remembers the browser. If it is new, the person is told, except at the account's very first log-in."""
     db, settings = request.state.db, request.app.state.settings
     known = await known_browsers.meet(db, user.id, client.browser_mark, user.epoch)
     is_first = not known and not user.epoch and user.last_seen_at < user.created_at + sessions.SEEN_EVERY

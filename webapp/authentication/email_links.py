@@ -39,7 +39,7 @@ COOKIE = "asked"  # of the browser that asks for emails
 
 
 class Sent(NamedTuple):
-    """An email was posted. `is_delayed` is the same for everyone: whether emails are leaving at the moment."""
+    """An email was posted. `is_delayed`, the same for everybody, says whether emails are leaving late at the moment."""
 
     is_delayed: bool
     asked: Asked
@@ -60,8 +60,8 @@ async def send(
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
 
-    With the `asked_id` of a page that waits for an email already, the codes of both work there. If it `has_page` none,
-    the email has no code.
+    Given the `asked_id` of a page that is already waiting for an email, the codes of both emails work there. Without a
+    page (`has_page`), the email has no code.
     """
     settings = request.app.state.settings
     if not settings.sends_mail:
@@ -87,7 +87,7 @@ async def send(
 
 
 def check_email(request: Request, sent: Sent) -> Response:
-    """Leads to the page that says "Check your email"; under htmx it comes at once, with its own address."""
+    """Redirects to the page "Check your email". With htmx the page comes at once, under its own address."""
     token = asked_emails.seal(request.app.state.settings, sent.asked)
     page = request.app.url_path_for("check_email", token=token)
     if pages.asks_for_part(request):
@@ -104,8 +104,8 @@ def check_email(request: Request, sent: Sent) -> Response:
 def check_email_page(
     request: Request, token: str, asked: Asked, form: Form[EmailCode], is_delayed: bool, wait: int
 ) -> Response:
-    """Where the email comes from, what it is called, a field for its code in the browser that asked, and, after `wait`
-    seconds, a button that sends it again.
+    """The page with the email's sender and subject, a field for its code in the browser that asked, and a button that
+    sends it again after `wait` seconds.
     """
     return pages.render(
         request,
@@ -121,9 +121,10 @@ def check_email_page(
 
 
 async def behind_code(request: Request, form: Form[EmailCode], asked: Asked) -> str | None:
-    """The path to which the link of the email leads, if its code was typed; else None, with the reason in the form.
+    """The path that the email's link leads to, if the code is right; else None, with the reason in the form.
 
-    Counted before the code is looked at, so that guesses at once count too; the work is the same for nobody's email.
+    The attempt is counted before the code is checked, so simultaneous guesses count, too. The work is the same if there
+    is no account.
     """
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
     if not has_asked(request, asked):
@@ -144,7 +145,7 @@ async def behind_code(request: Request, form: Form[EmailCode], asked: Asked) -> 
 
 
 def browser_mark(request: Request) -> str:
-    """What the address of the "Check your email" page says about the browser that asked for the email."""
+    """How the address of the "Check your email" page identifies the browser that asked for the email."""
     return asked_emails.mark(_browser(request))
 
 
@@ -154,30 +155,30 @@ def has_asked(request: Request, asked: Asked) -> bool:
 
 
 def _browser(request: Request) -> str:
-    """The secret of this browser; a new one, if it has none."""
+    """This browser's secret, or a new one if it has none."""
     if not hasattr(request.state, "asking_browser"):
         request.state.asking_browser = cookies.read(request, COOKIE) or asked_emails.new_id()
     return str(request.state.asking_browser)
 
 
 def typed_before(request: Request) -> str:
-    """What stood in the form to which "Wrong address?" leads back."""
+    """What was typed into the form that "Wrong address?" leads back to."""
     found = asked_emails.unseal(request.app.state.settings, request.query_params.get("again", ""))
     return found[0].typed if found else ""
 
 
 def opened(request: Request, form: Form[Any]) -> str:
-    """The stamp of the form behind a link: of when it was opened, also if it is shown again with a mistake."""
+    """The stamp of the form behind a link. It keeps the time of the first opening when the form is shown again."""
     return form.values["opened"] or stamp(request.app.state.settings, request.path_params["token"])
 
 
 def minutes_left(claim: Claim) -> int:
-    """How long a link still works; a form that was open in time, a little longer."""
+    """How many minutes a link still works; a form opened in time has a little longer."""
     return max(0, math.ceil((claim.expires_at - time.time()) / 60))
 
 
 async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
-    """What to tell people who ask too often: that an email was asked for, not whether anybody got it."""
+    """What to tell people who ask too often: that an email was asked for, not whether anybody has got it."""
     again = _("You can ask again in %(wait)s.")
     sent_at = await rate_limits.last(db, settings, *rate_limits.email(kind, recipient)[0])
     lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
@@ -193,14 +194,17 @@ def logged_out_on(devices: int) -> str:
 
 
 def with_codes(words: str, ended: Ended) -> str:
-    """The given words and, if recovery codes or passkeys ended, too, that they did."""
+    """The given words, and a sentence about recovery codes or passkeys if some ended as well."""
     codes = _("Your recovery codes no longer work either. You can make new ones in your settings.")
     passkeys = _("Your other passkeys no longer work either. You can add new ones in your settings.")
     return " ".join([words, *([codes] if ended.codes else []), *([passkeys] if ended.passkeys else [])])
 
 
 def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:
-    """Notes that a link was refused, and says why; `page` is the path of the link's own page, if this is another."""
+    """Logs that a link was refused, and tells the visitor why.
+
+    `page` is the path of the link's own page, if it isn't the one that was asked for.
+    """
     if request.method == "POST":  # a look alone is no attempt
         events.refused(Refusal.LINK, auth.client_info(request), link=kind, reason=refused.reason)
     if request.method == "POST" and request.headers.get("hx-request"):

@@ -47,9 +47,9 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
     is_security=True,
 )
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who has logged in with a new browser, if they wanted to know at that moment.
+    """To a person who has logged in with a new browser, if they had this email switched on at that moment.
 
-    Whoever logged in may have turned these emails off since, and must not silence the one about themselves.
+    A thief who logs in and turns these emails off must not silence the one about that log-in.
     """
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
@@ -60,7 +60,7 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
 
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
-    """To an address that an account has left, but can still go back to."""
+    """To an address that an account has moved away from, but can still go back to."""
     user = await users.get(db, hold.user_id)
     assert user is not None
     return a_reserved_draft(settings, address, user.username, hold.until, user.language)

@@ -1,4 +1,4 @@
-"""The shapes of the account forms, and the check that all new passwords go through."""
+"""The account forms, and the check that every new password goes through."""
 
 import unicodedata
 from collections.abc import Collection

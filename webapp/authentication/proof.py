@@ -34,7 +34,7 @@ Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
 
 
 def proved(action: Action[More, Result]) -> Action[More, Result | None]:
-    """Runs only if the person has proved who they are within 15 minutes; otherwise it returns None, and the form asks.
+    """Runs only if the person has proved who they are within 15 minutes. Otherwise it returns None, and the form asks.
 
     It stands on the line above what changes an account, and above its limit. The form's shape has a field
     `current_password` (see `forms.Proved`), and its template `proof(form, user)`: they ask in the page itself, with
@@ -49,7 +49,7 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
 
 def proved_button(view: View) -> View:
-    """The same for a button without a page of its own: a page asks for the password, and sends all of it again."""
+    """The same for a button without a page of its own: a page asks for the password, and then sends the form again."""
 
     @wraps(view)
     async def asked(request: Request) -> Response:
@@ -78,7 +78,7 @@ async def prove(
 ) -> User | None:
     """The current user, if this is their password; else None, with the reason in the form. See `proved`, too.
 
-    Limited like the log-in, and counted before the password is checked. Frees the connection meanwhile.
+    Limited like log-in attempts, and counted before the password is checked. Frees the connection meanwhile.
     """
     asking: SessionUser = request.state.user
     if not current_password:
@@ -121,10 +121,10 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
 
 
 async def try_code(request: Request, form: Form[Any], user: User, typed: str, *, takes_codes: bool = True) -> str:
-    """What somebody has answered the second step of an account with: "app" or "code"; "" with the reason in the form.
+    """What answered the second step: "app" or "code"; or "", with the reason in the form.
 
-    What is right is spent in the request's transaction, which the caller commits together with what it opens.
-    Limited for the account, the network and the browser, and counted before the code is looked at.
+    A right code is spent in the request's transaction, which the caller commits together with what it opens. Attempts
+    are limited for the account, the client IP and the browser, and counted before the code is checked.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
     words = _("Too many tries. You can try again in %(wait)s.")

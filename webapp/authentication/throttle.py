@@ -1,4 +1,4 @@
-"""Limits how often a password may be tried. Guessing is slow, and the account is never locked.
+"""Limits how often a password may be tried. That slows down guessing, and never locks the account.
 
 Tries are counted for what was typed and the client_ip, for the client_ip, and for what was typed over all of them:
 after 50 in a row that failed it is one a minute, however many client_ips a guesser has. A browser in which the person
@@ -30,14 +30,14 @@ class Turns:
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
     def of(self, *key: str) -> asyncio.Lock:
-        """To be held, with `async with`, from the cheap questions to the commit."""
+        """A lock to hold, with `async with`, from the cheap checks to the commit."""
         return self._locks.setdefault(key, asyncio.Lock())
 
 
 async def of(db: AsyncSession, typed: str, client: ClientInfo) -> list[Use]:
-    """What a try counts for; to be committed before the password is looked at, so that guesses at once count too.
+    """What an attempt counts for. Commit it before checking the password, so that simultaneous guesses count, too.
 
-    The work is the same whether somebody has the name or not.
+    The work is the same whether or not there is such an account.
     """
     identity = identities.identity_or_nonsense(typed)
     owner = await _owner(db, identity, client.browser_mark) if client.browser_mark else None
@@ -62,7 +62,7 @@ def _in_browser(owner: int, client: ClientInfo) -> str:
 
 
 async def _owner(db: AsyncSession, identity: str, mark: str) -> int | None:
-    """Whose name or address this is, if they have logged in in this browser before."""
+    """The person with this username or address, if they have logged in with this browser before."""
     has_it = col(User.email if "@" in identity else User.username_key) == identity
     is_known = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == col(User.epoch)
     query = select(KnownBrowser.user_id).join(User).where(has_it, *is_known)

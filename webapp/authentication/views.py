@@ -70,7 +70,7 @@ async def check_email(request: Request) -> Response:
 
 
 async def email_code(request: Request) -> Response:
-    """The code of the email leads to the form behind its link, in the browser that asked for it."""
+    """The email's code leads to the form behind its link, in the browser that asked for it."""
     token = request.path_params["token"]
     asked, asked_at = _asked(request)
     form = await Form.of(request, forms.EmailCode)
@@ -84,7 +84,7 @@ async def email_code(request: Request) -> Response:
 
 
 def _asked(request: Request) -> tuple[Asked, datetime]:
-    """What the address of the page says that was asked for, and when."""
+    """What was asked for, and when, according to the page's address."""
     found = asked_emails.unseal(request.app.state.settings, request.path_params["token"])
     if found is None:
         raise HTTPException(404)
@@ -92,7 +92,7 @@ def _asked(request: Request) -> tuple[Asked, datetime]:
 
 
 async def _past_password(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
-    """Logs in, or leads to the second step if the account has one, which only its password reveals."""
+    """Logs in, or redirects to the second step if the account has one. Only somebody with the password finds out."""
     if await second_step.is_due(request.state.db, user, auth.client_info(request)):
         return await auth.ask_second_step(request, user, came_for, is_remembered=is_remembered)
     response = pages.redirect(request, came_for)
@@ -101,7 +101,7 @@ async def _past_password(request: Request, user: User, came_for: str, *, is_reme
 
 
 async def _authenticated(request: Request, form: Form[forms.Login]) -> User | None:
-    """The person who may log in, or None with the reason in the form."""
+    """The person who may log in; or None, with the reason in the form."""
     try:
         user = await proof.try_password(request, form, form.data.username, form.data.password)
     except Closed as closed:
@@ -113,7 +113,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
 
 
 async def _email_link(request: Request, closed: Closed) -> str:
-    """Emails the link that opens the account again to its own address; returns the words to show."""
+    """Emails the account the link that opens it again; returns the words to show."""
     form, user_id = Form(EmptyForm), closed.user_id
     more: dict[str, Any] = {"by_owner": True, "has_page": False}
     sent = await email_links.send(request, form, closed.kind, f"locked {user_id}", user_id=user_id, **more)

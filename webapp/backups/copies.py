@@ -14,9 +14,9 @@ SHOWN = {"user_account": "accounts", "post": "posts", "follow": "follows", "outb
 
 
 def make(database_url: str, file: Path) -> str:
-    """Writes a new file that only its owner can read, looks into it, and says what is in it. Raises Refused.
+    """Writes a new file that only its owner can read, checks it, and says what is in it. Raises Refused.
 
-    The file appears under its name when it is whole, so whatever carries backups away never takes half of one.
+    The file gets its name once it is complete, so whatever collects backups never takes half of one.
     """
     must_be_new(file)
     try:
@@ -39,7 +39,7 @@ def _written(database_url: str, part: Path) -> str:
 
 
 def describe(file: Path) -> str:
-    """What is in a SQLite file. Raises Refused if it is damaged, or is not a site's."""
+    """What is in a SQLite file. Raises Refused if it is damaged or doesn't belong to a site."""
     try:
         with closing(_open(file)) as db:
             faults = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
@@ -59,7 +59,7 @@ def describe(file: Path) -> str:
 
 
 def _copy_sqlite(source: Path, part: Path) -> None:
-    """`VACUUM INTO` reads one moment and writes a file without a WAL: https://www.sqlite.org/lang_vacuum.html."""
+    """`VACUUM INTO` copies one moment into a file without a WAL: https://www.sqlite.org/lang_vacuum.html."""
     if not source.is_file():
         raise Refused(_("There is no database at %(source)s.") % {"source": source})
     try:
@@ -79,7 +79,9 @@ def _file_of(database_url: str) -> Path:
 
 @contextmanager
 def _hidden(file: Path) -> Iterator[Path]:
-    """An empty file beside it that nobody else can read; it takes the name at the end, or is gone."""
+    """An empty file that nobody else can read, beside the backup. In the end it gets the backup's name, or is
+    deleted.
+    """
     part = file.with_name(f".{file.name}.part")
     part.unlink(missing_ok=True)  # of a run that was cut short
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

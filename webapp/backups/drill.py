@@ -34,9 +34,9 @@ ROOM = 3  # times a backup: the copy, its log, and the mailbox
 def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
     """Reports each step that works, and how long it took. Raises Refused at the first one that doesn't.
 
-    A SQLite backup is copied to a folder that is gone afterwards; a dump of PostgreSQL needs `into`, an empty database.
-    No email leaves: those that wait in the backup are thrown away in the copy, new ones are caught in that folder, each
-    within the seconds of `patience`.
+    A SQLite backup is copied into a temporary folder; a PostgreSQL dump needs `into`, an empty database. No email
+    leaves: those waiting in the backup are deleted from the copy, and new ones are caught in the folder. `patience` is
+    how many seconds to wait for each.
     """
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="microblog-drill-") as name:
@@ -92,7 +92,7 @@ def _about_the_file(file: Path) -> Iterator[None]:
 
 
 def _aside(settings: Settings, url: str, mailbox: Path) -> Settings:
-    """The site as it is, but on the restored data, with nobody before it and no way out for emails."""
+    """The site with the restored data, without visitors, and with nowhere to send emails."""
     return replace(
         settings, database_url=url, mailbox=mailbox, mailer="web", mail_connections=1, admins=(), trusted_proxies=0
     )
@@ -110,7 +110,7 @@ async def _has_tables(url: str) -> bool:
 
 @dataclass
 class _Person:
-    """Made up for the drill, and in the copy alone."""
+    """A made-up person who exists only in the copy."""
 
     username: str
     email: str
@@ -118,7 +118,7 @@ class _Person:
 
 
 async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[str]:
-    """Runs the site on the restored data, and does what a person who forgot the password does."""
+    """Runs the site with the restored data, and does what a person does who forgot the password."""
     app = create_app(settings)
     person = await _make_up(app)
     async with app.router.lifespan_context(app):
@@ -140,7 +140,7 @@ async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[st
 
 
 async def _make_up(app: Starlette) -> _Person:
-    """Adds the person, and throws away the emails that still wait for others."""
+    """Adds the person, and deletes the emails that are waiting for others."""
     name = f"drill_{secrets.token_hex(6)}"
     person = _Person(name, f"{name}@example.com", secrets.token_urlsafe(18))
     async with app.state.database.session(is_writing=True) as db:
@@ -159,7 +159,7 @@ async def _log_in(visitor: Visitor, person: _Person) -> Answer:
 
 
 async def _link(settings: Settings, person: _Person, patience: float) -> str:
-    """The path behind the link of the reset email, once it is there."""
+    """The path behind the link in the reset email, once it has arrived."""
     assert settings.mailbox
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

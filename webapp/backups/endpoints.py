@@ -1,4 +1,4 @@
-"""The two databases of a move: nobody else is there, the rows in one order, and numbers that go on."""
+"""The two databases of a move: nobody else uses them, rows have one order in both, and new numbers continue the old."""
 
 import asyncio
 import sqlite3
@@ -33,7 +33,7 @@ def file_of(url: str) -> Path | None:
 
 @asynccontextmanager
 async def connected(url: str, what: str) -> AsyncIterator[AsyncConnection]:
-    """One connection, while nobody else has one. Raises Refused."""
+    """One connection, provided that nobody else has one. Raises Refused."""
     if file := file_of(url):
         _must_be_alone_with(file, what)
     database = Database(url, is_patient=True)
@@ -48,7 +48,7 @@ async def connected(url: str, what: str) -> AsyncIterator[AsyncConnection]:
 
 
 def _must_be_alone_with(file: Path, what: str) -> None:
-    """An exclusive lock is refused while anybody has the file open, even if they do nothing."""
+    """Takes an exclusive lock, which SQLite refuses while anybody has the file open, even if they are idle."""
     if not file.exists():
         return
     with closing(sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)) as db:
@@ -63,7 +63,9 @@ def _must_be_alone_with(file: Path, what: str) -> None:
 
 
 async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
-    """As far as the server tells: others with the same log-in. A pooler's connections stay for a while."""
+    """Checks that nobody else is connected with the same log-in, as far as the server tells. A pooler keeps its
+    connections for a while.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         count, names = (await connection.execute(text(OTHERS))).one()
@@ -76,14 +78,14 @@ async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
 
 
 async def keep_writers_out(connection: AsyncConnection) -> None:
-    """From one database, as long as the transaction lasts. SQLite's has its lock from the beginning."""
+    """Keeps others from writing until the transaction ends. On SQLite the lock is there from the beginning."""
     if connection.dialect.name == "postgresql":
         names = ", ".join(table.name for table in SQLModel.metadata.sorted_tables)
         await connection.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
 
 
 async def pages(connection: AsyncConnection, table: Table, after: Key | None) -> AsyncIterator[Sequence[Row[Any]]]:
-    """The rows behind a key, in an order that is the same on both kinds of database."""
+    """The rows after a key, in the same order on both kinds of database."""
     while rows := await page(connection, table, after, AT_ONCE):
         yield rows
         after = key(table, rows[-1])
@@ -104,14 +106,14 @@ def key(table: Table, row: Row[Any]) -> Key:
 
 
 def _bytewise(connection: AsyncConnection, column: Column[Any]) -> ColumnElement[Any]:
-    """SQLite compares bytes; a PostgreSQL server may have the order of some language."""
+    """Compares bytes, as SQLite does; a PostgreSQL server may use the order of some language."""
     kind = getattr(column.type, "impl_instance", column.type)  # SQLModel wraps it
     is_text = isinstance(kind, String) and connection.dialect.name == "postgresql"
     return collate(column, "C") if is_text else column
 
 
 async def go_on_counting(old: AsyncConnection, new: AsyncConnection, table: Table) -> None:
-    """New rows get numbers that no row had before, not even one that is deleted: links to posts have them."""
+    """Makes sure that new rows get numbers no row ever had, not even a deleted one: links to posts contain them."""
     column = table.autoincrement_column
     if column is None:
         return
@@ -121,7 +123,7 @@ async def go_on_counting(old: AsyncConnection, new: AsyncConnection, table: Tabl
 
 
 async def _given(connection: AsyncConnection, table: str, column: str) -> int:
-    """The last number that was given, as far as the database remembers."""
+    """The last number that was given out, as far as the database remembers."""
     if connection.dialect.name == "sqlite":
         if not await _is_remembered(connection, table):
             return 0
@@ -143,6 +145,6 @@ async def _continue(connection: AsyncConnection, table: str, column: str, reache
 
 
 async def _is_remembered(connection: AsyncConnection, table: str) -> bool:
-    """Whether SQLite knows of numbers that were given; else it goes on from the highest."""
+    """Whether SQLite remembers the numbers it gave out; if not, it continues from the highest."""
     query = text("SELECT sql FROM sqlite_master WHERE name = :table")
     return "AUTOINCREMENT" in ((await connection.execute(query, {"table": table})).scalar() or "")

@@ -24,15 +24,15 @@ Say = Callable[[str], None]
 
 
 class _Differs(Exception):
-    """A row is not the same in both databases; says which."""
+    """A row differs between the two databases; says which."""
 
 
 def run(source: str, to: str, say: Say) -> None:
     """Copies all rows, compares them, and says what it did. Raises Refused.
 
-    Rows are kept as they arrive. A move that was cut short goes on when it is run again, once what is there was
-    compared; if the old database has changed meanwhile, it begins anew. Until the end the new one has no revision that
-    a site would start with. The old one stays as it is.
+    Rows are committed as they arrive. After an interruption, run it again: it compares what is there and goes on. If
+    the old database has changed meanwhile, it starts over. Until the end, the new database has no revision that a site
+    would start with. The old one stays as it is.
     """
     _must_differ(source, to)
     try:
@@ -58,13 +58,15 @@ def _must_differ(source: str, to: str) -> None:
 
 
 def _mark(source: str) -> str:
-    """What stands for a revision in the new database meanwhile: from where its rows come, and how they look."""
+    """Stands in for the revision of the new database during the move: where its rows come from, and their schema."""
     where = str(endpoints.file_of(source) or make_url(database_url.read(source)[0]).set(password=None))
     return f"{MOVING}{blake2b(f'{where} {migrations.newest()}'.encode(), digest_size=8).hexdigest()}"
 
 
 async def _is_begun(to: str, mark: str) -> bool:
-    """Whether an earlier run of the same move began to fill it. Raises Refused if it has anything else in it."""
+    """Whether an earlier run of the same move has begun to fill the database. Raises Refused if anything else is in
+    it.
+    """
     async with endpoints.connected(to, "The database of --to") as new:
         version = await migrations.version(new)
         if version == mark:
@@ -104,7 +106,7 @@ async def _move(source: str, to: str, say: Say) -> None:
 
 
 async def _begin(old: AsyncConnection, new: AsyncConnection, mark: str, say: Say) -> None:
-    """Marks the new database as half filled, or looks how far an earlier run came."""
+    """Marks the new database as half filled, or finds out how far an earlier run got."""
     if await migrations.version(new) != mark:
         return await _set_version(new, mark)
     try:
@@ -125,7 +127,7 @@ async def _set_version(new: AsyncConnection, version: str) -> None:
 
 
 async def _copy(old: AsyncConnection, new: AsyncConnection, table: Table) -> int:
-    """Copies the rows that are not there yet; returns how many."""
+    """Copies the rows that aren't there yet; returns how many."""
     count, last = 0, await _last(new, table)
     async for rows in endpoints.pages(old, table, last):
         await _insert(new, table, [row._mapping for row in rows])
@@ -153,7 +155,7 @@ async def _insert(new: AsyncConnection, table: Table, rows: Sequence[Mapping[Any
 
 
 async def _insert_each(new: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Finds the row that does not fit. SQLite keeps texts of any length, and NULs in them; PostgreSQL does not."""
+    """Finds the row that doesn't fit. SQLite stores texts of any length, and NULs in them; PostgreSQL doesn't."""
     for row in rows:
         try:
             await new.execute(table.insert(), row)
@@ -175,7 +177,9 @@ async def _compare(old: AsyncConnection, new: AsyncConnection, table: Table) -> 
 
 
 async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> Key | None:
-    """The key of the last row in the new database. Raises _Differs if the rows up to there are not the old one's."""
+    """The key of the last row in the new database. Raises _Differs if the rows up to it differ from the old
+    database's.
+    """
     last = None
     async for there in endpoints.pages(new, table, None):
         ours = await endpoints.page(old, table, last, len(there))

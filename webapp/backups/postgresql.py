@@ -22,7 +22,7 @@ def dump(url: str, file: Path) -> str:
 
 
 def describe(file: Path) -> str:
-    """What a dump says that it has. Raises Refused if it can't be read."""
+    """What a dump says it contains. Raises Refused if it can't be read."""
     listed = _run("pg_restore", ["--list", str(file)])
     tables = re.findall(r"TABLE DATA \S+ (\S+)", listed)
     if "user_account" not in tables:
@@ -37,7 +37,9 @@ def restore(file: Path, url: str) -> None:
 
 
 def environment(url: str) -> dict[str, str]:
-    """How libpq's programs reach a database. Not by their arguments: those can be seen by everybody on the machine."""
+    """How libpq's programs find the database: by environment variables, since everybody on the machine can read
+    arguments.
+    """
     address, arguments = database_url.read(url)
     parts = make_url(address)
     hosts, ports = arguments.get("host", [parts.host]), arguments.get("port", [parts.port])

@@ -1,4 +1,4 @@
-"""A visitor to a site in this process: nothing listens, so nobody else can drop in."""
+"""A visitor to a site that runs in this process. It listens on no port, so nobody else can get in."""
 
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +21,7 @@ class Answer:
 
 
 class Visitor:
-    """Sends forms as a browser does, and keeps its cookies (the ASGI specification, HTTP)."""
+    """Sends forms and keeps cookies as a browser does, over ASGI (the ASGI specification, HTTP)."""
 
     def __init__(self, app: Starlette, base_url: str) -> None:
         self._app = app

@@ -1,1 +1,1 @@
-"""Emails that come back, and complaints about them: read, believed only with a proof, and written down."""
+"""Emails that come back, and complaints about emails: read, believed only with proof, and recorded."""

@@ -1,4 +1,4 @@
-"""Takes what came back, and marks the address: it gets no more optional emails until it is known to work again."""
+"""Takes what came back, and marks the address: it gets no optional emails until it is known to work again."""
 
 import logging
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ log = logging.getLogger("webapp.mail")
 
 
 async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Iterable[str] = ()) -> list[str]:
-    """Marks the addresses of a message that came back, and returns them, masked.
+    """Marks the addresses whose email came back; returns them, masked.
 
-    Anybody can write such a message, so it counts only for an address to which an email went with the return path
-    that it came to. `to` are addresses that it came to and that are not in its headers.
+    Anybody can write such a message. So it counts only for an address that was sent an email with the very return path
+    the message came to. `to` are addresses that it came to and that are not in its headers.
     """
     message = reports.parse(raw)
     paths = [*to, *reports.return_paths(message)]
@@ -31,7 +31,7 @@ async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Ite
 
 
 async def take_event(db: AsyncSession, event: dict[str, object]) -> list[str]:
-    """The same for a provider's event, whose sender was proved already. Raises Unreadable."""
+    """The same for a provider's event, whose sender has already been verified. Raises Unreadable."""
     return await _mark(db, providers.reports(event))
 
 

@@ -1,4 +1,6 @@
-"""What providers report by webhook: Amazon SES (through SNS), Postmark and Mailgun. No address in it is fetched."""
+"""What providers report by webhook: Amazon SES (through SNS), Postmark and Mailgun. Addresses in it are never
+fetched.
+"""
 
 import hmac
 import json
@@ -13,7 +15,7 @@ MOST_SECONDS = 900  # between a provider's signature and its arrival
 
 
 class Unreadable(ValueError):
-    """This is no report of a provider that is known here."""
+    """This is no report of any provider we know."""
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def read(body: bytes) -> dict[str, Any]:
 
 
 def is_signed(event: dict[str, Any], key: str) -> bool:
-    """Whether Mailgun signed it with the key, just now (its documentation, "Securing webhooks")."""
+    """Whether Mailgun has just signed it with the key (its documentation, "Securing webhooks")."""
     signature = event.get("signature")
     if not isinstance(signature, dict):
         return False
@@ -41,12 +43,12 @@ def is_signed(event: dict[str, Any], key: str) -> bool:
 
 
 def subscription(event: dict[str, Any]) -> str:
-    """The address that confirms a subscription of SNS, for a person to open; or empty."""
+    """The address that confirms an SNS subscription, for a person to open; or empty."""
     return str(event.get("SubscribeURL", "")) if event.get("Type") == "SubscriptionConfirmation" else ""
 
 
 def reports(event: dict[str, Any]) -> list[Report]:
-    """What an event says for good. Raises Unreadable."""
+    """The permanent failures and complaints in an event. Raises Unreadable."""
     try:
         if "event-data" in event:
             return list(_mailgun(event["event-data"]))

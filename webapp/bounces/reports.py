@@ -1,4 +1,4 @@
-"""What a message says that came back: a delivery report (RFC 3464), a complaint (RFC 5965), or something odd."""
+"""What a returned message says: a delivery report (RFC 3464), a complaint (RFC 5965), or something odd."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MOST_BREAKS = 200  # blank lines and boundaries: the parser's time grows with th
 
 @dataclass(frozen=True)
 class Report:
-    """That emails to one of the `addresses`, which are one person's, came back for good, or that they complained."""
+    """Emails to one of the `addresses`, all of one person, came back for good; or the person complained."""
 
     source: Source
     addresses: tuple[str, ...]
@@ -27,7 +27,7 @@ class Report:
 
 
 def parse(raw: bytes) -> Message:
-    """The message, as far as it can hold a report: what came back with it stands behind, and may be long."""
+    """The part of the message that can hold a report. The returned email comes after it, and may be long."""
     lines = raw.splitlines(keepends=True)
     breaks = [number for number, line in enumerate(lines) if not line.strip() or line.startswith(b"--")]
     end = breaks[MOST_BREAKS] if len(breaks) > MOST_BREAKS else len(lines)
@@ -35,7 +35,7 @@ def parse(raw: bytes) -> Message:
 
 
 def read(message: Message) -> list[Report]:
-    """What a message says for good; nothing of what may still arrive, or is our own fault."""
+    """The permanent failures and complaints in a message; nothing that may still arrive or is our own fault."""
     parts = list(message.walk())
     reports = [
         report for part in parts if _is(part, "message/delivery-status") for report in _of_delivery(part, message)
@@ -51,13 +51,13 @@ def read(message: Message) -> list[Report]:
 
 
 def return_paths(message: Message) -> list[str]:
-    """The addresses to which it came, or may have."""
+    """The addresses that the message came to, or may have come to."""
     found = [str(value) for part in _heads(message) for name in ENVELOPE for value in part.get_all(name, [])]
     return [address for _name, address in getaddresses(found) if address]
 
 
 def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
-    """One for each recipient to whom delivery failed, and whom it was that failed (RFC 3464, 2.3)."""
+    """A report for each recipient whose delivery failed, and whose address that was (RFC 3464, 2.3)."""
     for fields in _blocks(part):
         status, said = str(fields.get("Status", "")).split(" ")[0], str(fields.get("Diagnostic-Code", ""))
         words = " ".join(said.partition(";")[2].split() or [status])
@@ -69,7 +69,7 @@ def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
 
 
 def _is_for_good(status: str, words: str) -> bool:
-    """Whether nobody has the address. Full mailboxes and what is held against us are not its fault."""
+    """Whether the address doesn't exist. A full mailbox, or a grudge against us, doesn't count."""
     code, _space, rest = words.partition(" ")
     number = int(code[:3]) if code[:3].isdigit() else 550
     text = rest if code[:3].isdigit() else words
@@ -89,13 +89,13 @@ def _of_feedback(part: Message, message: Message) -> Iterator[Report]:
 
 
 def _returned(message: Message) -> tuple[str, ...]:
-    """To whom the email went that came back with the report."""
+    """Who the returned email was sent to."""
     heads = [part for part in _heads(message) if part is not message]
     return tuple(address for part in heads for _name, address in getaddresses([str(v) for v in part.get_all("To", [])]))
 
 
 def _heads(message: Message) -> Iterator[Message]:
-    """The message, the fields of its reports, and the headers of what came back with it."""
+    """The message, the fields of its reports, and the headers of the returned email."""
     for part in message.walk():
         yield part
         if _is(part, "text/rfc822-headers") and isinstance(payload := part.get_payload(decode=True), bytes):
@@ -103,7 +103,7 @@ def _heads(message: Message) -> Iterator[Message]:
 
 
 def _blocks(part: Message) -> list[Message]:
-    """The groups of fields of a report."""
+    """A report's groups of fields."""
     payload = part.get_payload()
     if isinstance(payload, list):
         return [block for block in payload if isinstance(block, Message)]
@@ -115,7 +115,7 @@ def _parse(headers: bytes) -> Message:
 
 
 def _address(value: object) -> str:
-    """`rfc822; susan@example.com` as its address."""
+    """The address in `rfc822; susan@example.com`."""
     return parseaddr(str(value or "").partition(";")[2].strip() or str(value or ""))[1]
 
 

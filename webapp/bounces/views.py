@@ -16,7 +16,7 @@ log = logging.getLogger("webapp.mail")
 
 
 async def bounces(request: Request) -> Response:
-    """A whole message, or a provider's event. Whoever sends it knows the key, or has signed with it."""
+    """Takes a whole message, or a provider's event. The sender knows the key, or has signed with it."""
     db, settings = request.state.db, request.app.state.settings
     if not settings.bounce_key:
         raise HTTPException(404)
@@ -37,7 +37,7 @@ async def bounces(request: Request) -> Response:
 
 
 def _knows_the_key(request: Request, key: str) -> bool:
-    """As `Authorization: Bearer KEY`, or as the password of a user whom nobody asks for."""
+    """The key comes as `Authorization: Bearer KEY`, or as the password of any user name."""
     scheme, _space, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:

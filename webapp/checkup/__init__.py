@@ -1,1 +1,1 @@
-"""The check-up: can you get back in? Each way back with its state, and a test that proves that it works."""
+"""The check-up: can you get back in? Each way back, its state, and a test that it works."""

@@ -27,7 +27,7 @@ from webapp.web.limits import limited, limited_button
 
 @login_required
 async def checkup(request: Request) -> Response:
-    """The ways back, and the form that looks for a recovery code without spending it."""
+    """The ways back, and a form that looks for a recovery code without using it up."""
     form = await Form.of(request, CheckCode)
     if form.is_valid and await _code_is_there(request, form):
         return _back(request, _("Right: that code is on your list, and it isn't spent."))
@@ -59,7 +59,9 @@ async def send_checkup_email(request: Request) -> Response:
 
 
 async def checkup_email(request: Request) -> Response:
-    """Behind the test link. It works whoever is logged in; a look alone proves nothing, since programs look, too."""
+    """Behind the test link. It works whoever is logged in. Opening it proves nothing yet, since programs open links,
+    too.
+    """
     form = await Form.of(request, EmptyForm)
     try:
         user = await _owner(request)
@@ -87,7 +89,7 @@ async def _owner(request: Request) -> User:
 
 @login_required
 async def checkup_challenge(request: Request) -> Response:
-    """What to ask a person's passkeys, to see whether they work."""
+    """The challenge for a person's passkeys, to see whether they work."""
     settings, user = request.app.state.settings, request.state.user
     if not settings.can_have_passkeys:
         raise HTTPException(404)
@@ -128,7 +130,7 @@ async def _passkey_works(request: Request, form: Form[CheckPasskey]) -> bool:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def decline_checkup(request: Request) -> Response:
-    """Asks again in a year."""
+    """Don't ask again for a year."""
     await Form.read(request, EmptyForm)
     await ways.note(request.state.db, request.state.user.id, "checkup_at")
     await request.state.db.commit()

@@ -1,4 +1,4 @@
-"""The ways back into an account, what is known of each, and which is the weakest point."""
+"""The ways back into an account, what is known of each, and which one is weakest."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ FEW_CODES = 3
 
 @dataclass(frozen=True)
 class Ways:
-    """What leads back into an account, and when each was seen to work. `synced` passkeys are on several devices."""
+    """The ways back into an account, and when each was last seen to work. `synced` passkeys are on several devices."""
 
     email: str
     sends_mail: bool
@@ -34,7 +34,7 @@ class Ways:
 
     @property
     def weakest(self) -> str:
-        """The one thing to mend first, in words; empty if nothing is."""
+        """The first thing to fix, in words; empty if nothing needs fixing."""
         if self.has_app and not self.codes:
             return _("If you lose the phone with your authenticator app, you wait for days. Print recovery codes.")
         if not self.sends_mail and not self.codes and not self.passkeys:
@@ -72,14 +72,14 @@ async def of(db: AsyncSession, user: User, *, sends_mail: bool) -> Ways:
 
 
 async def has_code(db: AsyncSession, user_id: int, label: str) -> bool:
-    """Whether an unused code of the account begins with these four characters, which are no secret. Spends nothing."""
+    """Whether an unused code of the account begins with these four characters, which are no secret. Uses up nothing."""
     this = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.label) == label
     unused = select(RecoveryCode.label).where(*this, col(RecoveryCode.used_at).is_(None))
     return (await db.exec(unused)).first() is not None
 
 
 async def note(db: AsyncSession, user_id: int, *columns: str) -> None:
-    """Notes that something was seen to work just now, or that the check-up was done or declined."""
+    """Records that something has just been seen to work, or that the check-up was done or declined."""
     await db.exec(update(User).where(col(User.id) == user_id).values(dict.fromkeys(columns, now())))
 
 

@@ -2,4 +2,4 @@
 
 
 class Refused(Exception):
-    """The command can't do what was asked, and has changed nothing; says why."""
+    """The command can't do this, and has changed nothing; says why."""

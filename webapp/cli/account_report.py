@@ -1,4 +1,4 @@
-"""What the admin is shown of accounts: who they are, what opens them, and what happened to them. No secrets."""
+"""What the admin sees of accounts: who they are, what opens them, and what happened to them. No secrets."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -143,5 +143,5 @@ def _time(when: datetime) -> str:
 
 
 def _printable(text: str) -> str:
-    """Browsers say what they like; none of it may drive the admin's terminal."""
+    """Browsers may call themselves anything; none of it may control the admin's terminal."""
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)

@@ -1,6 +1,6 @@
 """What the admin does by hand: people and their links, posts, emails, a check-up.
 
-A command yields the lines to print. One that writes commits before it yields: printing ends the transaction.
+A command yields the lines to print. If it writes, it commits before it yields, since printing ends the transaction.
 """
 
 import argparse
@@ -57,7 +57,7 @@ async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Nam
 
 
 def _hint(words: str, **values: object) -> None:
-    """Says something to the person at the terminal, not to a program that reads the link."""
+    """Says something to the person at the terminal, but not to a program that reads the link."""
     print(words % values, file=sys.stderr)
 
 
@@ -88,7 +88,7 @@ async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.N
 
 
 async def remove_factors(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """For somebody who has lost all of them, and has shown you who they are. Nothing else changes; they are told."""
+    """For somebody who has lost all of them and has shown you who they are. Nothing else changes, and they are told."""
     user = await _person(db, options.name)
     removed = await actions.remove_factors(db, settings, user, events.BY_OPERATOR)
     await db.commit()
@@ -124,7 +124,7 @@ async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Na
 
 
 async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """Hides an account from everybody; it is deleted for good later, and only the admin can undo that."""
+    """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that."""
     user = await _person(db, options.name)
     deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
     await db.commit()
@@ -144,7 +144,7 @@ async def remove_post(db: AsyncSession, settings: Settings, options: argparse.Na
 
 
 def reason(text: str) -> str:
-    """What stands behind --reason. Raises ArgumentTypeError."""
+    """The text after --reason. Raises ArgumentTypeError."""
     try:
         return Decision(reason=text).reason
     except ValidationError:
@@ -192,7 +192,7 @@ async def fill_with_demo(db: AsyncSession, settings: Settings, options: argparse
 
 
 async def take_bounce(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """Marks the address of an email that came back. A message that proves nothing is passed over, not sent back."""
+    """Marks the address of an email that came back. A message that proves nothing is ignored, and not sent back."""
     marked = await bounces.take_message(db, settings, sys.stdin.buffer.read(MOST_BOUNCE_BYTES), options.to)
     await db.commit()
     yield (
@@ -201,7 +201,7 @@ async def take_bounce(db: AsyncSession, settings: Settings, options: argparse.Na
 
 
 async def check_up(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """Examines the setup; refused if anything in it fails."""
+    """Checks the set-up; refused if anything fails."""
     failed = 0
     async for finding in doctor.examine(settings):
         failed += finding.verdict == doctor.FAILURE

@@ -1,6 +1,6 @@
-"""A small made-up community for a development site: its people, and three weeks of their posts.
+"""A small made-up community for a development site: people, and three weeks of their posts.
 
-The same every time but for the clock: it ends a few minutes ago.
+It is the same every time, except that it always ends a few minutes ago.
 """
 
 import csv
@@ -83,7 +83,7 @@ async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Fi
 
 
 async def find(db: AsyncSession) -> Filled | None:
-    """Those of a community who are here and still have its password; None if nobody is."""
+    """The demo people who are here and still have the demo password; None if nobody is."""
     for language in COMMUNITIES:
         if filled := await _find(db, _community(language)):
             return filled
@@ -108,7 +108,7 @@ def _community(language: str) -> dict[str, Any]:
 async def _settle(
     db: AsyncSession, settings: Settings, community: dict[str, Any], moment: datetime, language: str
 ) -> dict[str, int]:
-    """Adds the accounts, all with one hash so that nobody waits for twelve; returns their numbers by name."""
+    """Adds the accounts, all with one hash so that nobody waits for twelve; returns their ids by name."""
     password_hash = await Hasher().hash(community["password"])
     file = io.StringIO()
     rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
@@ -142,7 +142,7 @@ def _address(person: dict[str, Any], community: dict[str, Any]) -> str:
 async def _befriend(
     db: AsyncSession, community: list[dict[str, Any]], people: dict[str, int], moment: datetime
 ) -> None:
-    """Everybody follows the people they find, one after the other, from the day when both are here."""
+    """Everybody follows people one after the other, from the day when both are here."""
     joined = {each["name"]: _joined(each, moment) for each in community}
     for each in community:
         for count, followed in enumerate(each["follows"], 1):
@@ -164,7 +164,7 @@ def _duration(clock: str) -> timedelta:
 
 
 async def _was_seen(db: AsyncSession, people: dict[str, int], said: list[_Said]) -> None:
-    """Everybody left a few minutes after their last words."""
+    """Everybody was last seen a few minutes after their last post."""
     for name, number in people.items():
         last = max(one.when for one in said if one.name == name)
         await db.exec(update(User).where(col(User.id) == number).values(last_seen_at=last + timedelta(minutes=5)))

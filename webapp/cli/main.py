@@ -1,4 +1,4 @@
-"""The command line: `python -m webapp`. What can be asked for stands here; the rooms beside do it."""
+"""The command line: `python -m webapp`. This lists what it can do; the modules beside it do it."""
 
 import argparse
 import asyncio
@@ -73,7 +73,7 @@ def _with_session(command: Command, options: argparse.Namespace, *, is_writing: 
 
 
 async def _print_all(command: Command, settings: Settings, options: argparse.Namespace, is_writing: bool) -> None:
-    """Prints what a command says, and holds nothing while doing so: whoever reads may take their time.
+    """Prints what a command says, holding nothing meanwhile: the reader may take their time.
 
     A command that writes commits before it says so. Only such a command takes SQLite's write lock.
     """

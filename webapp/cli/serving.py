@@ -1,4 +1,4 @@
-"""What runs until it is stopped, the site and the mailer; and what either needs before it starts."""
+"""What runs until it is stopped, the site and the mailer, and what they need before they start."""
 
 import argparse
 import asyncio
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 def settings(command: str) -> Settings:
-    """The deployed site's settings; those of the development site on a machine that has no other."""
+    """The deployed site's settings; on a machine without any, the development site's."""
     if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
         settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
         if command == "demo":
@@ -48,9 +48,9 @@ def _is_deployed() -> bool:
 
 
 def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = print) -> int:
-    """Brings the database to the state that the code expects, or to a revision; or only says what that would take.
+    """Brings the database to the newest revision, or to a given one; or only says what that would take.
 
-    Raises Refused, in one line, whatever is in the way.
+    Raises Refused, with one line that says what is in the way.
     """
     url = settings.database_url
     try:
@@ -78,7 +78,7 @@ def _step(step: migrations.Step, *, is_dry_run: bool) -> str:
 
 
 def _no_way(words: str) -> str:
-    """Alembic's words for a revision that it has no file for, in ours."""
+    """Our words for Alembic's error about a revision that it has no file for."""
     revision = words.rpartition(" '")[2].rstrip("'")
     if revision.startswith(migrations.MOVING):
         return _("The database is half filled by a `move` that was cut short. Run that again, or empty the database.")
@@ -91,12 +91,12 @@ def _no_way(words: str) -> str:
 
 
 def _prepare(settings: Settings) -> None:
-    """Brings the database of a development site up to date, silently."""
+    """Migrates the database of a development site, silently."""
     migrate(settings, say=lambda _line: None)
 
 
 def dev(options: argparse.Namespace) -> int:
-    """Serves a site for this machine alone: migrated, reloading and, unless told otherwise, with people in it."""
+    """Serves a site for this machine alone: migrated, reloading and, unless told otherwise, with demo people in it."""
     _must_be_free(options.port)
     os.environ["PORT"] = str(options.port)
     if options.language != "en":
@@ -132,7 +132,7 @@ def development_app() -> Starlette:
 
 
 def _must_be_free(port: int) -> None:
-    """Raises Refused, before anything claims to run, if somebody else has the port."""
+    """Raises Refused if the port is taken, before anything claims to run."""
     try:
         _bind(port)
     except OSError as error:
@@ -160,7 +160,7 @@ def _free_port_after(port: int) -> int:
 
 
 def _say_when_open(port: int, lines: list[str]) -> None:
-    """Says where the site is once it is there, and not before."""
+    """Says where the site is, once it is really there."""
     while not _is_open(port):
         time.sleep(LOOK_AGAIN)
     print("\n".join(lines), file=sys.stderr, flush=True)
@@ -172,7 +172,7 @@ def _is_open(port: int) -> bool:
 
 
 async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> list[str]:
-    """What a newcomer wants to know at every start: the address, how to log in, and where the emails are."""
+    """What a newcomer wants to know at every start: the address, how to log in, and where to find the emails."""
     database = Database(settings.database_url)
     try:
         async with database.session(is_writing=True) as db:
@@ -194,7 +194,7 @@ async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> lis
 
 
 def mailer(options: argparse.Namespace) -> int:
-    """Sends emails until it is told to stop: a process of its own beside the web processes."""
+    """Sends emails until it is stopped: a process of its own beside the web processes."""
     site = settings(options.command)
     if not site.sends_mail:
         print(_("This site sends no email (MAILER=off), so there is nothing for a mailer to do."), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`python -m webapp shell`: a Python prompt that awaits, with the site at hand."""
+"""`python -m webapp shell`: a Python prompt that can `await`, with the site at hand."""
 
 import argparse
 import ast
@@ -23,7 +23,7 @@ HOW = N_("Each line is a transaction of its own: committed when it ends, undone 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Reads lines until the end of the input."""
+    """Reads lines until the input ends."""
     settings = serving.settings(options.command)
     with asyncio.Runner() as runner:
         database = Database(settings.database_url, is_patient=True)
@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Console(code.InteractiveConsole):
-    """Runs what is typed on one event loop, and leaves no transaction open while the next line is thought of:
-    on SQLite that would keep every visitor waiting for the lock.
+    """Runs what is typed on one event loop. No transaction stays open between lines: on SQLite it would hold the lock,
+    and every visitor would wait.
     """
 
     def __init__(self, runner: asyncio.Runner, db: AsyncSession, names: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The command `requests`: who waits to be let in, and the host's yes or no."""
+"""The command `requests`: who is waiting for an account, and the admin's yes or no."""
 
 import argparse
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[.
 
 
 async def _list(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    """A line for each request that waits: who asks, and why."""
+    """A line for each waiting request: who asks, and why."""
     for request in await requests.waiting(db):
         yield f"{request.email}\t{request.username}\tsince {request.created_at:%Y-%m-%d}\t{request.why}"
 
@@ -60,7 +60,7 @@ async def _refuse(db: AsyncSession, settings: Settings, options: argparse.Namesp
 
 
 async def _request(db: AsyncSession, email: str) -> int:
-    """The number of the request of an address, 0 if there is none."""
+    """The number of the request of an address; 0 if there is none."""
     request = await requests.of(db, identities.identity_or_nonsense(email))
     return request.id if request else 0
 

@@ -16,13 +16,13 @@ from webapp.web.limits import limited
 
 
 async def find_post(request: Request) -> Response:
-    """Leads to the page of a post of which only the number is known."""
+    """Redirects to the page of a post of which only the number is known."""
     return pages.redirect(request, _page_of(await _seen(request)))
 
 
 @login_required
 async def reply(request: Request) -> Response:
-    """The post that is answered, and the form, which begins with its author's name."""
+    """The post to answer, and the form, which begins with its author's name."""
     answered, me = await _seen(request), request.state.user
     begin = f"@{answered.username} " if answered.author_id != me.id else ""
     form = await Form.of(request, Write, body=begin)
@@ -50,7 +50,7 @@ async def _written(request: Request, form: Form[Write], answered: Card) -> int:
 
 
 async def _above(request: Request, answered: Card) -> str:
-    """The page on which a reply to this stands: that of the first post, if it is still there."""
+    """The page that shows a reply to this post: that of the thread's first post, if it still exists."""
     if answered.reply_to_id is None:
         return _page_of(answered)
     return _page_of(await timeline.one(request.state.db, answered.reply_to_id, only_public=False) or answered)

@@ -1,6 +1,6 @@
-"""Background work that is done again and again, a little at a time, so nobody waits for it: mostly deleting old rows.
+"""Background work that is done again and again in small pieces, so that nobody waits for it: mostly deleting old rows.
 
-Every web process does it; what one has done, the others no longer find.
+Every web process does it; the others don't find again what one has done.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ class Work(Protocol):
     def name(self) -> str: ...
 
     async def do(self, database: Database) -> bool:
-        """Does some of it in a transaction of its own; whether there is more to do now."""
+        """Does some of it in its own transaction; returns whether there is more to do now."""
 
 
 @dataclass(frozen=True)
 class CleanupTask:
-    """Deletes the rows of a table that meet a condition, made at that moment."""
+    """Deletes the rows of a table that meet a condition, which is computed each time."""
 
     model: type[SQLModel]
     condition: Callable[[], ColumnElement[bool]]
@@ -58,7 +58,7 @@ class CleanupTask:
 async def run(
     database: Database, works: Sequence[Work], *, every: float = EVERY_SECONDS, pause: float = PAUSE_SECONDS
 ) -> None:
-    """Does all the work again and again, until it is cancelled."""
+    """Does all the work again and again, until cancelled."""
     while True:
         # Processes that start together must not all clean at once.
         await asyncio.sleep(every * random.uniform(0.5, 1.5))
@@ -71,6 +71,6 @@ async def run(
 
 
 async def do_all(database: Database, work: Work, pause: float = PAUSE_SECONDS) -> None:
-    """Does all that there is to do of it now, with a pause after each part."""
+    """Does all there is to do now, with a pause after each batch."""
     while await work.do(database):
         await asyncio.sleep(pause)

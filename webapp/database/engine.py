@@ -48,16 +48,16 @@ def table(model: type[SQLModel]) -> Table:
 
 
 def now() -> datetime:
-    """The time as tables keep it: aware, and in UTC."""
+    """The current time as tables store it: timezone-aware, in UTC."""
     return datetime.now(UTC)
 
 
 class Database:
-    """One database of one application.
+    """The database of one application.
 
-    `doorbell` is set whenever a commit left something for a background task of this process to do; `visitors` is
-    how many requests the process is answering, which go before such tasks. One that is patient, as migrations must be,
-    waits for its statements as long as they take.
+    `doorbell` is set whenever a commit left work for a background task of this process. `visitors` is how many requests
+    the process is answering; they go before such tasks. A patient database, which migrations need, lets its statements
+    take as long as they take.
     """
 
     def __init__(self, url: str, *, is_patient: bool = False, sqlite_patience: sqlite.Patience = sqlite.USUAL) -> None:
@@ -114,13 +114,14 @@ class Database:
         return DurableSession(engine, expire_on_commit=False, info=info)
 
     def direct(self, *, is_writing: bool = False) -> Direct:
-        """A transaction for prepared statements alone, as a context. It needs a connection of its own."""
+        """A transaction for prepared statements only, as a context manager. It has its own connection."""
         return Direct(self.engine, {"doorbell": self.wake}, self._committed, is_writing=is_writing)
 
     async def try_write(self, at_most_every: float = 0) -> None:
-        """Writes and commits something that leaves no trace. Raises what a full or read-only disk, or server, raises.
+        """Writes and commits something that leaves no trace. Raises whatever a full or read-only disk, or server,
+        raises.
 
-        What worked that few seconds ago isn't tried again, so asking over and over costs nothing.
+        If this worked a few seconds ago it isn't tried again, so asking often costs nothing.
         """
         if time.monotonic() < self._written_at + at_most_every:
             return
@@ -131,7 +132,7 @@ class Database:
         self._written_at = time.monotonic()
 
     async def scrub(self) -> bool:
-        """Leaves nothing of what was deleted in SQLite's log; False if that has to wait. PostgreSQL vacuums itself."""
+        """Removes what was deleted from SQLite's log, too; False if that has to wait. PostgreSQL vacuums by itself."""
         if not self.is_sqlite:
             return True
         async with self.engine.connect() as connection:
@@ -141,7 +142,7 @@ class Database:
 
     @property
     def waits(self) -> Waits:
-        """How long those waited who wanted a connection."""
+        """How long requests waited for a connection."""
         pool = self.engine.pool
         assert isinstance(pool, TimedPool)
         return pool.waits
@@ -157,7 +158,7 @@ class Database:
 
 
 class DurableSession(AsyncSession):
-    """A session whose commit returns when it is on the disk, the connection being free meanwhile."""
+    """A session whose commit returns once the data is on the disk. The connection is free meanwhile."""
 
     async def commit(self) -> None:
         await super().commit()
@@ -165,7 +166,7 @@ class DurableSession(AsyncSession):
 
 
 async def release(db: AsyncSession) -> None:
-    """Ends the transaction and frees the connection, before something slow; what was read can still be read."""
+    """Ends the transaction and frees the connection before something slow. Objects that were read stay readable."""
     if db.in_transaction():
         await asyncio.shield(db.close())  # also when the request is cancelled meanwhile
 
@@ -179,7 +180,7 @@ async def execute(
     db: AsyncSession, statement: Executable, parameters: Parameters = None
 ) -> CursorResult[*tuple[Any, ...]]: ...
 async def execute(db: AsyncSession, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
-    """Runs a statement past the ORM: rows come as they are, and nothing that the session holds is touched."""
+    """Runs a statement past the ORM: plain rows come back, and the session's objects stay untouched."""
     return await db.run_sync(_execute, statement, parameters)
 
 

@@ -1,9 +1,9 @@
-"""What a commit on SQLite waits for: that it is on the disk, and not only with the kernel.
+"""Makes a commit on SQLite wait until its data is on the disk, and not just with the kernel.
 
-SQLite's own `synchronous=FULL` flushes within each commit: while its lock is held, and here on the event loop. Instead
-a commit only appends to the log (`synchronous=NORMAL`), gives lock and connection back, and is answered once the log
-was flushed after it; so all that commit while a flush is under way share the next one. The log grows in the order of
-commits and is read from its beginning, so a flush is good for everything before it, whichever process wrote it.
+SQLite's own `synchronous=FULL` flushes within each commit, holding its lock and, here, blocking the event loop. Instead
+a commit only appends to the log (`synchronous=NORMAL`), frees the lock and the connection, and is answered once the log
+has been flushed. All commits that arrive during a flush share the next one. The log grows in the order of commits and
+is read from its beginning, so a flush covers everything before it, whichever process wrote it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Flush:
-    """The log of one database, as one process flushes it. A database in memory has none."""
+    """Flushes the log of one database, for one process. A database in memory has no log."""
 
     def __init__(self) -> None:
         self.sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has the second alone
@@ -25,7 +25,7 @@ class Flush:
         self._thread = ThreadPoolExecutor(1, "flush")
 
     def watch(self, connection: Any, _record: object) -> None:
-        """For each new connection to SQLite."""
+        """Watches the commits of a new connection to SQLite."""
         cursor = connection.cursor()
         cursor.execute("PRAGMA database_list")
         file = cursor.fetchall()[0][2]
@@ -34,11 +34,11 @@ class Flush:
         connection.driver_connection.after_commit = self.note
 
     def note(self) -> None:
-        """Something was committed that may not be on the disk."""
+        """Something was committed that may not be on the disk yet."""
         self._committed += 1
 
     async def wait(self) -> None:
-        """Returns when all that was committed is on the disk. Raises OSError if it can't be brought there."""
+        """Returns once everything committed so far is on the disk. Raises OSError if that fails."""
         mine = self._committed
         while self._flushed < mine:
             if self._running is None:

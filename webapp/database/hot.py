@@ -1,8 +1,8 @@
-"""The hot paths: statements that pass SQLAlchemy by, compiled once and handed to the driver as they are.
+"""The hot paths: statements that bypass SQLAlchemy, compiled once and handed to the driver as they are.
 
-Around a short statement SQLAlchemy's session, connection and adapter cost several times what driver and database do.
-What is asked for most goes past them, in one room: a `Prepared` statement, and the `Direct` transaction that runs it.
-Everything else uses a session. docs/architecture.md has the figures.
+For a short statement, SQLAlchemy's session, connection and adapter cost several times what the driver and the database
+do. The most frequent requests bypass them, and all of that is in this module: a `Prepared` statement, and the `Direct`
+transaction that runs it. Everything else uses a session. docs/architecture.md has the figures.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -32,12 +32,13 @@ DRIVERS: Drivers = {"postgresql": postgresql.HotPath, "sqlite": sqlite.HotPath}
 
 
 class Direct:
-    """A transaction for prepared statements alone (see `Prepared`), as a context that undoes what was not committed.
+    """A transaction for prepared statements only (see `Prepared`), as a context manager that rolls back what wasn't
+    committed.
 
-    One that writes begins with its first statement. One that reads is no transaction: each of its statements stands
-    by itself, and is spared the trips for BEGIN and ROLLBACK.
+    A writing one begins with its first statement. A reading one is no transaction: each statement stands alone, which
+    saves the round trips for BEGIN and ROLLBACK.
 
-    Raises what SQLAlchemy raises; what has failed can only be rolled back.
+    Raises what SQLAlchemy raises. After an error it can only be rolled back.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Direct:
             await self.rollback()
 
     async def run(self, text: str, values: Values) -> list[Row]:
-        """Runs a statement in the driver's own words; returns its rows."""
+        """Runs a statement in the driver's own syntax; returns its rows."""
         async with self._refusals():
             driver = self._driver or await self._begin()
             return await driver.run(text, values)
@@ -107,7 +108,7 @@ class Direct:
 
     @asynccontextmanager
     async def _refusals(self) -> AsyncIterator[None]:
-        """Raises what SQLAlchemy would raise, and keeps no connection that is of no more use."""
+        """Raises what SQLAlchemy would raise, and drops a connection that is no longer usable."""
         try:
             yield
         except BaseException as error:
@@ -133,9 +134,9 @@ Transaction = AsyncSession | Direct
 
 
 class Prepared:
-    """A statement with bind parameters for all that changes; for an INSERT, also the columns that it is given.
+    """A statement with bind parameters for everything that varies; for an INSERT, also the columns it sets.
 
-    It runs in the transaction that it is given, past the ORM. Raises what SQLAlchemy raises.
+    It runs in the given transaction, past the ORM. Raises what SQLAlchemy raises.
     """
 
     def __init__(self, statement: Executable, *columns: str) -> None:
@@ -173,7 +174,7 @@ class Prepared:
 
 
 class _Compiled:
-    """A statement as one kind of database takes it."""
+    """A statement compiled for one kind of database."""
 
     def __init__(self, statement: Executable, columns: Sequence[str], dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=columns or None)  # type: ignore[attr-defined]
@@ -202,7 +203,7 @@ class _Compiled:
 
 
 def _run(session: Session, method: str, text: str, values: Any) -> Sequence[Row]:
-    """Runs a statement in a session's transaction; the method is one of PEP 249's, as the dialect has it."""
+    """Runs a statement in a session's transaction. The method is one of PEP 249's, as the dialect provides it."""
     connection = session.connection()
     cursor = connection.connection.cursor()
     try:

@@ -1,4 +1,4 @@
-"""What PostgreSQL needs: limits of time, and care for the poolers that platforms put before it."""
+"""What PostgreSQL needs: time limits, and care with the poolers that platforms put in front of it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,15 @@ TIME_LIMITS = {"timeout": 5.0, "command_timeout": 6.0}
 
 
 class Pooler:
-    """Finds out, before the first connection of a process, whether a pooler stands before the server."""
+    """Finds out, before a process's first connection, whether a pooler stands in front of the server."""
 
     def __init__(self) -> None:
         self.is_there: bool | None = None
 
     def look(self, _dialect: object, _record: object, arguments: Any, parameters: dict[str, Any]) -> None:
-        """SQLAlchemy's `do_connect`: then nothing is prepared under a name, for processes would give the same ones."""
+        """SQLAlchemy's `do_connect`. Behind a pooler no prepared statement gets a name, since processes would use the
+        same ones.
+        """
         if "statement_cache_size" in parameters:
             return  # the address of the database says which it is
         if self.is_there is None:
@@ -34,7 +36,7 @@ class Pooler:
 
 
 async def _has_other_process(arguments: Any, parameters: dict[str, Any]) -> bool | None:
-    """A pooler makes up the process id that it tells at the start; the server tells its own."""
+    """A pooler makes up the process id in its greeting; a server gives its own."""
     import asyncpg  # only where it is used: it costs every process of SQLite's time and memory
 
     own = {name: value for name, value in parameters.items() if not name.startswith("prepared_statement_")}
@@ -49,16 +51,18 @@ async def _has_other_process(arguments: Any, parameters: dict[str, Any]) -> bool
 
 
 def refuse_closed(connection: Any, _record: object, _lent: object) -> None:
-    """The driver knows, without a trip, that a server hung up. After its restart nobody's request fails for that."""
+    """Refuses a connection that the server has closed. The driver knows without a round trip, so no request fails after
+    a restart.
+    """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
 
 
 def hang_up_after_silence(failure: ExceptionContext) -> None:
-    """Gives up a connection whose statement took too long.
+    """Closes a connection whose statement took too long.
 
-    Left to itself the driver would wait for the server to confirm a cancellation: two more seconds, and PgBouncer 1.18
-    ends when the one who asked for that is gone before it was passed on (its issue 801).
+    By itself the driver would wait for the server to confirm the cancellation: two more seconds. And PgBouncer 1.18
+    crashes if the client is gone before the cancellation was passed on (its issue 801).
     """
     if isinstance(failure.original_exception, TimeoutError) and failure.connection is not None:
         driver: Any = failure.connection.connection.driver_connection
@@ -67,7 +71,7 @@ def hang_up_after_silence(failure: ExceptionContext) -> None:
 
 
 class HotPath:
-    """What `hot.py` asks of a driver, by asyncpg."""
+    """What `hot.py` needs from a driver, for asyncpg."""
 
     def __init__(self, connection: "asyncpg.Connection") -> None:
         self.connection = connection

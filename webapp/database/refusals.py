@@ -1,4 +1,4 @@
-"""What a driver's error means: whether its connection is lost, what SQLAlchemy would raise, and whose fault it is."""
+"""What a driver's error means: whether the connection is lost, what SQLAlchemy would raise, and whose fault it is."""
 
 import errno
 import re
@@ -20,7 +20,7 @@ STATES = ("08", "28", "3D", "25006", "40001", "40P01", "53", "55P03", "57", "58"
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database is away for the moment: not our fault, and worth another try."""
+    """Whether the database is unavailable for the moment: not our fault, and worth another try."""
     if isinstance(error, AWAY) or _is_missing_socket(error) or _is_full(error):
         return True
     if not isinstance(error, DBAPIError):
@@ -43,9 +43,9 @@ def what_to_check(error: Exception) -> str:
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:
-    """Whether nobody else should use the connection: it is closed, or may still be busy with what was given up.
+    """Whether nobody else should use the connection: it is closed, or may still be busy with an abandoned statement.
 
-    A server that was silent for too long is hung up on, and not asked to confirm that its statement is cancelled.
+    A server that was silent for too long is hung up on; nobody waits for it to confirm a cancellation.
     """
     if connection is None:
         return False  # there was none yet
@@ -57,9 +57,9 @@ def loses_connection(error: BaseException, dialect: Dialect, connection: Any) ->
 
 
 def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoReturn:
-    """Raises what SQLAlchemy raises, without the values of the statement, for they would be logged.
+    """Raises what SQLAlchemy raises, but without the statement's values, since those would be logged.
 
-    An error that does not come from the database stays what it is.
+    An error that doesn't come from the database is raised as it is.
     """
     state = getattr(error, "sqlstate", None) or ""
     options: Any = {"hide_parameters": True, "connection_invalidated": is_lost}
@@ -73,15 +73,17 @@ def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoRetur
 
 
 def _is_missing_socket(error: BaseException) -> bool:
-    """A PostgreSQL that is stopped takes its socket with it. Only a file that was opened has a name in its error."""
+    """Whether the server's socket is gone: a PostgreSQL that stops removes it. Only an error about a file that was
+    opened names a file.
+    """
     return isinstance(error, FileNotFoundError) and error.filename is None
 
 
 def _is_full(error: BaseException) -> bool:
-    """The disk of SQLite's file, noticed when it is flushed."""
+    """Whether the disk with SQLite's file is full, as noticed when it is flushed."""
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def _has_no_server(error: DBAPIError) -> bool:
-    """None of several servers takes writes, as in the middle of a failover; it has no SQLSTATE."""
+    """Whether none of several servers takes writes, as during a failover; the error has no SQLSTATE."""
     return type(error.driver_exception).__name__ == "TargetServerAttributeNotMatched"

@@ -1,8 +1,8 @@
-"""What SQLite needs to serve many: a log written ahead, its lock held as shortly as can be, few trips to a thread.
+"""What SQLite needs to serve many visitors: a write-ahead log, a lock held briefly, and few trips to a thread.
 
-A writer takes the lock on the event loop, does everything there in one go, and commits: some hundred
-microseconds. With a trip to a thread for each statement the lock would be held over turns of a busy event loop, and
-everybody else would wait. Reading needs no lock and may take longer, so it is done in a thread.
+A writer takes the lock on the event loop, does everything there in one go and commits, all within a few hundred
+microseconds. With a trip to a thread for each statement, the lock would be held across turns of a busy event loop, and
+everybody else would wait. Reading needs no lock and may take longer, so a thread does it.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for another process's lock, and after how many commits the log is written back.
+    """How long to wait for another process's lock, and after how many commits to checkpoint the log.
 
-    A commit only appends to the log. It is written back in the thread: that may have to flush.
+    A commit only appends to the log. A thread checkpoints it, since that may have to flush.
     """
 
     seconds: float = 10.0
@@ -41,10 +41,10 @@ USUAL = Patience()
 
 
 class OneTripConnection:
-    """A connection with a thread of its own, as SQLAlchemy's dialect for aiosqlite asks for one.
+    """A connection with its own thread, as SQLAlchemy's dialect for aiosqlite expects.
 
-    aiosqlite's own goes there for each cursor, execute, fetch and close; here a statement is one trip, or none. BEGIN
-    goes along with the first statement of its transaction.
+    aiosqlite goes to its thread for each cursor, execute, fetch and close. Here a statement takes one trip, or none.
+    BEGIN travels with the first statement of its transaction.
     """
 
     begin: str | None = None
@@ -105,7 +105,7 @@ class OneTripConnection:
                 self._thread.shutdown(wait=False)
 
     def stop(self) -> None:
-        """Closes it when its thread has done what it is at, without waiting for that."""
+        """Closes the connection when its thread has finished its work, without waiting for that."""
         opened, self._connection = self._connection, None
         if opened is not None:
             self._thread.submit(opened.close)
@@ -128,7 +128,7 @@ class OneTripConnection:
             time.sleep(_pause())
 
     async def empty_log(self) -> bool:
-        """Takes from the log what was overwritten in the database since; False while somebody is reading it."""
+        """Removes overwritten data from the log; False while somebody is reading it."""
         return await self._in_thread(self._truncate)
 
     def _truncate(self) -> bool:
@@ -144,7 +144,7 @@ class OneTripConnection:
 
 
 class OneTripCursor:
-    """A cursor whose rows are there once the statement has run (PEP 249, as far as SQLAlchemy asks for it)."""
+    """A cursor whose rows are there once the statement has run (PEP 249, as far as SQLAlchemy needs it)."""
 
     def __init__(self, connection: OneTripConnection) -> None:
         self._connection = connection
@@ -169,7 +169,7 @@ class OneTripCursor:
         return self._rows
 
     async def close(self) -> None:
-        """It was closed when its statement had run."""
+        """Does nothing: the cursor was closed when its statement had run."""
 
     def _run(self, execute: Callable[..., sqlite3.Cursor], statement: str, parameters: Any) -> None:
         with closing(self._connection.opened.cursor()) as cursor:
@@ -179,7 +179,7 @@ class OneTripCursor:
 
 
 class HotPath:
-    """What `hot.py` asks of a driver."""
+    """What `hot.py` needs from a driver."""
 
     def __init__(self, connection: OneTripConnection) -> None:
         self.connection = connection
@@ -197,7 +197,9 @@ class HotPath:
 
 
 def _has_run(statement: Callable[[], object], deadline: float) -> bool:
-    """Whether it ran, or must be tried again. Raises what SQLite raises; that it is busy only after the deadline."""
+    """Whether the statement ran; if not, try it again. Raises what SQLite raises, and that it is busy only after the
+    deadline.
+    """
     try:
         statement()
     except sqlite3.OperationalError as error:
@@ -212,7 +214,7 @@ def _pause() -> float:
 
 
 async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneTripConnection:
-    """A connection for SQLAlchemy's aiosqlite dialect; takes what `sqlite3.connect` takes."""
+    """A connection for SQLAlchemy's aiosqlite dialect; takes the arguments of `sqlite3.connect`."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
     options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
     thread = ThreadPoolExecutor(1, "sqlite")  # which ends with the last who knows it, if the file can't be opened
@@ -221,7 +223,7 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
 
 
 def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
-    """Opens the file; if it isn't there, it is made for the eyes of its owner alone, its log then like it."""
+    """Opens the file. A new one is readable by its owner alone, and so is its log."""
     if not (options.get("uri") or file == ":memory:"):
         with suppress(OSError):  # which SQLite says in its own words
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
@@ -230,7 +232,7 @@ def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
 
 
 def set_up(connection: Any, _record: object) -> None:
-    """For each new connection."""
+    """Prepares a new connection."""
     cursor = connection.cursor()
     # `flush` sees to what NORMAL leaves.
     pragmas = ["busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0"]
@@ -241,7 +243,7 @@ def set_up(connection: Any, _record: object) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """For each new transaction. One that reads first and writes later can lose its turn, so a writer says so now."""
+    """Begins a transaction. One that reads first and writes later can lose its turn, so a writer says so at once."""
     is_writing = connection.get_execution_options().get("is_writing")
     driver: OneTripConnection = connection.connection.driver_connection  # type: ignore[assignment]
     driver.begin = BEGIN_WRITING if is_writing else BEGIN_READING

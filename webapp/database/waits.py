@@ -1,4 +1,4 @@
-"""How long those wait who want a connection to the database."""
+"""How long requests wait for a database connection."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ MOST_SECONDS = 10.0
 
 
 class Waits:
-    """How often a connection was asked for, how long that took in all, and who waits now."""
+    """How often a connection was asked for, how long that took in total, and how many are waiting now."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -21,7 +21,7 @@ class Waits:
 
 
 class TimedPool(AsyncAdaptedQueuePool):
-    """The usual pool, which counts how long people wait."""
+    """The usual pool, with the waits counted."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -42,10 +42,11 @@ class TimedPool(AsyncAdaptedQueuePool):
 
 
 class OnlyConnection(TimedPool):
-    """SQLite's: one for all.
+    """SQLite's pool: one connection for all.
 
-    If the file could not be opened for one, it could not for those who waited meanwhile. Nobody tells them, so they
-    look, once in so many seconds: else each second visitor waits to the end. Its timeout must be LOOK_EVERY.
+    If the file couldn't be opened for one request, it couldn't for those that were waiting meanwhile either. Nobody
+    tells them, so they look for themselves every LOOK_EVERY seconds; otherwise every second visitor would wait to the
+    end. The pool's timeout must be LOOK_EVERY.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

@@ -1,1 +1,1 @@
-"""Leave: delete your account, undo that for some days, and what then happens to each table."""
+"""Leave: delete your account, undo that within some days, and what then happens to each table."""

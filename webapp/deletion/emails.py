@@ -1,4 +1,4 @@
-"""The email about an account that is being deleted, with the button that undoes it; or with the admin's reason."""
+"""The email about an account that is being deleted, with a button that undoes it, or with the admin's reason."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,9 @@ KIND = "account_deletion"
 
 
 async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
-    """Writes to the person, and to each address that the account can still go back to: a thief has the newest."""
+    """Writes to the person, and to each address that the account can still go back to: a thief may own the newest
+    one.
+    """
     earlier = {old_email for _id, old_email in await reserved_emails.undoable_changes(db, user.id)}
     for recipient in sorted({user.email, *earlier}):
         await kinds.post(db, settings, KIND, recipient, user_id=user.id, language=user.language)
@@ -31,9 +33,9 @@ async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
     samples=lambda site: [_draft(site, *_sample("")), _draft(site, *_sample("Advertising is not wanted here."))],
 )
 async def account_deletion(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person who is having their account deleted, or whose account the admin deletes. Not sent once it is undone.
+    """To a person whose account is being deleted, by themselves or by the admin. Not sent once it is undone.
 
-    Without an address of its own it goes to the account's: somebody who knows the password has tried to log in.
+    Without an address of its own it goes to the account's, because somebody with the password tried to log in.
     """
     assert email.user_id is not None
     user, deletion = await users.get(db, email.user_id), await deletions.of(db, email.user_id)
@@ -44,7 +46,7 @@ async def account_deletion(db: AsyncSession, settings: Settings, email: Claimed)
 
 
 def undo_link(settings: Settings, deletion: AccountDeletion) -> str:
-    """The link to the button that brings the account back: bound to this deletion alone, for as long as it waits."""
+    """The link to the button that brings the account back: for this deletion only, until the account is gone."""
     lifetime = max(timedelta(), deletion.due_at - now())
     return f"{settings.base_url}/undo_deletion/{tokens.issue(settings, Purpose.UNDO_DELETION, deletion.id, lifetime)}"
 

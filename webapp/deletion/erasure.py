@@ -1,7 +1,7 @@
-"""Deletes accounts for good, once nobody can undo it any more: a little at a time, so that nobody waits.
+"""Deletes accounts for good once nobody can undo it any more, a little at a time so that nobody waits.
 
-What belongs to an account goes with it: each table that refers to `user_account` is emptied of its rows, table by
-table, and then the account itself is deleted. What else holds something of a person is named in `_others`.
+What belongs to an account goes with it: table by table, the rows that refer to `user_account`, and then the account
+itself. `_others` names everything else that holds something about a person.
 """
 
 from datetime import datetime
@@ -42,7 +42,7 @@ _emails, _changes, _events = table(OutboxEmail), table(AddressChange), table(Sec
 
 
 class Erasure:
-    """Deletes the accounts that are due. What one process has begun, any may go on with."""
+    """Deletes the accounts that are due. Any process may continue what another has begun."""
 
     name = "account_deletions"
 
@@ -52,7 +52,9 @@ class Erasure:
         self._words_merged, self._must_scrub = 0, True
 
     async def do(self, database: Database) -> bool:
-        """Deletes a batch of what one account has, or the account. What is left in the log goes after the last."""
+        """Deletes a batch of an account's rows, or the account. After the last one, what is left in the log goes,
+        too.
+        """
         async with database.session(is_writing=True) as db:
             user_id = (await execute(db, _DUE, {"moment": now()})).scalar()
             if user_id is not None:
@@ -63,7 +65,9 @@ class Erasure:
         return await self._scrub(database) if self._must_scrub else False
 
     async def _scrub(self, database: Database) -> bool:
-        """Takes what is gone out of the search's index, and then out of the log; whether there is more to do now."""
+        """Removes what is gone from the search index, and then from the log; returns whether there is more to do
+        now.
+        """
         async with database.session(is_writing=True) as db:
             is_more = await index.forget(db, is_first=not self._words_merged)
             await db.commit()
@@ -74,7 +78,7 @@ class Erasure:
 
 
 def belongings() -> list[tuple[Table, Column[Any]]]:
-    """Each table whose rows go with an account, and the column that says whose they are."""
+    """Each table whose rows go with an account, and the column that refers to it."""
     return [
         (each, key.parent)
         for each in SQLModel.metadata.sorted_tables
@@ -84,7 +88,7 @@ def belongings() -> list[tuple[Table, Column[Any]]]:
 
 
 async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> None:
-    """One batch of the first table that still has something; the account itself when none has."""
+    """Deletes one batch from the first table that still has rows; the account itself once none has."""
     addresses = await _addresses(db, user_id)
     for rows, owner in belongings():
         if rows.name in _KEPT_TO_THE_END:
@@ -100,7 +104,7 @@ async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> Non
 
 
 async def _addresses(db: AsyncSession, user_id: int) -> set[str]:
-    """The account's addresses, of now and of its changes, without those that are another account's."""
+    """The account's current address and those of its changes, without the ones that another account has."""
     own = select(_accounts.c.email).where(_accounts.c.id == user_id)
     changed = select(_changes.c.old_email, _changes.c.new_email).where(_changes.c.user_id == user_id)
     found = set((await execute(db, own)).scalars()) | {each for row in await execute(db, changed) for each in row}
@@ -109,7 +113,7 @@ async def _addresses(db: AsyncSession, user_id: int) -> set[str]:
 
 
 async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, addresses: set[str]) -> None:
-    """The rest, in one transaction: until then the account's own row says whose everything else is."""
+    """Deletes the rest in one transaction. Until then the account's own row says what else is to go."""
     username: str = (await execute(db, select(_accounts.c.username).where(_accounts.c.id == user_id))).scalar_one()
     await _others(db, settings, user_id, username, addresses)
     await _retire(db, settings, user_id, username)
@@ -117,7 +121,9 @@ async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, add
 
 
 async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
-    """What doesn't refer to the account: emails, events, refusals, counts, others' vain changes to its addresses."""
+    """What doesn't refer to the account: emails, events, refusals, counts, and others' failed changes to its
+    addresses.
+    """
     networks = await _networks(db, user_id)
     names = {username.lower(), *addresses}
     await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
@@ -139,7 +145,7 @@ async def _networks(db: AsyncSession, user_id: int) -> set[str]:
 
 
 def _counted(user_id: int, names: set[str], networks: set[str]) -> set[str]:
-    """By what the limits count an account."""
+    """The keys under which rate limits count an account."""
     alone = {str(user_id), *names}
     emails = {f"{kind} {name}" for kind in KINDS for name in names}
     notices = {f"{user_id} {name}" for name in names}
@@ -147,7 +153,7 @@ def _counted(user_id: int, names: set[str], networks: set[str]) -> set[str]:
 
 
 async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:
-    """The account's username is kept from everybody for a year, and an earlier one for as long as it already was."""
+    """Nobody can take the account's username for a year, or an earlier one for as long as it was reserved anyway."""
     kept = table(KeptUsername)
     earlier = await execute(db, select(kept.c.username_key, kept.c.kept_until).where(kept.c.user_id == user_id))
     names: dict[str, datetime] = {name: until for name, until in earlier if until > now()}

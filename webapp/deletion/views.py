@@ -20,7 +20,7 @@ from webapp.web.limits import limited
 
 @login_required
 async def delete_account(request: Request) -> Response:
-    """What goes and what stays; then the name, the password, and the account is hidden."""
+    """Says what goes and what stays, and takes the username and the password. Then the account is hidden."""
     form, user = await Form.of(request, forms.DeleteAccount), request.state.user
     if form.is_valid and form.data.username.lower() != user.username.lower():
         form.refuse("username", _("That's not your username. It is %(name)s.") % {"name": user.username})
@@ -33,13 +33,13 @@ async def delete_account(request: Request) -> Response:
 
 
 async def account_deleted(request: Request) -> Response:
-    """What people see when they have just deleted their account. It doesn't say whose it was."""
+    """What people see right after deleting their account. It doesn't say whose it was."""
     days = request.app.state.settings.account_deletion_days
     return pages.render(request, "deletion/account_deleted.html", days=days)
 
 
 async def undo_deletion(request: Request) -> Response:
-    """The button behind the link of the email. A look changes nothing."""
+    """The button behind the link in the email. Opening the page changes nothing."""
     form = await Form.of(request, forms.UndoDeletion)
     try:
         deletion, user = await _deletion_of(request)
@@ -78,7 +78,7 @@ async def _asked(request: Request, form: Form[forms.DeleteAccount], user: User) 
 
 
 async def _deletion_of(request: Request) -> tuple[AccountDeletion, User]:
-    """What a link undoes. Raises Refused; it is used once there is nothing to undo any more."""
+    """The deletion that a link undoes. Raises Refused; the link is used up once there is nothing left to undo."""
     db = request.state.db
     claim = verify(request.app.state.settings, Purpose.UNDO_DELETION, request.path_params["token"])
     deletion = await deletions.get(db, int(claim.subject))

@@ -1,4 +1,4 @@
-"""Finds out from the outcomes of emails whether the mail server can be used at all."""
+"""Finds out from the outcomes of emails whether the mail server works at all."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ ALIKE = 3
 
 
 class Breaker:
-    """Remembers that the mail server can't be used, and when to try it again with one email.
+    """Remembers that the mail server doesn't work, and when to try it again with one email.
 
     `pauses` are the seconds to leave it alone, longer after each failure.
     """
@@ -42,9 +42,9 @@ class Breaker:
         return max(0.0, self._until - time.monotonic())
 
     def judge(self, outcome: Outcome, recipient: str) -> Outcome:
-        """The outcome, or the server's trouble with us if several people's emails have ended in the same words.
+        """The outcome, or a fault of ours if emails to several people have failed with the same words.
 
-        Many addresses may really not exist, once the server has taken any email.
+        Once the server has accepted any email, many addresses may really not exist.
         """
         if outcome.verdict is Verdict.SENT:
             self._has_sent = True
@@ -61,9 +61,9 @@ class Breaker:
         return replace(outcome, verdict=Verdict.UNAVAILABLE, reason=reason, refused=None, backs_off=True)
 
     def note(self, outcome: Outcome) -> bool:
-        """Opens after an outcome that was the server's fault, closes after any other; says whether that is news.
+        """Opens after an outcome that was the server's fault, and closes after any other; returns whether that is news.
 
-        The first outcome of a process always is: an earlier process may have left trouble behind.
+        The first outcome of a process always is, since an earlier process may have left trouble behind.
         """
         is_news, self._is_new = self.is_open or self._is_new, False
         if outcome.verdict is not Verdict.UNAVAILABLE:

@@ -1,4 +1,4 @@
-"""MAIL_HOURLY_BUDGET: how many emails may still leave within the hour, and which of them."""
+"""MAIL_HOURLY_BUDGET: how many emails may still leave this hour, and which."""
 
 import logging
 from datetime import timedelta
@@ -19,7 +19,7 @@ UNLIMITED = 1_000_000
 
 
 async def left(settings: Settings, database: Database) -> dict[Priority, int]:
-    """How many emails the site may still send this hour; tells the ADMINS when there are none."""
+    """How many emails the site may still send this hour; tells ADMINS when there are none left."""
     budget = settings.mail_hourly_budget
     if not budget:
         return dict.fromkeys(Priority, UNLIMITED)
@@ -36,8 +36,8 @@ async def left(settings: Settings, database: Database) -> dict[Priority, int]:
 def shared(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
     """How much of the hour's budget each priority may still use.
 
-    Neither notices nor emails to newcomers may use more than half of it, and together no more than three quarters: a
-    quarter is for people who have an account and wait for an email. Of the notices' half, a fifth is kept from what can
+    Notices may use half of it, emails to newcomers too, and both together three quarters. The last quarter is for
+    people who have an account and are waiting for an email. A fifth of the notices' half is kept from those that can
     wait.
     """
     half = budget - budget // 2
@@ -54,7 +54,7 @@ def shared(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
 
 
 async def _tell(settings: Settings, database: Database, budget: int, newcomers: int = 0) -> None:
-    """Tells the ADMINS that it is spent; or, with a number of `newcomers`, that their part is."""
+    """Tells ADMINS that the budget is used up; or, given a number of `newcomers`, that their part is."""
     async with database.session(is_writing=True) as db:
         try:
             await rate_limits.count(db, settings, (rate_limits.BUDGET_ALARM, "newcomers" if newcomers else "all"))
@@ -70,7 +70,7 @@ async def _tell(settings: Settings, database: Database, budget: int, newcomers: 
 
 
 def _said(settings: Settings, budget: int, newcomers: int) -> tuple[str, str]:
-    """The subject and the text that ADMINS get."""
+    """The subject and text of the email to ADMINS."""
     happened = ngettext(
         "%(count)s email left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
         "%(count)s emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",

@@ -34,7 +34,7 @@ NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
 
 
 class Written(NamedTuple):
-    """A claimed email with its bytes, ready to send; `seconds` of the processor went into the writing."""
+    """A claimed email with its bytes, ready to send; writing it took `seconds` of processor time."""
 
     email: Claimed
     recipient: str
@@ -44,7 +44,7 @@ class Written(NamedTuple):
 
 
 class Drafted(NamedTuple):
-    """A claimed email and what it is to say; `is_marked` if its address was refused."""
+    """A claimed email and what it will say; `is_marked` if its address was refused before."""
 
     email: Claimed
     draft: Draft
@@ -52,7 +52,7 @@ class Drafted(NamedTuple):
 
 
 class Dispatcher:
-    """Claims emails for one mailer, and writes them."""
+    """Claims and writes emails for one mailer."""
 
     def __init__(self, settings: Settings, database: Database, templates: Environment, mailer: str, pace: Pace) -> None:
         self.pace = pace
@@ -64,7 +64,7 @@ class Dispatcher:
         self._clock = 0.0
 
     async def claim(self, most: int) -> list[Claimed]:
-        """Claims up to `most` emails that may leave now, first those that somebody is waiting for."""
+        """Claims up to `most` emails that may leave now, starting with those that somebody is waiting for."""
         await self._tidy()
         left, batch = await budget.left(self.settings, self.database), list[Claimed]()
         async with self.database.direct(is_writing=True) as db:
@@ -77,7 +77,9 @@ class Dispatcher:
         return batch
 
     async def claim_suspect(self) -> list[Claimed]:
-        """Claims an email that mailers died of, if there is one. Call it when nothing else is in hand to be harmed."""
+        """Claims an email that mailers died with, if there is one. Call it when nothing else in hand could be
+        harmed.
+        """
         async with self.database.direct(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer, self.pace.lease)
             await db.commit()
@@ -98,7 +100,7 @@ class Dispatcher:
                 await asyncio.sleep(0)
 
     async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
-        """Looks up what emails say, in one transaction; in one each if one of them breaks it."""
+        """Looks up what emails will say, in one transaction; if one of them breaks it, in one each."""
         try:
             async with self.database.session(is_writing=True) as db:
                 drafts, ended = await self._drafted(db, batch)
@@ -138,7 +140,7 @@ class Dispatcher:
         tell(email, outcome)
 
     async def _tidy(self) -> None:
-        """Clears away a few of the emails that were finished long ago, now and then; looks at the clock as well."""
+        """Now and then deletes a few emails that were finished long ago, and checks the clock."""
         clock = time.time() - time.monotonic()
         was_set_back, self._clock = clock < self._clock - CLOCK_SET_BACK, clock
         if time.monotonic() < self._tidy_at and not was_set_back:
@@ -152,7 +154,7 @@ class Dispatcher:
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:
-    """Logs a line for each outcome, but none for emails to nobody: the log must not tell who has no account."""
+    """Logs a line for each outcome, except for emails to nobody: the log must not tell who has no account."""
     if outcome.verdict is not Verdict.NOBODY:
         milliseconds = round((now() - email.created_at).total_seconds() * 1000)
         fields = {"letter": email.id, "kind": email.kind, "attempt": email.attempts, "age_ms": milliseconds}
@@ -161,7 +163,7 @@ def tell(email: Claimed, outcome: Outcome) -> None:
 
 
 async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:
-    """What an email says, or what became of it instead. Raises only what the database raises."""
+    """What an email will say, or what became of it instead. Raises only database errors."""
     if email.crashes > outbox.CRASHES_ALLOWED:
         return Outcome(Verdict.NEVER, None, "given up: its mailer died of it again and again")
     if email.expires_at <= now():
@@ -182,13 +184,13 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
 
 
 async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:
-    """The reader's own language, as it is now; for strangers that of the page on which the email was asked for."""
+    """The reader's current language; for strangers, that of the page on which the email was asked for."""
     user = await users.get(db, user_id) if user_id else None
     return user.language if user and user.language in settings.languages else asked_in
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:
-    """Writes an email, or says that it could not be written."""
+    """Writes an email, or says that it couldn't be written."""
     began = time.thread_time()
     try:
         message = compose(templates, settings, email, draft)

@@ -1,4 +1,4 @@
-"""The outcomes of emails are stored together: one commit for all that end in the same moment."""
+"""Stores the outcomes of emails together: one commit for all that finish at the same moment."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Finishing:
 
     @contextmanager
     def awaits_another(self) -> Iterator[None]:
-        """While an email is on the wire, whose outcome may be stored together with others."""
+        """Held while an email is on the wire, since its outcome may be stored together with others."""
         self._on_the_wire += 1
         self._wire_is_clear.clear()
         try:
@@ -39,7 +39,7 @@ class Finishing:
                 self._wire_is_clear.set()
 
     async def finish(self, email: Claimed, outcome: Outcome) -> None:
-        """Stores an outcome, together with others that have ended meanwhile; returns when it is committed."""
+        """Stores an outcome, together with others that came meanwhile; returns once it is committed."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended.append((email, outcome, committed))
         async with self._lock:
@@ -50,7 +50,7 @@ class Finishing:
         await committed
 
     def forget(self) -> None:
-        """Drops what was not stored: its emails are handed back."""
+        """Drops the outcomes that weren't stored; their emails are handed back."""
         self._ended.clear()
 
     async def _commit_ended(self) -> None:
@@ -69,7 +69,7 @@ class Finishing:
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for an event, but no longer than so many seconds; says whether it came."""
+    """Waits for an event, for at most so many seconds; returns whether it came."""
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
@@ -78,7 +78,7 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def next_of(queue: asyncio.Queue[Thing], seconds: float) -> Thing | None:
-    """The next one in a queue, or None if none came within so many seconds."""
+    """The next item in a queue; None if none came within so many seconds."""
     try:
         return queue.get_nowait() if not queue.empty() else await asyncio.wait_for(queue.get(), seconds)
     except TimeoutError:

@@ -2,7 +2,7 @@
 
     feed: claim -> write -> queue -> a few workers, each with its own connection: deliver -> finish
 
-A crash needs no rescue: the leases of this process run out, and its emails are due again.
+A crash needs no clean-up: the leases of the process run out, and its emails are due again.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
 class Mailer:
-    """Empties a database's outbox until it is stopped. Several processes may do so at once.
+    """Empties a database's outbox until stopped. Several processes may do so at once.
 
     `transport` makes what takes the emails away, one for each worker.
     """
@@ -68,7 +68,7 @@ class Mailer:
         self._share = Share(pace.share)
 
     async def run(self) -> None:
-        """Runs until `stop`. Whatever breaks is logged, and started again after a pause."""
+        """Runs until `stop`. Any error is logged, and the work starts again after a pause."""
         crashes = 0
         while not self._stopping.is_set():
             try:
@@ -85,7 +85,9 @@ class Mailer:
         self.is_running = False
 
     async def _wait_for_database(self, error: Exception) -> None:
-        """Says once that it is away, and once that it is back. Nothing is lost: what was in hand is due again."""
+        """Logs once that the database is away, and once that it is back. Nothing is lost: what was in hand is due
+        again.
+        """
         log.warning("mailer_waits", extra={"fields": {"reason": in_words(error)}})
         since = time.monotonic()
         while not self._stopping.is_set():
@@ -97,7 +99,7 @@ class Mailer:
                 return
 
     async def stop(self) -> None:
-        """Asks `run` to end. What is on the wire may finish within the grace; the rest is handed back."""
+        """Asks `run` to end. Emails on the wire may finish within the grace period; the rest are handed back."""
         self._stopping.set()
         self.database.wake.set()
 
@@ -124,7 +126,7 @@ class Mailer:
             await self._hand_back()
 
     async def _feed(self) -> None:
-        """Queues emails for the workers, until the mailer is stopped."""
+        """Queues emails for the workers until the mailer is stopped."""
         while not self._stopping.is_set():
             if self.breaker.wait:
                 await happens(self._stopping, self.breaker.wait)
@@ -139,7 +141,9 @@ class Mailer:
                 await happens(self.database.wake, self.pace.poll)
 
     async def _renew_leases(self) -> None:
-        """Keeps what is in hand, however long the server takes. A lease that has run out may be another's by now."""
+        """Renews the leases of what is in hand, however long the server takes. An expired lease may be another's by
+        now.
+        """
         while True:
             await asyncio.sleep(self.pace.lease.total_seconds() / 3)
             held = [email for email in self._in_hand.values() if email.due_at > now()]
@@ -155,7 +159,7 @@ class Mailer:
                     self._in_hand[email.id] = replace(email, due_at=until)
 
     async def _try_suspect(self) -> None:
-        """Tries, now and then, an email that mailers died of, by itself, so that it can't harm others."""
+        """Now and then tries, on its own, an email that mailers died with, so that it can't harm others."""
         if time.monotonic() < self._suspect_at or self.breaker.is_open:
             return
         try:
@@ -187,7 +191,7 @@ class Mailer:
         return len(claimed) - len(unwritten)
 
     async def _send_all(self) -> None:
-        """One worker: sends email after email over its own connection."""
+        """One worker: sends one email after another over its own connection."""
         connection = self.transport()
         try:
             while True:
@@ -232,7 +236,7 @@ class Mailer:
     async def _hand_back(self) -> None:
         """Makes the emails that are still in hand due again, for whoever claims them next.
 
-        Of those that have left, and could not be noted while the database was away, that is noted.
+        Emails that left while the database was away are recorded as sent.
         """
         ended = [(email, self._outcomes.get(email.id, HANDED_BACK)) for email in self._in_hand.values()]
         self._finishing.forget()

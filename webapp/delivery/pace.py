@@ -10,7 +10,7 @@ from webapp.mail import outbox
 
 @dataclass(frozen=True)
 class Pace:
-    """In seconds, but for the leases. Of what repeats, the last one repeats for good."""
+    """In seconds, except for the leases. The last value of a series repeats."""
 
     poll: float = 1.0  # until the outbox is looked at again, though nothing woke the mailer
     lease: timedelta = outbox.LEASE
@@ -32,9 +32,9 @@ USUAL = Pace()
 
 
 class Share:
-    """Keeps work to a share of the time, 0 to 1, on the average of a few moments.
+    """Keeps work to a share of the time, from 0 to 1, averaged over a few moments.
 
-    What others took of the time counts, too: in a process that is always busy the work still gets its share.
+    Time that others used counts as well, so the work gets its share even in a process that is always busy.
     """
 
     MOST = 0.05  # seconds of work that may be saved up, or owed: the first email also compiles its templates
@@ -45,7 +45,7 @@ class Share:
         self._credit, self._at = 0.0, clock()
 
     def rest_after(self, seconds: float) -> float:
-        """The seconds to rest after work that took so many; 0 while the share is not used up."""
+        """How many seconds to rest after work that took so many; 0 until the share is used up."""
         moment = self._clock()
         earned = (moment - self._at) * self.share
         credit = min(self._credit + earned, self.MOST) - seconds

@@ -1,7 +1,7 @@
-"""Return paths that say whose email came back (VERP), signed: nobody shuts another's address by a forged report.
+"""Return paths that say whose email came back (VERP), signed so that nobody can block an address with a forged report.
 
 `bounces+20566-abcdefghijklmnop@example.com`: the day, and a code over the day and the recipient. Nothing is stored, and
-nobody's address can be read from it.
+nobody can read the address from it.
 """
 
 import base64
@@ -20,7 +20,7 @@ _PATH = re.compile(r"[^\s<>]*\+(\d{1,7})-([a-z2-7]{16})@[^\s<>]+", re.IGNORECASE
 
 
 def of(settings: Settings, recipient: str) -> str:
-    """The envelope's sender for an email to a recipient; the plain one on a site that takes no bounces."""
+    """The envelope sender for an email to a recipient; the plain one on a site that takes no bounces."""
     plain = parseaddr(settings.sender)[1]
     base = settings.bounce_address or (plain if settings.bounce_key else "")
     if not base:
@@ -31,7 +31,7 @@ def of(settings: Settings, recipient: str) -> str:
 
 
 def recipient(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) -> str | None:
-    """Which of the addresses an email was sent to whose return path is among the paths; None if to none of them."""
+    """Which of the addresses was sent an email with one of these return paths; None if none was."""
     tried = list(dict.fromkeys(candidates))
     for day, code in {(int(day), code.lower()) for path in paths for day, code in _PATH.findall(path)}:
         age = timedelta(days=int(now().timestamp()) // A_DAY - day)

@@ -1,4 +1,4 @@
-"""Deliver over SMTP: one recipient at a time, over a connection that is kept and encrypted (RFC 5321, RFC 3207)."""
+"""Delivers over SMTP: one recipient at a time, over a kept and encrypted connection (RFC 5321, RFC 3207)."""
 
 import asyncio
 import socket
@@ -30,7 +30,7 @@ class Transport(Protocol):
 
 
 class Connection:
-    """One connection to the mail server: opened on demand, kept for the next email, thrown away after any error."""
+    """One connection to the mail server: opened on demand, kept for the next email, dropped after any error."""
 
     def __init__(self, settings: Settings, pace: Pace = USUAL) -> None:
         self.settings = settings
@@ -54,7 +54,7 @@ class Connection:
             return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {self.pace.deadline:.0f} seconds.")
 
     async def close(self) -> None:
-        """Says goodbye to the server, if it listens."""
+        """Says goodbye to the server, if it is listening."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -116,13 +116,13 @@ class Connection:
 
 
 async def hang_up(client: SMTP) -> None:
-    """Drops a connection, and lets the event loop see it closed before it may end."""
+    """Drops a connection, and gives the event loop time to see it closed."""
     drop(client)
     await asyncio.sleep(0.01)
 
 
 def drop(client: SMTP) -> None:
-    """Closes a connection without a goodbye. Closed in TLS's own way, it would stay open until the server answers."""
+    """Closes a connection without a goodbye. TLS's own goodbye would keep it open until the server answers."""
     transport = cast(asyncio.WriteTransport | None, client.transport)
     client.close()
     if transport is not None:
@@ -130,7 +130,9 @@ def drop(client: SMTP) -> None:
 
 
 async def reach(host: str, port: int) -> socket.socket:
-    """Connects to a host's first address that answers. A server may take minutes to greet; a network may not."""
+    """Connects to the first of a host's addresses that answers. A server may take minutes to greet; a network may
+    not.
+    """
     loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
     for family, kind, protocol, _name, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)
@@ -150,7 +152,7 @@ async def reach(host: str, port: int) -> socket.socket:
 
 
 async def enter(client: SMTP, settings: Settings) -> None:
-    """Connects, and logs in if the settings say so. What the server offers instead is in the words of the error."""
+    """Connects, and logs in if the settings say so. If the server offers something else, the error says what."""
     await client.connect()
     if not settings.mail_username:
         return
@@ -162,7 +164,9 @@ async def enter(client: SMTP, settings: Settings) -> None:
 
 
 async def name_recipient(client: SMTP, recipient: str) -> None:
-    """RCPT. 252 says that the server can't tell and takes the email, so it is a yes (RFC 5321, 4.2.2)."""
+    """RCPT. 252 means that the server can't verify the address but takes the email, so it is a yes (RFC 5321,
+    4.2.2).
+    """
     try:
         await client.rcpt(recipient)
     except aiosmtplib.SMTPRecipientRefused as answer:
@@ -176,7 +180,7 @@ def client_for(
     sock: socket.socket | None = None,
     timeout: float = USUAL.command,
 ) -> SMTP:
-    """A client that encrypts as the settings say, or not at all: it never falls back to plain text."""
+    """A client that encrypts as the settings say, or not at all. It never falls back to plain text."""
     return SMTP(
         hostname=settings.mail_server,
         port=None if sock else settings.mail_port,
@@ -190,7 +194,7 @@ def client_for(
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The authorities of this machine, or those of MAIL_CA_FILE alone."""
+    """Trusts the machine's certificate authorities, or only those of MAIL_CA_FILE."""
     if not (settings.mail_use_tls or settings.mail_use_ssl):
         return None
     return ssl.create_default_context(cafile=settings.mail_ca_file or None)

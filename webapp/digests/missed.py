@@ -16,7 +16,7 @@ MOST_READ = 100  # posts by people they follow; beyond that it says "and more"
 
 @dataclass(frozen=True)
 class Missed:
-    """Posts as (author's name, post's number), newest first. No post is in both lists."""
+    """Posts as (author's username, post's number), newest first. No post is in both lists."""
 
     mentions: list[tuple[str, int]]
     posts: list[tuple[str, int]]
@@ -28,7 +28,7 @@ class Missed:
 
 
 async def by(db: AsyncSession, user: User) -> Missed:
-    """What a person missed since their last visit, but no further back than seven days."""
+    """What a person missed since their last visit, going back at most seven days."""
     end = now()
     since = max(user.last_seen_at, end - AT_MOST_FROM)
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]

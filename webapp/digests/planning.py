@@ -1,7 +1,7 @@
-"""Decides when digests are posted. Each person has their hour of the day, and gets one a week at most.
+"""Decides when digests are posted. Each person has their own hour, and gets at most one a week.
 
-Every web process plans. The email and the date of the person's next digest are one transaction, so neither a crash
-nor another process can double or lose a digest.
+Every web process plans. An email and the date of the person's next digest are saved in one transaction, so neither a
+crash nor another process can double or lose a digest.
 """
 
 from datetime import timedelta
@@ -26,7 +26,7 @@ WINDOW = Limit(KIND, (Rate(1, int(timedelta(days=6, hours=12).total_seconds())),
 
 
 class Digests:
-    """Posts the digests that are due this hour, a batch at a time."""
+    """Posts this hour's digests, a batch at a time."""
 
     name = "digests"
 
@@ -54,7 +54,7 @@ class _Reader(NamedTuple):
 
 
 async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
-    """People whose hour it is and who want the email, by id."""
+    """The ids of people who want the email and whose hour it is."""
     wanted = (col(EmailSwitch.kind) == KIND, col(EmailSwitch.is_wanted), col(EmailSwitch.user_id) > after)
     query = (
         select(col(User.id), col(User.email), col(User.language))
@@ -67,6 +67,6 @@ async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
 
 
 async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:
-    """Spreads the hour's emails over the hour."""
+    """Spreads the emails over the hour."""
     delay = timedelta(seconds=reader.id // HOURS * 97 % 3600)
     await kinds.post(db, settings, KIND, reader.address, user_id=reader.id, language=reader.language, delay=delay)

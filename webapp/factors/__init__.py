@@ -1,1 +1,1 @@
-"""What opens an account beside its password: an authenticator app, recovery codes, a trusted browser. Knows no HTTP."""
+"""What opens an account besides its password: an authenticator app, recovery codes, trusted browsers. Knows no HTTP."""

@@ -1,7 +1,7 @@
-"""Recovery codes: ten to print, each of which leads to a new password or stands in for a second factor, once.
+"""Recovery codes: ten to print. Each leads to a new password or replaces a second factor, once.
 
-A code is twelve characters, shown as xxxx-xxxx-xxxx. The first four are its label, which finds the row; the other
-eight (39 bits) are kept as an argon2id hash only.
+A code has twelve characters, shown as xxxx-xxxx-xxxx. The first four are its label, which finds the row. The other
+eight (39 bits) are stored only as an argon2id hash.
 """
 
 import re
@@ -51,9 +51,9 @@ async def make(
     client: ClientInfo,
     shown: Sequence[str] = (),
 ) -> list[str]:
-    """Gives the account ten new codes: those that were `shown` already, or others that are to be shown once.
+    """Gives the account ten new codes: the `shown` ones if given, otherwise fresh ones to be shown once.
 
-    Older ones stop working. Raises Overtaken if the account has left the epoch in which `user` was read. Frees the
+    Older codes stop working. Raises Overtaken if the account has left the epoch in which `user` was read. Frees the
     connection while it hashes. Raises Busy.
     """
     await database.release(db)
@@ -74,13 +74,13 @@ async def make(
 
 
 async def left(db: AsyncSession, user_id: int) -> int:
-    """How many codes of an account can still be used."""
+    """How many unused codes an account has."""
     unused = col(RecoveryCode.user_id) == user_id, col(RecoveryCode.used_at).is_(None)
     return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
 
 
 def tries(identity: str, client_ip: str) -> list[Use]:
-    """What a try to use a code counts for; to be committed before the code is looked at."""
+    """What an attempt with a code counts for. Commit it before checking the code."""
     of_identity = (rate_limits.RECOVER, f"{identity} {client_ip}"), (rate_limits.RECOVER_ANYWHERE, identity)
     return [*of_identity, (rate_limits.RECOVER_CLIENT_IP, client_ip)]
 
@@ -88,10 +88,9 @@ def tries(identity: str, client_ip: str) -> list[Use]:
 async def use(
     db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, client: ClientInfo
 ) -> User | None:
-    """Uses up a code; returns whose it was. Of any number at once, one succeeds.
+    """Uses up a code; returns its owner. If it is used several times at once, one attempt succeeds.
 
-    Whatever is wrong with the name or the code, the work is the same. Frees the connection while it hashes.
-    Raises Busy.
+    The work is the same whatever is wrong with the name or the code. Frees the connection while it hashes. Raises Busy.
     """
     user = await users.find(db, identity)
     row = await _checked(db, hasher, user, code, client.client_ip, identity)
@@ -101,18 +100,18 @@ async def use(
 async def stand_in(
     db: AsyncSession, hasher: Hasher, settings: Settings, user: User, code: str, client: ClientInfo
 ) -> bool:
-    """Uses up a code of a known person instead of a factor; whether it was right. As `use` in all else."""
+    """Uses up a known person's code in place of a factor; returns whether it was right. Otherwise like `use`."""
     row = await _checked(db, hasher, user, code, client.client_ip, user.username_key)
     return row is not None and await _spend(db, settings, row, client, "factor") is not None
 
 
 def new() -> list[str]:
-    """Ten codes that nobody has yet, as they are shown; see `make`."""
+    """Ten fresh codes, as they are shown; see `make`."""
     return [_spelled(code) for code in _new_codes()]
 
 
 async def _checked(db: AsyncSession, hasher: Hasher, user: User | None, code: str, *by: str) -> RecoveryCode | None:
-    """The row of a code that is right and unused, or None after the same work."""
+    """The row of a code that is right and unused; None, after the same work, if it isn't."""
     of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
     row = (await db.exec(_BY_LABEL, params=of_user)).first()
     await database.release(db)
@@ -125,7 +124,7 @@ async def _checked(db: AsyncSession, hasher: Hasher, user: User | None, code: st
 async def _spend(
     db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo, instead_of: str
 ) -> User | None:
-    """Uses up the code that was checked, unless it was used or replaced meanwhile; returns whose it was."""
+    """Uses up a checked code, unless it was used or replaced meanwhile; returns its owner."""
     unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used_at).is_(None)
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
     if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:
@@ -139,7 +138,7 @@ async def _spend(
 
 
 async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
-    """Posts an email in the account's language, not in that of the request."""
+    """Posts an email in the account's language, whatever the request's."""
     details = {"username": user.username, "when": now().isoformat()} | more
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)
 
@@ -149,7 +148,7 @@ def _spelled(code: str) -> str:
 
 
 def _new_codes() -> list[str]:
-    """Ten codes whose labels differ."""
+    """Ten codes with different labels."""
     found: dict[str, str] = {}
     while len(found) < MANY:
         code = "".join(secrets.choice(ALPHABET) for _place in range(12))

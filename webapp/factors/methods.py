@@ -1,4 +1,4 @@
-"""The factors of an account: which there are, add one, use one, remove them."""
+"""An account's factors: list them, add one, use one, remove them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,10 +26,10 @@ NEW = timedelta(days=4)  # a day more than the link in the email that tells of i
 
 @dataclass(frozen=True)
 class Methods:
-    """What a log-in asks for beside the password; what the pages list.
+    """What a log-in asks for besides the password, and what the settings pages list.
 
-    `codes` are the recovery codes that are left. They stand in for a factor, and are none: an account with nothing
-    but codes has no second step.
+    `codes` is how many recovery codes are left. They can replace a factor but aren't one: an account that has only
+    codes has no second step.
     """
 
     app: Factor | None
@@ -51,7 +51,7 @@ class AppTaken(Exception):
 
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
-    """The factors of an account, and the codes that stand in for one."""
+    """An account's factors, and the codes that can replace one."""
     rows = await factors(db, user_id)
     used_at = col(RecoveryCode.used_at)
     counted = select(func.count() - func.count(used_at), func.max(used_at)).where(col(RecoveryCode.user_id) == user_id)
@@ -61,19 +61,21 @@ async def of(db: AsyncSession, user_id: int) -> Methods:
 
 
 async def factors(db: AsyncSession, user_id: int) -> list[Factor]:
-    """The factors of an account, oldest first."""
+    """An account's factors, oldest first."""
     return list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
 
 
 async def has_second_step(db: AsyncSession, user_id: int) -> bool:
-    """Whether a log-in to an account asks for more than the password."""
+    """Whether logging in to an account takes more than the password."""
     return (await db.exec(select(Factor.id).where(col(Factor.user_id) == user_id).limit(1))).first() is not None
 
 
 async def add_app(
     db: AsyncSession, settings: Settings, user: User, secret: str, step: int, client: ClientInfo
 ) -> Factor:
-    """Adds an authenticator app, whose code of that time step was just used, and tells the person. Raises AppTaken."""
+    """Adds an authenticator app, and tells the person. `step` is the time step whose code has just been used. Raises
+    AppTaken.
+    """
     factor = Factor(
         user_id=user.id,
         kind=FactorKind.APP,
@@ -92,15 +94,15 @@ async def add_app(
 
 
 async def note_added(db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo) -> None:
-    """Writes down that a factor was added, in its transaction, and tells the person."""
+    """Records in the caller's transaction that a factor was added, and tells the person."""
     await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=kind.value)
     await _tell(db, settings, user, "factor_added")
 
 
 async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:
-    """Spends the time step of a right code, in the caller's transaction; returns what is wrong, or None if all is well.
+    """Uses up the time step of a right code, in the caller's transaction; returns what is wrong, or None if nothing is.
 
-    Of any number at once with one code, one succeeds. The words are empty if the code is simply not right.
+    If one code is sent several times at once, one attempt succeeds. The words are empty if the code is simply wrong.
     """
     factor = (await of(db, user_id)).app
     secret = _secret(settings, factor) if factor else None
@@ -120,9 +122,9 @@ async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str)
 async def remove(
     db: AsyncSession, settings: Settings, user: User, client: ClientInfo, *which: Any, how: str = ""
 ) -> int:
-    """Removes the factors of an account, or `which` of them; ends the trust in browsers, and tells the person.
+    """Removes an account's factors, or only `which`; stops trusting its browsers, and tells the person.
 
-    Returns how many there were. `how` goes into the log, and into the email.
+    Returns how many there were. `how` goes into the log and the email.
     """
     gone = delete(Factor).where(col(Factor.user_id) == user.id, *which).returning(col(Factor.kind))
     removed = list((await execute(db, gone)).scalars())
@@ -135,18 +137,18 @@ async def remove(
 
 
 async def remove_new(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> int:
-    """Removes what was added within the last days, when the owner of the mailbox says that somebody else was here.
+    """Removes what was added in the last few days, when the owner of the mailbox says "this wasn't me".
 
-    Who had the password for an hour may have added an app, and would keep the owner out with it. An older one stays:
-    else a thief of the mailbox could remove the owner's.
+    A thief who had the password for an hour may have added an app to keep the owner out. Older apps stay, or a thief of
+    the mailbox could remove the owner's.
     """
     return await remove(db, settings, user, client, col(Factor.created_at) > now() - NEW, how="not_me")
 
 
 async def reseal(db: AsyncSession, settings: Settings, after: int) -> int:
-    """Seals anew a batch of what an older key has sealed; returns the last that it looked at, 0 if there is no more.
+    """Encrypts anew a batch of what an older key encrypted; returns the last id it looked at, 0 when done.
 
-    What no key opens is passed over.
+    What no key decrypts is skipped.
     """
     batch = (
         select(Factor).where(*_outdated_seal(settings), col(Factor.id) > after).order_by(col(Factor.id)).limit(BATCH)
@@ -160,7 +162,7 @@ async def reseal(db: AsyncSession, settings: Settings, after: int) -> int:
 
 
 async def waiting_for_reseal(db: AsyncSession, settings: Settings) -> int:
-    """How many factors are sealed with a key that is not today's."""
+    """How many factors are encrypted with a key other than today's."""
     return (await db.exec(select(func.count()).select_from(Factor).where(*_outdated_seal(settings)))).one()
 
 
@@ -169,7 +171,7 @@ def _outdated_seal(settings: Settings) -> tuple[ColumnElement[bool], ...]:
 
 
 def _secret(settings: Settings, factor: Factor) -> str | None:
-    """An app's secret, or None if it was sealed with a key that is gone."""
+    """An app's secret; None if it was encrypted with a key that is gone."""
     try:
         return sealing.unseal(settings, factor.secret, _about(factor.user_id))
     except Unreadable:
@@ -181,7 +183,7 @@ def _sealed(settings: Settings, user_id: int, secret: str) -> dict[str, Any]:
 
 
 def _about(user_id: int) -> str:
-    """A secret is bound to its account: copied into another row, it opens nothing."""
+    """Binds a secret to its account: copied into another row, it opens nothing."""
     return f"app of {user_id}"
 
 

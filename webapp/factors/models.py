@@ -1,4 +1,4 @@
-"""The tables of second factors, and of log-ins that wait for one."""
+"""The tables of second factors, and of log-ins waiting for one."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,16 +10,16 @@ from webapp.database import now
 
 
 class FactorKind(StrEnum):
-    """What a factor is. Passkeys are none: each opens the account by itself, and a reset ends them."""
+    """The kinds of factor. Passkeys aren't among them: each opens the account by itself, and a reset ends it."""
 
     APP = "app"
 
 
 class Factor(SQLModel, table=True):
-    """Something that a person has beside the password. It carries no epoch: a reset takes no factor away.
+    """Something a person has besides the password. It has no epoch, since a reset takes no factor away.
 
-    `secret` is sealed (see `sealing`) with the key that `sealed_with` marks; `last_step` is the newest time step
-    whose code was accepted, so none is accepted twice. An account has one app at most.
+    `secret` is encrypted (see `sealing`) with the key that `sealed_with` names. `last_step` is the newest time step
+    whose code was accepted, so none is accepted twice. An account has at most one app.
     """
 
     __tablename__ = "factor"
@@ -45,9 +45,9 @@ class Factor(SQLModel, table=True):
 
 
 class PendingLogIn(SQLModel, table=True):
-    """Somebody knew the password, and has the second step before them. It is no session, and opens nothing.
+    """Somebody knew the password, and has still to pass the second step. It is no session, and opens nothing.
 
-    The cookie holds 256 random bits, the row only their SHA-256. It counts in its `epoch` only.
+    The cookie holds 256 random bits, the row only their SHA-256. It counts only in its `epoch`.
     """
 
     __tablename__ = "pending_log_in"

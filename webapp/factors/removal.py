@@ -3,7 +3,7 @@
     ask -> a day, and another email, again and again -> due: `remove_due`
     meanwhile: any log-in, a link in any of those emails, or whatever raises the epoch stops it
 
-The clock is two columns of the account's row, which the account's owner sees on every page of their settings.
+The clock is two columns of the account's row. The account's owner sees it on every settings page.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def is_waiting(user: User) -> bool:
 
 
 async def ask(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> bool:
-    """Starts the clock, and tells the person at once; False if it is running already, or the account has changed."""
+    """Starts the clock, and tells the person at once; False if it is already running, or if the account has changed."""
     due = now() + timedelta(days=settings.factor_removal_days)
     unasked = col(User.id) == user.id, col(User.epoch) == user.epoch, col(User.factor_removal_due_at).is_(None)
     started = update(User).where(*unasked, col(User.disabled_at).is_(None))
@@ -46,7 +46,7 @@ async def ask(db: AsyncSession, settings: Settings, user: User, client: ClientIn
 
 
 async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> bool:
-    """Stops the clock, and tells the person; False if none runs."""
+    """Stops the clock, and tells the person; False if none is running."""
     if not is_waiting(user):
         return False
     runs = col(User.id) == user.id, col(User.factor_removal_due_at).is_not(None)
@@ -61,7 +61,7 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
 
 
 async def clear(db: AsyncSession, user_id: int) -> None:
-    """Forgets the clock, without a word: there is nothing left to remove."""
+    """Clears the clock silently: there is nothing left to remove."""
     stopped = update(User).where(col(User.id) == user_id)
     await execute(db, stopped.values(factor_removal_due_at=None, factor_removal_told_at=None))
 
@@ -75,7 +75,7 @@ async def remove_due(db: AsyncSession, settings: Settings) -> int:
 
 
 async def tell_waiting(db: AsyncSession, settings: Settings) -> int:
-    """Reminds everybody whose last email is a day old that the clock is running; returns how many."""
+    """Reminds everybody whose last email is a day old that the clock is running; returns how many people."""
     is_time = col(User.factor_removal_told_at) <= now() - TOLD_EVERY
     waiting = update(User).where(col(User.factor_removal_due_at) > now(), is_time, col(User.disabled_at).is_(None))
     ids = list((await execute(db, waiting.values(factor_removal_told_at=now()).returning(col(User.id)))).scalars())
@@ -86,7 +86,7 @@ async def tell_waiting(db: AsyncSession, settings: Settings) -> int:
 
 
 async def _claim(db: AsyncSession, is_due: ColumnElement[bool]) -> Sequence[User]:
-    """The people whose clock has run out, whom no other process gets."""
+    """The people whose clock has run out; no other process gets them."""
     due = select(col(User.id)).where(is_due, col(User.disabled_at).is_(None)).limit(BATCH)
     claimed = update(User).where(col(User.id).in_(due), is_due)
     values = {"factor_removal_due_at": None, "factor_removal_told_at": None}

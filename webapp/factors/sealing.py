@@ -1,7 +1,7 @@
-"""Secrets that the site itself must read again, encrypted: a copy of the database alone is worth nothing.
+"""Encrypts secrets that the site itself must read again, so that a copy of the database alone is worth nothing.
 
-AES-256-GCM (NIST SP 800-38D) under a key derived from SECRET_KEY, with a random nonce, bound to what it is for. What an
-older key has sealed opens as long as that key is among SECRET_KEY_FALLBACKS.
+AES-256-GCM (NIST SP 800-38D) under a key derived from SECRET_KEY, with a random nonce, bound to its purpose. What an
+older key encrypted can be read as long as that key is among SECRET_KEY_FALLBACKS.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ NONCE_BYTES = 12
 
 
 class Unreadable(Exception):
-    """Sealed with a key that the site no longer has, for something else, or not by us."""
+    """Encrypted with a key that the site no longer has, or for another purpose, or not by us."""
 
 
 def mark(settings: Settings) -> str:
-    """Tells which key seals at the moment, and nothing of the key."""
+    """Identifies today's key, and reveals nothing of it."""
     return _mark(settings.key(PURPOSE))
 
 
 def seal(settings: Settings, plain: str, about: str) -> str:
-    """The encrypted text; it opens only with the same `about`."""
+    """Encrypts a text. It can be read only with the same `about`."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and few need it
 
     nonce = os.urandom(NONCE_BYTES)
@@ -33,7 +33,7 @@ def seal(settings: Settings, plain: str, about: str) -> str:
 
 
 def unseal(settings: Settings, sealed: str, about: str) -> str:
-    """The plain text. Raises Unreadable."""
+    """Decrypts a text. Raises Unreadable."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

@@ -1,8 +1,8 @@
-"""The second step of a log-in: what the first one leaves behind until somebody has answered it.
+"""The second step of a log-in: what is kept between the first step and the second.
 
     password (views.login) -> begin -> the page of the second step -> proof.try_code -> finish -> a session
 
-Nothing is logged in meanwhile. If nobody finishes, the account's owner is told that somebody knows the password.
+Nobody is logged in meanwhile. If the second step isn't finished, the owner is told that somebody knows the password.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ KEPT = timedelta(days=2)  # for the email that asks what became of it
 
 
 async def is_due(db: AsyncSession, user: User, client: ClientInfo) -> bool:
-    """Whether a log-in with the password must be followed by the second step, in this browser."""
+    """Whether a log-in with the password must pass the second step in this browser."""
     if not await methods.has_second_step(db, user.id):
         return False
     return not await known_browsers.is_trusted(db, user.id, client.browser_mark, user.epoch)
 
 
 async def begin(db: AsyncSession, settings: Settings, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
-    """Notes that the password was right; returns the cookie's secret. The owner is told if it stays at that."""
+    """Records that the password was right; returns the cookie's secret. If nothing follows, the owner is told."""
     secret = secrets.token_urlsafe(32)
     pending = PendingLogIn(
         token_hash=_hash(secret),
@@ -58,7 +58,7 @@ async def begin(db: AsyncSession, settings: Settings, user: User, client: Client
 
 
 async def find(db: AsyncSession, secret: str) -> tuple[PendingLogIn, User] | None:
-    """The log-in that waits behind a cookie, and whose it is; None if it took too long, or the account has changed."""
+    """The waiting log-in behind a cookie, and its person; None if it took too long or the account has changed."""
     this = col(PendingLogIn.token_hash) == _hash(secret), col(PendingLogIn.epoch) == col(User.epoch)
     waits = col(PendingLogIn.finished_at).is_(None), col(PendingLogIn.created_at) > now() - LIFETIME
     query = select(PendingLogIn, User).join(User).where(*this, *waits, col(User.disabled_at).is_(None))
@@ -66,7 +66,7 @@ async def find(db: AsyncSession, secret: str) -> tuple[PendingLogIn, User] | Non
 
 
 async def finish(db: AsyncSession, pending: PendingLogIn) -> bool:
-    """Ends the wait, and that of earlier tries from the same place; False if another has ended it already."""
+    """Ends the wait, and that of earlier attempts from the same place; False if somebody else has already ended it."""
     waits = col(PendingLogIn.finished_at).is_(None)
     this = update(PendingLogIn).where(col(PendingLogIn.id) == pending.id, waits).values(finished_at=now())
     is_first = (await db.exec(this)).rowcount == 1
@@ -80,13 +80,13 @@ async def finish(db: AsyncSession, pending: PendingLogIn) -> bool:
 
 
 async def is_finished(db: AsyncSession, pending_id: int) -> bool:
-    """Whether somebody has answered it; also if it is not kept any more."""
+    """Whether the second step was passed; also true once it is no longer stored."""
     pending = await db.get(PendingLogIn, pending_id)
     return pending is None or pending.finished_at is not None
 
 
 class Wrong(Exception):
-    """This does not answer the second step. `is_guess` unless it could not be a code at all."""
+    """This is not a right answer to the second step. `is_guess` unless it couldn't be a code at all."""
 
     def __init__(self, words: str, *, is_guess: bool = True) -> None:
         super().__init__(words)
@@ -94,7 +94,7 @@ class Wrong(Exception):
 
 
 def check_shape(typed: str, *, takes_codes: bool) -> None:
-    """Raises Wrong for what can't be a code, so that it counts for nothing."""
+    """Raises Wrong for what can't be a code, so that it doesn't count as an attempt."""
     if totp.canonical(typed):
         return
     if not takes_codes:
@@ -109,9 +109,10 @@ def check_shape(typed: str, *, takes_codes: bool) -> None:
 async def answer(
     db: AsyncSession, hasher: Hasher, settings: Settings, user: User, typed: str, client: ClientInfo
 ) -> str:
-    """Spends a code of the app ("app") or a recovery code ("code") of the account, in the caller's transaction.
+    """Uses up a code of the app ("app") or a recovery code ("code") of the account, in the caller's transaction.
 
-    Of any number at once, one succeeds. Raises Wrong; and Busy, since it frees the connection to hash.
+    If one code is sent several times at once, one attempt succeeds. Raises Wrong, and Busy, since it frees the
+    connection to hash.
     """
     if digits := totp.canonical(typed):
         wrong = await methods.use_app(db, settings, user.id, digits)
@@ -124,7 +125,7 @@ async def answer(
 
 
 async def tries(db: AsyncSession, user: User, client: ClientInfo) -> list[Use]:
-    """What a try counts for; to be committed before the code is looked at, so that guesses at once count too."""
+    """What an attempt counts for. Commit it before checking the code, so that simultaneous guesses count, too."""
     if await known_browsers.is_known(db, user.id, client.browser_mark, user.epoch):
         return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]
     of_client_ip = (rate_limits.SECOND_STEP_CLIENT_IP, client.client_ip)
@@ -137,7 +138,7 @@ def forgotten(user: User, client: ClientInfo) -> list[Use]:
 
 
 def outdated() -> ColumnElement[bool]:
-    """Log-ins that nobody asks about any more."""
+    """The SQL condition for log-ins that are no longer of interest."""
     return col(PendingLogIn.created_at) < now() - KEPT
 
 

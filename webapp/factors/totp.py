@@ -1,6 +1,6 @@
-"""The authenticator app: its codes (RFC 6238), six digits that change every 30 seconds, and its set-up.
+"""The authenticator app: setting it up, and its codes of six digits that change every 30 seconds (RFC 6238).
 
-Nothing here is kept: which codes were used, the factor's row knows.
+Nothing is stored here. The factor's row knows which codes were used.
 """
 
 import hmac
@@ -26,10 +26,10 @@ _CODE = re.compile(r"[0-9]{6}")
 
 @dataclass(frozen=True)
 class Setup:
-    """A secret for the app, and ten recovery codes as they are shown, before anything is kept.
+    """A secret for the app, and ten recovery codes as they are shown, before any of it is stored.
 
-    It travels in a field of the form, sealed for the one account: giving up half-way changes nothing, and a
-    mistake costs neither the picture nor the sheet.
+    It travels in a form field, encrypted for this account. Giving up half-way changes nothing, and a mistake costs
+    neither the QR code nor the sheet of codes.
     """
 
     secret: str
@@ -38,7 +38,7 @@ class Setup:
 
 
 def canonical(text: str) -> str | None:
-    """The six digits, however they were typed; None if it is no such code."""
+    """The six digits, however they were typed; None if they can't be a code."""
     code = re.sub(r"[\s\-]", "", text)
     return code if _CODE.fullmatch(code) else None
 
@@ -55,13 +55,13 @@ def step_at(seconds: float) -> int:
 
 
 def step_of(secret: str, code: str, seconds: float) -> int | None:
-    """The time step near a moment to which a code belongs, or None."""
+    """The time step around a moment that a code belongs to; None if there is none."""
     current = step_at(seconds)
     return _found(secret, code, range(current + DRIFT, current - DRIFT - 1, -1))
 
 
 def minutes_off(secret: str, code: str, seconds: float) -> int | None:
-    """How many minutes, at least one, the phone's clock is off; None if no time nearby has this code."""
+    """How many minutes, at least one, the phone's clock is off; None if the code belongs to no time nearby."""
     current = step_at(seconds)
     nearest_first = [current + way * steps for steps in range(1, SEARCHED + 1) for way in (1, -1)]
     step = _found(secret, code, nearest_first)
@@ -78,14 +78,14 @@ def clock_is_off(minutes: int) -> str:
 
 
 def link(site_name: str, username: str, secret: str) -> str:
-    """What the picture says: the app learns the site, the account and the secret from it."""
+    """The text of the QR code, from which the app learns the site, the account and the secret."""
     import pyotp
 
     return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=site_name.replace(":", " "))
 
 
 def picture(link: str) -> Markup:
-    """A QR code as SVG, without any inline style."""
+    """A QR code as SVG, without inline styles."""
     import segno  # takes 40 ms, and only people setting up an app need it
 
     code = segno.make(link, error="m", micro=False)
@@ -106,7 +106,7 @@ def seal_setup(settings: Settings, setup: Setup, user_id: int, epoch: int) -> st
 
 
 def unseal_setup(settings: Settings, sealed: str, user_id: int, epoch: int) -> Setup | None:
-    """What the page has shown, within the hour and the epoch; None if it is not ours."""
+    """What the page showed, within the hour and the epoch; None if it isn't ours."""
     try:
         setup = Setup(**json.loads(sealing.unseal(settings, sealed, _about(user_id, epoch))))
     except Unreadable:

@@ -1,4 +1,4 @@
-"""Writes a feed as Atom (RFC 4287), element by element, so nothing people write can pass for markup of the feed."""
+"""Writes a feed as Atom (RFC 4287), element by element, so that nothing people write can pass for the feed's markup."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ ET.register_namespace("", _ATOM)
 
 @dataclass(frozen=True)
 class Feed:
-    """The newest posts of a page. `began` is the time to give while there are none."""
+    """A page's newest posts. `began` is the time to give while there are none."""
 
     title: str
     path: str
@@ -83,7 +83,7 @@ def _add(parent: ET.Element, name: str, text: str = "", **attributes: str) -> ET
 
 
 def _title(body: str) -> str:
-    """The first words of a post; a first word that is too long is cut."""
+    """A post's first words. A first word that is too long is cut."""
     title = shorten(body, MOST_OF_TITLE, placeholder="…")
     return title if title != "…" else f"{body[: MOST_OF_TITLE - 1]}…"
 

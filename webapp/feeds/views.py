@@ -1,4 +1,4 @@
-"""The feeds of everybody and of one person. Whoever asks gets what strangers may read."""
+"""Feeds of everybody and of one person. Whoever asks gets what strangers may read."""
 
 import hashlib
 from email.utils import format_datetime
@@ -28,7 +28,7 @@ async def explore_feed(request: Request) -> Response:
 
 
 async def profile_feed(request: Request) -> Response:
-    """The newest posts of one person; 404 if strangers may not read them."""
+    """A person's newest posts; 404 if strangers may not read them."""
     db = request.state.db
     person = await users.named(db, request.path_params["username"])
     is_public = request.app.state.settings.public_profiles
@@ -42,7 +42,7 @@ async def profile_feed(request: Request) -> Response:
 
 
 def _answer(request: Request, feed: Feed) -> Response:
-    """The feed, or 304 if it has not changed."""
+    """The feed, or 304 if it hasn't changed."""
     document = atom.write(feed, request.app.state.settings)
     etag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
     modified = format_datetime(feed.updated, usegmt=True)
@@ -55,7 +55,7 @@ def _answer(request: Request, feed: Feed) -> Response:
 def _is_known(request: Request, etag: str, modified: str) -> bool:
     """Whether the reader already has this document (RFC 9110, section 13).
 
-    A date must equal the one we gave: when the newest post is deleted, the feed's date goes back.
+    Dates must be equal: when the newest post is deleted, the feed's date goes back.
     """
     known = request.headers.get("if-none-match")
     if known is None:

@@ -2,4 +2,4 @@
 
 
 class Refused(Exception):
-    """It can't be brought in; says why."""
+    """It can't be imported; says why."""

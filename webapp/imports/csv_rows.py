@@ -16,7 +16,7 @@ SEPARATORS = ",;\t"
 
 @dataclass(frozen=True)
 class Row:
-    """One line: its number in the file, and its values by column, without spaces around them."""
+    """A line: its number in the file, and its values by column, without surrounding spaces."""
 
     number: int
     values: dict[str, str]
@@ -24,7 +24,7 @@ class Row:
 
 
 def read(file: Path, required: Sequence[str], known: Sequence[str]) -> list[Row]:
-    """The rows of a file. Raises Refused, saying what is wrong with it."""
+    """The rows of a file. Raises Refused with what is wrong with it."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -44,7 +44,7 @@ def _decoded(content: bytes) -> str:
 
 
 def parse(text: str, required: Sequence[str], known: Sequence[str]) -> list[Row]:
-    """The rows of a text; blank ones are left out. Raises Refused."""
+    """The rows of a text, without blank ones. Raises Refused."""
     header_line = text.partition("\n")[0]
     separator = max(SEPARATORS, key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

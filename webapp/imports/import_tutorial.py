@@ -1,7 +1,7 @@
-"""The people, posts and follows of the tutorial's own application, out of its `app.db`.
+"""Imports people, posts and follows from the tutorial's own application, out of its `app.db`.
 
-People who can't be taken over are left out with everything of theirs, and named. What is here already stays, so an
-import that was interrupted, or whose `app.db` was mended, is run again.
+People who can't be imported are left out with everything of theirs, and named. What is already here stays, so an
+interrupted import can be run again, also with an `app.db` that has been fixed.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _users = table(User)
 
 @dataclass
 class Report:
-    """What became of it: how many are new, how many were here, and what was left out for which reason."""
+    """The result: how many are new, how many were here already, and what was left out for which reason."""
 
     new: Counter[str] = field(default_factory=Counter)
     here: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Person(NamedTuple):
 
 
 def run(settings: Settings, file: Path) -> int:
-    """Takes over what it can while the site runs, and says what it couldn't. Raises Refused."""
+    """Imports what it can while the site runs, and says what it couldn't. Raises Refused."""
     source = tutorial_db.read(file)
     report = asyncio.run(_import(settings, source))
     for line in _lines(source, report):
@@ -78,7 +78,7 @@ async def _import(settings: Settings, source: Source) -> Report:
 async def _take_people(
     database: Database, settings: Settings, source: Source, taken: Taken, report: Report
 ) -> dict[int, str]:
-    """Adds those who are new; returns the usernames of all who are here, in lower case, by their number there."""
+    """Adds those who are new; returns the lower-case usernames of all who are here, by their number there."""
     names, accounts, before, first = {}, [], dict(taken.emails_by_name), _first_posts(source)
     for row in source.people:
         try:
@@ -126,7 +126,7 @@ def _first_posts(source: Source) -> dict[int, datetime]:
 
 
 def _moment(text: object) -> datetime | None:
-    """A time as SQLAlchemy writes it into SQLite, in UTC; never one to come."""
+    """A time as SQLAlchemy writes it into SQLite, in UTC; never in the future."""
     try:
         return min(datetime.fromisoformat(str(text)).replace(tzinfo=UTC), now())
     except ValueError:

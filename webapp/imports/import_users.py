@@ -1,7 +1,7 @@
-"""Accounts that come from another site, as a CSV file.
+"""Imports accounts from another site, as a CSV file.
 
-All lines are checked before the first is added. They are then added a few hundred at a time, so that the visitors of a
-running site get their turn in between. An import that was interrupted is run again: it goes on where it stopped.
+All lines are checked before the first is added. Then they are added a few hundred at a time, so that the visitors of a
+running site get their turn in between. An interrupted import can be run again, and continues where it stopped.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ OVERTAKEN = N_(
 
 
 def run(settings: Settings, file: Path) -> int:
-    """Imports a file beside the running site; says how far it is, and who is in. Raises Refused."""
+    """Imports a file while the site runs; yields its progress and who was added. Raises Refused."""
     rows = csv_rows.read(file, COLUMNS[:2], COLUMNS)
     asyncio.run(_import(settings, rows))
     return 0
 
 
 async def add_accounts(db: AsyncSession, settings: Settings, text: str) -> list[str]:
-    """Adds the accounts of a CSV text within the caller's transaction; returns what is wrong, naming each bad line."""
+    """Adds the accounts of a CSV text in the caller's transaction; returns what is wrong, naming each bad line."""
     checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await Taken.read(db, settings))
     if not checked.problems:
         await insert(db, checked.accounts)
@@ -70,7 +70,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
 
 
 async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> None:
-    """Raises Refused: before the first, if their hashes have too many costs; later, if somebody took one's name."""
+    """Raises Refused: at the start if the hashes have too many different costs, later if somebody took a username."""
     async with database.session(is_writing=True) as db:
         await _remember(db, accounts)
         await db.commit()
@@ -83,7 +83,7 @@ async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> Non
 async def in_turns(
     database: Database, items: Sequence[Item], work: Callable[[AsyncSession, Sequence[Item]], Awaitable[object]]
 ) -> None:
-    """Writes a few hundred at a time, and lets a running site write for as long in between."""
+    """Writes a few hundred at a time, and gives a running site as much time in between."""
     for start in range(0, len(items), AT_ONCE):
         began = time.monotonic()
         async with database.session(is_writing=True) as db:
@@ -96,7 +96,7 @@ async def in_turns(
 
 
 async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
-    """Raises IntegrityError, and Refused if one of the addresses or usernames was reserved meanwhile."""
+    """Raises IntegrityError; and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
     usual = users.new("", "", "").model_dump(exclude={"id"})
@@ -116,7 +116,7 @@ async def _remember(db: AsyncSession, accounts: Sequence["Account"]) -> None:
 
 
 class Account(NamedTuple):
-    """What is particular to an account; to make a `User` of each line would take half of an import's time."""
+    """The columns that differ between accounts. Making a `User` of each line would take half of an import's time."""
 
     username: str
     username_key: str
@@ -131,7 +131,7 @@ class Account(NamedTuple):
 
 @dataclass
 class Taken:
-    """Who is here already, and what they have: nobody else may have it."""
+    """The people here already, and the usernames and addresses that nobody else may have."""
 
     emails_by_name: dict[str, str]
     emails: set[str]
@@ -145,7 +145,7 @@ class Taken:
         return cls(kept | people, emails, await usernames.retired(db, settings))
 
     def take(self, account: Account) -> None:
-        """Raises ValueError if somebody has the name or the address."""
+        """Raises ValueError if somebody has the username or the address."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
             words = _("the username %(name)s is taken, or kept for its last owner")
             raise ValueError(words % {"name": quoted(account.username)})
@@ -198,7 +198,7 @@ def account_of(username: str, typed: str, password_hash: str, local_domains: Col
 
 
 def kept_hash(password_hash: str) -> str:
-    """Raises ValueError. What begins with ! is how Django marks an account that has no password."""
+    """Raises ValueError. Django marks an account without a password by a leading !."""
     is_none = not password_hash or password_hash.startswith("!")
     return users.NO_PASSWORD if is_none else hashes.read(password_hash)
 

@@ -1,4 +1,4 @@
-"""What is in the tutorial's `app.db`, at whichever chapter its reader has stopped."""
+"""What the tutorial's `app.db` contains, at whatever chapter its reader stopped."""
 
 import sqlite3
 from contextlib import closing
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Source:
-    """The rows of an `app.db`; `others` counts those of tables that are not taken over."""
+    """The rows of an `app.db`; `others` counts those of tables that aren't imported."""
 
     people: list[Row]
     posts: list[Row]
@@ -29,7 +29,7 @@ class Source:
 
 
 def read(file: Path) -> Source:
-    """The rows of an `app.db`, which is opened for reading alone. Raises Refused if it is none."""
+    """The rows of an `app.db`, opened read-only. Raises Refused if the file isn't one."""
     if not file.is_file():
         raise Refused(_("%(file)s isn't a file.") % {"file": file})
     try:

@@ -1,6 +1,6 @@
-"""What is to be written to whom, and what became of it. Knows nothing of accounts; `webapp.delivery` takes it away.
+"""What to write to whom, and what became of it. Knows nothing of accounts; `webapp.delivery` sends it.
 
-`mail.send(db, settings, subject=…, text=…, to=[…])` is the general door; docs/mail.md tells the rest.
+`mail.send(db, settings, subject=…, text=…, to=[…])` sends any email; docs/mail.md tells the rest.
 """
 
 from webapp.mail.general import Attachment, send

@@ -1,4 +1,4 @@
-"""The general door: any email of any feature, through the same outbox and in the caller's transaction."""
+"""Sends any email of any feature, through the same outbox and in the caller's transaction."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -49,14 +49,14 @@ async def send(
     language: str | None = None,
     is_alarm: bool = False,
 ) -> None:
-    """Posts an email in the caller's transaction: it leaves if that commits, and not otherwise.
+    """Posts an email in the caller's transaction: it leaves if the transaction commits, and not otherwise.
 
-    `sender` is who it seems to be from; the envelope's sender is always the site's. The text waits in the database,
-    so no link that opens something belongs in it. An alarm leaves even when the hour's budget is spent.
+    `sender` is the From address; the envelope sender is always the site's. The text waits in the database, so it must
+    contain no link that opens something. An alarm leaves even when the hour's budget is used up.
 
-    Each recipient is a row of the outbox, tried and retried by itself; all copies carry one Message-ID, and none
-    names the Bcc. Raises ValueError for what would not be an email: no or too many recipients, an address without
-    "@", a line break in a header, a header that the email has already, or over 5 MB of attachments.
+    Each recipient is a row of the outbox, tried and retried on its own. All copies carry the same Message-ID, and none
+    names the Bcc. Raises ValueError for what would be no email: no or too many recipients, an address without "@", a
+    line break in a header, a header that the email already has, or over 5 MB of attachments.
     """
     recipients = _recipients(*to, *cc, *bcc)
     content: dict[str, Any] = {"subject": subject, "text": text, "html": html, "sender": sender, "reply_to": reply_to}
@@ -76,7 +76,7 @@ async def send(
 
 
 def _stored(attachments: Sequence[Attachment]) -> list[dict[str, Any]]:
-    """As they lie in the outbox."""
+    """The attachments as the outbox stores them."""
     if sum(len(one.content) for one in attachments) > MAX_ATTACHED_BYTES:
         raise ValueError(f"attachments of one email have at most {MAX_ATTACHED_BYTES} bytes")
     return [asdict(one) | {"content": base64.b64encode(one.content).decode()} for one in attachments]

@@ -1,7 +1,7 @@
-"""Header lines in any script: encoded words (RFC 2047) that never touch, are never too long, and come back exactly.
+"""Header lines in any script: encoded words (RFC 2047) that never touch, are never too long, and decode exactly.
 
 `EmailMessage` folds them wrongly: it loses spaces on Python 3.11 and 3.12, and lets words touch on 3.13. This needs
-nothing but the standard library's base64, and is the same on all of them.
+only the standard library's base64, and works the same on all of them.
 """
 
 import base64
@@ -16,9 +16,9 @@ ADDRESSES = {"from", "to", "cc", "reply-to", "sender"}
 
 
 def line(name: str, value: str) -> str:
-    """A whole header, perhaps on several lines, without the last line's end.
+    """A whole header, possibly folded, without the final line break.
 
-    Raises ValueError for a name or a value with a line break or a control character in it.
+    Raises ValueError for a name or value with a line break or control character.
     """
     if not value.isprintable() or not (name.isascii() and name.isprintable() and name) or set(" :") & set(name):
         raise ValueError("a header can't have a line break or a control character in it")
@@ -28,7 +28,7 @@ def line(name: str, value: str) -> str:
 
 
 def _mailboxes(name: str, value: str) -> str:
-    """Names and addresses, each on a line of its own if there are several."""
+    """Names and addresses, each on its own line if there are several."""
     found = [(words, address) for words, address in getaddresses([value]) if address]
     shown = [
         _mailbox(words, address, len(name) + 2 if not number else 1) for number, (words, address) in enumerate(found)
@@ -51,12 +51,12 @@ def _mailbox(words: str, address: str, used: int) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text can stand as it is: what looks like an encoded word would be read as one."""
+    """Whether a text can be sent as it is. What looks like an encoded word would be decoded, so it can't."""
     return text.isascii() and "=?" not in text and len(text) <= LONG and text == " ".join(text.split())
 
 
 def _encoded(text: str, used: int) -> str:
-    """Encoded words, one a line; the first line has `used` characters already."""
+    """Encoded words, one per line; `used` characters of the first line are taken."""
     return "\r\n ".join(_words(text, used))
 
 

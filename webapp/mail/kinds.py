@@ -31,11 +31,11 @@ REPEATS_WITHIN = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Draft:
-    """What the writer of an email decides: the one recipient, and the templates' name and values.
+    """What the writer of an email decides: its one recipient, and the template's name and values.
 
-    With `message`, which is the content alone, it needs no templates. `headers` go before those that every email has.
-    `unsubscribe` is the link that turns emails of this kind off (RFC 8058). Without a `language` it is the one of the
-    account `user_id`, and for strangers the one of the page that asked.
+    With `message`, which is the whole content, it needs no template. `headers` go before those that every email has.
+    `unsubscribe` is the link that turns off emails of this kind (RFC 8058). If `language` is empty, it is that of the
+    account `user_id`; for strangers, that of the page that asked.
     """
 
     template: str
@@ -56,8 +56,8 @@ Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 class Kind:
     """A kind of email: who writes it, and how long it is worth sending.
 
-    A notice `counts_repeats` unless each one says something of its own. An optional email has a switch among each
-    person's settings, which says `label` and is usually on or off.
+    A notice `counts_repeats` unless each one says something of its own. An optional email has a switch in each person's
+    settings, which says `label`, and is on or off by default.
     """
 
     write: Writer
@@ -94,19 +94,19 @@ def email_kind(
     is_security: bool = False,
     keeps: tuple[str, ...] = (),
 ) -> Callable[[Writer], Writer]:
-    """Registers the writer of a kind of email, which is given up when it could not be sent for as long as it lives.
+    """Registers the writer of a kind of email. An email that couldn't be sent within its lifetime is given up.
 
-    The writer is called at each attempt, so what it mints is fresh. It returns None when there is nobody to write
-    to. `samples` makes a draft of everything that it may write, for the gallery and the tests. `label` are the
-    words beside an optional email's switch, in English; `default_on` says how it is set until somebody changes it.
+    The writer is called at each attempt, so the links it makes are fresh. It returns None if there is nobody to write
+    to. `samples` drafts everything it may write, for the gallery and the tests. `label` is the English text beside an
+    optional email's switch, and `default_on` how the switch is set at first.
 
-    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself;
-    what strangers can have sent to any address is for a NEWCOMER. All others are notices. Several to one person become
-    one, which says what the last of them says, and how many there were; of the parameters that it `keeps`, it says the
-    first that there was.
+    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself.
+    What strangers can have sent to any address is for a NEWCOMER. All others are notices. Several notices to one person
+    become one email, which says what the last one says and how many there were; for the parameters it `keeps`, it says
+    the first value.
 
-    Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written;
-    to turn such emails off takes the password, and is itself told of.
+    Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written.
+    Turning off such emails takes the password, and is itself told by email.
     """
 
     def register(writer: Writer) -> Writer:
@@ -134,9 +134,9 @@ async def post(
     delay: timedelta = timedelta(),
     **parameters: Any,
 ) -> bool:
-    """Posts an email of a registered kind, in the caller's transaction. See `outbox.post`.
+    """Posts an email of a registered kind in the caller's transaction. See `outbox.post`.
 
-    Its language is the reader's, if an account is given, else the current one. A notice that repeats a recent one waits
+    Its language is that of the account, if one is given, else the current one. A notice that repeats a recent one waits
     a little, and becomes one email with those that follow.
     """
     if user_id is not None and KINDS[kind].is_batched:
@@ -173,9 +173,9 @@ async def _repeats(
 
 
 async def _merge(db: Transaction, kind: str, recipient: str, user_id: int, parameters: dict[str, Any]) -> bool:
-    """Updates a waiting email that was never tried, so that it covers this, too; whether there is one.
+    """Updates a waiting email that was never tried so that it covers this one, too; returns whether there is one.
 
-    The caller must see to it that nobody else posts such an email at the same time.
+    The caller must make sure that nobody else posts such an email at the same time.
     """
     which = {"which_kind": kind, "whose": user_id, "which_recipient": recipient}
     if not (row := await _WAITING.row(db, which)):

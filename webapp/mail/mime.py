@@ -1,4 +1,4 @@
-"""Writes an email: two templates become the bytes of one message (RFC 5322), with text and HTML saying the same."""
+"""Writes an email: two templates become the bytes of one message (RFC 5322), whose text and HTML say the same."""
 
 import re
 import uuid
@@ -24,7 +24,7 @@ _LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often the thing happened that a notice is about, and from when until when, in UTC."""
+    """How often the thing happened that a notice is about, and between which times, in UTC."""
 
     times: int
     since: str
@@ -43,7 +43,7 @@ class Repeats:
 
 
 def compose(templates: Environment, settings: Settings, email: Claimed, draft: Draft) -> bytes:
-    """The email's bytes as they go over the wire (RFC 5322), text and HTML saying the same."""
+    """The email's bytes as they are sent (RFC 5322). Text and HTML say the same."""
     language = draft.language or email.language
     named = {
         "Date": format_datetime(now()),
@@ -77,20 +77,20 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
 
 
 def _links(text: str, settings: Settings) -> list[str]:
-    """What stands alone on its line, each once; the site's own address may come to do so by chance."""
+    """The links that stand alone on their line, each once. The site's own address may do so by chance."""
     return [link for link in dict.fromkeys(_LINK.findall(text)) if link != settings.base_url]
 
 
 def _preheader(text: str) -> str:
-    """What mail programs show beside the subject: what comes after the greeting."""
+    """What mail programs show beside the subject: the words after the greeting."""
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
     return paragraphs[1] if len(paragraphs) > 1 else ""
 
 
 def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
-    """Adds the text and the HTML in a way that breaks no link.
+    """Adds the text and the HTML without breaking any link.
 
-    Quoted-printable folds links after 76 characters, and some mail programs show them like that.
+    Quoted-printable would fold links after 76 characters, and some mail programs show them that way.
     """
     message.set_content(text, cte="7bit" if _is_plain(text) else "base64")
     if html is not None:
@@ -98,12 +98,12 @@ def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
 
 
 def written(named: dict[str, str], content: EmailMessage) -> bytes:
-    """The bytes of a message: its headers, and its content with the headers that describe that."""
+    """The bytes of a message: its headers, its content, and the headers that describe the content."""
     return "".join(f"{headers.line(name, value)}\r\n" for name, value in named.items()).encode() + content.as_bytes()
 
 
 def _is_plain(*texts: str) -> bool:
-    """Whether texts can be sent as they are: ASCII, and no line over the 998 bytes of RFC 5322."""
+    """Whether texts can be sent as they are: ASCII, with no line over RFC 5322's 998 bytes."""
     return all(text.isascii() and all(len(line) <= 998 for line in text.splitlines()) for text in texts)
 
 

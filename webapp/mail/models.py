@@ -1,4 +1,4 @@
-"""The outbox: rows that say what to write to whom, never the email itself; and what can become of them."""
+"""The outbox: rows that say what to write to whom, but never the email itself; and the outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dea
 class Priority(IntEnum):
     """Which emails leave first. Only those that somebody is waiting for may use the hour's whole budget.
 
-    Those that strangers have sent to any address that they like are kept apart: they must not use up the others'.
+    Emails that strangers can have sent to any address are kept apart, so that they can't use up the others' share.
     """
 
     WAITED_FOR = 0
@@ -26,12 +26,12 @@ class Priority(IntEnum):
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index of some rows only, so that a new email is in just one of them."""
+    """An index over some rows only, so that a new email is in just one of them."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class MailStatus(SQLModel, table=True):
-    """What all processes know about the mail: is it paused, and what is wrong with the mail server? One row."""
+    """What all processes know about the mail: whether it is paused, and what is wrong with the server. One row."""
 
     __tablename__ = "mail_status"
 
@@ -44,9 +44,9 @@ class MailStatus(SQLModel, table=True):
 
 
 class RefusedAddress(SQLModel, table=True):
-    """An address that does not take our emails: what can wait is not sent to it.
+    """An address that doesn't accept our emails; what can wait isn't sent to it.
 
-    `source` says who told: "smtp", the mail server at once, or a "bounce" or a "complaint" that came later.
+    `source` is who told us: "smtp", the mail server at once, or a "bounce" or "complaint" that came later.
     """
 
     __tablename__ = "refused_address"
@@ -59,14 +59,14 @@ class RefusedAddress(SQLModel, table=True):
 
 
 class OutboxEmail(SQLModel, table=True):
-    """One email to write and send: its kind, who it is for, and how far it has got.
+    """One email to write and send: its kind, its recipient, and how far it has got.
 
-    `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are deleted once the
-    email is sent; an email that was given up keeps them until it is sent again or cleared away.
-    `verdict`, `code` and `reason` come from its last attempt.
+    `recipient` is what a visitor typed, or an address; `parameters` hold no secret. Both are deleted once the email is
+    sent. An email that was given up keeps them until it is sent again or cleared away. `verdict`, `code` and `reason`
+    come from the last attempt.
 
-    A claim is a lease: it moves `due_at` to the lease's end, so an email whose mailer died is simply due again.
-    `fence` goes up with each claim, so a worker whose lease has run out can't change anything.
+    A claim is a lease: it moves `due_at` to the lease's end, so an email whose mailer died is simply due again. `fence`
+    goes up with each claim, so a worker whose lease has run out can't change anything.
     """
 
     __tablename__ = "outbox_email"
@@ -102,7 +102,7 @@ class OutboxEmail(SQLModel, table=True):
 
 
 class Verdict(Enum):
-    """What became of an attempt."""
+    """The result of an attempt."""
 
     SENT = "sent"
     LATER = "later"  # the server asked to try again
@@ -114,9 +114,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`refused` is the address that the server refused for good, `accepted` one that it takes again.
+    """`refused` is an address that the server refused for good, `accepted` one that it takes again.
 
-    Refusals of several people's emails that are `alike` are ours. What `backs_off` counts as an attempt, and waits.
+    Refusals for several people that are `alike` are our fault. What `backs_off` counts as an attempt, and waits.
     """
 
     verdict: Verdict
@@ -130,7 +130,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claimed:
-    """An email in one worker's hands, until `due_at`."""
+    """An email that one worker holds until `due_at`."""
 
     id: int
     kind: str

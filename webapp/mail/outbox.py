@@ -1,7 +1,7 @@
 """The outbox: post, claim, finish. An email is posted in the transaction of its cause.
 
-At least once: a process that dies between the server's "accepted" and `finish` leaves the email to be sent
-again when its lease runs out, with the same Message-ID.
+At least once: if a process dies between the server's "accepted" and `finish`, the email is sent again when its lease
+runs out, with the same Message-ID.
 """
 
 import random
@@ -57,7 +57,7 @@ def refused_delay(attempts: int) -> timedelta:
 
 
 def new_message_id(host: str) -> str:
-    """A Message-ID of its own on the host's domain (RFC 5322, 3.6.4); an email keeps it over all its attempts."""
+    """A new Message-ID on the host's domain (RFC 5322, 3.6.4). An email keeps it over all its attempts."""
     return f"<{secrets.token_hex(16)}@{host}>"
 
 
@@ -77,8 +77,8 @@ async def post(
     """Adds an email to the caller's transaction; the mailer wakes up when that commits.
 
     It leaves after `delay` at the earliest, and after all due emails of a higher priority. After `expires_after` it is
-    no longer worth sending. The parameters must fit into JSON, and hold no secret.
-    Returns whether emails are delayed at the moment: the one thing that visitors are told about the mail.
+    no longer worth sending. The parameters must be JSON, and hold no secret. Returns whether emails are delayed at the
+    moment: the only thing that visitors are told about the mail.
     """
     created_at = now()
     row = {
@@ -107,12 +107,12 @@ async def claim(
 
 
 async def claim_alarm(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
-    """Leases one email that is an alarm, which goes before and beyond the hour's budget; or none."""
+    """Leases one alarm, which is sent first and beyond the hour's budget; None if there is none."""
     return await _claim(db, _CLAIM_ALARM, lease, worker=worker, most=1)
 
 
 async def claim_suspect(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
-    """Leases one email that more than one mailer died with, so the next one may, too; or none."""
+    """Leases one email that several mailers have died with, so the next one may, too; None if there is none."""
     return await _claim(db, _CLAIM_SUSPECT, lease, worker=worker, most=1)
 
 
@@ -133,7 +133,7 @@ async def renew(db: Transaction, held: Sequence[Claimed], lease: timedelta = LEA
 async def finish(
     db: Transaction, results: Sequence[tuple[Claimed, Outcome]], retries: Sequence[float] = RETRY_DELAYS
 ) -> None:
-    """Notes what became of emails. Rows that another worker has claimed since stay as they are."""
+    """Stores what became of emails. Rows that another worker has claimed since stay as they are."""
     gone = [_lease(email) for email, outcome in results if outcome.verdict is Verdict.NOBODY]
     stays = [(email, outcome) for email, outcome in results if outcome.verdict is not Verdict.NOBODY]
     kept = [_lease(email) | _after(email, outcome, retries) for email, outcome in stays]
@@ -146,7 +146,7 @@ async def finish(
 
 
 async def belongs_to(db: Transaction, email: Claimed, user_id: int) -> None:
-    """Notes whose email it is, once the mailer has found out."""
+    """Records whose email it is, once the mailer has found out."""
     await _BELONGS.run_each(db, [{"email": email.id, "owner": user_id}])
 
 

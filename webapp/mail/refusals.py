@@ -1,4 +1,4 @@
-"""Addresses that do not take our emails: what can wait is not sent to them."""
+"""Addresses that don't accept our emails; what can wait isn't sent to them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ _refusals = table(RefusedAddress)
 
 
 async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:
-    """Notes the addresses of outcomes that were refusals of an address."""
+    """Records the addresses that a server refused."""
     rows = [
         {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
         for outcome in outcomes
@@ -38,34 +38,34 @@ async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
 
 
 async def mark(db: AsyncSession, address: str, source: str, reason: str) -> None:
-    """Notes an address from which emails came back, or whose owner complained; it stays so until that is mended."""
+    """Records an address whose emails came back, or whose owner complained. It stays marked until that is fixed."""
     values = {"address": address, "since": now(), "source": source, "reason": reason[:300]}
     await execute(db, _MARK, values)
 
 
 async def newest(db: AsyncSession, most: int) -> Sequence[Any]:
-    """What is known against addresses, newest first: address, since, source, code, reason."""
+    """What is recorded about addresses, newest first: address, since, source, code, reason."""
     return (await execute(db, select(_refusals).order_by(_refusals.c.since.desc()).limit(most))).all()
 
 
 async def works_again(db: AsyncSession, address: str) -> None:
-    """Forgets whatever was said against an address."""
+    """Forgets everything recorded about an address."""
     await execute(db, delete(_refusals).where(_refusals.c.address == address))
 
 
 async def lift(db: Transaction, addresses: Sequence[str]) -> None:
-    """Forgets the refusals of addresses that a mail server takes again."""
+    """Forgets the refusals of addresses that the mail server takes again."""
     if addresses:
         await _LIFT.run_each(db, [{"again": address} for address in addresses])
 
 
 async def lift_since(db: AsyncSession, since: datetime) -> None:
-    """Forgets the refusals since a time when the addresses were not at fault."""
+    """Forgets the refusals since a time when the addresses weren't at fault."""
     await execute(db, delete(_refusals).where(_refusals.c.since >= since, _BY_SMTP))
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which refusals are so old that nothing is known any more."""
+    """The SQL condition for refusals that are too old to mean anything."""
     return _refusals.c.since < now() - REMEMBERED
 
 

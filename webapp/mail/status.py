@@ -27,7 +27,7 @@ CLOCKS_DIFFER = timedelta(minutes=1)  # those of a site's machines, and no more
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why the mail server can't be used, in its own words, and since when."""
+    """Why the mail server doesn't work, in its own words, and since when."""
 
     since: datetime
     code: int | None
@@ -36,7 +36,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Status:
-    """The mail at one moment. `median_seconds` is from posting to sending, over the last hour's emails."""
+    """The state of the mail. `median_seconds` is from posting to sending, over the last hour's emails."""
 
     paused_at: datetime | None
     trouble: Trouble | None
@@ -72,7 +72,7 @@ async def read(db: AsyncSession) -> Status:
 
 
 async def is_delayed(db: Transaction) -> bool:
-    """Whether emails are leaving late at the moment, or not at all."""
+    """Whether emails are late at the moment, or not leaving at all."""
     [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
     return bool(is_delayed)
 
@@ -98,7 +98,7 @@ async def oldest_waiting(db: AsyncSession) -> datetime | None:
 
 
 async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcome) -> None:
-    """Tells all processes that the mail server can't be used since then; or, with None, that it can again."""
+    """Tells all processes since when the mail server doesn't work; or, with None, that it works again."""
     if since is None:
         await _undo_harm(db)
     code, reason = (outcome.code, outcome.reason[:300]) if since else (None, None)
@@ -107,9 +107,9 @@ async def note_trouble(db: AsyncSession, since: datetime | None, outcome: Outcom
 
 
 async def _undo_harm(db: AsyncSession) -> None:
-    """Undoes what the trouble did: what was given up or put off is due again, and refused addresses are open.
+    """Undoes what the trouble did: emails given up or put off are due again, and refused addresses are forgiven.
 
-    Emails that were tried often may be trouble themselves, and keep their pace.
+    Emails that were tried often may be trouble themselves, and keep their schedule.
     """
     since = (await _row(db)).get("trouble_since")
     if since is None:
@@ -125,7 +125,7 @@ async def _undo_harm(db: AsyncSession) -> None:
 
 
 async def pause(db: AsyncSession) -> None:
-    """Emails wait until `resume`; new ones are still taken."""
+    """Emails wait until `resume`. New ones are still accepted."""
     await _set(db, {"paused_at": now()})
 
 
@@ -151,13 +151,13 @@ async def given_up(db: AsyncSession, most: int = 50) -> Sequence[Any]:
 
 
 async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
-    """How many emails of a kind went, or are about to go, to a person before this one."""
+    """How many emails of a kind were sent, or are about to be, to a person before this one."""
     [(count,)] = await _SENT_TO.rows(db, {"owner": user_id, "kind": kind, "since": since, "before": before.id})
     return int(count)
 
 
 async def send_again(db: AsyncSession, expires_after: dict[str, timedelta], email_id: int | None = None) -> int:
-    """Makes one given-up email due again, or all of them, with its whole lifetime; returns how many.
+    """Makes one given-up email due again, or all of them, with a new lifetime; returns how many.
 
     Earlier refusals are forgotten, so that it is really tried.
     """
@@ -183,7 +183,7 @@ async def purge(db: AsyncSession) -> int:
 
 
 async def mend_times(db: AsyncSession) -> int:
-    """Makes due what a clock that was ahead has put off: no email waits longer than its own schedule allows."""
+    """Makes due what a clock that ran ahead has put off: no email waits longer than its schedule allows."""
     latest = now() + CLOCKS_DIFFER
     is_late = (emails.c.state == LEASED) & (emails.c.due_at > latest + LEASE) | (
         emails.c.due_at > latest + LONGEST_WAIT

@@ -1,1 +1,1 @@
-"""For development: the mailbox page, samples of every email, and what is wrong with one."""
+"""For development: the mailbox page, samples of every email, and checks of what is wrong with one."""

@@ -29,7 +29,7 @@ class MailboxTransport:
         return Outcome(Verdict.SENT)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: there is nothing to close."""
 
     def is_idle(self) -> bool:
         return False
@@ -90,7 +90,7 @@ class Received:
 
     @property
     def links(self) -> list[str]:
-        """The links that stand alone on their line: those the reader is meant to follow."""
+        """The links that stand alone on their line, which are the ones to follow."""
         return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
 
     def _part(self, subtype: str) -> str:
@@ -109,7 +109,7 @@ def find(folder: Path, email_id: str) -> Received | None:
 
 @lru_cache(KEPT)
 def _open(file: Path) -> Received | None:
-    """Reads an email, once, since its file never changes. None if it has just made room for a newer one."""
+    """Reads an email, once, since its file never changes. None if it was just deleted to make room."""
     try:
         return Received.parse(file.stem, file.read_bytes())
     except FileNotFoundError:

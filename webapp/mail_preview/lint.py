@@ -15,7 +15,7 @@ LINK = re.compile(r"https?://[^\s\"'<>]+")
 
 
 def problems(source: bytes, settings: Settings) -> list[str]:
-    """What is wrong with an email as it goes over the wire; an empty list if nothing is."""
+    """What is wrong with an email as it is sent; an empty list if nothing is."""
     message = message_from_bytes(source, policy=default)
     found = [_("The header %(name)s is missing.") % {"name": name} for name in NEEDED if message[name] is None]
     found += [str(defect) for part in message.walk() for defect in part.defects]

@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A sample that nobody has written yet: writing costs far more than to know which there are."""
+    """A sample that isn't written yet: writing costs far more than knowing which samples there are."""
 
     id: str
     kind: str

@@ -1,4 +1,4 @@
-"""The mailbox of a development site, and a gallery of every email. A deployed site doesn't have these routes."""
+"""A development site's mailbox, and a gallery of every email. A deployed site doesn't have these routes."""
 
 import re
 from pathlib import Path
@@ -76,7 +76,7 @@ def _show(request: Request, email: Received, problems: list[str], html: str, sou
 
 
 def _html(request: Request, email: Received) -> Response:
-    """The email's HTML; with ?dark as a mail program in dark mode shows it. Its links open in the whole window."""
+    """The email's HTML; with ?dark, as a mail program in dark mode shows it. Its links open in the whole window."""
     html = email.html.replace("<head>", '<head><base target="_top">', 1)
     if "dark" in request.query_params:
         html = html.replace("(prefers-color-scheme: dark)", "all")
@@ -104,7 +104,7 @@ def _sample(request: Request) -> galleries.Sample:
 
 
 def _with_links(text: str) -> Markup:
-    """The text with its links made clickable, and everything else escaped."""
+    """The text with clickable links and everything else escaped."""
     pieces = re.split(r"(https?://\S+)", text)
     return Markup().join(
         Markup('<a href="{0}">{0}</a>').format(piece) if index % 2 else escape(piece)

@@ -1,4 +1,4 @@
-"""Reports that were decided, in words: they outlive the accounts that they were about, or that made them."""
+"""Decided reports, in words: they outlive the accounts that they were about, or that made them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -20,7 +20,7 @@ _reports, _posts = table(Report), table(Post)
 
 
 async def keep(db: AsyncSession, rows: Table, which: ColumnElement[bool], addresses: Iterable[str]) -> None:
-    """Keeps what was decided about reports, or about posts, that are about to be deleted with an account."""
+    """Keeps the decisions about reports, or about posts, that are about to be deleted with an account."""
     if rows not in {_reports, _posts}:
         return
     query = (
@@ -42,7 +42,7 @@ async def keep(db: AsyncSession, rows: Table, which: ColumnElement[bool], addres
 
 
 async def latest(db: AsyncSession) -> Sequence[DecidedReport]:
-    """The newest of them, for the admin's page."""
+    """The newest decisions, for the admin's page."""
     newest_first = col(DecidedReport.decided_at).desc(), col(DecidedReport.id).desc()
     return (await db.exec(select_rows(DecidedReport).order_by(*newest_first).limit(MOST_SHOWN))).all()
 

@@ -25,7 +25,7 @@ async def keep(db: AsyncSession, post_id: int) -> int:
 
 
 async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: ClientInfo) -> bool:
-    """Takes a post down for good; False if there is none, or it is down already."""
+    """Removes a post for good; False if there is none, or it is already removed."""
     taken_down = (
         update(_posts)
         .where(_posts.c.id == post_id, _posts.c.removed_at.is_(None))
@@ -43,14 +43,14 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
 
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
-    """Shuts an account: its posts are hidden, and its links and sessions end."""
+    """Disables an account: its posts are hidden, and its links and sessions end."""
     await endings.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)
 
 
 async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
-    """Has an account deleted: hidden at once, gone some days later. Its owner can't undo that."""
+    """Deletes an account: hidden at once, gone for good some days later. Its owner can't undo that."""
     deletion = await deletions.ask(db, settings, person, by, reason=reason)
     await reports.settle_author(db, person.id, Outcome.DELETED)
     return deletion

@@ -27,9 +27,9 @@ EXPIRES_AFTER = timedelta(days=5)
 
 
 async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
-    """Posts the email to ADMINS in the report's transaction.
+    """Posts an email to ADMINS in the report's transaction.
 
-    Only the first open report of a post is worth one, and it covers all posts of the next few minutes.
+    Only a post's first open report gets one, and it covers all reports of the next few minutes.
     """
     if not await reports.is_first(db, post_id, reporter_id):
         return
@@ -48,7 +48,7 @@ async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporte
     samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())],
 )
 async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an admin: what waits for a decision. Not sent if everything has been decided meanwhile."""
+    """To an admin: what is waiting for a decision. Not sent if everything has been decided meanwhile."""
     cases = await reports.waiting(db)
     return _reported_draft(settings, email.recipient, cases) if cases else None
 

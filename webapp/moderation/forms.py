@@ -24,6 +24,6 @@ class Report(BaseModel):
 
 
 class Decision(Proved):
-    """Why a post is removed or an account disabled. Its owner reads it."""
+    """Why a post is removed or an account disabled. The person concerned reads it."""
 
     reason: Reason

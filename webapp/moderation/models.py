@@ -9,7 +9,7 @@ from webapp.database import now
 
 
 class DecidedReport(SQLModel, table=True):
-    """A report that the admin decided, in words, since the account of its author or of the post's was deleted."""
+    """A decided report, in words, after the account of its author or the post's author was deleted."""
 
     __tablename__ = "decided_report"
 

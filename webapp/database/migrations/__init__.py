@@ -18,7 +18,7 @@ MOVING = "moving "  # in place of a revision while `move` fills a database, so t
 
 
 class Step(NamedTuple):
-    """One change of the database; `is_back` if it is undone."""
+    """One change of the schema; `is_back` if it undoes one."""
 
     revision: str
     words: str
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def config(database_url: str) -> Config:
-    """Alembic's configuration for one database, without an alembic.ini."""
+    """Alembic's configuration for a database, without an alembic.ini."""
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(__file__).parent))
     alembic.set_main_option("path_separator", "os")
@@ -35,7 +35,7 @@ def config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """Brings the database to the newest state; does nothing if it is there. Not from a running event loop."""
+    """Brings the database to the newest revision; does nothing if it is there. Not from a running event loop."""
     command.upgrade(config(database_url), HEAD)
 
 
@@ -45,7 +45,7 @@ def newest() -> str:
 
 
 def steps(database_url: str, to: str = HEAD) -> list[Step]:
-    """What it takes to get to a revision, without doing it. Raises CommandError if there is no way."""
+    """What it would take to get to a revision. Raises CommandError if there is no way."""
     script = ScriptDirectory.from_config(config(database_url))
     found = script.get_revision(to) if to else None
     if found is None:
@@ -63,7 +63,7 @@ def steps(database_url: str, to: str = HEAD) -> list[Step]:
 
 
 def go(database_url: str, to: str) -> list[Step]:
-    """Does that, all of it in one transaction."""
+    """Migrates to a revision, all in one transaction."""
     ways = steps(database_url, to)
     if ways:
         (command.downgrade if ways[0].is_back else command.upgrade)(config(database_url), to)
@@ -71,7 +71,7 @@ def go(database_url: str, to: str) -> list[Step]:
 
 
 async def version(connection: AsyncConnection) -> str | None:
-    """The revision of a database; None if it has none yet."""
+    """A database's revision; None if it has none yet."""
     return await connection.run_sync(_version)
 
 

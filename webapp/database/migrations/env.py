@@ -1,4 +1,4 @@
-"""Alembic's environment: brings a database to the state that the code expects."""
+"""Alembic's environment: migrates the database to the revision that the code expects."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from webapp.database import Database
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
-    """Writes plain SQLAlchemy types: migrations outlive the code, so they import none of it."""
+    """Writes plain SQLAlchemy types. Migrations outlive the code, so they import nothing from it."""
     if kind == "type" and isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"
     if kind == "type" and isinstance(item, AutoString):
@@ -24,7 +24,7 @@ def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal
 
 
 def is_of_models(name: str | None, _kind: str, _parents: Any) -> bool:
-    """The words that search indexes are the databases' own, see the initial migration: no model has them."""
+    """The search indexes belong to no model: each database has its own kind (see the initial migration)."""
     return not re.fullmatch(r"(post|person)_words(_\w+)?|words|ix_(post|user_account)_words", name or "")
 
 
