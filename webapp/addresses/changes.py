@@ -1,7 +1,7 @@
 """Changes of address: ask for one, confirm it, undo it.
 
-Of several owners in a row the oldest wins: undoing a change ends the right to undo whatever came after it. So does
-going back to an address by the ordinary way, which is confirmed from that address, too.
+Of several owners in a row the oldest wins: undoing a change ends the right to undo any later one. So does changing back
+in the usual way, which that address confirms, too.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _changes = table(AddressChange)
 
 @dataclass(frozen=True)
 class Change:
-    """A request, and the account that it is for as it is now; in the order of the columns of `get`."""
+    """A request, and its account as it is now; in the order of the columns of `get`."""
 
     id: int
     user_id: int
@@ -49,7 +49,7 @@ class Change:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be confirmed."""
+        """Whether it can still be confirmed."""
         return self.confirmed_at is None and self.epoch == self.account_epoch and not self.is_shut
 
     @property
@@ -68,10 +68,10 @@ async def get(db: AsyncSession, change_id: int) -> Change | None:
 async def ask(
     db: AsyncSession, settings: Settings, user: User, email: str, client: ClientInfo, asked_id: str
 ) -> tuple[int, bool]:
-    """Notes the request, and writes to the new address and to the one of now; returns its number, and whether emails
-    are delayed.
+    """Records the request, and writes to the new and the current address; returns its number, and whether emails are
+    delayed.
 
-    Nothing here looks up whether somebody has the new address: only its mailbox will be told.
+    Nothing here checks whether the new address is taken: only its mailbox will be told.
     """
     change = AddressChange(user_id=user.id, epoch=user.epoch, old_email=user.email, new_email=email)
     db.add(change)
@@ -83,11 +83,10 @@ async def ask(
 
 
 async def confirm(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo, keep: Keep) -> Ended:
-    """Gives the account its new address, ends everything that was signed or opened before, and tells the old one.
+    """Gives the account its new address, ends everything that was signed or opened before, and tells the old address.
 
-    The caller must renew the session that it keeps.
-    Raises Overtaken if the account has left the request's epoch (of any number at once, one wins), and Taken; the
-    caller must then roll back.
+    The caller must renew the session it keeps. Raises Overtaken if the account has left the request's epoch (if several
+    try at once, one wins), and Taken; the caller must then roll back.
     """
     ended = await _move(db, change, change.new_email, client, _users.c.epoch == change.epoch, keep=keep)
     await refusals.works_again(db, change.new_email)  # an email has just arrived there
@@ -103,11 +102,11 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
 
 
 async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
-    """Gives the account its old address back, whatever was changed meanwhile, and locks everybody else out.
+    """Gives the account its old address back, whatever has changed since, and logs everybody out.
 
-    Whoever changed the address knew the password, and may have made recovery codes or added an authenticator app: none
-    of them counts any more. What opens the account is a reset email, which goes to the old address again.
-    Raises Overtaken if it was undone already, and Taken; the caller must then roll back.
+    Whoever changed the address knew the password, and may have made recovery codes or added an authenticator app, so
+    none of these count any more. What opens the account is a reset email, which goes to the old address again. Raises
+    Overtaken if it was already undone, and Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
     await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)
@@ -124,7 +123,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
 
 
 def outdated() -> ColumnElement[bool]:
-    """Requests that are no longer needed."""
+    """The SQL condition for requests that are no longer needed."""
     return _changes.c.created_at < now() - KEPT
 
 
@@ -137,9 +136,9 @@ async def _move(
     keep: Keep,
     **values: Any,
 ) -> Ended:
-    """Sets the account's address, and ends everything; also its deletion, which a thief may have asked for.
+    """Sets the account's address, and ends everything, including a deletion that a thief may have asked for.
 
-    It is the first row that is locked, so of two who confirm or undo at once the second sees what the first did.
+    The account's row is locked first, so of two who confirm or undo at once, the second sees what the first did.
     """
     open_to_owner = ~_is_shut(), *only_if
     try:

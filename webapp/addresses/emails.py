@@ -27,9 +27,10 @@ UNDO_LIFETIME = timedelta(hours=72)
     samples=lambda site: [_confirm_draft(site, _sample(), A_SAMPLE_ID), _taken_draft(site, _sample(), "david")],
 )
 async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the address that an account is about to have. If it can't, the email says why, because the page must not.
+    """To the address that an account is about to have. If it can't have it, the email says why, because the page must
+    not.
 
-    So it goes to the address of a disabled account, too, since whoever asked can see in their emails whether it went.
+    It is sent even if the account is disabled, since the person who asked can see in their emails whether it was.
     """
     change = await changes.get(db, email.parameters["change"])
     if change is None or not change.is_open:
@@ -45,7 +46,7 @@ async def confirm_email(db: AsyncSession, settings: Settings, email: Claimed) ->
     "address_change_asked", expires_after=timedelta(days=5), samples=lambda site: [_asked_draft(site, _sample())]
 )
 async def address_change_asked(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the current address, when another was asked for."""
+    """To the current address, when a new one was asked for."""
     change = await changes.get(db, email.parameters["change"])
     return _asked_draft(settings, change) if change else None
 
@@ -85,9 +86,9 @@ def confirm_link(settings: Settings, change: Change) -> str:
 
 
 def undo_link(settings: Settings, change: Change, lifetime: timedelta) -> str:
-    """The link to the button that gives the old address back.
+    """The link to the button that brings the old address back.
 
-    No later change of the account kills it: it gives power back.
+    No change of the account disables it, since it gives control back.
     """
     return f"{settings.base_url}/undo_email/{tokens.issue(settings, Purpose.UNDO_EMAIL, change.id, lifetime)}"
 
@@ -111,7 +112,7 @@ def _asked_draft(settings: Settings, change: Change) -> Draft:
 
 
 def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | None) -> Draft:
-    """Without a lifetime, without a link: there is nothing to undo any more."""
+    """Without a lifetime there is no link: there is nothing left to undo."""
     values = {
         "username": change.username,
         "new": _masked(change.new_email),
@@ -133,13 +134,13 @@ def _restored_draft(settings: Settings, change: Change) -> Draft:
 
 
 def _removed_draft(change: Change, recipient: str) -> Draft:
-    """Without any link: the reader may be whoever stole the account."""
+    """Without any link, since the reader may be whoever stole the account."""
     values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone_at}
     return Draft("address_removed", recipient, values)
 
 
 def _masked(address: str) -> str:
-    """With plain dots: an email of nothing but ASCII travels as it is."""
+    """Masked with plain dots, since an email of pure ASCII can be sent as it is."""
     return mask(address).replace("…", "...")
 
 

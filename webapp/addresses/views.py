@@ -29,7 +29,7 @@ from webapp.web.limits import limited_button, too_often
 
 @login_required
 async def change_email(request: Request) -> Response:
-    """Asks for another address. Looks nobody up: what is written to the new one, only the mailer knows."""
+    """Asks for a new address. It looks nobody up; only the mailer knows what the new address is told."""
     form = await Form.of(request, forms.ChangeEmail, email=email_links.typed_before(request))
     if form.is_valid and form.data.email == request.state.user.email:
         form.refuse("email", _("That's your email already."))
@@ -44,7 +44,7 @@ async def change_email(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.SWITCHES)
 async def email_works(request: Request) -> Response:
-    """The button beside "emails to this address are refused": they are sent again, until one comes back once more."""
+    """The button beside "emails to this address are refused": they are sent again until one comes back."""
     db, user = request.state.db, request.state.user
     await refusals.works_again(db, user.email)
     await events.note(db, Event.ADDRESS_WORKS, user.id, auth.client_info(request), by="owner")
@@ -53,7 +53,7 @@ async def email_works(request: Request) -> Response:
 
 
 async def confirm_email(request: Request) -> Response:
-    """The button behind the link to a new address. It works in any browser; one that is logged in stays so."""
+    """The button behind the link to a new address. It works in any browser; whoever is logged in stays so."""
     form = await Form.of(request, forms.ConfirmEmail)
     try:
         change = await _change_of(request, Purpose.CONFIRM_EMAIL)
@@ -71,7 +71,7 @@ async def confirm_email(request: Request) -> Response:
 
 
 async def undo_email(request: Request) -> Response:
-    """The button behind the link to an old address: it has the account again, and nobody is logged in any more."""
+    """The button behind the link to an old address: it has the account again, and everybody is logged out."""
     form = await Form.of(request, forms.UndoEmail)
     try:
         change = await _change_of(request, Purpose.UNDO_EMAIL)
@@ -107,7 +107,7 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
 
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:
-    """The change that a link is for. Raises Refused; a link is used once what it does can't be done any more."""
+    """The change that a link is for. Raises Refused; a link is used up once what it does can't be done any more."""
     claim = verify(request.app.state.settings, purpose, request.path_params["token"])
     change = await changes.get(request.state.db, int(claim.subject))
     if change is None:
@@ -134,7 +134,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
 
 
 async def _undone(request: Request, change: Change) -> Response:
-    """Leads to the reset request: a link that works for days must not by itself set a password."""
+    """Redirects to the reset request: a link that works for days must not set a password by itself."""
     db = request.state.db
     await changes.undo(db, request.app.state.settings, change, auth.client_info(request))
     await db.commit()

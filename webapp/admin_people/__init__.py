@@ -1,1 +1,1 @@
-"""The admin's page of people: who waits to be let in, who is here, and what can be done about an account."""
+"""The admin's page of people: who is waiting for an account, who has one, and what can be done about it."""

@@ -1,4 +1,4 @@
-"""What the admin can do about an account, by page or by command. Each is logged, and told to the person."""
+"""What the admin can do about an account, on a page or by command. Each is logged, and told to the person."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ from webapp.settings import Settings
 
 
 class NotNow(Exception):
-    """The account is not in the state for it; carries the words to show."""
+    """The account isn't in a state for this; carries the words to show."""
 
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
-    """Shuts an account: nobody sees it, and everything ends. Raises NotNow."""
+    """Disables an account: it is hidden, and everything ends. Raises NotNow."""
     if person.disabled_at is not None and await deletions.of(db, person.id) is None:
         raise NotNow(_("%(name)s is disabled already.") % {"name": person.username})
     await decisions.disable(db, settings, person, reason, by)
 
 
 async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:
-    """Opens an account again, also one that is being deleted. Raises NotNow."""
+    """Enables an account again, even one that is being deleted. Raises NotNow."""
     if person.disabled_at is None:
         raise NotNow(_("%(name)s is not disabled.") % {"name": person.username})
     deletion = await deletions.of(db, person.id)
@@ -51,14 +51,14 @@ async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by
 
 
 async def remove_factors(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> int:
-    """For who has lost all of them, and has shown who they are; returns how many there were."""
+    """For somebody who has lost all of them and has shown who they are; returns how many there were."""
     removed = await methods.remove(db, settings, person, by, how="operator")
     await removal.clear(db, person.id)
     return removed
 
 
 async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
-    """Hides an account from everybody; it is deleted for good later, and only the admin can undo that."""
+    """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that."""
     deletion = await decisions.delete(db, settings, person, reason, by)
     if settings.sends_mail:
         await deletion_emails.tell(db, settings, person)

@@ -19,7 +19,7 @@ from webapp.settings import Settings
     samples=lambda site: [_draft(site, a_sample_person())],
 )
 async def account_enabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account the admin has enabled. Not sent if it is disabled again."""
+    """To a person whose account the admin has enabled. Not sent if it was disabled again."""
     user = await users.get(db, email.user_id or 0)
     return None if user is None or user.disabled_at is not None else _draft(settings, user)
 

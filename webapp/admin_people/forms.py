@@ -1,4 +1,4 @@
-"""The forms of what the admin does about people."""
+"""The forms for what the admin does about people."""
 
 from typing import Annotated
 
@@ -11,12 +11,12 @@ MaybeReason = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS), Befo
 
 
 class PersonDecision(Proved):
-    """What is done to an account. Its owner reads the reason, where one is asked for."""
+    """What to do about an account. If a reason is asked for, the person reads it."""
 
     reason: MaybeReason = ""
 
 
 class RequestDecision(Proved):
-    """What becomes of a request; whoever is refused reads the reason, if there is one."""
+    """The answer to a request. Somebody who is refused reads the reason, if there is one."""
 
     reason: MaybeReason = ""

@@ -1,4 +1,4 @@
-"""What the admin is shown of people: a list that can be searched, and one person. No secrets, and addresses masked."""
+"""What the admin sees of people: a searchable list, and one person. No secrets, and addresses masked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _users, _deletions, _sessions = table(User), table(AccountDeletion), table(Sessi
 
 @dataclass(frozen=True)
 class Person:
-    """`state` is one of STATES; an account that is being deleted is gone at `due_at`."""
+    """`state` is one of STATES. An account that is being deleted is gone at `due_at`."""
 
     id: int
     username: str
@@ -46,7 +46,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Account:
-    """All that the page of one person shows."""
+    """Everything on the page of one person."""
 
     person: Person
     sessions: Sequence[tuple[str, Session]]
@@ -56,7 +56,7 @@ class Account:
 
 
 async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Person]:
-    """People by a part of their username or by their whole address, newest first; one more than is shown."""
+    """People by a part of their username or their whole address, newest first; one more than is shown."""
     query = _listed().where(_users.c.id < min(before, LAST_ID), *_matching(typed), *_in_state(state))
     rows = await execute(db, query.order_by(_users.c.id.desc()).limit(AT_ONCE + 1))
     return [_person(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The pages of people: requests to decide, a list, one person, and what is done to an account."""
+"""The pages of people: requests to decide, a list, one person, and actions on an account."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Do = Callable[[User, str, ClientInfo], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Action:
-    """Something that is done to an account: its words, whether it wants a reason, and whether admins are spared."""
+    """Something done to an account: its words, whether it needs a reason, and whether admins are exempt."""
 
     title: str
     consequence: str
@@ -76,7 +76,7 @@ async def admin_person(request: Request) -> Response:
 
 @admin_required
 async def act_on_person(request: Request) -> Response:
-    """A page that says what will happen, and asks for the password if the last proof is old."""
+    """The page that says what will happen, and asks for the password if the last proof is old."""
     form, person = await Form.of(request, PersonDecision), await _person(request)
     action = _actions(request, person.username).get(request.path_params["action"])
     if action is None:
@@ -194,7 +194,7 @@ def _already_decided() -> str:
 
 
 async def _after(request: Request, form: Form[RequestDecision], words: str | None) -> Response:
-    """The list again: under htmx in place, else by a redirect once something was decided."""
+    """Shows the list again: in place with htmx, otherwise by a redirect once something was decided."""
     if words and not pages.asks_for_part(request):
         return pages.redirect(request, request.app.url_path_for("admin_people"), flash=words)
     return await _list(request, form, said=words or "")

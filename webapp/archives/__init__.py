@@ -1,1 +1,1 @@
-"""Take it with you: everything of your own in one file, made in the background."""
+"""Take it with you: everything of yours in one file, made in the background."""

@@ -1,4 +1,4 @@
-"""A person and their posts in ActivityStreams 2.0 (W3C), as Mastodon's own archive has them."""
+"""A person and their posts in ActivityStreams 2.0 (W3C), in the form of Mastodon's own archive."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ PUBLIC = f"{CONTEXT}#Public"
 
 
 class Written(NamedTuple):
-    """A post of whoever the file is for."""
+    """A post by the person the file is for."""
 
     id: int
     body: str
@@ -39,7 +39,7 @@ def actor(settings: Settings, user: User) -> dict[str, Any]:
 
 
 def create(settings: Settings, user: User, post: Written) -> dict[str, Any]:
-    """One of outbox.json's activities. Beside the HTML stands what was typed (ActivityPub, 3.3, `source`)."""
+    """One of outbox.json's activities. Beside the HTML it has the text as typed (ActivityPub, 3.3, `source`)."""
     person = f"{settings.base_url}/user/{user.username}"
     url, published, to = f"{person}/{post.id}", moment(post.created_at), [PUBLIC]
     note = {
@@ -72,5 +72,5 @@ def create(settings: Settings, user: User, post: Written) -> dict[str, Any]:
 
 
 def moment(when: datetime) -> str:
-    """With its microseconds, so that what comes in again is known (RFC 3339)."""
+    """A time with microseconds, so that a post is recognised when it is imported again (RFC 3339)."""
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Exports as rows: asked for, claimed, made piece by piece, handed over. Knows no zip."""
+"""Exports as rows: asked for, claimed, made piece by piece, handed over. Knows nothing of zip files."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ _exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User
 
 
 class Claimed(NamedTuple):
-    """An export in one process's hands."""
+    """An export that one process is making."""
 
     id: int
     user_id: int
@@ -33,7 +33,7 @@ class Overtaken(Exception):
 
 
 async def ask(db: AsyncSession, user_id: int) -> None:
-    """Notes that a person wants everything of theirs in a file. It takes the place of an earlier one."""
+    """Records that a person wants an export. It replaces an earlier one."""
     await execute(db, delete(_exports).where(_exports.c.user_id == user_id))
     db.add(AccountExport(user_id=user_id, expires_at=now() + WAITS))
     await db.flush()
@@ -46,7 +46,7 @@ async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
 
 
 async def claim(db: AsyncSession) -> Claimed | None:
-    """Leases the export that waits longest, and throws away what was made of it before."""
+    """Leases the export that has waited longest, and deletes what was made of it before."""
     is_free = or_(_exports.c.leased_until.is_(None), _exports.c.leased_until < now())
     waiting = (
         select(_exports.c.id)
@@ -67,7 +67,7 @@ async def claim(db: AsyncSession) -> Claimed | None:
 
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
-    """Renews the lease, and notes how far it is. Raises Overtaken."""
+    """Renews the lease, and records the progress. Raises Overtaken."""
     mine = _exports.c.id == claimed.id, _exports.c.fence == claimed.fence, _exports.c.state == WAITING
     held = update(_exports).where(*mine).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
@@ -80,14 +80,14 @@ async def add_chunks(db: AsyncSession, claimed: Claimed, first: int, chunks: lis
 
 
 async def finish(db: AsyncSession, claimed: Claimed, size: int) -> datetime:
-    """Lets its owner have it; returns until when. Raises Overtaken."""
+    """Makes it available to its owner; returns until when. Raises Overtaken."""
     until = now() + KEPT
     await hold(db, claimed, state=READY, size=size, expires_at=until)
     return until
 
 
 async def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
-    """The file, a piece at a time: no connection is held while the visitor downloads."""
+    """The file, piece by piece: no connection is held while the visitor downloads."""
     number = 0
     while True:
         piece = select(_chunks.c.content).where(_chunks.c.export_id == export_id, _chunks.c.number == number)

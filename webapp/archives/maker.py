@@ -1,4 +1,4 @@
-"""Makes the exports that people asked for, one at a time in each web process, beside the visitors."""
+"""Makes the exports that people ask for, one at a time in each web process, in the background."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ BREATH_SECONDS = 0.01  # between two batches: visitors go first
 
 
 class Maker:
-    """Claims waiting exports and makes them. One asked for here starts at once; a poll finds the others."""
+    """Claims waiting exports and makes them. One asked for in this process starts at once; polling finds the others."""
 
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
         self._settings, self._database, self._templates = settings, database, templates
@@ -33,12 +33,14 @@ class Maker:
         self._asked.set()
 
     def stop(self) -> None:
-        """Lets `run` end after the step in hand: to cancel a statement would leave its connection open."""
+        """Lets `run` end after the current step. Cancelling a statement would leave its connection open."""
         self._is_stopping = True
         self.wake()
 
     async def run(self) -> None:
-        """Until it is stopped. What is half made then is begun again, here or elsewhere, when its lease is over."""
+        """Runs until stopped. An export that is half made then is begun again, here or elsewhere, once its lease
+        ends.
+        """
         while not self._is_stopping:
             try:
                 while not self._is_stopping and await self.make_one():
@@ -49,14 +51,14 @@ class Maker:
             await self._wait()
 
     async def _wait(self) -> None:
-        """Until an export is asked for here, or another process may have left one."""
+        """Waits until an export is asked for here, or another process may have left one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0 if self._is_stopping else POLL_SECONDS):
                 await self._asked.wait()
         self._asked.clear()
 
     async def make_one(self) -> bool:
-        """Makes the export that has waited longest; says whether there was one."""
+        """Makes the export that has waited longest; returns whether there was one."""
         async with self._database.session(is_writing=True) as db:
             claimed = await exports.claim(db)
             await db.commit()

@@ -11,10 +11,10 @@ WAITING, READY = "waiting", "ready"
 
 
 class AccountExport(SQLModel, table=True):
-    """A file with everything of a person's, asked for, being made, or there to be downloaded until `expires_at`.
+    """A file with everything of a person's: asked for, being made, or ready until `expires_at`.
 
-    Whoever makes it has a lease: a process that dies lets it run out, and another begins again. `fence` goes up with
-    each claim, so a process that wakes up late can't write into another's file.
+    Its maker has a lease: if the process dies the lease runs out, and another begins again. `fence` goes up with each
+    claim, so a process that wakes up late can't write into another's file.
     """
 
     __tablename__ = "account_export"
@@ -33,7 +33,7 @@ class AccountExport(SQLModel, table=True):
 
 
 class ExportChunk(SQLModel, table=True):
-    """A piece of an export's file. In the database, which is all that web processes on several machines share."""
+    """A piece of an export's file. It is in the database, which is all that web processes on several machines share."""
 
     __tablename__ = "export_chunk"
 

@@ -1,4 +1,4 @@
-"""Ask for everything of your own in one file, watch its progress, and download it."""
+"""Ask for everything of yours in one file, watch its progress, and download it."""
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -28,7 +28,7 @@ class Export(BaseModel):
 
 @login_required
 async def export(request: Request) -> Response:
-    """The page for all of it. The part that shows the progress keeps asking for itself."""
+    """The page for all of it. The part with the progress keeps refreshing itself."""
     form = await Form.of(request, Export)
     is_sent = request.method == "POST" and form.is_valid
     proved = await proof.prove(request, form, form.data.current_password) if is_sent else None

@@ -1,6 +1,6 @@
-"""Writes the file: a zip that is read without the site, a few hundred posts at a time.
+"""Writes the file: a zip that can be read without the site, a few hundred posts at a time.
 
-Nothing is ever there as a whole: what is compressed leaves in pieces, and the database is asked again for each.
+The whole file is never in memory: compressed data leaves in pieces, and the database is asked again for each.
 """
 
 import csv
@@ -57,7 +57,7 @@ class Pieces(io.RawIOBase):
 
 
 class Archive:
-    """One person's file. `keep` stores pieces of it, and notes how many posts were written, of three times all."""
+    """One person's file. `keep` stores pieces of it, and records how many of three times all posts were written."""
 
     def __init__(self, database: Database, settings: Settings, templates: Environment, user: User, keep: Keep) -> None:
         self.database, self.settings, self.templates, self.user = database, settings, templates, user
@@ -83,7 +83,7 @@ class Archive:
         return 3 * len(self._numbers)
 
     async def _look(self) -> None:
-        """Which posts there are, oldest first: by date, for those that were imported are older than their numbers."""
+        """Which posts there are, oldest first: by date, since imported ones are older than their numbers."""
         found: list[tuple[datetime, int]] = []
         mine = select(_posts.c.created_at, _posts.c.id).where(
             _posts.c.author_id == self.user.id, _posts.c.deleted_at.is_(None)
@@ -101,7 +101,7 @@ class Archive:
         self._months = Counter(f"{when.astimezone(UTC):%Y-%m}" for when, _number in found)
 
     async def _posts(self) -> AsyncIterator[list[Written]]:
-        """All posts, oldest first; what is compressed of them is kept before the next come."""
+        """All posts, oldest first. What is compressed is stored before more are read."""
         columns = [_posts.c[name] for name in Written._fields]
         for start in range(0, len(self._numbers), AT_ONCE):
             some = self._numbers[start : start + AT_ONCE]
@@ -145,7 +145,7 @@ class Archive:
                 )
 
     async def _write_months(self, zipped: zipfile.ZipFile) -> None:
-        """index.html, and a page for each month: a person may have written for many years."""
+        """index.html, and a page for each month, since a person may have written for many years."""
         months = sorted(self._months.items(), reverse=True)
         page: IO[bytes] | None = None
         shown = ""

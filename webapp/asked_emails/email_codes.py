@@ -1,10 +1,10 @@
-"""The code that an email carries beside its link, for the browser that asked: 8 digits, and stored nowhere.
+"""The code in an email beside its link, for the browser that asked: 8 digits, stored nowhere.
 
-It is derived from the request, the account, its epoch and the end of the link, once when the email is written and again
-when it is typed. So it lives and dies with the link, and a copy of the database holds nothing to type.
+It is derived from the request, the account, its epoch and the end of the link: once when the email is written, and
+again when the code is typed. So it lives and dies with the link, and a copy of the database holds nothing to type.
 
-The email may have been written a while after it was asked for, or more than once, so the end is rounded up to a tenth
-of the link's life, and each end that is possible now is tried: about a dozen in 100 million.
+The email may have been written a while after it was asked for, or more than once. So the end is rounded up to a tenth
+of the link's lifetime, and every end that is possible now is tried: about a dozen codes in 100 million.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _users, _kept = table(User), table(KeptUsername)
 
 @dataclass(frozen=True)
 class Opens:
-    """What a code leads to, as the link beside it does: the page for one purpose, about an account or an address."""
+    """What a code leads to, just as the link beside it does: the page for a purpose, and an account or an address."""
 
     purpose: Purpose
     subject: int | str
@@ -68,7 +68,7 @@ def to_confirm(change_id: int, epoch: int) -> Opens:
 
 
 def mint(settings: Settings, asked_id: str, opens: Opens) -> str:
-    """The code of an email that is written now, in two groups; none if no page waits for it."""
+    """The code for an email that is being written, in two groups; empty if no page waits for it."""
     if not asked_id:
         return ""
     code = _derive(settings.key("email_code"), asked_id, opens, opens.last_end(time.time()))
@@ -76,9 +76,9 @@ def mint(settings: Settings, asked_id: str, opens: Opens) -> str:
 
 
 async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: str) -> str | None:
-    """A token for the page behind the link, if this is the code of the email that was asked for.
+    """A token for the page behind the link, if this is the code in the email that was asked for.
 
-    The work is the same whether anybody is here or not, and whether the code is right or wrong.
+    The work is the same whether or not there is an account, and whether or not the code is right.
     """
     opens, is_somebody = await _opens(db, settings, asked)
     keys = settings.keys("email_code")
@@ -91,7 +91,7 @@ async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: st
 
 
 async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Opens, bool]:
-    """What the email that was asked for leads to; and False if it has gone to nobody, or says something else."""
+    """What the email that was asked for leads to; and False if it went to nobody, or says something else."""
     if asked.kind == "register":
         return to_register(asked.recipient, by_invite(asked.invite) or ASKED), True
     if asked.kind == "confirm_email":

@@ -1,4 +1,4 @@
-"""A username or an email: as somebody types it, and the one form in which it is stored and compared."""
+"""A username or an email: as people type it, and the one form in which it is stored and compared."""
 
 import re
 from collections.abc import Collection
@@ -20,15 +20,15 @@ _AROUND += "\u200c\u200d\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def visible(typed: str) -> str:
-    """A username or an address as its writer sees it, without the invisible characters in it and around it."""
+    """A username or address as its writer sees it, without invisible characters."""
     return _UNSEEN.sub("", typed).strip(_AROUND)
 
 
 def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
-    """The one form in which an address is stored, compared and mailed: ASCII, and lower case.
+    """The one form in which an address is stored, compared and mailed: ASCII, in lower case.
 
-    Raises ValueError with words for the visitor. An address whose local part is not ASCII is refused, never
-    mapped to a look-alike (CVE-2019-19844). `local_domains` are those that the rest of the world knows nothing of.
+    Raises ValueError with words for the visitor. An address whose local part isn't ASCII is refused, never mapped to a
+    look-alike (CVE-2019-19844). `local_domains` are those that only the admin's own network knows.
     """
     before, at, domain = visible(text).rpartition("@")
     local_domain = domain.lower() if domain.lower() in local_domains else ""
@@ -46,9 +46,9 @@ def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
 
 
 def address_of_many(text: str, local_domains: Collection[str] = ()) -> str:
-    """`canonical_address`, but a domain is looked at once: else it takes two fifths of an import.
+    """Like `canonical_address`, but it checks each domain once, which otherwise takes two fifths of an import.
 
-    Not for visitors: by its time it tells which domains were here before. Raises ValueError.
+    Not for visitors: its timing tells which domains were seen before. Raises ValueError.
     """
     typed = visible(text)
     before, _at, domain = typed.rpartition("@")
@@ -73,9 +73,9 @@ def canonical_identity(text: str, local_domains: Collection[str] = ()) -> str:
 
 
 def identity_or_nonsense(typed: str) -> str:
-    """For the log-in: a name that can't exist must look like one that doesn't.
+    """For the log-in, where a name that can't exist must look like one that doesn't.
 
-    An address of one of MAIL_LOCAL_DOMAINS comes out as it is known, too.
+    It also knows addresses of MAIL_LOCAL_DOMAINS.
     """
     try:
         return canonical_identity(typed)

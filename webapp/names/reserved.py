@@ -1,4 +1,4 @@
-"""Usernames that nobody can have, because they speak for the site, its mail or whoever runs it."""
+"""Usernames that nobody can have, because they speak for the site, its mail or its admin."""
 
 import re
 from collections.abc import Iterable
@@ -119,30 +119,30 @@ _AS_ONE = re.compile("vv|rn")
 
 @dataclass(frozen=True)
 class Reserved:
-    """What nobody may choose: `words` as they are, and `speaking` ones also when misspelled or put together."""
+    """What nobody may choose: `words` as they are, and `speaking` words also when misspelled or combined."""
 
     words: frozenset[str]
     speaking: frozenset[str]
 
 
 def reserved(settings: Settings, words: Iterable[str]) -> Reserved:
-    """What nobody may choose, as it is compared; `words` are those of the site's paths."""
+    """What nobody may choose, in the form in which it is compared; `words` come from the site's paths."""
     names = [settings.site_name, settings.host]
     speaking = frozenset(_looks_like(_compared(name)) for name in [*SPEAKING, *names]) - {""}
     return Reserved(frozenset(map(_compared, [*RESERVED, *names, *words])), speaking)
 
 
 def is_reserved(username: str, names: Reserved) -> bool:
-    """Whether a username is one of those, however it is written.
+    """Whether a username is reserved, however it is written.
 
-    Neither capitals, underscores nor numbers around it make another, nor digits that look like letters. `admin_susan`
-    is another; `microblog_support` says nothing but what is reserved.
+    Capitals, underscores, numbers around it, and digits that look like letters make no difference. `admin_susan` is
+    allowed; `microblog_support`, which consists only of reserved words, is not.
     """
     return _compared(username) in names.words or _speaks(username.lower(), names.speaking)
 
 
 def _speaks(username: str, speaking: frozenset[str]) -> bool:
-    """Whether it is made of such words and what may stand beside them alone."""
+    """Whether it consists only of such words and of what may stand beside them."""
     filling = speaking | {_looks_like(word) for word in FILLING}
     without_number = username.strip("0123456789_")
     joined = [_looks_like(_compared(text)) for text in (username, without_number)]

@@ -1,4 +1,4 @@
-"""Usernames that are kept for a while: for whoever has just given one up, or, of a deleted account, for nobody."""
+"""Usernames that are kept for a while: for whoever has just given one up; for nobody, if the account was deleted."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ class KeptUsername(SQLModel, table=True):
 
 
 class RetiredUsername(SQLModel, table=True):
-    """A username of an account that was deleted, and until when nobody may have it: only as a keyed hash."""
+    """The username of a deleted account, and until when nobody may have it. Stored only as a keyed hash."""
 
     __tablename__ = "retired_username"
 
@@ -40,18 +40,18 @@ _retired = table(RetiredUsername)
 
 
 async def keep(db: AsyncSession, user_id: int, username: str) -> None:
-    """Keeps a username that an account has given up, so that nobody gets what is meant for its owner."""
+    """Keeps a username that an account has given up, so that nobody else gets what is meant for its owner."""
     row = {"username_key": username.lower(), "user_id": user_id, "kept_until": now() + KEPT}
     await execute(db, _KEEP, row)
 
 
 async def take_back(db: AsyncSession, user_id: int, username: str) -> None:
-    """A username that is in use again no longer needs to be kept."""
+    """A username that is in use again needn't be kept any more."""
     await execute(db, delete(_kept).where(_kept.c.username_key == username.lower(), _kept.c.user_id == user_id))
 
 
 async def former_owner(db: AsyncSession, username: str) -> int | None:
-    """For whose account a username is kept.
+    """The account that a username is kept for.
 
     Whoever gives out a username must ask after the database's unique constraint has let it through: only then is every
     change that freed it seen.
@@ -66,38 +66,38 @@ async def held(db: AsyncSession) -> set[str]:
 
 
 async def retire(db: AsyncSession, settings: Settings, username: str, until: datetime) -> None:
-    """Keeps a username from everybody without saying which it is: only with our key can it be told."""
+    """Keeps a username from everybody without storing it: only with our key can one tell which it is."""
     row = {"name_hash": _mark(settings.key("retired_username"), username), "kept_until": until}
     await execute(db, _RETIRE, row)
 
 
 async def release(db: AsyncSession, settings: Settings, username: str) -> None:
-    """Ends what `retire` has begun, for whoever held the username by it."""
+    """Undoes `retire` for the account that held the username."""
     marks = [_mark(key, username) for key in settings.keys("retired_username")]
     await execute(db, delete(_retired).where(_retired.c.name_hash.in_(marks)))
 
 
 async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
-    """Whether an account that was deleted had the username. Ask as for its `former_owner`."""
+    """Whether a deleted account had the username. Ask at the same point as for its `former_owner`."""
     marks = [_mark(key, username) for key in settings.keys("retired_username")]
     query = select(_retired.c.kept_until).where(_retired.c.name_hash.in_(marks), _retired.c.kept_until > now())
     return (await execute(db, query)).first() is not None
 
 
 async def retired(db: AsyncSession, settings: Settings) -> Callable[[str], bool]:
-    """The same for many usernames, as it is now."""
+    """The same for many usernames, as of now."""
     query = select(_retired.c.name_hash).where(_retired.c.kept_until > now())
     marks, keys = set((await execute(db, query)).scalars()), settings.keys("retired_username")
     return lambda username: bool(marks) and any(_mark(key, username) in marks for key in keys)
 
 
 def no_longer_retired() -> ColumnElement[bool]:
-    """Which usernames of deleted accounts are anybody's again."""
+    """The SQL condition for usernames of deleted accounts that anybody may have again."""
     return _retired.c.kept_until < now()
 
 
 def outdated() -> ColumnElement[bool]:
-    """Which usernames are anybody's again."""
+    """The SQL condition for usernames that anybody may have again."""
     return _kept.c.kept_until < now()
 
 

@@ -21,7 +21,7 @@ PAUSE = timedelta(hours=24)
 
 
 def is_reported(user: User, claim: Claim) -> bool:
-    """Whether somebody has said so about this email or a later one, and no new password was set since."""
+    """Whether somebody has reported this email or a later one, and no new password was set since."""
     return user.password_locked_at is not None and user.password_locked_at >= _written(claim)
 
 
@@ -31,12 +31,12 @@ def paused_until(user: User) -> datetime | None:
 
 
 def is_to_owner(settings: Settings, user: User, claim: Claim) -> bool:
-    """Whether the link was mailed to the address that the account has now."""
+    """Whether the link was sent to the account's current address."""
     return tokens.was_mailed_to(settings, claim, user.email)
 
 
 async def lost_by(db: AsyncSession, settings: Settings, user: User, claim: Claim) -> int | None:
-    """The change that took the account from the address to which the link was mailed, if it can be undone."""
+    """The change that took the account from the address the link was sent to, if it can be undone."""
     for change_id, old_email in await reserved_emails.undoable_changes(db, user.id):
         if tokens.was_mailed_to(settings, claim, old_email):
             return change_id
@@ -44,15 +44,15 @@ async def lost_by(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 
 async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim) -> bool:
-    """Whether the link was mailed to somebody who has no right to the account any more: they must not lock it."""
+    """Whether the link was sent to somebody who no longer has a right to the account; they must not lock it."""
     return not is_to_owner(settings, user, claim) and await lost_by(db, settings, user, claim) is None
 
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
-    """Ends everything, locks the password, pauses reset emails, and takes back an address that was changed since.
-    If somebody with the password was deleting the account or added an authenticator app lately, that is undone.
+    """Ends everything, locks the password, pauses reset emails, and undoes a later change of address.
 
-    Returns how many sessions ended. Does nothing the second time.
+    If somebody with the password was deleting the account, or has recently added an authenticator app, that is undone
+    as well. Returns how many sessions ended. Does nothing the second time.
     """
     if is_reported(user, claim):
         return 0
@@ -72,7 +72,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
 
 
 def what_happened(kind: str) -> str:
-    """What the email of a "this wasn't me" link told, in words."""
+    """What the email with this "this wasn't me" link was about, in words."""
     told = {
         "reset_password": _("Somebody asked for a new password."),
         "password_changed": _("The password was changed."),
@@ -101,7 +101,7 @@ def what_happened(kind: str) -> str:
 async def _take_address_back(
     db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo
 ) -> None:
-    """Else the email with the new password's link would go to whoever has changed the address."""
+    """Otherwise the link for a new password would go to whoever has changed the address."""
     lost_by_change = await lost_by(db, settings, user, claim)
     change = await changes.get(db, lost_by_change) if lost_by_change else None
     if change is None:

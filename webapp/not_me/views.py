@@ -49,7 +49,7 @@ async def email_reset_link(request: Request) -> Response:
 
 
 async def _reporter(request: Request) -> tuple[User, Claim]:
-    """Whose email the link stood in. Raises Refused; no change of the account kills such a link."""
+    """The person whose email had the link. Raises Refused; no change of the account disables such a link."""
     db, settings = request.state.db, request.app.state.settings
     claim = verify(settings, Purpose.NOT_ME, request.path_params["token"])
     user = await users.get(db, int(claim.subject))
@@ -61,7 +61,7 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
 
 
 async def _is_shut(request: Request, user: User) -> bool:
-    """Whether the account is disabled, and not just because somebody with its password is deleting it."""
+    """Whether the account is disabled, and not just being deleted by somebody with its password."""
     deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
     return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
 

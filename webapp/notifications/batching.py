@@ -31,6 +31,6 @@ async def tell(
 
 
 def period(email: Claimed) -> tuple[datetime, datetime]:
-    """The time that the email covers: its start and its end."""
+    """The start and end of the time that the email covers."""
     since = datetime.fromisoformat(email.parameters.get("since", email.created_at.isoformat()))
     return since - LEEWAY, since + PERIOD + LEEWAY

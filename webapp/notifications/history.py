@@ -1,4 +1,4 @@
-"""The emails a person was sent, in words, so that they can tell a real one from a forged one."""
+"""The emails a person was sent, in words, so that they can tell a real one from a fake."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _SHOWN = select(
 
 @dataclass(frozen=True)
 class Sent:
-    """An email as its reader may see it. The address is masked; it is empty once it was deleted."""
+    """An email as its reader may see it. The address is masked, or empty once it was deleted."""
 
     name: str
     created_at: datetime

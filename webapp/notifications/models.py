@@ -4,7 +4,7 @@ from sqlmodel import Field, SQLModel
 
 
 class EmailSwitch(SQLModel, table=True):
-    """Whether a person wants an optional kind of email. Without a row, the kind's default holds."""
+    """Whether a person wants an optional kind of email. Without a row, the kind's default applies."""
 
     __tablename__ = "email_switch"
 

@@ -19,14 +19,14 @@ async def wants(db: AsyncSession, user_id: int, kind: str) -> bool:
 
 
 async def of(db: AsyncSession, user_id: int) -> dict[str, bool]:
-    """What a person wants, for each optional kind of email."""
+    """A person's choice for each optional kind of email."""
     rows = await db.exec(select(EmailSwitch).where(col(EmailSwitch.user_id) == user_id))
     chosen = {row.kind: row.is_wanted for row in rows}
     return {name: chosen.get(name, kind.default_on) for name, kind in KINDS.items() if kind.is_optional}
 
 
 async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> None:
-    """Keeps what a person chose. Raises KeyError if the kind of email is not optional."""
+    """Stores a person's choice. Raises KeyError if the kind of email isn't optional."""
     if not KINDS[kind].is_optional:
         raise KeyError(kind)
     await execute(db, _CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})

@@ -1,4 +1,4 @@
-"""Is the site set up right? Asked of everything that it needs, and answered in words."""
+"""Is the site set up right? Everything that it needs is checked, and the answers are in words."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ OK, WARNING, FAILURE = "OK", "WARNING", "FAILURE"
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer; `words` say what to do unless it is OK."""
+    """One answer. Unless it is OK, its `words` say what to do."""
 
     verdict: str
     subject: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """All findings, the cheapest first. Sends nothing: the mail server is asked up to RCPT only."""
+    """All findings, the cheapest first. Nothing is sent: the conversation with the mail server ends at RCPT."""
     yield _base_url(settings)
     yield _proxies(settings)
     yield _passkeys(settings)
@@ -71,7 +71,7 @@ def _base_url(settings: Settings) -> Finding:
 
 
 def _proxies(settings: Settings) -> Finding:
-    """The site itself speaks no TLS: behind an https address there is a proxy that does."""
+    """The site itself speaks no TLS, so an https address means there is a proxy that does."""
     hops = settings.trusted_proxies
     if settings.is_https and not hops:
         words = _("0, but something before the site must speak https: all visitors look like one; say how many proxies")
@@ -84,7 +84,7 @@ def _proxies(settings: Settings) -> Finding:
 
 
 def _passkeys(settings: Settings) -> Finding:
-    """They are tied to the host's name, for ever."""
+    """Passkeys are tied to the host's name for ever."""
     if settings.can_have_passkeys:
         words = f"tied to the name {settings.host}: with another host in BASE_URL nobody's passkey works any more"
         return Finding(OK, "passkeys", words)
@@ -142,7 +142,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _mail_server(settings: Settings) -> Finding:
-    """Connects, encrypts, logs in, and names a sender and a recipient; then hangs up."""
+    """Connects, encrypts, logs in, names a sender and a recipient, and hangs up."""
     subject = f"{settings.mail_server}:{settings.mail_port}"
     sender = parseaddr(settings.sender)[1]
     client = client_for(settings, timeout=advice.PATIENCE)
@@ -187,7 +187,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _txt(name: str) -> list[str] | None:
-    """The TXT records of a name; an empty list if there are none, None if DNS does not answer."""
+    """A name's TXT records; an empty list if there are none, None if DNS doesn't answer."""
     try:
         answer = await dns.asyncresolver.resolve(name, "TXT", lifetime=DNS_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

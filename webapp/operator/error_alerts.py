@@ -1,4 +1,4 @@
-"""Emails to ADMINS: an error that nobody expected, once, and without anybody's secrets in it."""
+"""Emails to ADMINS about unexpected errors: each error once, and without anybody's secrets."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ class ErrorReport(SQLModel, table=True):
 
 
 class Alarms:
-    """Tells the ADMINS of unhandled exceptions, in a transaction of its own and never more than they can read."""
+    """Tells ADMINS of unhandled exceptions, in its own transaction, and no more often than they can read."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
@@ -47,12 +47,12 @@ class Alarms:
         self._back_at = float("-inf")
 
     def stop(self) -> None:
-        """Waits for no database any more."""
+        """Stops waiting for a database."""
         if self._outage:
             self._outage.cancel()
 
     async def report(self, error: Exception, route: str, request_id: str) -> None:
-        """Counts the error and posts an email if it is time for one. Never raises: the log has the error already."""
+        """Counts the error, and posts an email if it is time for one. Never raises: the log has the error already."""
         if refusals.is_away(error):
             return self._note_outage(error)
         if not self.settings.admins or not self.settings.sends_mail:
@@ -70,7 +70,7 @@ class Alarms:
             log.exception("alarm_not_posted")
 
     def _note_outage(self, error: Exception) -> None:
-        """One for all that fails until the database is back; nothing can be posted before."""
+        """One email for everything that fails until the database is back; nothing can be posted before."""
         is_left_over = time.monotonic() < self._back_at + LEFT_OVER  # its connection is of before
         if (self._outage is None or self._outage.done()) and not is_left_over:
             log.error("database_away", extra={"fields": {"reason": _reason(error)}})
@@ -155,14 +155,14 @@ def _reason(error: Exception) -> str:
 
 
 def _fingerprint(error: Exception) -> str:
-    """The same for the same error in the same place, whoever met it."""
+    """The same for the same error in the same place, whoever ran into it."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = "|".join(f"{frame.filename}:{frame.lineno}" for frame in frames)
     return hashlib.sha256(f"{type(error).__name__}|{place}".encode()).hexdigest()[:32]
 
 
 def _trace(error: Exception, settings: Settings) -> str:
-    """The traceback with everything cut out that opens something or names somebody."""
+    """The traceback, without anything that opens something or names somebody."""
     trace = "".join(traceback.format_exception(error))
     for secret in (settings.secret_key, *settings.secret_key_fallbacks, settings.mail_password):
         if secret:

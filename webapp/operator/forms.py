@@ -1,4 +1,4 @@
-"""The shapes of the operator's forms."""
+"""The operator's forms."""
 
 from typing import Annotated
 
@@ -12,6 +12,6 @@ class WorksAgain(BaseModel):
 
 
 class SendAgain(BaseModel):
-    """The email to send again; all that were given up if it is left out."""
+    """The email to send again; if left out, all that were given up."""
 
     letter: Annotated[Annotated[int, Field(ge=1, le=2**62)] | None, BeforeValidator(lambda text: text or None)] = None

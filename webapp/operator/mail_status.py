@@ -33,7 +33,7 @@ class GivenUp:
 
 @dataclass(frozen=True)
 class Shut:
-    """An address that gets no email that can wait, as the admin may see it; `mark` stands for it in a form."""
+    """An address that gets only urgent emails, as the admin may see it; `mark` stands for it in a form."""
 
     mark: str
     address: str
@@ -42,7 +42,7 @@ class Shut:
 
 
 async def shut(db: AsyncSession, settings: Settings, most: int = 50) -> list[Shut]:
-    """The addresses that refuse emails, send them back or whose owners complained, newest first."""
+    """The addresses that refuse emails, send them back, or whose owners complained, newest first."""
     rows = await refusals.newest(db, most)
     return [Shut(_mark(settings, row.address), mask(row.address), _why_shut(row), row.since) for row in rows]
 
@@ -75,7 +75,7 @@ async def given_up(db: AsyncSession) -> list[GivenUp]:
 
 
 def sentence(state: Status, settings: Settings) -> str:
-    """Whether emails leave, and if not, why and since when."""
+    """Whether emails are leaving; if not, why and since when."""
     waiting = ngettext("%(count)s email waits", "%(count)s emails wait", state.waiting) % {"count": state.waiting}
     if not settings.sends_mail:
         return _("This site sends no email (MAILER=off).")

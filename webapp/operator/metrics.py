@@ -1,6 +1,6 @@
 """Figures for a monitor, in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/.
 
-Those of the mail are the whole site's. The others are of the process that happens to answer, and say which it is.
+The mail's figures are the whole site's. The others belong to the process that happens to answer, and name it.
 """
 
 import os
@@ -28,7 +28,7 @@ Sample = tuple[Labels, float]
 
 @dataclass(frozen=True)
 class Process:
-    """What one process knows of itself."""
+    """What a process knows about itself."""
 
     requests: Requests
     hashes: int
@@ -36,7 +36,7 @@ class Process:
 
 
 async def text(db: AsyncSession, process: Process) -> str:
-    """All figures. The mail's are rounded, so that nobody who reads them learns of one person's email."""
+    """All figures. The mail's are rounded, so that nobody can learn of a single person's email from them."""
     mail = await status.read(db)
     finished = await _finished(db)
     lines = [*_of_process(process), *_of_mail(mail, finished)]

@@ -71,7 +71,7 @@ async def resume_mail(request: Request) -> Response:
 @proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def send_mail_again(request: Request) -> Response:
-    """One email that was given up, or all of them if none is named."""
+    """Sends an email that was given up; all of them if none is named."""
     form = await Form.read(request, SendAgain)
     if not form.is_valid:
         return pages.redirect(request, "/admin/mail", flash=_("There's no such email."), kind="error")
@@ -85,7 +85,7 @@ async def send_mail_again(request: Request) -> Response:
 @proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def address_works_again(request: Request) -> Response:
-    """Whoever runs the site knows better than a report that came back."""
+    """Whoever runs the site knows better than an old bounce."""
     form, db = await Form.read(request, WorksAgain), request.state.db
     address = form.is_valid and await mail_status.shut_address(db, request.app.state.settings, form.data.mark)
     if not address:
@@ -102,12 +102,12 @@ async def address_works_again(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """200 while the process serves."""
+    """200 as long as the process serves."""
     return JSONResponse({"status": "ok"})
 
 
 async def ready(request: Request) -> Response:
-    """200 when the database can be read and written and this process's mailer runs, else 503 and what is wrong."""
+    """200 if the database can be read and written and this process's mailer runs; else 503, and what is wrong."""
     state, is_wanted = request.app.state, request.app.state.settings.mailer == "web"
     is_missing = is_wanted and not state.mailer.is_running
     problems = await health_checks.problems(state.database, request.state.db, is_mailer_missing=is_missing)
@@ -116,7 +116,7 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Figures for a monitor that shows the METRICS_KEY; to everybody else there is no such page."""
+    """Figures for a monitor that sends the METRICS_KEY. For everybody else there is no such page."""
     state, key = request.app.state, request.app.state.settings.metrics_key
     scheme, _space, given = request.headers.get("authorization", "").partition(" ")
     if not key or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), key.encode()):
@@ -126,7 +126,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def security_txt(request: Request) -> Response:
-    """Whom to tell about a weakness (RFC 9116); 404 if nobody was named."""
+    """Where to report a vulnerability (RFC 9116); 404 if no contact is set."""
     settings = request.app.state.settings
     if not settings.security_contact:
         raise HTTPException(404)
