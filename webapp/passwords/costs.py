@@ -22,12 +22,14 @@ class HashCost(SQLModel, table=True):
 
 
 async def other_costs(db: AsyncSession) -> list[str]:
-    """What the site's imported hashes cost, besides today's."""
+    """The costs of the site's imported hashes, besides today's."""
     return [cost for (cost,) in await _OTHER_COSTS.rows(db, {})]
 
 
 async def remember_costs(db: AsyncSession, imported: Iterable[str]) -> None:
-    """Notes what imported hashes cost, in the transaction that imports them. Raises ValueError for too many kinds."""
+    """Records the costs of imported hashes, in the transaction that imports them. Raises ValueError for too many
+    kinds.
+    """
     known = set(await other_costs(db))
     new = {hashes.cost_of(each) for each in imported} - known - {cost_of(ARGON2)}
     kinds = {hashes.share(cost)[0] for cost in known | new}

@@ -1,4 +1,4 @@
-"""Hashes passwords and checks them. strength.py says which are too easy to guess."""
+"""Hashes passwords and checks them. strength.py says which ones are too easy to guess."""
 
 import asyncio
 import unicodedata
@@ -28,8 +28,8 @@ ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=
 class Hasher:
     """Hashes off the event loop, two at a time: each takes 19 MiB and a core.
 
-    `by` says for whom: the client_ip first, then the account or what stands for it. Those who wait are served in turn,
-    one for each client_ip, so that ninety from one place keep nobody else waiting.
+    `by` says for whom: first the client_ip, then the account or what stands for it. Client IPs take turns, so that
+    ninety requests from one keep nobody else waiting.
     """
 
     def __init__(
@@ -46,34 +46,35 @@ class Hasher:
 
     @property
     def in_hand(self) -> int:
-        """How many are being hashed or are waiting."""
+        """How many are being hashed or waiting."""
         return self._in_hand
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether the hash was made elsewhere, or with other costs than today's."""
+        """Whether the hash was made elsewhere, or at a cost other than today's."""
         return not password_hash.startswith("$argon2") or self._argon2.check_needs_rehash(password_hash)
 
     async def hash(self, password: str, *by: str) -> str:
-        """The argon2id hash. Raises Busy when too many wait already, or too many of the same."""
+        """The argon2id hash. Raises Busy if too many are waiting, or too many for the same `by`."""
         async with self._place(by):
             return await run_sync(self._argon2.hash, normal(password), limiter=self._limiter)
 
     async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
-        """Whether the password fits the hash; costs the same when there is no hash. Raises Busy."""
+        """Whether the password matches the hash; takes just as long without a hash. Raises Busy."""
         return await self.fitting(password, password_hash, *by) is not None
 
     async def fitting(
         self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()
     ) -> str | None:
-        """The form of the password that fits the hash, or None; costs the same when there is no hash, or a cheaper one.
+        """The form of the password that matches the hash, or None. Takes just as long without a hash, or with a cheaper
+        one.
 
-        `costs` are all those that other hashes of the site may have: each is paid every time. Raises Busy.
+        `costs` are all the costs that other hashes of the site may have; each is paid every time. Raises Busy.
         """
         async with self._place(by):
             return await run_sync(self._fitting, password, password_hash, costs, limiter=self._limiter)
 
     def _fitting(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
-        """An account that has no password, or none that can be checked, takes as long as one that has."""
+        """An account without a password, or with one that can't be checked, takes as long as any other."""
         own = hashes.cost_of(password_hash) if password_hash and hashes.is_sound(password_hash) else ""
         dearest = {}
         for cost in sorted({cost_of(self._argon2), *costs, own} - {""}, key=hashes.share):
@@ -83,7 +84,7 @@ class Hasher:
         return fits[0] if fits else None
 
     def _paid(self, password: str, cost: str, own: str, password_hash: str | None) -> bool:
-        """Whether the password is that of the hash, if its own cost is a part of this one; pays all of it."""
+        """Whether the password matches the hash, if the hash's own cost is part of this one; pays all of this one."""
         (kind, spent), is_right = hashes.share(own), False
         if password_hash and own and kind == hashes.share(cost)[0]:
             is_right = hashes.is_of(self._argon2, password, password_hash)
@@ -109,7 +110,7 @@ class Hasher:
             self._places = self._places - Counter(by)  # which also drops those with none left
 
     async def _turn(self, who: str) -> None:
-        """Returns when one of the workers is free, and taken."""
+        """Returns once one of the workers is free, and takes it."""
         if self._free:
             self._free -= 1
             return
@@ -123,7 +124,7 @@ class Hasher:
             raise
 
     def _next(self) -> None:
-        """Gives a worker to the first in line; others from the same place go behind everybody else."""
+        """Gives a worker to the first in line. Others from the same place go behind everybody else."""
         while self._waiting:
             who = next(iter(self._waiting))
             turns = self._waiting.pop(who)
@@ -137,23 +138,25 @@ class Hasher:
 
 
 def normal(password: str) -> str:
-    """The form in which passwords are hashed and judged: keyboards send the same signs in several (SP 800-63B-4)."""
+    """The form in which passwords are hashed and judged, since keyboards send the same character in several (SP
+    800-63B-4).
+    """
     return unicodedata.normalize("NFKC", password)
 
 
 def is_too_long(password: str) -> bool:
-    """Counted both as it is hashed and as it was typed."""
+    """Counts it both as hashed and as typed."""
     return len(password) > MOST_TYPED or (len(password) > MAX_LENGTH and len(normal(password)) > MAX_LENGTH)
 
 
 def cost_of(argon2: PasswordHasher) -> str:
-    """What its hashes cost."""
+    """The cost of its hashes."""
     return f"$argon2id$v=19$m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}$"
 
 
 def _forms(password: str) -> list[str]:
-    """A password as it is hashed today, as it was typed, and as a Mac may have sent it: a hash may be older than that.
+    """A password as it is hashed today, as it was typed, and as a Mac may have sent it, since a hash may be older.
 
-    Only what was typed decides which of them there are.
+    What was typed alone decides which of these there are.
     """
     return list(dict.fromkeys((normal(password), password, unicodedata.normalize("NFD", password))))

@@ -1,8 +1,8 @@
-"""Password hashes as others write them: which can be checked here, how they are kept, and what that costs.
+"""Password hashes from other software: which can be checked here, how they are stored, and what that costs.
 
-They are kept in one notation, in which what it costs to check one stands at its beginning, up to the salt:
-`$argon2id$v=19$m=65536,t=3,p=4$…`, `scrypt:32768:8:1$…`, `pbkdf2:sha256:600000$…`, `$2b$12$…` and, for bcrypt over the
-password's SHA-256 as Django has it, `sha256$2b$12$…`.
+They are stored in one notation, which begins with everything that determines the cost, up to the salt:
+`$argon2id$v=19$m=65536,t=3,p=4$…`, `scrypt:32768:8:1$…`, `pbkdf2:sha256:600000$…`, `$2b$12$…` and, for Django's bcrypt
+over the password's SHA-256, `sha256$2b$12$…`.
 """
 
 import base64
@@ -50,9 +50,9 @@ NOBODYS = "VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
 
 
 def read(text: str) -> str:
-    """A hash from elsewhere, as it is kept. Raises ValueError if it can't be checked, or not at a bearable cost.
+    """A hash from elsewhere, as it is stored. Raises ValueError if it can't be checked, or only at an unbearable cost.
 
-    Told by its shape: to verify it would take as long as a log-in.
+    It is judged by its form: checking it would take as long as a log-in.
     """
     for shape, kept in _READERS:
         if match := re.fullmatch(shape, text, re.ASCII):
@@ -64,14 +64,14 @@ def read(text: str) -> str:
 
 
 def is_sound(hash_: str) -> bool:
-    """Whether a kept hash can be checked."""
+    """Whether a stored hash can be checked."""
     with suppress(ValueError):
         return read(hash_) == hash_
     return False
 
 
 def cost_of(hash_: str) -> str:
-    """What a kept hash costs to check, as it says at its beginning; "" of what is no hash."""
+    """The cost of checking a stored hash, which it says at its beginning; "" if it is no hash."""
     found = _COST.match(hash_)
     return found[0] if found else ""
 
@@ -79,8 +79,8 @@ def cost_of(hash_: str) -> str:
 def share(cost: str) -> tuple[str, int]:
     """What pays for a cost, and how much of it.
 
-    pbkdf2 and bcrypt can go on where a cheaper hash has ended, so a site that has raised its costs over the years has
-    one share of either. Of the others each cost is a share of its own.
+    pbkdf2 and bcrypt can continue where a cheaper hash has ended, so a site that has raised its costs over the years
+    has one share of each. For the others, each cost is a share of its own.
     """
     found = _TOGETHER.fullmatch(cost)
     if not found:
@@ -89,7 +89,7 @@ def share(cost: str) -> tuple[str, int]:
 
 
 def is_of(argon2: PasswordHasher, password: str, hash_: str) -> bool:
-    """Whether a kept hash is that of the password. Takes as long as its cost says."""
+    """Whether a stored hash matches the password. Takes as long as its cost says."""
     cost, typed = cost_of(hash_), password.encode()
     if cost.startswith("$argon2"):
         with suppress(VerificationError, InvalidHashError):
@@ -103,7 +103,7 @@ def is_of(argon2: PasswordHasher, password: str, hash_: str) -> bool:
 
 
 def spend(argon2: PasswordHasher, password: str, cost: str, spent: int = 0) -> None:
-    """Works for as long as a hash of this cost takes, minus what was spent on another of the same share."""
+    """Works for as long as a hash of this cost takes, minus what was already spent on another of the same share."""
     typed, (kind, whole) = password.encode(), share(cost)
     if spent >= whole:
         return
@@ -119,7 +119,7 @@ def spend(argon2: PasswordHasher, password: str, cost: str, spent: int = 0) -> N
 
 
 def _bcrypt(typed: bytes, cost: str, salt: str) -> bytes:
-    """The digest. bcrypt stands for what no longer comes with Python: `crypt` is gone since 3.13."""
+    """The digest. The bcrypt package replaces `crypt`, which left Python in 3.13."""
     import bcrypt  # only where it is used: most sites have no such hash
 
     if cost.startswith("sha256"):
@@ -151,7 +151,7 @@ def _kept_argon2(found: re.Match[str]) -> str:
 
 
 def _kept_bcrypt(found: re.Match[str]) -> str:
-    """$2a$ and $2y$ are what $2b$ is since 2014. Of the salt's last character only two bits count."""
+    """Since 2014, $2a$ and $2y$ mean the same as $2b$. Only two bits of the salt's last character count."""
     if int(found[2]) > MOST_BCRYPT:
         raise ValueError(TOO_COSTLY)
     if int(found[2]) < 4:

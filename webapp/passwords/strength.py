@@ -1,8 +1,8 @@
 """Which passwords are too easy to guess, and why (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
 
-No rules of composition: a phrase is welcome. What a guesser tries first is refused: common passwords with the usual
-additions, rows of keys, and words about the person or the site. The work grows only with the password's length, which
-is bounded, so nobody can keep the site busy with a password that is hard to judge.
+There are no composition rules: a phrase is welcome. Refused is what a guesser tries first: common passwords with the
+usual additions, rows of keys, and words about the person or the site. The work grows only with the password's length,
+which is bounded, so nobody can keep the site busy with a password that is hard to judge.
 """
 
 import gzip
@@ -38,7 +38,7 @@ SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for 
 
 
 def of(password: str, min_length: int, *context: str) -> str | None:
-    """Why a new password is refused, in words, or None. `context` are words that a guesser would try first."""
+    """Why a new password is refused, in words; or None. `context` are words that a guesser would try first."""
     if is_too_long(password):
         return ngettext(
             "That's too long. Use %(num)s character or fewer.",
@@ -65,7 +65,7 @@ def of(password: str, min_length: int, *context: str) -> str | None:
 
 
 def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
-    """Whether a password is little more than the words of its context."""
+    """Whether a password is little more than words of its context."""
     rest = text
     for word in sorted(set(_words(context)), key=len, reverse=True):
         rest = rest.replace(word, "")
@@ -73,7 +73,7 @@ def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
 
 
 def _words(context: tuple[str, ...]) -> Iterator[str]:
-    """The context's words (a name, an address, a host): whole, up to the @, and in parts."""
+    """The words of the context (a username, an address, a host): whole, up to the @, and in parts."""
     for word in (word[:LONGEST_CONTEXT].casefold() for word in context):
         pieces = (word, word.partition("@")[0], *re.split(r"[\W_]+", word))
         yield from (piece for piece in pieces if len(piece) >= 3)
@@ -86,12 +86,12 @@ def _unforeseen(text: str) -> int:
 
 
 def _is_common(text: str) -> bool:
-    """Whether it is in the list of common passwords, perhaps with a few usual additions."""
+    """Whether it is a common password, possibly with a few usual additions."""
     return any(len(core) in LENGTHS_IN_LIST and core in _common() for core in set(_cores(text)))
 
 
 def _cores(text: str) -> Iterator[str]:
-    """A password without digits and signs at its ends, repetition, signs for letters and gaps; also backwards."""
+    """A password without the digits and signs at its ends, repetition, signs for letters, and gaps; also backwards."""
     first = next((place for place, character in enumerate(text) if character.isalpha()), 0)
     last = next((place for place in range(len(text), 0, -1) if text[place - 1].isalpha()), len(text))
     for core in {text, text[first:], text[:last], text[first:last]}:
@@ -102,7 +102,7 @@ def _cores(text: str) -> Iterator[str]:
 
 
 def _said_once(text: str) -> str:
-    """The piece that the whole text repeats; the text itself if it repeats none."""
+    """The piece that the whole text repeats; the text itself if there is none."""
     return text[: (text + text).find(text, 1)]
 
 
@@ -111,7 +111,7 @@ def _spellings(text: str) -> Iterator[str]:
 
 
 class _Lines:
-    """Sorted lines, searched where they lie: a set of strings would take ten times the memory."""
+    """Sorted lines, searched in place: a set of strings would take ten times the memory."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text

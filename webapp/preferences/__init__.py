@@ -1,1 +1,1 @@
-"""The settings' pages, where people look after their own account."""
+"""The settings pages, where people look after their own account."""

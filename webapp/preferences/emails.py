@@ -39,7 +39,7 @@ async def username_changed(db: AsyncSession, settings: Settings, email: Claimed)
     ],
 )
 async def sessions_ended(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person one or all of whose other sessions were ended from one that may be a thief's."""
+    """To a person whose other sessions, one or all, were ended from one that may be a thief's."""
     assert email.user_id is not None
     details = await told(db, email, codes=0, browser="", is_everywhere=True)
     return _sessions_ended_draft(settings, email.user_id, email.recipient, details)

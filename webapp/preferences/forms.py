@@ -1,4 +1,4 @@
-"""The forms of the settings' pages."""
+"""The forms of the settings pages."""
 
 import re
 from typing import Annotated
@@ -12,7 +12,7 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 
 def few_lines(text: str) -> str:
-    """The lines without what stands around their words, and at most one empty one between two."""
+    """The lines without surrounding spaces, and with at most one empty line between two."""
     lines = "\n".join(" ".join(line.split()) for line in text.splitlines())
     return _BLANK_LINES.sub("\n\n", lines).strip()
 

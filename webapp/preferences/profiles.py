@@ -1,4 +1,4 @@
-"""A person's profile: the username, a few words, and who may read their posts."""
+"""A person's profile: the username, a few words about themselves, and who may read their posts."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ async def change(db: AsyncSession, user: User, about_me: str, is_public: bool) -
 
 
 async def take_another_picture(db: AsyncSession, user_id: int) -> None:
-    """The next of those that the site draws for a name."""
+    """The next of the pictures that the site draws for a name."""
     await db.exec(update(User).where(col(User.id) == user_id).values(picture=col(User.picture) + 1))
 
 
 async def rename(db: AsyncSession, settings: Settings, user: User, username: str, client: ClientInfo) -> None:
     """Gives an account another username, and tells its owner. Raises Taken; the caller must then roll back.
 
-    The database's unique constraint decides, and then for whom the username is kept.
+    The database's unique constraint decides first, and then whom the username is kept for.
     """
     before = user.username  # the update changes the row in hand, too
     values = {"username": username, "username_key": username.lower()}

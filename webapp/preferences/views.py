@@ -1,4 +1,4 @@
-"""The pages of one's own account: profile, password, language and sessions."""
+"""The pages of your own account: profile, password, language and sessions."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,7 +45,7 @@ async def change_password(request: Request) -> Response:
 
 
 async def language(request: Request) -> Response:
-    """Shows this browser the site in another language; whoever is logged in gets their emails in it, too."""
+    """Shows this browser the site in another language; if somebody is logged in, their emails come in it, too."""
     form = await Form.read(request, forms.Language)
     chosen, user, db = form.values["language"], request.state.user, request.state.db
     if chosen not in request.app.state.settings.languages:
@@ -108,7 +108,7 @@ async def sessions(request: Request) -> Response:
 async def end_session(request: Request) -> Response:
     """Ends one of your own sessions; ending the current one logs you out. Somebody else's doesn't exist here.
 
-    It takes no password, and a thief may be the one ending the owner's, so the owner is told.
+    It takes no password, and a thief may be ending the owner's session, so the owner is told.
     """
     await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
@@ -131,7 +131,8 @@ async def end_session(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.ENDING_SESSIONS)
 async def end_other_sessions(request: Request) -> Response:
-    """Logs the person out everywhere else. Links, known browsers and recovery codes end too: a thief may hold those.
+    """Logs the person out everywhere else. Links, known browsers and recovery codes end too, since a thief may have
+    them.
 
     It takes no password, and the thief may be the one who presses it, so the owner is told.
     """
@@ -171,7 +172,7 @@ async def _saved(request: Request, form: Form[forms.EditProfile], user: User) ->
 
 
 async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) -> bool | None:
-    """Gives the account its new username, or says in the form why not, cheapest checks first."""
+    """Gives the account its new username, or says in the form why not. The cheapest checks come first."""
     if form.data.username.lower() != user.username_key:
         check_username(form, request.app.state.reserved_usernames)
     if form.is_valid and not await users.is_free(

@@ -1,4 +1,4 @@
-"""What to check when the mail server refuses: one sentence for each way in which servers do."""
+"""What to check when the mail server refuses: a sentence for each way in which servers do."""
 
 import aiosmtplib
 
@@ -12,14 +12,14 @@ PATIENCE = 30.0  # seconds for each answer, while somebody sits and waits
 
 
 def words_of(error: Exception, *known: str) -> str:
-    """What the server or the network said, without a whole address."""
+    """What the server or the network said, with addresses masked."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return f"{error.code} {mask_all(error.message, *known)}"
     return mask_all(" ".join(str(error).split()) or type(error).__name__, *known)
 
 
 def encryption(settings: Settings) -> str:
-    """How the connection is kept from listeners."""
+    """How the connection is encrypted, in words."""
     if settings.mail_use_ssl:
         return _("implicit TLS")
     return "STARTTLS" if settings.mail_use_tls else _("no encryption")

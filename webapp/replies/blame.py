@@ -1,6 +1,6 @@
-"""What a refusal is about: the person's address, their mailbox, this message, or us.
+"""Whose fault a refusal is: the address, the mailbox, this message, or us.
 
-Mail servers such as Postfix refuse our HELO, our address or our sender only after RCPT, so the place of a refusal says
+Mail servers such as Postfix refuse our HELO, our address or our sender only after RCPT, so the stage of a refusal says
 nothing. Its enhanced status (RFC 3463, RFC 5248) and its words do.
 """
 
@@ -69,7 +69,7 @@ ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
-    """What an answer is about, as it came over the wire; `is_content` if it came after DATA."""
+    """Whose fault an answer is, as it came over the wire; `is_content` if it came after DATA."""
     found = ENHANCED.match(message)
     enhanced = found[1] if found else ""
     said = blame(code, enhanced, message[found.end() :] if found else message)
@@ -78,7 +78,7 @@ def of_answer(code: int, message: str, *, is_content: bool = False) -> Blame:
 
 
 def blame(code: int, enhanced: str, text: str) -> Blame:
-    """What a refusal is about; `enhanced` is such as "5.1.1", or empty."""
+    """Whose fault a refusal is. `enhanced` is a status such as "5.1.1", or empty."""
     words = _words(text)
     if code < 500:
         return Blame.US if US.search(words) and not GREYLISTED.search(words) else Blame.TIME
@@ -95,7 +95,7 @@ def blame(code: int, enhanced: str, text: str) -> Blame:
 
 
 def _words(text: str) -> str:
-    """The words without addresses, which may contain any word."""
+    """The words without addresses, since an address may contain any word."""
     return THEIR_RATE.sub(" ", TABLE.sub(" ", re.sub(r"<[^>]*>|\S+@\S+|https?://\S+", " ", text)))
 
 

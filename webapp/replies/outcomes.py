@@ -1,4 +1,4 @@
-"""What an error in the conversation with the server means for the email (RFC 5321, 4.2), in words without addresses."""
+"""What an SMTP error means for the email (RFC 5321, 4.2), in words without addresses."""
 
 import re
 import ssl
@@ -22,7 +22,7 @@ OF_US = {
 
 
 def of(error: Exception, stage: str, recipient: str) -> Outcome:
-    """The outcome of an email to a recipient whose conversation ended with an error at a stage."""
+    """The outcome of an email whose SMTP conversation failed at a stage."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         words = mask_all(" ".join(error.message.split()), recipient)
         return _of_answer(error, stage, words, recipient)
@@ -39,7 +39,7 @@ def of(error: Exception, stage: str, recipient: str) -> Outcome:
 
 
 def certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    """What is wrong with the server's certificate, if that is the cause of the error."""
+    """What is wrong with the server's certificate, if that caused the error."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
@@ -47,7 +47,7 @@ def certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | No
 
 
 def why(error: ssl.SSLCertVerificationError) -> str:
-    """What is wrong with a certificate: its name, its date, its issuer, or what it may be used for."""
+    """What is wrong with a certificate: its name, its date, its issuer, or its permitted uses."""
     words = error.verify_message
     if error.verify_code in {62, 63, 64}:
         return f"it is for another name ({words})"
@@ -77,5 +77,5 @@ def _of_answer(error: aiosmtplib.SMTPResponseException, stage: str, words: str, 
 
 
 def _alike(code: int, words: str) -> str:
-    """A key that is the same for refusals that differ only in whom they name."""
+    """A key that is the same for refusals that differ only in the address they name."""
     return f"{code} {_NAMED.sub('', words)}"

@@ -1,7 +1,7 @@
 """Searches posts and people with the database's own full-text index.
 
-Triggers keep the index (see the initial migration), and it holds every text. Who may see what is decided by the tables
-of posts and people, as on any other page, so a deleted post or a disabled account is gone at once.
+Triggers maintain the index (see the initial migration), which contains every text. The tables of posts and people
+decide who may see what, as on any other page, so a deleted post or a disabled account is gone at once.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ _PEOPLE = f"""
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who was found, as the person searching sees them."""
+    """A person who was found, as the person searching sees them."""
 
     id: int
     username: str
@@ -81,7 +81,7 @@ async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, 
 
 
 async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:
-    """People who match every term, by the name, its beginning, or their "about me".
+    """People who match every term, by username, its beginning, or their "about me".
 
     At most MOST_PEOPLE, plus one if there are more.
     """
@@ -95,9 +95,10 @@ async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None)
 
 
 async def forget(db: AsyncSession, *, is_first: bool) -> bool:
-    """Takes words out of SQLite's indexes that no text has any more, a little at a time; whether there is more to do.
+    """Removes words from SQLite's indexes that no text contains any more, a little at a time; returns whether there is
+    more to do.
 
-    An index only notes that a word is gone until its parts are merged. PostgreSQL keeps the words with the rows.
+    An index only records that a word is gone until its parts are merged. PostgreSQL keeps the words with the rows.
     """
     if db.get_bind().dialect.name != "sqlite":
         return False
@@ -111,10 +112,10 @@ async def forget(db: AsyncSession, *, is_first: bool) -> bool:
 
 
 async def _prepared(db: AsyncSession) -> bool:
-    """Makes PostgreSQL plan for these very words. Returns whether the database is SQLite, which needs no telling.
+    """Makes PostgreSQL plan for these very words; returns whether the database is SQLite, which needs no telling.
 
     With one plan for all words, it would read every post to find a word that nobody has written. It is told once, in a
-    transaction that begins with it.
+    transaction that begins with this.
     """
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     if not is_sqlite and not db.in_transaction():

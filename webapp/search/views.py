@@ -72,6 +72,6 @@ def _page(
 
 
 def _to_log_in(request: Request) -> Response:
-    """Sends to log in, and back to this search afterwards."""
+    """Sends to the log-in, and back to this search afterwards."""
     query = f"?{request.url.query}" if request.url.query else ""
     return pages.redirect(request, f"/login?next={quote(request.url.path + query)}")

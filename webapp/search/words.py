@@ -1,6 +1,7 @@
-"""Reads what people type into the search box: words, "words that stand together", and beginnings of word*.
+"""Parses what people type into the search box: words, "words that stand together", and beginnings of word*.
 
-It becomes each database's own query language, from letters and digits only, so nothing typed can be a syntax error.
+The result is each database's own query language, made of letters and digits only, so nothing typed can be a syntax
+error.
 """
 
 import unicodedata
@@ -25,7 +26,7 @@ _NAME = regex.compile(r'"?@?(\w+)\*?', regex.ASCII)
 
 @dataclass(frozen=True)
 class Term:
-    """Words in a row; the last may be just the beginning of one.
+    """Consecutive words; the last may be just the beginning of one.
 
     `name` is the beginning of a username that it would match, in lower case, or "".
     """
@@ -64,7 +65,7 @@ def for_posts(terms: Sequence[Term], *, is_sqlite: bool) -> str:
 
 
 def for_people(terms: Sequence[Term], *, is_sqlite: bool) -> str:
-    """The query for people, one for each term: in the name's beginning or in "about me"."""
+    """The query for people, one per term: in the beginning of the username or in "about me"."""
     write = _person_fts5 if is_sqlite else _person_tsquery
     return (" AND " if is_sqlite else " & ").join(f"({write(term)})" for term in terms)
 
@@ -90,7 +91,7 @@ def _tsquery(term: Term, weight: str = "") -> str:
 
 
 def _plain(text: str) -> str:
-    """Without capitals and accents, as the index has it."""
+    """Without capitals and accents, as in the index."""
     text = unicodedata.normalize("NFC", text)
     without_accents: str = _ACCENTED.sub(lambda found: _base(found[0]), text)
     return without_accents.lower()

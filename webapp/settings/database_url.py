@@ -1,6 +1,6 @@
-"""Reads the URL of a database as platforms print it, and puts it in the terms of SQLAlchemy and asyncpg.
+"""Reads a database URL as platforms print it, and translates it for SQLAlchemy and asyncpg.
 
-All that they may say: https://www.postgresql.org/docs/current/libpq-connect.html
+Everything it may contain: https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
 import re
@@ -37,7 +37,9 @@ NAMED: Arguments = {"statement_cache_size": 100}
 
 
 def read(url: str) -> tuple[str, Arguments]:
-    """The URL for SQLAlchemy and its driver's arguments. Raises ValueError: one sentence on what isn't understood."""
+    """The URL for SQLAlchemy, and its driver's arguments. Raises ValueError with one sentence about what isn't
+    understood.
+    """
     scheme, separator, rest = url.strip().partition("://")
     kind = scheme.split("+")[0].lower() if separator else ""
     if kind == "sqlite":
@@ -56,7 +58,7 @@ def _sqlite(rest: str) -> str:
 
 
 def files(arguments: Arguments) -> list[str]:
-    """The files that the arguments name: certificates and keys, which must be there and readable."""
+    """The files that the arguments name: certificates and keys, which must exist and be readable."""
     return [unquote(file) for file in re.findall(rf"(?:{'|'.join(TLS_FILES)})=([^&]*)", arguments.get("dsn", ""))]
 
 
@@ -89,7 +91,7 @@ def _login(text: str, name: str, query: Query) -> URL:
 
 
 def _query(text: str) -> Query:
-    """The parameters by name; `host` may be said several times, as SQLAlchemy has it."""
+    """The parameters by name. `host` may occur several times, as SQLAlchemy allows."""
     query: Query = {}
     for part in filter(None, text.split("&")):
         name, _equals, value = part.partition("=")
@@ -110,7 +112,7 @@ def _query(text: str) -> Query:
 
 
 def _places(hosts: str, ports: str) -> list[tuple[str, int]]:
-    """Where the servers are: names, addresses or folders of sockets, each with its port."""
+    """Where the servers are: names, addresses or socket folders, each with its port."""
     places = [_place(text) for text in hosts.split(",")]
     usual = ports.split(",") * (1 if "," in ports else len(places))
     if len(usual) != len(places):
@@ -134,7 +136,7 @@ def _place(text: str) -> tuple[str, str]:
 
 
 def _arguments(query: Query) -> Arguments:
-    """What parameters mean to asyncpg; these are taken out of the query."""
+    """The parameters in asyncpg's terms; they are removed from the query."""
     arguments: Arguments = {}
     if said := {name: query.pop(name) for name in ("application_name", "options") if name in query}:
         arguments["server_settings"] = said  # `options` are read by the server, whoever sends them
@@ -152,7 +154,7 @@ def _arguments(query: Query) -> Arguments:
 
 
 def _tls(query: Query) -> Arguments:
-    """How to encrypt. With no authority's file, "verify-full" trusts those that the machine trusts."""
+    """How to encrypt. Without a file of authorities, "verify-full" trusts those that the machine trusts."""
     mode = query.pop("sslmode", "")
     details = {name: query.pop(name) for name in (*TLS_FILES, "sslnegotiation") if name in query}
     authority = details.get("sslrootcert", "")

@@ -27,7 +27,7 @@ LONGEST_SECRET = 64 * 1024
 
 
 class Environment:
-    """`problems` has a sentence for each variable that can't be read; it got its default."""
+    """`problems` has a sentence for each variable that can't be read. That variable gets its default."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []
@@ -35,7 +35,7 @@ class Environment:
         self._from_files = dict(self._read_files())
 
     def _read_files(self) -> Iterator[tuple[str, str]]:
-        """The secrets that are in files. An editor's last line break is not part of one."""
+        """The secrets that are in files, without the line break that editors leave at the end."""
         for name in SECRETS:
             file = self.variables.get(f"{name}_FILE", "").strip()
             if file and self.variables.get(name):
@@ -56,14 +56,14 @@ class Environment:
         return content.rstrip("\r\n")
 
     def secret(self, name: str) -> str:
-        """As it is, with every space: it may begin or end a password."""
+        """A secret exactly as it is: a space may begin or end a password."""
         return self._from_files.get(name) or self.variables.get(name, "")
 
     def text(self, name: str) -> str:
         return self.secret(name).strip()
 
     def line(self, name: str, most: int) -> str:
-        """Words that stand in pages and in the headers of emails."""
+        """A line of text for pages and for the headers of emails."""
         words = self.text(name)
         if not words.isprintable() or len(words) > most or set(words) & {"<", ">"}:
             self.problems.append(
@@ -108,7 +108,7 @@ class Environment:
         return words[0]
 
     def mailbox(self, name: str, text: str) -> str:
-        """`Name <name@example.com>` or the address alone, with its domain in ASCII; "" if it is neither."""
+        """`Name <name@example.com>` or just the address, with its domain in ASCII; "" if it is neither."""
         local, _at, domain = parseaddr(text)[1].rpartition("@")
         host = ascii_host(domain)
         if not (local and local.isascii() and host):
@@ -131,7 +131,7 @@ class Environment:
 
 
 def ascii_host(host: str) -> str:
-    """A host as DNS and browsers have it, `xn--…` for other letters (RFC 5890); "" if none can have that name."""
+    """A host as DNS and browsers have it, `xn--…` for other scripts (RFC 5890); "" if no host can have that name."""
     try:
         name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):

@@ -1,4 +1,4 @@
-"""The variables of the mail: MAIL_*, and what is wrong with them."""
+"""The MAIL_* variables, and what may be wrong with them."""
 
 import ipaddress
 import re
@@ -15,7 +15,7 @@ MOST_LOCAL = 38  # of the 64 characters of RFC 5321, 4.5.3.1.1, what a return pa
 
 
 def read(environment: Environment) -> dict[str, Any]:
-    """The settings of the mail server and of what is sent through it; what is wrong is among the problems."""
+    """The settings of the mail server and of what is sent through it. Anything wrong is among the problems."""
     sender = environment.text("MAIL_SENDER")
     sender = environment.mailbox("MAIL_SENDER", sender) if sender else ""
     return (
@@ -35,7 +35,7 @@ def read(environment: Environment) -> dict[str, Any]:
 def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
     """How bounces are recognised: the key of POST /bounces, and where return paths lead.
 
-    A return path has a signed ending of 26 characters before the @, of which there are 64 (RFC 5321, 4.5.3.1.1).
+    A return path ends with a signed part of 26 characters before the @; 64 are allowed in all (RFC 5321, 4.5.3.1.1).
     """
     key, address = environment.text("BOUNCE_KEY"), environment.text("BOUNCE_ADDRESS")
     if key and (len(key) < 24 or len(set(key)) < 8 or not key.isascii()):
@@ -72,7 +72,7 @@ def _server(environment: Environment) -> dict[str, Any]:
 
 
 def _local_domains(environment: Environment) -> Iterator[str]:
-    """The domains of the admin's own network, which no public mail server knows: home.local, home.arpa, box."""
+    """Domains of the admin's own network that no public mail server knows: home.local, home.arpa, box."""
     for said in environment.listed("MAIL_LOCAL_DOMAINS"):
         domain = ascii_host(said.removeprefix("@").rstrip("."))
         if not re.fullmatch(_DOMAIN, domain):
@@ -83,7 +83,7 @@ def _local_domains(environment: Environment) -> Iterator[str]:
 
 
 def greeting(host: str) -> str:
-    """What EHLO says of a host (RFC 5321, 4.1.3): an IP address stands in brackets."""
+    """How EHLO names a host (RFC 5321, 4.1.3): an IP address is put in brackets."""
     try:
         address = ipaddress.ip_address(host.strip("[]").removeprefix("IPv6:"))
     except ValueError:
@@ -103,7 +103,7 @@ def _helo(environment: Environment) -> str:
 
 
 def _authorities(environment: Environment, name: str) -> str:
-    """The file of the authorities whose certificates are believed, looked into so that it fails at the start."""
+    """The file of trusted certificate authorities, opened so that it fails at the start."""
     file = environment.text(name)
     if file:
         try:

@@ -1,16 +1,16 @@
-"""What is wrong with a setting: an English sentence that knows how it is said in another language."""
+"""What is wrong with a setting: an English sentence that can be said in another language."""
 
 from collections.abc import Callable
 from typing import Any, Self
 
 
 def N_(text: str) -> str:  # noqa: N802  (gettext's own name for it)
-    """Marks a text that is translated later, where it is shown."""
+    """Marks a text for translation. It is translated later, where it is shown."""
     return text
 
 
 class Problem(str):
-    """The sentence for who reads English; `said` is for everybody else."""
+    """The sentence in English; `said` gives it in any language."""
 
     __slots__ = ("_text", "_values")
     _text: str

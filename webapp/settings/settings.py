@@ -1,4 +1,4 @@
-"""What the environment variables say, in one frozen object; and what no deployed site may be."""
+"""The environment variables in one frozen object, and what no deployed site may have."""
 
 import hashlib
 import hmac
@@ -24,14 +24,14 @@ FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
 
 
 class Misconfigured(Exception):
-    """The site can't be served with these variables; `problems` has a sentence for each reason."""
+    """The site can't run with these variables; `problems` has a sentence for each reason."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
     def said(self, gettext: Callable[[str], str]) -> str:
-        """A line for each, in the language of a catalogue."""
+        """A line for each, in a catalogue's language."""
         return "\n".join(problem.said(gettext) for problem in self.problems)
 
 
@@ -101,7 +101,7 @@ class Settings:
 
     @classmethod
     def for_development(cls, port: int, environ: Mapping[str, str] | None = None, instance: Path = INSTANCE) -> Self:
-        """Reads settings for this machine alone: loopback, a key of its own, emails into a mailbox page."""
+        """Settings for this machine alone: loopback, a key of its own, and emails into a mailbox page."""
         read = Variables(os.environ if environ is None else environ)
         instance.mkdir(parents=True, exist_ok=True)
         common = {"database_url": f"sqlite+aiosqlite:///{instance / 'development.db'}", **read.common()}
@@ -128,17 +128,17 @@ class Settings:
 
     @cached_property
     def can_have_passkeys(self) -> bool:
-        """Browsers give passkeys to names only, and beyond this machine only over TLS."""
+        """Browsers allow passkeys only for host names, and beyond this machine only over TLS."""
         return not _is_address(self.host) and (self.is_https or self.host == "localhost")
 
     @property
     def sender(self) -> str:
-        """The address that emails come from, perhaps with a name before it."""
+        """The address that emails come from, possibly with a name."""
         return self.mail_sender or formataddr((self.site_name, f"no-reply@{self.host}"), "utf-8")
 
     @cached_property
     def admin_addresses(self) -> frozenset[str]:
-        """The addresses of ADMINS, in the form in which accounts have them."""
+        """The addresses of ADMINS, in the form that accounts have them."""
         return frozenset(parseaddr(admin)[1].lower() for admin in self.admins)
 
     @property
@@ -180,7 +180,7 @@ def _own_key(file: Path) -> str:
 
 
 def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
-    """What no deployed site may be, however its variables are spelled."""
+    """What no deployed site may have, however its variables are spelled."""
     problems = []
     for name, key in [("SECRET_KEY", settings.secret_key)] + [
         ("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks

@@ -1,4 +1,4 @@
-"""Which environment variables there are, and what each may hold."""
+"""The environment variables, and what each may contain."""
 
 import os
 from pathlib import Path
@@ -113,7 +113,7 @@ class Variables(Environment):
         return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
 
     def database(self, url: str) -> str:
-        """The URL as it is: whoever connects reads it (see `database_url`)."""
+        """The URL as it is; whoever connects reads it (see `database_url`)."""
         pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
         if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
             url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"

@@ -1,1 +1,1 @@
-"""Which emails a person wants: the page with their switches, and the links that turn them off."""
+"""Which emails a person wants: the page with the switches, and the links that turn emails off."""

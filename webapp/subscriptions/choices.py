@@ -1,4 +1,4 @@
-"""Choosing which emails you want, and telling the owner when that makes the account less safe."""
+"""Choosing which emails you want, and telling the owner if that makes the account less safe."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from webapp.settings import Settings
 
 
 async def choose(db: AsyncSession, settings: Settings, user: User, chosen: dict[str, bool], client: ClientInfo) -> None:
-    """Writes down which emails a person wants; of those about the account's safety that go off, the owner is told."""
+    """Stores which emails a person wants. If emails about the account's safety are turned off, the owner is told."""
     wanted = await switches.of(db, user.id)
     for kind, is_wanted in chosen.items():
         await switches.choose(db, user.id, kind, is_wanted)

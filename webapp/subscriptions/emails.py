@@ -1,4 +1,4 @@
-"""What people are told when emails that watch over their account were turned off."""
+"""What people are told when emails that guard their account were turned off."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shape of the form with the switches."""
+"""The form with the switches."""
 
 from typing import Any
 

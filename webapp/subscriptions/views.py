@@ -1,4 +1,4 @@
-"""The page with the emails you were sent and their switches, and the links that turn one kind off."""
+"""The page with the emails you were sent and the switches, and the links that turn off one kind."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def emails(request: Request) -> Response:
 async def unsubscribe(request: Request) -> Response:
     """The page behind the unsubscribe link of an optional email.
 
-    A POST turns it off whoever sends it, and whatever its body says: mail programs do so by themselves, without
+    A POST turns it off whoever sends it, and whatever its body says: mail programs do this by themselves, without
     cookies (RFC 8058).
     """
     return await _choice(request, is_wanted=False)
@@ -49,7 +49,7 @@ async def subscribe_again(request: Request) -> Response:
 
 
 async def _choice(request: Request, *, is_wanted: bool) -> Response:
-    """Shows the choice that a link is about; a POST makes it first."""
+    """Shows the choice that a link is about. A POST makes it first."""
     db, token, is_post = request.state.db, request.path_params["token"], request.method == "POST"
     try:
         claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
@@ -78,7 +78,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
 
 
 async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bool]) -> Response | None:
-    """Saves the switches, or says in the form why not. The emails about safety take the password."""
+    """Saves the switches, or says in the form why not. Emails about safety take the password."""
     chosen = {kind: bool(form.values[kind]) for kind in wanted}
     takes_password = any(wanted[kind] and not chosen[kind] and KINDS[kind].is_security for kind in wanted)
     if takes_password and not await proof.prove(request, form, form.values["current_password"]):
