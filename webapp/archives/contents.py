@@ -1,6 +1,6 @@
-"""What account.json holds: everything that is stored about a person, table by table, and what is withheld and why.
+"""The contents of account.json: everything that is stored about a person, table by table, and what is withheld and why.
 
-Whoever adds a table or a column that says something of a person names it here; a test fails until then.
+Whoever adds a table or column about a person names it here; a test fails until then.
 """
 
 from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ _users = table(User)
 
 
 def personal() -> set[tuple[str, str]]:
-    """Each table with a column that says whose a row is."""
+    """Each table that has a column saying whose a row is."""
     by_hand = {("user_account", "id"), ("security_event", "user_id"), ("outbox_email", "user_id")}
     referring = {(rows.name, owner.name) for rows, owner in erasure.belongings()}
     return (
@@ -111,14 +111,14 @@ async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, lis
 
 
 def _whole(rows: Table, owner: str) -> Any:
-    """Every column but what is withheld, and whose it is, which all of the file is."""
+    """Every column except the withheld ones, and except the owner, who is the same everywhere in the file."""
     hidden = {*WITHHELD} if rows.name == "user_account" else {*WITHHELD, owner}
     columns: list[Any] = [column for column in rows.columns if column.name not in hidden]
     return select(*columns)
 
 
 def _named(rows: Table, owner: str) -> Any:
-    """Who follows, or is followed, invites or was invited, by name."""
+    """Followers, or people followed, by username."""
     other = rows.c[PEOPLE[rows.name, owner]]
     query = select(_users.c.username, rows.c.created_at.label("since"))
     return query.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)

@@ -1,6 +1,6 @@
-"""What a visitor asked an email for, as it stands in the address of the page that says "Check your email".
+"""What a visitor asked an email for, as part of the address of the page "Check your email".
 
-It is signed, and holds only what this visitor typed or came with: it doesn't tell who has an account.
+It is signed, and holds only what this visitor typed or brought: it doesn't tell who has an account.
 """
 
 import hashlib
@@ -28,12 +28,11 @@ WITH_CODE = {"reset_password", "register", "confirm_email"}
 
 @dataclass(frozen=True)
 class Asked:
-    """`recipient` is what was typed in the form in which it is looked up, `typed` as it was typed.
+    """`recipient` is what was typed, in the form in which it is looked up; `typed` is exactly what was typed.
 
-    `typed` is empty for an email to the address of the account `user_id`, whose link the visitor has followed.
-    `id` is this request's own, which goes into the outbox, too, and `browser` the mark of the browser that asked: only
-    there the email's code works. For a new address, `change` is the request and `epoch` the account's. `invite` is the
-    invitation by which somebody registers.
+    `typed` is empty for an email to the address of the account `user_id`, whose link the visitor has followed. `id` is
+    this request's own, and is in the outbox, too. `browser` is the mark of the browser that asked: the email's code
+    works only there. For a new address, `change` is the request and `epoch` the account's.
     """
 
     kind: str
@@ -61,7 +60,7 @@ def new_id() -> str:
 
 
 def robots_id(settings: Settings) -> str:
-    """The same for a robot's request, which only we can tell from others: no email is written for it."""
+    """The id of a robot's request. Only we can tell it from others; no email is written for it."""
     half = secrets.token_hex(8)
     return half + _second_half(settings.key("robots_id"), half)
 
@@ -73,18 +72,18 @@ def is_robots(settings: Settings, asked_id: str) -> bool:
 
 
 def mark(browser: str) -> str:
-    """Stands for the secret of a browser where others may read it."""
+    """Represents the secret of a browser where others may read it."""
     return hashlib.sha256(browser.encode()).hexdigest()[:32]
 
 
 def seal(settings: Settings, asked: Asked) -> str:
-    """As a part of an address, good for a day. Not compressed: its length tells only the length of what was typed."""
+    """As part of an address, valid for a day. Not compressed, so its length tells only the length of what was typed."""
     payload = urlsafe_b64encode(json.dumps(asdict(asked)).encode()).rstrip(b"=")
     return _signer(settings).sign(payload).decode()
 
 
 def unseal(settings: Settings, token: str) -> tuple[Asked, datetime] | None:
-    """What was asked for, and when; None if it is not ours or too old."""
+    """What was asked for, and when; None if it isn't ours or is too old."""
     try:
         payload, asked_at = _signer(settings).unsign(token, max_age=KEPT_SECONDS, return_timestamp=True)
     except BadSignature:
@@ -93,7 +92,7 @@ def unseal(settings: Settings, token: str) -> tuple[Asked, datetime] | None:
 
 
 def seconds_until_again(asked_at: datetime) -> int:
-    """How long until an email that was asked for then may be asked for again."""
+    """How long until an email that was asked for at that time may be asked for again."""
     return max(0, math.ceil(WAIT_SECONDS - (now() - asked_at).total_seconds()))
 
 
