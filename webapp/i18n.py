@@ -100,9 +100,7 @@ def of_environment(environ: Mapping[str, str]) -> str:
 
 @contextmanager
 def in_argparse(language: str) -> Iterator[None]:
-    """Lets Python's `argparse`, which calls gettext itself, speak other languages. Its texts are at the end of this
-    file.
-    """
+    """Lets Python's `argparse`, which calls gettext itself, speak other languages. Its texts are at the end here."""
     before = os.environ.get("LANGUAGE")
     catalogues.bindtextdomain("messages", str(TRANSLATIONS))
     os.environ["LANGUAGE"] = language

@@ -38,9 +38,7 @@ class Maker:
         self.wake()
 
     async def run(self) -> None:
-        """Runs until stopped. An export that is half made then is begun again, here or elsewhere, once its lease
-        ends.
-        """
+        """Runs until stopped. An export that is half made is begun again, here or elsewhere, once its lease ends."""
         while not self._is_stopping:
             try:
                 while not self._is_stopping and await self.make_one():

@@ -63,8 +63,9 @@ def _must_be_alone_with(file: Path, what: str) -> None:
 
 
 async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
-    """Checks that nobody else is connected with the same log-in, as far as the server tells. A pooler keeps its
-    connections for a while.
+    """Checks, as far as the server tells, that nobody else is connected with this log-in.
+
+    A pooler keeps its connections for a while.
     """
     deadline = time.monotonic() + PATIENCE
     while True:

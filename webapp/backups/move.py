@@ -64,9 +64,7 @@ def _mark(source: str) -> str:
 
 
 async def _is_begun(to: str, mark: str) -> bool:
-    """Whether an earlier run of the same move has begun to fill the database. Raises Refused if anything else is in
-    it.
-    """
+    """Whether an earlier run of this move has begun to fill the database. Raises Refused if it holds anything else."""
     async with endpoints.connected(to, "The database of --to") as new:
         version = await migrations.version(new)
         if version == mark:
@@ -177,9 +175,7 @@ async def _compare(old: AsyncConnection, new: AsyncConnection, table: Table) -> 
 
 
 async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> Key | None:
-    """The key of the last row in the new database. Raises _Differs if the rows up to it differ from the old
-    database's.
-    """
+    """The key of the new database's last row. Raises _Differs if the rows up to it differ from the old ones."""
     last = None
     async for there in endpoints.pages(new, table, None):
         ours = await endpoints.page(old, table, last, len(there))

@@ -37,9 +37,7 @@ def restore(file: Path, url: str) -> None:
 
 
 def environment(url: str) -> dict[str, str]:
-    """How libpq's programs find the database: by environment variables, since everybody on the machine can read
-    arguments.
-    """
+    """How libpq's programs find the database: by environment variables, since anybody here can read arguments."""
     address, arguments = database_url.read(url)
     parts = make_url(address)
     hosts, ports = arguments.get("host", [parts.host]), arguments.get("port", [parts.port])

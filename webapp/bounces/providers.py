@@ -1,6 +1,4 @@
-"""What providers report by webhook: Amazon SES (through SNS), Postmark and Mailgun. Addresses in it are never
-fetched.
-"""
+"""Webhooks of Amazon SES (through SNS), Postmark and Mailgun. No address in them is ever fetched."""
 
 import hmac
 import json

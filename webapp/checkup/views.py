@@ -59,9 +59,7 @@ async def send_checkup_email(request: Request) -> Response:
 
 
 async def checkup_email(request: Request) -> Response:
-    """Behind the test link. It works whoever is logged in. Opening it proves nothing yet, since programs open links,
-    too.
-    """
+    """Behind the test link. It works whoever is logged in. Opening it proves nothing, since programs do that, too."""
     form = await Form.of(request, EmptyForm)
     try:
         user = await _owner(request)

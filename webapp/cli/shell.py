@@ -39,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Console(code.InteractiveConsole):
-    """Runs what is typed on one event loop. No transaction stays open between lines: on SQLite it would hold the lock,
-    and every visitor would wait.
+    """Runs what is typed on one event loop.
+
+    No transaction stays open between lines: on SQLite it would hold the lock, and every visitor would wait.
     """
 
     def __init__(self, runner: asyncio.Runner, db: AsyncSession, names: dict[str, Any]) -> None:

@@ -24,8 +24,8 @@ class Pooler:
         self.is_there: bool | None = None
 
     def look(self, _dialect: object, _record: object, arguments: Any, parameters: dict[str, Any]) -> None:
-        """SQLAlchemy's `do_connect`. Behind a pooler no prepared statement gets a name, since processes would use the
-        same ones.
+        """SQLAlchemy's `do_connect`. Behind a pooler no prepared statement gets a name: processes would use the
+        same.
         """
         if "statement_cache_size" in parameters:
             return  # the address of the database says which it is
@@ -51,8 +51,9 @@ async def _has_other_process(arguments: Any, parameters: dict[str, Any]) -> bool
 
 
 def refuse_closed(connection: Any, _record: object, _lent: object) -> None:
-    """Refuses a connection that the server has closed. The driver knows without a round trip, so no request fails after
-    a restart.
+    """Refuses a connection that the server has closed, so no request fails after a restart.
+
+    The driver knows without a round trip.
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError

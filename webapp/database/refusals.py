@@ -73,9 +73,7 @@ def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoRetur
 
 
 def _is_missing_socket(error: BaseException) -> bool:
-    """Whether the server's socket is gone: a PostgreSQL that stops removes it. Only an error about a file that was
-    opened names a file.
-    """
+    """Whether the server's socket is gone, as after PostgreSQL stops. Only errors about opened files name a file."""
     return isinstance(error, FileNotFoundError) and error.filename is None
 
 

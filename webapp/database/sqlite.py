@@ -197,8 +197,8 @@ class HotPath:
 
 
 def _has_run(statement: Callable[[], object], deadline: float) -> bool:
-    """Whether the statement ran; if not, try it again. Raises what SQLite raises, and that it is busy only after the
-    deadline.
+    """Whether the statement ran; if not, try it again. Raises what SQLite raises, and after the deadline that it is
+    busy.
     """
     try:
         statement()

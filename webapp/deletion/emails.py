@@ -18,9 +18,7 @@ KIND = "account_deletion"
 
 
 async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
-    """Writes to the person, and to each address that the account can still go back to: a thief may own the newest
-    one.
-    """
+    """Writes to the person, and to each address that the account can go back to: a thief may own the newest."""
     earlier = {old_email for _id, old_email in await reserved_emails.undoable_changes(db, user.id)}
     for recipient in sorted({user.email, *earlier}):
         await kinds.post(db, settings, KIND, recipient, user_id=user.id, language=user.language)

@@ -52,9 +52,7 @@ class Erasure:
         self._words_merged, self._must_scrub = 0, True
 
     async def do(self, database: Database) -> bool:
-        """Deletes a batch of an account's rows, or the account. After the last one, what is left in the log goes,
-        too.
-        """
+        """Deletes a batch of an account's rows, or the account. After the last, what is left in the log goes, too."""
         async with database.session(is_writing=True) as db:
             user_id = (await execute(db, _DUE, {"moment": now()})).scalar()
             if user_id is not None:
@@ -65,9 +63,7 @@ class Erasure:
         return await self._scrub(database) if self._must_scrub else False
 
     async def _scrub(self, database: Database) -> bool:
-        """Removes what is gone from the search index, and then from the log; returns whether there is more to do
-        now.
-        """
+        """Removes what is gone from the search index, then from the log; returns whether there is more to do."""
         async with database.session(is_writing=True) as db:
             is_more = await index.forget(db, is_first=not self._words_merged)
             await db.commit()
@@ -121,9 +117,7 @@ async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, add
 
 
 async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
-    """What doesn't refer to the account: emails, events, refusals, counts, and others' failed changes to its
-    addresses.
-    """
+    """What doesn't refer to the account: emails, events, refusals, counts, others' failed changes to its addresses."""
     networks = await _networks(db, user_id)
     names = {username.lower(), *addresses}
     await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))

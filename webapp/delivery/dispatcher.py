@@ -77,7 +77,7 @@ class Dispatcher:
         return batch
 
     async def claim_suspect(self) -> list[Claimed]:
-        """Claims an email that mailers died with, if there is one. Call it when nothing else in hand could be
+        """Claims an email that mailers died with, if there is one. Nothing else may be in hand, as it could be
         harmed.
         """
         async with self.database.direct(is_writing=True) as db:

@@ -85,9 +85,7 @@ class Mailer:
         self.is_running = False
 
     async def _wait_for_database(self, error: Exception) -> None:
-        """Logs once that the database is away, and once that it is back. Nothing is lost: what was in hand is due
-        again.
-        """
+        """Logs once that the database is away, and once that it is back. What was in hand is due again."""
         log.warning("mailer_waits", extra={"fields": {"reason": in_words(error)}})
         since = time.monotonic()
         while not self._stopping.is_set():
@@ -141,7 +139,7 @@ class Mailer:
                 await happens(self.database.wake, self.pace.poll)
 
     async def _renew_leases(self) -> None:
-        """Renews the leases of what is in hand, however long the server takes. An expired lease may be another's by
+        """Renews the leases of what is in hand, however long the server takes. An expired one may be another's by
         now.
         """
         while True:

@@ -130,7 +130,7 @@ def drop(client: SMTP) -> None:
 
 
 async def reach(host: str, port: int) -> socket.socket:
-    """Connects to the first of a host's addresses that answers. A server may take minutes to greet; a network may
+    """Connects to the first of a host's addresses that answers. A server may take minutes to greet; the network may
     not.
     """
     loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
@@ -164,9 +164,7 @@ async def enter(client: SMTP, settings: Settings) -> None:
 
 
 async def name_recipient(client: SMTP, recipient: str) -> None:
-    """RCPT. 252 means that the server can't verify the address but takes the email, so it is a yes (RFC 5321,
-    4.2.2).
-    """
+    """RCPT. 252 means that the server can't verify the address but takes the email: a yes (RFC 5321, 4.2.2)."""
     try:
         await client.rcpt(recipient)
     except aiosmtplib.SMTPRecipientRefused as answer:

@@ -1,6 +1,4 @@
-"""The email itself. It names people and links to their posts, but quotes nobody, since it comes in the site's own
-name.
-"""
+"""The email itself. It names people and links to their posts, but quotes nobody: it comes in the site's own name."""
 
 from datetime import timedelta
 from typing import Any

@@ -73,8 +73,9 @@ async def has_second_step(db: AsyncSession, user_id: int) -> bool:
 async def add_app(
     db: AsyncSession, settings: Settings, user: User, secret: str, step: int, client: ClientInfo
 ) -> Factor:
-    """Adds an authenticator app, and tells the person. `step` is the time step whose code has just been used. Raises
-    AppTaken.
+    """Adds an authenticator app, and tells the person. Raises AppTaken.
+
+    `step` is the time step whose code has just been used.
     """
     factor = Factor(
         user_id=user.id,

@@ -27,9 +27,7 @@ async def other_costs(db: AsyncSession) -> list[str]:
 
 
 async def remember_costs(db: AsyncSession, imported: Iterable[str]) -> None:
-    """Records the costs of imported hashes, in the transaction that imports them. Raises ValueError for too many
-    kinds.
-    """
+    """Records the costs of imported hashes, in the transaction that imports them. Raises ValueError for too many."""
     known = set(await other_costs(db))
     new = {hashes.cost_of(each) for each in imported} - known - {cost_of(ARGON2)}
     kinds = {hashes.share(cost)[0] for cost in known | new}

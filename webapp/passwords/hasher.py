@@ -138,9 +138,7 @@ class Hasher:
 
 
 def normal(password: str) -> str:
-    """The form in which passwords are hashed and judged, since keyboards send the same character in several (SP
-    800-63B-4).
-    """
+    """The form in which passwords are hashed and judged: keyboards send one character in several (SP 800-63B-4)."""
     return unicodedata.normalize("NFKC", password)
 
 

@@ -37,9 +37,7 @@ NAMED: Arguments = {"statement_cache_size": 100}
 
 
 def read(url: str) -> tuple[str, Arguments]:
-    """The URL for SQLAlchemy, and its driver's arguments. Raises ValueError with one sentence about what isn't
-    understood.
-    """
+    """The URL for SQLAlchemy, and its driver's arguments. Raises ValueError with a sentence about what is wrong."""
     scheme, separator, rest = url.strip().partition("://")
     kind = scheme.split("+")[0].lower() if separator else ""
     if kind == "sqlite":
