@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import time_machine
@@ -13,6 +12,7 @@ from tests.addresses.steps import change
 from tests.factors.steps import log_in_with
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
+from tests.security.test_endings import table
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in
 from tests.watching import execute
@@ -24,9 +24,9 @@ from webapp.factors import methods, removal
 from webapp.factors.models import Factor
 from webapp.factors.upkeep import Waiting
 
-ROOT = Path(__file__).parents[2]
 SUSAN = "susan@example.com"
 STEP = "/login/second_step"
+HEADING = "### Where there is a second step"
 AGES = {"a new app": timedelta(days=3, hours=23), "an older app": timedelta(days=4, hours=1)}
 
 
@@ -43,7 +43,8 @@ class Life:
         self.not_me = not_me_link(site, mailbox)
         log_in(self.thief)
         self.thief.post("/login/lost_second_step")
-        site.browser().post(mailbox.link(SUSAN, subject="Log in to Microblog without"))
+        self.removal = mailbox.link(SUSAN, subject="Log in to Microblog without")
+        site.browser().post(self.removal)
         self.keep = mailbox.link(SUSAN, subject="Your second step on Microblog is about")
         self.run(lambda db, _user: db.exec(update(Factor).values(created_at=now() - AGES[age])))
 
@@ -54,6 +55,7 @@ class Life:
         return {
             "trusted browser": bool(execute(self.site, mine)),
             "half a log-in": self.thief.get(STEP).url.path == STEP,
+            "removal link": self.site.browser().get(self.removal).status_code == 200,
             "waiting removal": bool(execute(self.site, waits)),
             self.age: bool(execute(self.site, "SELECT 1 FROM factor")),
         }
@@ -155,16 +157,8 @@ EVENTS: dict[str, Callable[[Life], None]] = {
 }
 
 
-def table() -> dict[str, dict[str, bool]]:
-    text = (ROOT / "docs" / "security.md").read_text().partition("### Where there is a second step")[2]
-    lines = text.partition("\n## ")[0].splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
-    said = {"ends": False, "stays": True}
-    return {row[0]: {name: said[cell] for name, cell in zip(rows[0][1:], row[1:], strict=True)} for row in rows[2:]}
-
-
 def test_the_table_names_every_event() -> None:
-    assert list(table()) == list(EVENTS)
+    assert list(table(HEADING)) == list(EVENTS)
 
 
 @pytest.mark.parametrize("age", AGES)
@@ -176,7 +170,7 @@ def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox,
 
     EVENTS[event](life)
 
-    row = table()[event]
+    row = table(HEADING)[event]
     assert life.held() == {name: row[name] for name in life.held()}
 
 
