@@ -1,10 +1,13 @@
 """Nobody's crowd of requests keeps another person waiting, or costs more hashes than it must (C65)."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
+import asyncpg
 import pytest
 import time_machine
 
@@ -12,6 +15,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute
+from webapp.settings import Settings
 
 CROWD = 90
 START = int(time.time()) + 1000
@@ -106,6 +110,37 @@ def test_of_right_passwords_none_is_refused_however_many_come_in_a_row_or_at_onc
 
     assert in_a_row == [303] * 8
     assert answers == [303] * 12
+
+
+@pytest.mark.postgresql
+def test_a_log_in_and_a_reset_of_one_account_never_wait_for_each_other_in_a_circle(
+    postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    """Both write to the account's row and to its counts of tries: PostgreSQL would end one of them, with 503."""
+    site = start_site(make_settings(database_url=postgres_url))
+    assert site.mailbox
+    register(site.browser(), site.mailbox)
+
+    async def begin() -> asyncpg.Connection:
+        reset = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+        await reset.execute("BEGIN; UPDATE user_account SET last_seen_at = last_seen_at")
+        return reset
+
+    async def go_on(reset: asyncpg.Connection, log_in: Future[Any]) -> None:
+        """Once the log-in waits for the reset, or is done without."""
+        waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        while not (log_in.done() or await reset.fetchval(waits)):
+            await asyncio.sleep(0.01)
+        assert not log_in.done()
+        await reset.execute("DELETE FROM limit_window; COMMIT")
+        await reset.close()
+
+    with ThreadPoolExecutor(1) as person:
+        reset = site.run(begin)
+        answer = person.submit(log_in, site.browser(follow_redirects=False))
+        site.run(go_on, reset, answer)
+
+        assert answer.result().status_code == 303
 
 
 def test_the_current_password_given_right_five_times_leaves_the_log_in_open(site: Site, mailbox: Mailbox) -> None:

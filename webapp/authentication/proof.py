@@ -102,7 +102,7 @@ async def prove(
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
     """The person with this username or email and password, or None. The form only says if it was too often.
 
-    Raises Closed.
+    The right password starts the counts anew, in the transaction that the caller commits. Raises Closed.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn
@@ -114,9 +114,9 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
         await db.commit()  # before the password is looked at, so that guesses at once count too
         user = await users.authenticate(db, state.hasher, typed, password, client)
         if user is not None:
-            await throttle.forget(db, state.settings, user, client)
+            # The account's row first, as whatever ends everything does: else both would wait for each other's rows.
             await users.note_password_used(db, user.id)
-            await db.commit()
+            await throttle.forget(db, state.settings, user, client)
     return user
 
 

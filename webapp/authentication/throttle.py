@@ -23,14 +23,14 @@ class Turns:
     """Does what is expensive one at a time for each key, within this process, so that cheap checks refuse most of it.
 
     Of many uses of one link at once the first hashes, and the others find that it was used. Of many right passwords
-    each has started the count of tries anew before the next is counted. Nobody must wait holding a connection.
+    each is about to start the count of tries anew when the next is counted. Nobody must wait holding a connection.
     """
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
     def of(self, *key: str) -> asyncio.Lock:
-        """A lock to hold, with `async with`, from the cheap checks to the commit."""
+        """A lock to hold, with `async with`, from the cheap checks until what was right or wrong is written."""
         return self._locks.setdefault(key, asyncio.Lock())
 
 
