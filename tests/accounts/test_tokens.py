@@ -30,7 +30,7 @@ SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, data
 KEY = SETTINGS.key("token.reset_password")
 GOOD_HEADER: dict[str, Any] = {"alg": "HS256", "typ": "JWT"}
 LATER = 4_000_000_000
-GOOD: dict[str, Any] = {"reset_password": 1, "epoch": 0, "aud": "reset_password", "iat": LATER - 90000, "exp": LATER}
+GOOD: dict[str, Any] = {"reset_password": 1, "epoch": 0, "aud": "reset_password", "iat": 1_767_225_600, "exp": LATER}
 
 
 def encoded(part: object) -> str:

@@ -221,7 +221,7 @@ def test_it_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
 
 def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
-    values = {"user_id": 1, "expires_at": now() + timedelta(days=1), "leased_until": now() + timedelta(hours=1)}
+    values = {"user_id": 1, "expires_at": now() + timedelta(days=1), "leased_until": now() + timedelta(seconds=50)}
     execute(site, insert(AccountExport).values(**values, done=600, total=6000))
 
     page, part = susan.get("/export").text, susan.get("/export", headers=PART).text
@@ -270,6 +270,7 @@ async def wake(site: Site) -> None:
 # A process of its own makes the file of 100,000 posts, and says how much memory it took beyond what it had.
 MEASURED = """
 import asyncio, resource, sys
+from webapp.archives import exports
 from webapp.archives.maker import Maker
 from webapp.database import Database
 from webapp.settings import Settings
@@ -279,8 +280,9 @@ async def main():
     settings = Settings(base_url="https://blog.example", secret_key="x" * 40, database_url=sys.argv[1], mailer="off")
     database = Database(settings.database_url)
     maker = Maker(settings, database, templating.environment(settings))
-    async with database.session() as db:
-        pass
+    async with database.session(is_writing=True) as db:
+        await exports.ask(db, 1)
+        await db.commit()  # and claims it before the running site looks for one
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert await maker.make_one()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -296,7 +298,6 @@ def test_a_hundred_thousand_posts_take_no_more_than_60_mb(site: Site, mailbox: M
     body = "A heron stood in the shallows, and nobody said a word about it for the rest of the day. "
     for start in range(0, 100_000, 5000):
         _insert(site, [_post(body, number) for number in range(start, start + 5000)])
-    execute(site, insert(AccountExport).values(user_id=1, expires_at=now() + timedelta(days=1)))
 
     command = [sys.executable, "-c", MEASURED, site.settings.database_url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

@@ -359,7 +359,7 @@ async def test_what_was_sent_in_the_last_hour_or_is_being_sent_is_counted(databa
     await finish(database, second, Outcome(Verdict.SENT))
 
     async with database.session() as db:
-        count = await status.spent(db, now() - AN_HOUR)
+        count = await status.spent(db, AN_HOUR)
 
     assert count == dict.fromkeys(Priority, 0) | {Priority.WAITED_FOR: 2}
 

@@ -29,7 +29,7 @@ from webapp.web import client_ip
 SETTINGS = Settings(base_url="https://blog.example", secret_key=SECRET_KEY, database_url="sqlite+aiosqlite://")
 RESET = Purpose.RESET_PASSWORD
 LATER = 4_000_000_000
-GOOD: dict[str, Any] = {"reset_password": 1, "epoch": 0, "aud": "reset_password", "iat": LATER - 600, "exp": LATER}
+GOOD: dict[str, Any] = {"reset_password": 1, "epoch": 0, "aud": "reset_password", "iat": 1_767_225_600, "exp": LATER}
 SIGNS = st.sampled_from("@.+-_='\"<>()[]{},;:\\/%&?#*!$^`|~ \t\r\n\x00\x1f\x7fasuxn01\u017f\u3002\u200b\uff20\u202e")
 ANY_TEXT = st.text(st.one_of(SIGNS, st.characters()), max_size=60)
 # What a server lets through in a header (RFC 9110, 5.5): visible signs, spaces, tabs, and bytes from 80 on.

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import known_browsers
 from webapp.accounts.models import Passkey, Session, User
 from webapp.audit.events import ClientInfo
-from webapp.database import execute, now, table
+from webapp.database import execute, is_recent, now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import RefusedAddress
 
@@ -56,12 +56,12 @@ class SessionUser:
     @property
     def is_proved(self) -> bool:
         """Whether they have proved who they are recently enough to change the account without being asked again."""
-        return now() - self.proved_at <= PROVED
+        return is_recent(self.proved_at, PROVED)
 
     @property
     def is_seen_again(self) -> bool:
         """Whether the last recorded visit is old enough to record another."""
-        return now() - self.seen > SEEN_EVERY
+        return not is_recent(self.seen, SEEN_EVERY)
 
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:

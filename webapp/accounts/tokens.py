@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 
 from webapp.accounts.models import User
+from webapp.database import CLOCKS_DIFFER
 from webapp.settings import NOT_ME_HOURS, Settings
 
 REGISTER_LIFETIME = timedelta(hours=24)
@@ -88,7 +89,7 @@ class TokenExpired(TokenStale):
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(claim)
-        self.minutes = int(time.time() - claim.expires_at) // 60
+        self.minutes = max(0, int(time.time() - claim.expires_at)) // 60
 
 
 class TokenUsed(TokenStale):
@@ -135,10 +136,13 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
         raise TokenMalformed
     payload = _payload(settings, purpose, token)
     said = (payload[purpose.value], payload["epoch"], payload["exp"], payload.get("about", ""), payload.get("to", ""))
+    issued = payload["iat"]
     wanted = str if purpose is Purpose.REGISTER else int
-    if tuple(map(type, said)) != (wanted, int, int, str, str):
+    if tuple(map(type, (*said, issued))) != (wanted, int, int, str, str, int):
         raise TokenMalformed
     claim = Claim(*said)
+    if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():
+        raise TokenExpired(claim)  # by a clock that was ahead: it would be good for longer than it says
     if time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at):
         raise TokenExpired(claim)
     return claim

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.archives.models import READY, WAITING, AccountExport, ExportChunk
-from webapp.database import Database, execute, now, table
+from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
 
 KEPT = timedelta(hours=24)
 WAITS = timedelta(days=3)  # for a process that makes it
@@ -47,7 +47,8 @@ async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
 
 async def claim(db: AsyncSession) -> Claimed | None:
     """Leases the export that has waited longest, and deletes what was made of it before."""
-    is_free = or_(_exports.c.leased_until.is_(None), _exports.c.leased_until < now())
+    until = _exports.c.leased_until
+    is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
     waiting = (
         select(_exports.c.id)
         .join_from(_exports, _users, _users.c.id == _exports.c.user_id)

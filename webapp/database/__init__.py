@@ -1,5 +1,27 @@
 """The database: its engine and sessions, what SQLite needs, the hot paths, cleaning up, and the migrations."""
 
-from webapp.database.engine import LAST_ID, Database, execute, now, release, table, wake_after_commit
+from webapp.database.engine import (
+    CLOCKS_DIFFER,
+    LAST_ID,
+    Database,
+    execute,
+    is_recent,
+    now,
+    recent,
+    release,
+    table,
+    wake_after_commit,
+)
 
-__all__ = ["LAST_ID", "Database", "execute", "now", "release", "table", "wake_after_commit"]
+__all__ = [
+    "CLOCKS_DIFFER",
+    "LAST_ID",
+    "Database",
+    "execute",
+    "is_recent",
+    "now",
+    "recent",
+    "release",
+    "table",
+    "wake_after_commit",
+]

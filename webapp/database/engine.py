@@ -8,11 +8,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import CursorResult, Executable, MetaData, Table, event, text
+from sqlalchemy import ColumnElement, CursorResult, Executable, MetaData, SQLColumnExpression, Table, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -38,6 +38,7 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
+CLOCKS_DIFFER = timedelta(minutes=1)  # those of a site's machines, and no more
 LAST_ID = 2**31 - 1  # no account, and nothing that an account has, has a higher number
 
 
@@ -50,6 +51,16 @@ def table(model: type[SQLModel]) -> Table:
 def now() -> datetime:
     """The current time as tables store it: timezone-aware, in UTC."""
     return datetime.now(UTC)
+
+
+def recent(column: SQLColumnExpression[Any], span: timedelta) -> ColumnElement[bool]:
+    """Whether something was within the span. What is still to come was noted by a clock that was ahead, and is not."""
+    return column.between(now() - span, now() + CLOCKS_DIFFER)
+
+
+def is_recent(moment: datetime, span: timedelta) -> bool:
+    """The same of a moment that was read."""
+    return now() - span <= moment <= now() + CLOCKS_DIFFER
 
 
 class Database:

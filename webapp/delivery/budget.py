@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from webapp import i18n as languages
 from webapp import rate_limits
-from webapp.database import Database, now
+from webapp.database import Database
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import general, status
@@ -24,7 +24,7 @@ async def left(settings: Settings, database: Database) -> dict[Priority, int]:
     if not budget:
         return dict.fromkeys(Priority, UNLIMITED)
     async with database.session() as db:
-        spent = await status.spent(db, since=now() - timedelta(hours=1))
+        spent = await status.spent(db, within=timedelta(hours=1))
     left = shared(budget, spent)
     if not left[Priority.WAITED_FOR]:
         await _tell(settings, database, budget)

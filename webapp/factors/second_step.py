@@ -17,7 +17,7 @@ from webapp import rate_limits
 from webapp.accounts import known_browsers
 from webapp.accounts.models import User
 from webapp.audit.events import ClientInfo
-from webapp.database import now
+from webapp.database import now, recent
 from webapp.factors import codes, methods, totp
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
@@ -60,7 +60,7 @@ async def begin(db: AsyncSession, settings: Settings, user: User, client: Client
 async def find(db: AsyncSession, secret: str) -> tuple[PendingLogIn, User] | None:
     """The waiting log-in behind a cookie, and its person; None if it took too long or the account has changed."""
     this = col(PendingLogIn.token_hash) == _hash(secret), col(PendingLogIn.epoch) == col(User.epoch)
-    waits = col(PendingLogIn.finished_at).is_(None), col(PendingLogIn.created_at) > now() - LIFETIME
+    waits = col(PendingLogIn.finished_at).is_(None), recent(col(PendingLogIn.created_at), LIFETIME)
     query = select(PendingLogIn, User).join(User).where(*this, *waits, col(User.disabled_at).is_(None))
     return (await db.exec(query)).first()
 

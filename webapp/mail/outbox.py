@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, case, delete, exists, insert, select, update
 
 from webapp import database
-from webapp.database import now, table
+from webapp.database import CLOCKS_DIFFER, now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import (
@@ -94,8 +94,7 @@ async def post(
         "expires_at": created_at + expires_after,
     }
     database.wake_after_commit(db)
-    seen = {"seen_since": created_at - TROUBLE_LASTS}
-    [(is_delayed,)] = await _POST.rows(db, row | seen)
+    [(is_delayed,)] = await _POST.rows(db, row | trouble_seen(created_at))
     return bool(is_delayed)
 
 
@@ -185,11 +184,17 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
     return row
 
 
+def trouble_seen(moment: datetime) -> dict[str, Any]:
+    """For `NOT_LEAVING`: between when a process must have met the trouble for it to last."""
+    return {"seen_since": moment - TROUBLE_LASTS, "seen_until": moment + CLOCKS_DIFFER}
+
+
 def _lease(email: Claimed) -> dict[str, Any]:
     return {"lease_id": email.id, "lease_fence": email.fence}
 
 
-_IN_TROUBLE = status.c.trouble_since.is_not(None) & (status.c.trouble_seen_at >= bindparam("seen_since"))
+_SEEN_LATELY = status.c.trouble_seen_at.between(bindparam("seen_since"), bindparam("seen_until"))
+_IN_TROUBLE = status.c.trouble_since.is_not(None) & _SEEN_LATELY
 NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
 _POST = Prepared(
     insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING),

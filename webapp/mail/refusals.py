@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, now, table
+from webapp.database import CLOCKS_DIFFER, execute, now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
 
@@ -33,7 +33,7 @@ async def among(db: Transaction, addresses: Sequence[str]) -> set[str]:
     if not addresses:
         return set()
     parameters = {f"address{number}": address for number, address in enumerate(addresses)}
-    rows = await _among(len(addresses)).rows(db, parameters | {"since": now() - KEPT})
+    rows = await _among(len(addresses)).rows(db, parameters | {"since": now() - KEPT, "until": now() + CLOCKS_DIFFER})
     return {address for (address,) in rows}
 
 
@@ -95,8 +95,5 @@ _LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again
 @cache
 def _among(count: int) -> Prepared:
     addresses: list[BindParameter[str]] = [bindparam(f"address{number}") for number in range(count)]
-    return Prepared(
-        select(_refusals.c.address).where(
-            _refusals.c.address.in_(addresses), (_refusals.c.since > bindparam("since")) | ~_BY_SMTP
-        )
-    )
+    is_recent = _refusals.c.since.between(bindparam("since"), bindparam("until"))
+    return Prepared(select(_refusals.c.address).where(_refusals.c.address.in_(addresses), is_recent | ~_BY_SMTP))

@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, tex
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.database import execute, now
+from webapp.database import CLOCKS_DIFFER, execute, is_recent, now, recent
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
-from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails
+from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails, trouble_seen
 from webapp.mail.outbox import status as statuses
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
@@ -22,7 +22,6 @@ KEPT = timedelta(days=30)
 PURGED_AT_ONCE = 500
 ATTEMPTS_FORGIVEN = 5
 LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
-CLOCKS_DIFFER = timedelta(minutes=1)  # those of a site's machines, and no more
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,13 @@ async def read(db: AsyncSession) -> Status:
     columns = func.count(), func.min(emails.c.created_at), func.min(emails.c.due_at)
     waiting, oldest, due = (await execute(db, select(*columns).where(emails.c.finished_at.is_(None)))).one()
     given_up = await _count(db, emails.c.state.in_(GIVEN_UP))
-    recent = (emails.c.state == SENT) & (emails.c.finished_at > now() - timedelta(hours=1))
-    sent = await _count(db, recent)
+    sent_lately = (emails.c.state == SENT) & recent(emails.c.finished_at, timedelta(hours=1))
+    sent = await _count(db, sent_lately)
     sample = (
-        select(emails.c.created_at, emails.c.finished_at).where(recent).order_by(emails.c.finished_at.desc()).limit(200)
+        select(emails.c.created_at, emails.c.finished_at)
+        .where(sent_lately)
+        .order_by(emails.c.finished_at.desc())
+        .limit(200)
     )
     times = [(finished_at - created_at).total_seconds() for created_at, finished_at in await execute(db, sample)]
     return Status(
@@ -73,13 +75,13 @@ async def read(db: AsyncSession) -> Status:
 
 async def is_delayed(db: Transaction) -> bool:
     """Whether emails are late at the moment, or not leaving at all."""
-    [(is_delayed,)] = await _IS_DELAYED.rows(db, {"seen_since": now() - TROUBLE_LASTS})
+    [(is_delayed,)] = await _IS_DELAYED.rows(db, trouble_seen(now()))
     return bool(is_delayed)
 
 
-async def spent(db: AsyncSession, since: datetime) -> dict[Priority, int]:
-    """How many emails of each priority were sent since then, or are in a mailer's hands."""
-    sent = emails.c.finished_at > since, emails.c.state == SENT
+async def spent(db: AsyncSession, within: timedelta) -> dict[Priority, int]:
+    """How many emails of each priority were sent within that time, or are in a mailer's hands."""
+    sent = recent(emails.c.finished_at, within), emails.c.state == SENT
     in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
     counts = dict.fromkeys(Priority, 0)
     # In this order: an email that is sent between the two is counted twice, and not left out.
@@ -212,7 +214,7 @@ async def _count(db: AsyncSession, condition: ColumnElement[bool]) -> int:
 
 def _trouble(row: dict[str, Any]) -> Trouble | None:
     since = row.get("trouble_since")
-    if since is None or now() - row["trouble_seen_at"] > TROUBLE_LASTS:
+    if since is None or not is_recent(row["trouble_seen_at"], TROUBLE_LASTS):
         return None
     return Trouble(since, row["trouble_code"], row["trouble_reason"] or "")
 

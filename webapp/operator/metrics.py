@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, now
+from webapp.database import execute, now, recent
 from webapp.database.waits import Waits
 from webapp.mail import status
 from webapp.mail.outbox import emails
@@ -71,7 +71,7 @@ def _of_mail(mail: Status, finished: Iterable[Sample]) -> Iterator[str]:
 async def _finished(db: AsyncSession) -> list[Sample]:
     query = (
         select(emails.c.kind, emails.c.state, func.count())
-        .where(emails.c.finished_at > now() - LATELY)
+        .where(recent(emails.c.finished_at, LATELY))
         .group_by(emails.c.kind, emails.c.state)
         .order_by(emails.c.kind, emails.c.state)
     )

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from webapp import i18n
 from webapp.accounts.sessions import SessionUser
-from webapp.database import now
+from webapp.database import is_recent
 from webapp.posts.posts import EDITABLE
 from webapp.posts.timeline import Card
 from webapp.web.templating import ago
@@ -53,7 +53,7 @@ class Pieces:
         if user is None:
             return "stranger"
         if user.id == card.author_id:
-            return "editor" if now() - card.created_at < EDITABLE else "author"
+            return "editor" if is_recent(card.created_at, EDITABLE) else "author"
         return "admin" if user.email in self._admins else "member"
 
     def forget(self) -> None:

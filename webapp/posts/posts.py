@@ -9,7 +9,7 @@ from sqlalchemy import delete as delete_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, now, table
+from webapp.database import execute, now, recent, table
 from webapp.notifications import batching
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
@@ -138,12 +138,12 @@ def outdated() -> ColumnElement[bool]:
 
 def _editable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
-    return (*own, _posts.c.deleted_at.is_(None), _posts.c.created_at > now() - EDITABLE)
+    return (*own, _posts.c.deleted_at.is_(None), recent(_posts.c.created_at, EDITABLE))
 
 
 def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
-    return (*own, _posts.c.deleted_at > now() - UNDO - UNDO_GRACE)
+    return (*own, recent(_posts.c.deleted_at, UNDO + UNDO_GRACE))
 
 
 class _Person(NamedTuple):
