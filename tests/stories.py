@@ -13,11 +13,11 @@ RESET_SUBJECT = "Reset your password"
 
 
 CHECK_EMAIL = re.compile(r"(?<=/check_email/)[\w.-]+|(?<=\?again=)[\w.-]+|(?<=__Host-asked=)\w+")
-CHALLENGE = re.compile(r'(?<="challenge":")[\w-]+')
+CHALLENGE = re.compile(r'(?<="challenge":")[\w-]+|(?<=&#34;challenge&#34;: &#34;)[\w-]+')
 
 
 def without_token(text: str) -> str:
-    """A page or a header, but for the signed part of the address that says "Check your email", and its cookie."""
+    """A page or a header, but for what is signed or random in it."""
     return CHALLENGE.sub("{token}", CHECK_EMAIL.sub("{token}", text))
 
 

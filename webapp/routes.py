@@ -77,6 +77,7 @@ LOGGING_IN: list[BaseRoute] = [
     Route("/login/passkey", passkeys.log_in_with_passkey, methods=["POST"]),
     Route("/login/passkey/challenge", passkeys.passkey_challenge),
     Route("/logout", authentication.logout, methods=["POST"]),
+    Route("/prove/challenge", passkeys.prove_challenge),
     Route("/register", registration.register, methods=FORM),
     Route("/register/waiting", registration.registration_waiting),
     Route("/register/{token}", registration.finish_registration, methods=FORM),

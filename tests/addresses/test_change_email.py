@@ -74,7 +74,7 @@ def test_a_stranger_is_sent_to_log_in_first(site: Site) -> None:
     ("email", "password", "field", "words"),
     [
         (NEW, "not the password", "current_password", "That&#39;s not your current password."),
-        (NEW, "", "current_password", "Fill this in."),
+        (NEW, "", "current_password", "type your current password, too."),
         ("", PASSWORD, "email", "Fill this in."),
         ("nowhere", PASSWORD, "email", "look like an email"),
         (OLD, PASSWORD, "email", "That&#39;s your email already."),

@@ -1,12 +1,16 @@
 """Passkeys in a real browser, whose own checks run: an authenticator of its own, driven over CDP."""
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import CDPSession
 
+from tests.browser.listening import ListeningSite
 from tests.browser.visitor import Visitor
+from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
 DEVICE = {
@@ -98,3 +102,59 @@ def test_the_browser_itself_refuses_an_address(visitor: Visitor) -> None:
     }"""
 
     assert visitor.page.evaluate(refused) == "SecurityError"
+
+
+def test_a_passkey_proves_who_is_asking_and_the_page_keeps_what_was_typed(visitor: Visitor) -> None:
+    Device(visitor)
+    add(visitor)
+    visitor.sees("The passkey is added.")
+    visitor.goto("/change_email")
+    visitor.fill(email=visitor.new_address)
+
+    visitor.press("Use a passkey instead")
+
+    visitor.sees_heading("Check your email")
+    visitor.sees(visitor.new_address)
+
+
+def test_a_proof_that_is_cancelled_says_so_and_a_password_still_does(visitor: Visitor) -> None:
+    device = Device(visitor)
+    add(visitor)
+    visitor.sees("The passkey is added.")
+    device.does_not_unlock()
+    visitor.goto("/change_password")
+    visitor.fill(password=NEW_PASSWORD)
+
+    visitor.press("Use a passkey instead")
+    visitor.sees("the passkey was cancelled, or took too long")
+    visitor.fill(current_password=PASSWORD)
+    visitor.press("Save the new password")
+
+    visitor.sees("Your password is changed")
+
+
+def test_the_form_that_makes_a_passkey_takes_another_as_proof_and_then_goes_on(
+    visitor: Visitor, site: ListeningSite
+) -> None:
+    """It asks for two answers in a row; the one device here has its passkey already, and says so at the second."""
+    Device(visitor)
+    add(visitor)
+    visitor.sees("The passkey is added.")
+    is_old(visitor, site)
+    visitor.goto("/passkeys")
+    visitor.fill(name="My key")
+
+    visitor.press("Use a passkey instead")
+
+    visitor.sees("This device has a passkey for your account already.")
+
+
+def is_old(visitor: Visitor, site: ListeningSite) -> None:
+    """The last proof of whoever is there was long ago."""
+    database = sqlite3.connect(site.settings.database_url.partition("///")[2])
+    with contextlib.closing(database), database:
+        database.execute(
+            "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000' WHERE user_id ="
+            " (SELECT id FROM user_account WHERE username = ?)",
+            (visitor.name,),
+        )

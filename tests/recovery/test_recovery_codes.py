@@ -89,7 +89,8 @@ def test_they_are_shown_once_and_kept_as_hashes(site: Site, susan: Browser, pape
 
 
 @pytest.mark.parametrize(
-    ("password", "words"), [("not the password", "That&#39;s not your current password."), ("", "Fill this in.")]
+    ("password", "words"),
+    [("not the password", "That&#39;s not your current password."), ("", "type your current password, too.")],
 )
 def test_without_the_password_none_are_made(site: Site, susan: Browser, password: str, words: str) -> None:
     """C34"""

@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests.factors.steps import App
+from tests.factors.steps import App, log_in_with
 from tests.mailbox import Mailbox
+from tests.passkeys.authenticator import Authenticator, options_of
+from tests.passkeys.test_passkeys import add, enter
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.watching import execute
 from webapp.accounts import tokens, users
 
@@ -97,3 +99,77 @@ def test_who_has_lost_phone_and_password_gets_back_in_with_mailbox_and_sheet(
     assert browser.post("/sign-in_methods/app/remove", data={"code": app.codes[2]}).url.path == "/sign-in_methods"
 
     assert log_in(site.browser(), password=NEW_PASSWORD).url.path == "/"
+
+
+def with_passkey(site: Site, app: App) -> Authenticator:
+    """Susan adds a passkey, and logs out again."""
+    browser, phone = site.browser(), Authenticator()
+    log_in_with(browser, app)
+    assert "The passkey is added" in add(browser, phone).text
+    browser.post("/logout")
+    return phone
+
+
+def test_a_passkey_does_too_and_stays_alone(site: Site, app: App, mailbox: Mailbox) -> None:
+    """It was shown by who has the link: the others may be a thief's."""
+    phone, thiefs = with_passkey(site, app), Authenticator()
+    owner = site.browser()
+    enter(owner, phone)
+    add(owner, thiefs)
+    browser, link = site.browser(), forget_and_find_link(site.browser(), mailbox)
+    page = browser.get(link).text
+
+    answer = browser.post(link, data={"password": NEW_PASSWORD, "passkey_proof": phone.use(options_of(page))})
+
+    assert "or_passkey.js" in page
+    assert answer.url.path == "/login"
+    assert is_password(site, NEW_PASSWORD)
+    assert enter(site.browser(), phone).url.path == "/"
+    assert enter(site.browser(), thiefs).status_code == 422
+
+
+def test_a_passkey_with_a_sheet_of_codes_is_two_factors(site: Site, app: App) -> None:
+    phone, browser = with_passkey(site, app), site.browser()
+    form = browser.post("/recover", data={"username": "susan", "code": app.codes[1]})
+    answer = {"password": NEW_PASSWORD, "passkey_proof": phone.use(options_of(form.text))}
+
+    assert browser.post(form.url.path, data=answer).url.path == "/login"
+
+
+def test_a_passkey_that_nothing_asks_for_stays_if_it_is_shown(site: Site, mailbox: Mailbox) -> None:
+    susan, phone = site.browser(), Authenticator()
+    register(susan, mailbox)
+    log_in(susan)
+    add(susan, phone)
+    browser, link = site.browser(), forget_and_find_link(site.browser(), mailbox)
+    page = browser.get(link).text
+
+    wrong = browser.post(link, data={"password": NEW_PASSWORD, "passkey_proof": "{}"})
+    done = browser.post(link, data={"password": NEW_PASSWORD, "passkey_proof": phone.use(options_of(page))})
+
+    assert wrong.status_code == 422
+    assert done.url.path == "/login"
+    assert enter(site.browser(), phone).url.path == "/"
+
+
+def test_a_thief_of_the_mailbox_gets_nowhere_with_a_passkey_that_is_not_the_accounts(
+    site: Site, app: App, mailbox: Mailbox
+) -> None:
+    """Nor with an answer to another question."""
+    phone = with_passkey(site, app)
+    david, davids = site.browser(), Authenticator()
+    register(david, mailbox, "david")
+    log_in(david, "david")
+    add(david, davids)
+    thief, link = site.browser(), forget_and_find_link(site.browser(), mailbox)
+    options, of_log_in = options_of(thief.get(link).text), thief.get("/login/passkey/challenge").json()
+
+    def refused(credential: str) -> bool:
+        answer = thief.post(link, data={"password": NEW_PASSWORD, "passkey_proof": credential})
+        return answer.status_code == 422 and "open this account" in answer.text
+
+    assert refused(davids.use(options))
+    assert refused(phone.use(of_log_in))
+    assert refused("{}")
+    assert thief.post("/login/passkey", data={"credential": phone.use(options)}).status_code == 422
+    assert is_password(site, PASSWORD)

@@ -57,6 +57,7 @@ SELF = {
     "checkup_app",
     "checkup_passkey",
     "checkup_challenge",
+    "prove_challenge",
     "decline_checkup",
     "decline_passkey",
     "recovery_codes",

@@ -20,12 +20,14 @@ class Overtaken(Exception):
 class Keep(NamedTuple):
     """What deliberately survives: the session and the browser (its mark) of whoever asks for it.
 
-    The session keeps the passkey that opened it. Recovery codes also survive if the second factor has just been shown.
+    The session keeps the passkey that opened it, and a reset the `passkey` that was just shown. Recovery codes also
+    survive if the second factor was just shown.
     """
 
     session: int | None = None
     browser: str = ""
     codes: bool = False
+    passkey: int | None = None
 
 
 NOTHING = Keep()
@@ -64,9 +66,9 @@ async def end_everything(
 
 
 async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
-    """Ends all of an account's passkeys except the one that opened the session to keep; returns how many."""
+    """Ends all of an account's passkeys except what is in `keep`; returns how many."""
     own = select(Session.passkey_id).where(col(Session.id) == keep.session)
-    kept = (await db.exec(own)).first() if keep.session is not None else None
+    kept = keep.passkey or ((await db.exec(own)).first() if keep.session is not None else None)
     this = col(Passkey.user_id) == user_id, col(Passkey.id) == (kept or 0), col(Passkey.epoch) == epoch - 1
     if kept:
         await db.exec(update(Passkey).where(*this).values(epoch=epoch))

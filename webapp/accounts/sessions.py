@@ -47,7 +47,8 @@ class SessionUser:
     opened_at: datetime
     seen: datetime
     is_address_refused: bool
-    offers_passkey: bool
+    has_passkeys: bool
+    declined_passkey: bool
     offers_checkup: bool
     proved_at: datetime
     factor_removal_due_at: datetime | None
@@ -57,6 +58,11 @@ class SessionUser:
     def is_proved(self) -> bool:
         """Whether they have proved who they are recently enough to change the account without being asked again."""
         return is_recent(self.proved_at, PROVED)
+
+    @property
+    def offers_passkey(self) -> bool:
+        """Whether to offer them a first passkey."""
+        return not (self.has_passkeys or self.declined_passkey)
 
     @property
     def is_seen_again(self) -> bool:
@@ -180,7 +186,8 @@ _CURRENT = Prepared(
         _sessions.c.created_at,
         _sessions.c.last_seen_at,
         exists().where(_refusals.c.address == _users.c.email),
-        _users.c.passkey_declined_at.is_(None) & ~exists().where(_passkeys.c.user_id == _users.c.id),
+        exists().where(_passkeys.c.user_id == _users.c.id),
+        _users.c.passkey_declined_at.is_not(None),
         func.coalesce(_users.c.checkup_at, _users.c.created_at)
         < bindparam("checked_before", type_=_users.c.created_at.type),
         _sessions.c.proved_at,

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database, i18n
 from webapp.accounts import reserved_emails
-from webapp.accounts.endings import Ended, Keep, end_everything
+from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
@@ -204,11 +204,9 @@ async def change_password(
     password: str,
     client: ClientInfo,
     event: Event,
-    kept: int | None = None,
-    *,
-    keeps_codes: bool = False,
+    keep: Keep = NOTHING,
 ) -> Ended:
-    """Sets the password, ends everything but the session `kept`, which the caller must renew, and tells the person.
+    """Sets the password, ends everything but what is in `keep`, and tells the person. The caller renews the session.
 
     Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
     hashes. Raises Busy.
@@ -216,9 +214,10 @@ async def change_password(
     await database.release(db)
     password_hash = await hasher.hash(password, client.client_ip, user.email)
     unchanged = col(User.epoch) == user.epoch, col(User.disabled_at).is_(None)
-    keep = Keep(kept, client.browser_mark, keeps_codes)
     password_changes: dict[str, Any] = {"password_hash": password_hash, "password_locked_at": None}
-    ended = await end_everything(db, user.id, *unchanged, keep=keep, **password_changes)
+    ended = await end_everything(
+        db, user.id, *unchanged, keep=keep._replace(browser=client.browser_mark), **password_changes
+    )
     await events.note(db, event, user.id, client, ended=ended.sessions)
     told: dict[str, Any] = {
         "when": now().isoformat(),

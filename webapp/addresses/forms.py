@@ -2,11 +2,10 @@
 
 from pydantic import BaseModel
 
-from webapp.authentication.forms import Address, Password
+from webapp.authentication.forms import Address, Proved
 
 
-class ChangeEmail(BaseModel):
-    current_password: Password
+class ChangeEmail(Proved):
     email: Address
 
 

@@ -90,7 +90,7 @@ async def undo_email(request: Request) -> Response:
 
 async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:
     """Posts the emails, or says in the form why not."""
-    user = await proof.prove(request, form, form.data.current_password)
+    user = await proof.prove(request, form)
     if user is None:
         return None
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)

@@ -1,6 +1,5 @@
 """Ask for everything of yours in one file, watch its progress, and download it."""
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -12,7 +11,7 @@ from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, proof
 from webapp.authentication.auth import login_required
-from webapp.authentication.forms import MaybePassword
+from webapp.authentication.forms import Proved
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.web import pages
@@ -20,10 +19,8 @@ from webapp.web.forms import Form
 from webapp.web.limits import limited
 
 
-class Export(BaseModel):
-    """Asking and downloading both take the password: the file has everything about a person."""
-
-    current_password: MaybePassword = ""
+class Export(Proved):
+    """Asking and downloading both ask who that is: the file has everything about a person."""
 
 
 @login_required
@@ -31,7 +28,7 @@ async def export(request: Request) -> Response:
     """The page for all of it. The part with the progress keeps refreshing itself."""
     form = await Form.of(request, Export)
     is_sent = request.method == "POST" and form.is_valid
-    proved = await proof.prove(request, form, form.data.current_password) if is_sent else None
+    proved = await proof.prove(request, form) if is_sent else None
     response = await _asked(request, form, proved) if proved else None
     return response or await _page(request, form, "panel" if request.method == "POST" else "progress")
 
@@ -40,7 +37,7 @@ async def export(request: Request) -> Response:
 async def download_export(request: Request) -> Response:
     """The file, once its owner has proved who they are. It takes a POST, so no address ever opens it."""
     form = await Form.read(request, Export)
-    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    proved = await proof.prove(request, form) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None
     return response or await _page(request, form, "panel")
 

@@ -54,14 +54,18 @@ Address = Annotated[Typed, AfterValidator(_address)]
 Username = Annotated[Typed, AfterValidator(_username)]
 _LONGEST = Longest(hasher.MOST_TYPED, said=hasher.MAX_LENGTH)
 Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
-# Of a form that takes the password for some changes only; `proof.prove` says when it is missing.
+# Of a form that takes a passkey as well, or nothing for some changes; `proof.prove` says when it is missing.
 MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
 
 
+Credential = Annotated[str, StringConstraints(max_length=12_000)]
+
+
 class Proved(BaseModel):
-    """A form that asks for the password again when the last proof is old; see `proof.proved`."""
+    """A form that asks again who somebody is: see `proof.prove`. A small script fills `passkey_proof`."""
 
     current_password: MaybePassword = ""
+    passkey_proof: Credential = ""
 
 
 class Login(BaseModel):

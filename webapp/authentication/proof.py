@@ -1,16 +1,17 @@
-"""Proof of who somebody is: the password, asked again before what matters, and the second step of a log-in."""
+"""Proof of who somebody is: a password or a passkey, asked again before what matters; and a log-in's second step."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import sessions, users
-from webapp.accounts.models import User
+from webapp.accounts.models import Passkey, User
 from webapp.accounts.sessions import SessionUser
 from webapp.accounts.users import Closed
 from webapp.audit import events
@@ -23,6 +24,9 @@ from webapp.factors import second_step
 from webapp.factors.second_step import Wrong
 from webapp.i18n import gettext as _
 from webapp.names import identities
+from webapp.passkeys import ceremony, passkeys
+from webapp.passkeys.ceremony import Refused
+from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import FORM_ID, Form, typed
@@ -36,9 +40,9 @@ Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
 def proved(action: Action[More, Result]) -> Action[More, Result | None]:
     """Runs only if the person has proved who they are within 15 minutes. Otherwise it returns None, and the form asks.
 
-    It stands on the line above what changes an account, and above its limit. The form's shape has a field
-    `current_password` (see `forms.Proved`), and its template `proof(form, user)`: they ask in the page itself, with
-    all that was typed still there. What is typed there is checked, however young the last proof is.
+    It stands on the line above what changes an account, and above its limit. The form's shape is a `forms.Proved`, and
+    its template has `proof(form, user)`: they ask in the page itself, with all that was typed still there. A password
+    that is typed there is checked, however young the last proof is.
     """
 
     @wraps(action)
@@ -49,7 +53,7 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
 
 def proved_button(view: View) -> View:
-    """The same for a button without a page of its own: a page asks for the password, and then sends the form again."""
+    """The same for a button without a page of its own: a page asks who it is, and then sends the form again."""
 
     @wraps(view)
     async def asked(request: Request) -> Response:
@@ -58,7 +62,7 @@ def proved_button(view: View) -> View:
         form = await Form.read(request, Proved)
         if form.is_valid and await _is_proved(request, form):
             return await view(request)
-        of_this_page = {FORM_ID, "current_password"}
+        of_this_page = {FORM_ID, "current_password", "passkey_proof"}
         sent = {name: value for name, value in (await typed(request)).items() if name not in of_this_page}
         page, action = "authentication/prove.html", request.url.path
         return pages.render(request, page, part="form", form=form, sent=sent, action=action)
@@ -67,20 +71,43 @@ def proved_button(view: View) -> View:
 
 
 async def _is_proved(request: Request, form: Form[Any]) -> bool:
-    """Whether the last proof, or the password in the form, is enough; if not, the form says what is wrong."""
-    current_password, has_proved = form.values["current_password"], getattr(request.state, "has_proved", False)
-    is_enough = has_proved or (request.state.user.is_proved and not current_password)
-    return is_enough or await prove(request, form, current_password) is not None
+    """Whether the last proof, or the one in the form, is enough; if not, the form says what is wrong."""
+    has_proved = getattr(request.state, "has_proved", False)
+    is_enough = has_proved or (request.state.user.is_proved and not form.values["current_password"])
+    return is_enough or await prove(request, form) is not None
 
 
-async def prove(
-    request: Request, form: Form[Any], current_password: str, field: str = "current_password"
-) -> User | None:
-    """The current user, if this is their password; else None, with the reason in the form. See `proved`, too.
+async def prove(request: Request, form: Form[Any]) -> User | None:
+    """The current user, if the form has their password or an answer of their passkey; else None, and it says why.
 
-    Limited like log-in attempts, and counted before the password is checked. Frees the connection meanwhile.
+    Limited like log-in attempts, and counted before either is checked. Frees the connection meanwhile.
     """
+    password, credential = form.values["current_password"], form.values["passkey_proof"]
+    prove_by = _by_passkey if credential and not password else _by_password
+    user = await prove_by(request, form)
+    if user is None:
+        return None
     asking: SessionUser = request.state.user
+    await sessions.note_proof(request.state.db, asking.session_id)
+    await request.state.db.commit()
+    request.state.user, request.state.has_proved = replace(asking, proved_at=now()), True
+    return user
+
+
+async def _by_passkey(request: Request, form: Form[Any]) -> User | None:
+    """The current user, if their passkey has answered what this session was asked."""
+    user: SessionUser = request.state.user
+    found = await try_passkey(request, form, about_session(user), form.values["passkey_proof"], of=user.id)
+    if found:
+        return found[0]
+    if not form.errors:
+        form.refuse("current_password", _("That passkey doesn't open this account."))
+    return None
+
+
+async def _by_password(request: Request, form: Form[Any]) -> User | None:
+    """The current user, if this is their password."""
+    asking, current_password, field = request.state.user, form.values["current_password"], "current_password"
     if not current_password:
         form.refuse(field, _("Please type your current password, too."))
         return None
@@ -90,13 +117,15 @@ async def prove(
         form.refuse(field, str(closed))
         return None
     if user is not None and user.id == asking.id:  # and not somebody who has taken the name since
-        await sessions.note_proof(request.state.db, asking.session_id)
-        await request.state.db.commit()
-        request.state.user, request.state.has_proved = replace(asking, proved_at=now()), True
         return user
     if not form.errors:
         form.refuse(field, _("That's not your current password."))
     return None
+
+
+def about_session(user: SessionUser) -> str:
+    """What a passkey is asked about to prove who somebody is: an answer counts in that session only."""
+    return f"prove {user.id} {user.epoch} {user.session_id}"
 
 
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:
@@ -118,6 +147,37 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
             await users.note_password_used(db, user.id)
             await throttle.forget(db, state.settings, user, client)
     return user
+
+
+async def try_passkey(
+    request: Request, form: Form[Any], about: str, credential: str, *, of: int | None = None
+) -> tuple[User, Passkey] | None:
+    """Whose passkey has answered what was asked `about` something: that `of` one account, or for a log-in of any.
+
+    None if none has; the form only says if it was too often. The caller commits the use together with what it opens.
+    Counted before the answer is looked at. Frees the connection meanwhile.
+    """
+    db, settings, client = request.state.db, request.app.state.settings, client_info(request)
+    words = _("Too many tries. You can try again in %(wait)s.")
+    if await too_often(request, form, (rate_limits.PASSKEY_LOG_IN, client.client_ip), words=words):
+        return None
+    await db.commit()
+    try:
+        answer = ceremony.read(credential)
+        found = await passkeys.find(db, answer.credential_id)
+        if found is None or (found[1].id != of if of else found[0].handle != answer.handle):
+            raise Refused
+        await release(db)
+        used = await run_sync(ceremony.used, settings, about, answer, found[0].public_key)
+        again = await passkeys.find(db, answer.credential_id)  # it may have been removed meanwhile
+        if again is None or again[1].epoch != found[1].epoch:
+            raise Refused
+        await passkeys.note_use(db, settings, again[0], used, client)
+    except (Refused, TooOften):
+        await release(db)
+        events.refused(Refusal.PASSKEY, client, user_id=of)
+        return None
+    return again[1], again[0]
 
 
 async def try_code(request: Request, form: Form[Any], user: User, typed: str, *, takes_codes: bool = True) -> str:

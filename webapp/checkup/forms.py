@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
+from webapp.authentication.forms import Credential
 from webapp.factors.codes import ALPHABET, LABEL
 from webapp.i18n import gettext as _
-from webapp.passkey_pages.forms import Credential
 
 
 def _label(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,15 +10,13 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
-from webapp.authentication import auth, email_links, proof
+from webapp.authentication import email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.checkup import ways
 from webapp.checkup.forms import CheckApp, CheckCode, CheckPasskey
-from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.passkeys import ceremony, passkeys
-from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, limited_button
@@ -108,21 +105,13 @@ async def checkup_passkey(request: Request) -> Response:
 
 @limited(rate_limits.CHECKUP, at_once=True)
 async def _passkey_works(request: Request, form: Form[CheckPasskey]) -> bool:
-    db, settings, user_id = request.state.db, request.app.state.settings, request.state.user.id
-    try:
-        answer = ceremony.read(form.data.credential)
-        found = await passkeys.find(db, answer.credential_id)
-        if found is None or found[1].id != user_id:
-            raise ceremony.Refused
-        await release(db)
-        used = await run_sync(ceremony.used, settings, _about(user_id), answer, found[0].public_key)
-        await passkeys.note_use(db, settings, found[0], used, auth.client_info(request))
-        await ways.note(db, user_id, "checkup_at")
-        await db.commit()
-    except (ceremony.Refused, TooOften):
-        await release(db)
-        form.refuse("", _("That passkey doesn't open this account."))
-    return form.is_valid
+    user_id = request.state.user.id
+    if not await proof.try_passkey(request, form, _about(user_id), form.data.credential, of=user_id):
+        form.errors.setdefault("", _("That passkey doesn't open this account."))
+        return False
+    await ways.note(request.state.db, user_id, "checkup_at")
+    await request.state.db.commit()
+    return True
 
 
 @login_required

@@ -2,14 +2,13 @@
 
 from pydantic import BaseModel
 
-from webapp.authentication.forms import MaybePassword, Typed
+from webapp.authentication.forms import Proved, Typed
 
 
-class DeleteAccount(BaseModel):
+class DeleteAccount(Proved):
     """`username` is your own, typed out, so that nobody does this by accident."""
 
     username: Typed
-    current_password: MaybePassword = ""
 
 
 class UndoDeletion(BaseModel):

@@ -24,7 +24,7 @@ async def delete_account(request: Request) -> Response:
     form, user = await Form.of(request, forms.DeleteAccount), request.state.user
     if form.is_valid and form.data.username.lower() != user.username.lower():
         form.refuse("username", _("That's not your username. It is %(name)s.") % {"name": user.username})
-    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    proved = await proof.prove(request, form) if form.is_valid else None
     response = await _asked(request, form, proved) if proved else None
     if response:
         return response

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
 
-from webapp.authentication.forms import Proved
+from webapp.authentication.forms import Credential, Proved
 
-Credential = Annotated[str, StringConstraints(max_length=12_000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)]
 
 

@@ -11,13 +11,10 @@ from webapp import rate_limits
 from webapp.accounts import known_browsers, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
-from webapp.audit import events
-from webapp.audit.events import Refusal
-from webapp.authentication import auth
+from webapp.authentication import auth, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.forms import Login
 from webapp.authentication.proof import proved
-from webapp.database import release
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.passkey_pages.forms import AddPasskey, LogIn, RemovePasskey, RenamePasskey
@@ -25,10 +22,9 @@ from webapp.passkeys import ceremony
 from webapp.passkeys import passkeys as keys
 from webapp.passkeys.ceremony import Refused
 from webapp.passkeys.passkeys import LOG_IN, Duplicate, TooMany
-from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited, limited_button, too_often
+from webapp.web.limits import limited, limited_button
 
 
 async def passkey_challenge(request: Request) -> Response:
@@ -42,7 +38,7 @@ async def log_in_with_passkey(request: Request) -> Response:
     _must_be_possible(request)
     form = await Form.read(request, LogIn)
     came_for = pages.local_path(form.values["next"])
-    found = await _opened(request, form) if form.is_valid else None
+    found = await proof.try_passkey(request, form, LOG_IN, form.data.credential) if form.is_valid else None
     if found:
         user, passkey = found
         response = pages.redirect(request, came_for)
@@ -71,31 +67,12 @@ async def _end_wait(request: Request, user: User) -> None:
         await second_step.finish(request.state.db, waiting[0])
 
 
-async def _opened(request: Request, form: Form[LogIn]) -> tuple[User, Passkey] | None:
-    """Whose passkey has answered; None with the reason in the form."""
-    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
-    words = _("Too many tries. You can try again in %(wait)s.")
-    if await too_often(request, form, (rate_limits.PASSKEY_LOG_IN, client.client_ip), words=words):
-        return None
-    await db.commit()
-    try:
-        answer = ceremony.read(form.data.credential)
-        found = await keys.find(db, answer.credential_id)
-        if found is None or found[0].handle != answer.handle:
-            raise Refused
-        passkey, user = found
-        await release(db)
-        used = await run_sync(ceremony.used, settings, LOG_IN, answer, passkey.public_key)
-        again = await keys.find(db, answer.credential_id)  # it may have been removed meanwhile
-        if again is None or again[1].epoch != user.epoch:
-            raise Refused
-        await keys.note_use(db, settings, again[0], used, client)
-    except (Refused, TooOften):
-        await release(db)
-        events.refused(Refusal.PASSKEY, client)
-        form.refuse("", _failed())
-        return None
-    return again[1], again[0]
+@login_required
+async def prove_challenge(request: Request) -> Response:
+    """What to ask a passkey of whoever is logged in, to prove that it is still them."""
+    _must_be_possible(request)
+    about = proof.about_session(request.state.user)
+    return JSONResponse(ceremony.to_use(request.app.state.settings, about))
 
 
 @login_required

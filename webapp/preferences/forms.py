@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints
 
-from webapp.authentication.forms import MaybePassword, Password, Username
+from webapp.authentication.forms import Password, Proved, Username
 
 ABOUT_ME_LENGTH = 140
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -20,8 +20,7 @@ def few_lines(text: str) -> str:
 AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(few_lines)]
 
 
-class ChangePassword(BaseModel):
-    current_password: Password
+class ChangePassword(Proved):
     password: Password
 
 
@@ -31,8 +30,7 @@ class Language(BaseModel):
     language: str
 
 
-class EditProfile(BaseModel):
+class EditProfile(Proved):
     username: Username
     about_me: AboutMe = ""
     is_public: str = ""
-    current_password: MaybePassword = ""

@@ -39,7 +39,7 @@ async def change_password(request: Request) -> Response:
     form, user = await Form.of(request, forms.ChangePassword), request.state.user
     if form.is_valid:
         check_password(form, request.app.state.settings, form.data.password, user.username, user.email)
-    proved = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    proved = await proof.prove(request, form) if form.is_valid else None
     response = await _password_changed(request, form, proved) if proved else None
     return response or pages.render(request, "preferences/change_password.html", part="form", form=form)
 
@@ -179,7 +179,7 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
         request.state.db, request.app.state.settings, form.data.username, by=user.id
     ):
         form.refuse("username", str(Taken("username")))
-    owner = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    owner = await proof.prove(request, form) if form.is_valid else None
     return await _username_changed(request, form, owner) if owner else False
 
 
@@ -198,11 +198,11 @@ async def _username_changed(request: Request, form: Form[forms.EditProfile], own
 @limited(rate_limits.CHANGE_PASSWORD, at_once=True)
 async def _password_changed(request: Request, form: Form[forms.ChangePassword], user: User) -> Response:
     """Changes the password. This browser stays logged in, under a new session id."""
-    db, state, kept = request.state.db, request.app.state, request.state.user.session_id
+    db, state, keep = request.state.db, request.app.state, Keep(request.state.user.session_id)
     client = auth.client_info(request)
     try:
         ended = await users.change_password(
-            db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, kept=kept
+            db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, keep
         )
     except Overtaken:
         words = _("Your account has just changed. Try again.")

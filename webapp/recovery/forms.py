@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from webapp.authentication.forms import Identity, Opened, Password
+from webapp.authentication.forms import Credential, Identity, Opened, Password
 from webapp.factors import codes
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
@@ -15,11 +15,12 @@ class ResetPasswordRequest(BaseModel):
 
 
 class ResetPassword(Opened):
-    """`code` is asked for where the account has a second factor."""
+    """`code` is asked for where the account has a second factor. A small script fills `passkey_proof`."""
 
     password: Password
     password2: str = ""
     code: Annotated[str, StringConstraints(max_length=100)] = ""
+    passkey_proof: Credential = ""
 
 
 class Recover(BaseModel):

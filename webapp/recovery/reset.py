@@ -8,7 +8,7 @@ A reset logs nobody in. The only thing it keeps is that a known browser stays kn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
-from webapp.accounts.endings import Ended
+from webapp.accounts.endings import Ended, Keep
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
 from webapp.audit.events import ClientInfo, Event
@@ -37,14 +37,11 @@ async def finish(
     user: User,
     password: str,
     client: ClientInfo,
-    *,
-    keeps_codes: bool,
+    keep: Keep,
 ) -> Ended:
     """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy.
 
-    Recovery codes stay where a second factor was shown: the log-in that follows asks for one again, and a person who
-    has lost the phone has nothing else.
+    In `keep` are the recovery codes where a second factor was shown, since the log-in that follows asks for one again
+    and a person who has lost the phone has nothing else; and a passkey, if that was shown.
     """
-    return await users.change_password(
-        db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keeps_codes=keeps_codes
-    )
+    return await users.change_password(db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keep)

@@ -1,5 +1,6 @@
 """The ways back in: a link by email, or a recovery code."""
 
+import json
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import sessions
-from webapp.accounts.endings import Ended, Overtaken
+from webapp.accounts.endings import NOTHING, Ended, Keep, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import (
     FROM_CODE,
@@ -24,7 +25,7 @@ from webapp.database import release
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.names.identities import visible
-from webapp.passkeys import passkeys
+from webapp.passkeys import ceremony, passkeys
 from webapp.passwords.hasher import normal
 from webapp.recovery import reset
 from webapp.recovery.forms import Recover, ResetPassword, ResetPasswordRequest
@@ -69,6 +70,7 @@ async def reset_password(request: Request) -> Response:
         username=user.username,
         sessions=await sessions.count(request.state.db, user),
         passkeys=await passkeys.count(request.state.db, user),
+        options=json.dumps(ceremony.to_use(request.app.state.settings, _about(user))),
         minutes=email_links.minutes_left(claim),
         opened=email_links.opened(request, form),
         token=token,
@@ -85,26 +87,43 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         # Of many at once the first has used the link, and the others cost no hash.
         token, opened = request.path_params["token"], form.values["opened"]
         user, claim = await reset.owner(db, state.settings, token, opened)
-        has_second = await methods.has_second_step(db, user_id)
-        if has_second and not await _shows_second_factor(request, form, user, claim):
+        keep = await _second_factor(request, form, user, claim)
+        if keep is None:
             return None
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
         await db.commit()  # with the code that it spent: of many with one code, only one goes on to hash
-        ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keeps_codes=has_second)
+        ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()
     page = f"/login?{urlencode({'username': user.username})}"
     return pages.redirect(request, page, flash=_changed(request, user, ended))
 
 
-async def _shows_second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> bool:
+async def _second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> Keep | None:
     """A reset takes no factor away, so it asks for the second one: the link is the first.
 
-    A link that a recovery code led to takes no other code: one sheet of paper would then be both factors.
+    Returns what stays of the account, or None with the reason in the form. A link that a recovery code led to takes no
+    other code: one sheet of paper would then be both factors. Where nothing asks for a passkey, one that is shown
+    stays.
     """
+    has_second = await methods.has_second_step(request.state.db, user.id)
+    if form.data.passkey_proof and not form.data.code:
+        found = await proof.try_passkey(request, form, _about(user), form.data.passkey_proof, of=user.id)
+        if found is None:
+            form.errors.setdefault("code" if has_second else "", _("That passkey doesn't open this account."))
+            form.status = max(form.status, 422)
+        return Keep(codes=has_second, passkey=found[1].id) if found else None
+    if not has_second:
+        return NOTHING
     takes_codes = claim.about != FROM_CODE
-    return bool(await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes))
+    is_right = await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes)
+    return Keep(codes=True) if is_right else None
+
+
+def _about(user: User) -> str:
+    """What a passkey is asked about on the form behind a reset link."""
+    return f"reset {user.id} {user.epoch}"
 
 
 async def email_removal_link(request: Request) -> Response:

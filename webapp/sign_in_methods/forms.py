@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
-from webapp.authentication.forms import Password, Proved
+from webapp.authentication.forms import Proved
 from webapp.factors import codes, totp
 from webapp.i18n import gettext as _
 
@@ -33,8 +33,7 @@ class RemoveApp(Proved):
     code: Code
 
 
-class RecoveryCodes(BaseModel):
+class RecoveryCodes(Proved):
     """`code` is asked for where the account has a second factor."""
 
-    current_password: Password
     code: Annotated[str, StringConstraints(max_length=100)] = ""

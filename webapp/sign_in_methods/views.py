@@ -88,7 +88,7 @@ async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones, which are shown once, in its answer."""
     form, db = await Form.of(request, RecoveryCodes), request.state.db
     has_second = await methods.has_second_step(db, request.state.user.id)
-    user = await proof.prove(request, form, form.data.current_password) if form.is_valid else None
+    user = await proof.prove(request, form) if form.is_valid else None
     made = await _codes_made(request, form, user) if user else None
     return pages.render(
         request,

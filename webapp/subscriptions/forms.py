@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel, create_model
 
-from webapp.authentication.forms import MaybePassword
+from webapp.authentication.forms import Proved
 
 
 def email_choices(kinds: list[str]) -> type[BaseModel]:
-    """A checkbox for each kind of email, and the password that turning off some of them takes."""
+    """A checkbox for each kind of email, and the proof that turning off some of them takes."""
     fields: dict[str, Any] = dict.fromkeys(kinds, (str, ""))
-    return create_model("EmailChoices", **fields, current_password=(MaybePassword, ""))
+    return create_model("EmailChoices", __base__=Proved, **fields)

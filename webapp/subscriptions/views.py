@@ -81,7 +81,7 @@ async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bo
     """Saves the switches, or says in the form why not. Emails about safety take the password."""
     chosen = {kind: bool(form.values[kind]) for kind in wanted}
     takes_password = any(wanted[kind] and not chosen[kind] and KINDS[kind].is_security for kind in wanted)
-    if takes_password and not await proof.prove(request, form, form.values["current_password"]):
+    if takes_password and not await proof.prove(request, form):
         return None
     return await _switched(request, form, chosen)
 

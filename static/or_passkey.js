@@ -1,0 +1,40 @@
+"use strict";
+
+// In an ordinary form, a passkey instead of what is typed into one field: it fills another, and the form is sent as ever.
+// Comes after passkeys.js, whose ways and words it uses.
+
+function optionsOf(part) {
+  const { options } = part.dataset;
+  return options ? PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(options)) : optionsFor(part);
+}
+
+function isFilledIn(form, replaced) {
+  if (replaced) replaced.required = false;
+  return form.reportValidity();
+}
+
+async function answerInstead(part) {
+  const form = part.closest("form");
+  const replaced = form.elements[part.dataset.insteadOf];
+  sayIn(part, "");
+  if (!isFilledIn(form, replaced)) return;
+  form.setAttribute("aria-busy", "true");
+  try {
+    const credential = await navigator.credentials.get({ publicKey: await optionsOf(part) });
+    part.querySelector("[name=passkey_proof]").value = JSON.stringify(credential.toJSON());
+    if (replaced) replaced.value = "";
+    form.requestSubmit();
+  } catch (error) {
+    sayIn(part, wordsFor(part, error));
+  } finally {
+    form.removeAttribute("aria-busy");
+  }
+}
+
+const showParts = () => document.querySelectorAll("[data-or-passkey]").forEach((part) => (part.hidden = !knows));
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-or-passkey] button");
+  if (button) answerInstead(button.closest("[data-or-passkey]"));
+});
+document.addEventListener("htmx:after:swap", showParts);
+showParts();
