@@ -196,7 +196,9 @@ async def take_bounce(db: AsyncSession, settings: Settings, options: argparse.Na
     marked = await bounces.take_message(db, settings, sys.stdin.buffer.read(MOST_BOUNCE_BYTES), options.to)
     await db.commit()
     yield (
-        _("Marked: %(addresses)s") % {"addresses": ", ".join(marked)} if marked else _("Nothing proved, and for good.")
+        _("Marked: %(addresses)s") % {"addresses": ", ".join(marked)}
+        if marked
+        else _("Nothing marked: the message proves no permanent failure.")
     )
 
 

@@ -128,7 +128,7 @@ def _migrate(options: argparse.Namespace) -> int:
 
 def _add_language(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--language", choices=list(demo.COMMUNITIES), default="en", help=_("what the community speaks")
+        "--language", choices=list(demo.COMMUNITIES), default="en", help=_("the language of the demo community")
     )
 
 
@@ -169,10 +169,10 @@ def _move(options: argparse.Namespace) -> int:
 
 
 def _add_accounts(add: Add) -> None:
-    command = add("invite", help=_("print a link with which somebody makes an account"))
+    command = add("invite", help=_("print a link for creating an account"))
     command.add_argument("address", help=_("their email address"))
     command.set_defaults(run=partial(_with_session, commands.invite))
-    command = add("reset-link", help=_("print a link with which somebody chooses a new password"))
+    command = add("reset-link", help=_("print a link for choosing a new password"))
     command.add_argument("name", help=_(NAMED))
     command.set_defaults(run=partial(_with_session, commands.reset_link))
     command = add("import-users", help=_("add the accounts of a CSV file"))
@@ -208,8 +208,8 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
             commands.remove_factors,
             N_("remove its authenticator app; its owner is told"),
         ),
-        ("disable", commands.disable_user, N_("shut an account")),
-        ("enable", commands.enable_user, N_("open it again, also while it is being deleted")),
+        ("disable", commands.disable_user, N_("disable an account")),
+        ("enable", commands.enable_user, N_("enable it again, even while it is being deleted")),
         ("delete", commands.delete_user, N_("hide an account now, and delete it for good some days later")),
     ):
         command = add(action, help=_(words))
@@ -223,7 +223,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
 def _add_moderation(add: Add) -> None:
     posts = add("posts", help=_("remove a post, and tell its author why by email"))
     actions = posts.add_subparsers(dest="action", required=True, metavar="ACTION")
-    command = actions.add_parser("remove", help=_("take a post down for good"))
+    command = actions.add_parser("remove", help=_("remove a post for good"))
     command.add_argument("number", type=int, help=_("the number at the end of the post's address"))
     command.add_argument("--reason", type=commands.reason, required=True, help=_("why: its author is told"))
     command.set_defaults(run=partial(_with_session, commands.remove_post, is_writing=True))
@@ -243,7 +243,7 @@ def _add_mail(add: Add) -> None:
     command = actions.add_parser("retry", help=_("send again what was given up"))
     command.add_argument("email", nargs="?", type=int, help=_("the number of one email; without it, all of them"))
     command.set_defaults(run=partial(_with_session, commands.retry_mail, is_writing=True))
-    command = actions.add_parser("pause", help=_("keep emails back until you resume; new ones are still taken"))
+    command = actions.add_parser("pause", help=_("hold emails back until you resume; new ones are still accepted"))
     command.set_defaults(run=partial(_with_session, commands.pause_mail, is_writing=True))
     command = actions.add_parser("resume", help=_("let emails leave again"))
     command.set_defaults(run=partial(_with_session, commands.resume_mail, is_writing=True))

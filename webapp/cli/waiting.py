@@ -25,7 +25,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[.
     actions.add_parser("list", help=_("one line for each, oldest first: the same as without ACTION"))
     for action, work, words in (
         ("approve", _approve, N_("make the account; the person is told by email")),
-        ("refuse", _refuse, N_("say no; the person is told by email")),
+        ("refuse", _refuse, N_("refuse it; the person is told by email")),
     ):
         command = actions.add_parser(action, help=_(words))
         command.add_argument("email", help=_("whose request it is"))

@@ -72,18 +72,18 @@ async def _tell(settings: Settings, database: Database, budget: int, newcomers: 
 def _said(settings: Settings, budget: int, newcomers: int) -> tuple[str, str]:
     """The subject and text of the email to ADMINS."""
     happened = ngettext(
-        "%(count)s email left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
-        "%(count)s emails left within an hour, which is MAIL_HOURLY_BUDGET. Further ones wait, and none is lost.",
+        "%(count)s email was sent within an hour, which is MAIL_HOURLY_BUDGET. More have to wait; none is lost.",
+        "%(count)s emails were sent within an hour, which is MAIL_HOURLY_BUDGET. More have to wait; none is lost.",
         budget,
     ) % {"count": budget}
     if newcomers:
         happened = ngettext(
-            "%(count)s registration email left within an hour. Further ones wait, so that the rest of"
+            "%(count)s registration email was sent within an hour. More have to wait, so that the rest of"
             " MAIL_HOURLY_BUDGET is for people who have an account.",
-            "%(count)s registration emails left within an hour. Further ones wait, so that the rest of"
+            "%(count)s registration emails were sent within an hour. More have to wait, so that the rest of"
             " MAIL_HOURLY_BUDGET is for people who have an account.",
             newcomers,
         ) % {"count": newcomers}
     advice = _("If so many are not what you expect, somebody may be abusing the site:")
-    subject = f"[{settings.site_name}] " + _("The hour's emails are spent")
+    subject = f"[{settings.site_name}] " + _("This hour's emails are used up")
     return subject, f"{happened}\n\n{advice}\n\n{settings.base_url}/admin/mail\n"

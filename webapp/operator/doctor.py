@@ -74,7 +74,7 @@ def _proxies(settings: Settings) -> Finding:
     """The site itself speaks no TLS, so an https address means there is a proxy that does."""
     hops = settings.trusted_proxies
     if settings.is_https and not hops:
-        words = _("0, but something before the site must speak https: all visitors look like one; say how many proxies")
+        words = _("0, but https means a proxy is in front, so all visitors look like one; say how many proxies")
         return Finding(WARNING, "TRUSTED_PROXIES", words)
     if hops and not settings.is_https:
         words = _("%(hops)s, but no proxy is needed for %(url)s: visitors may say where they come from")

@@ -159,7 +159,7 @@ def _tls(query: Query) -> Arguments:
     if query.pop("channel_binding", "") == "require" or (authority == "system" and not mode):
         if mode == "disable":
             raise ValueError(
-                Problem(N_("DATABASE_URL: channel_binding=require and sslmode=disable exclude each other."))
+                Problem(N_("DATABASE_URL: channel_binding=require and sslmode=disable can't be used together."))
             )
         # asyncpg can't bind the log-in to the channel. That the certificate is checked wards off the same.
         mode = "verify-full"

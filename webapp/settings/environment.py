@@ -39,7 +39,7 @@ class Environment:
         for name in SECRETS:
             file = self.variables.get(f"{name}_FILE", "").strip()
             if file and self.variables.get(name):
-                self.problems.append(Problem(N_("%(name)s and %(name)s_FILE exclude each other."), name=name))
+                self.problems.append(Problem(N_("%(name)s and %(name)s_FILE can't both be set."), name=name))
             elif file:
                 yield name, self._content(f"{name}_FILE", file)
 

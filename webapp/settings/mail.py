@@ -59,7 +59,7 @@ def _server(environment: Environment) -> dict[str, Any]:
     tls, is_implicit = environment.flag("MAIL_USE_TLS"), environment.flag("MAIL_USE_SSL") or port == 465
     if tls and is_implicit and port != 465:
         environment.problems.append(
-            Problem(N_("MAIL_USE_TLS and MAIL_USE_SSL exclude each other; 587 wants the first, 465 the second."))
+            Problem(N_("MAIL_USE_TLS and MAIL_USE_SSL can't both be set; 587 needs the first, 465 the second."))
         )
     return {
         "mail_server": _name(environment, "MAIL_SERVER"),
