@@ -237,7 +237,7 @@ def test_a_search_needs_as_many_statements_for_one_as_for_many(any_site: Site) -
 
     plans = sum("plan_cache_mode" in one for one in with_one)
     assert with_many == with_one
-    assert len(with_one) - plans == 5  # who asks, how often, posts, whom they mention, people
+    assert len(with_one) - plans == 4  # who asks, how often, posts, people
     assert plans == (0 if any_site.settings.database_url.startswith("sqlite") else 1)
 
 

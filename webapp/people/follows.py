@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Integer, ScalarSelect, Select, and_, bindparam, delete, func, or_, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, now, table
+from webapp.names.identities import USERNAME
 from webapp.people.models import Follow
 
 PAGE = 30
@@ -64,6 +65,15 @@ class Counts:
     following: int
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A person as the one looking at their page sees them."""
+
+    person: User
+    counts: Counts
+    is_followed: bool
+
+
 async def follow(
     db: AsyncSession, follower_id: int, followed_id: int, since: datetime | None = None
 ) -> datetime | None:
@@ -100,6 +110,13 @@ async def counts(db: AsyncSession, user_id: int) -> Counts:
     return Counts(*(await execute(db, _COUNTS, {"user_id": user_id})).one())
 
 
+async def seen(db: AsyncSession, name: str, viewer_id: int) -> Seen | None:
+    """The person with the username in a path, as a viewer sees them; a stranger's number is 0. All in one trip."""
+    parameters = {"name": name.lower(), "viewer_id": viewer_id}
+    found = (await db.exec(_SEEN, params=parameters)).first() if USERNAME.fullmatch(name) else None
+    return Seen(found[0], Counts(found[1], found[2]), found[3]) if found else None
+
+
 async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
     """Who follows a person, newest first: a page, plus one if there are more."""
     query = _people(_follows.c.follower_id, viewer_id).where(_follows.c.followed_id == user_id)
@@ -129,10 +146,7 @@ async def _page(db: AsyncSession, query: Rows, after: Key | None) -> list[Neighb
 
 
 def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
-    mine = _follows.alias()
-    is_followed = (
-        select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
-    )
+    is_followed = _is_followed_by(bindparam("viewer_id", viewer_id))
     return (
         select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _follows.c.created_at, is_followed)
         .join_from(_follows, _users, _users.c.id == who)
@@ -140,13 +154,25 @@ def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
     )
 
 
-def _count(of: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
-    counted = select(func.count()).join_from(_follows, _users, _users.c.id == other)
-    return counted.where(of == bindparam("user_id"), _users.c.disabled_at.is_(None)).scalar_subquery()
+def _counts_of(whose: ColumnElement[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+    followers = _count(_follows.c.followed_id == whose, _follows.c.follower_id)
+    return followers, _count(_follows.c.follower_id == whose, _follows.c.followed_id)
 
 
-_COUNTS = select(
-    _count(_follows.c.followed_id, _follows.c.follower_id), _count(_follows.c.follower_id, _follows.c.followed_id)
+def _count(which: ColumnElement[bool], other: ColumnElement[int]) -> ScalarSelect[int]:
+    people = _users.alias()
+    counted = select(func.count()).join_from(_follows, people, people.c.id == other)
+    return counted.where(which, people.c.disabled_at.is_(None)).scalar_subquery()
+
+
+def _is_followed_by(viewer_id: ColumnElement[int]) -> ColumnElement[bool]:
+    mine = _follows.alias()
+    return select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
+
+
+_COUNTS = select(*_counts_of(bindparam("user_id", type_=Integer)))
+_SEEN: Any = select(User, *_counts_of(_users.c.id), _is_followed_by(bindparam("viewer_id", type_=Integer))).where(
+    _users.c.username_key == bindparam("name")
 )
 # Twice at the same moment is once: the primary key decides, not a look beforehand.
 _FOLLOW = text(

@@ -41,21 +41,24 @@ def _number_of_rows(most: int) -> ColumnElement[int]:
     return literal_column(str(most), Integer)
 
 
-CARDS = (
-    select(
-        _posts.c.id,
-        _posts.c.author_id,
-        _users.c.username,
-        _users.c.is_public,
-        _posts.c.body,
-        _posts.c.created_at,
-        _posts.c.edited_at,
-        _users.c.picture,
-        _posts.c.reply_to_id,
+@cache
+def cards(*, only_public: bool) -> Query:
+    """Posts, each with the usernames that it mentions. To strangers, somebody who hides from them is nobody."""
+    people = _users.alias()
+    named = select(func.aggregate_strings(people.c.username_key, " "))
+    named = named.join_from(_mentions, people, _mentions.c.user_id == people.c.id)
+    named = named.where(_mentions.c.post_id == _posts.c.id, people.c.disabled_at.is_(None))
+    named = named.where(people.c.is_public) if only_public else named
+    columns = _posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at
+    return (
+        select(
+            *columns, _users.c.picture, _posts.c.edited_at, _posts.c.reply_to_id, named.scalar_subquery().label("names")
+        )
+        .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
+        .where(*shown(), _users.c.disabled_at.is_(None))
     )
-    .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*shown(), _users.c.disabled_at.is_(None))
-)
+
+
 WRITERS = (
     select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _users.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
@@ -69,11 +72,6 @@ WRITERS = (
     .limit(_number_of_rows(MOST_NEWS))
 )
 FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
-MENTIONED = (
-    select(_mentions.c.post_id, _users.c.username_key)
-    .join_from(_mentions, _users, _mentions.c.user_id == _users.c.id)
-    .where(_mentions.c.post_id.in_(bindparam("post_ids", expanding=True)), _users.c.disabled_at.is_(None))
-)
 NEWS_TO_EXPLORE = select(func.count()).select_from(
     select(_posts.c.id)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
@@ -120,19 +118,20 @@ def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSele
 @cache
 def home(is_sqlite: bool, most: int) -> Query:
     newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
-    return CARDS.where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+    return cards(only_public=False).where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
 
 
 @cache
-def replies(most: int) -> Query:
+def replies(most: int, *, only_public: bool) -> Query:
     under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
-    return CARDS.where(*under).order_by(_posts.c.id).limit(_number_of_rows(most))
+    query = cards(only_public=only_public).where(*under).order_by(_posts.c.id).limit(_number_of_rows(most))
+    return query.where(_users.c.is_public) if only_public else query
 
 
 @cache
-def explore(most: int) -> Query:
-    earlier = _posts.c.id < bindparam("before")
-    return CARDS.where(earlier).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+def earlier(most: int, *, only_public: bool) -> Query:
+    before = _posts.c.id < bindparam("before")
+    return cards(only_public=only_public).where(before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
 
 
 @cache

@@ -75,7 +75,7 @@ class Page:
 async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
     """A person's own posts and those of the people they follow."""
     parameters = {"user_id": user_id, "before": before}
-    return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most, only_public=False)
+    return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most)
 
 
 async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool) -> Page:
@@ -84,10 +84,10 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_publi
     Looks through MOST_SCANNED posts, however many of them are shown: there may be fewer than `most`, and older ones.
     """
     floor = statements.FLOOR.scalar_subquery()
-    query = statements.explore(most + 1).where(_posts.c.id > floor).add_columns(floor.label("floor"))
+    query = statements.earlier(most + 1, only_public=only_public).where(_posts.c.id > floor)
     query = query.where(_users.c.is_public) if only_public else query
-    rows = (await execute(db, query, {"before": before})).all()
-    page = await _of_rows(db, rows, most, only_public=only_public)
+    rows = (await execute(db, query.add_columns(floor.label("floor")), {"before": before})).all()
+    page = _of_rows(rows, most)
     if page.older is None:
         end = rows[0].floor if rows else (await execute(db, statements.FLOOR, {"before": before})).scalar_one()
         return replace(page, older=end + 1 if end and end > 0 else None)
@@ -96,30 +96,29 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_publi
 
 async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, only_public: bool) -> Page:
     """One person's posts."""
-    query = statements.explore(most + 1).where(_posts.c.author_id == bindparam("author_id"))
-    return await _page(db, query, {"author_id": author_id, "before": before}, most, only_public=only_public)
+    query = statements.earlier(most + 1, only_public=only_public).where(_posts.c.author_id == bindparam("author_id"))
+    return await _page(db, query, {"author_id": author_id, "before": before}, most)
 
 
 async def one(db: AsyncSession, post_id: int, *, only_public: bool) -> Card | None:
     """A single post; None if it can't be seen."""
-    query = statements.CARDS.where(_posts.c.id == bindparam("post_id"))
-    page = await _page(db, query, {"post_id": post_id}, 1, only_public=only_public)
+    query = statements.cards(only_public=only_public).where(_posts.c.id == bindparam("post_id"))
+    page = await _page(db, query, {"post_id": post_id}, 1)
     return page.cards[0] if page.cards else None
 
 
 async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, only_public: bool) -> Page:
     """What stands under a post, oldest first."""
-    query = statements.replies(most + 1)
-    query = query.where(_users.c.is_public) if only_public else query
-    return await _page(db, query, {"post_id": post_id, "after": after}, most, only_public=only_public)
+    query = statements.replies(most + 1, only_public=only_public)
+    return await _page(db, query, {"post_id": post_id, "after": after}, most)
 
 
 async def among(
     db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, only_public: bool
 ) -> Page:
     """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
-    query = statements.CARDS.where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
-    return await _page(db, query, parameters, most, only_public=only_public)
+    query = statements.cards(only_public=only_public).where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
+    return await _page(db, query, parameters, most)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
@@ -153,31 +152,19 @@ async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Ne
     return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]
 
 
-async def _page(
-    db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int, *, only_public: bool
-) -> Page:
-    """Two statements, however many posts: the posts (one more than a page was asked for) and their mentions."""
-    return await _of_rows(db, (await execute(db, query, parameters)).all(), most, only_public=only_public)
+async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
+    """One statement, however many posts; it finds one more than a page was asked for."""
+    return _of_rows((await execute(db, query, parameters)).all(), most)
 
 
-async def _of_rows(db: AsyncSession, rows: Sequence[Row[Any]], most: int, *, only_public: bool) -> Page:
-    """To strangers, a mention of somebody who hides from them is as good as one of nobody."""
-    names = await _names(db, [row.id for row in rows[:most]], only_public=only_public)
-    cards = [_card(row, names.get(row.id, frozenset())) for row in rows[:most]]
+def _of_rows(rows: Sequence[Row[Any]], most: int) -> Page:
+    cards = [_card(row) for row in rows[:most]]
     return Page(cards, cards[-1].id if len(rows) > most else None)
 
 
-def _card(row: Row[Any], names: frozenset[str]) -> Card:
+def _card(row: Row[Any]) -> Card:
     first = row.id, row.author_id, row.username, row.is_public, row.body, row.created_at
-    return Card(*first, row.picture, row.edited_at, row.reply_to_id, names)
-
-
-async def _names(db: AsyncSession, post_ids: list[int], *, only_public: bool) -> dict[int, frozenset[str]]:
-    names: dict[int, set[str]] = {}
-    mentioned = statements.MENTIONED.where(_users.c.is_public) if only_public else statements.MENTIONED
-    for post_id, name in await execute(db, mentioned, {"post_ids": post_ids}):
-        names.setdefault(post_id, set()).add(name)
-    return {post_id: frozenset(some) for post_id, some in names.items()}
+    return Card(*first, row.picture, row.edited_at, row.reply_to_id, frozenset((row.names or "").split()))
 
 
 async def _number(db: AsyncSession, query: Select[int], parameters: dict[str, int]) -> int:

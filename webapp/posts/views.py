@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.people import follows
+from webapp.people.follows import Seen
 from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
 from webapp.web import pages
@@ -78,17 +78,17 @@ async def explore(request: Request) -> Response:
 
 async def profile(request: Request) -> Response:
     """A person and their posts."""
-    db, person = request.state.db, await _person(request)
-    page = await timeline.of(db, person.id, _most(request), _before(request), only_public=not request.state.user)
-    counts = await follows.counts(db, person.id)
+    db, seen = request.state.db, await _seen(request)
+    only_public = request.state.user is None
+    page = await timeline.of(db, seen.person.id, _most(request), _before(request), only_public=only_public)
     return pages.render(
         request,
         "posts/profile.html",
         part="posts",
-        person=person,
-        about=text.markup(person.about_me, ()),
-        counts=counts,
-        is_followed=await _is_followed(request, person.id),
+        person=seen.person,
+        about=text.markup(seen.person.about_me, ()),
+        counts=seen.counts,
+        is_followed=seen.is_followed,
         page=page,
     )
 
@@ -138,19 +138,15 @@ async def _written(request: Request, form: Form[Write]) -> int:
     return post_id
 
 
-async def _person(request: Request) -> User:
+async def _seen(request: Request) -> Seen:
     """The person in the path; 404 if there is none, they are disabled, or hide from a stranger."""
-    person = await users.named(request.state.db, request.path_params["username"])
-    if person is None or person.disabled_at is not None:
-        raise HTTPException(404)
-    if not request.state.user and not _is_for_strangers(request, person):
-        raise HTTPException(404)
-    return person
-
-
-async def _is_followed(request: Request, person_id: int) -> bool:
     user = request.state.user
-    return user is not None and await follows.is_following(request.state.db, user.id, person_id)
+    seen = await follows.seen(request.state.db, request.path_params["username"], user.id if user else 0)
+    if seen is None or seen.person.disabled_at is not None:
+        raise HTTPException(404)
+    if not user and not _is_for_strangers(request, seen.person):
+        raise HTTPException(404)
+    return seen
 
 
 def _is_for_strangers(request: Request, whose: User | Card) -> bool:
