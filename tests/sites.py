@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
+from webapp import i18n
 from webapp.app import create_app, mailer
 from webapp.delivery.pace import USUAL, Pace
 from webapp.passwords.hasher import ARGON2, Hasher
@@ -57,17 +58,24 @@ class WatchedArgon2(PasswordHasher):
 
 
 class OneCompilation(BytecodeCache):
-    """Templates that are compiled once for all sites of a run."""
+    """Templates that are compiled once for all sites of a run that say the same to everybody, in each language."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, CodeType] = {}
+        self._compiled: dict[tuple[str, ...], CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        bucket.code = self._compiled.get(bucket.key)
+        bucket.code = self._compiled.get(_by_constants(bucket))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         assert bucket.code is not None
-        self._compiled[bucket.key] = bucket.code
+        self._compiled[_by_constants(bucket)] = bucket.code
+
+
+def _by_constants(bucket: Bucket) -> tuple[str, ...]:
+    """A template, and what it finds out when it is compiled: see webapp/web/constants.py."""
+    environment = bucket.environment
+    site = environment.globals["site"]
+    return bucket.key, i18n.current(), repr(site), environment.code_generator_class.__name__
 
 
 class OneTranslation(dict[Any, Any]):

@@ -11,14 +11,18 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     pass_context,
+    pass_eval_context,
     select_autoescape,
 )
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from webapp import i18n
 from webapp.settings import NOT_ME_HOURS, ROOT, Settings
+from webapp.web.constants import WithConstants
 
 MOMENT_SECONDS = 60
 LINE = 72  # characters of an email's text
@@ -27,8 +31,21 @@ LINE = 72  # characters of an email's text
 class Templates(Environment):
     """Templates whose globals are all there before the first of them is loaded, so that a plain dict holds them.
 
-    Jinja's own map looks each of them up twice, in Python, for each page and each import.
+    Jinja's own map looks each of them up twice, in Python, for each page and each import. Each language has templates
+    of its own (see constants.py).
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.spoken: dict[str, Environment] = {}
+
+    def get_template(
+        self, name: str | Template, parent: str | None = None, globals: MutableMapping[str, Any] | None = None
+    ) -> Template:
+        language = i18n.current()
+        if language not in self.spoken:
+            self.spoken[language] = self.overlay()
+        return Environment.get_template(self.spoken[language], name, parent, globals)
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         return {**self.globals, **(d or {})}
@@ -45,7 +62,10 @@ def environment(settings: Settings) -> Environment:
         extensions=["jinja2.ext.i18n"],
         auto_reload=settings.development,
     )
-    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.newstyle_gettext = True  # type: ignore[attr-defined]
+    env.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext}
+    if not settings.development:  # where what they hang on may change
+        env.code_generator_class = WithConstants
     env.filters |= {"time": _time, "plain_time": _plain_time, "ago": ago, "day": _day, "wrapped": _wrapped}
     env.globals["site_description"] = partial(site_description, settings)
     env.globals["site"] = {
@@ -66,6 +86,19 @@ def environment(settings: Settings) -> Environment:
         "languages": [(name, i18n.own_name(name)) for name in settings.languages],
     }
     return env
+
+
+@pass_eval_context
+def _gettext(page: EvalContext, text: str, /, **variables: Any) -> str:
+    """A text that may name values: they are escaped on a page, as Jinja's new style has it, which takes three calls."""
+    said = i18n.gettext(text)
+    return (Markup(said) if page.autoescape else said) % variables  # noqa: S704  (texts of ours)
+
+
+@pass_eval_context
+def _ngettext(page: EvalContext, one: str, many: str, number: int, /, **variables: Any) -> str:
+    said = i18n.ngettext(one, many, number)
+    return (Markup(said) if page.autoescape else said) % {"num": number, **variables}  # noqa: S704
 
 
 def site_description(settings: Settings) -> str:

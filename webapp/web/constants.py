@@ -1,0 +1,82 @@
+"""What every request would find out anew in a template is found out once, when the template is compiled.
+
+Half of the log-in page's time went into texts, addresses and settings that are the same for everybody who reads its
+language: `_("Log in")`, `path("login")`, `site.name`. They become plain text. What hangs on nothing else is decided as
+well: a part that this site never shows isn't there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame, has_safe_repr
+from jinja2.nodes import EvalContext
+from jinja2.visitor import NodeTransformer
+from starlette.routing import NoMatchFound
+
+# Functions that say the same to everybody, if what they are asked is the same.
+FUNCTIONS = frozenset({"_", "gettext", "ngettext", "path", "static"})
+SETTINGS = "site"
+
+
+class WithConstants(CodeGenerator):
+    """Compiles templates in the language in force, in which they stay."""
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802
+        context = EvalContext(self.environment, self.name)
+        super().visit_Template(_Constants(context, self.environment.globals).visit(node), frame)
+
+
+class _Constants(NodeTransformer):
+    def __init__(self, context: EvalContext, known: Mapping[str, Any]) -> None:
+        self.context = context
+        self.known = known
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        called = node.node.name if isinstance(node.node, nodes.Name) else ""
+        if called not in FUNCTIONS or called not in self.known or node.dyn_args or node.dyn_kwargs:
+            return node
+        function = self.known[called]
+        told = [self.context] if hasattr(function, "jinja_pass_arg") else []
+        try:
+            values = [each.as_const(self.context) for each in node.args]
+            named = {each.key: each.value.as_const(self.context) for each in node.kwargs}
+            return _constant(function(*told, *values, **named), node)
+        except (nodes.Impossible, NoMatchFound):  # it hangs on the request; this site has no such page
+            return node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        is_of_site = isinstance(node.node, nodes.Name) and node.node.name == SETTINGS
+        return _constant(self.known[SETTINGS][node.attr], node) if is_of_site else node
+
+    def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:  # noqa: N802
+        """Only the part that is shown, if that is known. But the blocks of a page are always there."""
+        if node.elif_:
+            first, *others = node.elif_
+            node.else_ = [nodes.If(first.test, first.body, others, node.else_, lineno=first.lineno)]
+            node.elif_ = []
+        node.test = test = self.visit(node.test)
+        try:
+            is_shown = test.as_const(self.context)
+        except nodes.Impossible:
+            return self.generic_visit(node)
+        if any(node.find_all(nodes.Block)):
+            return self.generic_visit(node)
+        return [done for each in (node.body if is_shown else node.else_) for done in self.visit_list(each)]
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        try:
+            return (node.expr1 if node.test.as_const(self.context) else node.expr2) or node
+        except nodes.Impossible:
+            return node
+
+    def visit_ScopedEvalContextModifier(self, node: nodes.Node) -> nodes.Node:  # noqa: N802
+        """Where texts are escaped in another way than in the rest."""
+        return node
+
+
+def _constant(value: Any, node: nodes.Node) -> nodes.Node:
+    return nodes.Const(value, lineno=node.lineno) if has_safe_repr(value) else node
