@@ -147,7 +147,7 @@ REFUSED = {
     "postgresql://u:p@h/d?sslmode=require&sslrootcert=system": "go together",
     "postgresql://u:p@h/d?sslmode=verify-full&sslcert=/c.pem": "go together",
     "postgresql://u:p@h/d?sslrootcert=/root.pem": "go together",
-    "postgresql://u:p@h/d?channel_binding=require&sslmode=disable": "exclude each other",
+    "postgresql://u:p@h/d?channel_binding=require&sslmode=disable": "used together",
     "postgresql://u:p@h/d?channel_binding=yes": "channel_binding must be one of",
     "postgresql://u:p@h/d?target_session_attrs=standby": "target_session_attrs must be one of",
     "postgresql://u:p@h/d?connect_timeout=soon": "connect_timeout must be a whole number",
