@@ -40,7 +40,7 @@ FORM = ["GET", "POST"]
 
 
 class Number(Convertor[int]):
-    """The number of a post. Starlette's own `int` fails on thousands of digits; here, that is simply no page."""
+    """A number of ours. Starlette's own `int` fails on thousands of digits; here, that is simply no page."""
 
     regex = "[0-9]{1,18}"
 
@@ -51,7 +51,14 @@ class Number(Convertor[int]):
         return str(value)
 
 
+class PostNumber(Number):
+    """The number of a post is below zero if it was imported."""
+
+    regex = "-?[0-9]{1,18}"
+
+
 register_url_convertor("number", Number())
+register_url_convertor("post", PostNumber())
 
 # Posts, and where to read them.
 READING: list[BaseRoute] = [
@@ -60,12 +67,12 @@ READING: list[BaseRoute] = [
     Route("/news", posts.news),
     Route("/search", search.search),
     Route("/user/{username}", posts.profile),
-    Route("/user/{username}/{post_id:number}", posts.post),
-    Route("/posts/{post_id:number}", conversations.find_post, name="find_post"),
-    Route("/posts/{post_id:number}/reply", conversations.reply, methods=FORM, name="reply"),
-    Route("/posts/{post_id:number}/edit", own_posts.edit_post, methods=FORM),
-    Route("/posts/{post_id:number}/delete", own_posts.delete_post, methods=["POST"]),
-    Route("/posts/{post_id:number}/restore", own_posts.restore_post, methods=["POST"]),
+    Route("/user/{username}/{post_id:post}", posts.post),
+    Route("/posts/{post_id:post}", conversations.find_post, name="find_post"),
+    Route("/posts/{post_id:post}/reply", conversations.reply, methods=FORM, name="reply"),
+    Route("/posts/{post_id:post}/edit", own_posts.edit_post, methods=FORM),
+    Route("/posts/{post_id:post}/delete", own_posts.delete_post, methods=["POST"]),
+    Route("/posts/{post_id:post}/restore", own_posts.restore_post, methods=["POST"]),
 ]
 # Log in, log out, register.
 LOGGING_IN: list[BaseRoute] = [
@@ -149,11 +156,11 @@ PEOPLE: list[BaseRoute] = [
 ]
 # Reports, and what the admin does.
 ADMIN: list[BaseRoute] = [
-    Route("/posts/{post_id:number}/report", moderation.report, methods=FORM),
+    Route("/posts/{post_id:post}/report", moderation.report, methods=FORM),
     Route("/admin/reports", moderation.admin_reports),
-    Route("/admin/reports/{post_id:number}/keep", moderation.keep_post, methods=["POST"]),
-    Route("/admin/reports/{post_id:number}/remove", moderation.remove_post, methods=FORM),
-    Route("/admin/reports/{post_id:number}/disable", moderation.disable_user, methods=FORM),
+    Route("/admin/reports/{post_id:post}/keep", moderation.keep_post, methods=["POST"]),
+    Route("/admin/reports/{post_id:post}/remove", moderation.remove_post, methods=FORM),
+    Route("/admin/reports/{post_id:post}/disable", moderation.disable_user, methods=FORM),
     Route("/admin/people", admin_people.admin_people),
     Route("/admin/people/{username}", admin_people.admin_person),
     Route("/admin/people/{username}/{action}", admin_people.act_on_person, methods=FORM),

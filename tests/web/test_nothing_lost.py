@@ -32,6 +32,7 @@ TEXTS = {
     "reply": {"body"},
     "edit_profile": {"username", "about_me"},
     "change_email": {"email"},
+    "invites": {"name", "places", "days"},
     "delete_account": {"username"},
     "report": {"reason"},
     "remove_post": {"reason"},
@@ -87,7 +88,9 @@ class Fields(HTMLParser):
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that susan looks after, on which david has posted."""
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("kept"), admins=("susan@example.com",)) as site:
+    with standing_site(
+        migrated_sqlite, tmp_path_factory.mktemp("kept"), admins=("susan@example.com",), member_invites=3
+    ) as site:
         assert site.mailbox
         for name in ("susan", "david"):
             register(site.browser(), site.mailbox, name)

@@ -45,7 +45,7 @@ CACHES = {
     "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
     "names/identities.py": 1,  # the domains of a file that is imported
-    "posts/statements.py": 5,  # statements
+    "posts/statements.py": 6,  # statements
     "limit_windows.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings/settings.py": 1,  # keys

@@ -103,7 +103,7 @@ class Village:
 
 @pytest.fixture
 def village(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site]) -> Village:
-    return settled(start_site(make_settings(database_url=sqlite_url, admins=("susan@example.com",))))
+    return settled(start_site(make_settings(database_url=sqlite_url, admins=("susan@example.com",), member_invites=3)))
 
 
 @pytest.fixture
@@ -258,6 +258,7 @@ STORIES: dict[str, Story] = {
     "checkup_app": checking_the_app,
     "send_checkup_email": by_susan("/checkup", "/checkup/send"),
     "checkup_email": behind("/checkup_email", Purpose.CHECKUP, 1),
+    "invites": by_susan("/invites", name="a friend", places="1", days="7"),
     "change_email": by_susan("/change_email", current_password=PASSWORD, email="new@example.com"),
     "confirm_email": confirming_the_address,
     "undo_email": undoing_the_address,
@@ -285,6 +286,8 @@ NEED_A_DEVICE = {"log_in_with_passkey", "passkeys", "checkup_passkey"}
 # Like one of the stories in all that matters here: a button, or a form with a password.
 LIKE_OTHERS = {
     "export": "change_email",
+    "revoke_invite": "follow",
+    "invitation": "register",
     "unfollow": "follow",
     "another_picture": "follow",
     "resume_mail": "pause_mail",

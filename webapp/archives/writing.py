@@ -26,6 +26,7 @@ from webapp.settings import Settings
 
 PIECE = 256 * 1024
 AT_ONCE = 400
+FIRST = -(2**62)  # no post has a lower number: imported ones have numbers below zero
 # What a spreadsheet would take for a formula (OWASP, CSV Injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -88,7 +89,7 @@ class Archive:
         mine = select(_posts.c.created_at, _posts.c.id).where(
             _posts.c.author_id == self.user.id, _posts.c.deleted_at.is_(None)
         )
-        last = 0
+        last = FIRST
         while True:
             async with self.database.session() as db:
                 rows = (await execute(db, mine.where(_posts.c.id > last).order_by(_posts.c.id).limit(5000))).all()

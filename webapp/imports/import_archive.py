@@ -64,7 +64,7 @@ async def _add(database: Database, written: Sequence[Written]) -> int:
 
     async def add(db: AsyncSession, some: Sequence[Written]) -> None:
         nonlocal added
-        added += await posts.add_all(db, some)
+        added += await posts.import_all(db, some)
 
     await import_users.in_turns(database, written, add)
     return added

@@ -89,7 +89,8 @@ def _take_posts(settings: Settings, archive: Archive, outbox: Any) -> None:
             archive.posts.append(_post(settings, item))
         except ValueError as refused:
             archive.left_out[str(refused)] += 1
-    archive.posts.sort(key=lambda post: post.created_at)  # timelines go by number
+    archive.posts.sort(key=lambda post: post.created_at)
+    archive.posts.reverse()  # newest first, as `posts.import_all` wants them; of one moment, the later in the file
 
 
 def _post(settings: Settings, item: Any) -> Brought:

@@ -13,6 +13,9 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 class Post(SQLModel, table=True):
     """A post: plain text. Later posts have higher ids, and pages of posts are cut by id.
 
+    One that was imported has an id below zero: it stands on its author's pages, by its date, and is no news to anybody.
+    All that gathers what is new asks for ids above zero.
+
     A deleted post waits a while in case its author regrets it. A removed one was taken down by the admin.
     """
 
@@ -21,6 +24,7 @@ class Post(SQLModel, table=True):
     __table_args__ = (
         # All that a timeline asks before it takes a post, so that it reads no post which it does not take.
         Index("ix_post_author_id_id_deleted_at_removed_at", "author_id", "id", "deleted_at", "removed_at"),
+        Index("ix_post_author_id_created_at_id", "author_id", "created_at", "id"),
         # Of the few that are deleted only: with all of them in it, a planner takes it for "not deleted".
         Index(
             "ix_post_deleted_at",

@@ -1,10 +1,11 @@
 """Write a post or a reply, edit it, delete it, take that back."""
 
-from collections.abc import Collection, Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy import delete as delete_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -20,6 +21,7 @@ UNDO = timedelta(seconds=10)
 UNDO_GRACE = timedelta(seconds=5)  # for a button pressed at the last moment, over a slow line
 KEPT_WHEN_DELETED = timedelta(hours=1)
 MOST_MENTIONED = 10
+_IMPORTS = 0x1A4C  # the lock under which imported posts get their numbers
 
 _posts = table(Post)
 _mentions = table(Mention)
@@ -95,18 +97,41 @@ class Written(NamedTuple):
 
 async def add_all(db: AsyncSession, written: Sequence[Written]) -> int:
     """Adds posts in their order, but for those that are here already; returns how many. Nobody is told."""
+    new = await _not_here(db, written)
+    await _insert(db, [{**each._asdict(), "removed_because": ""} for each in new], new)
+    return len(new)
+
+
+async def import_all(db: AsyncSession, written: Sequence[Written]) -> int:
+    """Adds posts that a person brings along, newest first, but for those that are here already; returns how many.
+
+    Nobody is told, and they are no news in any timeline: see `Post`.
+    """
+    new = await _not_here(db, written)
+    if new and db.get_bind().dialect.name == "postgresql":
+        await execute(db, select(func.pg_advisory_xact_lock(_IMPORTS)))  # SQLite has one writer anyway
+    last: int = (await execute(db, select(func.coalesce(func.min(_posts.c.id), 0)))).scalar_one()
+    numbers = itertools.count(min(last, 0) - 1, -1)
+    await _insert(db, [{"id": next(numbers), **each._asdict(), "removed_because": ""} for each in new], new)
+    return len(new)
+
+
+async def _not_here(db: AsyncSession, written: Sequence[Written]) -> list[Written]:
+    if not written:
+        return []
     moments = [each.created_at for each in written]
     query = select(_posts.c.author_id, _posts.c.body, _posts.c.created_at).where(
         _posts.c.author_id.in_({each.author_id for each in written}),
         _posts.c.created_at.between(min(moments), max(moments)),
     )
     here = {Written(*row) for row in await execute(db, query)}
-    new = [each for each in dict.fromkeys(written) if each not in here]
-    if new:
-        rows = [{**each._asdict(), "removed_because": ""} for each in new]
+    return [each for each in dict.fromkeys(written) if each not in here]
+
+
+async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: Sequence[Written]) -> None:
+    if rows:
         added = insert(_posts).returning(_posts.c.id, sort_by_parameter_order=True)
-        await _mention(db, zip((await execute(db, added, rows)).scalars(), new, strict=True))
-    return len(new)
+        await _mention(db, zip((await execute(db, added, list(rows))).scalars(), new, strict=True))
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:

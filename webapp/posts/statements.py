@@ -14,6 +14,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    tuple_,
 )
 
 from webapp.accounts.models import User
@@ -34,6 +35,11 @@ _mentions = table(Mention)
 
 def shown() -> tuple[ColumnElement[bool], ...]:
     return _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
+
+
+def is_news() -> ColumnElement[bool]:
+    """Not one that was imported."""
+    return _posts.c.id > literal_column("0", Integer)
 
 
 def _number_of_rows(most: int) -> ColumnElement[int]:
@@ -62,7 +68,7 @@ def cards(*, only_public: bool) -> Query:
 WRITERS = (
     select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _users.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*shown(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
+    .where(*shown(), is_news(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
     .where(
         ~select(_follows.c.followed_id)
         .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
@@ -91,7 +97,7 @@ _NEWEST = """
 """
 _THEIRS = """
     SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
-    AND {bound} ORDER BY id DESC LIMIT {most}
+    AND id > 0 AND {bound} ORDER BY id DESC LIMIT {most}
 """
 # Not a join: for one, a planner may decide to read all people.
 _FOLLOWED = """
@@ -129,9 +135,25 @@ def replies(most: int, *, only_public: bool) -> Query:
 
 
 @cache
+def of(most: int, *, is_first: bool, only_public: bool) -> Query:
+    """One person's, by date: what was imported is older than its number."""
+    theirs, order = _posts.c.author_id == bindparam("author_id"), (_posts.c.created_at.desc(), _posts.c.id.desc())
+    newest = cards(only_public=only_public).where(theirs).order_by(*order).limit(_number_of_rows(most))
+    if is_first:
+        return newest
+    last = select(_posts.c.created_at).where(_posts.c.id == bindparam("before"))
+    # The last post of the page before may be gone since.
+    beside = select(_posts.c.created_at).where(theirs, _posts.c.id < bindparam("before"))
+    when = func.coalesce(
+        last.scalar_subquery(), beside.order_by(_posts.c.id.desc()).limit(_number_of_rows(1)).scalar_subquery()
+    )
+    return newest.where(tuple_(_posts.c.created_at, _posts.c.id) < tuple_(when, bindparam("before")))
+
+
+@cache
 def earlier(most: int, *, only_public: bool) -> Query:
-    before = _posts.c.id < bindparam("before")
-    return cards(only_public=only_public).where(before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+    before = _posts.c.id < bindparam("before"), is_news()
+    return cards(only_public=only_public).where(*before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
 
 
 @cache

@@ -95,8 +95,8 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_publi
 
 
 async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, only_public: bool) -> Page:
-    """One person's posts."""
-    query = statements.earlier(most + 1, only_public=only_public).where(_posts.c.author_id == bindparam("author_id"))
+    """One person's posts, by date."""
+    query = statements.of(most + 1, is_first=before == LAST, only_public=only_public)
     return await _page(db, query, {"author_id": author_id, "before": before}, most)
 
 
@@ -139,7 +139,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
         .join(_users, _posts.c.author_id == _users.c.id)
         .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *at_that_time)
-        .where(*statements.shown(), _users.c.disabled_at.is_(None))
+        .where(*statements.shown(), statements.is_news(), _users.c.disabled_at.is_(None))
         .order_by(_posts.c.id)
     )
     return [(name, post_id) for name, post_id in await execute(db, query)]

@@ -79,8 +79,8 @@ async def explore(request: Request) -> Response:
 async def profile(request: Request) -> Response:
     """A person and their posts."""
     db, seen = request.state.db, await _seen(request)
-    only_public = request.state.user is None
-    page = await timeline.of(db, seen.person.id, _most(request), _before(request), only_public=only_public)
+    only_public, before = request.state.user is None, number_in_query(request, "before", timeline.LAST, is_signed=True)
+    page = await timeline.of(db, seen.person.id, _most(request), before, only_public=only_public)
     return pages.render(
         request,
         "posts/profile.html",

@@ -25,7 +25,7 @@ async def search(request: Request) -> Response:
     if user is None and not settings.public_profiles:
         return _to_log_in(request)
     typed = " ".join(visible(request.query_params.get("q", "")).split())
-    before = number_in_query(request, "before", timeline.LAST)
+    before = number_in_query(request, "before", timeline.LAST, is_signed=True)
     try:
         terms = words.parse(typed) if typed else ()
         if terms:

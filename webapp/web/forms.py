@@ -111,12 +111,13 @@ class EmptyForm(BaseModel):
     """The shape of a button without fields."""
 
 
-def number_in_query(request: Request, name: str, usual: int) -> int:
+def number_in_query(request: Request, name: str, usual: int, *, is_signed: bool = False) -> int:
     """The number that a query gives, or the usual one. Raises HTTPException(400) for what is none."""
     typed = request.query_params.get(name, "")
     if not typed:
         return usual
-    if not (typed.isascii() and typed.isdecimal() and len(typed) <= MAX_DIGITS):
+    digits = typed.removeprefix("-") if is_signed else typed
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= MAX_DIGITS):
         raise HTTPException(400)
     return int(typed)
 

@@ -432,6 +432,7 @@ def upgrade() -> None:
         ["author_id", "id", "deleted_at", "removed_at"],
         unique=False,
     )
+    op.create_index("ix_post_author_id_created_at_id", "post", ["author_id", "created_at", "id"], unique=False)
     op.create_index(
         "ix_post_deleted_at",
         "post",

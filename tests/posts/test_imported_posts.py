@@ -1,0 +1,127 @@
+"""Posts that somebody brings along: on their own pages by date, and no news to anybody."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from tests.people.crowd import arrive, import_people, let_follow
+from tests.posts.wall import words_in
+from tests.sites import Browser, Site
+from tests.watching import execute
+from webapp.accounts import users
+from webapp.digests import missed
+from webapp.posts import posts
+from webapp.posts.posts import Written
+
+START = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
+
+
+def bring(site: Site, name: str, *texts: str, start: datetime = START) -> None:
+    """Imports posts, a day apart, the first the oldest."""
+    [(user_id,)] = execute(site, "SELECT id FROM user_account WHERE username = :name", name=name)
+    written = [Written(user_id, text, start + day * timedelta(days=1)) for day, text in enumerate(texts)]
+
+    async def work() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await posts.import_all(db, written[::-1])
+            await db.commit()
+
+    site.run(work)
+
+
+def write(browser: Browser, *texts: str) -> None:
+    for text in texts:
+        browser.post("/", data={"body": text})
+
+
+def walk(browser: Browser, path: str) -> list[str]:
+    """The posts of a list, page after page."""
+    found: list[str] = []
+    page = browser.get(path)
+    while True:
+        found += words_in(page)
+        older = re.search(r'href="([^"]+before=[^"]+)"', page.text)
+        if older is None:
+            return found
+        page = browser.get(older[1])
+
+
+def test_a_profile_shows_posts_by_date_whenever_they_were_imported(any_site: Site) -> None:
+    susan = arrive(any_site)
+    write(susan, "back", "again")
+    bring(any_site, "susan", *(f"new {number}" for number in range(30)), start=START + timedelta(days=400))
+    bring(any_site, "susan", *(f"old {number}" for number in range(30)))
+    write(susan, "and on")
+
+    texts = walk(susan, "/user/susan")
+
+    by_date = [*(f"old {number}" for number in range(30)), *(f"new {number}" for number in range(30))]
+    assert texts[::-1] == [*by_date, "back", "again", "and on"]
+
+
+def test_the_next_page_is_right_also_if_the_last_post_is_gone(any_site: Site) -> None:
+    susan = arrive(any_site)
+    bring(any_site, "susan", *(f"old {number}" for number in range(45)))
+    page = susan.get("/user/susan").text
+    older = re.search(r'href="(/user/susan\?before=(-\d+))"', page)
+    assert older
+
+    execute(any_site, "DELETE FROM post WHERE id = :number", number=int(older[2]))
+
+    assert words_in(susan.get(older[1]))[0] == "old 24"
+
+
+def test_nobody_gets_them_as_news(any_site: Site) -> None:
+    """Not at home, in explore, in feeds, in a digest, nor as those who posted last."""
+    reader, susan = arrive(any_site, "reader"), arrive(any_site)
+    import_people(any_site, "walter")
+    let_follow(any_site, ("reader", "susan"))
+    write(susan, "hello")
+    today = datetime.now(UTC)
+    bring(any_site, "susan", "@reader old", "@reader older", start=today - timedelta(hours=30))
+    bring(any_site, "walter", "only old")
+
+    async def digest() -> missed.Missed:
+        async with any_site.app.state.database.session() as db:
+            user = await users.find_typed(db, "reader")
+            assert user
+            user.last_seen_at = today - timedelta(days=5)
+            return await missed.by(db, user)
+
+    found = any_site.run(digest)
+    assert isinstance(found, missed.Missed)
+
+    assert words_in(reader.get("/")) == words_in(reader.get("/explore")) == ["hello"]
+    assert words_in(any_site.browser().get("/")) == ["hello"]
+    assert "1 new post" in reader.get("/news?after=0").text
+    assert "only old" not in any_site.browser().get("/explore/feed.atom").text
+    assert found.mentions == []
+    assert [number for _name, number in found.posts] == [1]
+    assert "walter" not in arrive(any_site, "newcomer").get("/").text
+    assert execute(any_site, "SELECT kind FROM outbox_email WHERE kind = 'mention'") == []
+
+
+def test_they_are_found_and_read_and_answered_like_others(any_site: Site) -> None:
+    susan = arrive(any_site)
+    bring(any_site, "susan", "a zebra", "two zebras")
+    write(susan, "my zebra")
+
+    found = words_in(susan.get("/search?q=zebra")), words_in(susan.get("/search?q=zebras"))
+    answer = susan.post("/posts/-1/reply", data={"body": "indeed"})
+
+    assert found[0][0] == "my zebra"
+    assert "two zebras" in found[1]
+    assert answer.url.path == "/user/susan/-1"
+    assert "indeed" in answer.text
+    assert "two zebras" in susan.get("/user/susan/-1").text
+    assert "published>2023-01-03" in susan.get("/user/susan/feed.atom").text
+
+
+def test_two_imports_at_once_get_numbers_of_their_own(any_site: Site) -> None:
+    import_people(any_site, "susan", "mary")
+    bring(any_site, "susan", "one", "two")
+    bring(any_site, "mary", "three")
+    bring(any_site, "susan", "one", "two", "four")
+
+    assert execute(any_site, "SELECT id, body FROM post ORDER BY id DESC") == [
+        (-1, "two"), (-2, "one"), (-3, "three"), (-4, "four"),
+    ]  # fmt: skip
