@@ -117,6 +117,13 @@ def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, ca
     assert [record.fields for record in told] == [{"start_it_with": HOW_TO_START}]  # type: ignore[attr-defined]
 
 
+def test_gunicorns_worker_reads_requests_as_the_procfiles_server_does() -> None:
+    text = (ROOT / "docs" / "deploy" / "gunicorn.conf.py").read_text()
+
+    assert f'"http": "{HOW_TO_START.partition(" ")[2]}"' in text
+    assert '"proxy_headers": False' in text
+
+
 def test_under_another_server_a_body_says_its_length_first(site: Site) -> None:
     """C69: only behind one that doesn't may there be trailers, and that server may take them for headers."""
     guess = b"username=susan&password=a%20guess"
