@@ -12,16 +12,28 @@ from tests.archives.test_export import wait_until_ready
 from tests.asked_emails.test_email_codes import code_in
 from tests.mailbox import Mailbox, link_in
 from tests.passkeys.authenticator import Authenticator, options_of
+from tests.registration.test_invites import invite
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
 from webapp.accounts import endings, tokens, users
 from webapp.accounts.models import User
+from webapp.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SUSAN = "susan@example.com"
 THIEFS = "thief@example.org"
 MARK = "SELECT b.secret_hash FROM known_browser b JOIN user_account u ON u.id = b.user_id AND u.epoch = b.epoch"
+
+
+@pytest.fixture
+def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    return start_site(make_settings(database_url=sqlite_url, member_invites=1))
+
+
+@pytest.fixture
+def any_site(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
+    return start_site(make_settings(database_url=database_url, member_invites=1))
 
 
 class Life:
@@ -42,6 +54,7 @@ class Life:
         email = mailbox.last(SUSAN, subject=RESET_SUBJECT)
         self.reset, self.email_code = link_in(email.text), code_in(email.text)
         page = self.thief.post("/recovery_codes", data={"current_password": PASSWORD}).text
+        self.invitation = invite(self.thief)
         self.thief.post("/export", data={"current_password": PASSWORD})
         wait_until_ready(site)
         self.phone = Authenticator()
@@ -64,6 +77,7 @@ class Life:
             "email code": self.leads_on(),
             "pending address": stranger.get(self.confirmation).status_code == 200,
             "export": self.downloads(),
+            "invitation": stranger.get(self.invitation).status_code == 200,
             "password": self.opens(PASSWORD),
             "recovery code": self.recovers(self.codes[0]),
             "passkey": self.enters(),
