@@ -11,6 +11,7 @@ from webapp.addresses import views as addresses
 from webapp.admin_people import views as admin_people
 from webapp.archives import views as archives
 from webapp.authentication import views as authentication
+from webapp.blocking import views as blocking
 from webapp.bounces import views as bounces
 from webapp.checkup import views as checkup
 from webapp.conversations import views as conversations
@@ -144,7 +145,7 @@ SETTINGS: list[BaseRoute] = [
     Route("/unsubscribe/{token}", subscriptions.unsubscribe, methods=FORM),
     Route("/unsubscribe/{token}/again", subscriptions.subscribe_again, methods=["POST"]),
 ]
-# Feeds, people and who follows whom.
+# Feeds, people, and who follows, mutes and blocks whom.
 PEOPLE: list[BaseRoute] = [
     Route("/explore/feed.atom", feeds.explore_feed),
     Route("/user/{username}/feed.atom", feeds.profile_feed),
@@ -153,6 +154,11 @@ PEOPLE: list[BaseRoute] = [
     Route("/user/{username}/following", people.following),
     Route("/follow/{username}", people.follow, methods=["POST"]),
     Route("/unfollow/{username}", people.unfollow, methods=["POST"]),
+    Route("/mute/{username}", blocking.mute, methods=["POST"]),
+    Route("/unmute/{username}", blocking.unmute, methods=["POST"]),
+    Route("/block/{username}", blocking.block, methods=FORM),
+    Route("/unblock/{username}", blocking.unblock, methods=["POST"]),
+    Route("/muted_and_blocked", blocking.muted_and_blocked),
 ]
 # Reports, and what the admin does.
 ADMIN: list[BaseRoute] = [

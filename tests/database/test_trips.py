@@ -28,9 +28,10 @@ TRIPS = {
     "/letters": 3,
     "/export": 2,
     "/admin/mail": 8,
-    "/explore/feed.atom": 2,
+    "/explore/feed.atom": 3,
+    "/muted_and_blocked": 3,
     "/news?of=home&after=1": 2,
-    "/user/bob/avatar.svg": 2,
+    "/user/bob/avatar.svg": 3,
 }
 OF_STRANGERS = {
     "/": 1,

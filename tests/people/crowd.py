@@ -8,6 +8,7 @@ from sqlmodel import select
 
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
+from tests.watching import execute
 from webapp.accounts.models import User
 from webapp.imports import import_users
 from webapp.passwords.hasher import Hasher
@@ -54,6 +55,18 @@ def let_follow(site: Site, *pairs: tuple[str, str]) -> None:
             await db.commit()
 
     site.run(work)
+
+
+def let_part(site: Site, how: str, one: str, other: str) -> None:
+    """One mutes or blocks the other, and nothing else changes."""
+    whose, whom = {"mute": ("muter_id", "muted_id"), "block": ("blocker_id", "blocked_id")}[how]
+    execute(
+        site,
+        f"INSERT INTO {how} ({whose}, {whom}, created_at) SELECT one.id, other.id, one.created_at"
+        " FROM user_account AS one, user_account AS other WHERE one.username = :one AND other.username = :other",
+        one=one,
+        other=other,
+    )
 
 
 def names_in(page: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.people.crowd import arrive
+from tests.people.crowd import arrive, let_part
 from tests.posts.wall import say
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD
@@ -44,6 +44,8 @@ CHANGES: dict[str, Change] = {
     "the author hides": hidden,
     "who is mentioned hides": hidden_mention,
     "who is mentioned takes another name": renamed_mention,
+    "the reader mutes who is mentioned": lambda site, author: let_part(site, "mute", "ivan", "ann"),
+    "who is mentioned blocks the reader": lambda site, author: let_part(site, "block", "ann", "ivan"),
     "who is mentioned is disabled": lambda site, author: disable(site, "ann"),
     "the post is deleted": lambda site, author: author.post("/posts/1/delete"),
     "the post is removed": lambda site, author: execute(site, "UPDATE post SET removed_at = created_at WHERE id = 1"),

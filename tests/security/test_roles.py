@@ -75,6 +75,11 @@ SELF = {
     "following",
     "follow",
     "unfollow",
+    "mute",
+    "unmute",
+    "block",
+    "unblock",
+    "muted_and_blocked",
     "report",
     "reply",
 }
@@ -121,7 +126,7 @@ GREEDY = {
     "trust": "1",
     "disabled_at": "2026-01-01",
 }
-OTHERS_MAY_NAME_HER = {("follow", "followed_id"), ("mention", "user_id")}
+OTHERS_MAY_NAME_HER = {("follow", "followed_id"), ("mention", "user_id"), ("mute", "muted_id"), ("block", "blocked_id")}
 _numbers = itertools.count()
 
 
@@ -132,7 +137,7 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         migrated_sqlite, tmp_path_factory.mktemp("roles"), admins=("host@example.com",), member_invites=5
     ) as site:
         assert site.mailbox
-        for name in ("susan", "host"):
+        for name in ("susan", "host", "erin"):
             register(site.browser(), site.mailbox, name)
         use(site, site.mailbox)
         yield site
@@ -156,6 +161,8 @@ def use(site: Site, mailbox: Mailbox) -> None:
     for name in ("suzan", "susan"):
         browser.post("/edit_profile", data={"username": name, "current_password": PASSWORD})
     browser.post("/follow/host")
+    browser.post("/mute/host")
+    browser.post("/block/erin")
     browser.post("/export", data={"current_password": PASSWORD})
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})

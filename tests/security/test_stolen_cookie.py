@@ -31,6 +31,8 @@ HARMLESS = {
     "post",
     "mention",
     "follow",
+    "mute",
+    "block",
     "report",
     "security_event",
     "retired_username",

@@ -49,6 +49,7 @@ NO_TEXT = {
     "remove_passkey": "only a password",
     "passkey": "its name, as passkeys: tests/passkeys",
     "export": "only a password",
+    "block": "only a button",
     "emails": "only switches and a password",
     "act_on_person": "a reason, as remove_post",
 }

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Column, Table, select
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -42,6 +42,8 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("refused_address", "address"): "refused_emails",
     ("follow", "followed_id"): "followers",
     ("follow", "follower_id"): "following",
+    ("mute", "muter_id"): "muted",
+    ("block", "blocker_id"): "blocked",
     ("mention", "user_id"): "mentioned_in",
     ("report", "reporter_id"): "reports_made",
     ("account_export", "user_id"): "exports",
@@ -52,6 +54,8 @@ SECTIONS: dict[tuple[str, str], str] = {
 }
 # What stands in files of its own, or is there only once nobody can ask for it any more.
 ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
+# Who has muted or blocked a person is for those alone to know.
+OF_OTHERS = {("mute", "muted_id"), ("block", "blocked_id")}
 # Columns that open something or say nothing to anybody.
 WITHHELD = {
     "password_hash": "opens the account, if it is guessed",
@@ -80,6 +84,8 @@ PEOPLE = {
     ("follow", "follower_id"): "followed_id",
     ("invite_use", "inviter_id"): "user_id",
     ("invite_use", "user_id"): "inviter_id",
+    ("mute", "muter_id"): "muted_id",
+    ("block", "blocker_id"): "blocked_id",
 }
 
 _users = table(User)
@@ -105,7 +111,8 @@ async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, lis
     for (name, owner), title in SECTIONS.items():
         rows = SQLModel.metadata.tables[name]
         whose = user.email if owner in {"address", "email"} else user.id
-        query = _named(rows, owner) if (name, owner) in PEOPLE else _whole(rows, owner)
+        other = PEOPLE.get((name, owner))
+        query = _named(rows, rows.c[other]) if other else _whole(rows, owner)
         found = await execute(db, query.where(rows.c[owner] == whose))
         yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]
 
@@ -117,9 +124,8 @@ def _whole(rows: Table, owner: str) -> Any:
     return select(*columns)
 
 
-def _named(rows: Table, owner: str) -> Any:
-    """Followers, or people followed, by username."""
-    other = rows.c[PEOPLE[rows.name, owner]]
+def _named(rows: Table, other: Column[Any]) -> Any:
+    """Who follows, or is followed, muted or blocked, by name."""
     query = select(_users.c.username, rows.c.created_at.label("since"))
     return query.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
 

@@ -1,5 +1,7 @@
 """Reply to a post, and find the post under which a reply stands."""
 
+from dataclasses import replace
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,10 +28,10 @@ async def reply(request: Request) -> Response:
     answered, me = await _seen(request), request.state.user
     begin = f"@{answered.username} " if answered.author_id != me.id else ""
     form = await Form.of(request, Write, body=begin)
-    number = await _written(request, form, answered) if form.is_valid else None
+    above = await _above(request, answered) if form.is_valid else answered
+    number = await _written(request, form, answered, above) if form.is_valid else None
     if number:
-        page = await _above(request, answered)
-        return pages.redirect(request, f"{page}#post-{number}", flash=_("Your reply is posted."))
+        return pages.redirect(request, f"{_page_of(above)}#post-{number}", flash=_("Your reply is posted."))
     return pages.render(
         request,
         "conversations/reply.html",
@@ -41,25 +43,27 @@ async def reply(request: Request) -> Response:
 
 
 @limited(rate_limits.POSTS)
-async def _written(request: Request, form: Form[Write], answered: Card) -> int:
+async def _written(request: Request, form: Form[Write], answered: Card, above: Card) -> int:
     """Adds the reply; returns its number."""
     db, settings = request.state.db, request.app.state.settings
+    answered = replace(answered, reply_to_id=above.id)
     number = await posts.write(db, settings, request.state.user.id, form.data.body, answered)
     await db.commit()
     return number
 
 
-async def _above(request: Request, answered: Card) -> str:
-    """The page that shows a reply to this post: that of the thread's first post, if it still exists."""
+async def _above(request: Request, answered: Card) -> Card:
+    """The post under which a reply to this stands: the first one, if it is there for whoever writes."""
     if answered.reply_to_id is None:
-        return _page_of(answered)
-    return _page_of(await timeline.one(request.state.db, answered.reply_to_id, only_public=False) or answered)
+        return answered
+    return await timeline.one(request.state.db, answered.reply_to_id, viewer_id=request.state.user.id) or answered
 
 
 async def _seen(request: Request) -> Card:
     """The post in the path; 404 if this reader can't see it."""
     user, is_public = request.state.user, request.app.state.settings.public_profiles
-    card = await timeline.one(request.state.db, request.path_params["post_id"], only_public=user is None)
+    viewer_id = user.id if user else None
+    card = await timeline.one(request.state.db, request.path_params["post_id"], viewer_id=viewer_id)
     if card is None or not (user or (card.is_public and is_public)):
         raise HTTPException(404)
     return card

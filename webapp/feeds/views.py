@@ -1,6 +1,7 @@
-"""Feeds of everybody and of one person. Whoever asks gets what strangers may read."""
+"""The feeds of everybody and of one person: what strangers may read; for a member, without whom they don't see."""
 
 import hashlib
+from dataclasses import replace
 from email.utils import format_datetime
 
 from starlette.exceptions import HTTPException
@@ -10,10 +11,12 @@ from starlette.responses import Response
 from webapp.accounts import users
 from webapp.feeds import atom
 from webapp.feeds.atom import Feed
+from webapp.people import blocks
 from webapp.posts import timeline
+from webapp.posts.timeline import Card
 
 MOST = 20
-# The same for every reader and in every language, so caches may keep it.
+# The same for every stranger and in every language, so caches may keep it. It's no harm if a member gets that one.
 KEPT = {"cache-control": "public, max-age=300"}
 
 
@@ -21,9 +24,9 @@ async def explore_feed(request: Request) -> Response:
     """The newest posts of everybody."""
     if not request.app.state.settings.public_profiles:
         raise HTTPException(404)
-    page = await timeline.explore(request.state.db, MOST, only_public=True)
-    settings = request.app.state.settings
-    feed = Feed(settings.site_name, request.url.path, "/explore", page.cards, subtitle=settings.site_description)
+    page = await timeline.explore(request.state.db, MOST, viewer_id=None)
+    settings, cards = request.app.state.settings, await _seen(request, page.cards)
+    feed = Feed(settings.site_name, request.url.path, "/explore", cards, subtitle=settings.site_description)
     return _answer(request, feed)
 
 
@@ -35,10 +38,24 @@ async def profile_feed(request: Request) -> Response:
     if person is None or person.disabled_at or not (person.is_public and is_public):
         raise HTTPException(404)
     page_path = f"/user/{person.username}"
-    page = await timeline.of(db, person.id, MOST, only_public=True)
+    viewer = request.state.user
+    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).is_apart:
+        raise HTTPException(404)
+    page = await timeline.of(db, person.id, MOST, viewer_id=None)
+    cards = await _seen(request, page.cards, but=person.username)
     title = f"{person.username} · {request.app.state.settings.site_name}"
-    feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, began=person.created_at)
+    feed = Feed(title, f"{page_path}/feed.atom", page_path, cards, person.username, began=person.created_at)
     return _answer(request, feed)
+
+
+async def _seen(request: Request, cards: list[Card], but: str = "") -> list[Card]:
+    """Without the posts and mentions of whom a member doesn't see, `but` for the one whose feed they asked for."""
+    if request.state.user is None or not cards:
+        return cards
+    names = {card.username.lower() for card in cards}.union(*(card.names for card in cards))
+    hidden = await blocks.hidden(request.state.db, request.state.user.id, names)
+    authors = hidden - {but.lower()}
+    return [replace(card, names=card.names - hidden) for card in cards if card.username.lower() not in authors]
 
 
 def _answer(request: Request, feed: Feed) -> Response:
@@ -46,7 +63,7 @@ def _answer(request: Request, feed: Feed) -> Response:
     document = atom.write(feed, request.app.state.settings)
     etag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
     modified = format_datetime(feed.updated, usegmt=True)
-    headers = KEPT | {"etag": etag, "last-modified": modified}
+    headers = {**({} if request.state.user else KEPT), "etag": etag, "last-modified": modified}
     if _is_known(request, etag, modified):
         return Response(status_code=304, headers=headers)
     return Response(document, media_type=atom.MEDIA_TYPE, headers=headers)

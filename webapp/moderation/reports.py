@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.database import execute, now, table
 from webapp.moderation.models import Report
+from webapp.people import blocks
 from webapp.posts.models import Post
 
 MOST_SHOWN = 30  # posts on the admin's page, the longest waiting first
@@ -87,9 +88,14 @@ async def waiting(db: AsyncSession) -> list[Case]:
     return [_case(row, complaints[row.id]) for row in rows]
 
 
-async def case(db: AsyncSession, post_id: int) -> Case | None:
-    """A post, reported or not; None if it is gone or its author is disabled."""
-    row = (await execute(db, _ONE, {"post_id": post_id})).first()
+async def case(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Case | None:
+    """A post, reported or not; None if it is gone, its author is disabled, or a block hides it from the viewer.
+
+    From an admin who is to decide, which is no viewer, no block hides anything.
+    """
+    query = _ONE if viewer_id is None else _ONE.where(blocks.not_apart("post.author_id"))
+    parameters = {"post_id": post_id} if viewer_id is None else {"post_id": post_id, "viewer_id": viewer_id}
+    row = (await execute(db, query, parameters)).first()
     return _case(row) if row else None
 
 

@@ -21,7 +21,11 @@ from webapp.web.limits import limited, limited_button
 
 @login_required
 async def report(request: Request) -> Response:
-    form, post, me = await Form.of(request, forms.Report), await _post(request), request.state.user
+    form, post, me = (
+        await Form.of(request, forms.Report),
+        await _post(request, request.state.user.id),
+        request.state.user,
+    )
     if post.author_id == me.id:
         return errors.page(request, 400, _("That's your own post. You can delete it."))
     is_filed = await reports.has_filed(request.state.db, post.id, me.id)
@@ -109,9 +113,9 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
     return True
 
 
-async def _post(request: Request) -> Case:
-    """The post in the path; 404 if it can't be seen."""
-    post = await reports.case(request.state.db, request.path_params["post_id"])
+async def _post(request: Request, viewer_id: int | None = None) -> Case:
+    """The post in the path; 404 if it can't be seen, by the viewer if there is one."""
+    post = await reports.case(request.state.db, request.path_params["post_id"], viewer_id=viewer_id)
     if post is None:
         raise HTTPException(404)
     return post

@@ -75,6 +75,6 @@ async def restore_post(request: Request) -> Response:
         return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
     await db.commit()
     if pages.asks_for_part(request):
-        card = await timeline.one(db, post_id, only_public=False)
+        card = await timeline.one(db, post_id, viewer_id=user.id)
         return pages.render(request, "posts/_restored.html", part="post", card=card)
     return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is back."))

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Integer, ScalarSelect, Select, and_, bindparam, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, or_, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, now, table
 from webapp.names.identities import USERNAME
+from webapp.people import blocks
+from webapp.people.blocks import Relation
 from webapp.people.models import Follow
 
 PAGE = 30
@@ -71,7 +73,7 @@ class Seen:
 
     person: User
     counts: Counts
-    is_followed: bool
+    relation: Relation
 
 
 async def follow(
@@ -79,7 +81,7 @@ async def follow(
 ) -> datetime | None:
     """Makes one person follow another, from now on or since a given time. Returns that time if it is new.
 
-    None if they did already, or can't: oneself, or an account that is gone or disabled.
+    None if they did already, or can't: oneself, who is gone or disabled, or whom a block parts them from.
     """
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
@@ -98,35 +100,28 @@ async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool
     return bool((await execute(db, delete(_follows).where(*pair))).rowcount)
 
 
-async def is_following(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
-    query = select(_follows.c.follower_id).where(
-        _follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id
-    )
-    return (await execute(db, query)).first() is not None
-
-
-async def counts(db: AsyncSession, user_id: int) -> Counts:
-    """How many people follow a person, and how many they follow, without disabled accounts."""
-    return Counts(*(await execute(db, _COUNTS, {"user_id": user_id})).one())
+async def counts(db: AsyncSession, user_id: int, viewer_id: int) -> Counts:
+    """How many people follow a person, and how many they follow, of those whom the viewer can see in the lists."""
+    return Counts(*(await execute(db, _COUNTS, {"user_id": user_id, "viewer_id": viewer_id})).one())
 
 
 async def seen(db: AsyncSession, name: str, viewer_id: int) -> Seen | None:
     """The person with the username in a path, as a viewer sees them; a stranger's number is 0. All in one trip."""
     parameters = {"name": name.lower(), "viewer_id": viewer_id}
     found = (await db.exec(_SEEN, params=parameters)).first() if USERNAME.fullmatch(name) else None
-    return Seen(found[0], Counts(found[1], found[2]), found[3]) if found else None
+    return Seen(found[0], Counts(found[1], found[2]), Relation(*map(bool, found[3:]))) if found else None
 
 
 async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
     """Who follows a person, newest first: a page, plus one if there are more."""
-    query = _people(_follows.c.follower_id, viewer_id).where(_follows.c.followed_id == user_id)
-    return await _page(db, query, after)
+    query = _people(_follows.c.follower_id).where(_follows.c.followed_id == user_id)
+    return await _page(db, query, viewer_id, after)
 
 
 async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
     """Whom a person follows, in the same way."""
-    query = _people(_follows.c.followed_id, viewer_id).where(_follows.c.follower_id == user_id)
-    return await _page(db, query, after)
+    query = _people(_follows.c.followed_id).where(_follows.c.follower_id == user_id)
+    return await _page(db, query, viewer_id, after)
 
 
 async def began_between(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[str]:
@@ -134,19 +129,21 @@ async def began_between(db: AsyncSession, user_id: int, start: datetime, end: da
     begun = (_follows.c.followed_id == user_id, _follows.c.created_at >= start, _follows.c.created_at < end)
     query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
     in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created_at, _users.c.id)
-    return list((await execute(db, in_order)).scalars())
+    seen = in_order.where(blocks.not_hidden("follow.follower_id"))
+    return list((await execute(db, seen, {"viewer_id": user_id})).scalars())
 
 
-async def _page(db: AsyncSession, query: Rows, after: Key | None) -> list[Neighbour]:
+async def _page(db: AsyncSession, query: Rows, viewer_id: int, after: Key | None) -> list[Neighbour]:
     created_at, number = _follows.c.created_at, _users.c.id
     if after:
         query = query.where(or_(created_at < after.created_at, and_(created_at == after.created_at, number < after.id)))
-    rows = await execute(db, query.order_by(created_at.desc(), number.desc()).limit(PAGE + 1))
+    query = query.where(blocks.not_hidden("user_account.id")).order_by(created_at.desc(), number.desc())
+    rows = await execute(db, query.limit(PAGE + 1), {"viewer_id": viewer_id})
     return [Neighbour(*row) for row in rows]
 
 
-def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
-    is_followed = _is_followed_by(bindparam("viewer_id", viewer_id))
+def _people(who: ColumnElement[int]) -> Rows:
+    is_followed = blocks.relation_to(_users.c.id)[0]
     return (
         select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _follows.c.created_at, is_followed)
         .join_from(_follows, _users, _users.c.id == who)
@@ -154,33 +151,35 @@ def _people(who: ColumnElement[int], viewer_id: int) -> Rows:
     )
 
 
-def _counts_of(whose: ColumnElement[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+Number = ColumnElement[int]
+
+
+def _counts_of(whose: Number) -> tuple[Number, Number]:
     followers = _count(_follows.c.followed_id == whose, _follows.c.follower_id)
     return followers, _count(_follows.c.follower_id == whose, _follows.c.followed_id)
 
 
-def _count(which: ColumnElement[bool], other: ColumnElement[int]) -> ScalarSelect[int]:
-    people = _users.alias()
-    counted = select(func.count()).join_from(_follows, people, people.c.id == other)
-    return counted.where(which, people.c.disabled_at.is_(None)).scalar_subquery()
-
-
-def _is_followed_by(viewer_id: ColumnElement[int]) -> ColumnElement[bool]:
-    mine = _follows.alias()
-    return select(mine.c.follower_id).where(mine.c.follower_id == viewer_id, mine.c.followed_id == _users.c.id).exists()
+def _count(which: ColumnElement[bool], other: Number) -> Number:
+    """All, less the few whom the viewer doesn't see: nobody's lists are gone through for those."""
+    people, hidden = _users.alias(), blocks.HIDDEN_PEOPLE.subquery()
+    theirs = which, people.c.disabled_at.is_(None)
+    counted = select(func.count()).join_from(_follows, people, people.c.id == other).where(*theirs)
+    unseen = select(func.count()).join_from(hidden, _follows, other == hidden.c.id).join(people, people.c.id == other)
+    return counted.scalar_subquery() - unseen.where(*theirs).scalar_subquery()
 
 
 _COUNTS = select(*_counts_of(bindparam("user_id", type_=Integer)))
-_SEEN: Any = select(User, *_counts_of(_users.c.id), _is_followed_by(bindparam("viewer_id", type_=Integer))).where(
+_SEEN: Any = select(User, *_counts_of(_users.c.id), *blocks.relation_to(_users.c.id)).where(
     _users.c.username_key == bindparam("name")
 )
 # Twice at the same moment is once: the primary key decides, not a look beforehand.
-_FOLLOW = text(
-    "INSERT INTO follow (follower_id, followed_id, created_at)"
-    " SELECT :follower_id, id, :created_at FROM user_account"
-    " WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL"
-    " ON CONFLICT (follower_id, followed_id) DO NOTHING"
-).bindparams(
+_ADD = """
+    INSERT INTO follow (follower_id, followed_id, created_at)
+    SELECT :follower_id, id, :created_at FROM user_account
+    WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL AND {not_apart}
+    ON CONFLICT (follower_id, followed_id) DO NOTHING
+"""
+_FOLLOW = text(_ADD.format(not_apart=blocks.not_apart("user_account.id", ":follower_id").text)).bindparams(
     bindparam("follower_id", type_=Integer),
     bindparam("followed_id", type_=Integer),
     bindparam("created_at", type_=_follows.c.created_at.type),

@@ -9,7 +9,7 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
-from webapp.people import avatars, emails, follows, forms
+from webapp.people import avatars, blocks, emails, follows, forms
 from webapp.people.follows import Key, Neighbour
 from webapp.web import errors, pages
 from webapp.web.forms import Form
@@ -21,10 +21,13 @@ KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 async def avatar(request: Request) -> Response:
-    """A person's picture. Those who don't exist, are disabled, or hide from strangers all get the same one."""
-    person = await users.named(request.state.db, request.path_params["username"])
+    """A person's picture. Whoever doesn't exist, is disabled, or is not there for the viewer gets the same one."""
+    db, viewer = request.state.db, request.state.user
+    person = await users.named(db, request.path_params["username"])
     is_public = person is not None and person.is_public and request.app.state.settings.public_profiles
-    if person is None or person.disabled_at or not (is_public or request.state.user):
+    if person is None or person.disabled_at or not (is_public or viewer):
+        return _picture(avatars.NOBODY)
+    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).is_gone:
         return _picture(avatars.NOBODY)
     return _picture(avatars.draw(person.username, person.picture), KEPT_FOR_A_YEAR)
 
@@ -57,7 +60,7 @@ async def following(request: Request) -> Response:
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
     """Follows or unfollows. Pressing twice is pressing once."""
-    form, person, me = await Form.read(request, forms.Follow), await _person(request), request.state.user
+    form, person, me = await Form.read(request, forms.PersonButton), await _person(request), request.state.user
     if person.id == me.id:
         return errors.page(request, 400, _("That's you. You can follow everybody else."))
     if not await _turned(request, form, person, is_wanted=is_wanted):
@@ -68,7 +71,7 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
 
 
 @limited(rate_limits.FOLLOWS)
-async def _turned(request: Request, form: Form[forms.Follow], person: User, *, is_wanted: bool) -> bool:
+async def _turned(request: Request, form: Form[forms.PersonButton], person: User, *, is_wanted: bool) -> bool:
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     if not is_wanted:
         await follows.unfollow(db, me.id, person.id)
@@ -78,15 +81,15 @@ async def _turned(request: Request, form: Form[forms.Follow], person: User, *, i
     return True
 
 
-async def _refused(request: Request, form: Form[forms.Follow], person: User) -> Response:
+async def _refused(request: Request, form: Form[forms.PersonButton], person: User) -> Response:
     if pages.asks_for_part(request):
-        is_followed = await follows.is_following(request.state.db, request.state.user.id, person.id)
-        return await _button(request, form, person, is_followed, form.errors[""])
+        relation = await blocks.relation(request.state.db, request.state.user.id, person.id)
+        return await _button(request, form, person, relation.is_followed, form.errors[""])
     return errors.page(request, 429, form.errors[""], form.headers)
 
 
 async def _button(
-    request: Request, form: Form[forms.Follow], person: User, is_followed: bool, refusal: str = ""
+    request: Request, form: Form[forms.PersonButton], person: User, is_followed: bool, refusal: str = ""
 ) -> Response:
     return pages.render(
         request,
@@ -97,7 +100,7 @@ async def _button(
         is_followed=is_followed,
         next=_way_back(form, person),
         refusal=refusal,
-        followers=(await follows.counts(request.state.db, person.id)).followers,
+        followers=(await follows.counts(request.state.db, person.id, request.state.user.id)).followers,
     )
 
 
@@ -112,7 +115,7 @@ async def _neighbours(
         person=person,
         people=shown,
         more=f"{path}?after={shown[-1].key}" if len(people) > len(shown) else None,
-        counts=await follows.counts(request.state.db, person.id),
+        counts=await follows.counts(request.state.db, person.id, request.state.user.id),
         here=here,
         here_path=path,
         heading=heading,
@@ -125,9 +128,12 @@ def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
 
 
 async def _person(request: Request) -> User:
-    """The person in the path; 404 if there is none, or they are disabled."""
-    person = await users.named(request.state.db, request.path_params["username"])
+    """The person in the path; 404 if there is none, they are disabled, or one of the two has blocked the other."""
+    db, viewer = request.state.db, request.state.user
+    person = await users.named(db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
+        raise HTTPException(404)
+    if person.id != viewer.id and (await blocks.relation(db, viewer.id, person.id)).is_apart:
         raise HTTPException(404)
     return person
 
@@ -140,5 +146,5 @@ def _after(request: Request) -> Key | None:
     return key
 
 
-def _way_back(form: Form[forms.Follow], person: User) -> str:
+def _way_back(form: Form[forms.PersonButton], person: User) -> str:
     return pages.local_path(form.values["next"], f"/user/{person.username}")

@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import Boolean, ColumnElement, func, insert, select, type_coerce, update
 from sqlalchemy import delete as delete_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, now, recent, table
 from webapp.notifications import batching
+from webapp.people import blocks
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
 from webapp.settings import Settings
@@ -58,7 +59,7 @@ async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: in
     changed = update(_posts).where(*_editable(author_id, post_id)).values(body=body, edited_at=moment)
     if not (await execute(db, changed)).rowcount:
         return False
-    people = await _mentioned(db, text.mentioned(body))
+    people = await _mentioned(db, author_id, text.mentioned(body))
     before = set((await execute(db, select(_mentions.c.user_id).where(_mentions.c.post_id == post_id))).scalars())
     gone = before - {person.id for person in people}
     lost = _mentions.c.post_id == post_id, _mentions.c.user_id.in_(gone), _mentions.c.is_reply.is_(False)
@@ -176,6 +177,7 @@ class _Person(NamedTuple):
     name: str
     address: str
     language: str
+    hears_of_it: bool  # no: of whom they have muted, or where one has blocked the other
 
 
 async def _add(
@@ -186,7 +188,7 @@ async def _add(
         row["reply_to_id"] = answered.reply_to_id or answered.id
     post_id: int = (await execute(db, insert(_posts).values(row).returning(_posts.c.id))).scalar_one()
     answers = answered.author_id if answered else None
-    people = await _mentioned(db, text.mentioned(body), answers)
+    people = await _mentioned(db, author_id, text.mentioned(body), answers)
     await _note_mentions(db, post_id, people, created_at, answers)
     return post_id, people
 
@@ -205,7 +207,7 @@ async def _tell(
 ) -> None:
     """Always in the same order, so that two posts that mention the same people don't wait for each other's locks."""
     for person in sorted(people):
-        if person.id != author_id:
+        if person.id != author_id and person.hears_of_it:
             await batching.tell(
                 db, settings, "mention", person.address, user_id=person.id, language=person.language, since=since
             )
@@ -227,13 +229,20 @@ async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> No
         await execute(db, insert(_mentions), rows)
 
 
-async def _mentioned(db: AsyncSession, names: list[str], answers: int | None = None) -> list[_Person]:
+async def _mentioned(db: AsyncSession, author_id: int, names: list[str], answers: int | None = None) -> list[_Person]:
     """Whom it answers, and the first few of the names that belong to somebody."""
     if not names and answers is None:
         return []
-    query = select(_users.c.id, _users.c.username_key, _users.c.email, _users.c.language).where(
-        _users.c.username_key.in_(names) | (_users.c.id == answers), _users.c.disabled_at.is_(None)
-    )
-    people = [_Person(*row) for row in await execute(db, query)]
+    query = _PEOPLE.where(_users.c.username_key.in_(names) | (_users.c.id == answers), _users.c.disabled_at.is_(None))
+    people = [_Person(*row) for row in await execute(db, query, {"author_id": author_id})]
     order = {name: place for place, name in enumerate(names)}
     return sorted(people, key=lambda one: -1 if one.id == answers else order[one.name])[:MOST_MENTIONED]
+
+
+_PEOPLE = select(
+    _users.c.id,
+    _users.c.username_key,
+    _users.c.email,
+    _users.c.language,
+    type_coerce(blocks.not_hidden(":author_id", viewer="user_account.id"), Boolean),
+)

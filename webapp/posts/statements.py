@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    TextClause,
     TextualSelect,
     bindparam,
     func,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 
 from webapp.accounts.models import User
 from webapp.database import table
+from webapp.people import blocks
 from webapp.people.models import Follow
 from webapp.posts.models import Mention, Post
 
@@ -37,6 +39,15 @@ def shown() -> tuple[ColumnElement[bool], ...]:
     return _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
 
 
+# What may be brought up for a stranger, or for a member, who is the statement's `viewer_id`; what they may go to on
+# purpose; and whom a mention may lead to.
+Condition = ColumnElement[bool] | TextClause
+_BROUGHT_UP: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_hidden("post.author_id")}
+_GONE_TO: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_apart("post.author_id")}
+_people = _users.alias("mentioned")
+_LINKED: dict[bool, Condition] = {True: _people.c.is_public, False: blocks.not_hidden("mentioned.id")}
+
+
 def is_news() -> ColumnElement[bool]:
     """Not one that was imported."""
     return _posts.c.id > literal_column("0", Integer)
@@ -48,13 +59,14 @@ def _number_of_rows(most: int) -> ColumnElement[int]:
 
 
 @cache
-def cards(*, only_public: bool) -> Query:
-    """Posts, each with the usernames that it mentions. To strangers, somebody who hides from them is nobody."""
-    people = _users.alias()
-    named = select(func.aggregate_strings(people.c.username_key, " "))
-    named = named.join_from(_mentions, people, _mentions.c.user_id == people.c.id)
-    named = named.where(_mentions.c.post_id == _posts.c.id, people.c.disabled_at.is_(None))
-    named = named.where(people.c.is_public) if only_public else named
+def _cards(*, only_public: bool) -> Query:
+    """Posts, each with the usernames that it mentions. Somebody whom the viewer doesn't see is nobody.
+
+    Which posts they see is for the statements below to say: a statement that doesn't shows all of them.
+    """
+    named = select(func.aggregate_strings(_people.c.username_key, " "))
+    named = named.join_from(_mentions, _people, _mentions.c.user_id == _people.c.id)
+    named = named.where(_mentions.c.post_id == _posts.c.id, _people.c.disabled_at.is_(None), _LINKED[only_public])
     columns = _posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at
     return (
         select(
@@ -72,7 +84,8 @@ WRITERS = (
     .where(
         ~select(_follows.c.followed_id)
         .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
-        .exists()
+        .exists(),
+        blocks.not_hidden("user_account.id", ":user_id"),
     )
     .order_by(_posts.c.id.desc())
     .limit(_number_of_rows(MOST_NEWS))
@@ -83,6 +96,7 @@ NEWS_TO_EXPLORE = select(func.count()).select_from(
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None))
     .where(_posts.c.id > bindparam("after"), _posts.c.author_id != bindparam("user_id"))
+    .where(blocks.not_hidden("post.author_id", ":user_id"))
     .limit(_number_of_rows(MOST_NEWS))
     .subquery()
 )
@@ -100,9 +114,10 @@ _THEIRS = """
     AND id > 0 AND {bound} ORDER BY id DESC LIMIT {most}
 """
 # Not a join: for one, a planner may decide to read all people.
-_FOLLOWED = """
+_FOLLOWED = f"""
     SELECT followed_id AS id FROM follow
     WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL
+    AND {blocks.not_hidden("follow.followed_id", ":user_id").text}
 """
 _FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)"
 
@@ -124,21 +139,33 @@ def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSele
 @cache
 def home(is_sqlite: bool, most: int) -> Query:
     newest = _newest(is_sqlite, _FOLLOWED_AND_ONESELF, "id < :before", most)
-    return cards(only_public=False).where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+    return _cards(only_public=False).where(_posts.c.id.in_(newest)).order_by(_posts.c.id.desc())
+
+
+@cache
+def one(*, only_public: bool) -> Query:
+    return _cards(only_public=only_public).where(_posts.c.id == bindparam("post_id"), _GONE_TO[only_public])
+
+
+def among(numbers: TextualSelect, *, only_public: bool) -> Query:
+    """Those that a statement finds, which knows what the viewer may see."""
+    found = _posts.c.id.in_(numbers), _BROUGHT_UP[only_public]
+    return _cards(only_public=only_public).where(*found).order_by(_posts.c.id.desc())
 
 
 @cache
 def replies(most: int, *, only_public: bool) -> Query:
     under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
-    query = cards(only_public=only_public).where(*under).order_by(_posts.c.id).limit(_number_of_rows(most))
-    return query.where(_users.c.is_public) if only_public else query
+    query = _cards(only_public=only_public).where(*under, _BROUGHT_UP[only_public])
+    return query.order_by(_posts.c.id).limit(_number_of_rows(most))
 
 
 @cache
 def of(most: int, *, is_first: bool, only_public: bool) -> Query:
     """One person's, by date: what was imported is older than its number."""
     theirs, order = _posts.c.author_id == bindparam("author_id"), (_posts.c.created_at.desc(), _posts.c.id.desc())
-    newest = cards(only_public=only_public).where(theirs).order_by(*order).limit(_number_of_rows(most))
+    newest = _cards(only_public=only_public).where(theirs, _GONE_TO[only_public])
+    newest = newest.order_by(*order).limit(_number_of_rows(most))
     if is_first:
         return newest
     last = select(_posts.c.created_at).where(_posts.c.id == bindparam("before"))
@@ -152,8 +179,8 @@ def of(most: int, *, is_first: bool, only_public: bool) -> Query:
 
 @cache
 def earlier(most: int, *, only_public: bool) -> Query:
-    before = _posts.c.id < bindparam("before"), is_news()
-    return cards(only_public=only_public).where(*before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+    before = _posts.c.id < bindparam("before"), is_news(), _BROUGHT_UP[only_public]
+    return _cards(only_public=only_public).where(*before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
 
 
 @cache

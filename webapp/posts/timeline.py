@@ -13,13 +13,13 @@ from sqlalchemy import (
     Row,
     Select,
     TextualSelect,
-    bindparam,
     select,
 )
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
 from webapp.database import execute, table
+from webapp.people import blocks
 from webapp.people.follows import Neighbour
 from webapp.posts import statements
 from webapp.posts.models import Mention, Post
@@ -72,21 +72,23 @@ class Page:
         return self.cards[0].id if self.cards else 0
 
 
+# Each page is for a viewer; None is a stranger. To strangers, who hides from them is as good as nobody; members don't
+# see whom they have muted, and nobody sees whom they have blocked or who has blocked them: people/blocks.py.
 async def home(db: AsyncSession, user_id: int, most: int, before: int = LAST) -> Page:
     """A person's own posts and those of the people they follow."""
     parameters = {"user_id": user_id, "before": before}
-    return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most)
+    return await _page(db, statements.home(_is_sqlite(db), most + 1), parameters, most, user_id)
 
 
-async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_public: bool) -> Page:
-    """Everybody's posts; only those that strangers may read, if it is for one.
+async def explore(db: AsyncSession, most: int, before: int = LAST, *, viewer_id: int | None) -> Page:
+    """Everybody's posts.
 
     Looks through MOST_SCANNED posts, however many of them are shown: there may be fewer than `most`, and older ones.
     """
     floor = statements.FLOOR.scalar_subquery()
-    query = statements.earlier(most + 1, only_public=only_public).where(_posts.c.id > floor)
-    query = query.where(_users.c.is_public) if only_public else query
-    rows = (await execute(db, query.add_columns(floor.label("floor")), {"before": before})).all()
+    query = statements.earlier(most + 1, only_public=viewer_id is None).where(_posts.c.id > floor)
+    parameters = _of_viewer(viewer_id) | {"before": before}
+    rows = (await execute(db, query.add_columns(floor.label("floor")), parameters)).all()
     page = _of_rows(rows, most)
     if page.older is None:
         end = rows[0].floor if rows else (await execute(db, statements.FLOOR, {"before": before})).scalar_one()
@@ -94,31 +96,29 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, only_publi
     return page
 
 
-async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, only_public: bool) -> Page:
-    """One person's posts, by date."""
-    query = statements.of(most + 1, is_first=before == LAST, only_public=only_public)
-    return await _page(db, query, {"author_id": author_id, "before": before}, most)
+async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, viewer_id: int | None) -> Page:
+    """One person's posts, by date, also if the viewer has muted them."""
+    query = statements.of(most + 1, is_first=before == LAST, only_public=viewer_id is None)
+    return await _page(db, query, {"author_id": author_id, "before": before}, most, viewer_id)
 
 
-async def one(db: AsyncSession, post_id: int, *, only_public: bool) -> Card | None:
-    """A single post; None if it can't be seen."""
-    query = statements.cards(only_public=only_public).where(_posts.c.id == bindparam("post_id"))
-    page = await _page(db, query, {"post_id": post_id}, 1)
+async def one(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Card | None:
+    """A single post, also of somebody who is muted; None if it can't be seen."""
+    page = await _page(db, statements.one(only_public=viewer_id is None), {"post_id": post_id}, 1, viewer_id)
     return page.cards[0] if page.cards else None
 
 
-async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, only_public: bool) -> Page:
+async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, viewer_id: int | None) -> Page:
     """What stands under a post, oldest first."""
-    query = statements.replies(most + 1, only_public=only_public)
-    return await _page(db, query, {"post_id": post_id, "after": after}, most)
+    query = statements.replies(most + 1, only_public=viewer_id is None)
+    return await _page(db, query, {"post_id": post_id, "after": after}, most, viewer_id)
 
 
 async def among(
-    db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, only_public: bool
+    db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, viewer_id: int | None
 ) -> Page:
     """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
-    query = statements.cards(only_public=only_public).where(_posts.c.id.in_(numbers)).order_by(_posts.c.id.desc())
-    return await _page(db, query, parameters, most)
+    return await _page(db, statements.among(numbers, only_public=viewer_id is None), parameters, most, viewer_id)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
@@ -140,9 +140,10 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
         .join(_users, _posts.c.author_id == _users.c.id)
         .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *at_that_time)
         .where(*statements.shown(), statements.is_news(), _users.c.disabled_at.is_(None))
+        .where(blocks.not_hidden("post.author_id"))
         .order_by(_posts.c.id)
     )
-    return [(name, post_id) for name, post_id in await execute(db, query)]
+    return [(name, post_id) for name, post_id in await execute(db, query, _of_viewer(user_id))]
 
 
 async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
@@ -152,9 +153,15 @@ async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Ne
     return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]
 
 
-async def _page(db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int) -> Page:
+async def _page(
+    db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int, viewer_id: int | None
+) -> Page:
     """One statement, however many posts; it finds one more than a page was asked for."""
-    return _of_rows((await execute(db, query, parameters)).all(), most)
+    return _of_rows((await execute(db, query, {**parameters, **_of_viewer(viewer_id)})).all(), most)
+
+
+def _of_viewer(viewer_id: int | None) -> dict[str, object]:
+    return {} if viewer_id is None else {"viewer_id": viewer_id}
 
 
 def _of_rows(rows: Sequence[Row[Any]], most: int) -> Page:

@@ -37,7 +37,7 @@ async def home(request: Request) -> Response:
 async def _front_door(request: Request) -> Response:
     """What this place is, the newest of what strangers may read, and the way in."""
     is_public = request.app.state.settings.public_profiles
-    page = await timeline.explore(request.state.db, _most(request), only_public=True) if is_public else None
+    page = await timeline.explore(request.state.db, _most(request), viewer_id=None) if is_public else None
     return pages.render(request, "posts/front_door.html", page=page)
 
 
@@ -50,7 +50,7 @@ async def _timeline(request: Request) -> Response:
     if post_id and not pages.asks_for_part(request):
         return pages.redirect(request, "/")
     if request.method == "POST" and pages.asks_for_part(request):
-        card = await timeline.one(db, post_id, only_public=False) if post_id else None
+        card = await timeline.one(db, post_id, viewer_id=user.id) if post_id else None
         shown = Form(Write) if post_id else form
         return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
     page = await timeline.home(db, user.id, _most(request), _before(request))
@@ -72,15 +72,17 @@ async def explore(request: Request) -> Response:
     user = request.state.user
     if user is None and not request.app.state.settings.public_profiles:
         return pages.redirect(request, "/login?next=/explore")
-    page = await timeline.explore(request.state.db, _most(request), _before(request), only_public=user is None)
+    page = await timeline.explore(request.state.db, _most(request), _before(request), viewer_id=_viewer_id(request))
     return pages.render(request, "posts/explore.html", part="posts", page=page)
 
 
 async def profile(request: Request) -> Response:
-    """A person and their posts."""
+    """A person and their posts; of somebody whom the viewer has blocked, only the way to undo that."""
     db, seen = request.state.db, await _seen(request)
-    only_public, before = request.state.user is None, number_in_query(request, "before", timeline.LAST, is_signed=True)
-    page = await timeline.of(db, seen.person.id, _most(request), before, only_public=only_public)
+    if seen.relation.is_blocked:
+        return pages.render(request, "people/blocked.html", person=seen.person)
+    before = number_in_query(request, "before", timeline.LAST, is_signed=True)
+    page = await timeline.of(db, seen.person.id, _most(request), before, viewer_id=_viewer_id(request))
     return pages.render(
         request,
         "posts/profile.html",
@@ -88,7 +90,7 @@ async def profile(request: Request) -> Response:
         person=seen.person,
         about=text.markup(seen.person.about_me, ()),
         counts=seen.counts,
-        is_followed=seen.is_followed,
+        relation=seen.relation,
         page=page,
     )
 
@@ -96,11 +98,11 @@ async def profile(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """A single post, and the replies under it. Its author still sees it for a moment after deleting it."""
     username, post_id = request.path_params["username"], request.path_params["post_id"]
-    db, user = request.state.db, request.state.user
-    card = await timeline.one(db, post_id, only_public=user is None)
+    db, user, viewer_id = request.state.db, request.state.user, _viewer_id(request)
+    card = await timeline.one(db, post_id, viewer_id=viewer_id)
     if card and card.username.lower() == username.lower() and (user or _is_for_strangers(request, card)):
         after = number_in_query(request, "after", 0)
-        below = await timeline.replies(db, card.id, _most(request), after, only_public=user is None)
+        below = await timeline.replies(db, card.id, _most(request), after, viewer_id=viewer_id)
         return pages.render(request, "posts/post.html", part="replies", card=card, replies=below, after=after)
     if user and await posts.is_restorable(db, user.id, post_id):
         return pages.render(request, "posts/deleted.html", post_id=post_id)
@@ -139,10 +141,10 @@ async def _written(request: Request, form: Form[Write]) -> int:
 
 
 async def _seen(request: Request) -> Seen:
-    """The person in the path; 404 if there is none, they are disabled, or hide from a stranger."""
+    """The person in the path; 404 if there is none, they are disabled, hide from a stranger, or block the viewer."""
     user = request.state.user
     seen = await follows.seen(request.state.db, request.path_params["username"], user.id if user else 0)
-    if seen is None or seen.person.disabled_at is not None:
+    if seen is None or seen.person.disabled_at is not None or seen.relation.is_gone:
         raise HTTPException(404)
     if not user and not _is_for_strangers(request, seen.person):
         raise HTTPException(404)
@@ -151,6 +153,10 @@ async def _seen(request: Request) -> Seen:
 
 def _is_for_strangers(request: Request, whose: User | Card) -> bool:
     return whose.is_public and request.app.state.settings.public_profiles
+
+
+def _viewer_id(request: Request) -> int | None:
+    return request.state.user.id if request.state.user else None
 
 
 def _composer() -> dict[str, Any]:

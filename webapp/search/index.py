@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Integer, String, TextualSelect, bind
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute
+from webapp.people import blocks
 from webapp.posts import timeline
 from webapp.posts.timeline import LAST, Page
 from webapp.search import words
@@ -35,9 +36,9 @@ _POSTS = {
     ORDER BY found.id DESC LIMIT {most}
     """,
 }
-_VISIBLE = """
+_VISIBLE = f"""
     found.deleted_at IS NULL AND found.removed_at IS NULL AND author.disabled_at IS NULL
-    AND (author.is_public OR :viewer_id > 0)
+    AND (author.is_public OR :viewer_id > 0) AND {blocks.not_hidden("found.author_id").text}
 """
 _MATCHING = {
     True: "person_words AS words CROSS JOIN user_account AS person ON person.id = words.rowid"
@@ -50,6 +51,7 @@ _PEOPLE = f"""
         SELECT 1 FROM follow WHERE follow.follower_id = :viewer_id AND follow.followed_id = person.id
     ) AS is_followed
     FROM {{matching}} AND person.disabled_at IS NULL AND (person.is_public OR :viewer_id > 0)
+    AND {blocks.not_hidden("person.id").text}
     ORDER BY CASE
         WHEN person.username_key = :name THEN 0
         WHEN substr(person.username_key, 1, length(:name)) = :name THEN 1
@@ -77,7 +79,7 @@ async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, 
         "viewer_id": viewer_id or 0,
         "before": before,
     }
-    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most, only_public=viewer_id is None)
+    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most, viewer_id=viewer_id)
 
 
 async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:

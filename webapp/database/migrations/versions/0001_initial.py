@@ -334,6 +334,36 @@ def upgrade() -> None:
     op.create_index("ix_invite_use_invite_id", "invite_use", ["invite_id"], unique=False)
     op.create_index("ix_invite_use_inviter_id", "invite_use", ["inviter_id"], unique=False)
     op.create_table(
+        "mute",
+        sa.Column("muter_id", sa.Integer(), nullable=False),
+        sa.Column("muted_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["muted_id"], ["user_account.id"], name=op.f("fk_mute_muted_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["muter_id"], ["user_account.id"], name=op.f("fk_mute_muter_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("muter_id", "muted_id", name=op.f("pk_mute")),
+    )
+    op.create_index("ix_mute_muted_id", "mute", ["muted_id"], unique=False)
+
+    op.create_table(
+        "block",
+        sa.Column("blocker_id", sa.Integer(), nullable=False),
+        sa.Column("blocked_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["blocked_id"], ["user_account.id"], name=op.f("fk_block_blocked_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["blocker_id"], ["user_account.id"], name=op.f("fk_block_blocker_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("blocker_id", "blocked_id", name=op.f("pk_block")),
+    )
+    op.create_index("ix_block_blocked_id", "block", ["blocked_id"], unique=False)
+
+    op.create_table(
         "kept_username",
         sa.Column("username_key", sa.String(length=30), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -556,6 +586,8 @@ def downgrade() -> None:
     op.drop_table("factor")
     op.drop_table("known_browser")
     op.drop_table("kept_username")
+    op.drop_table("block")
+    op.drop_table("mute")
     op.drop_table("follow")
     op.drop_table("email_switch")
     op.drop_table("export_chunk")

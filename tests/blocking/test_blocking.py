@@ -1,0 +1,276 @@
+"""Mute somebody, and they never learn of it; block somebody, and neither of you is here for the other."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from time_machine import Traveller, travel
+
+from tests.archives.test_export import ask, download
+from tests.mailbox import Mailbox
+from tests.people.crowd import PART, arrive, import_people, let_follow, let_part, names_in
+from tests.posts.test_mentions import told
+from tests.posts.wall import let_post, say, words_in
+from tests.sites import Browser, Site
+from tests.watching import execute, statements
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    with travel(datetime.now(UTC), tick=True) as clock:
+        yield clock
+
+
+@pytest.fixture
+def susan(any_site: Site) -> Browser:
+    return arrive(any_site)
+
+
+@pytest.fixture
+def bob(any_site: Site, susan: Browser) -> Browser:
+    return arrive(any_site, "bob")
+
+
+def test_who_is_muted_comes_back_when_that_is_undone(any_site: Site, susan: Browser, bob: Browser) -> None:
+    let_follow(any_site, ("susan", "bob"))
+    say(bob, "A heron.")
+
+    muted = susan.post("/mute/bob")
+    at_home, on_his_page = susan.get("/"), susan.get("/user/bob")
+
+    assert muted.url.path == "/user/bob"
+    assert "You've muted bob." in on_his_page.text
+    assert (words_in(at_home), words_in(on_his_page)) == ([], ["A heron."])
+    susan.post("/unmute/bob", data={"next": "/muted_and_blocked"})
+    assert words_in(susan.get("/")) == ["A heron."]
+    assert execute(any_site, "SELECT count(*) FROM follow") == [(1,)], "muting unfollows nobody"
+
+
+@pytest.mark.alike
+def test_a_block_ends_follows_in_both_directions_and_undone_it_brings_none_back(
+    any_site: Site, susan: Browser, bob: Browser
+) -> None:
+    let_follow(any_site, ("susan", "bob"), ("bob", "susan"))
+
+    blocked = susan.post("/block/bob")
+
+    assert "You've blocked bob." in blocked.text
+    assert execute(any_site, "SELECT * FROM follow") == []
+    assert bob.post("/follow/susan").status_code == 404
+    assert susan.post("/follow/bob").status_code == 404
+    assert "no longer blocked" in susan.post("/unblock/bob").text
+    assert execute(any_site, "SELECT * FROM follow") == []
+    assert bob.post("/follow/susan").status_code == 200
+
+
+def test_a_follow_at_the_very_moment_of_a_block_is_none(any_site: Site, susan: Browser, bob: Browser) -> None:
+    """The database refuses it, whatever a page has looked at before."""
+    let_part(any_site, "block", "susan", "bob")
+
+    with pytest.raises(AssertionError):
+        let_follow(any_site, ("bob", "susan"))
+
+    assert execute(any_site, "SELECT * FROM follow") == []
+
+
+@pytest.mark.alike
+def test_twice_is_once(any_site: Site, susan: Browser, bob: Browser) -> None:
+    for path in ("/mute/bob", "/mute/bob", "/block/bob", "/block/bob"):
+        assert susan.post(path).status_code == 200
+
+    assert execute(any_site, "SELECT (SELECT count(*) FROM mute), (SELECT count(*) FROM block)") == [(1, 1)]
+
+
+@pytest.mark.alike
+@pytest.mark.parametrize("path", ["/mute/{}", "/unmute/{}", "/block/{}", "/unblock/{}"])
+def test_it_is_done_to_somebody_else_who_is_here(susan: Browser, path: str) -> None:
+    assert susan.post(path.format("susan")).status_code == 400
+    assert susan.post(path.format("nobody")).status_code == 404
+
+
+@pytest.mark.alike
+def test_htmx_gets_the_button_and_the_line_that_goes_with_it(susan: Browser, bob: Browser) -> None:
+    muted = susan.post("/mute/bob", headers=PART).text
+    unblocked = [susan.post(path, headers=PART) for path in ("/block/bob", "/unblock/bob")]
+
+    assert 'action="/unmute/bob"' in muted
+    assert 'id="muted-bob" role="status" data-hx-swap-oob="true"' in muted
+    assert "<html" not in muted
+    assert unblocked[0].headers["hx-redirect"] == "/user/bob"
+    assert "bob is no longer blocked." in unblocked[1].text
+
+
+@pytest.mark.alike
+def test_one_page_lists_them_and_undoes_it(any_site: Site, susan: Browser, bob: Browser) -> None:
+    import_people(any_site, "ann")
+    susan.post("/mute/ann")
+    susan.post("/block/bob")
+
+    page = susan.get("/muted_and_blocked").text
+
+    assert names_in(page) == ["ann", "bob"]
+    assert 'action="/unmute/ann"' in page
+    assert 'action="/unblock/bob"' in page
+    assert names_in(bob.get("/muted_and_blocked").text) == []
+
+
+@pytest.mark.alike
+def test_who_has_blocked_notices_nothing_when_the_other_does_it_too(
+    any_site: Site, susan: Browser, bob: Browser
+) -> None:
+    susan.post("/block/bob")
+    before = [susan.get(path).status_code for path in ("/user/bob", "/block/bob", "/user/bob/followers")]
+
+    let_part(any_site, "block", "bob", "susan")
+
+    assert [susan.get(path).status_code for path in ("/user/bob", "/block/bob", "/user/bob/followers")] == before
+    assert before == [200, 200, 404]
+
+
+@pytest.mark.parametrize("how", ["mute", "block"])
+@pytest.mark.alike
+def test_no_email_tells_of_who_is_hidden(
+    any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser, bob: Browser, how: str
+) -> None:
+    """Neither of a mention nor of a reply; nor one that waited when the block came."""
+    susan.post("/letters", data={"mention": "1", "new_follower": "1", "digest": "1"})
+    number = say(susan)
+    say(bob, "Before, @susan.")
+    bob.post("/follow/susan")
+    bob.post(f"/posts/{number}/reply", data={"body": "A reply."})
+
+    susan.post(f"/{how}/bob")
+    say(bob, "After, @susan.")
+    clock.shift(timedelta(seconds=80))
+
+    assert told(any_site, mailbox, "susan@example.com") == []
+    assert [email.subject for email in mailbox.all("susan@example.com") if "bob" in email.subject] == []
+
+
+def test_lists_and_counts_agree_and_leave_out_who_is_hidden(any_site: Site, susan: Browser) -> None:
+    import_people(any_site, "ann", "bob", "carl")
+    pairs = [("bob", "ann"), ("carl", "ann"), ("susan", "ann"), ("ann", "bob"), ("ann", "carl")]
+    let_follow(any_site, *pairs)
+    let_part(any_site, "block", "bob", "susan")
+    let_part(any_site, "block", "susan", "bob")
+    let_part(any_site, "mute", "susan", "bob")
+
+    page, stranger = susan.get("/user/ann/followers").text, any_site.browser().get("/user/ann").text
+
+    assert names_in(page) == ["susan", "carl"]
+    assert "2 followers<" in page
+    assert "follows 1 person<" in page
+    assert "3 followers<" in stranger
+
+
+@pytest.mark.alike
+def test_nobody_answers_under_a_post_that_they_cant_see(any_site: Site, susan: Browser, bob: Browser) -> None:
+    """A reply to somebody else's reply stands under that one, as if the first post were gone."""
+    ann = arrive(any_site, "ann")
+    number = say(susan, "First.")
+    ann.post(f"/posts/{number}/reply", data={"body": "Ann's."})
+    susan.post("/block/bob")
+
+    answered = bob.post("/posts/2/reply", data={"body": "Bob's."})
+
+    assert answered.url.path == "/user/ann/2"
+    assert words_in(answered)[-1] == "Bob's."
+    assert words_in(ann.get(f"/user/susan/{number}"))[1:] == ["Ann's."]
+    assert words_in(susan.get("/user/ann/2"))[1:] == []
+
+
+@pytest.mark.alike
+def test_news_count_nobody_who_is_hidden(any_site: Site, susan: Browser, bob: Browser) -> None:
+    let_follow(any_site, ("susan", "bob"))
+    say(bob)
+
+    def news() -> list[bool]:
+        return ["1 new post" in susan.get(f"/news?of={page}&after=0").text for page in ("home", "explore")]
+
+    before = news()
+    susan.post("/mute/bob")
+
+    assert (before, news()) == ([True, True], [False, False])
+
+
+@pytest.mark.alike
+def test_people_to_begin_with_are_none_of_them(any_site: Site, susan: Browser) -> None:
+    import_people(any_site, "ann", "bob", "carl")
+    let_post(any_site, ("ann", "one"), ("bob", "two"), ("carl", "three"))
+    let_part(any_site, "mute", "susan", "ann")
+    let_part(any_site, "block", "bob", "susan")
+
+    assert names_in(susan.get("/").text) == ["carl"]
+
+
+@pytest.mark.alike
+def test_a_blocked_author_can_be_reported_by_nobody_who_cant_see_the_post_but_the_admin_sees_all(
+    any_site: Site, susan: Browser, bob: Browser
+) -> None:
+    number = say(bob, "A heron.")
+    susan.post("/mute/bob")
+    assert susan.get(f"/posts/{number}/report").status_code == 200, "what one went to can be reported"
+
+    susan.post("/block/bob")
+
+    assert susan.get(f"/posts/{number}/report").status_code == 404
+
+
+def test_the_file_of_who_was_blocked_says_nothing_of_it(site: Site) -> None:
+    susan, bob = arrive(site), arrive(site, "bob")
+    import_people(site, "ann")
+    susan.post("/mute/ann")
+    susan.post("/block/bob")
+    ask(bob)
+
+    assert "susan" not in download(site, bob).read("account.json").decode()
+    execute(site, "DELETE FROM account_export")
+    ask(susan)
+    account = download(site, susan).read("account.json").decode()
+    assert '"muted": [\n  {"username": "ann"' in account
+    assert '"blocked": [\n  {"username": "bob"' in account
+
+
+def test_a_feed_is_the_readers_own_when_they_are_logged_in(site: Site) -> None:
+    susan, bob = arrive(site), arrive(site, "bob")
+    say(bob, "A heron, @susan.")
+    bob.post("/block/susan")
+
+    answers = [(browser.get("/explore/feed.atom"), browser.get("/user/bob/feed.atom")) for browser in (susan, bob)]
+
+    assert ["heron" in everybody.text for everybody, _his in answers] == [False, True]
+    assert [his.status_code for _everybody, his in answers] == [404, 200]
+    assert answers[0][0].headers["cache-control"] == "no-store"
+    assert "heron" in site.browser().get("/user/bob/feed.atom").text, "what strangers may read is no secret"
+
+
+def test_many_hidden_people_cost_no_statement_more(any_site: Site, susan: Browser) -> None:
+    crowd = [f"fan{number}" for number in range(20)]
+    import_people(any_site, "ann", *crowd)
+    paths = [
+        "/",
+        "/explore",
+        "/user/ann",
+        "/user/ann/followers",
+        "/muted_and_blocked",
+        "/user/ann/1",
+        "/search?q=hello",
+    ]
+    let_post(any_site, ("ann", "Hello."))
+
+    def asked() -> list[int]:
+        counts = []
+        for path in paths:
+            with statements(any_site) as seen:
+                susan.get(path)
+            counts.append(len(seen))
+        return counts
+
+    before = asked()
+    for fan in crowd[:10]:
+        let_part(any_site, "mute", "susan", fan)
+    for fan in crowd[10:]:
+        let_part(any_site, "block", fan, "susan")
+        let_part(any_site, "block", "susan", fan)
+
+    assert asked() == before

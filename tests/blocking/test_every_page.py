@@ -1,0 +1,117 @@
+"""On every page of the site, whoever is muted or blocked is hidden; a page that is added is looked at, too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from tests.blocking.scene import HERON, SPARROW, Scene, shows_bob, without_names
+from tests.people.crowd import PART, let_part
+from tests.test_sweeps import ROUTES
+from tests.watching import dump, execute, standing_site, wait_until_posted
+
+# Pages to which one goes for a person or a post; the others bring them up.
+GONE_TO = {"profile", "post", "find_post", "reply", "report", "followers", "following", "profile_feed", "block"}
+ABOUT = [route for route in ROUTES if {"username", "post_id"} & set(route.param_convertors)]
+FORM = {"body": "Hello?", "reason": "Because", "next": "/settings"}
+
+
+@pytest.fixture(scope="module")
+def scene(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("apart")) as site:
+        yield Scene(site)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(scene: Scene) -> Iterator[None]:
+    yield
+    for name in ("mute", "block", "limit_window"):
+        execute(scene.site, f"DELETE FROM {name}")
+
+
+def where_susan_sees_bob(scene: Scene) -> dict[str, set[str]]:
+    """The pages by their routes' names, and for whom or for what she went to each: bob, ann, or her own."""
+    found: dict[str, set[str]] = {}
+    for name, about, answer in scene.pages(scene.susan):
+        if shows_bob(answer):
+            found.setdefault(name, set()).add(about)
+    return found
+
+
+def test_the_sweep_sees_him_while_nobody_minds(scene: Scene) -> None:
+    """The control: these are the pages that show people and posts."""
+    seen = where_susan_sees_bob(scene)
+
+    assert seen.keys() == GONE_TO | {"home", "explore", "search", "explore_feed"}
+    assert all("ann" in seen[name] for name in ("profile", "post", "followers", "following"))
+
+
+def test_who_is_muted_is_seen_only_where_one_goes_for_him(scene: Scene) -> None:
+    scene.susan.post("/mute/bob")
+
+    seen = where_susan_sees_bob(scene)
+
+    assert seen.pop("muted_and_blocked") == {""}
+    assert seen == {name: {"bob"} for name in GONE_TO}
+
+
+def test_who_is_blocked_is_seen_nowhere_but_where_one_undoes_it(scene: Scene) -> None:
+    let_part(scene.site, "block", "susan", "bob")
+
+    seen = where_susan_sees_bob(scene)
+
+    assert seen == {"profile": {"bob"}, "block": {"bob"}, "muted_and_blocked": {""}}
+    assert "heron" not in scene.susan.get("/user/bob").text
+
+
+def test_to_who_was_blocked_the_other_is_nowhere(scene: Scene) -> None:
+    let_part(scene.site, "block", "bob", "susan")
+
+    assert where_susan_sees_bob(scene) == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_to_who_was_blocked_the_other_is_as_good_as_nobody(scene: Scene, method: str) -> None:
+    """Whatever is asked or sent about the one who blocked, the answer is that for nobody, and nothing changes."""
+    let_part(scene.site, "block", "bob", "susan")
+    wait_until_posted(scene.site)
+    before, told = kept(scene), []
+
+    for route in [route for route in ABOUT if method in (route.methods or ())]:
+        for headers in ({}, PART):
+            to_bob, to_nobody = [
+                without_names(scene.susan.request(method, path, **sent(method), headers=headers))
+                for path in (path_of(route, "bob", HERON), path_of(route, "nobody", 999))
+            ]
+            told += [(route.name, headers)] if to_bob != to_nobody else []
+
+    assert told == []
+    assert kept(scene) == before
+
+
+def test_what_is_said_about_who_is_seen_is_another_matter(scene: Scene) -> None:
+    """The control: the same requests about ann do change something."""
+    before = kept(scene)
+
+    for route in [route for route in ABOUT if "POST" in (route.methods or ())]:
+        scene.susan.post(path_of(route, "ann", SPARROW), data=FORM)
+
+    changed = {name for name, rows in kept(scene).items() if rows != before[name]}
+    assert changed >= {"post", "mention", "report", "follow"}
+
+
+def path_of(route: Route, username: str, post_id: int) -> str:
+    values = {"username": username, "post_id": post_id, "action": "disable"}
+    return route.url_path_for(route.name, **{key: values[key] for key in route.param_convertors})
+
+
+def sent(method: str) -> dict[str, Any]:
+    return {"data": FORM if method == "POST" else None, "follow_redirects": False}
+
+
+def kept(scene: Scene) -> dict[str, list[tuple[Any, ...]]]:
+    """All that is stored, but for what counts visits."""
+    apart = {"limit_window", "form_answer", "session", "user_account"}
+    return {name: rows for name, rows in dump(scene.site).items() if name not in apart}

@@ -1,0 +1,1 @@
+"""Mute and block people, and take that back."""

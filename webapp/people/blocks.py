@@ -1,0 +1,182 @@
+"""Mute and block, and who is therefore hidden from whom.
+
+Somebody who is muted is left out wherever the site itself brings people and posts up: timelines, lists, searches,
+replies, mentions, emails. Whoever goes to their page or opens one of their posts sees it. A block hides each from the
+other everywhere, and to the one who was blocked the other is as good as nobody.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Integer, Select, Table, TextClause, bindparam, delete, or_, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.database import execute, now, table
+from webapp.people.models import Block, Follow, Mute
+
+MOST_LISTED = 200
+
+_users, _follows = table(User), table(Follow)
+_mutes, _blocks = table(Mute), table(Block)
+
+# Never a join: for one, a planner may decide to read all blocks. Each of the three is a look into a primary key.
+_APART = """
+    SELECT 1 FROM block WHERE block.blocker_id = {viewer} AND block.blocked_id = {person}
+    UNION ALL SELECT 1 FROM block WHERE block.blocker_id = {person} AND block.blocked_id = {viewer}
+"""
+_MUTED = "SELECT 1 FROM mute WHERE mute.muter_id = {viewer} AND mute.muted_id = {person}"
+_HIDDEN = f"{_MUTED} UNION ALL {_APART}"
+# Whom a viewer doesn't see, to subtract them from a count.
+HIDDEN_PEOPLE = (
+    text(
+        "SELECT muted_id AS id FROM mute WHERE muter_id = :viewer_id"
+        " UNION SELECT blocked_id FROM block WHERE blocker_id = :viewer_id"
+        " UNION SELECT blocker_id FROM block WHERE blocked_id = :viewer_id"
+    )
+    .bindparams(bindparam("viewer_id", type_=Integer))
+    .columns(id=Integer)
+)
+
+
+def not_hidden(person: str, viewer: str = ":viewer_id") -> TextClause:
+    """A condition for statements: the viewer has not muted the person, and neither has blocked the other.
+
+    Both are what the statement calls the numbers of their accounts: a column, or a parameter with a colon.
+    """
+    return _condition(_HIDDEN, person, viewer)
+
+
+def not_apart(person: str, viewer: str = ":viewer_id") -> TextClause:
+    """The same for blocks alone: for what one goes to on purpose."""
+    return _condition(_APART, person, viewer)
+
+
+def _condition(rows: str, person: str, viewer: str) -> TextClause:
+    condition = text(f"NOT EXISTS ({rows.format(person=person, viewer=viewer)})")
+    parameters = [each[1:] for each in (person, viewer) if each.startswith(":")]
+    return condition.bindparams(*(bindparam(name, type_=Integer) for name in parameters))
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What somebody has done about another person, and whether that person has blocked them."""
+
+    is_followed: bool = False
+    is_muted: bool = False
+    is_blocked: bool = False
+    is_blocked_by: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        return self.is_blocked or self.is_blocked_by
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the person is as good as nobody: not to who has blocked them, too, and so notices nothing."""
+        return self.is_blocked_by and not self.is_blocked
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Somebody who was muted or blocked."""
+
+    id: int
+    username: str
+    picture: int
+    since: datetime
+
+
+async def relation(db: AsyncSession, viewer_id: int, person_id: int) -> Relation:
+    row = (await execute(db, _RELATION, {"viewer_id": viewer_id, "person_id": person_id})).one()
+    return Relation(*(bool(value) for value in row))
+
+
+async def hidden(db: AsyncSession, viewer_id: int, names: Collection[str]) -> set[str]:
+    """Which of these usernames, in lower case, belong to people whom the viewer doesn't see."""
+    seen = select(_users.c.username_key).where(_users.c.username_key.in_(names), not_hidden("user_account.id"))
+    return set(names) - set((await execute(db, seen, {"viewer_id": viewer_id})).scalars())
+
+
+async def mute(db: AsyncSession, muter_id: int, muted_id: int) -> None:
+    """Twice is once."""
+    await execute(db, _MUTE, {"one": muter_id, "other": muted_id, "moment": now()})
+
+
+async def unmute(db: AsyncSession, muter_id: int, muted_id: int) -> None:
+    pair = _mutes.c.muter_id == muter_id, _mutes.c.muted_id == muted_id
+    await execute(db, delete(_mutes).where(*pair))
+
+
+async def block(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
+    """Parts two people: their follows end in both directions. Twice is once."""
+    await execute(db, _BLOCK, {"one": blocker_id, "other": blocked_id, "moment": now()})
+    await _end_follows(db, blocker_id, blocked_id)
+
+
+async def unblock(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
+    """The follows don't come back, nor does one that began at the very moment of the block."""
+    pair = _blocks.c.blocker_id == blocker_id, _blocks.c.blocked_id == blocked_id
+    if (await execute(db, delete(_blocks).where(*pair))).rowcount:
+        await _end_follows(db, blocker_id, blocked_id)
+
+
+async def muted(db: AsyncSession, user_id: int) -> Sequence[Listed]:
+    """Whom a person has muted, the last first, but for whom a block hides: MOST_LISTED at most, plus one if more."""
+    query = _listed(_mutes.c.muter_id, _mutes.c.muted_id, _mutes.c.created_at).where(not_apart("user_account.id"))
+    return [Listed(*row) for row in await execute(db, query, {"viewer_id": user_id})]
+
+
+async def blocked(db: AsyncSession, user_id: int) -> Sequence[Listed]:
+    """Whom a person has blocked, in the same way."""
+    query = _listed(_blocks.c.blocker_id, _blocks.c.blocked_id, _blocks.c.created_at)
+    return [Listed(*row) for row in await execute(db, query, {"viewer_id": user_id})]
+
+
+def _listed(
+    whose: ColumnElement[int], person: ColumnElement[int], since: ColumnElement[datetime]
+) -> Select[int, str, int, datetime]:
+    query = select(_users.c.id, _users.c.username, _users.c.picture, since)
+    theirs = query.where(whose == bindparam("viewer_id"), _users.c.id == person, _users.c.disabled_at.is_(None))
+    return theirs.order_by(since.desc(), _users.c.id.desc()).limit(MOST_LISTED + 1)
+
+
+async def _end_follows(db: AsyncSession, one: int, other: int) -> None:
+    there = (_follows.c.follower_id == one) & (_follows.c.followed_id == other)
+    back = (_follows.c.follower_id == other) & (_follows.c.followed_id == one)
+    await execute(db, delete(_follows).where(or_(there, back)))
+
+
+def relation_to(person_id: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
+    """The columns of the viewer's relation, for a statement that finds the person."""
+    viewer_id = bindparam("viewer_id", type_=Integer)
+    return (
+        _is_there(_follows, viewer_id, person_id),
+        _is_there(_mutes, viewer_id, person_id),
+        _is_there(_blocks, viewer_id, person_id),
+        _is_there(_blocks, person_id, viewer_id),
+    )
+
+
+def _is_there(pairs: Table, one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether there is such a pair: the columns of each such table begin with who does it, and to whom."""
+    mine = pairs.alias()
+    who, whom = list(mine.columns)[:2]
+    return select(who).where(who == one, whom == other).exists()
+
+
+_RELATION = select(*relation_to(bindparam("person_id", type_=Integer)))
+# Twice at the same moment is once, and it's never oneself.
+_ADD = """
+    INSERT INTO {pairs} ({one}, {other}, created_at)
+    SELECT :one, id, :moment FROM user_account WHERE id = :other AND id <> :one
+    ON CONFLICT ({one}, {other}) DO NOTHING
+"""
+_NEW = (
+    bindparam("one", type_=Integer),
+    bindparam("other", type_=Integer),
+    bindparam("moment", type_=_mutes.c.created_at.type),
+)
+_MUTE = text(_ADD.format(pairs="mute", one="muter_id", other="muted_id")).bindparams(*_NEW)
+_BLOCK = text(_ADD.format(pairs="block", one="blocker_id", other="blocked_id")).bindparams(*_NEW)
