@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 PORT ?= 8000
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+FIRST = --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability
 .DEFAULT_GOAL := help
 # Some images switch it off. Each of the tests' processes would then make the bytecode of every test module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,18 +18,22 @@ help: ## this list
 run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
-test: .venv/test ## every check and every test
-	# mypy keeps one core busy for half a minute: the tests have the other meanwhile.
+test: .venv/test ## every check, and a test of everything; what CI runs
+	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. Listed once by themselves, they
+	# are compiled once, and not by each of the three processes.
 	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
-	  $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability; tests=$$?; \
+	  $(BIN)/python -m pytest -qq --collect-only $(FIRST) >/dev/null; \
+	  $(BIN)/python -m pytest -q -n 3 $(FIRST); tests=$$?; \
 	  wait $$linting; lint=$$?; cat .lint.log; exit $$((tests + lint))
 	# What waits runs beside what computes: the real processes beside the browser.
 	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
 	  $(BIN)/python -m pytest -q -n 2 -m browser tests/browser; browser=$$?; \
 	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
 
-test-all: .venv/test ## the same, and on PostgreSQL also what is alike on both databases
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --all-twins -m "not browser and not soak and not neighbours" --ignore tests/reliability
+test-all: .venv/test ## the same tests with every case of every sweep, and those that CONTRIBUTING.md calls deep
+	$(BIN)/python -m pytest -q -n 3 --everything $(FIRST)
+	$(BIN)/python -m pytest -q -n 3 --everything -m "not soak and not neighbours" tests/reliability
+	$(BIN)/python -m pytest -q -n 2 --everything -m browser tests/browser
 
 test-quick: .venv/test ## the tests that need no browser
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours"

@@ -5,6 +5,7 @@ import os
 import hypothesis
 import pytest
 
+from tests import depth
 from tests.missing import UNAVAILABLE
 
 pytest_plugins = ["tests.databases", "tests.sites"]
@@ -18,23 +19,33 @@ LONGEST = {
 
 # In the suite the same examples each time, and no clock; `make soak` looks for new ones.
 _calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=25)
 hypothesis.settings.register_profile("thorough", _calm, max_examples=3000)
 hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-twins", action="store_true", help="run on PostgreSQL also what is alike on both databases")
+    parser.addoption("--everything", action="store_true", help="run each case of each sweep, on both databases")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--everything"):
+        depth.go_through_everything()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the PostgreSQL twin of a test out where nothing of it depends on the database; see `make test-all`."""
+    """Leaves out what only `make test-all` runs: deep cases, and twins on PostgreSQL that are alike on both."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
-    if config.getoption("--all-twins"):
+    if config.getoption("--everything"):
         return
-    twins = [item for item in items if item.get_closest_marker("alike") and item.get_closest_marker("postgresql")]
-    config.hook.pytest_deselected(items=twins)
-    items[:] = [item for item in items if item not in twins]
+    left_out = [item for item in items if _is_left_out(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not _is_left_out(item)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    marks = {mark.name for mark in item.iter_markers()}
+    return "deep" in marks or {"alike", "postgresql"} <= marks
 
 
 os.environ["LANGUAGE"] = "en"  # the command line's, whatever whoever runs the tests speaks
