@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import share
 from tests.sites import Browser, Site
 from tests.watching import fillings
 from webapp.mail_preview import lint, samples
@@ -12,7 +13,7 @@ from webapp.settings import Settings
 
 
 def test_every_kind_of_email_in_every_language_is_without_fault(site: Site) -> None:
-    every = list(samples.samples(site.settings, site.app.state.templates))
+    every = samples.samples(site.settings, site.app.state.templates)
 
     assert {sample.template for sample in every} >= {
         "reset_password",
@@ -38,12 +39,12 @@ def test_an_email_is_shown_in_every_way(browser: Browser) -> None:
 
 
 def test_every_sample_of_the_gallery_can_be_opened_and_is_the_one_that_was_listed(browser: Browser, site: Site) -> None:
-    every = list(samples.samples(site.settings, site.app.state.templates))
+    every = samples.samples(site.settings, site.app.state.templates)
     listed = re.findall(r'href="/mailbox/gallery/([^"]+)"', browser.get("/mailbox/gallery").text)
 
     assert listed == [sample.id for sample in every]
     assert len(set(listed)) == len(listed) > 20
-    for sample in every:
+    for sample in share(every, 0, 5):
         found = samples.find(site.settings, site.app.state.templates, sample.id)
         assert found
         assert (found.email.subject, found.email.text_preview) == (sample.email.subject, sample.email.text_preview)

@@ -9,7 +9,7 @@ from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -46,7 +46,7 @@ class MailboxTransport:
 
 @dataclass(frozen=True)
 class Received:
-    """An email in the mailbox."""
+    """An email in the mailbox. Its headers and parts are dear to read, so each is read once."""
 
     id: str
     message: EmailMessage
@@ -56,11 +56,11 @@ class Received:
     def parse(cls, email_id: str, source: bytes) -> "Received":
         return cls(email_id, message_from_bytes(source, policy=default), source)
 
-    @property
+    @cached_property
     def subject(self) -> str:
         return str(self.message["Subject"])
 
-    @property
+    @cached_property
     def to(self) -> str:
         return str(self.message["To"])
 
@@ -76,11 +76,11 @@ class Received:
     def headers(self) -> list[tuple[str, str]]:
         return [(name, str(value)) for name, value in self.message.items()]
 
-    @property
+    @cached_property
     def text(self) -> str:
         return self._part("plain")
 
-    @property
+    @cached_property
     def html(self) -> str:
         return self._part("html")
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from jinja2 import Environment
 
@@ -14,7 +15,7 @@ from webapp.mail.kinds import Draft
 from webapp.mail.models import Claimed
 from webapp.mail_preview import lint
 from webapp.mail_preview.inbox import Received
-from webapp.settings import Settings
+from webapp.settings import ROOT, Settings
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,14 @@ class _Planned:
         return Sample(self.draft.template, self.language, email, lint.problems(source, settings))
 
 
-def samples(settings: Settings, templates: Environment) -> Iterator[Sample]:
-    for planned in _planned(settings):
-        yield planned.write(settings, templates)
+def samples(settings: Settings, templates: Environment) -> list[Sample]:
+    """All of them: written when the first is asked for, which takes a second, and anew when a template has changed."""
+    return _written(settings, templates, max(file.stat().st_mtime for file in (ROOT / "templates").rglob("*.*")))
+
+
+@lru_cache(1)
+def _written(settings: Settings, templates: Environment, _changed_at: float) -> list[Sample]:
+    return [planned.write(settings, templates) for planned in _planned(settings)]
 
 
 def find(settings: Settings, templates: Environment, sample_id: str) -> Sample | None:

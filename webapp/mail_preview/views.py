@@ -45,7 +45,7 @@ async def mailbox_source(request: Request) -> Response:
 async def gallery(request: Request) -> Response:
     state = request.app.state
     return pages.render(
-        request, "mail_preview/gallery.html", samples=list(galleries.samples(state.settings, state.templates))
+        request, "mail_preview/gallery.html", samples=galleries.samples(state.settings, state.templates)
     )
 
 
