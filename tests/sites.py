@@ -163,11 +163,12 @@ class Site:
 
     def browser(self, network: str = "", *, follow_redirects: bool = True) -> Browser:
         """A browser with cookies of its own, from a network of its own unless one is given."""
-        headers = {"x-forwarded-for": network or next(self._networks), "user-agent": "a browser"}
+        # To pack and unpack each answer takes two fifths of a request's time.
+        plain = {"accept-encoding": "identity", "user-agent": "a browser"}
         client = TestClient(
             self.app,
             base_url=self.settings.base_url,
-            headers=headers,
+            headers={"x-forwarded-for": network or next(self._networks), **plain},
             follow_redirects=follow_redirects,
         )
         client.portal = self._running.portal

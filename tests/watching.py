@@ -28,12 +28,21 @@ from webapp.settings import Settings
 def execute(site: Site, statement: str | Executable, **parameters: object) -> list[tuple[Any, ...]]:
     """Runs one statement in a transaction of its own; returns its rows, if it has any."""
 
-    async def run() -> list[tuple[Any, ...]]:
+    [found] = execute_each(site, [statement], **parameters)
+    return found
+
+
+def execute_each(site: Site, each: Sequence[str | Executable], **parameters: object) -> list[list[tuple[Any, ...]]]:
+    """Runs several statements in one transaction; returns the rows of each."""
+
+    async def run() -> list[list[tuple[Any, ...]]]:
         async with site.app.state.database.session(is_writing=True) as db:
             connection = await db.connection()
-            query = text(statement) if isinstance(statement, str) else statement
-            result = await connection.execute(query, parameters)
-            found = [tuple(row) for row in result.all()] if result.returns_rows else []
+            found = []
+            for statement in each:
+                query = text(statement) if isinstance(statement, str) else statement
+                result = await connection.execute(query, parameters)
+                found.append([tuple(row) for row in result.all()] if result.returns_rows else [])
             await db.commit()
         return found
 
@@ -49,7 +58,9 @@ def dump(site: Site, *, is_settled: bool = True) -> dict[str, list[tuple[Any, ..
     deadline = time.monotonic() + 2 * is_settled  # some sites have no mailer
     while time.monotonic() < deadline and execute(site, _unfinished()):
         time.sleep(0.01)
-    return {name: table(site, name) for name in SQLModel.metadata.tables}
+    names = list(SQLModel.metadata.tables)
+    tables = execute_each(site, [f"SELECT * FROM {name}" for name in names])
+    return {name: sorted(rows, key=repr) for name, rows in zip(names, tables, strict=True)}
 
 
 def give_passkey(site: Site) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlmodel import select
 
-from tests.sites import Browser, Site
+from tests.sites import CHEAP, Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
 from webapp.accounts.models import User
@@ -41,7 +41,7 @@ def import_people(site: Site, *names: str) -> None:
 
 @cache
 def _password_hash() -> str:
-    return asyncio.run(Hasher().hash(PASSWORD))
+    return asyncio.run(Hasher(CHEAP).hash(PASSWORD))
 
 
 def let_follow(site: Site, *pairs: tuple[str, str]) -> None:

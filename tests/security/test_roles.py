@@ -15,7 +15,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
-from tests.watching import execute, give_passkey, standing_site
+from tests.watching import execute, execute_each, give_passkey, standing_site
 from webapp.accounts import tokens
 
 # Whoever holds the link, for the account that the link is about.
@@ -205,14 +205,13 @@ def aimed(site: Site, name: str) -> str:
 
 def susans(site: Site) -> dict[str, list[tuple[Any, ...]]]:
     """Every row that is susan's, and what the log of events says of her; not when she was last seen."""
-    rows = {}
+    queries = {}
     for table in SQLModel.metadata.tables.values():
         owners = [column.name for column in table.columns if _is_susans(table.name, column)]
         for owner in owners:
             columns = ", ".join(column.name for column in table.columns if column.name not in {"last_seen_at"})
-            query = f"SELECT {columns} FROM {table.name} WHERE {owner} = 1 ORDER BY 1, 2"
-            rows[f"{table.name}.{owner}"] = execute(site, query)
-    return rows
+            queries[f"{table.name}.{owner}"] = f"SELECT {columns} FROM {table.name} WHERE {owner} = 1 ORDER BY 1, 2"
+    return dict(zip(queries, execute_each(site, list(queries.values())), strict=True))
 
 
 def _is_susans(table: str, column: Any) -> bool:
