@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 from starlette.requests import Request
 
 from tests import hostile
+from tests.depth import share
 from tests.sites import SECRET_KEY, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
@@ -60,7 +61,7 @@ def too_dear(
     work: Callable[[str], object],
     size: int,
     floor: float = FLOOR,
-    texts: Callable[[int], list[str]] = hostile.texts,
+    texts: Callable[[int], Sequence[str]] = hostile.texts,
 ) -> list[str]:
     """The texts of that size that cost much more than as many letters."""
     work("a" * size)  # what is made once for all is made now
@@ -79,13 +80,23 @@ def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
 
 @pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
 def test_no_field_of_any_form_is_dear_to_read(shape: type[BaseModel], name: str) -> None:
+    """Fields of the same kind, such as passwords, share the texts."""
     size = forms.longest(shape.model_fields[name]).characters
+    alike = [field for field in FIELDS if kind_of(*field) == kind_of(shape, name)]
+    texts = share(hostile.texts(size), alike.index((shape, name)), len(alike))
 
     def check(typed: str) -> None:
         form = Form(shape, {name: typed})
         form.check(SETTINGS)
 
-    assert too_dear(check, size) == []
+    assert too_dear(check, size, texts=lambda _size: texts) == []
+
+
+def kind_of(shape: type[BaseModel], name: str) -> str:
+    """The same for fields that the same code looks at."""
+    field, checks = shape.model_fields[name], shape.__pydantic_decorators__
+    own = shape if checks.field_validators or checks.model_validators or checks.root_validators else BaseModel
+    return repr((own, field.annotation, field.metadata))
 
 
 def test_the_sweep_sees_all_forms() -> None:
@@ -229,7 +240,7 @@ READERS = [route.name for route in ROUTES if "GET" in (route.methods or ()) and 
 
 @pytest.mark.parametrize("name", [name for name in READERS if not name.startswith("gallery")])
 def test_no_query_of_any_page_is_dear(site: Site, name: str) -> None:
-    """Another text in each of its fields, together as long as a request's address may be."""
+    """Another text in each of its fields, together as long as a request's address may be. The pages share the texts."""
     path, cookie = path_of(site, name), ("cookie", site.app.state.cookie)
 
     def look(*typed: str) -> None:
@@ -242,8 +253,9 @@ def test_no_query_of_any_page_is_dear(site: Site, name: str) -> None:
     most = max(TIMES * hostile.milliseconds(lambda: look(*letters), 5), FLOOR_OF_PAGES)
     texts = hostile.between_letters(900)
     groups = [[*texts[place:], *letters][: len(QUERIES)] for place in range(0, len(texts), len(QUERIES))]
+    shared = share(groups, READERS.index(name), 6)
 
-    assert [group for group in groups if hostile.is_dear(lambda group=group: look(*group), most)] == []  # type: ignore[misc]
+    assert [group for group in shared if hostile.is_dear(lambda group=group: look(*group), most)] == []  # type: ignore[misc]
 
 
 HEADERS = [
@@ -256,11 +268,14 @@ HEADERS = [
 def test_no_header_is_dear(site: Site, header: str) -> None:
     method, path = ("GET", "/explore/feed.atom") if header in OF_FEEDS else ("POST", "/login")
 
+    def texts(size: int) -> Sequence[str]:
+        return share(hostile.between_letters(size), HEADERS.index(header), 3)
+
     def look(typed: str) -> None:
         value = typed.encode("latin-1", "replace").decode("latin-1")
         assert ask(site, method, path, [HOST, (header, value)] if header != "host" else [("host", value)]).status < 500
 
-    assert too_dear(look, MAX_HEADER_BYTES - len(header), FLOOR_OF_PAGES, hostile.between_letters) == []
+    assert too_dear(look, MAX_HEADER_BYTES - len(header), FLOOR_OF_PAGES, texts) == []
 
 
 OF_FEEDS = {"if-none-match", "if-modified-since", "accept-language"}
@@ -280,8 +295,8 @@ def test_no_form_of_any_page_is_dear_to_answer(site: Site, name: str) -> None:
     typed = " ".join(control for control in controls if "checkbox" not in control)
     fields = re.findall(r'name="(\w+)"', typed)
 
-    # Every other text for every other form: what reads a field by itself was given all of them above.
-    texts = hostile.between_letters(2000)[FORMS.index(name) % 2 :: 2]
+    # The forms share the texts: what reads a field by itself was given all of them above.
+    texts = share(hostile.between_letters(2000), FORMS.index(name), 9)
 
     def send(typed: str) -> None:
         place = texts.index(typed) if typed in texts else None
