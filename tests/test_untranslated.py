@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -88,20 +87,23 @@ def readers(site: Site) -> dict[str, Browser]:
     return readers_of(site)
 
 
-@pytest.mark.parametrize(("who", "name"), list(product(EVERYBODY, PAGES)))
-def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: str, name: str) -> None:
-    answer = readers[who].get(path_of(site, name))
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: str) -> None:
+    names = [name for name in PAGES if name not in {"mailbox_html", "gallery_html"}]
+    pages = {name: readers[who].get(path_of(site, name)) for name in names}
 
-    if answer.headers["content-type"].startswith("text/html") and name not in {"mailbox_html", "gallery_html"}:
-        assert escaped_from(answer.text) == []
+    read = {name: page for name, page in pages.items() if page.headers["content-type"].startswith("text/html")}
+    assert len(read) > 40
+    assert {name: escaped_from(page.text) for name, page in read.items() if escaped_from(page.text)} == {}
 
 
-@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("filled", ["", "\x00", "x" * 5_000, "nonsense"], ids=["empty", "invisible", "long", "wrong"])
-def test_every_mistake_is_said_in_translation(site: Site, readers: dict[str, Browser], name: str, filled: str) -> None:
-    answer = readers["david"].post(path_of(site, name), data=dict.fromkeys(FIELDS, filled))
+def test_every_mistake_is_said_in_translation(site: Site, readers: dict[str, Browser], filled: str) -> None:
+    mistakes = dict.fromkeys(FIELDS, filled)
 
-    assert escaped_from(answer.text) == []
+    answers = {name: readers["david"].post(path_of(site, name), data=mistakes).text for name in FORMS}
+
+    assert {name: escaped_from(text) for name, text in answers.items() if escaped_from(text)} == {}
 
 
 @pytest.mark.parametrize("kind", list(REFUSED))
@@ -112,7 +114,7 @@ def test_every_refusal_is_translated(readers: dict[str, Browser], kind: str) -> 
 
 
 def test_every_email_is_translated(site: Site) -> None:
-    every = list(samples.samples(site.settings, site.app.state.templates))
+    every = samples.samples(site.settings, site.app.state.templates)
 
     found = {
         sample.id: escaped([sample.email.subject, sample.email.text or ""]) + escaped_from(sample.email.html or "")
