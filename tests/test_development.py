@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.processes import PYTHON, Process, free_port, wait_for_page
 from tests.stories import NEW_PASSWORD
@@ -97,6 +98,7 @@ def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout
     assert browser.get("/admin/mail").status_code == 200, "whose name is printed first is the host"
 
 
+@deep
 def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Checkout) -> None:
     process, browser = checkout.start("--empty"), checkout.browser()
     browser.post("/register", data={"email": "susan@example.com"})
@@ -112,6 +114,7 @@ def test_it_goes_on_where_it_was_and_stays_as_empty_as_was_wished(checkout: Chec
     assert "password:" not in process.output, "there is somebody, so nobody is made up"
 
 
+@deep
 def test_every_start_says_who_one_can_log_in_as(checkout: Checkout) -> None:
     process, browser = checkout.start(), checkout.browser()
     told = welcome(process)
@@ -126,6 +129,7 @@ def test_every_start_says_who_one_can_log_in_as(checkout: Checkout) -> None:
     assert (again[0], again[2:5]) == (told[0], told[2:5])
 
 
+@deep
 def test_the_address_is_said_once_it_answers_and_not_before(checkout: Checkout) -> None:
     checkout.start("--empty")
 

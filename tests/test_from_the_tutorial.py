@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.cli.tutorial import TutorialDatabase
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.processes import KEPT, Process, free_port, wait_for_page
 from tests.test_development import UNFINISHED
@@ -104,6 +105,7 @@ def test_the_old_way_with_a_mail_server_in_a_second_terminal(reader: Reader) -> 
         wait_until(lambda words=words: words in server.output)  # type: ignore[misc]
 
 
+@deep
 def test_the_new_way_without_one(reader: Reader) -> None:
     site = reader.start("make run", f"-o .venv/run PORT={reader.ports['8000']}")
     browser = reader.visit(site)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.depth import deep
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import Stage, stage
 from tests.reliability.visitors import visiting
@@ -60,7 +61,7 @@ async def test_a_victim_gets_three_emails_whatever_is_asked_from_wherever(
 @pytest.mark.parametrize(
     ("database_url", "place", "status"),
     [
-        ("postgresql", "checked", 422),
+        pytest.param("postgresql", "checked", 422, marks=deep),
         ("postgresql", "opening", 303),  # on SQLite, it writes already and the reset must wait
         pytest.param("sqlite", "checked", 422, marks=pytest.mark.soak),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.reliability import ledger
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import Stage, WebProcess, stage
@@ -33,6 +34,7 @@ SMALL = pytest.param(Size(emails=80, is_hurried=True), id="small")
 FULL = Size(emails=2000, is_hurried=False, processes=4, a_second=60, visitors=24)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql", pytest.param("sqlite", marks=deep)], indirect=True)
 @pytest.mark.parametrize("size", [SMALL, pytest.param(FULL, id="full", marks=pytest.mark.soak)])
 async def test_no_email_is_lost_when_processes_are_killed(
     size: Size, database_url: str, tmp_path: Path, figure: Figure
@@ -58,6 +60,7 @@ async def test_no_email_is_lost_when_processes_are_killed(
         assert books.most_connections <= site.connections_allowed
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=deep)], indirect=True)
 @pytest.mark.parametrize(
     ("emails", "is_hurried"),
     [pytest.param(1, True, id="small"), pytest.param(6, False, id="full", marks=pytest.mark.soak)],

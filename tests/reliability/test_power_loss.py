@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.depth import deep
 from tests.missing import unavailable
 from tests.processes import Host
 from tests.reliability.conftest import Figure
@@ -51,7 +52,7 @@ def site(tmp_path: Path, migrated_sqlite: Path, forgetful_disk: Path) -> Iterato
         yield host
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", [pytest.param("1", marks=deep), "2"])
 def test_what_was_answered_is_there_after_the_power_went_out(site: Host, processes: str, figure: Figure) -> None:
     site.serve(WEB_CONCURRENCY=processes)
 

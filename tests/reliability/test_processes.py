@@ -13,6 +13,7 @@ from threading import Barrier
 import httpx2
 import pytest
 
+from tests.depth import deep
 from tests.inspection import query, wait_for_rows
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, MailServer
@@ -82,7 +83,11 @@ BAD_CONFIGURATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("environment", "words"), BAD_CONFIGURATIONS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [BAD_CONFIGURATIONS[0], *(pytest.param(*each, marks=deep) for each in BAD_CONFIGURATIONS[1:])],
+    ids=lambda value: str(value)[:40],
+)
 def test_a_bad_configuration_is_refused_with_one_line(
     sqlite_url: str, make_host: MakeHost, environment: dict[str, str], words: str
 ) -> None:
@@ -194,6 +199,7 @@ def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHo
     assert "password is changed" in answer.text
 
 
+@deep
 def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
     """C17, G3"""
     host, link = host_with_link(make_host, database_url, scripted)
@@ -220,6 +226,7 @@ def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHo
 # Killed and stopped
 
 
+@pytest.mark.parametrize("database_url", ["postgresql", pytest.param("sqlite", marks=deep)], indirect=True)
 def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:
@@ -236,7 +243,16 @@ def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
     assert "/reset_password/" in link_in(email.text)
 
 
-@pytest.mark.parametrize("step", ["CONNECT", "DOT"])
+@pytest.mark.parametrize(
+    ("database_url", "step"),
+    [
+        ("sqlite", "DOT"),
+        pytest.param("postgresql", "CONNECT", marks=deep),
+        pytest.param("sqlite", "CONNECT", marks=deep),
+        pytest.param("postgresql", "DOT", marks=deep),
+    ],
+    indirect=["database_url"],
+)
 def test_an_email_survives_a_kill_in_the_middle_of_its_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer, step: str
 ) -> None:
