@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 
 import time_machine
 from playwright.sync_api import expect
@@ -14,11 +15,19 @@ from tests.stories import NEW_PASSWORD, PASSWORD
 LONG_NAME = "a_name_that_is_as_long_as_it_is"
 CUT_OFF = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld"
 STATES: dict[str, Callable[[Visitor], None]] = {}
+# What is wrong with the looks of each state that somebody came to who looks about: also on the way to another.
+LOOKED_AT: dict[str, list[str]] = {}
 
 
 def state(come: Callable[[Visitor], None]) -> Callable[[Visitor], None]:
-    STATES[come.__name__] = come
-    return come
+    @wraps(come)
+    def come_and_look(person: Visitor) -> None:
+        come(person)
+        if person.looks_about and come.__name__ not in LOOKED_AT:
+            LOOKED_AT[come.__name__] = person.wrong_looks()
+
+    STATES[come.__name__] = come_and_look
+    return come_and_look
 
 
 @state

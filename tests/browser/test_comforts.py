@@ -7,7 +7,8 @@ import pytest
 import time_machine
 from playwright.sync_api import Route, expect
 
-from tests.browser.visitor import PATIENCE, Visitor, both_ways
+from tests.browser.visitor import PATIENCE, Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -55,7 +56,7 @@ def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> Non
     expect(scripted.page.locator("[aria-invalid=true]")).to_have_count(2)
 
 
-@pytest.mark.parametrize("path", ["/register", "/reset_password_request"])
+@pytest.mark.parametrize("path", ["/register", pytest.param("/reset_password_request", marks=deep)])
 def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Visitor, path: str) -> None:
     scripted.goto(path)
     stays_loaded(scripted)
@@ -179,7 +180,7 @@ def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None
     assert is_still_loaded(scripted)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize("status", [502, *(pytest.param(status, marks=deep) for status in (500, 503))])
 def test_a_failure_before_or_behind_a_proxy_is_said_and_the_text_stays(scripted: Visitor, status: int) -> None:
     scripted.expected.add(status)
     scripted.goto("/register")
@@ -214,7 +215,9 @@ def test_without_a_connection_the_text_stays_and_can_be_sent_later(scripted: Vis
     expect(status).to_be_empty()
 
 
-@pytest.mark.parametrize("page", ["login", "finish_registration", "reset_password"])
+@pytest.mark.parametrize(
+    "page", ["reset_password", *(pytest.param(page, marks=deep) for page in ("login", "finish_registration"))]
+)
 def test_a_password_can_be_looked_at_and_leaves_as_a_password(scripted: Visitor, page: str) -> None:
     if page == "login":
         scripted.goto("/login")
@@ -341,7 +344,7 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) 
     expect(visitor.page.get_by_label("Username or email")).to_be_focused()
 
 
-@both_ways
+@pytest.mark.parametrize("has_javascript", ["script", pytest.param("noscript", marks=deep)], indirect=True)
 def test_a_double_click_shows_what_the_first_press_did(visitor: Visitor) -> None:
     """One email, and no word of having to wait for another."""
     visitor.goto("/register")

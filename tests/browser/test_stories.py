@@ -8,9 +8,12 @@ import time_machine
 from playwright.sync_api import Browser, expect
 
 from tests.browser.visitor import Visitor, both_ways
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
+
+# What is deep here holds for any client, so `TestClient` proves it too: tests/authentication, registration, recovery.
 
 
 @both_ways
@@ -56,6 +59,7 @@ def test_logging_in_leads_to_where_one_was_going(visitor: Visitor) -> None:
     expect(visitor.page).to_have_url(f"{visitor.url}/mailbox")
 
 
+@deep
 def test_next_never_leads_to_another_site(visitor: Visitor) -> None:
     """C43"""
     visitor.has_account()
@@ -67,6 +71,7 @@ def test_next_never_leads_to_another_site(visitor: Visitor) -> None:
     expect(visitor.page).to_have_url(f"{visitor.url}/")
 
 
+@deep
 def test_stay_logged_in_outlives_the_browser(visitor: Visitor) -> None:
     visitor.has_account()
     visitor.goto("/login")
@@ -79,6 +84,7 @@ def test_stay_logged_in_outlives_the_browser(visitor: Visitor) -> None:
     assert session["expires"] > datetime.now(UTC).timestamp() + timedelta(days=14).total_seconds() - 60
 
 
+@deep
 def test_without_it_the_session_ends_with_the_browser(visitor: Visitor) -> None:
     visitor.has_account()
 
@@ -89,6 +95,7 @@ def test_without_it_the_session_ends_with_the_browser(visitor: Visitor) -> None:
     assert session["expires"] == -1
 
 
+@deep
 def test_a_wrong_password_is_refused_and_the_name_stays(visitor: Visitor) -> None:
     visitor.has_account()
 
@@ -114,6 +121,7 @@ def test_forgot_your_password_carries_what_was_typed(visitor: Visitor) -> None:
     expect(visitor.page.get_by_label("Username or email")).to_have_value(visitor.address)
 
 
+@deep
 def test_logging_out_leaves_a_stranger(visitor: Visitor) -> None:
     visitor.is_logged_in()
 
@@ -157,6 +165,7 @@ def test_an_expired_link_is_renewed_by_one_button(visitor: Visitor) -> None:
         visitor.sees("password is changed.")
 
 
+@deep
 def test_a_used_link_says_so_and_offers_a_fresh_one(visitor: Visitor) -> None:
     """C16"""
     link = visitor.has_account().has_link()
@@ -188,6 +197,7 @@ def test_a_link_that_is_used_while_its_form_is_open_says_so(visitor: Visitor) ->
     visitor.sees_heading("This link has been used")
 
 
+@deep
 def test_a_used_registration_link_leads_to_the_log_in(visitor: Visitor) -> None:
     visitor.has_account()
 
@@ -199,6 +209,7 @@ def test_a_used_registration_link_leads_to_the_log_in(visitor: Visitor) -> None:
     visitor.is_at_home()
 
 
+@deep
 @pytest.mark.parametrize("start", ["register", "reset_password"])
 def test_a_link_cut_off_by_the_mail_program_says_so(visitor: Visitor, start: str) -> None:
     visitor.goto(f"/{start}/eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyZXNld")
@@ -225,6 +236,7 @@ def test_a_signed_in_person_resets_the_password_of_another_account(
     other.is_at_home()
 
 
+@deep
 def test_a_person_with_an_account_who_registers_again_is_told_by_email(visitor: Visitor) -> None:
     visitor.has_account()
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=2)):

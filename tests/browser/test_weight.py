@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.depth import deep
 from tests.looks.village import Village, village
 
 pytestmark = pytest.mark.browser
@@ -33,8 +34,9 @@ class Visit:
     shifted: list[str]
 
 
-@pytest.fixture(scope="module", params=["en", "ru"])
+@pytest.fixture(scope="module", params=[pytest.param("en", marks=deep), "ru"])
 def place(request: pytest.FixtureRequest) -> Iterator[Village]:
+    """Russian has the longer words and the heavier fonts; English is tried in depth."""
     with village(request.param) as place:
         yield place
 
@@ -66,7 +68,7 @@ def _listen(page: Page) -> tuple[list[int], list[str]]:
     return sizes, files
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["phone", pytest.param("desktop", marks=deep)])
 def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Village, size: str) -> None:
     """At most 60 KB in 8 requests where somebody is in trouble, at most 90 KB where there is something to read."""
     strangers = {"/login": 60, "/reset_password_request": 60, place.reset_link(): 60, "/explore": 90, "/": 90}
@@ -83,7 +85,7 @@ def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Vill
     assert {path: v.shifted for path, v in visits.items() if v.shifted} == {}
 
 
-@pytest.mark.parametrize("width", [360, 375])
+@pytest.mark.parametrize("width", [360, pytest.param(375, marks=deep)])
 def test_a_narrow_header_says_its_words_whole(browser: Browser, place: Village, width: int) -> None:
     context = browser.new_context(base_url=place.url, viewport={"width": width, "height": 700})
     page = context.new_page()

@@ -1,6 +1,8 @@
 """Somebody before a real browser: what they do, step by step, and what goes wrong behind their back."""
 
 import re
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import httpx2
@@ -36,6 +38,24 @@ HOSTS = tuple(f"host{number}@example.com" for number in range(1, 21))  # in ADMI
 _free_hosts = iter(HOSTS)
 
 
+def gets_through(send: Callable[[], tuple[int, str]]) -> None:
+    """Sends a form; again while a busy machine answers 503, "Nothing is lost; try again.", as people would."""
+    for _try in range(20):
+        status, page = send()
+        if status != 503:
+            break
+        time.sleep(0.5)
+    assert status == 303, page
+
+
+def send(browser: httpx2.Client, path: str, **fields: str) -> None:
+    def send() -> tuple[int, str]:
+        answer = browser.post(path, data=fields)
+        return answer.status_code, answer.text
+
+    gets_through(send)
+
+
 class Visitor:
     """A person with a profile, a name and a network of their own."""
 
@@ -60,6 +80,7 @@ class Visitor:
         self.new_address = f"susan{number}@example.net"
         self.headers = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250 + 1}"}
         self.problems: list[str] = []
+        self.looks_about = False
         self.expected = {404, 410, 422, 429}
         self.expected_words: list[str] = []
         self.posts: list[str] = []
@@ -79,7 +100,8 @@ class Visitor:
         self.page = self.context.pages[0]
         self.context.unroute_all()
         self.page.unroute_all()
-        self.page.goto("about:blank")
+        # A page of the site's, since to and from any other the browser starts a process anew.
+        self.page.goto(f"{self.url}/robots.txt")
         self.page.emulate_media(media="null", color_scheme="null")
         self.context.clear_cookies()
         self.context.clear_permissions()
@@ -122,10 +144,9 @@ class Visitor:
     def has_account(self) -> "Visitor":
         """Registers through the front door, but without looking at the pages on the way. This browser is known."""
         with self.quick() as quick:
-            quick.post("/register", data={"email": self.address})
+            send(quick, "/register", email=self.address)
             link = links(self.mailbox, self.address, "/register/")[0]  # an admin gets other emails, too
-            registered = quick.post(link, data={"username": self.name, "password": PASSWORD})
-            assert registered.status_code == 303, f"{registered.status_code}: {registered.text}"
+            send(quick, link, username=self.name, password=PASSWORD)
             quick.post("/logout")
             self.context.add_cookies([{"name": "browser", "value": quick.cookies["browser"], "url": self.url}])
         return self
@@ -138,7 +159,7 @@ class Visitor:
     def has_phone(self) -> None:
         """Logs in in another browser, at which nobody looks."""
         with self.quick(headers={**self.headers, "User-Agent": PHONE}) as phone:
-            assert phone.post("/login", data={"username": self.name, "password": PASSWORD}).status_code == 303
+            send(phone, "/login", username=self.name, password=PASSWORD)
             self._phone = dict(phone.cookies)
 
     def is_logged_in_on_phone(self) -> bool:
@@ -148,7 +169,7 @@ class Visitor:
     def has_link(self, count: int = 2) -> str:
         """The link of the reset email that this person, who has an account, asked for just so."""
         with self.quick() as quick:
-            assert quick.post("/reset_password_request", data={"email": self.address}).status_code == 303
+            send(quick, "/reset_password_request", email=self.address)
         return self.mailbox.link(to=self.address, count=count)
 
     def has_not_me_link(self) -> str:
@@ -160,15 +181,20 @@ class Visitor:
     def has_account_at_new_address(self) -> None:
         """Another one, so that this person's can't move there."""
         with self.quick() as quick:
-            quick.post("/register", data={"email": self.new_address})
+            send(quick, "/register", email=self.new_address)
             link = links(self.mailbox, self.new_address, "/register/")[0]
-            assert quick.post(link, data={"username": f"{self.name}b", "password": PASSWORD}).status_code == 303
+            send(quick, link, username=f"{self.name}b", password=PASSWORD)
 
     def is_logged_in(self) -> "Visitor":
         """Has an account, and is logged in in this browser, which shows the home page."""
         self.has_account()
         form: dict[str, str | float | bool] = {"username": self.name, "password": PASSWORD}
-        assert self.context.request.post("/login", form=form, max_redirects=0).status == 303
+
+        def log_in() -> tuple[int, str]:
+            answer = self.context.request.post("/login", form=form, max_redirects=0)
+            return answer.status, answer.text()
+
+        gets_through(log_in)
         self.goto("/")
         self.is_at_home()
         return self
