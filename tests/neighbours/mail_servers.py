@@ -10,7 +10,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,8 +24,8 @@ from typing import Any
 import trustme
 
 from tests.missing import unavailable
-from tests.neighbours.neighbours import program, running
-from tests.processes import Process, free_port
+from tests.neighbours.neighbours import program, running, wait_for_port
+from tests.processes import free_port
 
 PEOPLE = ("susan", "peter", "mary", "bounces")
 GHOST = "ghost"  # whom Postfix knows, and Dovecot does not
@@ -226,7 +225,7 @@ def dovecot(folder: Path) -> Iterator[Mailboxes]:
     command = [program("dovecot"), "-F", "-c", str(folder / "dovecot.conf")]
     with running(command, {}, folder / "dovecot.out") as process:
         for port in ports.values():
-            _wait_for(port, process)
+            wait_for_port(port, process)
         yield boxes
 
 
@@ -243,7 +242,7 @@ def postfix(folder: Path, boxes: Mailboxes, refusals: Refusals, port: int) -> It
     command = [program("postfix"), "-c", str(folder / "etc")]
     with running([*command, "start-fg"], {}, folder / "postfix.out") as process:
         try:
-            _wait_for(port, process)
+            wait_for_port(port, process)
             yield RealServer(port, authority, boxes)
         finally:  # its master is in a session of its own, which signals to ours don't reach
             subprocess.run([*command, "abort"], capture_output=True, timeout=30, check=False)
@@ -303,7 +302,7 @@ def exim(folder: Path, boxes: Mailboxes, refusals: Refusals, port: int) -> Itera
     text = EXIM.format(**values, refusals=rules, username=USERNAME, password=PASSWORD)
     (folder / "exim.conf").write_text(text)
     with running([path, "-C", str(folder / "exim.conf"), "-bdf", "-q1m"], {}, folder / "exim.out") as process:
-        _wait_for(port, process)
+        wait_for_port(port, process)
         yield RealServer(port, authority, boxes)
 
 
@@ -322,7 +321,7 @@ def postgrey(folder: Path, seconds: int) -> Iterator[int]:
     port = free_port()
     command = [program("postgrey"), f"--inet=127.0.0.1:{port}", f"--dbdir={folder}/grey", f"--delay={seconds}"]
     with running([*command, "--auto-whitelist-clients=0"], {}, folder / "postgrey.out") as process:
-        _wait_for(port, process)
+        wait_for_port(port, process)
         yield port
 
 
@@ -335,14 +334,3 @@ def _certificate(folder: Path) -> Path:
         issued.private_key_pem.write_to_path(folder / "key.pem")
         issued.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
     return folder / "authority.pem"
-
-
-def _wait_for(port: int, process: Process) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert process.is_alive, process.output
-            assert time.monotonic() < deadline, process.output
-            time.sleep(0.05)

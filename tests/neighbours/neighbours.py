@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,3 +34,15 @@ def procfile(name: str) -> list[str]:
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line)
     assert "--host 0.0.0.0" in lines["web"]
     return ["/bin/sh", "-c", "exec " + lines[name].replace("--host 0.0.0.0", "--host 127.0.0.1")]
+
+
+def wait_for_port(port: int, process: Process) -> None:
+    """Waits until the neighbour listens."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert process.is_alive, process.output
+            assert time.monotonic() < deadline, process.output
+            time.sleep(0.05)

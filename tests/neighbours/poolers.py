@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +10,8 @@ from pathlib import Path
 import trustme
 from sqlalchemy import URL, make_url
 
-from tests.neighbours.neighbours import program, running
-from tests.processes import Process, free_port
+from tests.neighbours.neighbours import program, running, wait_for_port
+from tests.processes import free_port
 
 CONFIGURATION = """
 [databases]
@@ -45,7 +43,7 @@ def pgbouncer(server_url: str, mode: str, size: int, *, certificate: trustme.Lea
         file.write_text(_configuration(url, port, mode, size) + _tls(folder, certificate))
         command = [*_as_owner_of(url), program("pgbouncer"), str(file)]
         with running(command, {}, folder / "pgbouncer.log") as process:
-            _wait_for(port, process)
+            wait_for_port(port, process)
             yield url.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
 
 
@@ -87,14 +85,3 @@ def _as_owner_of(url: URL) -> list[str]:
 def _socket_folder(url: URL) -> str:
     folder = url.query.get("host", "")
     return folder if isinstance(folder, str) else folder[0]
-
-
-def _wait_for(port: int, process: Process) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert process.is_alive, process.output
-            assert time.monotonic() < deadline, process.output
-            time.sleep(0.05)

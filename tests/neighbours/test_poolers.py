@@ -21,6 +21,8 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.databases import named
+from tests.inspection import query
 from tests.neighbours.neighbours import procfile, running
 from tests.neighbours.pooled_work import TABLE
 from tests.neighbours.poolers import pgbouncer
@@ -72,7 +74,11 @@ def test_migrations_run_behind_a_pooler(postgres: URL) -> None:
     asyncio.run(run_sql(address, f"CREATE DATABASE {name}"))
     with pgbouncer(address, "transaction", 2) as url:
         migrations.upgrade(make_url(url).set(database=name).render_as_string(hide_password=False))
+    migrated = query(
+        named(postgres, name), "SELECT version_num, (SELECT count(*) FROM user_account) FROM alembic_version"
+    )
     asyncio.run(run_sql(address, f"DROP DATABASE {name} WITH (FORCE)"))
+    assert migrated == [(migrations.newest(), 0)]
 
 
 def test_too_few_connections_are_an_answer_and_no_silence(postgres_url: str, tmp_path: Path) -> None:
