@@ -54,6 +54,7 @@ def test_a_window_ends_after_its_seconds(any_site: Site) -> None:
 
 
 @pytest.mark.parametrize("ahead", [86_400, 3600, 200])
+@pytest.mark.alike
 def test_a_window_that_a_wrong_clock_began_is_over_with_it(any_site: Site, ahead: int) -> None:
     with at(ahead):
         waits_ahead = [any_site.run(use, any_site, "susan") for _knock in range(3)]
@@ -63,6 +64,7 @@ def test_a_window_that_a_wrong_clock_began_is_over_with_it(any_site: Site, ahead
     assert waits_ahead == waits == [0, 0, 60]
 
 
+@pytest.mark.alike
 def test_clocks_that_differ_a_little_open_no_window_anew(any_site: Site) -> None:
     with at(30):
         waits = [any_site.run(use, any_site, "susan") for _knock in range(2)]
@@ -72,6 +74,7 @@ def test_clocks_that_differ_a_little_open_no_window_anew(any_site: Site) -> None
     assert waits == [0, 0, 90, 90]
 
 
+@pytest.mark.alike
 def test_what_was_refused_is_not_counted(any_site: Site) -> None:
     """Nobody stretches another's wait by knocking."""
     with at(0):
@@ -86,6 +89,7 @@ def test_what_was_refused_is_not_counted(any_site: Site) -> None:
     assert after == 0
 
 
+@pytest.mark.alike
 def test_the_longest_wait_of_several_rates_is_named(any_site: Site) -> None:
     rates = (Rate(1, 10), Rate(2, 100))
     waits = []
@@ -97,6 +101,7 @@ def test_the_longest_wait_of_several_rates_is_named(any_site: Site) -> None:
     assert waits == [0, 9, 0, 80, 1, 0]
 
 
+@pytest.mark.alike
 def test_each_has_a_count_of_his_own(any_site: Site) -> None:
     with at(0):
         waits = [any_site.run(use, any_site, who) for who in ("a", "b", "a", "b", "a", "b", "c")]
@@ -132,6 +137,7 @@ def test_two_processes_count_together(
     assert statuses == [303, 429, 429]
 
 
+@pytest.mark.alike
 def test_the_table_does_not_tell_who_asked(any_site: Site) -> None:
     ask_for_reset(any_site.browser(network="198.51.100.77"), "susan@example.com")
 
@@ -227,6 +233,7 @@ def test_fewer_entries_than_proxies_is_no_way_round_either(migrated_sqlite: Path
         assert client_ip.of(request_from(site, "192.0.2.1")) == "192.0.2.1"
 
 
+@pytest.mark.alike
 def test_a_wait_is_a_whole_number_of_seconds_and_never_none(any_site: Site) -> None:
     with at(0.25):
         any_site.run(use, any_site, "susan", (Rate(1, 60),))

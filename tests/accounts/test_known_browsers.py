@@ -243,6 +243,7 @@ def test_a_browser_known_for_another_account_gains_nothing(site: Site, mailbox: 
     assert at_anybodys == [422] * 24 + [429], "with his own log-in and five at susan's, thirty in a minute"
 
 
+@pytest.mark.alike
 def test_with_a_cookie_too_the_work_is_the_same_for_a_name_that_nobody_has(any_site: Site, mailbox: Mailbox) -> None:
     """C12, C02"""
     for name in ("susan", "david"):

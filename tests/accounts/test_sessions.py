@@ -157,6 +157,7 @@ def test_a_remembered_session_ends_after_fourteen_idle_days(site: Site, susan: s
         assert is_logged_in(browser) == is_open
 
 
+@pytest.mark.alike
 def test_a_remembered_session_slides_on_for_ninety_days_and_no_longer(any_site: Site, mailbox: Mailbox) -> None:
     """C28"""
     register(any_site.browser(), mailbox)
@@ -187,6 +188,7 @@ def test_a_person_has_at_most_twenty_sessions_and_the_oldest_end_first(any_site:
     assert len(table(any_site, "session")) == 21
 
 
+@pytest.mark.alike
 def test_last_seen_is_written_at_most_once_a_minute(any_site: Site, mailbox: Mailbox) -> None:
     """C31: all that a look writes."""
     register(any_site.browser(), mailbox)
@@ -214,6 +216,7 @@ def test_a_page_finds_its_visitor_with_one_statement(site: Site, susan: str) -> 
 
 
 @pytest.mark.parametrize("column", ["epoch", "expires_at"])
+@pytest.mark.alike
 def test_a_session_of_another_epoch_or_time_is_not_open(any_site: Site, mailbox: Mailbox, column: str) -> None:
     """C19"""
     register(any_site.browser(), mailbox)

@@ -68,6 +68,7 @@ def live(site: Site) -> Browser:
     return susan
 
 
+@pytest.mark.alike
 def test_the_file_has_everything_and_reads_well_without_the_site(any_site: Site, mailbox: Mailbox) -> None:
     susan = live(any_site)
     ask(susan)

@@ -339,6 +339,7 @@ def test_a_wrong_code_is_answered_alike_whoever_was_asked_for(
     assert all("isn&#39;t right" in body for _status, _headers, body in expected[:5])
 
 
+@pytest.mark.alike
 def test_a_code_costs_the_same_statements_whoever_was_asked_for(
     any_site: Site,
     mailbox: Mailbox,

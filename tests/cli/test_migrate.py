@@ -75,6 +75,7 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.alike
 def test_the_way_leads_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
     """Five processes: what they do is the same as from a shell."""
     assert migrate(later, database_url, "--dry-run") == (0, "would do 0002: Remember what people like to eat.\n")

@@ -47,6 +47,7 @@ def test_a_reply_stands_under_its_post_in_order(any_site: Site, susan: Browser, 
     assert "a reply to this post" in susan.get("/explore").text
 
 
+@pytest.mark.alike
 def test_whoever_is_answered_is_told_even_if_they_are_not_named(
     any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser, bob: Browser
 ) -> None:

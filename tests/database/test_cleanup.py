@@ -115,6 +115,7 @@ def test_what_has_ended_goes_and_the_rest_stays(
     assert count(tidy_site, model) == 2, "it comes again, and the two that are still good stay"
 
 
+@pytest.mark.alike
 def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     """They go in batches, and between the batches others write."""
     add(any_site, SecurityEvent, *(an_event(number, 200 * DAY) for number in range(10_000)))

@@ -128,6 +128,7 @@ def test_every_session_and_link_ends(site: Site, mailbox: Mailbox, susan: Browse
     assert site.browser().get(reset).status_code == 410
 
 
+@pytest.mark.alike
 def test_the_button_brings_everything_back_and_a_look_does_nothing(any_site: Site, mailbox: Mailbox) -> None:
     [susan] = arrive(any_site, "susan")
     susan.post("/", data={"body": "My heron."})

@@ -143,6 +143,7 @@ def test_an_email_that_was_put_off_arrives_later(
     assert wait_until_settled(site) == [("sent", 4, 250)]
 
 
+@pytest.mark.alike
 def test_an_email_that_is_refused_for_good_is_tried_once(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
@@ -157,6 +158,7 @@ def test_an_email_that_is_refused_for_good_is_tried_once(
     ]
 
 
+@pytest.mark.alike
 def test_emails_wait_for_a_server_that_is_away(
     database_url: str,
     start_site: StartSite,
@@ -252,6 +254,7 @@ def test_a_mailer_that_has_just_begun_stops_at_once(sqlite_url: str, make_settin
     assert time.monotonic() - started < 30, "one that sleeps over it takes as long each time"
 
 
+@pytest.mark.alike
 def test_registrations_over_half_of_the_budget_wait_and_none_is_lost(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -275,6 +278,7 @@ def test_registrations_over_half_of_the_budget_wait_and_none_is_lost(
     assert len({email.recipients for email in emails}) == len(emails) == 7
 
 
+@pytest.mark.alike
 def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -341,6 +345,7 @@ def test_who_may_use_what_is_left_of_the_budget(spent: tuple[int, ...], left: tu
     assert tuple(found[each] for each in order) == left
 
 
+@pytest.mark.alike
 def test_an_email_that_cannot_be_written_harms_no_other(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -382,6 +387,7 @@ def breaking_kind() -> Iterator[str]:
     del KINDS["breaks_its_mailer"]
 
 
+@pytest.mark.alike
 def test_an_email_that_breaks_its_mailer_harms_no_other(
     database_url: str,
     start_site: StartSite,
@@ -419,6 +425,7 @@ def test_two_mailers_on_one_database_never_send_an_email_twice(
     assert states == [("sent", 1, 250)] * 30
 
 
+@pytest.mark.alike
 def test_an_email_to_nobody_leaves_neither_an_email_nor_a_row(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -432,6 +439,7 @@ def test_an_email_to_nobody_leaves_neither_an_email_nor_a_row(
     assert mail_server.emails == []
 
 
+@pytest.mark.alike
 def test_an_email_that_is_too_old_is_not_sent_any_more(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:

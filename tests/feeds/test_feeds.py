@@ -115,6 +115,7 @@ def test_a_title_is_how_the_post_begins(site: Site, body: str, title: str) -> No
 
 
 @pytest.mark.parametrize("path", FEEDS)
+@pytest.mark.alike
 def test_a_feed_has_the_twenty_newest_posts(any_site: Site, path: str) -> None:
     import_people(any_site, "susan")
     numbers = let_post(any_site, ("susan", "Hello."), count=25)
@@ -235,6 +236,7 @@ def test_a_feed_is_the_same_for_everybody(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("path", "most"), [(FEEDS[0], 1), (FEEDS[1], 2)])
+@pytest.mark.alike
 def test_a_feed_needs_few_statements(any_site: Site, path: str, most: int) -> None:
     import_people(any_site, "susan", "bob")
     let_post(any_site, ("susan", "@bob @susan"), count=20)

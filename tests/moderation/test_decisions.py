@@ -120,6 +120,7 @@ def test_somebody_else_may_complain_of_it_again(hosted: Site, host: Browser) -> 
     assert "It is an advertisement." not in page, "that was decided"
 
 
+@pytest.mark.alike
 def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: Site) -> None:
     host = arrive(any_hosted, "host")
 

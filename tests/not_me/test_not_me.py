@@ -240,6 +240,7 @@ def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
     assert statuses == [303, 429, 303, 303, 429]
 
 
+@pytest.mark.alike
 def test_it_takes_back_an_address_that_was_changed_since(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
     """C68: else the link with which the owner gets back in would be mailed to the thief."""
     thief = any_site.browser()

@@ -26,6 +26,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, database_url: str, mail_server: Ma
     return mail_server
 
 
+@pytest.mark.alike
 def test_it_finds_nothing_to_fail_where_all_is_in_order(
     deployed: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def test_every_line_is_what_prometheus_reads(site: Site, mailbox: Mailbox) -> No
     assert len(families) == len(set(families)) == 11
 
 
+@pytest.mark.alike
 def test_answers_are_counted_by_route_and_status(site: Site) -> None:
     browser = site.browser()
     for _time in range(3):
@@ -84,6 +85,7 @@ def test_answers_are_counted_by_route_and_status(site: Site) -> None:
     assert seen["microblog_hashes_in_hand"] == 0
 
 
+@pytest.mark.alike
 def test_a_visitors_words_make_no_new_figure(site: Site) -> None:
     browser = site.browser()
     browser.get("/nowhere")
@@ -99,6 +101,7 @@ def test_a_visitors_words_make_no_new_figure(site: Site) -> None:
     assert set(figures(browser)) == before
 
 
+@pytest.mark.alike
 def test_one_persons_email_changes_no_figure(site: Site, mailbox: Mailbox) -> None:
     """Whoever reads the figures must not learn from them that somebody has an account."""
     register(site.browser(), mailbox)

@@ -46,6 +46,7 @@ def test_the_form_holds_the_post_and_saving_it_changes_it_everywhere(any_site: S
     assert words_in(susan.get("/search?q=helo")) == []
 
 
+@pytest.mark.alike
 def test_under_htmx_a_mistake_comes_back_in_the_form(susan: Browser) -> None:
     number = say(susan)
 
@@ -56,6 +57,7 @@ def test_under_htmx_a_mistake_comes_back_in_the_form(susan: Browser) -> None:
     assert "Write something first." in refused.text
 
 
+@pytest.mark.alike
 def test_what_is_saved_as_it_was_is_not_marked(susan: Browser) -> None:
     number = say(susan, "Hello.")
 
@@ -105,6 +107,7 @@ def test_nobody_edits_what_is_anothers_or_gone(any_site: Site, susan: Browser, g
     assert execute(any_site, "SELECT body, edited_at FROM post") == [("As it was.", None)]
 
 
+@pytest.mark.alike
 def test_only_who_is_mentioned_anew_is_told(any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser) -> None:
     for name in ("bob", "ann", "kim"):
         arrive(any_site, name)

@@ -233,6 +233,7 @@ IMPORTED = argon2.PasswordHasher(time_cost=3, memory_cost=64, parallelism=2).has
 DEARER = argon2.PasswordHasher(time_cost=4, memory_cost=128, parallelism=1, type=argon2.Type.I).hash(PASSWORD)
 
 
+@pytest.mark.alike
 def test_every_log_in_pays_what_the_dearest_imported_hash_costs(any_site: Site, mailbox: Mailbox) -> None:
     """C02, C12: the work is the same for imported accounts of either cost, for a new one, and for nobody's name."""
     lines = ["username,email,password_hash", f'peter,p@example.com,"{IMPORTED}"', f'david,d@example.com,"{DEARER}"']

@@ -1,5 +1,7 @@
 """A page needs the same few statements, however much there is to show."""
 
+import pytest
+
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
 from tests.sites import Browser, Site
@@ -9,6 +11,7 @@ from tests.watching import statements, wait_until_posted
 PAGES = {"/": 2, "/explore": 2, "/user/bob": 3, "/user/bob/1": 3, "/news?of=home&after=1": 2}
 
 
+@pytest.mark.alike
 def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Site) -> None:
     susan, crowd = arrive(any_site), [f"fan{number}" for number in range(50)]
     import_people(any_site, "bob", *crowd)

@@ -161,6 +161,7 @@ def test_nonsense_for_a_page_is_refused(susan: Browser, path: str, before: str) 
     assert susan.get(f"{path}?before={before}").status_code == 400
 
 
+@pytest.mark.alike
 def test_newer_posts_of_others_are_counted(any_site: Site) -> None:
     susan = arrive(any_site)
     import_people(any_site, "ann", "bob")
@@ -177,6 +178,7 @@ def test_newer_posts_of_others_are_counted(any_site: Site) -> None:
     assert nothing.strip() == ""
 
 
+@pytest.mark.alike
 def test_very_many_newer_posts_are_not_counted_to_the_end(any_site: Site) -> None:
     susan = arrive(any_site)
     import_people(any_site, "ann")

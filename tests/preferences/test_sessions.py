@@ -80,6 +80,7 @@ def test_who_is_logged_out_of_one_device_is_told_of_which(site: Site, mailbox: M
     assert "/not_me/" in told.text
 
 
+@pytest.mark.alike
 def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     for name in ("susan", "david"):
@@ -94,6 +95,7 @@ def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     assert listed(here) == listed(here)[:1]
 
 
+@pytest.mark.alike
 def test_who_is_logged_out_everywhere_else_is_told(any_site: Site, mailbox: Mailbox) -> None:
     """C68: a thief needs only a session for it, and ends the owner's sessions and recovery codes by it."""
     register(any_site.browser(), mailbox)

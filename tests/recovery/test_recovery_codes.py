@@ -370,6 +370,7 @@ def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
     assert "https://blog.example/recovery_codes\n" in told
 
 
+@pytest.mark.alike
 def test_the_codes_go_with_the_account(any_site: Site, paper: list[str]) -> None:
     """C19"""
     assert len(table(any_site, "recovery_code")) == 10

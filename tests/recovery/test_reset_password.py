@@ -447,6 +447,7 @@ def test_a_mangled_link_says_so_and_leads_on(site: Site, mailbox: Mailbox, path:
     assert log_in(site.browser()).url.path == "/"
 
 
+@pytest.mark.alike
 def test_disabling_an_account_ends_its_links_and_sessions(any_site: Site, susan: Browser, link: str) -> None:
     """C19"""
     disable(any_site, "susan")
@@ -458,6 +459,7 @@ def test_disabling_an_account_ends_its_links_and_sessions(any_site: Site, susan:
     assert log_in(any_site.browser()).status_code == 422
 
 
+@pytest.mark.alike
 def test_deleting_an_account_ends_its_links_and_sessions(any_site: Site, susan: Browser, link: str) -> None:
     """C19"""
     execute(any_site, "DELETE FROM user_account")
@@ -469,6 +471,7 @@ def test_deleting_an_account_ends_its_links_and_sessions(any_site: Site, susan: 
     assert table(any_site, "session") == []
 
 
+@pytest.mark.alike
 def test_another_account_that_gets_a_freed_number_is_not_opened_by_an_old_link(
     any_site: Site, mailbox: Mailbox, link: str
 ) -> None:

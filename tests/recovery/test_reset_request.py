@@ -97,6 +97,7 @@ def work_of(site: Site, typed: str) -> list[str]:
     return seen
 
 
+@pytest.mark.alike
 def test_the_work_is_the_same_whoever_is_asked_for(
     any_site: Site,
     mailbox: Mailbox,

@@ -105,6 +105,7 @@ def test_what_is_hidden_is_never_found(any_site: Site, hidden: str, to_strangers
         "UPDATE user_account SET is_public = FALSE WHERE id = 2",
     ],
 )
+@pytest.mark.alike
 def test_what_is_hidden_takes_no_place_on_a_page(any_site: Site, hidden: str) -> None:
     import_people(any_site, "susan", "bob")
     let_post(any_site, ("susan", "garden"), ("bob", "garden"), count=21)
@@ -191,6 +192,7 @@ def test_found_people_can_be_followed_from_there(site: Site) -> None:
     assert 'action="/follow/' not in search(site.browser(), "bob").text
 
 
+@pytest.mark.alike
 def test_a_network_searches_thirty_times_a_minute_and_no_oftener(any_site: Site) -> None:
     browser, [rate] = any_site.browser("192.0.2.1"), SEARCHES.rates
 

@@ -89,6 +89,7 @@ def log(any_site: Site) -> Iterator[io.StringIO]:
         yield written
 
 
+@pytest.mark.alike
 def test_a_whole_story_leaves_no_secret_and_names_nobody(
     any_site: Site, mailbox: Mailbox, log: io.StringIO, tmp_path: Path
 ) -> None:

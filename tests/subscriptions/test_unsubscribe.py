@@ -81,6 +81,7 @@ def test_no_such_email_comes_any_more(site: Site, link: str) -> None:
     assert before != [(0, 0)]
 
 
+@pytest.mark.alike
 def test_of_emails_about_ones_safety_the_owner_is_told_that_they_are_off(any_site: Site, mailbox: Mailbox) -> None:
     """C67: whoever had the link, and once however often it is pressed."""
     register(any_site.browser(), mailbox)
