@@ -150,7 +150,7 @@ def test_an_alarm_leaves_when_the_hours_budget_is_spent(
 
     send(site, subject="The second")
 
-    assert "spent" in site.mailbox.last(to="host@example.com").subject
+    assert "used up" in site.mailbox.last(to="host@example.com").subject
     assert [email.subject for email in site.mailbox.all(to="susan@example.com")] == ["The first"]
 
 
