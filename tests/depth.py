@@ -20,6 +20,11 @@ def share(cases: Sequence[Case], number: int, among: int) -> Sequence[Case]:
     return cases if _everything else cases[number % among :: among]
 
 
+def besides(cases: Sequence[Case]) -> Sequence[Case]:
+    """Cases that only the whole run takes."""
+    return cases if _everything else ()
+
+
 def some(cases: Sequence[Case], among: int) -> Sequence[Case]:
     """One in so many cases, for parameters."""
     return share(cases, 0, among)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.depth import besides
 from tests.factors.steps import set_up_app
 from tests.inspection import query
 from tests.mailbox import link_in
@@ -96,8 +97,9 @@ WITHOUT_LINK = [
     "registration_refused",
     "registration_waiting",
 ]
-# Every language on a plain site; addresses that are odd or long in one language each, the last in letters beyond ASCII.
-WRITTEN = [*(("plain", language) for language in LANGUAGES), ("port", LANGUAGES[0]), ("long", LANGUAGES[-1])]
+# Addresses that are odd or long in one language each, the last in letters beyond ASCII; in depth, plain ones in all.
+PLAIN = [("plain", language) for language in LANGUAGES]
+WRITTEN = [("port", LANGUAGES[0]), ("long", LANGUAGES[-1]), *besides(PLAIN)]
 # What an email says about how long its link works.
 LIFETIMES = {
     "checkup": "24",
