@@ -136,6 +136,7 @@ def test_the_address_is_said_once_it_answers_and_not_before(checkout: Checkout) 
     assert checkout.browser().get("/login").status_code == 200
 
 
+@deep
 def test_a_taken_port_is_told_in_one_sentence_before_anything_claims_to_run(checkout: Checkout) -> None:
     with socket.socket() as neighbour:
         neighbour.bind(("127.0.0.1", checkout.port))

@@ -159,6 +159,7 @@ def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site,
     assert (told_of_here, told_of_both) == (1, 2)
 
 
+@pytest.mark.alike
 def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
     rows = ", ".join(f"(1, 'old-{number}', 0, :long_ago)" for number in range(60))

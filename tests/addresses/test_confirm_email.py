@@ -136,6 +136,7 @@ def press_at_once(site: Site, paths: list[str]) -> list[int]:
         return list(crowd.map(press, range(len(paths))))
 
 
+@pytest.mark.races
 def test_of_fifty_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C17"""
     before = execute(any_site, "SELECT epoch FROM user_account")[0][0]
@@ -172,6 +173,7 @@ def test_a_second_request_never_confirms_what_the_first_link_was_not_sent_to(
     assert address(site) == NEW
 
 
+@pytest.mark.races
 def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:

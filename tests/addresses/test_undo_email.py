@@ -116,6 +116,7 @@ def test_the_oldest_owner_wins_even_as_the_last_to_come(site: Site, mailbox: Mai
     assert account(site) == OLD
 
 
+@pytest.mark.races
 def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C17: many presses of both, in any order: no 5xx, and the first owner has the account."""
     owners = change(thief, mailbox)

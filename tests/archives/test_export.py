@@ -293,8 +293,9 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.deep
 def test_a_hundred_thousand_posts_take_no_more_than_60_mb(site: Site, mailbox: Mailbox) -> None:
-    """Many seconds, because it is what this size takes."""
+    """Half a minute, because it is what this size takes."""
     susan = live(site)
     body = "A heron stood in the shallows, and nobody said a word about it for the rest of the day. "
     for start in range(0, 100_000, 5000):

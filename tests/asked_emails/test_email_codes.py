@@ -180,6 +180,7 @@ def test_five_tries_and_then_the_right_code_is_refused_and_the_link_works(susan:
     assert browser.get(mailbox.link(KNOWN, subject=RESET_SUBJECT)).status_code == 200
 
 
+@pytest.mark.races
 def test_of_many_guesses_at_once_five_are_looked_at(any_site: Site, mailbox: Mailbox) -> None:
     """C17: counted before the code is looked at, on both databases."""
     register(any_site.browser(), mailbox)

@@ -242,6 +242,7 @@ def test_looking_at_a_link_does_not_spend_it(site: Site, link: str) -> None:
     assert "Welcome" in finish(site, link)[1]
 
 
+@pytest.mark.races
 def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     """The database decides."""
     addresses = [f"person{number}@example.com" for number in range(6)]
@@ -256,6 +257,7 @@ def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox:
     assert len(table(any_site, "user_account")) == 1
 
 
+@pytest.mark.races
 def test_of_twenty_uses_of_one_link_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
     """C17: for registration links, whose use is the account itself."""
     ask(any_site)

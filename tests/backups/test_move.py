@@ -33,7 +33,7 @@ ENVIRONMENT = {"BASE_URL": "https://blog.example", "SECRET_KEY": SECRET_KEY, "MA
 Pair = tuple[str, str]
 
 
-@pytest.fixture(params=["to postgresql", "to sqlite"])
+@pytest.fixture(params=[pytest.param("to postgresql", marks=pytest.mark.postgresql), "to sqlite"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
     """A site's database of one kind, and an empty one of the other."""
     if request.param == "to postgresql":
@@ -196,6 +196,7 @@ def test_a_move_that_was_cut_short_goes_on(cut_short: Pair) -> None:
     assert everything(cut_short[0]) == everything(cut_short[1])
 
 
+@pytest.mark.alike
 def test_nothing_else_begins_in_half_of_the_data(
     cut_short: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_long_list_that_nobody_reads_on_keeps_nobody_waiting(sqlite_url: str) 
     assert query(sqlite_url, "SELECT about_me FROM user_account WHERE id = 1") == [("here",)]
 
 
+@pytest.mark.deep
 def test_a_reader_who_has_seen_enough_ends_a_command_quietly(sqlite_url: str) -> None:
     fill(sqlite_url)
     environment = {**KEPT, "BASE_URL": "https://blog.example", "SECRET_KEY": "0123456789abcdef" * 4, "MAILER": "off"}

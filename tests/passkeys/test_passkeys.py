@@ -230,6 +230,7 @@ def test_an_answer_opens_once_and_only_for_a_while(site: Site, susan: Browser, p
     assert [answer.status_code for answer in (first, second, third)] == [303, 422, 422]
 
 
+@pytest.mark.races
 def test_of_one_answer_sent_many_times_at_once_one_opens(any_site: Site, mailbox: Mailbox) -> None:
     """C17, on both databases."""
     phone, susan = Authenticator(), any_site.browser()

@@ -48,6 +48,7 @@ def test_pressed_twice_it_has_been_pressed_once(site: Site) -> None:
     assert "0 followers<" in susan.get("/user/bob/followers").text
 
 
+@pytest.mark.races
 def test_at_once_too(any_site: Site) -> None:
     """C17: no error, and one row."""
     susan = arrive(any_site)

@@ -58,6 +58,7 @@ def test_where_profiles_are_not_public_no_picture_tells_who_is_here(
     assert first == second
 
 
+@pytest.mark.alike
 def test_explore_looks_past_hidden_people_only_so_far(any_site: Site) -> None:
     """Of a site where most hide, each page reads a bounded number of posts; the way on leads to all of them."""
     import_people(any_site, "ann", "hal")

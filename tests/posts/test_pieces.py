@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import share
 from tests.people.crowd import arrive, let_part
 from tests.posts.wall import say
 from tests.sites import Browser, Site
@@ -67,7 +68,7 @@ def test_every_reader_sees_what_a_fresh_page_would_show(crowd: Site, change: str
     say(author, "Good morning, @ann!")
     readers[1].post("/follow/susan")
     readers[2].post("/posts/1/reply", data={"body": "Good morning yourself, @ann."})
-    looks = [(reader, page) for reader in readers for page in PAGES]
+    looks = share([(reader, page) for reader in readers for page in PAGES], list(CHANGES).index(change), 2)
     warm = [seen(*look) for look in looks]
 
     CHANGES[change](crowd, author)

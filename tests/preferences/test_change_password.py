@@ -112,6 +112,7 @@ def test_guesses_at_the_current_password_are_throttled_as_log_ins_are(site: Site
     assert execute(site, "SELECT epoch FROM user_account") == [(0,)]
 
 
+@pytest.mark.races
 def test_of_two_changes_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
     """C17: both with the right password, from two browsers."""
     browsers = [logged_in(any_site, mailbox), any_site.browser()]

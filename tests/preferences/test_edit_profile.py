@@ -101,6 +101,7 @@ def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, nam
     ]
 
 
+@pytest.mark.races
 def test_of_two_people_who_want_a_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     """The database decides: no look-up before it could."""
     browsers = [logged_in(any_site, mailbox, name) for name in ("susan", "david")]

@@ -111,6 +111,7 @@ def test_the_former_owner_may_go_back(site: Site, susan: Browser) -> None:
     assert execute(site, "SELECT username_key FROM kept_username") == [("sue",)]
 
 
+@pytest.mark.races
 def test_of_many_who_want_a_username_while_it_is_given_up_nobody_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     susan = logged_in(any_site, mailbox)
 

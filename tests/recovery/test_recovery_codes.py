@@ -120,6 +120,7 @@ def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]
     assert recover(site.browser(), newer[0]).status_code == 200
 
 
+@pytest.mark.races
 def test_of_codes_made_at_once_only_ten_are_good(any_site: Site, susan: Browser) -> None:
     """Two requests hash in step, so that they come to the database together."""
     in_step = Barrier(2, timeout=20)
@@ -203,6 +204,7 @@ def test_a_used_code_is_refused(standing: Site, code: str) -> None:
     assert "match, or the code has been used" in answer.text
 
 
+@pytest.mark.races
 def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str]) -> None:
     """C17"""
     browsers = [any_site.browser(follow_redirects=False) for _number in range(50)]

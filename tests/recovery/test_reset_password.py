@@ -97,6 +97,7 @@ def post_at_once(site: Site, links: list[str]) -> list[int]:
     return [410 if location.startswith("/reset_password/") else status for status, location in answers]
 
 
+@pytest.mark.races
 def test_of_fifty_at_once_one_wins(any_site: Site, link: str) -> None:
     """C17"""
     epoch_before = execute(any_site, "SELECT epoch FROM user_account")

@@ -202,6 +202,7 @@ def test_at_most_a_backlog_waits_on_postgresql_too(
     assert len(table(sites[0], "registration_request")) == 2
 
 
+@pytest.mark.races
 def test_approved_and_refused_at_once_one_of_them_wins(any_approving: Site) -> None:
     hosts = [arrive(any_approving, "host") for _tab in range(6)]
     request(any_approving)

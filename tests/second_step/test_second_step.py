@@ -119,6 +119,7 @@ def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) ->
         assert not is_logged_in(browser)
 
 
+@pytest.mark.races
 def test_of_fifty_with_one_code_one_gets_in(any_site: Site, mailbox: Mailbox) -> None:
     """C17: on both databases. Known browsers, so that no limit decides it."""
     app = with_app(any_site.browser(), mailbox)

@@ -273,6 +273,7 @@ def at_once(*works: Callable[[], object]) -> list[object]:
         return list(pool.map(lambda work: work(), works))
 
 
+@pytest.mark.races
 def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site, mailbox: Mailbox) -> None:
     """C33, C68: a session or a known browser of the old epoch that is written after its end is worth nothing."""
     life = Life(any_site, mailbox)
@@ -288,6 +289,7 @@ def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site,
     assert life.marks() == []
 
 
+@pytest.mark.races
 def test_fifty_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> None:
     """An epoch that was read, raised and written back would come out too low, and an old link alive again."""
     register(any_site.browser(), mailbox)

@@ -358,6 +358,7 @@ def test_of_two_presses_in_a_row_the_second_shows_what_the_first_did(village: Vi
         "follow",
     ],
 )
+@pytest.mark.races
 def test_of_two_presses_at_once_one_is_worked_on(any_village: Village, name: str) -> None:
     browser, form = STORIES[name](any_village)
     wait_until_posted(any_village.site)
