@@ -74,17 +74,15 @@ from webapp.web import errors, form_answers, pages
 from webapp.web.compression import Compression
 from webapp.web.csrf import CrossSiteWrites
 from webapp.web.database_session import DatabaseSession
-from webapp.web.errors import Unhandled
 from webapp.web.form_answers import FormAnswer
+from webapp.web.front import Front
 from webapp.web.hosts import ForeignHost
-from webapp.web.page_language import PageLanguage
 from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
-from webapp.web.request_log import RequestLog, Requests
+from webapp.web.request_log import Requests
 from webapp.web.routing import ByFirstSegment
 from webapp.web.second_press import SecondPress
-from webapp.web.security_headers import SecurityHeaders
 from webapp.web.static_files import assets_of
 
 CLEANUP_TASKS = (
@@ -117,18 +115,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     assets = assets_of(settings)
     alarms = Alarms(settings, database)
     site_map = routes(settings, assets)
+    policies = BoundedHead(), ForeignHost(settings), PastedLinks(site_map, tokens.SHAPE), CrossSiteWrites(settings)
     app = Starlette(
         routes=[ByFirstSegment(site_map), *site_map],
         middleware=[
-            Middleware(RequestLog),
-            Middleware(PageLanguage, settings),
-            Middleware(SecurityHeaders, settings),
-            Middleware(Unhandled, alarms.report),
-            Middleware(BoundedHead),
-            Middleware(ForeignHost, settings),
-            Middleware(PastedLinks, site_map, tokens.SHAPE),
+            Middleware(Front, settings, policies, alarms.report),
             Middleware(Compression, site_map, SECRET_PAGES),
-            Middleware(CrossSiteWrites, settings),
             Middleware(WholeBody),  # before anything that may hold a database connection
             Middleware(SecondPress, database, settings, is_open),
             Middleware(DatabaseSession, database),

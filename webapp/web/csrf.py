@@ -5,7 +5,7 @@ cookies are `SameSite=Lax`. So nothing expires while somebody types, and forms w
 """
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
 
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
@@ -17,21 +17,15 @@ from webapp.web.hosts import own_hosts
 class CrossSiteWrites:
     """Lets a write through only if this site's own pages, or no browser at all, sent it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
+    def __init__(self, settings: Settings) -> None:
         scheme = settings.base_url.partition("://")[0]
         self.origins = {f"{scheme}://{host}" for [host] in own_hosts(settings)}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        request = Request(scope)
+    def __call__(self, request: Request) -> Response | None:
         if request.method in SAFE_METHODS or self.is_ours(request):
-            return await self.app(scope, receive, send)
-
+            return None
         words = _("That form was sent from another site, so it was refused. Fill it in here.")
-        await errors.page(request, 403, words)(scope, receive, send)
+        return errors.page(request, 403, words)
 
     def is_ours(self, request: Request) -> bool:
         sites, origins = request.headers.getlist("sec-fetch-site"), request.headers.getlist("origin")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 from webapp.database import refusals
 from webapp.i18n import gettext as _
@@ -55,33 +55,13 @@ async def refused(request: Request, refusal: Exception) -> Response:
     return page(request, refusal.status_code, headers=dict(refusal.headers or {}))
 
 
-class Unhandled:
+async def answer(request: Request, error: Exception, report: Report, send: Send) -> None:
     """Turns an exception that nobody expected into the 500 page, one line in the log, and nothing else."""
-
-    def __init__(self, app: ASGIApp, report: Report) -> None:
-        self.app = app
-        self.report = report
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        is_started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal is_started
-            is_started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_and_note)
-        except Exception as error:
-            if is_started:
-                raise
-            await _answer(Request(scope), error, await _typed(scope))(scope, receive, send)
-            if not isinstance(error, Busy):
-                route = getattr(scope.get("route"), "path", "no route")
-                await self.report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
+    scope = request.scope
+    await _answer(request, error, await _typed(scope))(scope, request.receive, send)
+    if not isinstance(error, Busy):
+        route = getattr(scope.get("route"), "path", "no route")
+        await report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
 
 
 def is_expected(error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """Refuse requests that were meant for another host."""
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
 
 from webapp.i18n import gettext as _
 from webapp.settings import LOOPBACK, Settings
@@ -11,22 +11,16 @@ from webapp.web import errors
 class ForeignHost:
     """Answers only to the host of BASE_URL, so that no link, cookie or cache is made for another."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
+    def __init__(self, settings: Settings) -> None:
         self.base_url = settings.base_url
         self.hosts = own_hosts(settings)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        request = Request(scope)
+    def __call__(self, request: Request) -> Response | None:
         # A load balancer asks for these two by number.
-        if scope["path"] in {"/health", "/ready"} or request.headers.getlist("host") in self.hosts:
-            return await self.app(scope, receive, send)
-
+        if request.scope["path"] in {"/health", "/ready"} or request.headers.getlist("host") in self.hosts:
+            return None
         words = _("This site is at %(url)s. Open it there.") % {"url": self.base_url}
-        await errors.page(request, 400, words)(scope, receive, send)
+        return errors.page(request, 400, words)
 
 
 def own_hosts(settings: Settings) -> list[list[str]]:

@@ -2,31 +2,17 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import i18n
-from webapp.settings import Settings
 from webapp.web import cookies
 
 COOKIE = "language"
 A_YEAR = 365 * 24 * 3600
 
 
-class PageLanguage:
-    """Sets the language for everything inside, error pages included."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        self.offered = settings.languages
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
-        request = Request(scope)
-        chosen = cookies.read(request, COOKIE)
-        with i18n.use(i18n.pick(self.offered, [chosen], request.headers.get("accept-language", ""))):
-            await self.app(scope, receive, send)
+def of(request: Request, offered: tuple[str, ...]) -> str:
+    """For everything that is said to a visitor, error pages included."""
+    return i18n.pick(offered, [cookies.read(request, COOKIE)], request.headers.get("accept-language", ""))
 
 
 def remember(request: Request, response: Response, language: str) -> None:

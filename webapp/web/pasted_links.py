@@ -6,9 +6,8 @@ from urllib.parse import quote
 
 from starlette.datastructures import URL
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Soft line breaks of quoted-printable (RFC 2045, 6.7); white space, visible or not; what stands around a link in
 # a text. None of it is ever part of a path with a token.
@@ -23,17 +22,14 @@ class PastedLinks:
     is left to the view, which says so.
     """
 
-    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], shape: str) -> None:
-        self.app = app
+    def __init__(self, routes: Iterable[BaseRoute], shape: str) -> None:
         paths = [route.path for route in routes if isinstance(route, Route) and route.path.endswith("/{token}")]
         names = [path.split("/")[1] for path in paths]
         self.link = re.compile(rf"/+({'|'.join(map(re.escape, names))})/+({shape})[{re.escape(_AT_THE_END)}]*")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] in {"GET", "HEAD"} and (meant := self.meant(scope["path"])):
-            query = Request(scope).url.query
-            return await RedirectResponse(URL(path=quote(meant), query=query), 303)(scope, receive, send)
-        await self.app(scope, receive, send)
+    def __call__(self, request: Request) -> Response | None:
+        meant = self.meant(request.scope["path"]) if request.method in {"GET", "HEAD"} else None
+        return RedirectResponse(URL(path=quote(meant), query=request.url.query), 303) if meant else None
 
     def meant(self, path: str) -> str | None:
         """The path of the whole link within what was pasted; None if it is that path, or if there is none."""

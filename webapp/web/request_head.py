@@ -3,7 +3,8 @@
 import logging
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Scope
 
 from webapp.web import errors, protocol
 
@@ -24,30 +25,24 @@ class BoundedHead:
     follows a body is no header, so there a body must say its length first: 411.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self) -> None:
         self._has_warned = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-
+    def __call__(self, request: Request) -> Response | None:
+        scope = request.scope
         is_read_with_care = protocol.has_read(scope)
         if not (self._has_warned or is_read_with_care):
             self._has_warned = True
             log.warning("unbounded server", extra={"fields": {"start_it_with": HOW_TO_START}})
         status = _refusal(scope) or (None if is_read_with_care else _of_unknown_length(scope))
-        if status is None:
-            return await self.app(scope, receive, send)
-
-        await errors.page(Request({**scope, "headers": []}), status, headers=HANG_UP)(scope, receive, send)
+        return errors.page(Request({**scope, "headers": []}), status, headers=HANG_UP) if status else None
 
 
 def _refusal(scope: Scope) -> int | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
         return 414
     sizes = [len(name) + len(value) for name, value in scope["headers"]]
-    if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_BYTES or (sizes and max(sizes) > MAX_HEADER_BYTES):
+    if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_BYTES or max(sizes, default=0) > MAX_HEADER_BYTES:
         return 431
     return None
 
