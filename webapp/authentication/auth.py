@@ -47,8 +47,9 @@ class CurrentUser:
         request = Request(scope)
         request.state.user = user = await self._find(cookies.read(request, COOKIE))
         # The person's own language goes before the one that the browser asked for.
-        offered = request.app.state.settings.languages
-        with i18n.use(user.language if user and user.language in offered else i18n.current()):
+        if user is None or user.language not in request.app.state.settings.languages:
+            return await self.app(scope, receive, send)
+        with i18n.use(user.language):
             await self.app(scope, receive, send)
 
     async def _find(self, cookie: str) -> SessionUser | None:

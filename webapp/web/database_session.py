@@ -1,20 +1,22 @@
 """One database session for each request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.database import Database
 from webapp.database.engine import release
 from webapp.database.hot import Direct
-
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+from webapp.web.request_body import SAFE_METHODS as SAFE_METHODS
 
 
 class DatabaseSession:
-    """Gives each request its session, as `request.state.db`, and frees it before the answer is sent."""
+    """Gives each request that asks for one its session, as `request.state.db`; frees it before the answer is sent."""
 
     def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
@@ -24,19 +26,39 @@ class DatabaseSession:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
-        db = self.database.open(is_writing=scope["method"] not in SAFE_METHODS)
+        is_writing = scope["method"] not in SAFE_METHODS
+        scope["state"] = state = State(scope["state"], partial(self.database.open, is_writing=is_writing))
 
         async def send_after_release(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await release(db)
+                await state.release()
             await send(message)
 
-        scope.setdefault("state", {})["db"] = db
         self.database.visitors += 1
         try:
             await self.app(scope, receive, send_after_release)
         finally:
             self.database.visitors -= 1
+            await state.release()
+
+
+class State(dict[str, Any]):
+    """What is known of a request. Its session is opened when somebody asks for it, which most pages of strangers don't:
+    opening one takes as long as half of all middleware.
+    """
+
+    def __init__(self, known: dict[str, Any], open_session: Callable[[], AsyncSession]) -> None:
+        super().__init__(known)
+        self._open_session = open_session
+
+    def __missing__(self, name: str) -> AsyncSession:
+        if name != "db":
+            raise KeyError(name)
+        self["db"] = db = self._open_session()
+        return db
+
+    async def release(self) -> None:
+        if db := self.get("db"):
             await release(db)
 
 

@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.web import errors
 
 MAX_BYTES = 64 * 1024
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+SAYS_BODY = {b"content-length", b"transfer-encoding"}
 # A client that does not keep to this gets no further try on the same connection.
 HANG_UP = {"connection": "close"}
 
@@ -41,7 +43,7 @@ class WholeBody:
         self.patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _has_none(scope):
             return await self.app(scope, receive, send)
 
         try:
@@ -71,6 +73,11 @@ class WholeBody:
                 if not message.get("more_body", False):
                     return bytes(body)
                 limit.reschedule(begun + self.patience.seconds(len(body)))
+
+
+def _has_none(scope: Scope) -> bool:
+    """A request that says nothing of a body has none (RFC 9112, 6.3); where it might, nothing reads it."""
+    return scope["method"] in SAFE_METHODS and SAYS_BODY.isdisjoint([name for name, _value in scope["headers"]])
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
