@@ -50,7 +50,6 @@ CACHES = {
     "search/index.py": 2,  # statements
     "settings/settings.py": 1,  # keys
     "web/static_files.py": 1,  # the files as they were at the start
-    "web/pages.py": 2,  # names of routes
     "web/templating.py": 3,  # times of what is here
 }
 

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 
 import pytest
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route, Router
 
 from tests.sites import SECRET_KEY
 from webapp.routes import routes
@@ -35,3 +35,15 @@ def test_the_index_finds_what_the_list_would_find(method: str) -> None:
 
     assert found == {path: by_hand(path, method) for path in PATHS}
     assert method == "DELETE" or len({id(route) for route in found.values()}) > 20
+
+
+def test_the_index_finds_by_name_what_the_list_would_find() -> None:
+    names = {route.name: dict.fromkeys(route.param_convertors, 7) for route in SITE_MAP if isinstance(route, Route)}
+
+    by_hand = [Router(SITE_MAP).url_path_for(name, **values) for name, values in names.items()]
+
+    assert [INDEX.url_path_for(name, **values) for name, values in names.items()] == by_hand
+    with pytest.raises(NoMatchFound):
+        INDEX.url_path_for("profile")
+    with pytest.raises(NoMatchFound):
+        INDEX.url_path_for("nothing")

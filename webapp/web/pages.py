@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -28,7 +27,7 @@ FlashKind = Literal["success", "notice", "error"]
 def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> Environment:
     """Gives the application its templates; returns them, for the emails."""
     env = templating.environment(settings)
-    env.globals["path"] = _path_for(app)
+    env.globals["path"] = lambda name, **parameters: str(app.url_path_for(name, **parameters))
     env.globals["static"] = lambda name: assets().url(name)
     app.state.templates = env
     app.state.settings = settings
@@ -136,10 +135,3 @@ def _said(request: Request) -> list[tuple[int | None, FlashKind, str]]:
     except BadSignature:
         return []
     return [each for each in said if user is None or each[0] in {None, user.id}]
-
-
-def _path_for(app: Starlette) -> Callable[..., str]:
-    """`app.url_path_for`, which walks the routes, but only once for each of them."""
-    plain = cache(lambda name: str(app.url_path_for(name)))
-    route = cache(lambda name: next(route for route in app.routes if getattr(route, "name", "") == name))
-    return lambda name, **parameters: route(name).url_path_for(name, **parameters) if parameters else plain(name)

@@ -1,4 +1,4 @@
-"""Finds the route of a request by the first segment of its path, instead of trying all of them."""
+"""Finds the route of a request by the first segment of its path, or by its name, instead of trying all of them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,9 +17,11 @@ class ByFirstSegment(BaseRoute):
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._routes: dict[str, list[BaseRoute]] = {}
+        self._named: dict[str, BaseRoute] = {}
         for route in routes:
             if isinstance(route, Route | Mount):
                 self._routes.setdefault(_first_segment(route.path), []).append(route)
+                self._named.setdefault(route.name or "", route)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
@@ -30,7 +32,9 @@ class ByFirstSegment(BaseRoute):
         return Match.NONE, {}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        raise NoMatchFound(name, path_params)  # the routes behind it know
+        if name not in self._named:
+            raise NoMatchFound(name, path_params)  # the routes behind it know
+        return self._named[name].url_path_for(name, **path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["route"].handle(scope, receive, send)
