@@ -29,6 +29,7 @@ Convert = Callable[[Any], Any] | None
 Driver = postgresql.HotPath | sqlite.HotPath
 Drivers = Mapping[str, Callable[[Any], Driver]]
 DRIVERS: Drivers = {"postgresql": postgresql.HotPath, "sqlite": sqlite.HotPath}
+FOR_ONE: Drivers = {**DRIVERS, "postgresql": postgresql.OneStatement}
 
 
 class Direct:

@@ -91,3 +91,13 @@ class HotPath:
 
     async def rollback(self) -> None:
         await self.connection.execute("ROLLBACK")
+
+
+class OneStatement(HotPath):
+    """A statement alone is a transaction by itself, and spared the trips for BEGIN and COMMIT."""
+
+    async def begin(self) -> None: ...
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...

@@ -1,12 +1,25 @@
 """What the admin sees of the mail and can do about it: counts, trouble, pause, resume, send again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    ScalarSelect,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -48,12 +61,16 @@ class Status:
 
 
 async def read(db: AsyncSession) -> Status:
-    row = await _row(db)
-    columns = func.count(), func.min(emails.c.created_at), func.min(emails.c.due_at)
-    waiting, oldest, due = (await execute(db, select(*columns).where(emails.c.finished_at.is_(None)))).one()
-    given_up = await _count(db, emails.c.state.in_(GIVEN_UP))
+    waits = emails.c.finished_at.is_(None)
     sent_lately = (emails.c.state == SENT) & recent(emails.c.finished_at, timedelta(hours=1))
-    sent = await _count(db, sent_lately)
+    counts = {
+        "waiting": _found(func.count(), waits),
+        "oldest_waiting": _found(func.min(emails.c.created_at), waits),
+        "overdue_since": _found(func.min(emails.c.due_at), waits),
+        "given_up": _found(func.count(), emails.c.state.in_(GIVEN_UP)),
+        "sent_last_hour": _found(func.count(), sent_lately),
+    }
+    row = await _row(db, counts)
     sample = (
         select(emails.c.created_at, emails.c.finished_at)
         .where(sent_lately)
@@ -62,14 +79,10 @@ async def read(db: AsyncSession) -> Status:
     )
     times = [(finished_at - created_at).total_seconds() for created_at, finished_at in await execute(db, sample)]
     return Status(
-        paused_at=row.get("paused_at"),
+        paused_at=row["paused_at"],
         trouble=_trouble(row),
-        waiting=waiting,
-        oldest_waiting=oldest,
-        overdue_since=due,
-        sent_last_hour=sent,
         median_seconds=median(times) if times else None,
-        given_up=given_up,
+        **{name: row[name] for name in counts},
     )
 
 
@@ -113,7 +126,7 @@ async def _undo_harm(db: AsyncSession) -> None:
 
     Emails that were tried often may be trouble themselves, and keep their schedule.
     """
-    since = (await _row(db)).get("trouble_since")
+    since = (await _row(db))["trouble_since"]
     if since is None:
         return
     moment = now()
@@ -203,17 +216,19 @@ async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
     await execute(db, update(statuses).where(statuses.c.id == 1).values(**values))
 
 
-async def _row(db: AsyncSession) -> dict[str, Any]:
-    row = (await execute(db, select(statuses))).mappings().first()
-    return dict(row or {})
+async def _row(db: AsyncSession, more: Mapping[str, ScalarSelect[Any]] | None = None) -> RowMapping:
+    """The one row of the mail's status, empty until there is one; and what else is asked for, in the same trip."""
+    always = select(literal(1)).subquery().outerjoin(statuses, true())
+    asked = [query.label(name) for name, query in (more or {}).items()]
+    return (await execute(db, select(*statuses.c, *asked).select_from(always))).mappings().one()
 
 
-async def _count(db: AsyncSession, condition: ColumnElement[bool]) -> int:
-    return (await execute(db, select(func.count()).select_from(emails).where(condition))).scalar_one()
+def _found(what: ColumnElement[Any], which: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return select(what).select_from(emails).where(which).scalar_subquery()
 
 
-def _trouble(row: dict[str, Any]) -> Trouble | None:
-    since = row.get("trouble_since")
+def _trouble(row: RowMapping) -> Trouble | None:
+    since = row["trouble_since"]
     if since is None or not is_recent(row["trouble_seen_at"], TROUBLE_LASTS):
         return None
     return Trouble(since, row["trouble_code"], row["trouble_reason"] or "")

@@ -69,7 +69,7 @@ class Press:
         await self._write(_FORGET)
 
     async def _write(self, statement: Prepared, **values: object) -> list[tuple[object, ...]]:
-        async with self._database.direct(is_writing=True) as db:
+        async with self._database.direct(is_writing=True, is_single=True) as db:
             rows = await statement.rows(db, {"key": self._derived(b"key").hex(), **values})
             await db.commit()
         return rows

@@ -32,11 +32,14 @@ async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = 
     return None
 
 
-async def count_look(request: Request, *uses: Use) -> None:
-    """Counts a GET, whose own transaction only reads, in another beside it. Raises TooOften."""
-    state = request.app.state
-    async with state.database.session(is_writing=True) as db:
-        await rate_limits.count(db, state.settings, *uses)
+async def count_look(request: Request, use: Use) -> None:
+    """Counts a GET, whose own transaction only reads, in another beside it. Raises TooOften.
+
+    With a single rate, what is counted beyond it makes nobody wait longer; so it need not be taken back.
+    """
+    state, (_rate,) = request.app.state, use[0].counted
+    async with state.database.direct(is_writing=True, is_single=True) as db:
+        await rate_limits.count(db, state.settings, use)
         await db.commit()
 
 
