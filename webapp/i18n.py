@@ -37,6 +37,11 @@ def ngettext(one: str, many: str, number: int) -> str:
     return _catalogue(_language.get()).ngettext(one, many, number)
 
 
+def pgettext(context: str, text: str) -> str:
+    """For a text that is one in English and several in other languages: "Log in" as a heading, and on a button."""
+    return _catalogue(_language.get()).pgettext(context, text)
+
+
 def current() -> str:
     """The current language, such as `en`."""
     return _language.get()
@@ -137,6 +142,9 @@ class _Pseudo(catalogues.NullTranslations):
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
+
+    def pgettext(self, context: str, message: str) -> str:
+        return self.gettext(message)
 
 
 _ARGPARSE = (

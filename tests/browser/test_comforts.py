@@ -404,5 +404,5 @@ def test_what_was_saved_is_not_taken_for_a_draft(scripted: Visitor) -> None:
     expect(about).to_have_value("Neither")
     scripted.press("Another picture")
 
-    scripted.sees("You have another picture.")
+    scripted.sees("Here's your new picture.")
     expect(about).to_have_value("Neither")

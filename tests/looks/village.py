@@ -48,6 +48,11 @@ class Village:
         httpx2.post(f"{self.url}/reset_password_request", data={"email": self.neighbour}, verify=False)
         return self.site.mailbox.link(to=f"{self.neighbour}@example.com")
 
+    def registration_link(self) -> str:
+        """The path in an email to somebody who wants to join."""
+        httpx2.post(f"{self.url}/register", data={"email": "newcomer@example.com"}, verify=False)
+        return self.site.mailbox.link(to="newcomer@example.com")
+
 
 @contextmanager
 def village(language: str = "en") -> Iterator[Village]:

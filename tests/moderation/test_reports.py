@@ -172,7 +172,7 @@ def test_many_complaints_are_one_email_to_each_host(hosted: Site, clock: Travell
 
     [email] = emails_to_hosts(hosted)
 
-    assert email.subject == "2 posts on Microblog wait for your decision"
+    assert email.subject == "2 reported posts on Microblog need your decision"
     assert "A post by bob: 3 reports." in email.text
     assert "A post by carl: 3 reports." in email.text
     assert "https://blog.example/admin/reports" in email.text.splitlines()

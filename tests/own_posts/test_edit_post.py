@@ -37,7 +37,7 @@ def test_the_form_holds_the_post_and_saving_it_changes_it_everywhere(any_site: S
 
     assert "Helo, world.</textarea>" in form.text
     assert page.url.path == f"/user/susan/{number}"
-    assert "Your post is changed." in page.text
+    assert "Post saved." in page.text
     assert words_in(page) == ["Hello, world."]
     for path in ("/", "/explore", "/user/susan", "/search?q=hello"):
         seen = any_site.browser().get(path) if path == "/explore" else susan.get(path)

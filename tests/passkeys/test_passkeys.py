@@ -344,7 +344,7 @@ def test_a_passkey_is_offered_until_there_is_one_or_it_is_declined(susan: Browse
     susan.post("/passkeys/decline")
     declined = susan.get("/").text
 
-    assert "Never forget your password again" in offered
+    assert "Next time, log in without a password" in offered
     assert "Never forget" not in declined
 
 

@@ -267,7 +267,7 @@ def test_admins_get_one_email_for_many_and_another_later(site: Site) -> None:
     email = site.mailbox.last("host@example.com", count=2)
 
     assert rows == [("registrations_waiting", "host@example.com")] * 2
-    assert email.subject == "3 people wait to join Microblog"
+    assert email.subject == "3 people are waiting to join Microblog"
     assert "person0" in email.text
     assert "Leeds" not in email.text, "what strangers write is read on the page"
 

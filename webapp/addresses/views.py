@@ -63,7 +63,7 @@ async def confirm_email(request: Request) -> Response:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
     except Taken:
         await request.state.db.rollback()
-        form.refuse("", _("Another account has this email by now, so this one can't have it."))
+        form.refuse("", _("Another account uses this email by now, so this one can't have it."))
     except Refused as refused:
         return email_links.bad(request, refused, "confirm_email")
     token = request.path_params["token"]

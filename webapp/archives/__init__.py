@@ -1,1 +1,1 @@
-"""Take it with you: everything of yours in one file, made in the background."""
+"""Export your data: everything of yours in one file, made in the background."""

@@ -19,7 +19,7 @@ from webapp.settings import Settings
 
 def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[..., int]) -> None:
     """Adds the command and its actions; `with_session` runs what has a database session."""
-    parser = add("requests", help=_("who waits to be let in (REGISTRATION=approval); approve or refuse"))
+    parser = add("requests", help=_("list who's waiting to be let in (REGISTRATION=approval), approve or refuse them"))
     parser.set_defaults(run=partial(with_session, _list))
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help=_("one line for each, oldest first: the same as without ACTION"))
@@ -66,4 +66,4 @@ async def _request(db: AsyncSession, email: str) -> int:
 
 
 def _nobody_asks(email: str) -> str:
-    return _("No request of '%(email)s' waits for an answer.") % {"email": email}
+    return _("There's no request from '%(email)s' to answer.") % {"email": email}

@@ -31,7 +31,7 @@ async def reply(request: Request) -> Response:
     above = await _above(request, answered) if form.is_valid else answered
     number = await _written(request, form, answered, above) if form.is_valid else None
     if number:
-        return pages.redirect(request, f"{_page_of(above)}#post-{number}", flash=_("Your reply is posted."))
+        return pages.redirect(request, f"{_page_of(above)}#post-{number}", flash=_("Reply posted."))
     return pages.render(
         request,
         "conversations/reply.html",

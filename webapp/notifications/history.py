@@ -63,7 +63,7 @@ def named(kind: str) -> str:
         "factor_added": _("A sign-in method was added"),
         "factor_removed": _("A sign-in method was removed"),
         "second_step_unfinished": _("Somebody knew your password, and stopped at the second step"),
-        "factor_removal_link": _("A link to do without your second step"),
+        "factor_removal_link": _("A link to log in without your second step"),
         "factor_removal_waiting": _("Your second step is about to be removed"),
         "factor_removal_stopped": _("Your second step stays"),
         "checkup": _("A test link that you asked for"),

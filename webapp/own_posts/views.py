@@ -25,7 +25,7 @@ async def edit_post(request: Request) -> Response:
         return pages.render(request, "posts/gone.html", status=410, words=_too_late())
     form = await Form.of(request, Write, body=body or "")
     if form.is_valid and await _edited(request, form, post_id, body):
-        return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Your post is changed."))
+        return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Post saved."))
     if form.is_valid:
         form.refuse("body", _too_late())
     return pages.render(

@@ -84,7 +84,7 @@ async def another_picture(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await profiles.take_another_picture(request.state.db, request.state.user.id)
     await request.state.db.commit()
-    return pages.redirect(request, request.app.url_path_for("edit_profile"), flash=_("You have another picture."))
+    return pages.redirect(request, request.app.url_path_for("edit_profile"), flash=_("Here's your new picture."))
 
 
 @login_required

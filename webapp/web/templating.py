@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_time, format_timedelta
 from jinja2 import (
     Environment,
     FileSystemLoader,
@@ -63,7 +63,7 @@ def environment(settings: Settings) -> Environment:
         auto_reload=settings.development,
     )
     env.newstyle_gettext = True  # type: ignore[attr-defined]
-    env.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext}
+    env.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext, "pgettext": _pgettext}
     if not settings.development:  # where what they hang on may change
         env.code_generator_class = WithConstants
     env.filters |= {"time": _time, "plain_time": _plain_time, "ago": ago, "day": _day, "wrapped": _wrapped}
@@ -101,6 +101,12 @@ def _ngettext(page: EvalContext, one: str, many: str, number: int, /, **variable
     return (Markup(said) if page.autoescape else said) % {"num": number, **variables}  # noqa: S704
 
 
+@pass_eval_context
+def _pgettext(page: EvalContext, context: str, text: str, /, **variables: Any) -> str:
+    said = i18n.pgettext(context, text)
+    return (Markup(said) if page.autoescape else said) % variables  # noqa: S704
+
+
 def site_description(settings: Settings) -> str:
     """One line that says what the site is: its own, or the usual one."""
     return settings.site_description or i18n.gettext("A small place for short posts.")
@@ -125,14 +131,14 @@ def _time(context: Context, when: datetime) -> Markup:
 
 @pass_context
 def _plain_time(_context: Context, when: datetime) -> str:
-    return _exact(when, i18n.locale())
+    return _exact(when, i18n.current())
 
 
 def ago(when: datetime) -> Markup:
     """How long ago that was, with the exact time behind it; app.js counts on."""
-    name, seconds = i18n.locale(), (datetime.now(UTC) - when).total_seconds()
-    words = i18n.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), name)
-    return Markup(f"{_time_tag(when, name)}{escape(words)}</time>")  # noqa: S704
+    seconds = (datetime.now(UTC) - when).total_seconds()
+    words = i18n.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), i18n.locale())
+    return Markup(f"{_time_tag(when, i18n.current())}{escape(words)}</time>")  # noqa: S704
 
 
 @pass_context
@@ -141,14 +147,17 @@ def _day(_context: Context, when: datetime) -> str:
 
 
 @lru_cache(10_000)
-def _exact(when: datetime, name: str) -> str:
-    return f"{format_datetime(when.astimezone(UTC), 'medium', locale=name)} UTC"
+def _exact(when: datetime, language: str) -> str:
+    """To the minute, as people write it in the language, which is the one in force."""
+    moment, name = when.astimezone(UTC), i18n.locale()
+    day, time = format_date(moment, "long", locale=name), format_time(moment, "short", locale=name)
+    return i18n.gettext("%(day)s at %(time)s UTC") % {"day": day, "time": time}
 
 
 @lru_cache(10_000)
-def _time_tag(when: datetime, name: str) -> Markup:
+def _time_tag(when: datetime, language: str) -> Markup:
     tag = Markup('<time datetime="{}" title="{}" data-ago>')
-    return tag.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, name))
+    return tag.format(when.astimezone(UTC).isoformat(timespec="seconds"), _exact(when, language))
 
 
 @lru_cache(10_000)
