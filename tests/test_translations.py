@@ -29,7 +29,8 @@ def texts_of_the_code() -> Texts:
     methods = [(pattern, method) for pattern, method, _options in mappings]
     options = {pattern: values for pattern, _method, values in mappings}
     return dict.fromkeys(
-        text for _file, _line, text, _comments, _context in extract.extract_from_dir(ROOT, methods, options)
+        (context, text) if context and isinstance(text, str) else text
+        for _file, _line, text, _comments, context in extract.extract_from_dir(ROOT, methods, options)
     )
 
 
@@ -87,8 +88,17 @@ def test_russian_has_three_forms() -> None:
 
 
 def key(message: Any) -> str | tuple[str, ...]:
-    """Babel reads a text with several forms back as a list or a tuple."""
+    """Babel reads a text with several forms back as a list or a tuple. A text for one place only has its context."""
+    if message.context:
+        return message.context, message.id
     return message.id if isinstance(message.id, str) else tuple(message.id)
+
+
+def test_a_text_is_another_where_its_place_asks_for_it() -> None:
+    with i18n.use("ru"):
+        assert (i18n.gettext("Log in"), i18n.pgettext("heading", "Log in")) == ("Войти", "Вход")
+    with i18n.use("en"):
+        assert i18n.pgettext("heading", "Log in") == "Log in"
 
 
 def placeholders(text: str) -> set[str]:

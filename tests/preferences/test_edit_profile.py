@@ -186,7 +186,7 @@ def test_a_person_takes_another_picture_which_all_pages_show_at_once(susan: Brow
     answer = susan.post("/edit_profile/picture")
 
     pictures = {page: set(re.findall(r"susan/avatar\.svg\?v=([\d.]+)", susan.get(page).text)) for page in pages}
-    assert "Here's your new picture." in answer.text
+    assert "Here&#39;s your new picture." in answer.text
     assert pictures == {page: {"2.1"} for page in pages}
     assert susan.get("/user/susan/avatar.svg?v=2.1").text != before
 
