@@ -21,7 +21,7 @@ FIELDS = ("username", "email", "password", "password2", "current_password", "bod
 @contextmanager
 def pseudo_site(migrated_sqlite: Path, folder: Path) -> Iterator[Site]:
     """A site with susan, who looks after it and writes, and with david and erin."""
-    only = {"languages": (PSEUDO,), "admins": ("susan@example.com",)}
+    only = {"languages": (PSEUDO,), "admins": ("susan@example.com",), "member_invites": 5}
     with standing_site(migrated_sqlite, folder, **only) as site:
         assert site.mailbox
         for name in ("susan", "david", "erin"):

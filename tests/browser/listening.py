@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 def settings_for(socket: socket.socket, instance: Path, **environment: str) -> Settings:
     """A development site's, with the mailbox page. Visitors say themselves which network they are in."""
-    variables = {"TRUSTED_PROXIES": "1", "ADMINS": ",".join(HOSTS), **environment}
+    variables = {"TRUSTED_PROXIES": "1", "ADMINS": ",".join(HOSTS), "MEMBER_INVITES": "5", **environment}
     settings = Settings.for_development(socket.getsockname()[1], variables, instance=instance)
     with ThreadPoolExecutor(1) as aside:  # beside playwright there is an event loop here already
         aside.submit(migrations.upgrade, settings.database_url).result()

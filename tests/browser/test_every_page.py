@@ -2,6 +2,7 @@
 
 import pytest
 
+import tests.browser.corners
 import tests.browser.finds
 import tests.browser.neighbours
 import tests.browser.walls  # noqa: F401

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr, quote
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -133,8 +133,8 @@ class Settings:
 
     @property
     def sender(self) -> str:
-        """The address that emails come from, possibly with a name."""
-        return self.mail_sender or formataddr((self.site_name, f"no-reply@{self.host}"), "utf-8")
+        """The address that emails come from, possibly with a name, as people read it; a header encodes it."""
+        return self.mail_sender or f"{_phrase(self.site_name)} <no-reply@{self.host}>"
 
     @cached_property
     def admin_addresses(self) -> frozenset[str]:
@@ -170,6 +170,11 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _phrase(name: str) -> str:
+    """A name for a header with addresses: quoted if it has characters of their grammar (RFC 5322, 3.2.3)."""
+    return f'"{quote(name)}"' if set(name) & set('()<>[]:;@\\,."') else name
 
 
 def _own_key(file: Path) -> str:
