@@ -15,7 +15,7 @@ from jinja2.visitor import NodeTransformer
 from starlette.routing import NoMatchFound
 
 # Functions that say the same to everybody, if what they are asked is the same.
-FUNCTIONS = frozenset({"_", "gettext", "ngettext", "path", "static"})
+FUNCTIONS = frozenset({"_", "gettext", "ngettext", "pgettext", "path", "static"})
 SETTINGS = "site"
 
 
