@@ -89,8 +89,9 @@ def test_russian_has_three_forms() -> None:
 
 def key(message: Any) -> str | tuple[str, ...]:
     """Babel reads a text with several forms back as a list or a tuple. A text for one place only has its context."""
-    if message.context:
-        return message.context, message.id
+    if message.context:  # which comes in bytes from a compiled catalogue
+        place = message.context.decode() if isinstance(message.context, bytes) else message.context
+        return place, message.id
     return message.id if isinstance(message.id, str) else tuple(message.id)
 
 

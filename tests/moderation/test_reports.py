@@ -67,7 +67,7 @@ def emails_to_hosts(site: Site) -> list[Received]:
     assert site.mailbox
     site.run(ring)
     wait_until_posted(site)
-    told = [email for email in site.mailbox.all() if "for your decision" in email.subject]
+    told = [email for email in site.mailbox.all() if "your decision" in email.subject]
     found, others = ([email for email in told if email.to == f"{name}@example.com"] for name in ("host", "other"))
     assert [email.subject for email in found] == [email.subject for email in others], "each host is told"
     return found
