@@ -139,11 +139,17 @@ def _median(url: str, options: list[str]) -> Finding:
     return Finding.median([_run(url, options) for _number in range(RUNS)])
 
 
-def _run(url: str, options: list[str]) -> Finding:
+def _run(url: str, options: list[str], *, tries: int = 2) -> Finding:
+    """Once more if the browser itself has fallen over."""
     command = [str(PROGRAM), url, "--quiet", "--output=json", f"--only-categories={','.join(SCORES)}"]
     flags = ["--throttling-method=simulate", "--chrome-flags=--headless=new --no-sandbox"]
     variables = os.environ | {"CHROME_PATH": str(CHROMIUM)}
-    done = subprocess.run([*command, *flags, *options], env=variables, capture_output=True, check=True, timeout=120)
+    try:
+        done = subprocess.run([*command, *flags, *options], env=variables, capture_output=True, check=True, timeout=120)
+    except subprocess.SubprocessError:
+        if tries == 1:
+            raise
+        return _run(url, options, tries=tries - 1)
     return Finding.of(json.loads(done.stdout))
 
 
