@@ -46,7 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_left_out(item: pytest.Item) -> bool:
     marks = {mark.name for mark in item.iter_markers()}
     is_on_postgresql = "postgresql" in marks
-    return "deep" in marks or ("alike" in marks and is_on_postgresql) or ("races" in marks and not is_on_postgresql)
+    is_twin = ("alike" in marks and is_on_postgresql) or ("races" in marks and not is_on_postgresql)
+    return "soak" not in marks and ("deep" in marks or is_twin)
 
 
 os.environ["LANGUAGE"] = "en"  # the command line's, whatever whoever runs the tests speaks

@@ -91,13 +91,17 @@ def is_refused(answer: Response) -> bool:
 OF_A_PROOF = {name: changed for name, changed in WRONG.items() if "handle" not in changed}
 
 
-@pytest.mark.parametrize("changed", OF_A_PROOF.values(), ids=OF_A_PROOF)
-def test_what_is_not_quite_right_proves_nothing(
-    site: Site, susan: Browser, phone: Authenticator, changed: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("number", range(0, len(OF_A_PROOF), 4))
+def test_what_is_not_quite_right_proves_nothing(site: Site, susan: Browser, phone: Authenticator, number: int) -> None:
+    """Four of them on one site, for nobody may try oftener."""
     before = execute(site, "SELECT password_hash, epoch FROM user_account")
+    four = list(OF_A_PROOF.items())[number : number + 4]
 
-    assert is_refused(prove(susan, phone, "/change_password", FORMS["/change_password"], **changed))
+    answers = {
+        name: prove(susan, phone, "/change_password", FORMS["/change_password"], **changed) for name, changed in four
+    }
+
+    assert [name for name, answer in answers.items() if not is_refused(answer)] == []
     assert execute(site, "SELECT password_hash, epoch FROM user_account") == before
 
 

@@ -30,7 +30,7 @@ TWO_FULL = pytest.param(Size(links=50, consumers=50, processes=4), id="full", ma
 FULL = pytest.param(Size(links=200, consumers=50, processes=4), id="full", marks=pytest.mark.soak)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=deep)], indirect=True)
+@deep
 @pytest.mark.parametrize("size", [SMALL, FULL])
 async def test_of_all_who_use_a_link_at_once_one_wins(
     size: Size, database_url: str, tmp_path: Path, figure: Figure

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.depth import share
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
@@ -20,8 +21,8 @@ ODD += ["\u2028", "%", "%25", '"<>', "\\", " ", ";", "?", "#", "\u202e"]
 RAW = ["%FF", "%C3%28", "%ED%A0%80", "%E2%82", "%F5%80%80%80", "%"]
 WISHES = [[], [("hx-request", "true")], [("hx-request", "true"), ("hx-request-type", "partial")]]
 WAYS = list(product(WISHES, [False, True], ["GET", "POST"]))  # a wish, whether it is susan, and a method
-# Each of these in all ways, as one of each kind; the others in two, another two for each.
-ALL_WAYS = {"\u20ac", "\U0001f600", "\r\nset-cookie: x=y", "\0", '"<>'}
+# Each of these in four ways, as one of each kind; the others in one; others for each sign and route, which share them.
+KINDS = {"\u20ac", "\U0001f600", "\r\nset-cookie: x=y", "\0", '"<>'}
 HEADERS = [
     *("accept-language", "cookie", "user-agent", "content-type", "if-none-match", "if-modified-since", "origin"),
     *("x-forwarded-for", "forwarded", "referer", "hx-request", "hx-request-type", "hx-current-url", "hx-target"),
@@ -54,13 +55,13 @@ def assert_sound(site: Site, method: str, path: str, headers: list[tuple[str, st
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route.path], ids=lambda route: route.name)
 def test_no_sign_in_a_path_is_an_error(site: Site, route: object) -> None:
     """Neither to strangers nor to susan, whatever htmx wishes; and none of them ends up in a header."""
-    path = getattr(route, "path", "")
+    path, number_of_route = getattr(route, "path", ""), ROUTES.index(route)  # type: ignore[arg-type]
     parts = [part for part in path.split("/") if part.startswith("{")]
     for part in parts:
         for number, odd in enumerate((*ODD, *RAW)):
             written = odd if odd in RAW else quote(odd, safe="")
             odd_path = re.sub(r"\{[^/]*\}", "1", path.replace(part, f"a{written}b"))
-            ways = WAYS if odd in ALL_WAYS else (WAYS[number % 12], WAYS[(number + 3) % 12])
+            ways = share(WAYS, number + number_of_route, 3 if odd in KINDS else len(WAYS))
             for wish, is_susan, method in ways:
                 cookie = [("cookie", site.app.state.cookie)] if is_susan else []
                 assert_sound(site, method, odd_path, [*wish, *cookie, FORM])
