@@ -66,6 +66,7 @@ READING: list[BaseRoute] = [
     Route("/", posts.home, methods=FORM),
     Route("/explore", posts.explore),
     Route("/news", posts.news),
+    Route("/mentions", conversations.mentions),
     Route("/search", search.search),
     Route("/user/{username}", posts.profile),
     Route("/user/{username}/{post_id:post}", posts.post),

@@ -44,7 +44,7 @@ def test_the_sweep_sees_him_while_nobody_minds(scene: Scene) -> None:
     """The control: these are the pages that show people and posts."""
     seen = where_susan_sees_bob(scene)
 
-    assert seen.keys() == GONE_TO | {"home", "explore", "search", "explore_feed"}
+    assert seen.keys() == GONE_TO | {"home", "explore", "search", "explore_feed", "mentions"}
     assert all("ann" in seen[name] for name in ("profile", "post", "followers", "following"))
 
 

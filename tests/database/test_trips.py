@@ -30,6 +30,7 @@ TRIPS = {
     "/admin/mail": 5,
     "/explore/feed.atom": 3,
     "/muted_and_blocked": 3,
+    "/mentions": 3,
     "/news?of=home&after=1": 2,
     "/user/bob/avatar.svg": 3,
 }

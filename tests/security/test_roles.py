@@ -43,6 +43,7 @@ ANYONE = PUBLIC - LINK
 # Who is logged in, for themselves only.
 SELF = {
     "news",
+    "mentions",
     "logout",
     "settings",
     "edit_profile",

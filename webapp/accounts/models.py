@@ -48,6 +48,7 @@ class User(SQLModel, table=True):
     passkey_declined_at: datetime | None = None  # "no, thanks": none is offered again
     about_me: str = Field(default="", max_length=140)
     picture: int = 0  # which of the pictures that the site draws for a name
+    mentions_seen_at: datetime | None = None  # when the page of mentions was last opened with something new on it
     is_public: bool = True  # whether strangers may read the profile and the posts
     # Somebody asked by a mailed link to have the second factors removed: when that is due, and when the owner was told
     # of it last. A log-in stops it, and so does whatever raises the epoch.

@@ -1,4 +1,4 @@
-"""Reply to a post, and find the post under which a reply stands."""
+"""Reply to a post, find the post under which a reply stands, and see who has mentioned, answered or followed one."""
 
 from dataclasses import replace
 
@@ -7,19 +7,50 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
+from webapp.accounts import sessions
 from webapp.authentication.auth import login_required
+from webapp.database import now
 from webapp.i18n import gettext as _
+from webapp.people import follows
 from webapp.posts import posts, text, timeline
 from webapp.posts.timeline import Card
 from webapp.posts.views import Write
 from webapp.web import pages
-from webapp.web.forms import Form
+from webapp.web.forms import Form, number_in_query
 from webapp.web.limits import limited
 
 
 async def find_post(request: Request) -> Response:
     """Redirects to the page of a post of which only the number is known."""
     return pages.redirect(request, _page_of(await _seen(request)))
+
+
+@login_required
+async def mentions(request: Request) -> Response:
+    """Who mentions, answers and, since the page was last opened, follows one. Opening it is seeing it."""
+    me, before = request.state.user, number_in_query(request, "before", timeline.LAST)
+    if me.news and before == timeline.LAST and request.method == "GET":
+        await _note_seen(request)
+    db, most = request.state.db, request.app.state.settings.posts_per_page
+    since = me.mentions_seen_at if before == timeline.LAST else now()
+    new, page = await timeline.about(db, me.id, most, before, since)
+    people = await follows.followers(db, me.id, me.id) if before == timeline.LAST else []
+    return pages.render(
+        request,
+        "conversations/mentions.html",
+        part="posts",
+        page=page,
+        new=new,
+        people=[one for one in people if one.created_at > since],
+        most_people=follows.PAGE,
+    )
+
+
+async def _note_seen(request: Request) -> None:
+    """In a transaction of its own and before the page's, for a GET only reads."""
+    async with request.app.state.database.session(is_writing=True) as db:
+        await sessions.note_mentions_seen(db, request.state.user.id)
+        await db.commit()
 
 
 @login_required

@@ -58,7 +58,10 @@ class Mention(SQLModel, table=True):
     """A post mentions a person, since it was written or edited; as a reply it does so whatever it says."""
 
     __tablename__ = "mention"
-    __table_args__ = (Index("ix_mention_user_id_created_at", "user_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_mention_user_id_created_at", "user_id", "created_at"),
+        Index("ix_mention_user_id_post_id", "user_id", "post_id"),
+    )
 
     post_id: int = Field(sa_column=Column(_Number, ForeignKey("post.id", ondelete="CASCADE"), primary_key=True))
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")

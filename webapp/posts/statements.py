@@ -154,6 +154,16 @@ def among(numbers: TextualSelect, *, only_public: bool) -> Query:
 
 
 @cache
+def about(most: int) -> Query:
+    """Those of others that mention the viewer, each with when it came to do so."""
+    mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.post_id < bindparam("before")
+    query = _cards(only_public=False).join(_mentions, _mentions.c.post_id == _posts.c.id)
+    query = query.add_columns(_mentions.c.created_at.label("mentioned_at"))
+    of_others = _posts.c.author_id != bindparam("viewer_id", type_=Integer), is_news(), _BROUGHT_UP[False]
+    return query.where(*mine, *of_others).order_by(_mentions.c.post_id.desc()).limit(_number_of_rows(most))
+
+
+@cache
 def replies(most: int, *, only_public: bool) -> Query:
     under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
     query = _cards(only_public=only_public).where(*under, _BROUGHT_UP[only_public])

@@ -108,6 +108,14 @@ async def one(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Card 
     return page.cards[0] if page.cards else None
 
 
+async def about(db: AsyncSession, user_id: int, most: int, before: int, since: datetime) -> tuple[list[Card], Page]:
+    """Others' posts that mention a person or reply to them: of a page, those that do so since a time, and the rest."""
+    rows = (await execute(db, statements.about(most + 1), {"before": before} | _of_viewer(user_id))).all()
+    page, new = _of_rows(rows, most), {row.id for row in rows if row.mentioned_at > since}
+    older = [card for card in page.cards if card.id not in new]
+    return [card for card in page.cards if card.id in new], replace(page, cards=older)
+
+
 async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, viewer_id: int | None) -> Page:
     """What stands under a post, oldest first."""
     query = statements.replies(most + 1, only_public=viewer_id is None)

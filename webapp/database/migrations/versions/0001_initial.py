@@ -187,6 +187,7 @@ def upgrade() -> None:
         sa.Column("passkey_declined_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("about_me", sa.String(length=140), nullable=False),
         sa.Column("picture", sa.Integer(), nullable=False),
+        sa.Column("mentions_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("factor_removal_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("factor_removal_told_at", sa.DateTime(timezone=True), nullable=True),
@@ -550,6 +551,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("post_id", "user_id", name=op.f("pk_mention")),
     )
     op.create_index("ix_mention_user_id_created_at", "mention", ["user_id", "created_at"], unique=False)
+    op.create_index("ix_mention_user_id_post_id", "mention", ["user_id", "post_id"], unique=False)
 
     op.create_table(
         "report",
