@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -73,7 +74,9 @@ class Bench:
     def run(self, server: Server, request: Request, seconds: float = SECONDS) -> Figures:
         """One round. Raises AssertionError if anything but 200 was answered."""
         arguments = (server.port, partial(request, server.host), self._asked[request], seconds)
+        used = server.processor_seconds()
         figures = self.client.submit(load.run, *arguments).result()
+        figures = replace(figures, processor=server.processor_seconds() - used)
         self._asked[request] += figures.answers + CONNECTIONS
         assert set(figures.statuses) == {200}, f"answers by status: {figures.statuses}"
         return figures
@@ -109,7 +112,7 @@ class Row:
         self.emails = 0
 
     def median(self, figure: str) -> float:
-        """The median round's "rate", "p50" or "p99"."""
+        """The median round's "rate", "p50", "p99" or "cost"."""
         return float(statistics.median(getattr(figures, figure) for figures in self.rounds))
 
     def spread(self) -> float:
@@ -121,7 +124,9 @@ class Row:
 def measure() -> Report:
     """Measures on both databases; takes some two and a half minutes."""
     load_before = os.getloadavg()[0]
-    report = Report(("database", "page", "SMTP delay", "answers/s", "p50 ms", "p99 ms", "of constant", "emails/s"))
+    report = Report(
+        ("database", "page", "SMTP delay", "answers/s", "p50 ms", "p99 ms", "CPU µs", "of constant", "emails/s")
+    )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sink = stack.enter_context(mail_sink())
@@ -177,6 +182,7 @@ def _row(database: str, page: str, row: Row, constant: Row, delay: float | None 
         f"{rate:.0f}",
         f"{row.median('p50'):.2f}",
         f"{row.median('p99'):.2f}",
+        f"{row.median('cost'):.0f}",
         f"{100 * rate / constant.median('rate'):.1f} %",
         "" if delay is None else f"{row.emails / SECONDS / ROUNDS:.0f}",
     )

@@ -21,11 +21,14 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run measured. `milliseconds` is how long each answer took, in order of size."""
+    """What one run measured. `milliseconds` is how long each answer took, in order of size, and `processor` how many
+    seconds of it the server used.
+    """
 
     seconds: float
     milliseconds: list[float]
     statuses: dict[int, int]
+    processor: float = 0.0
 
     @property
     def answers(self) -> int:
@@ -35,6 +38,11 @@ class Figures:
     def rate(self) -> float:
         """Answers a second."""
         return self.answers / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Microseconds of the processor for each answer: on a machine that does much else, the steadiest figure."""
+        return self.processor / self.answers * 1e6
 
     @cached_property
     def _percentiles(self) -> list[float]:

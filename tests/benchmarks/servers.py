@@ -47,6 +47,11 @@ class Server:
             for process in reversed(processes):
                 process.send_signal(signal.SIGCONT)
 
+    def processor_seconds(self) -> float:
+        """What supervisor and workers have used of the processor so far."""
+        times = [each.cpu_times() for each in (self.process, *self.process.children(recursive=True))]
+        return float(sum(one.user + one.system for one in times))
+
     def memory(self) -> "Memory":
         """What supervisor and workers hold at the moment."""
         processes = [self.process, *self.process.children(recursive=True)]
