@@ -91,12 +91,20 @@ def main(wanted: list[str]) -> int:
 
 
 def _written(page: str, device: str, finding: Finding) -> Finding:
-    """Puts the new row into the page, in the place of the old one or below all others."""
-    _before, head, lines = PAGE.read_text().partition(HEAD.splitlines(keepends=True)[-1])
-    rows = {tuple(line.split(" | ")[:2]): line for line in lines.splitlines(keepends=True) if head and line[0] == "|"}
+    """Puts the new row into the page, in the place of the old one or below all others. What follows the table stays."""
+    _before, head, rest = PAGE.read_text().partition(HEAD.splitlines(keepends=True)[-1])
+    lines = rest.splitlines(keepends=True) if head else []
+    rows = {_cells(line): line for line in lines if line.startswith("|")}
     row = finding.row(page, device)
-    PAGE.write_text(HEAD + "".join((rows | {tuple(row.split(" | ")[:2]): row}).values()))
+    PAGE.write_text(
+        HEAD + "".join((rows | {_cells(row): row}).values()) + "".join(line for line in lines if line[0] != "|")
+    )
     return finding
+
+
+def _cells(row: str) -> tuple[str, ...]:
+    """Page and device."""
+    return tuple(row.split(" | ")[:2])
 
 
 def _pages(place: Village) -> dict[str, tuple[str, dict[str, str]]]:
