@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -83,6 +84,34 @@ def test_what_follows_a_body_is_no_header(port: int) -> None:
         answer = said(connection)
 
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+# Where two servers in a row could each see another end of the request, and the rest would be somebody else's next one.
+TWO_READINGS = [
+    "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    "Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
+    "Content-Length: 0, 44\r\n\r\n",
+    "Content-Length: +0\r\n\r\n",
+    "Transfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n0;x=\n\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n1\r\nZZ\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\n\n0\n\n",
+]
+
+
+def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(port: int) -> None:
+    """C69: nor is one that says its host twice."""
+    behind, answers = head("GET", "/health", HOST), {}
+    for rest in [*TWO_READINGS, f"Host: {HOST}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"]:
+        begun = f"POST /login HTTP/1.1\r\nHost: {HOST}\r\n{rest}".encode()
+        with connected(port, begun + behind) as connection:
+            answers[rest] = re.findall(rb"^HTTP/1.1 (\d+)", said(connection), re.MULTILINE)
+
+    assert [rest for rest, answered in answers.items() if answered != [b"400"]] == []
 
 
 def status_of_whole_answer(connection: socket.socket) -> int:
