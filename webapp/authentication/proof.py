@@ -62,10 +62,11 @@ def proved_button(view: View) -> View:
         form = await Form.read(request, Proved)
         if form.is_valid and await _is_proved(request, form):
             return await view(request)
-        of_this_page = {FORM_ID, "current_password", "passkey_proof"}
-        sent = {name: value for name, value in (await typed(request)).items() if name not in of_this_page}
+        proofs, everything = {"current_password", "passkey_proof"}, await typed(request)
+        sent = {name: value for name, value in everything.items() if name not in {FORM_ID, *proofs}}
+        shown = form if proofs & everything.keys() else Form(Proved)  # who is asked first has done nothing wrong
         page, action = "authentication/prove.html", request.url.path
-        return pages.render(request, page, part="form", form=form, sent=sent, action=action)
+        return pages.render(request, page, part="form", form=shown, status=form.status, sent=sent, action=action)
 
     return asked
 
