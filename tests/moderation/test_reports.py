@@ -11,6 +11,7 @@ from time_machine import Traveller
 
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people
+from tests.posts.wall import say
 from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
 from webapp.mail_preview.inbox import Received
@@ -213,3 +214,18 @@ def test_the_hosts_page_needs_as_many_statements_for_one_post_as_for_many(hosted
     assert page.count('class="case"') == 4
     of_reports = [[one for one in seen if "report" in one] for seen in (for_one, for_many)]
     assert len(of_reports[0]) == len(of_reports[1]) == 3  # those of accounts that are gone are read, too
+
+
+def test_an_edit_after_a_report_hides_nothing_from_the_admin(any_hosted: Site) -> None:
+    """And its author, who may edit it as before, learns nothing of the report."""
+    susan, bob, host = arrive(any_hosted), arrive(any_hosted, "robert"), arrive(any_hosted, "host")
+    number = say(bob, "Buy at <b>my</b> shop!")
+    susan.post(f"/posts/{number}/report", data=REASON)
+    before = host.get("/admin/reports").text
+
+    edited = bob.post(f"/posts/{number}/edit", data={"body": "A lovely day."})
+    page = host.get("/admin/reports").text
+
+    assert edited.url.path == f"/user/robert/{number}"
+    assert "It said then:" not in before
+    assert page.index("A lovely day.") < page.index("It said then:") < page.index("Buy at &lt;b&gt;my&lt;/b&gt; shop!")

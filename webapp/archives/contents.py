@@ -58,6 +58,7 @@ ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
 OF_OTHERS = {("mute", "muted_id"), ("block", "blocked_id")}
 # Columns that open something or say nothing to anybody.
 WITHHELD = {
+    "body": "of a report: the words of whoever was reported",
     "password_hash": "opens the account, if it is guessed",
     "token_hash": "of a session",
     "secret_hash": "of a known browser",

@@ -33,11 +33,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Complaint:
-    """Who reported a post, and why."""
+    """Who reported a post, and why; and what it said then."""
 
     username: str
     reason: str
     created_at: datetime
+    body: str
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ async def waiting(db: AsyncSession) -> list[Case]:
     """Reported posts that wait for a decision, in two statements however many there are."""
     rows = (await execute(db, _WAITING)).all()
     complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
-    for post_id, username, reason, created_at in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
-        complaints[post_id].append(Complaint(username, reason, created_at))
+    for post_id, username, reason, created_at, body in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
+        complaints[post_id].append(Complaint(username, reason, created_at, body))
     return [_case(row, complaints[row.id]) for row in rows]
 
 
@@ -139,16 +140,16 @@ def _cases() -> Select[int, int, str, str, str, datetime, int, int]:
     )
 
 
-def _complaints() -> Select[int, str, str, datetime]:
+def _complaints() -> Select[int, str, str, datetime, str]:
     """The first few open reports of each of these posts."""
     place = func.row_number().over(partition_by=_reports.c.post_id, order_by=_reports.c.id).label("place")
     some = (
-        select(_reports.c.post_id, _reports.c.reporter_id, _reports.c.reason, _reports.c.created_at, place)
+        select(*(_reports.c[name] for name in ("post_id", "reporter_id", "reason", "created_at", "body")), place)
         .where(_reports.c.settled_at.is_(None), _reports.c.post_id.in_(bindparam("post_ids", expanding=True)))
         .subquery()
     )
     return (
-        select(some.c.post_id, _users.c.username, some.c.reason, some.c.created_at)
+        select(some.c.post_id, _users.c.username, some.c.reason, some.c.created_at, some.c.body)
         .join_from(some, _users, _users.c.id == some.c.reporter_id)
         .where(some.c.place <= MOST_COMPLAINTS)
         .order_by(some.c.post_id, some.c.place)
@@ -165,10 +166,10 @@ _WAITING = (
 )
 _COMPLAINTS = _complaints()
 _SETTLE = update(_reports).where(_reports.c.settled_at.is_(None))
-# One report for each person and post: the primary key decides, not a look beforehand.
+# One report for each person and post: the primary key decides, not a look beforehand. It keeps what the post says now.
 _FILE = text(
-    "INSERT INTO report (post_id, reporter_id, reason, created_at, outcome)"
-    " VALUES (:post_id, :reporter_id, :reason, :created_at, '')"
+    "INSERT INTO report (post_id, reporter_id, reason, created_at, outcome, body)"
+    " SELECT id, :reporter_id, :reason, :created_at, '', body FROM post WHERE id = :post_id"
     " ON CONFLICT (post_id, reporter_id) DO NOTHING"
 ).bindparams(
     bindparam("post_id", type_=BigInteger),
