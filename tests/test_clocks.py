@@ -32,7 +32,8 @@ SHOWN = """
     mention.created_at passkey.created_at passkey.last_used_at pending_log_in.finished_at post.edited_at
     post.removed_at recovery_code.created_at recovery_code.used_at registration_request.created_at
     registration_request.refused_at report.created_at report.settled_at security_event.created_at session.created_at
-    user_account.checkup_at user_account.codes_checked_at user_account.created_at user_account.disabled_at
+    user_account.checkup_at user_account.checkup_opened_at user_account.checkup_sent_at user_account.codes_checked_at
+    user_account.created_at user_account.disabled_at
     user_account.email_checked_at user_account.last_seen_at user_account.passkey_declined_at
     user_account.password_locked_at user_account.password_used_at
 """

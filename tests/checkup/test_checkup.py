@@ -1,6 +1,7 @@
 """The check-up: each way back is tried without spending it, and the weakest is named."""
 
 import re
+import time
 
 import pytest
 import time_machine
@@ -11,7 +12,7 @@ from tests.passkeys.authenticator import Authenticator
 from tests.passkeys.test_passkeys import add
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
-from tests.watching import dump, execute
+from tests.watching import execute
 
 SUSAN = "susan@example.com"
 
@@ -92,17 +93,82 @@ def test_a_look_at_the_test_link_proves_nothing_and_the_button_does(
     site: Site, susan: Browser, mailbox: Mailbox
 ) -> None:
     """C20: programs that look into emails open links, too."""
-    susan.post("/checkup/send")
-    link = mailbox.link(SUSAN, subject="A test link")
-    before = dump(site)["user_account"]
+    link = ask_for_test_link(susan, mailbox)
     for _look in range(3):
         assert "The test link" in site.browser().get(link).text
-    assert dump(site)["user_account"] == before
+    assert execute(site, "SELECT email_checked_at FROM user_account") == [(None,)]
 
     done = site.browser().post(link)
 
     assert "arrived, whole and unchanged" in done.text
     assert "A test link arrived at susan@example.com" in susan.get("/checkup").text
+
+
+SCANNER, PHONE = {"user-agent": "LinkScan/2.1", "x-forwarded-for": "192.0.2.7"}, {"user-agent": "A phone"}
+AGAIN = {"user-agent": "A phone", "x-forwarded-for": "192.0.2.7"}
+PROGRAM, SOMEBODY, NOBODY = "A program had opened it before you", "It had been opened before", "Nobody had opened it"
+
+
+def ask_for_test_link(susan: Browser, mailbox: Mailbox) -> str:
+    before = len(mailbox.all(SUSAN, "A test link"))
+    susan.post("/checkup/send")
+    return mailbox.link(SUSAN, before + 1, "A test link")
+
+
+@pytest.mark.parametrize(
+    ("looks", "minutes", "words"),
+    [
+        ([], 0, NOBODY),
+        ([PHONE], 0, NOBODY),
+        ([PHONE, SCANNER], 0, NOBODY),
+        ([SCANNER], 0, PROGRAM),
+        ([SCANNER, PHONE], 0, PROGRAM),
+        ([AGAIN], 0, PROGRAM),
+        ([AGAIN], 5, NOBODY),
+        ([SCANNER], 5, SOMEBODY),
+    ],
+    ids=[
+        "nobody",
+        "the person",
+        "the person, then a program",
+        "a program",
+        "a program, then the person",
+        "a program that says it is the same browser",
+        "the person, who is now in another network",
+        "something, minutes later",
+    ],
+)
+def test_it_says_whether_a_program_opened_the_link_first(
+    site: Site, susan: Browser, mailbox: Mailbox, looks: list[dict[str, str]], minutes: int, words: str
+) -> None:
+    phone, link = site.browser(), ask_for_test_link(susan, mailbox)
+    with time_machine.travel(time.time() + minutes * 60):
+        for headers in looks:
+            phone.head(link, headers=headers)
+        said = phone.post(link, headers=PHONE).text
+
+    assert [each for each in (PROGRAM, SOMEBODY, NOBODY) if each in said] == [words]
+    assert (words in susan.get("/checkup").text) == (words != NOBODY)
+    assert ("192.0.2.7" in said) == (words != NOBODY)
+
+
+def test_a_look_in_a_browser_of_the_persons_is_no_programs(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    """Logged in there or out."""
+    link = ask_for_test_link(susan, mailbox)
+    susan.get(link)
+    susan.post("/logout")
+    susan.get(link)
+
+    assert NOBODY in site.browser().post(link, headers=PHONE).text
+
+
+def test_a_look_at_an_older_link_says_nothing_of_the_newest(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    older = ask_for_test_link(susan, mailbox)
+    with time_machine.travel(time.time() + 2):
+        newest = ask_for_test_link(susan, mailbox)
+        site.browser().get(older, headers=SCANNER)
+
+        assert NOBODY in site.browser().post(newest, headers=PHONE).text
 
 
 def test_a_cut_or_outdated_test_link_says_so(site: Site, susan: Browser, mailbox: Mailbox) -> None:

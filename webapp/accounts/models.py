@@ -44,6 +44,11 @@ class User(SQLModel, table=True):
     password_locked_at: datetime | None = None  # "this wasn't me": the password opens nothing until there is a new one
     email_checked_at: datetime | None = None  # a test link was followed
     codes_checked_at: datetime | None = None  # four characters of a recovery code were typed
+    # When a test link was asked for, and who opened it first, if that wasn't the person.
+    checkup_sent_at: datetime | None = None
+    checkup_opened_at: datetime | None = None
+    checkup_opened_ip: str | None = Field(default=None, max_length=60)
+    checkup_opened_agent: str | None = Field(default=None, max_length=300)
     checkup_at: datetime | None = None  # the last "Can you get back in?", done or declined
     passkey_declined_at: datetime | None = None  # "no, thanks": none is offered again
     about_me: str = Field(default="", max_length=140)

@@ -9,11 +9,12 @@ from starlette.responses import JSONResponse, Response
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
-from webapp.authentication import email_links, proof
+from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
-from webapp.checkup import ways
+from webapp.checkup import looks, ways
 from webapp.checkup.forms import CheckApp, CheckCode, CheckPasskey
+from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
 from webapp.passkeys import ceremony, passkeys
@@ -50,6 +51,7 @@ async def send_checkup_email(request: Request) -> Response:
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
     if not settings.sends_mail:
         return _back(request, _("This site sends no email. Ask whoever runs it for help."), "error")
+    await looks.begin(db, user.id)
     await kinds.post(db, settings, "checkup", user.email, user_id=user.id)
     await db.commit()
     return _back(request, _("A test link is on its way to %(address)s.") % {"address": user.email})
@@ -57,29 +59,42 @@ async def send_checkup_email(request: Request) -> Response:
 
 async def checkup_email(request: Request) -> Response:
     """Behind the test link. It works whoever is logged in. Opening it proves nothing, since programs do that, too."""
-    form = await Form.of(request, EmptyForm)
+    form, db, client = await Form.of(request, EmptyForm), request.state.db, auth.client_info(request)
     try:
-        user = await _owner(request)
+        user, claim = await _owner(request)
     except Refused as refused:
         return email_links.bad(request, refused, "checkup")
     if form.is_valid:
-        await ways.note(request.state.db, user.id, "email_checked_at", "checkup_at")
-        await request.state.db.commit()
+        words = [_("The test link arrived, whole and unchanged.")]
+        words += [await looks.settle(db, user, client)] if looks.is_latest(user, claim) else []
+        await ways.note(db, user.id, "email_checked_at", "checkup_at")
+        await db.commit()
         page = request.app.url_path_for("checkup" if request.state.user else "login")
-        return pages.redirect(request, page, flash=_("The test link arrived, whole and unchanged."))
-    token = request.path_params["token"]
-    name = user.username
+        return pages.redirect(request, page, flash=" ".join(words))
+    token, name = request.path_params["token"], user.username
+    if looks.is_latest(user, claim):
+        await _note_look(request, user)
     return pages.render(request, "checkup/checkup_email.html", part="panel", form=form, username=name, token=token)
 
 
-async def _owner(request: Request) -> User:
+async def _note_look(request: Request, user: User) -> None:
+    """Notes who looked first, unless it is the person. A GET only reads, so that is a transaction of its own."""
+    if request.method == "POST" or user.checkup_opened_at or (request.state.user and request.state.user.id == user.id):
+        return
+    await release(request.state.db)
+    async with request.app.state.database.session(is_writing=True) as db:
+        await looks.note(db, user, auth.client_info(request))
+        await db.commit()
+
+
+async def _owner(request: Request) -> tuple[User, Claim]:
     claim = verify(request.app.state.settings, Purpose.CHECKUP, request.path_params["token"])
     user = await users.get(request.state.db, int(claim.subject))
     if user is None:
         raise TokenMalformed
     if user.epoch != claim.epoch or user.disabled_at is not None:
         raise TokenUsed(claim)
-    return user
+    return user, claim
 
 
 @login_required

@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.sessions import CHECKUP_EVERY
+from webapp.checkup import looks
 from webapp.database import now
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
@@ -19,11 +20,15 @@ FEW_CODES = 3
 
 @dataclass(frozen=True)
 class Ways:
-    """The ways back into an account, and when each was last seen to work. `synced` passkeys are on several devices."""
+    """The ways back into an account, and when each was last seen to work. `synced` passkeys are on several devices.
+
+    `email_opened` says that something else opened the test link first.
+    """
 
     email: str
     sends_mail: bool
     email_checked_at: datetime | None
+    email_opened: str
     codes: int
     codes_checked_at: datetime | None
     passkeys: int
@@ -61,6 +66,7 @@ async def of(db: AsyncSession, user: User, *, sends_mail: bool) -> Ways:
         user.email,
         sends_mail,
         user.email_checked_at,
+        looks.others_look(user),
         await codes.left(db, user.id),
         user.codes_checked_at,
         len(own),
