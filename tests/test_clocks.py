@@ -27,6 +27,7 @@ from webapp.mail.models import Outcome, Verdict
 # Each time that a table keeps, and how a clock that was ahead is borne: only shown or used to sort and to clean up,
 # ended as much later as the clock was ahead, which harms nobody, or put right, as the named test proves.
 SHOWN = """
+    block.created_at invite.created_at invite.revoked_at invite_use.created_at mute.created_at
     account_deletion.asked_at account_export.asked_at decided_report.decided_at error_report.last_seen_at
     factor.last_used_at follow.created_at known_browser.last_seen_at mail_status.paused_at mail_status.trouble_since
     mention.created_at passkey.created_at passkey.last_used_at pending_log_in.finished_at post.edited_at
@@ -38,6 +39,7 @@ SHOWN = """
     user_account.password_locked_at user_account.password_used_at
 """
 LATER = """
+    invite.expires_at
     account_deletion.due_at account_export.expires_at address_change.confirmed_at address_change.created_at
     address_change.undone_at factor.created_at kept_username.kept_until known_browser.trusted_until
     registration_request.expires_at retired_username.kept_until session.expires_at user_account.factor_removal_due_at

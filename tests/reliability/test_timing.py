@@ -29,6 +29,17 @@ FORMS = {
 }
 # Of a password that nobody remembers.
 SOUND_HASH = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
+# Who is compared with whom.
+HERE, GUARDED = ("person", "nobody"), ("guarded", "plain")
+AN_APP = """
+    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, created_at)
+    SELECT id, 'app', '', 'x', 'x', 0, created_at FROM user_account WHERE username LIKE 'guarded{}x%'
+"""
+A_PASSKEY = """
+    INSERT INTO passkey (user_id, epoch, credential_id, public_key, handle, name, counter, is_synced, created_at)
+    SELECT id, epoch, username, 'AAAA', username, 'A phone', 0, false, created_at
+    FROM user_account WHERE username LIKE 'guarded{}x%'
+"""
 # On a machine that does other things meanwhile, even the best statistics are wrong now and then.
 pytestmark = pytest.mark.soak
 _numbers = itertools.count(1)
@@ -69,6 +80,21 @@ def test_the_time_of_an_answer_does_not_tell_who_is_here(
     assert is_chance(told, pairs)
 
 
+@pytest.mark.parametrize(
+    ("form", "pairs"), [("/reset_password_request", 2000), ("/login", 700)], ids=["request", "log-in"]
+)
+def test_the_time_of_an_answer_does_not_tell_who_has_a_second_step(
+    site: Site, form: str, pairs: int, figure: Figure
+) -> None:
+    """C03, for a stranger who doesn't know the password: an account with an app and a passkey, and one without."""
+    told = auc_of(site, site.app, form, pairs, SOUND_HASH, GUARDED)
+    if not is_chance(told, pairs):
+        told = auc_of(site, site.app, form, pairs, SOUND_HASH, GUARDED)
+
+    figure("C03", f"AUC {told:.3f} in {pairs} pairs of accounts with and without a second step")
+    assert is_chance(told, pairs)
+
+
 def test_a_millisecond_more_would_be_found(site: Site, figure: Figure) -> None:
     """C03: the control."""
     told = auc_of(site, telling(site.app), "/reset_password_request", 250, SOUND_HASH)
@@ -101,19 +127,23 @@ def telling(app: ASGIApp) -> ASGIApp:
     return slower
 
 
-def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str) -> float:
-    """How often a random answer about somebody took longer than a random one about nobody."""
+def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str, whom: tuple[str, str] = HERE) -> float:
+    """How often a random answer about the first took longer than a random one about the second."""
     run = next(_numbers)
     execute(site, "DELETE FROM limit_window")
     execute(site, "DELETE FROM outbox_email")
-    site.run(add_people, site, run, pairs, password_hash)
-    times: tuple[list[float], list[float]] = site.run(measured, app, form, run, pairs)  # type: ignore[assignment]
+    for who in set(whom) - {"nobody"}:
+        site.run(add_people, site, run, pairs, password_hash, who)
+    if whom == GUARDED:
+        execute(site, AN_APP.format(run))
+        execute(site, A_PASSKEY.format(run))
+    times: tuple[list[float], list[float]] = site.run(measured, app, form, run, pairs, whom)  # type: ignore[assignment]
     here, nowhere = times[0], sorted(times[1])
     return sum(bisect_left(nowhere, one) + bisect_right(nowhere, one) for one in here) / (2 * len(here) * len(nowhere))
 
 
-async def add_people(site: Site, run: int, count: int, password_hash: str) -> None:
-    lines = [f'person{run}x{number},{address("person", run, number)},"{password_hash}"' for number in range(count)]
+async def add_people(site: Site, run: int, count: int, password_hash: str, who: str) -> None:
+    lines = [f'{who}{run}x{number},{address(who, run, number)},"{password_hash}"' for number in range(count)]
     async with site.app.state.database.session(is_writing=True) as db:
         assert (
             await import_users.add_accounts(db, site.settings, "\n".join(["username,email,password_hash", *lines]))
@@ -126,16 +156,18 @@ def address(who: str, run: int, number: int) -> str:
     return f"{who}{run:03}x{number:04}@example.com"
 
 
-async def measured(app: ASGIApp, form: str, run: int, pairs: int) -> tuple[list[float], list[float]]:
-    """The seconds of the answers about people who are here, and about nobody, asked in turn."""
-    times: dict[str, list[float]] = {"person": [], "nobody": []}
+async def measured(
+    app: ASGIApp, form: str, run: int, pairs: int, whom: tuple[str, str]
+) -> tuple[list[float], list[float]]:
+    """The seconds of the answers about the first and about the second, asked in turn."""
+    times: dict[str, list[float]] = {who: [] for who in whom}
     gc.collect()
     gc.disable()
     for number in range(pairs):
-        for who in random.sample(["person", "nobody"], 2):
+        for who in random.sample(whom, 2):
             times[who].append(await seconds(app, form, address(who, run, number)))
     gc.enable()
-    return times["person"], times["nobody"]
+    return times[whom[0]], times[whom[1]]
 
 
 async def seconds(app: ASGIApp, form: str, typed: str) -> float:

@@ -7,9 +7,13 @@ import time_machine
 
 from tests.factors.steps import App, log_in_with, set_up_app
 from tests.mailbox import Mailbox
+from tests.passkeys.authenticator import Authenticator
+from tests.passkeys.test_passkeys import add, enter
 from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, is_logged_in, log_in
 from tests.watching import execute
+from webapp.accounts import users
+from webapp.factors import removal
 from webapp.factors.upkeep import Waiting
 
 SUSAN, LINK, WAITS = "susan@example.com", "Log in to Microblog without", "Your second step on Microblog is about"
@@ -85,6 +89,46 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is not None, "a look changes nothing"
     assert "Nothing is being removed" in site.browser().post(link).text
     assert due(site) is None
+
+
+def test_the_link_in_the_last_of_them_does_too(site: Site, app: App, mailbox: Mailbox) -> None:
+    """Two hours before it is due, and whoever follows it is logged in nowhere."""
+    ask(site, mailbox)
+    for number, days in enumerate((1, 2), 2):
+        with time_machine.travel(time.time() + days * DAY + 60 * days):
+            let_work(site)
+            link = mailbox.link(SUSAN, number, WAITS)
+
+    with time_machine.travel(time.time() + 3 * DAY - 7200):
+        assert "Nothing is being removed" in site.browser().post(link).text
+    with time_machine.travel(time.time() + 4 * DAY):
+        let_work(site)
+        assert log_in(site.browser()).url.path == "/login/second_step"
+
+
+def test_a_log_in_by_passkey_or_in_a_trusted_browser_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
+    phone, trusted = Authenticator(), site.browser()
+    log_in_with(trusted, app, trust="1")
+    add(trusted, phone)
+    trusted.post("/logout")
+
+    site.run(begin_to_wait, site)
+    assert due(site) is not None
+    assert enter(site.browser(), phone).url.path == "/"
+    assert due(site) is None
+    site.run(begin_to_wait, site)
+    assert due(site) is not None
+    assert log_in(trusted).url.path == "/"
+    assert due(site) is None
+
+
+async def begin_to_wait(site: Site) -> None:
+    """As the button behind the mailed link does; that may be pressed only so often."""
+    async with site.app.state.database.session(is_writing=True) as db:
+        user = await users.find(db, "susan")
+        assert user
+        assert await removal.ask(db, site.settings, user, removal.BY_CLOCK)
+        await db.commit()
 
 
 def test_who_is_logged_in_sees_it_and_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
