@@ -12,9 +12,10 @@ pytest_plugins = ["tests.databases", "tests.sites"]
 
 # Files that take longest come first: at the end of a run, one of them would keep a single worker busy by itself.
 LONGEST = {
-    *("test_development", "test_from_the_tutorial", "test_cost", "test_sweeps", "test_refusals", "test_emails"),
-    *("test_endings", "test_reset_password", "test_smtp", "test_fairness", "test_mailer", "test_request_body"),
-    *("test_protocol", "test_import_users", "test_cli", "test_register"),
+    *("test_emails", "test_cost", "test_second_press", "test_move", "test_sweeps", "test_roles", "test_endings"),
+    *("test_factor_endings", "test_pieces", "test_odd_signs", "test_proof", "test_second_step", "test_refusals"),
+    *("test_migrate", "test_fairness", "test_login", "test_reset_password", "test_htmx", "test_smtp", "test_mailer"),
+    *("test_development", "test_from_the_tutorial", "test_stolen_cookie", "test_fuzz", "test_import_tutorial"),
 }
 
 # In the suite the same examples each time, and no clock; `make soak` looks for new ones.
