@@ -38,6 +38,8 @@ HARMLESS = {
     "retired_username",
     "pending_log_in",
     "account_export",
+    "invite",  # lets others in, and opens nothing of who made it
+    "invite_use",
 }
 # Behind a link from the mailbox, or only for who has the right to look after the site.
 NOT_BY_COOKIE = {"reset_password", "unsubscribe", "subscribe_again"}
