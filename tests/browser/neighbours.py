@@ -35,6 +35,36 @@ def followers(person: Visitor) -> None:
 
 
 @state
+def mentions(person: Visitor) -> None:
+    person.is_logged_in()
+    name = neighbour_of(person)
+    person.goto("/mentions")
+    person.sees(name)
+
+
+@state
+def block(person: Visitor) -> None:
+    person.is_logged_in()
+    name = neighbour_of(person)
+    person.goto(f"/block/{name}")
+    person.sees_heading(f"Block {name}?")
+
+
+@state
+def blocked(person: Visitor) -> None:
+    block(person)
+    person.press(f"Block bob_{person.name}")
+    person.sees("You don't see each other here.")
+
+
+@state
+def muted_and_blocked(person: Visitor) -> None:
+    blocked(person)
+    person.goto("/muted_and_blocked")
+    person.sees(f"bob_{person.name}")
+
+
+@state
 def report(person: Visitor) -> None:
     person.is_logged_in()
     person.goto(f"/user/{neighbour_of(person)}")
