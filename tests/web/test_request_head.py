@@ -42,10 +42,11 @@ CACHES = {
     "i18n.py": 2,  # the catalogues and names of languages that the site offers
     "mail/refusals.py": 1,  # words of ours
     "mail_preview/inbox.py": 1,  # files of a development site
+    "mail_preview/samples.py": 1,  # our own samples, for a development site
     "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
     "names/identities.py": 1,  # the domains of a file that is imported
-    "posts/statements.py": 6,  # statements
+    "posts/statements.py": 8,  # statements
     "limit_windows.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings/settings.py": 1,  # keys
