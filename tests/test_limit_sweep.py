@@ -283,6 +283,7 @@ OWN_TRANSACTION = {
     "web/form_answers.py": "a form is begun before the request's own, and its answer kept after that",
     "web/limits.py": "a GET only reads, and yet a search is counted",
     "conversations/views.py": "a GET only reads, and yet notes that mentions were seen",
+    "checkup/views.py": "a GET only reads, and yet notes who looked first",
 }
 
 
