@@ -20,6 +20,8 @@ OFFERED = ("en", "ru", "de")
         ("DE-at", "de"),
         ("ru-RU,ru;q=0.9,en;q=0.8", "ru"),
         ("en;q=0.1, ru;q=0.9", "ru"),
+        ("ru,en", "ru"),
+        ("ru,de;q=0.9,en", "ru"),
         ("fr, de;q=0.5", "de"),
         ("fr", "en"),
         ("de;q=0", "en"),

@@ -91,7 +91,8 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     for part in accept_language[:MOST_CHARACTERS].split(",")[:20]:
         if found := _WISH.fullmatch(part.strip()):
             wanted.append((-float(found["quality"] or 1), found["name"].lower()))
-    return next((name for quality, name in sorted(wanted) if quality and name in offered), offered[0])
+    wanted.sort(key=lambda wish: wish[0])  # of equals the first that is named
+    return next((name for quality, name in wanted if quality and name in offered), offered[0])
 
 
 def of_environment(environ: Mapping[str, str]) -> str:
