@@ -1,7 +1,7 @@
 """How often is too often, counted in the database and shared by all processes.
 
-A window begins with its first use and ends when its seconds are over. What was refused is not counted, because
-the transaction that counted it is rolled back: nobody can make somebody else's wait longer by trying.
+A window begins with its first use and ends when its seconds are over. What was refused isn't counted, because the
+transaction that counted it is rolled back: nobody can make somebody else's wait longer by trying.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Rate:
 class Limit:
     """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
 
-    Once it was done more often than `after`, the rates in `then` hold, too: a slower pace instead of a long wait.
+    Once it was done more often than `after`, the rates in `then` also apply: a slower pace instead of a long wait.
     """
 
     name: str
@@ -127,7 +127,7 @@ def email(kind: str, recipient: str, client_ip: str = "") -> tuple[Use, Use]:
 
 
 def email_code(asked_id: str, kind: str, recipient: str, client_ip: str) -> tuple[Use, Use, Use]:
-    """What a guess at the code of an email counts for; the account, if there is one, is never looked at."""
+    """What a guess at an email's code counts for. Whether there is an account plays no part."""
     of_recipient = EMAIL_CODES, f"{kind} {recipient}"
     return (EMAIL_CODE, asked_id), of_recipient, (EMAIL_CODES_CLIENT_IP, client_ip)
 
@@ -176,9 +176,9 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
 
 
 async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> tuple[int, datetime]:
-    """Counts one use without refusing any; returns its number within the window, and when that ends.
+    """Counts one use without refusing any; returns its number within the window, and when the window ends.
 
-    Whoever counts the same waits on PostgreSQL until this transaction has ended, as all writers do on SQLite.
+    On PostgreSQL, others who count the same wait until this transaction ends, as all writers do on SQLite.
     """
     ((rate, key),) = _windows(settings, limit, who).items()
     moment = now().timestamp()
@@ -211,14 +211,16 @@ async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
 
 
 async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
-    """When the shortest window of a limit began, for an hour after its end. With one use a window, that is the last."""
+    """When the shortest window of a limit began, until an hour after its end. With one use a window, that is the
+    last.
+    """
     rate = limit.rates[0]
     row = await limit_windows.ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
     return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None
 
 
 async def erase(db: AsyncSession, settings: Settings, people: Iterable[str]) -> None:
-    """Forgets all counts of these, whatever the limit: of an account that is gone."""
+    """Deletes all counts of these, whatever the limit: they belong to an account that is gone."""
     for secret in sorted({_secret(settings, who) for who in people}):
         of_one = col(LimitWindow.key) > f"{secret}:", col(LimitWindow.key) < f"{secret};"
         await execute(db, delete(LimitWindow).where(*of_one))
@@ -233,7 +235,7 @@ def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mappin
 def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:
     """The key of each rate's window.
 
-    Not the address itself: the table must not tell who asked for what. One person's windows lie side by side.
+    It contains no address, since the table must not tell who asked for what. One person's windows lie side by side.
     """
     secret = _secret(settings, who)
     return {rate: f"{secret}:{limit.name}:{rate.seconds}" for rate in limit.counted}
@@ -244,4 +246,4 @@ def _secret(settings: Settings, who: str) -> str:
 
 
 class Busy(Exception):
-    """This process has more to do than it can; worth another try in a moment."""
+    """This process has more to do than it can handle; worth another try in a moment."""

@@ -57,7 +57,7 @@ class Case:
 
     @property
     def others(self) -> int:
-        """How many reports are not shown."""
+        """How many reports aren't shown."""
         return self.count - len(self.complaints)
 
 
@@ -81,7 +81,7 @@ async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
 
 
 async def waiting(db: AsyncSession) -> list[Case]:
-    """Reported posts that wait for a decision, in two statements however many there are."""
+    """Reported posts waiting for a decision, in two statements however many there are."""
     rows = (await execute(db, _WAITING)).all()
     complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
     for post_id, username, reason, created_at, body in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):

@@ -1,1 +1,1 @@
-"""What people do with their own posts: edit them for a while, delete them, take that back."""
+"""What people do with their own posts: edit them for a while, delete them, undo that."""

@@ -1,4 +1,4 @@
-"""Edit a post within ten minutes; delete it, and take that back."""
+"""Edit a post within ten minutes; delete it, and undo that."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from webapp.web.limits import limited, limited_button
 
 @login_required
 async def edit_post(request: Request) -> Response:
-    """The form with the post in it, for ten minutes. Sent later, it keeps what was typed, and says why not."""
+    """The form with the post in it, for ten minutes. If sent later, it keeps what was typed, and says why."""
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     body = await posts.editable(db, user.id, post_id)
     if body is None and not await posts.is_own(db, user.id, post_id):
@@ -44,7 +44,7 @@ def _too_late() -> str:
 
 @limited(rate_limits.POSTS)
 async def _edited(request: Request, form: Form[Write], post_id: int, before: str | None) -> bool:
-    """Whether the post says now what was typed; without a mark if it said so before."""
+    """Whether the post now says what was typed. It isn't marked as edited if it already did."""
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
     is_same = form.data.body == before
     is_edited = is_same or await posts.edit(db, settings, user.id, post_id, form.data.body)

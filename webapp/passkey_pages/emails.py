@@ -21,7 +21,7 @@ SUSAN = "susan@example.com"
     samples=lambda site: [_draft(site, "passkey_added", 0, SUSAN, A_SAMPLE)],
 )
 async def passkey_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has got a passkey."""
+    """To a person whose account has a new passkey."""
     return await _written(db, settings, email)
 
 

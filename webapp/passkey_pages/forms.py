@@ -1,4 +1,4 @@
-"""The forms that a small script fills with what a passkey says."""
+"""The forms that a small script fills in with a passkey's answers."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ class LogIn(BaseModel):
 
 
 class AddPasskey(Proved):
-    """`handle` is what the passkey will know the account by; the challenge that it answers carries it, too."""
+    """`handle` is how the passkey will know the account. The challenge it answers contains it, too."""
 
     name: Name = ""
     credential: Credential = ""
@@ -28,4 +28,4 @@ class RenamePasskey(Proved):
 
 
 class RemovePasskey(Proved):
-    """A button without fields, but for the proof."""
+    """A button without fields, except for the proof."""

@@ -1,4 +1,4 @@
-"""Passkeys in the browser: a small script fills ordinary forms with what a passkey says; these views take them."""
+"""Passkeys in the browser: a small script fills in ordinary forms with a passkey's answers; these views take them."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from webapp.web.limits import limited, limited_button
 
 
 async def passkey_challenge(request: Request) -> Response:
-    """What to ask a passkey for a log-in. The same for everybody, and nobody is looked up."""
+    """The challenge for logging in with a passkey. It is alike for everybody, and nobody is looked up."""
     _must_be_possible(request)
     return JSONResponse(ceremony.to_use(request.app.state.settings, LOG_IN))
 
@@ -61,7 +61,7 @@ async def log_in_with_passkey(request: Request) -> Response:
 
 
 async def _end_wait(request: Request, user: User) -> None:
-    """Whoever waited before the second step has answered it: the owner needs no email about it."""
+    """Ends a log-in that was waiting for its second step: this answers it, so the owner needs no email about it."""
     waiting = await auth.pending_log_in(request)
     if waiting and waiting[1].id == user.id:
         await second_step.finish(request.state.db, waiting[0])
@@ -69,7 +69,7 @@ async def _end_wait(request: Request, user: User) -> None:
 
 @login_required
 async def prove_challenge(request: Request) -> Response:
-    """What to ask a passkey of whoever is logged in, to prove that it is still them."""
+    """The challenge with which a logged-in person proves who they are."""
     _must_be_possible(request)
     about = proof.about_session(request.state.user)
     return JSONResponse(ceremony.to_use(request.app.state.settings, about))
@@ -131,7 +131,7 @@ async def _added(request: Request, form: Form[AddPasskey]) -> bool:
 
 @login_required
 async def passkey(request: Request) -> Response:
-    """Gives a passkey another name."""
+    """Renames a passkey."""
     chosen = await _chosen(request)
     form = await Form.of(request, RenamePasskey, name=chosen.name)
     if form.is_valid and await _renamed(request, form, chosen):
@@ -185,7 +185,7 @@ async def _account(request: Request) -> User:
 
 
 async def _chosen(request: Request) -> Passkey:
-    """The person's own passkey that the path names. Somebody else's is answered like none at all."""
+    """The person's own passkey named in the path. Somebody else's is answered as if there were none."""
     chosen = request.path_params["passkey_id"]
     for each in await keys.of(request.state.db, request.state.user.id):
         if each.id == chosen:

@@ -1,7 +1,7 @@
-"""What the site and a passkey say to each other (W3C WebAuthn level 3): what it asks, and whether the answer is right.
+"""What the site and a passkey say to each other (W3C WebAuthn level 3): the challenge, and whether the answer is right.
 
-The site is known to passkeys by the host of BASE_URL, never by what a request says. Another host's answer is refused
-here, whatever the browser has let through. Nothing of the library's types leaves this module.
+Passkeys know the site by the host of BASE_URL, never by what a request says. An answer for another host is refused
+here, whatever the browser let through. None of the library's types leaves this module.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ RANDOM_BYTES, MAC_BYTES = 24, 32
 
 
 class Refused(Exception):
-    """Not an answer of a passkey to a question that we have asked lately."""
+    """Not a passkey's answer to a recent challenge of ours."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A new passkey: what is kept of it. `is_synced` is whether it is on more than the one device."""
+    """What is stored of a new passkey. `is_synced` is whether it is on more than one device."""
 
     credential_id: str
     public_key: str
@@ -36,7 +36,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Answer:
-    """Who answered, still unchecked: the id of a passkey, and the handle of an account as that passkey knows it."""
+    """Who answered, not yet verified: a passkey's id, and the account's handle as that passkey knows it."""
 
     credential_id: str
     handle: str
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Used:
-    """A right answer: the question that it was given to, and what the passkey says of itself now."""
+    """A right answer: the challenge it was given to, and what the passkey now says of itself."""
 
     challenge: bytes
     counter: int
@@ -53,12 +53,12 @@ class Used:
 
 
 def new_handle() -> str:
-    """What passkeys know an account by. Random, so that who finds one learns nothing from it (WebAuthn, 14.6.1)."""
+    """How passkeys know an account. Random, so that whoever finds one learns nothing from it (WebAuthn, 14.6.1)."""
     return _text(os.urandom(32))
 
 
 def to_make(settings: Settings, about: str, handle: str, username: str, others: list[str]) -> str:
-    """The options of a new passkey, as JSON; `others` are those the account has already, so none is added twice."""
+    """The options for making a passkey, as JSON; `others` are those the account already has, so none is added twice."""
     return json.dumps(
         {
             "challenge": _text(_challenge(settings, about)),
@@ -76,7 +76,7 @@ def to_make(settings: Settings, about: str, handle: str, username: str, others: 
 def to_use(settings: Settings, about: str, only: list[str] | None = None) -> dict[str, Any]:
     """The options for using a passkey: any that the person has for this site, or `only` some.
 
-    With none named, nobody learns who has any.
+    If none is named, nobody learns who has any.
     """
     return {
         "challenge": _text(_challenge(settings, about)),
@@ -88,7 +88,7 @@ def to_use(settings: Settings, about: str, only: list[str] | None = None) -> dic
 
 
 def read(credential: str) -> Answer:
-    """Who says that they answered. Raises Refused for what no browser sends."""
+    """Who claims to have answered. Raises Refused for what no browser sends."""
     try:
         sent = json.loads(credential)
         answer = Answer(str(sent["rawId"]), str(sent["response"].get("userHandle") or ""), sent)
@@ -112,7 +112,7 @@ def made(settings: Settings, about: str, credential: str) -> Made:
 
 
 def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Used:
-    """What a passkey answered. Raises Refused unless that one has, for this, just now, and unlocked by its owner."""
+    """The passkey's answer. Raises Refused unless this passkey gave it, for this, just now, unlocked by its owner."""
     from fido2.webauthn import AttestedCredentialData, AuthenticationResponse
 
     challenge = _asked(settings, about, answer)
@@ -126,7 +126,7 @@ def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Use
 
 
 def _server(settings: Settings) -> Any:
-    """The library. It takes 0.1 to 0.4 s and 4 to 19 MB to load, so it is loaded when somebody uses a passkey."""
+    """The library. Loading takes 0.1 to 0.4 s and 4 to 19 MB, so that waits until somebody uses a passkey."""
     from fido2.server import Fido2Server
     from fido2.webauthn import PublicKeyCredentialRpEntity
 
@@ -143,7 +143,7 @@ def _is_synced(data: Any) -> bool:
 
 
 def _challenge(settings: Settings, about: str) -> bytes:
-    """Random bytes, the time and our signature of both and what it is about: so nothing has to be kept meanwhile."""
+    """Random bytes, the time, and our signature over both and over what it is about: nothing has to be stored."""
     said = os.urandom(RANDOM_BYTES) + int(time.time()).to_bytes(8)
     return said + _signature(settings.key("passkey"), about, said)
 

@@ -1,4 +1,4 @@
-"""The passkeys of an account: list, add, find, use, rename, remove. They last as long as the account's epoch."""
+"""An account's passkeys: list, add, find, use, rename, remove. They last as long as the account's epoch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +26,11 @@ class Duplicate(Exception):
 
 
 class TooMany(Exception):
-    """The account has as many as it may have."""
+    """The account has as many passkeys as it may have."""
 
 
 def about_new(user_id: int, epoch: int, handle: str) -> str:
-    """What the challenge of a new passkey is about: none that was asked for one account makes one for another."""
+    """Ties a challenge to an account, so that none asked for one account makes a passkey for another."""
     return f"add {user_id} {epoch} {handle}"
 
 
@@ -48,7 +48,7 @@ async def count(db: AsyncSession, user: User) -> int:
 
 
 async def find(db: AsyncSession, credential_id: str) -> tuple[Passkey, User] | None:
-    """A passkey that opens an account, and whose it is."""
+    """A passkey that opens an account, and that account's person."""
     alive = col(Passkey.epoch) == col(User.epoch), col(User.disabled_at).is_(None)
     query = select(Passkey, User).join(User).where(col(Passkey.credential_id) == credential_id, *alive)
     return (await db.exec(query)).first()
@@ -87,9 +87,9 @@ async def add(
 
 
 async def note_use(db: AsyncSession, settings: Settings, passkey: Passkey, used: Used, client: ClientInfo) -> None:
-    """Notes that a passkey has opened its account. Raises TooOften if that answer has done so before.
+    """Records that a passkey has opened its account. Raises TooOften if that answer has done so before.
 
-    A counter that does not rise may be a copy's, or a maker's who counts nothing: it is logged, and refuses nobody.
+    A counter that doesn't rise may mean a copy, or a maker that doesn't count. It is logged, and refuses nobody.
     """
     await rate_limits.count(db, settings, (rate_limits.PASSKEY_CHALLENGE, used.challenge.hex()))
     if passkey.counter and used.counter <= passkey.counter:
@@ -112,14 +112,14 @@ async def rename(
 
 
 async def remove(db: AsyncSession, settings: Settings, user: User, passkey: Passkey, client: ClientInfo) -> None:
-    """Removes a passkey of an account, unless that has happened already."""
+    """Removes an account's passkey, unless that has already happened."""
     gone = delete(Passkey).where(col(Passkey.id) == passkey.id, col(Passkey.user_id) == user.id)
     if (await db.exec(gone)).rowcount:
         await _tell(db, settings, user, Event.PASSKEY_REMOVED, client, name=passkey.name)
 
 
 async def decline(db: AsyncSession, user_id: int) -> None:
-    """Notes that a person doesn't want to be offered one again."""
+    """Records that a person doesn't want to be offered one again."""
     await db.exec(update(User).where(col(User.id) == user_id).values(passkey_declined_at=now()))
 
 

@@ -1,6 +1,6 @@
 """Draws a picture for every username. No third party is asked, so none learns who reads what.
 
-One hue in two tones, one figure in the corners, and the initial, large enough to read at 32 pixels.
+One hue in two tones, a figure in the corners, and the initial, large enough to read at 32 pixels.
 """
 
 import colorsys
@@ -29,7 +29,7 @@ NOBODY = (
 
 @lru_cache(1000)
 def draw(username: str, number: int = 0) -> str:
-    """One of the pictures for a name, as SVG. Capitals make no difference."""
+    """One of a name's pictures, as SVG. Capitals make no difference."""
     seed = f"{username.lower()} {number}" if number else username.lower()
     bits = int.from_bytes(hashlib.sha256(seed.encode()).digest())
     bits, hue = divmod(bits, HUES)
@@ -48,7 +48,7 @@ def draw(username: str, number: int = 0) -> str:
 
 @cache
 def _tone(hue: int, luminance: float) -> str:
-    """The colour of a hue that is as light as that, found by halving."""
+    """The colour of a hue with a given lightness, found by bisection."""
     low, high = 0.0, 1.0
     for _step in range(12):
         middle = (low + high) / 2

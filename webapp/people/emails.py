@@ -25,7 +25,7 @@ EXPIRES_AFTER = timedelta(days=2)
 async def tell_of_follower(
     db: AsyncSession, settings: Settings, followed: User, follower_id: int, since: datetime
 ) -> None:
-    """Posts the email in the follow's transaction, unless one that covers it is waiting.
+    """Posts the email in the follow's transaction, unless one that covers it is already waiting.
 
     Somebody who unfollows and follows again is announced once a day.
     """

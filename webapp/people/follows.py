@@ -26,7 +26,7 @@ _users = table(User)
 
 @dataclass(frozen=True)
 class Key:
-    """Where a page of people ends, and the next one starts, whoever comes or goes meanwhile."""
+    """Where a page of people ends and the next one starts, whoever comes or goes meanwhile."""
 
     created_at: datetime
     id: int
@@ -36,7 +36,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Reads a key from an address; None for anything else."""
+        """Reads a key from an address; None if it isn't one."""
         microseconds, _dash, number = text.partition("-")
         if not all(part.isascii() and part.isdecimal() and len(part) < 17 for part in (microseconds, number)):
             return None
@@ -95,13 +95,15 @@ async def follow_all(db: AsyncSession, pairs: Sequence[tuple[int, int, datetime]
 
 
 async def unfollow(db: AsyncSession, follower_id: int, followed_id: int) -> bool:
-    """Stops following; whether there was anything to stop."""
+    """Stops following; returns whether there was anything to stop."""
     pair = (_follows.c.follower_id == follower_id, _follows.c.followed_id == followed_id)
     return bool((await execute(db, delete(_follows).where(*pair))).rowcount)
 
 
 async def counts(db: AsyncSession, user_id: int, viewer_id: int) -> Counts:
-    """How many people follow a person, and how many they follow, of those whom the viewer can see in the lists."""
+    """How many people follow a person, and how many they follow, counting those whom the viewer can see in the
+    lists.
+    """
     return Counts(*(await execute(db, _COUNTS, {"user_id": user_id, "viewer_id": viewer_id})).one())
 
 
@@ -119,13 +121,13 @@ async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key |
 
 
 async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
-    """Whom a person follows, in the same way."""
+    """The people a person follows, in the same way."""
     query = _people(_follows.c.followed_id).where(_follows.c.follower_id == user_id)
     return await _page(db, query, viewer_id, after)
 
 
 async def began_between(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[str]:
-    """The names of those who began to follow a person in that time and still do, in that order."""
+    """The usernames of those who began to follow a person in that time and still do, in that order."""
     begun = (_follows.c.followed_id == user_id, _follows.c.created_at >= start, _follows.c.created_at < end)
     query = select(_users.c.username).join_from(_follows, _users, _users.c.id == _follows.c.follower_id)
     in_order = query.where(*begun, _users.c.disabled_at.is_(None)).order_by(_follows.c.created_at, _users.c.id)

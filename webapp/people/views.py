@@ -59,7 +59,7 @@ async def following(request: Request) -> Response:
 
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
-    """Follows or unfollows. Pressing twice is pressing once."""
+    """Follows or unfollows. Pressing twice is like pressing once."""
     form, person, me = await Form.read(request, forms.PersonButton), await _person(request), request.state.user
     if person.id == me.id:
         return errors.page(request, 400, _("That's you. You can follow everybody else."))

@@ -37,7 +37,7 @@ def _samples(settings: Settings) -> list[Draft]:
     priority=Priority.CAN_WAIT,
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person others have mentioned. Not sent if those posts are gone again."""
+    """To a person whom others have mentioned. Not sent if those posts are gone."""
     user = await reader(db, email)
     if user is None:
         return None

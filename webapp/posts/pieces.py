@@ -1,6 +1,6 @@
-"""A post as a piece of a page, rendered once for all pages that show it in the same way.
+"""A post as a piece of a page, rendered once for all pages that show it the same way.
 
-Two thirds of a timeline's cost were its posts, written anew for each reader; docs/speed.md has the figures.
+Two thirds of a timeline's cost were its posts, rendered anew for each reader; docs/speed.md has the figures.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Write a post or a reply, edit it, delete it, take that back."""
+"""Write a post or a reply, edit it, delete it, undo that."""
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -43,9 +43,9 @@ class Answered(Protocol):
 async def write(
     db: AsyncSession, settings: Settings, author_id: int, body: str, answered: Answered | None = None
 ) -> int:
-    """Adds a post with a clean body, and posts the emails to those it mentions. Returns its number.
+    """Adds a post with a clean body, and posts emails to those it mentions. Returns its number.
 
-    A reply to a reply stands under the same post as that one. It mentions whom it answers, whatever it says.
+    A reply to a reply belongs to the same thread. It mentions the person it answers, whatever it says.
     """
     created_at = now()
     post_id, people = await _add(db, author_id, body, created_at, answered)
@@ -54,7 +54,7 @@ async def write(
 
 
 async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: int, body: str) -> bool:
-    """Gives a person's own post another clean body; False if it is too late. Tells those it mentions only now."""
+    """Gives a person's own post another clean body; False if it is too late. Only those it newly mentions are told."""
     moment = now()
     changed = update(_posts).where(*_editable(author_id, post_id)).values(body=body, edited_at=moment)
     if not (await execute(db, changed)).rowcount:
@@ -71,13 +71,13 @@ async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: in
 
 
 async def editable(db: AsyncSession, author_id: int, post_id: int) -> str | None:
-    """What a person's own post says, while it can be edited."""
+    """The text of a person's own post, while it can be edited."""
     found = await execute(db, select(_posts.c.body).where(*_editable(author_id, post_id)))
     return found.scalar_one_or_none()
 
 
 async def is_own(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    """Whether a post is a person's own, and there to be seen."""
+    """Whether a post is a person's own, and visible."""
     seen = _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
     found = await execute(db, select(_posts.c.id).where(_posts.c.id == post_id, _posts.c.author_id == author_id, *seen))
     return found.first() is not None
@@ -97,7 +97,7 @@ class Written(NamedTuple):
 
 
 async def add_all(db: AsyncSession, written: Sequence[Written]) -> int:
-    """Adds posts in their order, but for those that are here already; returns how many. Nobody is told."""
+    """Adds posts in their order, except those already here; returns how many. Nobody is told."""
     new = await _not_here(db, written)
     await _insert(db, [{**each._asdict(), "removed_because": ""} for each in new], new)
     return len(new)
@@ -136,7 +136,7 @@ async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: S
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    """Hides a person's own post; whether there was one. It is gone for good a while later."""
+    """Hides a person's own post; returns whether there was one. It is gone for good a while later."""
     own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
     hidden = (
         update(_posts)
@@ -158,7 +158,7 @@ async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
 
 
 def outdated() -> ColumnElement[bool]:
-    """Posts that were deleted too long ago to be wanted back."""
+    """The SQL condition for posts that were deleted too long ago to be wanted back."""
     return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
 
 
@@ -230,7 +230,7 @@ async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> No
 
 
 async def _mentioned(db: AsyncSession, author_id: int, names: list[str], answers: int | None = None) -> list[_Person]:
-    """Whom it answers, and the first few of the names that belong to somebody."""
+    """The person it answers, and the first few names in it that belong to somebody."""
     if not names and answers is None:
         return []
     query = _PEOPLE.where(_users.c.username_key.in_(names) | (_users.c.id == answers), _users.c.disabled_at.is_(None))

@@ -51,7 +51,7 @@ _BREAK = Markup("<br>")
 
 
 def count(text: str) -> int:
-    """How many characters people would count in a text: a flag, a family or a letter with accents is one."""
+    """How many characters people would count in a text: a flag, a family or an accented letter is one."""
     return len(_CHARACTER.findall(_FLAG.sub("x", text)))
 
 
@@ -86,15 +86,15 @@ def mentioned(text: str) -> list[str]:
 
 
 def markup(text: str, names: Container[str]) -> Markup:
-    """The text as HTML, with its links and its mentions of `names` (in lower case) made clickable.
+    """The text as HTML, with clickable links and mentions of `names` (in lower case).
 
-    Everything else is escaped; a mention leads to the person's page on this site.
+    Everything else is escaped. A mention leads to the person's page on this site.
     """
     return Markup("").join(_marked_up(text, names))
 
 
 class _Piece(NamedTuple):
-    """Something clickable: a link or a mention. It begins at `start` of the text."""
+    """Something clickable: a link or a mention. It begins at `start` in the text."""
 
     start: int
     shown: str
@@ -111,7 +111,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _whole_link(reaching: str) -> str:
-    """The link with which this begins, without the full stop or bracket behind it that belongs to the sentence."""
+    """The link that this begins with, without a final full stop or bracket that belongs to the sentence."""
     scheme, _colon, rest = reaching.partition(":")
     length = _links.test_schema_at(rest, f"{scheme}:", 0)
     return reaching[: len(scheme) + 1 + length].rstrip(_QUOTES_BEHIND) if length else ""
@@ -147,10 +147,10 @@ def _link(link: str) -> Markup | None:
 
 
 def _address(link: str) -> _Address | None:
-    """Where a link leads, and how it is shown; None if it is not worth a click.
+    """Where a link leads, and how it is shown; None if it shouldn't be clickable.
 
-    Its host is always shown whole. One with a name or password before the host (https://bank.example@evil.example)
-    is no link, for it reads as what it is not.
+    The host is always shown whole. A link with a name or password before the host (https://bank.example@evil.example)
+    isn't made clickable, since it looks like something it is not.
     """
     try:
         parts = urlsplit(link)

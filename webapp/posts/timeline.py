@@ -103,7 +103,7 @@ async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *,
 
 
 async def one(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Card | None:
-    """A single post, also of somebody who is muted; None if it can't be seen."""
+    """A single post, even of somebody who is muted; None if it can't be seen."""
     page = await _page(db, statements.one(only_public=viewer_id is None), {"post_id": post_id}, 1, viewer_id)
     return page.cards[0] if page.cards else None
 
@@ -117,7 +117,7 @@ async def about(db: AsyncSession, user_id: int, most: int, before: int, since: d
 
 
 async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, viewer_id: int | None) -> Page:
-    """What stands under a post, oldest first."""
+    """The replies under a post, oldest first."""
     query = statements.replies(most + 1, only_public=viewer_id is None)
     return await _page(db, query, {"post_id": post_id, "after": after}, most, viewer_id)
 
@@ -140,7 +140,7 @@ async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
 
 
 async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
-    """Posts by others that mention a person, in that time, as (author's name, post's number)."""
+    """Posts by others that mention a person, in that time, as (author's username, post's number)."""
     at_that_time = _mentions.c.created_at >= start, _mentions.c.created_at < end
     query = (
         select(_users.c.username, _posts.c.id)
@@ -155,7 +155,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
 
 
 async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
-    """The people who posted last, for a newcomer to follow."""
+    """The people who posted most recently, for a newcomer to follow."""
     rows = (await execute(db, statements.WRITERS, {"user_id": user_id})).all()
     writers = {row.id: row for row in rows}  # each once, the last to post first
     return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]

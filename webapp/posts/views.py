@@ -29,13 +29,13 @@ class Write(BaseModel):
 
 
 async def home(request: Request) -> Response:
-    """To strangers the front door; to others their timeline."""
+    """For strangers the front door; for others their timeline."""
     is_stranger = request.state.user is None and request.method in SAFE_METHODS
     return await (_front_door if is_stranger else _timeline)(request)
 
 
 async def _front_door(request: Request) -> Response:
-    """What this place is, the newest of what strangers may read, and the way in."""
+    """What this place is, the newest posts that strangers may read, and the way in."""
     is_public = request.app.state.settings.public_profiles
     page = await timeline.explore(request.state.db, _most(request), viewer_id=None) if is_public else None
     return pages.render(request, "posts/front_door.html", page=page)
@@ -111,7 +111,7 @@ async def post(request: Request) -> Response:
 
 @login_required
 async def news(request: Request) -> Response:
-    """How many posts are newer than those on the page. The page asks now and then."""
+    """How many posts are newer than those on the page. The page asks from time to time."""
     db, user, after = request.state.db, request.state.user, number_in_query(request, "after", 0)
     is_home = request.query_params.get("of") != "explore"
     count = await (timeline.news_at_home if is_home else timeline.news_to_explore)(db, user.id, after)

@@ -34,8 +34,8 @@ A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9}
 async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody.
 
-    With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so neither the pause that such a
-    link makes nor the emails that strangers asked for keep it back.
+    With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so it is held back neither by the
+    pause that such a link starts nor by the emails that strangers asked for.
     """
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or user.disabled_at is not None:
@@ -72,7 +72,9 @@ async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claime
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:
-    """Whose username or address was typed; a username that nobody uses any more still leads to its last owner."""
+    """The person whose username or address was typed. A username that is no longer used still leads to its last
+    owner.
+    """
     if user := await users.find(db, identity):
         return user
     former = await usernames.former_owner(db, identity)
@@ -84,9 +86,9 @@ def _is_paused(user: User) -> bool:
 
 
 async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> bool:
-    """Counts an email to a typed name or address when it is written first: only then is it known who gets it.
+    """Counts an email to a typed name or address when it is first written, since only then is it known who gets it.
 
-    By rows of the outbox it could not be told: other processes may be writing to the same person at this moment.
+    The outbox's rows couldn't tell: other processes may be writing to the same person at this moment.
     """
     if email.user_id is not None:
         return False

@@ -15,7 +15,7 @@ class ResetPasswordRequest(BaseModel):
 
 
 class ResetPassword(Opened):
-    """`code` is asked for where the account has a second factor. A small script fills `passkey_proof`."""
+    """`code` is asked for if the account has a second factor."""
 
     password: Password
     password2: str = ""

@@ -141,7 +141,7 @@ async def email_removal_link(request: Request) -> Response:
 
 
 async def renew_reset_link(request: Request) -> Response:
-    """The one button of an expired or used link: a fresh one, to the account's own address."""
+    """The one button of an expired or used link: sends a fresh one to the account's own address."""
     form = await Form.read(request, RenewResetLink)
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
@@ -168,7 +168,7 @@ async def recover(request: Request) -> Response:
 
 
 async def _recovered(request: Request, form: Form[Recover]) -> User | None:
-    """Whose code this was, or None with the reason in the form."""
+    """The code's owner; or None, with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     words = _("Too many tries. You can try again in %(wait)s.")
     if refused := await too_often(request, form, *codes.tries(form.data.username, client.client_ip), words=words):
@@ -183,7 +183,7 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
 
 
 def _changed(request: Request, user: User, ended: Ended) -> str:
-    """Whose password has changed, what ended with it, and what to do now: somebody else may be logged in here."""
+    """Whose password was changed, what ended with it, and what to do now: somebody else may be logged in here."""
     words, here = _("%(username)s's password is changed.") % {"username": user.username}, request.state.user
     if ended.sessions:
         words = f"{words} {email_links.logged_out_on(ended.sessions)}"

@@ -1,4 +1,4 @@
-"""The site's mode: which way in a registration link leads to."""
+"""The site's mode: where a registration link leads."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ from webapp.settings import Settings
 
 
 class Way(Enum):
-    """What stands behind a link: the account at once, a request that waits for the admin, or nothing."""
+    """What a link leads to: the account at once, a request that waits for the admin, or nothing."""
 
     ACCOUNT = "account"
     REQUEST = "request"
@@ -34,10 +34,10 @@ def way(settings: Settings, address: str, about: str) -> Way:
 
 
 def takes_requests(settings: Settings) -> bool:
-    """Whether anybody may ask for a registration email, though perhaps not with every address."""
+    """Whether people may ask for a registration email, though perhaps not with every address."""
     return settings.registration in {"open", "approval", "domains"}
 
 
 def is_of_domain(settings: Settings, address: str) -> bool:
-    """Whether an address is at one of the domains that may register; a part of a domain is another one."""
+    """Whether an address is at one of the domains that may register. A subdomain is another domain."""
     return address.rpartition("@")[2] in settings.registration_domains

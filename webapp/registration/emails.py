@@ -1,4 +1,4 @@
-"""The emails of registration: the link that proves a mailbox, and each turn of a request that the admin decides."""
+"""The emails of registration: the link that proves a mailbox, and every turn of a request that the admin decides."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -38,7 +38,7 @@ EXPIRES_AFTER = timedelta(days=5)
     ],
 )
 async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an address that asked for an account. If it has one, waits for one, or is kept for one, it says so instead."""
+    """To an address that asked for an account. If it has one, is waiting for one or is reserved, it says so instead."""
     address, asked_id = email.recipient, email.parameters.get("asked_id", "")
     if asked_emails.is_robots(settings, asked_id):
         return None
@@ -61,7 +61,7 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
     samples=lambda site: [_request_draft(_sample_requests()[0])],
 )
 async def registration_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose request waits. Not sent if it has been decided meanwhile."""
+    """To a person whose request is waiting. Not sent if it has been decided meanwhile."""
     request = await requests.of(db, email.recipient)
     return _request_draft(request) if request and not request.refused_at else None
 
@@ -97,7 +97,7 @@ async def registration_refused(db: AsyncSession, settings: Settings, email: Clai
     samples=lambda site: [_waiting_draft(site, "host@example.com", _sample_requests()[:1])],
 )
 async def registrations_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an admin: who waits. Not sent if everybody has been answered meanwhile."""
+    """To an admin: who is waiting. Not sent if everybody has been answered meanwhile."""
     waiting = await requests.waiting(db)
     return _waiting_draft(settings, email.recipient, waiting) if waiting else None
 

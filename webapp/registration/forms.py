@@ -1,4 +1,4 @@
-"""The shapes of the registration forms."""
+"""The registration forms."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -43,7 +43,7 @@ class MakeInvite(BaseModel):
 
 
 class FinishRegistration(Opened):
-    """`why` is asked for where the admin decides who comes in."""
+    """`why` is asked for if the admin decides who comes in."""
 
     username: Username
     password: Password

@@ -8,10 +8,10 @@ from webapp.database import now
 
 
 class RegistrationRequest(SQLModel, table=True):
-    """Somebody who has proved their mailbox and waits for the admin; once that was decided, only who was refused.
+    """Somebody who has proved their mailbox and is waiting for the admin; or, once decided, somebody who was refused.
 
-    `email` is canonical. A refused request has neither a username nor a password any more. `expires_at` is when it is
-    void, or when whoever was refused may ask again.
+    `email` is canonical. A refused request has no username and password any more. `expires_at` is when it becomes void,
+    or when somebody refused may ask again.
     """
 
     __tablename__ = "registration_request"

@@ -33,19 +33,19 @@ _requests = table(RegistrationRequest)
 
 
 class Paused(Exception):
-    """As many wait already as the admin wants to read."""
+    """As many people are already waiting as the admin wants to read about."""
 
 
 class AlreadyAsked(Exception):
-    """This address has a request that waits, or was refused a short while ago."""
+    """This address has a waiting request, or was refused a short while ago."""
 
 
 class Decided(Exception):
-    """There is no such request any more: it was decided, or nobody answered it in time."""
+    """There is no such request any more: it was decided, or nobody answered in time."""
 
 
 class Asked(NamedTuple):
-    """What a person says who asks for an account."""
+    """What somebody who asks for an account says."""
 
     username: str
     email: str
@@ -60,13 +60,13 @@ async def of(db: AsyncSession, email: str) -> RegistrationRequest | None:
 
 
 async def waiting(db: AsyncSession) -> Sequence[RegistrationRequest]:
-    """What waits for the admin, oldest first."""
+    """The waiting requests, oldest first."""
     query = select_rows(RegistrationRequest).where(_is_waiting()).order_by(col(RegistrationRequest.id))
     return (await db.exec(query.limit(MOST_SHOWN))).all()
 
 
 async def is_paused(db: AsyncSession, settings: Settings) -> bool:
-    """Whether so many wait that nobody else may ask."""
+    """Whether so many are waiting that nobody else may ask."""
     count: int = (await execute(db, select(func.count()).select_from(_requests).where(_is_waiting()))).scalar_one()
     return count >= settings.registration_backlog
 
@@ -74,7 +74,8 @@ async def is_paused(db: AsyncSession, settings: Settings) -> bool:
 async def ask(
     db: AsyncSession, settings: Settings, hasher: Hasher, asked: Asked, password: str, by: ClientInfo
 ) -> None:
-    """Adds a request of whoever has proved the mailbox, and holds its username. Frees the connection while it hashes.
+    """Adds the request of somebody who has proved their mailbox, and holds the username. Frees the connection while it
+    hashes.
 
     Raises Taken, AlreadyAsked, Paused or Busy.
     """
@@ -91,7 +92,7 @@ async def ask(
 
 
 async def approve(db: AsyncSession, settings: Settings, request_id: int, by: ClientInfo) -> User:
-    """Makes the account of a waiting request. Raises Decided; or Taken, and then nothing must be committed."""
+    """Makes the account of a waiting request. Raises Decided; or Taken, after which nothing must be committed."""
     which = _requests.c.id == min(request_id, LAST_ID), _is_waiting()
     found = (await execute(db, delete(_requests).where(*which).returning(*_requests.columns))).first()
     if found is None:
@@ -117,7 +118,7 @@ async def refuse(db: AsyncSession, settings: Settings, request_id: int, reason: 
 
 
 async def forget(db: AsyncSession, settings: Settings, email: str) -> None:
-    """Of an address that has an account now, by whatever way."""
+    """Deletes the request of an address that now has an account, however it got one."""
     gone = delete(_requests).where(_requests.c.email == email).returning(_requests.c.username)
     for username in (await execute(db, gone)).scalars():
         if username:
@@ -125,7 +126,7 @@ async def forget(db: AsyncSession, settings: Settings, email: str) -> None:
 
 
 def outdated() -> ColumnElement[bool]:
-    """Requests that nobody answered in time, and refusals of long ago."""
+    """The SQL condition for requests that nobody answered in time, and for old refusals."""
     return col(RegistrationRequest.expires_at) <= now()
 
 
@@ -159,7 +160,7 @@ async def _add(db: AsyncSession, settings: Settings, asked: Asked, password_hash
 
 
 async def _tell_admins(db: AsyncSession, settings: Settings, delay: timedelta) -> None:
-    """Posts the email that names whoever waits when it leaves."""
+    """Posts the email, which names everybody who is waiting when it is sent."""
     if settings.sends_mail:
         for address in sorted(settings.admin_addresses):
             await kinds.post(

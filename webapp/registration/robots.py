@@ -1,7 +1,7 @@
-"""What tells a robot that fills in the registration form: a field that people don't see, and haste.
+"""What gives away a robot that fills in the registration form: a field that people don't see, and haste.
 
-Nobody is told. A robot's request is answered and counted like everybody's, with the same work; only the mailer, which
-knows the request again by its id, writes no email.
+Nobody is told. A robot's request is answered and counted like everybody's, with the same work. Only the mailer, which
+recognises the request by its id, writes no email.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ A_DAY = 24 * 3600
 
 
 class Outdated(Exception):
-    """The page was opened so long ago that the form has to be sent once more."""
+    """The page was opened so long ago that the form must be sent again."""
 
 
 def stamp(settings: Settings) -> str:

@@ -74,7 +74,7 @@ async def finish_registration(request: Request) -> Response:
 
 
 async def registration_waiting(request: Request) -> Response:
-    """What everybody sees who has asked for an account. It says nothing of whom."""
+    """What everybody who has asked for an account sees. It doesn't say whose request it is."""
     return pages.render(request, "registration/registration_waiting.html", days=requests.KEPT.days)
 
 
@@ -114,7 +114,7 @@ async def _is_paused(request: Request) -> bool:
 
 
 def _check_mode(request: Request, form: Form[forms.Register], is_paused: bool) -> None:
-    """Refuses whom the mode doesn't let ask, by what was typed alone."""
+    """Refuses those whom the mode doesn't let ask, judging only by what was typed."""
     settings = request.app.state.settings
     if settings.registration == "closed":
         form.refuse("", _("Registration is closed."), 403)
@@ -149,14 +149,14 @@ async def _invite_in(request: Request, claim: Claim) -> int:
 
 
 def _closed(request: Request) -> Response:
-    """The link is good, but its mode is over."""
+    """The link is good, but the site's mode has changed."""
     form = Form(forms.Register)
     form.status = 403
     return _register_page(request, form, is_paused=False, seen=robots.stamp(request.app.state.settings))
 
 
 def _check(request: Request, form: Form[forms.FinishRegistration], address: str, way: Way) -> None:
-    """Says at once all that is wrong with the username, the password and the reason."""
+    """Says at once everything that is wrong with the username, the password and the reason."""
     check_username(form, request.app.state.reserved_usernames)
     if request.method != "POST":
         return

@@ -31,7 +31,7 @@ A_DAY = timedelta(days=1)
     samples=lambda site: [_draft(site, "factor_added", A_SAMPLE)],
 )
 async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has got an authenticator app, whoever added it."""
+    """To a person whose account has a new authenticator app, whoever added it."""
     return _draft(settings, email.kind, await told(db, email), email)
 
 
@@ -87,7 +87,7 @@ async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claim
     samples=lambda site: [_waiting_draft(site, a_sample_person(), A_SAMPLE_DAY)],
 )
 async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose factors are about to be removed: once when somebody asks for that, and then once a day."""
+    """To a person whose factors are about to be removed: once when somebody asks for it, and then once a day."""
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
     if user is None or user.factor_removal_due_at is None:
@@ -130,7 +130,7 @@ def _removal_link_draft(settings: Settings, user: User) -> Draft:
 
 
 def _waiting_draft(settings: Settings, user: User, due: datetime) -> Draft:
-    """With the link that stops it, which is good for as long as there is anything to stop."""
+    """With the link that stops it, which works as long as there is anything to stop."""
     lifetime = timedelta(days=settings.factor_removal_days + 1)
     token = tokens.issue(settings, Purpose.KEEP_FACTORS, user.id, lifetime)
     values = {"username": user.username, "due": due, "link": f"{settings.base_url}/keep_factors/{token}"}

@@ -8,7 +8,7 @@ Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class SecondStep(BaseModel):
-    """A code of the app, or a recovery code. `trust`: ask for none in this browser for a while."""
+    """A code of the app, or a recovery code. `trust`: don't ask in this browser for a while."""
 
     code: Code
     trust: str = ""

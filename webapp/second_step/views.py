@@ -20,9 +20,9 @@ from webapp.web.limits import too_often
 
 
 async def second_step(request: Request) -> Response:
-    """After the right password, where the account has a second factor: whatever answers it opens the session.
+    """After the right password, if the account has a second factor: a right answer opens the session.
 
-    The page lists what can: `methods.Methods` of the account.
+    The page lists what answers it: the account's `methods.Methods`.
     """
     form = await Form.of(request, SecondStep)
     came_for = pages.local_path(form.values["next"] or request.query_params.get("next", ""))
@@ -37,7 +37,7 @@ async def second_step(request: Request) -> Response:
 
 
 async def lost_second_step(request: Request) -> Response:
-    """Emails a link to the waiting room to the account that is at its second step, or logged in."""
+    """Emails a link to the waiting room to an account that is at its second step, or logged in."""
     form, here = await Form.read(request, EmptyForm), request.state.user
     waiting = None if here else await auth.pending_log_in(request)
     if here is None and waiting is None:
@@ -128,7 +128,9 @@ async def _page(request: Request, form: Form[SecondStep], user: User, came_for: 
 
 
 async def _owner(request: Request, purpose: Purpose) -> User:
-    """Whose link it is. Raises Refused; one that begins a wait is used once the account has left its epoch."""
+    """The person whose link it is. Raises Refused; one that begins a wait is used up when the account leaves its
+    epoch.
+    """
     db, settings = request.state.db, request.app.state.settings
     claim = tokens.verify(settings, purpose, request.path_params["token"])
     user = await users.get(db, int(claim.subject))

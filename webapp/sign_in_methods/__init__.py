@@ -1,1 +1,1 @@
-"""The settings' page for everything you can log in with, and those of the authenticator app and the recovery codes."""
+"""The settings page for everything you can log in with, and the pages of the authenticator app and recovery codes."""

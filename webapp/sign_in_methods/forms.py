@@ -22,7 +22,7 @@ Code = Annotated[str, Typed]
 
 
 class AddApp(Proved):
-    """`setup` is the sealed secret and sheet of codes that the page has shown."""
+    """`setup` is the encrypted secret and sheet of codes that the page showed."""
 
     setup: Annotated[str, StringConstraints(max_length=1500)] = ""
     code: AppCode
@@ -34,6 +34,6 @@ class RemoveApp(Proved):
 
 
 class RecoveryCodes(Proved):
-    """`code` is asked for where the account has a second factor."""
+    """`code` is asked for if the account has a second factor."""
 
     code: Annotated[str, StringConstraints(max_length=100)] = ""

@@ -45,7 +45,7 @@ async def sign_in_methods(request: Request) -> Response:
 
 @login_required
 async def authenticator_app(request: Request) -> Response:
-    """Shows a secret and a sheet of recovery codes; a code of each, typed here, makes them the account's."""
+    """Shows a secret and a sheet of recovery codes. Typing one code from each makes them the account's."""
     form, db, user = await Form.of(request, AddApp), request.state.db, request.state.user
     if (await methods.of(db, user.id)).app:
         return pages.redirect(request, request.app.url_path_for("remove_authenticator_app"))
@@ -72,7 +72,7 @@ async def authenticator_app(request: Request) -> Response:
 
 @login_required
 async def remove_authenticator_app(request: Request) -> Response:
-    """Takes the password, if the last proof is old, and a code: a stolen session alone removes no second step."""
+    """Asks for the password, if the last proof is old, and a code: a stolen session alone removes no second step."""
     form, user = await Form.of(request, RemoveApp), request.state.user
     app = (await methods.of(request.state.db, user.id)).app
     if app is None:
@@ -85,7 +85,7 @@ async def remove_authenticator_app(request: Request) -> Response:
 
 @login_required
 async def recovery_codes(request: Request) -> Response:
-    """How many are left, and the form that makes new ones, which are shown once, in its answer."""
+    """How many are left, and the form that makes new ones. They are shown once, in its answer."""
     form, db = await Form.of(request, RecoveryCodes), request.state.db
     has_second = await methods.has_second_step(db, request.state.user.id)
     user = await proof.prove(request, form) if form.is_valid else None
@@ -115,7 +115,7 @@ async def stop_factor_removal(request: Request) -> Response:
 
 
 def _is_copied(form: Form[AddApp], shown: Setup) -> bool:
-    """Whether both codes are right, or the form says which is not: the app works, and the sheet is on paper."""
+    """Whether both codes are right: the app works, and the sheet is on paper. If not, the form says which is wrong."""
     moment = now().timestamp()
     if totp.step_of(shown.secret, form.data.code, moment) is None:
         minutes = totp.minutes_off(shown.secret, form.data.code, moment)
@@ -164,7 +164,7 @@ async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
 
 @limited(rate_limits.RECOVERY_CODES, at_once=True)
 async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
-    """New codes, or none with the reason in the form."""
+    """New codes; or None, with the reason in the form."""
     db, state = request.state.db, request.app.state
     # What replaces the factor takes the factor: else the password and a session would be enough to get round it.
     if await methods.has_second_step(db, user.id):

@@ -12,8 +12,8 @@ FORWARDED = ("x-forwarded-for", "forwarded")
 def of(request: Request) -> str:
     """Where a request comes from: an IPv4 address or an IPv6 /64.
 
-    Behind n trusted proxies, the n-th X-Forwarded-For entry from the right: the ones left of it are the
-    client's own words.
+    Behind n trusted proxies it is the n-th X-Forwarded-For entry from the right: anything further left is the client's
+    own claim.
     """
     hops = request.app.state.settings.trusted_proxies
     peer = request.client.host if request.client else ""
@@ -36,7 +36,7 @@ def _network(name: str) -> str:
 
 
 def _warn_once(request: Request) -> None:
-    """A proxy is in front of the site, or somebody pretends so: without a number, all visitors may look like one."""
+    """Warns that a proxy is in front of the site, or somebody pretends so: all visitors may look like one."""
     state = request.app.state
     if not getattr(state, "has_warned_of_proxies", False):
         state.has_warned_of_proxies = True

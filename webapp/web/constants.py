@@ -1,8 +1,8 @@
-"""What every request would find out anew in a template is found out once, when the template is compiled.
+"""Works out once, when a template is compiled, what every request would work out anew.
 
 Half of the log-in page's time went into texts, addresses and settings that are the same for everybody who reads its
-language: `_("Log in")`, `path("login")`, `site.name`. They become plain text. What hangs on nothing else is decided as
-well: a part that this site never shows isn't there.
+language: `_("Log in")`, `path("login")`, `site.name`. They become plain text. Conditions that depend on nothing else
+are decided, too: a part that this site never shows isn't there.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class _Constants(NodeTransformer):
         return _constant(self.known[SETTINGS][node.attr], node) if is_of_site else node
 
     def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:  # noqa: N802
-        """Only the part that is shown, if that is known. But the blocks of a page are always there."""
+        """Keeps only the part that is shown, if that is known. The blocks of a page always stay."""
         if node.elif_:
             first, *others = node.elif_
             node.else_ = [nodes.If(first.test, first.body, others, node.else_, lineno=first.lineno)]
@@ -74,7 +74,7 @@ class _Constants(NodeTransformer):
             return node
 
     def visit_ScopedEvalContextModifier(self, node: nodes.Node) -> nodes.Node:  # noqa: N802
-        """Where texts are escaped in another way than in the rest."""
+        """Handles parts whose texts are escaped differently from the rest."""
         return node
 
 

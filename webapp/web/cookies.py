@@ -23,7 +23,7 @@ def read(request: Request, name: str) -> str:
 
 
 def written(request: Request, set_cookies: Iterable[str], name: str) -> str:
-    """The value that the headers of an answer give to a cookie; "" if they set or leave none."""
+    """The value that an answer's headers give to a cookie; "" if they set or keep none."""
     pairs = [header.partition(";")[0].partition("=") for header in set_cookies]
     return next((value.strip('"') for key, _is, value in reversed(pairs) if key == _name(request, name)), "")
 

@@ -1,7 +1,7 @@
-"""Refuse requests that were meant for another host, and writes that another site asks for.
+"""Refuses writes that another site asks for.
 
-No token is needed: browsers say where a request comes from (Fetch Metadata; RFC 6454 for Origin), and the
-cookies are `SameSite=Lax`. So nothing expires while somebody types, and forms work with cookies off.
+No token is needed: browsers say where a request comes from (Fetch Metadata; RFC 6454 for Origin), and the cookies are
+`SameSite=Lax`. So nothing expires while somebody types, and forms work with cookies off.
 """
 
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from webapp.web.hosts import own_hosts
 
 
 class CrossSiteWrites:
-    """Lets a write through only if this site's own pages, or no browser at all, sent it."""
+    """Lets a write through only if one of this site's own pages sent it, or no browser at all."""
 
     def __init__(self, settings: Settings) -> None:
         scheme = settings.base_url.partition("://")[0]

@@ -16,7 +16,9 @@ from webapp.web.request_body import SAFE_METHODS as SAFE_METHODS
 
 
 class DatabaseSession:
-    """Gives each request that asks for one its session, as `request.state.db`; frees it before the answer is sent."""
+    """Gives each request that asks for one its session, as `request.state.db`, and frees it before the answer is
+    sent.
+    """
 
     def __init__(self, app: ASGIApp, database: Database) -> None:
         self.app = app
@@ -64,9 +66,9 @@ class State(dict[str, Any]):
 
 @asynccontextmanager
 async def prepared(request: Request) -> AsyncIterator[Direct]:
-    """The request's transaction for prepared statements alone: asking for an email costs a third less with it.
+    """The request's transaction for prepared statements only: with it, asking for an email costs a third less.
 
-    It takes the place of the session, which ends before: a request never has two at once.
+    It replaces the session, which ends first: a request never has two at once.
     """
     await release(request.state.db)
     async with request.app.state.database.direct(is_writing=True) as db:

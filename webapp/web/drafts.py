@@ -1,4 +1,4 @@
-"""What a person had typed when their session ended: it is back in the form once they have logged in again.
+"""What a person had typed when their session ended: it is back in the form once they log in again.
 
 Somebody else who logs in next in that browser never sees it: a cookie says whose account was the last.
 """
@@ -22,14 +22,14 @@ SECRET = ("password", "code", "token", "key", "secret")
 
 
 def belong_to(request: Request, response: Response, user_id: int) -> None:
-    """Notes who has logged in, so that what is kept later is theirs."""
+    """Records who has logged in, so that what is kept later belongs to them."""
     cookies.write(request, response, ACCOUNT_COOKIE, _account(request.app.state.settings, user_id), ACCOUNT_SECONDS)
 
 
 def keep(request: Request, response: Response, path: str, values: dict[str, str]) -> bool:
-    """Keeps what was typed into the form at a path, but no password; whether there was anything to keep.
+    """Keeps what was typed into the form at a path, except passwords; returns whether there was anything to keep.
 
-    It is for whoever was logged in last in this browser; without them, for nobody.
+    It is for whoever logged in last in this browser; if nobody did, for nobody.
     """
     typed = {name: value for name, value in values.items() if value.strip() and not _is_secret(name)}
     whose = cookies.read(request, ACCOUNT_COOKIE)
@@ -41,7 +41,7 @@ def keep(request: Request, response: Response, path: str, values: dict[str, str]
 
 
 def take(request: Request) -> dict[str, str]:
-    """What the person had typed into the form of the page that is asked for; the answer then forgets it."""
+    """What the person had typed into the form of this page. The answer then deletes it."""
     cookie, user, settings = cookies.read(request, COOKIE), request.state.user, request.app.state.settings
     try:
         whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS) if cookie else ("", "", {})
@@ -54,7 +54,7 @@ def take(request: Request) -> dict[str, str]:
 
 
 def forget(request: Request, response: Response) -> None:
-    """Once it has been shown."""
+    """Deletes it, once it has been shown."""
     if getattr(request.state, "draft", None):
         cookies.delete(request, response, COOKIE)
 
@@ -64,7 +64,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _account(settings: Settings, user_id: int) -> str:
-    """A mark of the account, which only the site can read."""
+    """Marks the account in a way that only the site can read."""
     return hashlib.blake2b(str(user_id).encode(), key=settings.key("draft"), digest_size=16).hexdigest()
 
 

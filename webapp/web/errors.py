@@ -70,7 +70,7 @@ def is_expected(error: Exception) -> bool:
 
 
 async def _typed(scope: Scope) -> dict[str, str]:
-    """What was typed into the form that was sent, once its body is here."""
+    """What was typed into the form that was sent, if its body has arrived."""
     body = scope["state"].get("body", b"")
 
     async def receive() -> Message:

@@ -1,8 +1,8 @@
 """How forms were answered, kept for a minute so that a second press shows what the first one did.
 
-Every page gives its forms one id, made for this page alone. The row's key, and the key with which the answer is sealed,
-are made of that id, of all else that was sent, and of SECRET_KEY. The id is in no table: neither a copy of the database
-nor the site itself opens an answer before the same form comes from the same browser again.
+Every page gives its forms one id, made for this page alone. The row's key, and the key that encrypts the answer, are
+made of that id, of everything else that was sent, and of SECRET_KEY. The id is in no table: neither a copy of the
+database nor the site itself can read an answer until the same form comes from the same browser again.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ NONCE_BYTES = 12
 
 
 class FormAnswer(SQLModel, table=True):
-    """A form that was sent: `answer` is empty until there is one, and then sealed. `began` is in seconds since 1970."""
+    """A form that was sent: `answer` is empty, then encrypted. `began` is in seconds since 1970."""
 
     __tablename__ = "form_answer"
     __table_args__ = {"sqlite_with_rowid": False}
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 
 class Press:
-    """One form as it was sent from one page, in one browser. Of any number of its kind the first is worked on."""
+    """One form as sent from one page in one browser. Of several presses, only the first does any work."""
 
     def __init__(self, database: Database, settings: Settings, *sent: bytes) -> None:
         self._database = database
@@ -51,12 +51,12 @@ class Press:
         self._seed = hashlib.blake2b(parts, key=settings.key("forms"), digest_size=32).digest()
 
     async def begin(self) -> bool:
-        """Whether this is the first."""
+        """Whether this is the first press."""
         moment = time.time()
         return bool(await self._write(_BEGIN, now=moment, over=moment - KEPT_SECONDS, stale=moment - LONGEST_WORK))
 
     async def answer(self) -> Answer | None:
-        """What the first was answered with; None as long as it isn't."""
+        """The answer to the first press; None until there is one."""
         async with self._database.direct() as db:
             found = await _FIND.row(db, {"key": self._derived(b"key").hex()})
         return Answer(*json.loads(self._unsealed(found[0]))) if found else None
@@ -65,7 +65,7 @@ class Press:
         await self._write(_KEEP, answer=self._sealed(json.dumps(answer).encode()))
 
     async def forget(self) -> None:
-        """It failed, so the next one counts."""
+        """The press failed, so the next one counts."""
         await self._write(_FORGET)
 
     async def _write(self, statement: Prepared, **values: object) -> list[tuple[object, ...]]:
@@ -91,7 +91,7 @@ class Press:
 
 
 def outdated() -> ColumnElement[bool]:
-    """Answers that nobody gets any more; and those of a clock that was ahead."""
+    """The SQL condition for answers that nobody gets any more, and for those of a clock that ran ahead."""
     return (col(FormAnswer.began) < time.time() - KEPT_SECONDS) | (col(FormAnswer.began) > time.time() + KEPT_SECONDS)
 
 

@@ -29,7 +29,7 @@ MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII
 
 @dataclass(frozen=True)
 class Longest:
-    """Annotates a field: the most characters that are looked at, and what the visitor is told."""
+    """Annotates a field: how many characters are looked at, and what the visitor is told about more."""
 
     characters: int
     said: int
@@ -38,7 +38,7 @@ class Longest:
 class Form(Generic[Shape]):
     """`values` as typed, `errors` by field ("" for the whole form), and `data` once there are none.
 
-    `status` and `headers` are what the answer that shows this form must carry.
+    The answer that shows this form must have its `status` and `headers`.
     """
 
     def __init__(self, shape: type[Shape], values: dict[str, str] | None = None) -> None:
@@ -55,7 +55,7 @@ class Form(Generic[Shape]):
     async def of(cls, request: Request, shape: type[Shape], **initial: str) -> "Form[Shape]":
         """The form of a page that both shows and takes it: read if it was sent, otherwise with its first values.
 
-        What was typed into it when the session ended comes before that.
+        What was typed into it when the session ended takes precedence.
         """
         return (
             await cls.read(request, shape) if request.method == "POST" else cls(shape, drafts.take(request) or initial)
@@ -86,12 +86,12 @@ class Form(Generic[Shape]):
         self.status = status
 
     def refuse_for_now(self, words: str, refused: TooOften) -> None:
-        """Says that this was asked too often; `words` name the %(wait)s until the next try."""
+        """Says that this was asked too often; `words` contain the %(wait)s until the next try."""
         self.refuse("", words % {"wait": refused.wait}, 429)
         self.headers["retry-after"] = str(refused.seconds)
 
     def check(self, settings: Settings) -> None:
-        """Looks at the values: `data` if they are good, else `errors`. Validators get the settings as context."""
+        """Checks the values: sets `data` if they are good, else `errors`. Validators get the settings as context."""
         for name, value in self.values.items():
             most = longest(self.shape.model_fields[name])
             if len(value) > most.characters:
@@ -108,11 +108,11 @@ class Form(Generic[Shape]):
 
 
 class EmptyForm(BaseModel):
-    """The shape of a button without fields."""
+    """The form of a button without fields."""
 
 
 def number_in_query(request: Request, name: str, usual: int, *, is_signed: bool = False) -> int:
-    """The number that a query gives, or the usual one. Raises HTTPException(400) for what is none."""
+    """The number in a query, or the default. Raises HTTPException(400) if it is none."""
     typed = request.query_params.get(name, "")
     if not typed:
         return usual
@@ -123,7 +123,7 @@ def number_in_query(request: Request, name: str, usual: int, *, is_signed: bool 
 
 
 def longest(field: FieldInfo) -> Longest:
-    """How long a field may be before anything looks at what is in it. What is around the words may be cut off later."""
+    """How long a field may be before anything looks at its content. Surrounding space may be cut off later."""
     for limit in field.metadata:
         if isinstance(limit, Longest):
             return limit
@@ -132,7 +132,7 @@ def longest(field: FieldInfo) -> Longest:
 
 
 async def typed(request: Request) -> dict[str, str]:
-    """What was typed into a form of whatever shape; nothing for what no form of ours sends."""
+    """What was typed into any form; nothing if no form of ours would send it."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         return {}
     if (await request.body()).count(b"&") > MAX_FIELDS:

@@ -1,4 +1,4 @@
-"""Refuse requests that were meant for another host."""
+"""Refuses requests that were meant for another host."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +24,7 @@ class ForeignHost:
 
 
 def own_hosts(settings: Settings) -> list[list[str]]:
-    """Our own Host headers, each as the list of one that a proper request has."""
+    """Our own Host headers, each as the one-element list that a proper request has."""
     scheme, _scheme, host = settings.base_url.partition("://")
     hosts = [host]
     if settings.host == host.strip("[]"):

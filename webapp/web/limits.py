@@ -22,7 +22,7 @@ Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
 
 
 async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = "") -> TooOften | None:
-    """Counts the uses. If that is too often, nothing is counted, and the form says when to try again."""
+    """Counts the uses. If that is too often nothing is counted, and the form says when to try again."""
     try:
         await rate_limits.count(request.state.db, request.app.state.settings, *uses)
     except TooOften as refused:
@@ -33,9 +33,9 @@ async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = 
 
 
 async def count_look(request: Request, use: Use) -> None:
-    """Counts a GET, whose own transaction only reads, in another beside it. Raises TooOften.
+    """Counts a GET, whose own transaction only reads, in a separate one. Raises TooOften.
 
-    With a single rate, what is counted beyond it makes nobody wait longer; so it need not be taken back.
+    With a single rate, what is counted beyond it makes nobody wait longer, so it need not be undone.
     """
     state, (_rate,) = request.app.state, use[0].counted
     async with state.database.direct(is_writing=True, is_single=True) as db:
@@ -44,9 +44,9 @@ async def count_look(request: Request, use: Use) -> None:
 
 
 def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Result]], Action[More, Result | None]]:
-    """Runs only as often as the limit allows the account; otherwise it returns None, and the form says why.
+    """Runs only as often as the limit allows the account. Otherwise it returns None, and the form says why.
 
-    `at_once` counts also what is still under way, for what takes long: the count is committed before.
+    For what takes long: `at_once` also counts what is still under way, by committing the count first.
     """
 
     def limit_it(action: Action[More, Result]) -> Action[More, Result | None]:

@@ -25,7 +25,7 @@ FlashKind = Literal["success", "notice", "error"]
 
 
 def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> Environment:
-    """Gives the application its templates; returns them, for the emails."""
+    """Gives the application its templates; returns them, since emails use them, too."""
     env = templating.environment(settings)
     env.globals["path"] = lambda name, **parameters: str(app.url_path_for(name, **parameters))
     env.globals["static"] = lambda name: assets().url(name)
@@ -98,14 +98,14 @@ def redirect(request: Request, to: str, flash: str | None = None, kind: FlashKin
 
 
 def say(request: Request, response: Response, words: str, kind: FlashKind = "success") -> None:
-    """Lets the next page say something, once; but not to somebody else who has logged in meanwhile."""
+    """Makes the next page say something, once, but not to somebody else who has logged in meanwhile."""
     user = getattr(request.state, "user", None)
     value = request.app.state.flash.dumps([*_said(request), (user.id if user else None, kind, words)][-5:])
     cookies.write(request, response, "flash", value, FLASH_SECONDS)
 
 
 def page_before(request: Request) -> str:
-    """The path of the page of this site from which a form was sent, as the browser says; `/` if it says nothing."""
+    """The path of the page on this site from which a form was sent, according to the browser; `/` if it doesn't say."""
     try:
         referer = urlsplit(request.headers.get("referer", ""))
     except ValueError:  # of brackets that are no host
@@ -116,7 +116,7 @@ def page_before(request: Request) -> str:
 
 
 def local_path(target: str, default: str = "/") -> str:
-    """The target if it is a path of this very site, else the default: a redirect never leaves the host."""
+    """The target if it is a path on this very site, else the default: a redirect never leaves the host."""
     if len(target) > 2000 or not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target):
         return default
     parts = urlsplit(target)

@@ -16,10 +16,10 @@ _AT_THE_END = "._-/~"
 
 
 class PastedLinks:
-    """Sends a browser to the link that was meant, when what was pasted holds a whole one.
+    """Redirects to the intended link when what was pasted contains a whole one.
 
-    It looks at every route whose path ends in a token; `shape` is what a token looks like. A link that lacks something
-    is left to the view, which says so.
+    It looks at every route whose path ends in a token; `shape` is what a token looks like. A link that is missing
+    something is left to the view, which says so.
     """
 
     def __init__(self, routes: Iterable[BaseRoute], shape: str) -> None:

@@ -1,6 +1,6 @@
-"""How uvicorn reads requests here: as usual, but the head has a limit of size and of time.
+"""How uvicorn reads requests here: as usual, except that the head has a limit of size and time.
 
-Nor is anything added to it later: a proxy may let forged headers pass behind a body (RFC 9110, 6.5.1).
+Nor is anything added to the head later: a proxy may let forged headers pass after a body (RFC 9110, 6.5.1).
 """
 
 import asyncio
@@ -15,12 +15,12 @@ _MARK = "microblog.bounded_head"
 
 
 def has_read(scope: Scope) -> bool:
-    """Whether it was this protocol that read a request."""
+    """Whether this protocol read a request."""
     return _MARK in scope.get("extensions", {})
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Hangs up on a client that doesn't finish its head; uvicorn itself would keep what came, and the connection."""
+    """Hangs up on a client that doesn't finish its head. uvicorn itself would keep the connection, and what came."""
 
     def __init__(self, *arguments: Any, max_seconds: float = MAX_SECONDS, **more: Any) -> None:
         super().__init__(*arguments, **more)

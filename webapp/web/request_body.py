@@ -1,4 +1,4 @@
-"""Reads the body of a request whole, before anything else is done, and never waits for long."""
+"""Reads the whole body of a request before anything else is done, and never waits long."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HANG_UP = {"connection": "close"}
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a body: this long at most, and after a start only while it arrives this fast."""
+    """How long to wait for a body: at most this long, and after the start only while it arrives this fast."""
 
     max_seconds: float = 20
     start_seconds: float = 5  # a phone may just be finding its network
@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 class WholeBody:
-    """Stands before whatever opens a connection to the database: from here on a body is there, or there is none.
+    """Stands in front of whatever opens a database connection: from here on the body is complete, or there is none.
 
     So nobody holds a lock or a connection by sending half a form. Answers 413 if it is too large and 408 if it is too
     slow, and then hangs up.
@@ -81,7 +81,7 @@ def _has_none(scope: Scope) -> bool:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives the body in one piece; afterwards only news of the visitor's leaving can come."""
+    """Gives the body in one piece; after that, only the news that the visitor has left can come."""
     is_given = False
 
     async def receive_again() -> Message:

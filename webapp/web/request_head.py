@@ -19,10 +19,10 @@ HANG_UP = {"connection": "close"}
 
 
 class BoundedHead:
-    """Refuses a head that no browser sends, before anything reads it: 414 for the address, 431 for the rest.
+    """Refuses a head that no browser sends before anything reads it: 414 for the address, 431 for the rest.
 
-    How long one may take, only the server can see to; once, the log says if it doesn't. Neither may it know that what
-    follows a body is no header, so there a body must say its length first: 411.
+    Only the server can limit how long a head may take; the log says once if it doesn't. Nor can other servers tell what
+    follows a body from a header, so there a body must state its length: 411.
     """
 
     def __init__(self) -> None:
@@ -48,5 +48,5 @@ def _refusal(scope: Scope) -> int | None:
 
 
 def _of_unknown_length(scope: Scope) -> int | None:
-    """Only behind such a body may there be trailers (RFC 9112, 7.1.2), and no browser sends a form so."""
+    """Only such a body may be followed by trailers (RFC 9112, 7.1.2), and no browser sends a form that way."""
     return 411 if any(name == b"transfer-encoding" for name, _value in scope["headers"]) else None

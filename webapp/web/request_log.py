@@ -10,7 +10,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 
 class Requests:
-    """How many answers this process gave, by route, method and status, and how many seconds they took in all."""
+    """How many answers this process gave, by route, method and status, and how many seconds they took in total."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str, int]] = Counter()

@@ -1,4 +1,4 @@
-"""Finds the route of a request by the first segment of its path, or by its name, instead of trying all of them."""
+"""Finds a request's route by the first segment of its path, or by its name, instead of trying all of them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,10 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 
 class ByFirstSegment(BaseRoute):
-    """Stands before the site's routes and finds the one that Starlette would find.
+    """Stands in front of the site's routes and finds the one that Starlette would find.
 
     With sixty routes, trying each in turn took as long as all middleware together. What it doesn't find (another
-    method, another path) is left to those behind it.
+    method, another path) is left to the routes behind it.
     """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:

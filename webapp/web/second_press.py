@@ -1,9 +1,9 @@
 """A form that is sent twice is worked on once, even without scripts.
 
-A browser shows the answer to the last press. So a double click would register somebody and say that the address has an
-account already, or send an email and say "you can ask again in 60 seconds". Decided here for all forms: `pages.render`
-gives those of each page an id, and what comes back with the same id and the same words shows what the first press was
-answered with, cookies included. Only what worked is kept: whoever has made a mistake is told so each time.
+A browser shows the answer to the last press. So a double click would register somebody and say that the address already
+has an account, or send an email and say "you can ask again in 60 seconds". This takes care of all forms: `pages.render`
+gives the forms of each page an id, and a form that comes again with the same id and content shows the first answer,
+cookies included. Only successes are kept: whoever made a mistake is told so each time.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ IsOpen = Callable[[Request, Sequence[str]], Awaitable[bool]]
 
 
 def with_ids(html: str, form_id: str) -> str:
-    """Gives every form that changes something the id of its page; here, so that no template can forget it."""
+    """Gives every form that changes something its page's id. It is done here so that no template can forget it."""
     field = f'<input type="hidden" name="{FORM_ID}" value="{form_id}">'
     return _POSTING.sub(lambda form: form[0] + field, html)
 
@@ -46,7 +46,7 @@ def new_id() -> str:
 
 
 class SecondPress:
-    """Stands behind what reads the body, and before what opens a connection to the database."""
+    """Stands behind what reads the body, and in front of what opens a database connection."""
 
     def __init__(self, app: ASGIApp, database: Database, settings: Settings, is_open: IsOpen) -> None:
         self.app = app
@@ -102,7 +102,7 @@ async def _settle(press: Press, start: Message) -> None:
 
 
 async def _try(work: Awaitable[None]) -> None:
-    """The answer goes out also if it can't be kept: what was asked for is done."""
+    """Sends the answer even if it can't be kept, since what was asked for is done."""
     try:
         await work
     except Exception as error:

@@ -20,7 +20,7 @@ async def touch_icon(_request: Request) -> Response:
 
 
 async def manifest(request: Request) -> Response:
-    """What a phone shows of the site among its applications (W3C Web Application Manifest)."""
+    """What a phone shows of the site among its apps (W3C Web Application Manifest)."""
     settings, static = request.app.state.settings, request.app.state.templates.globals["static"]
     icons = [
         {"src": static(f"icon-{name}{size}.png"), "sizes": f"{size}x{size}", "type": "image/png", "purpose": purpose}

@@ -1,4 +1,4 @@
-"""The static files, which browsers keep for ever under the hash of their content; the stylesheets are sent as one."""
+"""Static files, which browsers keep for ever under the hash of their content. The stylesheets are sent as one."""
 
 import hashlib
 import posixpath
@@ -23,7 +23,7 @@ _REFERENCE = re.compile(r"""url\((["']?)(?!["']?(?:data:|#|/))([^"')]+)\1\)""")
 
 
 class Assets:
-    """What the static files are at the start of a process. A change to one leaves the addresses of the others alone."""
+    """The static files as they were when the process started. Changing one leaves the addresses of the others alone."""
 
     def __init__(self, folder: Path = STATIC) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Assets:
         return "\n".join(_REFERENCE.sub(self._found, sheet.read_text("utf-8")) for sheet in sheets).encode()
 
     def _found(self, reference: re.Match[str]) -> str:
-        """A file beside a stylesheet, such as a font, by the address that browsers keep; a drawing travels inside."""
+        """A file that a stylesheet refers to, such as a font, by its cached address; drawings are embedded."""
         name = posixpath.normpath(f"css/{reference[2]}")
         if name.endswith(".svg"):
             return f'url("data:image/svg+xml,{quote((self.folder / name).read_text("utf-8"))}")'
@@ -49,7 +49,7 @@ class Assets:
 
 
 def assets_of(settings: Settings) -> Callable[[], Assets]:
-    """The static files as they were at the start of the process; on a development site, as they are."""
+    """The static files as they were when the process started; on a development site, as they are now."""
     if settings.development:
         return Assets
     return _at_start
@@ -61,7 +61,7 @@ def _at_start() -> Assets:
 
 
 class HashedFiles:
-    """The files under /static/{hash}/{name}: kept for ever there, fetched anew under any other hash."""
+    """The files under /static/{hash}/{name}: cached for ever under their own hash, and not under any other."""
 
     def __init__(self, assets: Callable[[], Assets]) -> None:
         self.assets = assets

@@ -1,4 +1,4 @@
-"""The templates of pages and emails, with texts in the reader's language, times, and what else they all use."""
+"""The templates of pages and emails: texts in the reader's language, times, and everything else they share."""
 
 import textwrap
 from collections.abc import MutableMapping
@@ -29,10 +29,10 @@ LINE = 72  # characters of an email's text
 
 
 class Templates(Environment):
-    """Templates whose globals are all there before the first of them is loaded, so that a plain dict holds them.
+    """Templates whose globals all exist before the first is loaded, so that a plain dict holds them.
 
-    Jinja's own map looks each of them up twice, in Python, for each page and each import. Each language has templates
-    of its own (see constants.py).
+    Jinja's own map looks each of them up twice, in Python, for each page and each import. Each language has its own
+    compiled templates (see constants.py).
     """
 
     def __init__(self, **options: Any) -> None:
@@ -108,7 +108,7 @@ def _pgettext(page: EvalContext, context: str, text: str, /, **variables: Any) -
 
 
 def site_description(settings: Settings) -> str:
-    """One line that says what the site is: its own, or the usual one."""
+    """One line that says what the site is: its own, or the default."""
     return settings.site_description or i18n.gettext("A small place for short posts.")
 
 
