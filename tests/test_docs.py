@@ -2,12 +2,14 @@
 
 import re
 import sqlite3
+import subprocess
 import tomllib
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.cli.test_locks import ARGUMENTS
 from webapp.settings import ROOT
 
 PAGES = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,6 +48,34 @@ def test_every_function_that_an_example_calls_is_there(name: str) -> None:
     missing = [pair for pair in pairs if pair[0] != "db" and not _defines(*pair)]
 
     assert missing == []
+
+
+def lines_to_copy(name: str) -> str:
+    """The blocks of a page for whoever deploys the site, as one script."""
+    return "\n".join(re.findall(r"^```\n(.*?)^```$", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("name", ["docs/deploy/README.md", "docs/backup.md", "docs/keys.md"])
+def test_the_lines_to_copy_are_a_script(name: str) -> None:
+    done = subprocess.run(["/bin/bash", "-n"], input=lines_to_copy(name), capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_lines_to_copy_name_nothing_that_is_not_there() -> None:
+    """Their files of ours, their commands, their settings, and variables that an earlier line has set."""
+    script = lines_to_copy("docs/deploy/README.md")
+    files = re.findall(r"/opt/microblog/([\w./-]+)", script)
+    # `microblog unix` is a line of Postfix.
+    commands = re.findall(r"^microblog (?!unix )([a-z-]+)", script, re.MULTILINE)
+    [settings] = re.findall(r"cat > /etc/microblog/environment <<END\n(.*?)^END", script, re.MULTILINE | re.DOTALL)
+    names = {line.partition("=")[0] for line in settings.splitlines()} | {"BOUNCE_ADDRESS"}
+    used = set(re.findall(r"\$([A-Z]+)", script))
+
+    assert [file for file in files if not file.startswith(".venv") and not (ROOT / file).exists()] == []
+    assert set(commands) <= set(ARGUMENTS)
+    assert [name for name in names if name not in (ROOT / "docs" / "settings.md").read_text()] == []
+    assert used == set(re.findall(r"^([A-Z]+)=", script.partition("END")[0], re.MULTILINE))
 
 
 def test_every_statement_that_a_document_gives_runs(migrated_sqlite: Path) -> None:
