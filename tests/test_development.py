@@ -160,6 +160,6 @@ def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
     )
     settings.write_text(settings.read_text().replace('SITE_NAME = "Microblog"', 'SITE_NAME = "Notes"'))
     checkout.wait_for("Notes", process)
-    page.write_text(page.read_text().replace('{{ _("Log in") }}', "Come in"))
+    page.write_text(page.read_text().replace('pgettext("heading", "Log in")', '"Come in"'))
 
     checkout.wait_for("Come in", process)

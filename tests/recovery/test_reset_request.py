@@ -231,7 +231,7 @@ def test_nobody_is_sent_away_for_longer_than_an_hour_however_often_a_stranger_as
     assert "You can ask again in 49 minutes." in answer.text
     assert "still works" not in answer.text
     assert 'href="/recover"' in answer.text
-    assert "in a browser you've logged in with before" in answer.text
+    assert "In a browser you've used here before" in answer.text
     assert later.status_code == 200
 
 
