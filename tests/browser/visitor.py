@@ -94,7 +94,7 @@ class Visitor:
         return self
 
     def stands_up(self) -> None:
-        """Leaves nothing behind in the browser: no page, no cookie, no permission."""
+        """Leaves nothing behind in the browser: no page, no cookie, no permission, nothing typed."""
         for page in self.context.pages[1:]:
             page.close()
         self.page = self.context.pages[0]
@@ -102,6 +102,8 @@ class Visitor:
         self.page.unroute_all()
         # A page of the site's, since to and from any other the browser starts a process anew.
         self.page.goto(f"{self.url}/robots.txt")
+        if self.has_javascript:
+            self.page.evaluate("sessionStorage.clear()")  # what was typed and not sent
         self.page.emulate_media(media="null", color_scheme="null")
         self.context.clear_cookies()
         self.context.clear_permissions()
