@@ -155,16 +155,16 @@ def test_a_reset_link_is_good_no_longer_than_it_says(susan: Browser, mailbox: Ma
 
 
 @pytest.mark.usefixtures("susan")
-def test_another_reset_is_asked_for_at_once(site: Site, mailbox: Mailbox) -> None:
+def test_another_reset_is_asked_for_at_once(site: Site) -> None:
     browser = site.browser()
     with a_day_ahead():
         for _press in range(5):
             ask_for_reset(browser)
-    before = len(mailbox.all("susan@example.com"))
 
-    ask_for_reset(browser)
+    answer = ask_for_reset(browser)
 
-    mailbox.link("susan@example.com", before + 1)
+    assert answer.status_code == 200
+    assert "You can ask again in" not in answer.text
 
 
 def test_a_post_is_edited_no_longer_than_others(susan: Browser) -> None:

@@ -111,17 +111,21 @@ class Life:
         return answer.url.path.startswith("/reset_password/")
 
     def run(self, work: Callable[..., Awaitable[object]]) -> object:
-        """Does by hand what the command line does."""
+        return by_hand(self.site, work)
 
-        async def do() -> object:
-            async with self.site.app.state.database.session(is_writing=True) as db:
-                user = await users.find(db, "susan")
-                assert user
-                result = await work(db, user)
-                await db.commit()
-                return result
 
-        return self.site.run(do)
+def by_hand(site: Site, work: Callable[..., Awaitable[object]]) -> object:
+    """Does to susan's account what the command line does."""
+
+    async def do() -> object:
+        async with site.app.state.database.session(is_writing=True) as db:
+            user = await users.find(db, "susan")
+            assert user
+            result = await work(db, user)
+            await db.commit()
+            return result
+
+    return site.run(do)
 
 
 def a_new_password(life: Life) -> None:
@@ -290,18 +294,19 @@ def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site,
 
 
 @pytest.mark.races
-def test_fifty_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> None:
+def test_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> None:
     """An epoch that was read, raised and written back would come out too low, and an old link alive again."""
     register(any_site.browser(), mailbox)
 
-    async def end(number: int) -> None:
-        async with any_site.app.state.database.session(is_writing=True) as db:
-            await endings.end_everything(db, 1)
-            await db.commit()
+    async def end(times: int) -> None:
+        for _time in range(times):
+            async with any_site.app.state.database.session(is_writing=True) as db:
+                await endings.end_everything(db, 1)
+                await db.commit()
 
-    at_once(*(lambda number=number: any_site.run(end, number) for number in range(50)))
+    at_once(*[lambda: any_site.run(end, 6)] * 8)  # as many as there are connections, so nobody waits for one
 
-    assert execute(any_site, "SELECT epoch FROM user_account") == [(50,)]
+    assert execute(any_site, "SELECT epoch FROM user_account") == [(48,)]
 
 
 def test_an_email_to_a_thief_that_was_late_carries_no_live_link(

@@ -8,11 +8,11 @@ import time_machine
 
 from tests.addresses.steps import OLD, OTHER, change, links
 from tests.mailbox import Mailbox
-from tests.security.test_endings import table
+from tests.security.test_endings import by_hand, table
 from tests.sites import Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import execute
-from webapp.accounts import endings, tokens, users
+from webapp.accounts import endings, tokens
 from webapp.accounts.models import User
 
 HEADING = "### Where the address was changed, or the account is being deleted"
@@ -47,17 +47,7 @@ class Life:
         assert self.site.browser().post(link).status_code == 200
 
     def run(self, work: Callable[..., Awaitable[object]]) -> object:
-        """Does by hand what the command line does."""
-
-        async def do() -> object:
-            async with self.site.app.state.database.session(is_writing=True) as db:
-                user = await users.find(db, "susan")
-                assert user
-                result = await work(db, user)
-                await db.commit()
-                return result
-
-        return self.site.run(do)
+        return by_hand(self.site, work)
 
 
 def the_admins_reset_link(life: Life) -> None:
