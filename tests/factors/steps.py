@@ -10,6 +10,7 @@ from tests.sites import Browser
 from tests.stories import log_in
 
 APP = "/sign-in_methods/app"
+HALF_MINUTE = 30  # seconds that each code is shown
 
 
 @dataclass
@@ -19,9 +20,12 @@ class App:
     secret: str
     codes: list[str]
 
-    def code(self, steps: int = 0) -> str:
-        """What it shows now, or so many half minutes later."""
-        return pyotp.TOTP(self.secret).at(time.time() + 30 * steps)
+    def code(self, steps: int = 0, *, seconds: float = 1) -> str:
+        """What it shows now, or so many half minutes later; an earlier one only while it is good for these seconds."""
+        left = HALF_MINUTE - time.time() % HALF_MINUTE
+        if steps < 0 and left < seconds:
+            time.sleep(left)
+        return pyotp.TOTP(self.secret).at(time.time() + HALF_MINUTE * steps)
 
 
 def scan(page: str) -> App:
