@@ -3,10 +3,12 @@
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import timedelta
 from html.parser import HTMLParser
+from itertools import islice
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from httpx2 import Response
 from starlette.routing import Route
 
 from tests.factors.steps import APP, scan, set_up_app, setup_field
-from tests.mailbox import Mailbox, paths_in
+from tests.mailbox import PATIENCE, Mailbox, paths_in
 from tests.people.crowd import import_people
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in
@@ -384,6 +386,33 @@ def test_of_many_presses_on_several_processes_one_is_worked_on(
 
     assert are_alike(answers)
     assert execute(any_village.site, "SELECT count(*) FROM post WHERE body = 'Said once'") == [(1,)]
+
+
+def test_of_very_many_presses_only_the_last_few_wait(village: Village) -> None:
+    """Each that waits asks the database again and again; a thousand kept SQLite busy for minutes."""
+    (browser, form), is_hashing, may_go_on = STORIES["login"](village), Event(), Event()
+
+    def take_long(_run: str) -> None:
+        is_hashing.set()
+        may_go_on.wait(PATIENCE)
+
+    village.site.argon2.meanwhile = take_long
+    pressing = ThreadPoolExecutor(second_press.MOST_WAITING + 5)
+
+    def begin() -> Future[Response]:
+        return pressing.submit(press, browser_like(browser, village.site), form)
+
+    with pressing:
+        first = begin()
+        is_hashing.wait(PATIENCE)
+        others = [begin() for _press in range(second_press.MOST_WAITING + 4)]
+        refused = list(islice(as_completed(others), 4))
+        are_waiting = not first.done()
+        may_go_on.set()
+
+    assert are_waiting
+    assert [each.result().status_code for each in refused] == [429] * 4
+    assert are_alike([first.result(), *(each.result() for each in others if each not in refused)])
 
 
 def test_a_mistake_is_told_each_time(village: Village) -> None:

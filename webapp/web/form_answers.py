@@ -49,6 +49,7 @@ class Press:
         self._database = database
         parts = b"".join(hashlib.sha256(part).digest() for part in sent)
         self._seed = hashlib.blake2b(parts, key=settings.key("forms"), digest_size=32).digest()
+        self.key = self._derived(b"key").hex()
 
     async def begin(self) -> bool:
         """Whether this is the first press."""
@@ -58,7 +59,7 @@ class Press:
     async def answer(self) -> Answer | None:
         """The answer to the first press; None until there is one."""
         async with self._database.direct() as db:
-            found = await _FIND.row(db, {"key": self._derived(b"key").hex()})
+            found = await _FIND.row(db, {"key": self.key})
         return Answer(*json.loads(self._unsealed(found[0]))) if found else None
 
     async def keep(self, answer: Answer) -> None:
@@ -70,7 +71,7 @@ class Press:
 
     async def _write(self, statement: Prepared, **values: object) -> list[tuple[object, ...]]:
         async with self._database.direct(is_writing=True, is_single=True) as db:
-            rows = await statement.rows(db, {"key": self._derived(b"key").hex(), **values})
+            rows = await statement.rows(db, {"key": self.key, **values})
             await db.commit()
         return rows
 

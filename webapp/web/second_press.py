@@ -10,7 +10,10 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -19,13 +22,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.database import Database
 from webapp.settings import Settings
-from webapp.web import client_ip
+from webapp.web import client_ip, errors
 from webapp.web.form_answers import Answer, Press
 from webapp.web.forms import FORM_ID
 
 log = logging.getLogger("webapp.requests")
 
 LOOK_EVERY = 0.05  # seconds
+# How many presses of one form wait for the first; a thousand, each looking that often, kept SQLite busy for minutes.
+MOST_WAITING = 8
 WORKED = {302, 303}
 KEPT_HEADERS = {"location", "set-cookie"}
 _ID = re.compile(rf"(?:\A|&){FORM_ID}=[\w-]{{22}}(?=&|\Z)".encode())
@@ -45,6 +50,18 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
+@dataclass
+class Line:
+    """The presses of one form that are waiting in this process."""
+
+    waiting: int = 0
+    last: int = 0
+
+    def has_passed(self, number: int) -> bool:
+        """Whether so many came after this one that nobody looks at its answer any more."""
+        return self.last - number >= MOST_WAITING
+
+
 class SecondPress:
     """Stands behind what reads the body, and in front of what opens a database connection."""
 
@@ -53,21 +70,42 @@ class SecondPress:
         self.database = database
         self.settings = settings
         self.is_open = is_open
+        self._lines: dict[str, Line] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         press = self._press(scope)
         if press is None:
             return await self.app(scope, receive, send)
 
-        while not await press.begin():  # which takes over if the first was cut off, so nobody waits for ever
-            answer = await press.answer()
-            if answer is None:
-                await asyncio.sleep(LOOK_EVERY)
-            elif await self.is_open(Request(scope), _cookies(answer)):
-                return await _response(answer)(scope, receive, send)
-            else:
-                await press.forget()
+        response = await self._of_earlier(press, Request(scope))
+        if response is not None:
+            return await response(scope, receive, send)
         await self._work(press, scope, receive, send)
+
+    async def _of_earlier(self, press: Press, request: Request) -> Response | None:
+        """What an earlier press was answered with, once it was; None if this one is to be worked on."""
+        with self._in_line(press.key) as has_passed:
+            while not await press.begin():  # which takes over if the first was cut off, so nobody waits for ever
+                answer = await press.answer()
+                if answer is not None and await self.is_open(request, _cookies(answer)):
+                    return _response(answer)
+                if has_passed():
+                    return errors.page(request, 429, headers={"retry-after": "1"})
+                await (asyncio.sleep(LOOK_EVERY) if answer is None else press.forget())
+        return None
+
+    @contextmanager
+    def _in_line(self, key: str) -> Iterator[Callable[[], bool]]:
+        """Waits in the line of a form. What it gives says whether that has become pointless."""
+        line = self._lines.setdefault(key, Line())
+        line.waiting += 1
+        line.last += 1
+        try:
+            yield partial(line.has_passed, line.last)
+        finally:
+            line.waiting -= 1
+            if not line.waiting:
+                del self._lines[key]
 
     def _press(self, scope: Scope) -> Press | None:
         # htmx sends a form once, however often it is pressed: `data-hx-sync="this:drop"`.
