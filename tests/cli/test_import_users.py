@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 
 from tests.cli.beside import writing_visitor
@@ -15,12 +16,15 @@ from tests.inspection import query
 from tests.processes import Host
 from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, log_in
+from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import table
-from webapp.imports.import_users import AT_ONCE
+from webapp.database import Database, table
+from webapp.imports import import_users
+from webapp.imports.bulk import AT_ONCE
 from webapp.settings import Settings
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD, salt=b"sixteen bytes...")
+LIKE_IT = f'username,email,password_hash\nFirst,first@example.com,"{HASH}"\nsecond,second@example.com,"{HASH}"\n'
 
 
 @pytest.fixture
@@ -182,6 +186,35 @@ def test_a_hash_that_cannot_or_should_not_be_checked_is_refused(
     assert re.search("line 2: the password_hash is (none that can be checked here|too costly to check)", ended.err)
 
 
+def test_an_imported_account_is_like_one_that_registered(
+    database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """Its line is unpacked by the database itself, and each database has its own way."""
+    names = ", ".join(column.name for column in table(User).columns)
+
+    async def fill() -> None:
+        database = Database(database_url)
+        async with database.session(is_writing=True) as db:
+            db.add(users.new("registered", "registered@example.com", HASH))
+            problems = await import_users.add_accounts(db, make_settings(), LIKE_IT)
+            await db.commit()
+        await database.close()
+        assert problems == []
+
+    with start_blocking_portal() as portal:
+        portal.call(fill)
+    rows = query(database_url, f"SELECT {names} FROM user_account ORDER BY id")
+
+    registered, *imported = [dict(zip(names.split(", "), row, strict=True)) for row in rows]
+    assert [account["username"] for account in imported] == ["First", "second"]
+    own = {"id", "username", "username_key", "email", "created_at", "last_seen_at"}
+    for account in imported:
+        assert {name: account[name] for name in account.keys() - own} == {
+            name: registered[name] for name in registered.keys() - own
+        }
+        assert str(account["created_at"])[:10] == str(registered["created_at"])[:10]
+
+
 def test_a_name_that_is_taken_while_an_import_runs_is_told_and_taken_once(
     run: Run, write: Write, sqlite_url: str
 ) -> None:
@@ -222,6 +255,6 @@ def test_thousands_of_lines_are_imported_beside_a_site_that_answers(
         waited = longest_wait()
 
     assert code == 0, process.output
-    assert f"5,000 of {count:,} ..." in process.output
+    assert re.search(rf"^5,\d\d\d of {count:,} \.\.\.$", process.output, re.MULTILINE)
     assert process.output.endswith(f"Imported {count:,} accounts.\n")
     assert waited < 1 / 4

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, execute, now, table
-from webapp.imports import Refused, import_users, reading
+from webapp.imports import Refused, bulk, reading
 from webapp.imports.reading import Archive, Unreadable
 from webapp.people import follows
 from webapp.people.models import Follow
@@ -66,7 +66,7 @@ async def _add(database: Database, written: Sequence[Written]) -> int:
         nonlocal added
         added += await posts.import_all(db, some)
 
-    await import_users.in_turns(database, written, add)
+    await bulk.in_turns(database, written, add)
     return added
 
 
@@ -77,7 +77,7 @@ async def _follow(database: Database, user: User, names: Sequence[str]) -> tuple
         here = {key: number for key, number, disabled_at in rows if key in keys and disabled_at is None}
         before = await _count(db, user.id)
     pairs: list[tuple[int, int, datetime]] = [(user.id, number, now()) for number in here.values()]
-    await import_users.in_turns(database, pairs, follows.follow_all)
+    await bulk.in_turns(database, pairs, follows.follow_all)
     async with database.session() as db:
         return await _count(db, user.id) - before, sorted(keys[key] for key in keys.keys() - here.keys())
 

@@ -20,7 +20,7 @@ from webapp.accounts.models import User
 from webapp.database import Database, execute, now, table
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext, number
-from webapp.imports import import_users, tutorial_db
+from webapp.imports import bulk, import_users, tutorial_db
 from webapp.imports.import_users import Account, Taken
 from webapp.imports.tutorial_db import Row, Source
 from webapp.people import follows
@@ -157,7 +157,7 @@ async def _take_posts(database: Database, source: Source, people: dict[int, Pers
     async def add(db: AsyncSession, some: Sequence[Written]) -> None:
         report.new["posts"] += await posts.add_all(db, some)
 
-    await import_users.in_turns(database, written, add)
+    await bulk.in_turns(database, written, add)
     report.here["posts"] = len(written) - report.new["posts"]
 
 
@@ -165,7 +165,7 @@ async def _take_follows(database: Database, source: Source, people: dict[int, Pe
     pairs = [(people[one], people[other]) for one, other in source.pairs if one in people and other in people]
     rows = [(one.id, other.id, max(one.created_at, other.created_at)) for one, other in pairs if one != other]
     before = await _follows(database)
-    await import_users.in_turns(database, rows, follows.follow_all)
+    await bulk.in_turns(database, rows, follows.follow_all)
     report.new["follows"] = await _follows(database) - before
     report.here["follows"] = len(rows) - report.new["follows"]
 

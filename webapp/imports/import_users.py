@@ -1,16 +1,14 @@
 """Imports accounts from another site, as a CSV file.
 
-All lines are checked before the first is added. Then they are added a few hundred at a time, so that the visitors of a
+All lines are checked before the first is added. Then they are added some hundreds at a time, so that the visitors of a
 running site get their turn in between. An interrupted import can be run again, and continues where it stopped.
 """
 
 import asyncio
-import sys
-import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
@@ -21,19 +19,16 @@ from webapp.accounts.models import User
 from webapp.database import Database, execute, table
 from webapp.i18n import N_, ngettext, number
 from webapp.i18n import gettext as _
-from webapp.imports import Refused, csv_rows
+from webapp.imports import Refused, bulk, csv_rows
 from webapp.imports.csv_rows import Row
 from webapp.names import identities, usernames
 from webapp.passwords import hashes
 from webapp.passwords.costs import remember_costs
 from webapp.settings import Settings
 
-AT_ONCE = 250  # some milliseconds of SQLite's write lock
-LINES_A_REPORT = 5000
 MOST_PROBLEMS = 50
 COLUMNS = ("username", "email", "password_hash")
 LONGEST_QUOTE = 60
-Item = TypeVar("Item")
 OVERTAKEN = N_(
     "Somebody on the site has just taken one of the usernames or addresses that are still to come."
     " Run the import again: it names the line. Those before it are imported."
@@ -75,24 +70,9 @@ async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> Non
         await _remember(db, accounts)
         await db.commit()
     try:
-        await in_turns(database, accounts, insert)
+        await bulk.in_turns(database, accounts, insert)
     except IntegrityError:
         raise Refused(_(OVERTAKEN)) from None
-
-
-async def in_turns(
-    database: Database, items: Sequence[Item], work: Callable[[AsyncSession, Sequence[Item]], Awaitable[object]]
-) -> None:
-    """Writes a few hundred at a time, and gives a running site as much time in between."""
-    for start in range(0, len(items), AT_ONCE):
-        began = time.monotonic()
-        async with database.session(is_writing=True) as db:
-            await work(db, items[start : start + AT_ONCE])
-            await db.commit()
-        if (done := start + AT_ONCE) % LINES_A_REPORT == 0 and done < len(items):
-            words = _("%(done)s of %(all)s ...") % {"done": number(done), "all": number(len(items))}
-            print(words, file=sys.stderr, flush=True)
-        await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
 
 
 async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
@@ -100,7 +80,10 @@ async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
     if not accounts:
         return
     usual = users.new("", "", "").model_dump(exclude={"id"})
-    await execute(db, table(User).insert(), [{**usual, **account.row} for account in accounts])
+    if any(account.profile for account in accounts):
+        await execute(db, table(User).insert(), [{**usual, **account.row} for account in accounts])
+    else:
+        await bulk.insert(db, table(User), Account._fields[:4], [account[:4] for account in accounts], usual)
     await _remember(db, accounts)
     emails, names = {account.email for account in accounts}, {account.username_key for account in accounts}
     if emails & await reserved_emails.held(db) or names & await usernames.held(db):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 LONGEST = 200  # what the column holds
@@ -33,7 +33,7 @@ TOO_COSTLY = "the password_hash is too costly to check: more than 128 MiB of mem
 _BCRYPT64 = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _SALT = r"[!-#%-~]{1,64}"
 # Salt from 8 bytes, hash from 12 (RFC 9106, 3.1, asks for 4), in base64 without padding.
-_ARGON2 = r"(?:argon2)?(\$argon2(?:id|i|d)\$v=(?:16|19)\$m=\d{1,10},t=\d{1,5},p=\d{1,3}"
+_ARGON2 = r"(?:argon2)?(\$argon2(?:id|i|d)\$v=(?:16|19)\$m=(\d{1,10}),t=(\d{1,5}),p=(\d{1,3})"
 _ARGON2 += r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,})"
 _BCRYPT = (
     r"(?:bcrypt\$|(bcrypt_sha256\$|sha256))?\$2[aby]\$(\d\d)\$([./A-Za-z0-9]{21})([./A-Za-z0-9])([./A-Za-z0-9]{31})"
@@ -141,11 +141,10 @@ def _pbkdf2(typed: bytes, digest: str, turns: int, salt: str) -> str:
 
 
 def _kept_argon2(found: re.Match[str]) -> str:
-    made = extract_parameters(found[1])
-    memory, lanes = made.memory_cost, made.parallelism
-    if memory > MOST_MEMORY or memory * made.time_cost > MOST_WORK or lanes > MOST_LANES:
+    memory, turns, lanes = map(int, found.groups()[1:])
+    if memory > MOST_MEMORY or memory * turns > MOST_WORK or lanes > MOST_LANES:
         raise ValueError(TOO_COSTLY)
-    if not made.time_cost or not lanes or memory < 8 * lanes:
+    if not turns or not lanes or memory < 8 * lanes:
         raise ValueError(UNKNOWN)
     return found[1]
 
