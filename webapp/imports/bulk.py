@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import JSON, ColumnElement, Insert, String, TableValuedAlias, bindparam, cast, func, select
@@ -59,12 +58,11 @@ async def insert(
 ) -> None:
     """Inserts rows of texts, in their order; all other columns have the `usual` values. Raises IntegrityError."""
     others = {name: value for name, value in usual.items() if name not in columns and value is not None}
-    statement = _statement(into, tuple(columns), tuple(others), db.get_bind().dialect.name == "sqlite")
+    statement = _statement(into, columns, list(others), db.get_bind().dialect.name == "sqlite")
     await execute(db, statement, {**others, "rows": json.dumps(rows)})
 
 
-@cache
-def _statement(into: SqlTable, columns: tuple[str, ...], others: tuple[str, ...], is_sqlite: bool) -> Insert:
+def _statement(into: SqlTable, columns: Sequence[str], others: Sequence[str], is_sqlite: bool) -> Insert:
     found = _unpacked(is_sqlite)
     cells = [_cell(found, number, is_sqlite) for number in range(len(columns))]
     values = [bindparam(name, type_=into.c[name].type) for name in others]
