@@ -1,6 +1,6 @@
 "use strict";
 
-// In an ordinary form, a passkey instead of what is typed into one field: it fills another, and the form is sent as ever.
+// In an ordinary form, a passkey instead of what is typed into a field or two: it fills another, and the form is sent as ever.
 // Comes after passkeys.js, whose ways and words it uses.
 
 function optionsOf(part) {
@@ -8,21 +8,25 @@ function optionsOf(part) {
   return options ? PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(options)) : optionsFor(part);
 }
 
+function replacedBy(part, form) {
+  return part.dataset.insteadOf.split(" ").map((name) => form.elements[name]).filter(Boolean);
+}
+
 function isFilledIn(form, replaced) {
-  if (replaced) replaced.required = false;
+  for (const field of replaced) field.required = false;
   return form.reportValidity();
 }
 
 async function answerInstead(part) {
   const form = part.closest("form");
-  const replaced = form.elements[part.dataset.insteadOf];
+  const replaced = replacedBy(part, form);
   sayIn(part, "");
   if (!isFilledIn(form, replaced)) return;
   form.setAttribute("aria-busy", "true");
   try {
     const credential = await navigator.credentials.get({ publicKey: await optionsOf(part) });
     part.querySelector("[name=passkey_proof]").value = JSON.stringify(credential.toJSON());
-    if (replaced) replaced.value = "";
+    for (const field of replaced) field.value = "";
     form.requestSubmit();
   } catch (error) {
     sayIn(part, wordsFor(part, error));

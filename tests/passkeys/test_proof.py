@@ -10,6 +10,7 @@ import time_machine
 from httpx2 import Response
 from pydantic import BaseModel
 
+from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.passkeys.test_passkeys import WRONG, add, enter
@@ -81,6 +82,26 @@ def test_another_passkey_is_added_with_the_proof_of_the_first(site: Site, susan:
 
     assert "My laptop" in prove(susan, phone, "/passkeys", fields).text
     assert enter(site.browser(), laptop).url.path == "/"
+
+
+@pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app/remove"])
+@pytest.mark.parametrize("before", [OLD, "SELECT 1"], ids=["the last proof is old", "it is young"])
+def test_it_answers_instead_of_password_and_code(
+    site: Site, susan: Browser, phone: Authenticator, path: str, before: str
+) -> None:
+    """A passkey that its owner has unlocked is two factors in one."""
+    prove(susan, phone, "/export", {})
+    set_up_app(susan)
+    execute(site, before)
+
+    page = susan.get(path).text
+    anothers = prove(susan, Authenticator(), path, {})
+    done = prove(susan, phone, path, {})
+
+    assert 'data-instead-of="current_password code"' in page or 'data-instead-of="code"' in page
+    assert is_refused(anothers)
+    assert done.status_code == 200, done.text
+    assert "Your recovery codes" in done.text or "The authenticator app is removed." in done.text
 
 
 def is_refused(answer: Response) -> bool:
@@ -194,7 +215,7 @@ def test_every_form_that_takes_the_password_takes_a_passkey_too() -> None:
     asking = [shape for shape in below(BaseModel) if "current_password" in shape.model_fields]
     templates = [file for file in (ROOT / "templates").rglob("*.html") if '"current_password"' in file.read_text()]
 
-    assert [shape.__name__ for shape in asking if "passkey_proof" not in shape.model_fields] == []
+    assert [shape.__name__ for shape in asking if not {"passkey_proof", "code"} <= shape.model_fields.keys()] == []
     assert Login not in asking
     assert len(asking) > 10
     assert {file.name for file in templates} <= {"_form.html", "_request.html", "admin_people.html"}

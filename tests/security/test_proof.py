@@ -27,6 +27,10 @@ def removing_an_app(susan: Browser) -> Fields:
     return {"code": set_up_app(susan).codes[0]}
 
 
+def nothing(susan: Browser) -> Fields:
+    return {}
+
+
 def adding_a_passkey(susan: Browser) -> Fields:
     options = options_of(susan.get("/passkeys").text)
     return {"name": "My phone", "handle": options["user"]["id"], "credential": Authenticator().make(options)}
@@ -110,6 +114,7 @@ BY_ADMIN: dict[str, tuple[str, Fields, str]] = {
     "remove_post": ("/admin/reports/1/remove", {"reason": "Dull, I typed."}, ""),
     "disable_user": ("/admin/reports/1/disable", {"reason": "Dull, I typed."}, ""),
 }
+OLD_SECOND = "UPDATE session SET second_proved_at = '2026-01-01 00:00:00.000000'"
 OLD = "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'"
 
 
@@ -202,6 +207,77 @@ def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site
     assert {table: rows for table, rows in dump(hosted).items() if table not in {"limit_window", "session"}} != {
         table: rows for table, rows in was.items() if table != "session"
     }
+
+
+# What is sent by who has an app already; a second one cannot be added.
+BESIDE_AN_APP = PROVED | {"remove_authenticator_app": ("/sign-in_methods/app/remove", nothing)}
+del BESIDE_AN_APP["authenticator_app"]
+
+
+def unchanging(site: Site) -> dict[str, object]:
+    return {table: rows for table, rows in dump(site).items() if table not in {"limit_window", "user_account"}}
+
+
+@pytest.mark.parametrize("name", list(BESIDE_AN_APP))
+def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing: Site, name: str) -> None:
+    """Who has the password and a session, or a browser that is trusted, adds no passkey of their own."""
+    path, fields_of = BESIDE_AN_APP[name]
+    susan = standing.browser()
+    log_in(susan)
+    app, fields = set_up_app(susan), fields_of(susan)
+    execute(standing, OLD_SECOND)
+    wait_until_posted(standing)
+    before = unchanging(standing)
+
+    asked = susan.post(path, data=fields | {"current_password": PASSWORD})
+    wrong = susan.post(path, data=fields | {"current_password": PASSWORD, "code": "aaaa-bbbb-cccc"})
+
+    assert [asked.status_code, wrong.status_code] == [422, 422]
+    assert all(re.search(r'<input id="code" name="code"[^>]*aria-invalid', page.text) for page in (asked, wrong))
+    assert "That recovery code is not right" in wrong.text
+    assert unchanging(standing) == before
+    done = susan.post(path, data=fields | {"current_password": PASSWORD, "code": app.code()})
+    assert done.status_code == 200, done.text
+    assert 'aria-invalid="true"' not in done.text
+
+
+@pytest.mark.parametrize("name", ["pause_mail", "act_on_person", "approve_request", "remove_post"])
+def test_an_admins_password_alone_is_not_enough_either(hosted: Site, name: str) -> None:
+    path, fields, before = BY_ADMIN[name]
+    susan = hosted.browser()
+    log_in(susan)
+    app = set_up_app(susan)
+    if before:
+        execute(hosted, before)
+    execute(hosted, OLD_SECOND)
+    wait_until_posted(hosted)
+    was = unchanging(hosted)
+
+    refused = susan.post(path, data=fields | {"current_password": PASSWORD})
+
+    assert refused.status_code == 422
+    assert re.search(r'<input id="code" name="code"[^>]*aria-invalid', refused.text)
+    assert unchanging(hosted) == was
+    done = susan.post(path, data=fields | {"current_password": PASSWORD, "code": app.code()})
+    assert 'name="code"' not in done.text
+    assert unchanging(hosted) | {"session": 0} != was | {"session": 0}
+
+
+def test_a_log_in_without_the_second_step_has_not_passed_it(standing: Site) -> None:
+    """In a browser that is trusted, and in one that was logged in when the app was added elsewhere."""
+    susan, other = standing.browser(), standing.browser()
+    log_in(susan)
+    log_in(other)
+    app = set_up_app(susan)
+    assert 'name="code"' not in susan.get("/passkeys").text
+    assert 'name="code"' in other.get("/passkeys").text
+
+    log_in(other)
+    other.post("/login/second_step", data={"code": app.code(), "trust": "1"})
+    assert 'name="code"' not in other.get("/passkeys").text
+    other.post("/logout")
+    assert log_in(other).url.path == "/"
+    assert 'name="code"' in other.get("/passkeys").text
 
 
 @pytest.mark.parametrize("name", ["emails", "authenticator_app", "remove_authenticator_app"])

@@ -77,6 +77,7 @@ class Session(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now)
     last_seen_at: datetime = Field(default_factory=now)
     proved_at: datetime = Field(default_factory=now)  # when the person last proved who they are
+    second_proved_at: datetime | None = None  # and when they last passed a second step, or used a passkey
     expires_at: datetime = Field(index=True)
     passkey_id: int | None = None  # the one that opened it, and is kept as long as the session is
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, delete, exists, func, literal_column, select, update
+from sqlalchemy import Boolean, ColumnElement, Integer, bindparam, delete, exists, func, literal_column, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -52,6 +52,8 @@ class SessionUser:
     declined_passkey: bool
     offers_checkup: bool
     proved_at: datetime
+    second_proved_at: datetime | None
+    has_second_step: bool
     factor_removal_due_at: datetime | None
     picture: int
     mentions_seen_at: datetime
@@ -60,7 +62,13 @@ class SessionUser:
     @property
     def is_proved(self) -> bool:
         """Whether they have proved who they are recently enough to change the account without being asked again."""
-        return is_recent(self.proved_at, PROVED)
+        return is_recent(self.proved_at, PROVED) and not self.owes_second_step
+
+    @property
+    def owes_second_step(self) -> bool:
+        """Whether the account has a second step that this session hasn't passed recently: the password isn't enough."""
+        is_passed = self.second_proved_at is not None and is_recent(self.second_proved_at, PROVED)
+        return self.has_second_step and not is_passed
 
     @property
     def offers_passkey(self) -> bool:
@@ -95,13 +103,14 @@ async def note_mentions_seen(db: AsyncSession, user_id: int) -> None:
     await execute(db, update(_users).where(_users.c.id == user_id).values(mentions_seen_at=now()))
 
 
-async def note_proof(db: AsyncSession, session_id: int) -> None:
-    """Records that the person in this session has just proved who they are."""
-    await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(proved_at=now()))
+async def note_proof(db: AsyncSession, session_id: int, *, with_second: bool) -> None:
+    """Records that the person in this session has just proved who they are, perhaps `with_second` step or a passkey."""
+    values = {"proved_at": now()} | ({"second_proved_at": now()} if with_second else {})
+    await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
 
 
 async def open_new(
-    db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool, passkey: int | None = None
+    db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool, passkey: int | None, with_second: bool
 ) -> str:
     """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
     secret = secrets.token_urlsafe(32)
@@ -115,6 +124,7 @@ async def open_new(
             client_ip=client.client_ip,
             browser_mark=client.browser_mark,
             passkey_id=passkey,
+            second_proved_at=now() if with_second or passkey else None,
             expires_at=now() + (REMEMBERED if is_remembered else UNREMEMBERED),
         )
     )
@@ -182,8 +192,9 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-# What is new about whoever asks, in the statement that is made anyway. So it calls the tables of other rooms by their
-# names; what it must not count is said in people/blocks.py and posts/statements.py, and a test compares them.
+# What is new about whoever asks, and whether they have a second step, in the statement that is made anyway. So it calls
+# the tables of other rooms by their names; what is not to be counted is said in people/blocks.py and
+# posts/statements.py, and a test compares them.
 _SINCE = "coalesce(user_account.mentions_seen_at, user_account.created_at)"
 _HIDDEN = """
     SELECT 1 FROM mute WHERE muter_id = user_account.id AND muted_id = other.id
@@ -221,6 +232,8 @@ _CURRENT = Prepared(
         func.coalesce(_users.c.checkup_at, _users.c.created_at)
         < bindparam("checked_before", type_=_users.c.created_at.type),
         _sessions.c.proved_at,
+        _sessions.c.second_proved_at,
+        literal_column("EXISTS (SELECT 1 FROM factor WHERE factor.user_id = user_account.id)", Boolean),
         _users.c.factor_removal_due_at,
         _users.c.picture,
         func.coalesce(_users.c.mentions_seen_at, _users.c.created_at),

@@ -148,7 +148,9 @@ async def log_in(
     db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
     await _end_cookie(request)
     request.state.user = None
-    secret = await sessions.open_new(db, user, client, is_remembered=is_remembered, passkey=passkey)
+    secret = await sessions.open_new(
+        db, user, client, is_remembered=is_remembered, passkey=passkey, with_second=bool(second)
+    )
     how: dict[str, object] = {"second": second} if second else {}
     how |= {"passkey": passkey} if passkey else {}
     await events.note(db, Event.LOGGED_IN, user.id, client, **how)

@@ -61,10 +61,17 @@ MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
 Credential = Annotated[str, StringConstraints(max_length=12_000)]
 
 
+MaybeCode = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
+
+
 class Proved(BaseModel):
-    """A form that asks again who somebody is: see `proof.prove`. A small script fills `passkey_proof`."""
+    """A form that asks again who somebody is: see `proof.prove`. A small script fills `passkey_proof`.
+
+    `code` is asked for if the account has a second step.
+    """
 
     current_password: MaybePassword = ""
+    code: MaybeCode = ""
     passkey_proof: Credential = ""
 
 

@@ -42,7 +42,8 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
     It stands on the line above what changes an account, and above its limit. The form's shape is a `forms.Proved`, and
     its template has `proof(form, user)`: they ask in the page itself, with all that was typed still there. A password
-    that is typed there is checked, however young the last proof is.
+    that is typed there is checked, however young the last proof is. An account with a second step has proved nothing
+    by its password alone.
     """
 
     @wraps(action)
@@ -62,7 +63,7 @@ def proved_button(view: View) -> View:
         form = await Form.read(request, Proved)
         if form.is_valid and await _is_proved(request, form):
             return await view(request)
-        proofs, everything = {"current_password", "passkey_proof"}, await typed(request)
+        proofs, everything = {"current_password", "passkey_proof", "code"}, await typed(request)
         sent = {name: value for name, value in everything.items() if name not in {FORM_ID, *proofs}}
         shown = form if proofs & everything.keys() else Form(Proved)  # who is asked first has done nothing wrong
         page, action = "authentication/prove.html", request.url.path
@@ -78,20 +79,30 @@ async def _is_proved(request: Request, form: Form[Any]) -> bool:
     return is_enough or await prove(request, form) is not None
 
 
-async def prove(request: Request, form: Form[Any]) -> User | None:
+async def prove(
+    request: Request, form: Form[Any], *, takes_password: bool = True, takes_code: bool = False
+) -> User | None:
     """The current user, if the form has their password or an answer of their passkey; else None, and it says why.
 
-    Limited like log-in attempts, and counted before either is checked. Frees the connection meanwhile.
+    An account with a second step also takes a code, unless this session has passed that step within 15 minutes; what
+    takes the step away always `takes_code`. A passkey is both password and code.
+
+    Limited like log-in attempts, and counted before anything is checked. Frees the connection meanwhile.
     """
-    password, credential = form.values["current_password"], form.values["passkey_proof"]
-    prove_by = _by_passkey if credential and not password else _by_password
-    user = await prove_by(request, form)
+    asking: SessionUser = request.state.user
+    takes_code = takes_code or asking.owes_second_step
+    is_typed = form.values["current_password"] or (takes_code and form.values["code"])
+    if form.values["passkey_proof"] and not is_typed:
+        user, with_second = await _by_passkey(request, form), True
+    else:
+        user, with_second = await _by_typing(request, form, takes_password, takes_code), takes_code
     if user is None:
         return None
-    asking: SessionUser = request.state.user
-    await sessions.note_proof(request.state.db, asking.session_id)
+    await sessions.note_proof(request.state.db, asking.session_id, with_second=with_second)
     await request.state.db.commit()
-    request.state.user, request.state.has_proved = replace(asking, proved_at=now()), True
+    passed_at = now() if with_second else asking.second_proved_at
+    request.state.user = replace(asking, proved_at=now(), second_proved_at=passed_at)
+    request.state.has_proved = True
     return user
 
 
@@ -104,6 +115,28 @@ async def _by_passkey(request: Request, form: Form[Any]) -> User | None:
     if not form.errors:
         form.refuse("current_password", _("That passkey doesn't open this account."))
     return None
+
+
+async def _by_typing(request: Request, form: Form[Any], takes_password: bool, takes_code: bool) -> User | None:
+    """The current user, if what was typed is right. A code that is right is spent."""
+    if takes_code and not _looks_like_code(form):
+        return None
+    if takes_password or form.values["current_password"]:
+        user = await _by_password(request, form)
+    else:
+        user = await users.get(request.state.db, request.state.user.id)
+    if user is None or (takes_code and not await try_code(request, form, user, form.values["code"])):
+        return None
+    return user
+
+
+def _looks_like_code(form: Form[Any]) -> bool:
+    """Said before the password is looked at, which then needn't count."""
+    try:
+        second_step.check_shape(form.values["code"], takes_codes=True)
+    except Wrong as wrong:
+        form.refuse("code", str(wrong))
+    return "code" not in form.errors
 
 
 async def _by_password(request: Request, form: Form[Any]) -> User | None:

@@ -88,8 +88,8 @@ async def passkeys(request: Request) -> Response:
         words = _("The passkey is added. You can log in with it from now on.")
         return pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
     listed = await keys.of(request.state.db, user.id)
-    # After a wrong password the browser needn't make another one: what it made is sent again.
-    made = form.values["credential"] if "current_password" in form.errors else ""
+    # After a wrong password or code the browser needn't make another one: what it made is sent again.
+    made = form.values["credential"] if form.errors.keys() & {"current_password", "code"} else ""
     handle = form.values["handle"] if made else listed[0].handle if listed else ceremony.new_handle()
     about = keys.about_new(user.id, user.epoch, handle)
     others = [passkey.credential_id for passkey in listed]

@@ -18,11 +18,10 @@ def _app_code(text: str) -> str:
 Typed = StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
 AppCode = Annotated[str, Typed, AfterValidator(_app_code)]
 RecoveryCode = Annotated[str, Typed, AfterValidator(codes.canonical)]
-Code = Annotated[str, Typed]
 
 
 class AddApp(Proved):
-    """`setup` is the encrypted secret and sheet of codes that the page showed."""
+    """`setup` is the encrypted secret and sheet of codes that the page showed; `code` is of the app that is added."""
 
     setup: Annotated[str, StringConstraints(max_length=1500)] = ""
     code: AppCode
@@ -30,10 +29,8 @@ class AddApp(Proved):
 
 
 class RemoveApp(Proved):
-    code: Code
+    """A button without fields, except for the proof."""
 
 
 class RecoveryCodes(Proved):
-    """`code` is asked for if the account has a second factor."""
-
-    code: Annotated[str, StringConstraints(max_length=100)] = ""
+    """A button without fields, except for the proof."""

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import users
+from webapp.accounts import sessions, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
 from webapp.authentication import auth, proof
@@ -72,12 +72,14 @@ async def authenticator_app(request: Request) -> Response:
 
 @login_required
 async def remove_authenticator_app(request: Request) -> Response:
-    """Asks for the password, if the last proof is old, and a code: a stolen session alone removes no second step."""
-    form, user = await Form.of(request, RemoveApp), request.state.user
-    app = (await methods.of(request.state.db, user.id)).app
+    """Always asks for a code or a passkey: a stolen session alone removes no second step."""
+    form, asking = await Form.of(request, RemoveApp), request.state.user
+    app = (await methods.of(request.state.db, asking.id)).app
     if app is None:
         return pages.redirect(request, request.app.url_path_for("sign_in_methods"))
-    response = await _removed(request, form) if form.is_valid else None
+    asks = {"takes_password": not asking.is_proved, "takes_code": True}
+    user = await proof.prove(request, form, **asks) if form.is_valid else None
+    response = await _removed(request, form, user) if user else None
     return response or pages.render(
         request, "sign_in_methods/remove_authenticator_app.html", part="form", form=form, app=app
     )
@@ -85,10 +87,12 @@ async def remove_authenticator_app(request: Request) -> Response:
 
 @login_required
 async def recovery_codes(request: Request) -> Response:
-    """How many are left, and the form that makes new ones. They are shown once, in its answer."""
-    form, db = await Form.of(request, RecoveryCodes), request.state.db
-    has_second = await methods.has_second_step(db, request.state.user.id)
-    user = await proof.prove(request, form) if form.is_valid else None
+    """How many are left, and the form that makes new ones. They are shown once, in its answer.
+
+    What can replace the second step takes it: else the password and a session would be enough to get round it.
+    """
+    form, db, asking = await Form.of(request, RecoveryCodes), request.state.db, request.state.user
+    user = await proof.prove(request, form, takes_code=asking.has_second_step) if form.is_valid else None
     made = await _codes_made(request, form, user) if user else None
     return pages.render(
         request,
@@ -96,8 +100,7 @@ async def recovery_codes(request: Request) -> Response:
         part="form",
         form=form,
         made=made or [],
-        left=await codes.left(db, request.state.user.id),
-        has_second=has_second,
+        left=await codes.left(db, asking.id),
     )
 
 
@@ -137,6 +140,7 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
             raise Overtaken
         await codes.make(db, state.hasher, state.settings, user, client, shown.codes)
         await methods.add_app(db, state.settings, user, shown.secret, step, client)
+        await sessions.note_proof(db, request.state.user.session_id, with_second=True)
     except (Overtaken, AppTaken):
         await release(db)
         form.refuse("", _("Your account has just changed. Try again."))
@@ -146,13 +150,9 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
     return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
 
 
-@proved
 @limited(rate_limits.FACTORS)
-async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
+async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Response:
     db, state = request.state.db, request.app.state
-    user: User | None = await users.get(db, request.state.user.id)
-    if user is None or not await proof.try_code(request, form, user, form.data.code):
-        return None
     await methods.remove(db, state.settings, user, auth.client_info(request), col(Factor.kind) == FactorKind.APP)
     words = _("The authenticator app is removed.")
     if not await methods.has_second_step(db, user.id):
@@ -166,11 +166,6 @@ async def _removed(request: Request, form: Form[RemoveApp]) -> Response | None:
 async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
     """New codes; or None, with the reason in the form."""
     db, state = request.state.db, request.app.state
-    # What replaces the factor takes the factor: else the password and a session would be enough to get round it.
-    if await methods.has_second_step(db, user.id):
-        if not await proof.try_code(request, form, user, form.data.code):
-            return []
-        await db.commit()
     try:
         made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
     except Overtaken:
