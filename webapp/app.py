@@ -35,6 +35,10 @@ from webapp import i18n, limit_windows, logs
 from webapp.accounts import known_browsers, sessions, tokens, users
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.addresses import changes
+from webapp.archive_imports import uploads
+from webapp.archive_imports.importer import Importer
+from webapp.archive_imports.models import ArchiveImport
+from webapp.archive_imports.views import expected
 from webapp.archives import exports
 from webapp.archives.maker import Maker
 from webapp.archives.models import AccountExport
@@ -77,6 +81,7 @@ from webapp.web.database_session import DatabaseSession
 from webapp.web.form_answers import FormAnswer
 from webapp.web.front import Front
 from webapp.web.hosts import ForeignHost
+from webapp.web.large_body import LargeBody
 from webapp.web.pasted_links import PastedLinks
 from webapp.web.request_body import WholeBody
 from webapp.web.request_head import BoundedHead
@@ -94,6 +99,7 @@ CLEANUP_TASKS = (
     CleanupTask(KnownBrowser, known_browsers.outdated),
     CleanupTask(KeptUsername, usernames.outdated),
     CleanupTask(AccountExport, exports.outdated),
+    CleanupTask(ArchiveImport, uploads.outdated),
     CleanupTask(RetiredUsername, usernames.no_longer_retired),
     CleanupTask(RegistrationRequest, requests.outdated),
     CleanupTask(DecidedReport, decided.outdated),
@@ -121,6 +127,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         middleware=[
             Middleware(Front, settings, policies, alarms.report),
             Middleware(Compression, site_map, SECRET_PAGES),
+            Middleware(LargeBody, expected),
             Middleware(WholeBody),  # before anything that may hold a database connection
             Middleware(SecondPress, database, settings, is_open),
             Middleware(DatabaseSession, database),
@@ -140,6 +147,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.turns = throttle.Turns()
     app.state.reserved_usernames = reserved.reserved(settings, words_in_paths(app.routes))
     app.state.exports = Maker(settings, database, templates)
+    app.state.imports = Importer(settings, database)
     app.state.mailer = mailer(settings, database, templates)
     return app
 
@@ -161,17 +169,19 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     if settings.sends_mail:
         works.append(Digests(settings))
     exporting = asyncio.create_task(app.state.exports.run())
+    importing = asyncio.create_task(app.state.imports.run())
     tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield
     finally:
         tidying.cancel()
         app.state.exports.stop()
+        app.state.imports.stop()
         app.state.alarms.stop()
         await mailer.stop()
         if sending:
             await sending
-        await asyncio.wait([tidying, exporting])
+        await asyncio.wait([tidying, exporting, importing])
         await database.close()
 
 

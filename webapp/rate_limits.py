@@ -55,6 +55,9 @@ CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
 EXPORTS = Limit("export", (Rate(2, DAY),))
 DOWNLOADS = Limit("download", (Rate(20, DAY),))
+IMPORTS = Limit("import", (Rate(3, DAY),))
+UPLOADS = Limit("upload", (Rate(10, HOUR),))  # also of what is refused
+IMPORT_PASSES = Limit("import_pass", OWN_CHANGES)
 INVITES = Limit("invites", (Rate(20, HOUR), Rate(60, DAY)))
 DELETE_ACCOUNT = Limit("delete_account", OWN_CHANGES)
 RECOVERY_CODES = Limit("recovery_codes", OWN_CHANGES)
@@ -62,9 +65,7 @@ FACTORS = Limit("factors", OWN_CHANGES)
 PASSKEYS = Limit("passkeys", (Rate(10, HOUR), Rate(20, DAY)))
 CHECKUP = Limit("checkup", (Rate(10, HOUR), Rate(30, DAY)))
 SWITCHES = Limit("switches", OWN_CHANGES)
-ENDING_SESSIONS = Limit(
-    "end_sessions", (Rate(30, HOUR), Rate(100, DAY))
-)  # a person who was robbed must be able to, too
+ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # also for who was robbed
 UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it mustn't use up the one above
 # What an account does to others, or often; each for an account, however many browsers it has.
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from webapp.addresses import views as addresses
 from webapp.admin_people import views as admin_people
+from webapp.archive_imports import views as archive_imports
 from webapp.archives import views as archives
 from webapp.authentication import views as authentication
 from webapp.blocking import views as blocking
@@ -139,6 +140,8 @@ SETTINGS: list[BaseRoute] = [
     Route("/invites/{invite_id:number}/revoke", invitation_pages.revoke_invite, methods=["POST"]),
     Route("/export", archives.export, methods=FORM),
     Route("/export/download", archives.download_export, methods=["POST"]),
+    Route("/import", archive_imports.import_posts, methods=FORM),
+    Route("/import/upload", archive_imports.upload_archive, methods=["POST"]),
     Route("/delete_account", deletion.delete_account, methods=FORM),
     Route("/account_deleted", deletion.account_deleted),
     Route("/undo_deletion/{token}", deletion.undo_deletion, methods=FORM),

@@ -14,7 +14,8 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD
 from tests.watching import execute
-from webapp.imports import Refused, import_archive, reading
+from webapp.archive_imports import reading, zips
+from webapp.imports import Refused, import_archive
 
 PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
 ME = "https://mastodon.example/users/susan"
@@ -62,8 +63,8 @@ def test_who_comes_back_under_a_new_name_has_the_old_posts(
     first = bring(site, capsys, file, "anew")
     again = bring(site, capsys, file, "anew")
 
-    assert "2 posts are new, 0 were here already. 1 follows are new." in first
-    assert "0 posts are new, 2 were here already. 0 follows are new." in again
+    assert "Posts: 2 new, 0 here already.\nNew follows: 1. New mutes: 0. New blocks: 0." in first
+    assert "Posts: 0 new, 2 here already.\nNew follows: 0. New mutes: 0. New blocks: 0." in again
     assert execute(site, "SELECT body, created_at FROM post WHERE author_id = 3 ORDER BY id") == before
     assert execute(site, "SELECT followed_id FROM follow WHERE follower_id = 3") == [(2,)]
 
@@ -105,17 +106,17 @@ def test_what_is_left_out_is_said(
 
     said = bring(site, capsys, zipped(tmp_path, outbox__json=outbox(*items), following_accounts__csv=table))
 
-    assert "2 posts are new, 0 were here already. 1 follows are new." in said
-    for line in ("only passed on", "not public", "an answer to somebody else", "500 characters", "without a date"):
+    assert "Posts: 2 new, 0 here already.\nNew follows: 1." in said
+    for line in ("only passed on", "not public", "an answer to somebody else", "longer than a post", "without a date"):
         assert line in said
-    assert "2: somebody on another site" in said
+    assert "somebody on another site, who can't be followed from here: 2" in said
     assert [body for body, _when in posts(site)] == ["one", "thread"]
 
 
 def lying(folder: Path) -> Path:
     """A member whose header says that it is small."""
-    file = zipped(folder, outbox__json=" " * (reading.MOST_BYTES + 5))
-    data = file.read_bytes().replace(struct.pack("<L", reading.MOST_BYTES + 5), struct.pack("<L", 5))
+    file = zipped(folder, outbox__json=" " * (zips.MOST_BYTES + 5))
+    data = file.read_bytes().replace(struct.pack("<L", zips.MOST_BYTES + 5), struct.pack("<L", 5))
     file.write_bytes(data)
     return file
 
@@ -130,7 +131,7 @@ HOSTILE = {
     "deep JSON": lambda folder: zipped(folder, outbox__json="[" * 200_000),
     "a list": lambda folder: zipped(folder, outbox__json="[]"),
     "no items": lambda folder: zipped(folder, outbox__json={"orderedItems": "x"}),
-    "a bomb": lambda folder: zipped(folder, outbox__json=" " * (reading.MOST_BYTES + 1)),
+    "a bomb": lambda folder: zipped(folder, outbox__json=" " * (zips.MOST_BYTES + 1)),
     "a bomb that says it is small": lying,
 }
 

@@ -54,6 +54,7 @@ PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
     "remove_authenticator_app": ("/sign-in_methods/app/remove", removing_an_app),
     "delete_account": ("/delete_account", lambda susan: {"username": "susan"}),
     "export": ("/export", lambda susan: {}),
+    "import_posts": ("/import", lambda susan: {}),
     "download_export": ("/export/download", lambda susan: {}),
     "passkeys": ("/passkeys", adding_a_passkey),
     "passkey": ("/passkeys/1", with_a_passkey(name="My old phone")),
@@ -87,6 +88,7 @@ WITHOUT = {
     "another_picture": "one of those that the site draws",
     "invites": "lets others in, by a link that ends with the account's epoch",
     "revoke_invite": "ends, opens nothing",
+    "upload_archive": "takes the pass that import_posts gives for a proof",
     "email_works": "has emails sent again to the address that the account has",
 }
 A_REQUEST = """

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlmodel import SQLModel
 
+from tests.archive_imports.test_upload import EMPTY as EMPTY_ARCHIVE
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -51,6 +52,8 @@ SELF = {
     "invites",
     "export",
     "download_export",
+    "import_posts",
+    "upload_archive",
     "change_password",
     "passkeys",
     "checkup",
@@ -165,6 +168,8 @@ def use(site: Site, mailbox: Mailbox) -> None:
     browser.post("/mute/host")
     browser.post("/block/erin")
     browser.post("/export", data={"current_password": PASSWORD})
+    browser.post("/import", data={"current_password": PASSWORD})
+    browser.post("/import/upload", files={"archive": ("archive.zip", EMPTY_ARCHIVE)})
     browser.post("/recovery_codes", data={"current_password": PASSWORD})
     browser.post("/change_email", data={"current_password": PASSWORD, "email": "susan@example.org"})
     browser.post("/invites", data={"name": "for a friend", "places": "2", "days": "7"})

@@ -50,6 +50,7 @@ NO_TEXT = {
     "passkey": "its name, as passkeys: tests/passkeys",
     "export": "only a password",
     "block": "only a button",
+    "import_posts": "only a password",
     "emails": "only switches and a password",
     "act_on_person": "a reason, as remove_post",
 }

@@ -285,11 +285,13 @@ NOT_KEPT = {
     "unsubscribe": "says again what is so",
     "subscribe_again": "says again what is so",
     "download_export": "is downloaded again",
+    "upload_archive": "the second is answered as the first: tests/archive_imports",
 }
 NEED_A_DEVICE = {"log_in_with_passkey", "passkeys", "checkup_passkey"}
 # Like one of the stories in all that matters here: a button, or a form with a password.
 LIKE_OTHERS = {
     "export": "change_email",
+    "import_posts": "change_email",
     "revoke_invite": "follow",
     "invitation": "register",
     "unfollow": "follow",

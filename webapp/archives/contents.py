@@ -47,6 +47,7 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("mention", "user_id"): "mentioned_in",
     ("report", "reporter_id"): "reports_made",
     ("account_export", "user_id"): "exports",
+    ("archive_import", "user_id"): "imports",
     ("invite", "user_id"): "invitations",
     ("invite_use", "inviter_id"): "people_invited",
     ("invite_use", "user_id"): "invited_by",

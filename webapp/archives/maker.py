@@ -21,41 +21,60 @@ POLL_SECONDS = 20.0
 BREATH_SECONDS = 0.01  # between two batches: visitors go first
 
 
-class Maker:
-    """Claims waiting exports and makes them. One asked for in this process starts at once; polling finds the others."""
+class Worker:
+    """Does long work, one after the other. What is asked for in this process starts at once; polling finds the rest."""
 
-    def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
-        self._settings, self._database, self._templates = settings, database, templates
+    name = ""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
         self._asked = asyncio.Event()
-        self._is_stopping = False
+        self.is_stopping = False
+
+    async def do_one(self) -> bool:
+        """Does what has waited longest; returns whether there was anything."""
+        raise NotImplementedError
 
     def wake(self) -> None:
         self._asked.set()
 
     def stop(self) -> None:
         """Lets `run` end after the current step. Cancelling a statement would leave its connection open."""
-        self._is_stopping = True
+        self.is_stopping = True
         self.wake()
 
     async def run(self) -> None:
-        """Runs until stopped. An export that is half made is begun again, here or elsewhere, once its lease ends."""
-        while not self._is_stopping:
+        """Runs until stopped. What is half done is begun again, here or elsewhere, once its lease ends."""
+        while not self.is_stopping:
             try:
-                while not self._is_stopping and await self.make_one():
+                while not self.is_stopping and await self.do_one():
                     pass
             except Exception as error:
                 # The requests log it when the database is away.
-                log.warning("export_failed", exc_info=not is_away(error))
+                log.warning(f"{self.name}_failed", exc_info=not is_away(error))
             await self._wait()
 
     async def _wait(self) -> None:
-        """Waits until an export is asked for here, or another process may have left one."""
+        """Waits until something is asked for here, or another process may have left it."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0 if self._is_stopping else POLL_SECONDS):
+            async with asyncio.timeout(0 if self.is_stopping else POLL_SECONDS):
                 await self._asked.wait()
         self._asked.clear()
 
-    async def make_one(self) -> bool:
+    def note_overtaken(self, number: int) -> None:
+        log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: number}})
+
+
+class Maker(Worker):
+    """Claims waiting exports and makes them."""
+
+    name = "export"
+
+    def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
+        super().__init__(settings, database)
+        self._templates = templates
+
+    async def do_one(self) -> bool:
         """Makes the export that has waited longest; returns whether there was one."""
         async with self._database.session(is_writing=True) as db:
             claimed = await exports.claim(db)
@@ -65,7 +84,7 @@ class Maker:
         try:
             await self._make(claimed)
         except Overtaken:
-            log.warning("export_overtaken", extra={"fields": {"export": claimed.id}})
+            self.note_overtaken(claimed.id)
         return True
 
     async def _make(self, claimed: Claimed) -> None:
@@ -78,7 +97,7 @@ class Maker:
 
         async def keep(pieces: Sequence[bytes], steps: int) -> None:
             nonlocal numbers, done
-            if self._is_stopping:
+            if self.is_stopping:
                 raise Overtaken  # by whoever comes after the lease
             done += steps
             async with self._database.session(is_writing=True) as db:

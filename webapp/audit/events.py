@@ -55,6 +55,7 @@ class Event(StrEnum):
     INVITE_REVOKED = "invite_revoked"
     EXPORT_ASKED = "export_asked"
     EXPORT_DOWNLOADED = "export_downloaded"
+    IMPORT_ASKED = "import_asked"
     DELETION_ASKED = "deletion_asked"
     DELETION_UNDONE = "deletion_undone"
 

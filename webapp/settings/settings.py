@@ -74,6 +74,7 @@ class Settings:
     factor_removal_days: int = 3
     admin_two_factors: bool = False
     posts_per_page: int = 20
+    import_megabytes: int = 20
     public_profiles: bool = True
     trusted_proxies: int = 0
     log_format: Literal["json", "text"] = "json"

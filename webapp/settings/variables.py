@@ -34,6 +34,7 @@ class Variables(Environment):
             "factor_removal_days": self.number("FACTOR_REMOVAL_DAYS", 3, 1, 30),
             "admin_two_factors": self.flag("ADMIN_TWO_FACTORS"),
             "posts_per_page": self.number("POSTS_PER_PAGE", 20, 5, 100),
+            "import_megabytes": self.number("IMPORT_MEGABYTES", 20, 1, 200),
             "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
             "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
             "metrics_key": self.metrics_key(),

@@ -43,7 +43,7 @@ class WholeBody:
         self.patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _has_none(scope):
+        if scope["type"] != "http" or _has_none(scope) or "upload" in scope["state"]:
             return await self.app(scope, receive, send)
 
         try:

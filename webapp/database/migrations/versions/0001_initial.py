@@ -302,6 +302,40 @@ def upgrade() -> None:
     op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"], unique=False)
 
     op.create_table(
+        "archive_import",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("added", sa.Integer(), nullable=False),
+        sa.Column("report", sa.String(length=4000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_archive_import_user_id_user_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_archive_import")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_archive_import_user_id", "archive_import", ["user_id"], unique=False)
+    op.create_index("ix_archive_import_expires_at", "archive_import", ["expires_at"], unique=False)
+    op.create_table(
+        "import_chunk",
+        sa.Column("import_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["import_id"],
+            ["archive_import.id"],
+            name=op.f("fk_import_chunk_import_id_archive_import"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("import_id", "number", name=op.f("pk_import_chunk")),
+    )
+    op.create_table(
         "invite",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -582,6 +616,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _forget_words()
+    op.drop_table("import_chunk")
+    op.drop_table("archive_import")
     op.drop_table("invite_use")
     op.drop_table("invite")
     op.drop_table("report")

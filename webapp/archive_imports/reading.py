@@ -5,30 +5,28 @@ Only members of known names are read, each up to a bound, whatever its header pr
 
 import csv
 import io
-import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from webapp.archive_imports import zips
+from webapp.archive_imports.json_stream import JsonStream, TooMuch
+from webapp.archive_imports.zips import MOST_BYTES, Unreadable
 from webapp.archives.activities import PUBLIC
 from webapp.database import now
+from webapp.i18n import N_
 from webapp.posts import text
 from webapp.settings import Settings
 
-MOST_BYTES = 100 * 1024 * 1024  # of a member, unpacked: some 150,000 posts
-# zipfile raises RuntimeError for a member with a password, and NotImplementedError for a compression it doesn't know.
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
-
-
-class Unreadable(Exception):
-    """This isn't an archive that we can read; says why."""
+MOST_OF_TABLE = MOST_BYTES // 10
+BROKEN = N_("A file in that zip can't be read. Have a new one made, and try again.")
+LISTS = ("following", "muted", "blocked")  # what our own archive calls them
 
 
 class Brought(NamedTuple):
@@ -43,48 +41,41 @@ class Archive:
     """What an archive holds that can be brought in, and what can't, by the reason."""
 
     posts: list[Brought] = field(default_factory=list)
-    following: list[str] = field(default_factory=list)  # usernames, as they may be known here
+    people: dict[str, list[str]] = field(default_factory=dict)  # of each list: usernames, as they may be known here
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read(settings: Settings, file: Path) -> Archive:
-    """Raises Unreadable."""
-    archive = Archive()
-    try:
-        with zipfile.ZipFile(file) as zipped:
-            names = set(zipped.namelist())
-            if "outbox.json" not in names:
-                raise Unreadable("There is no outbox.json in it.")
-            outbox = _json(zipped, "outbox.json")
-            account = _json(zipped, "account.json") if "account.json" in names else {}
-            table = _bytes(zipped, "following_accounts.csv") if "following_accounts.csv" in names else b""
-    except UNREADABLE as error:
-        raise Unreadable(f"It can't be read as a zip: {str(error)[:200] or type(error).__name__}.") from None
-    _take_posts(settings, archive, outbox)
-    archive.following = list(dict.fromkeys([*_of_account(account), *_of_table(settings, archive, table)]))
+def read(settings: Settings, file: Path | IO[bytes]) -> Archive:
+    """Raises Unreadable. No member is ever in memory as a whole."""
+    archive = Archive(people={name: [] for name in LISTS})
+    with zips.opened(file) as zipped:
+        try:
+            _take_posts(settings, archive, zipped)
+            if "account.json" in zipped.namelist():
+                _take_lists(archive, zipped)
+            if "following_accounts.csv" in zipped.namelist():
+                archive.people["following"] += _of_table(settings, archive, zipped)
+        except zips.UNREADABLE:
+            raise Unreadable(zips.NO_ZIP) from None
     return archive
 
 
-def _bytes(zipped: zipfile.ZipFile, name: str) -> bytes:
+def _items(zipped: zipfile.ZipFile, name: str, *arrays: str) -> Iterator[tuple[str, Any]]:
+    """What stands in the arrays of a member, the first of which must be there, each with the array's name."""
     with zipped.open(name) as member:
-        content = member.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise Unreadable(f"{name} unpacks to more than {MOST_BYTES // 1024 // 1024} MB.")
-    return content
+        stream = JsonStream(member, MOST_BYTES)
+        try:
+            yield from stream.items(*arrays)
+        except TooMuch:
+            raise Unreadable(zips.TOO_LARGE) from None
+        except (ValueError, RecursionError):
+            raise Unreadable(BROKEN) from None
+    if arrays[0] not in stream.arrays:
+        raise Unreadable(BROKEN)
 
 
-def _json(zipped: zipfile.ZipFile, name: str) -> Any:
-    try:
-        return json.loads(_bytes(zipped, name))
-    except (ValueError, RecursionError):
-        raise Unreadable(f"{name} is no JSON.") from None
-
-
-def _take_posts(settings: Settings, archive: Archive, outbox: Any) -> None:
-    items = outbox.get("orderedItems") if isinstance(outbox, dict) else None
-    if not isinstance(items, list):
-        raise Unreadable("outbox.json is no collection of ActivityStreams.")
-    for item in items:
+def _take_posts(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> None:
+    for _array, item in _items(zipped, "outbox.json", "orderedItems"):
         try:
             archive.posts.append(_post(settings, item))
         except ValueError as refused:
@@ -97,15 +88,19 @@ def _post(settings: Settings, item: Any) -> Brought:
     """Raises ValueError with the reason why it is left out."""
     note = item.get("object") if isinstance(item, dict) else None
     if isinstance(item, dict) and item.get("type") == "Announce":
-        raise ValueError("a post of somebody else's, only passed on")
+        raise ValueError(N_("a post of somebody else's, only passed on"))
     if not isinstance(note, dict) or note.get("type") != "Note":
-        raise ValueError("no post that we know")
+        raise ValueError(N_("no post that we know"))
     if PUBLIC not in [*_listed(note.get("to")), *_listed(note.get("cc"))]:
-        raise ValueError("not public")
+        raise ValueError(N_("not public"))
     answered = note.get("inReplyTo")
     if answered and not str(answered).startswith(str(item.get("actor") or "\0")):
-        raise ValueError("an answer to somebody else")
-    return Brought(text.clean(_body(settings, note)), _moment(note.get("published")))
+        raise ValueError(N_("an answer to somebody else"))
+    try:
+        body = text.clean(_body(settings, note))
+    except ValueError:
+        raise ValueError(N_("empty, or longer than a post can be here")) from None
+    return Brought(body, _moment(note.get("published")))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -126,7 +121,7 @@ def _moment(value: Any) -> datetime:
         when = datetime.fromisoformat(str(value))
         return min((when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC), now())
     except (ValueError, OverflowError):
-        raise ValueError("without a date") from None
+        raise ValueError(N_("without a date")) from None
 
 
 class PlainText(HTMLParser):
@@ -176,23 +171,26 @@ class PlainText(HTMLParser):
         return "" if host == self._settings.host else f"@{host}"
 
 
-def _of_account(account: Any) -> Iterator[str]:
-    """Whom our own archive says its owner followed."""
-    rows = account.get("following") if isinstance(account, dict) else None
-    for row in rows if isinstance(rows, list) else []:
+def _take_lists(archive: Archive, zipped: zipfile.ZipFile) -> None:
+    """Whom our own archive says its owner followed, muted and blocked."""
+    for name, row in _items(zipped, "account.json", *LISTS):
         if isinstance(row, dict) and isinstance(row.get("username"), str):
-            yield row["username"]
+            archive.people[name].append(row["username"])
 
 
-def _of_table(settings: Settings, archive: Archive, content: bytes) -> Iterator[str]:
+def _of_table(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> Iterator[str]:
     """Whom Mastodon's list names, if they are here."""
+    with zipped.open("following_accounts.csv") as member:
+        content = member.read(MOST_OF_TABLE + 1)
+    if len(content) > MOST_OF_TABLE:
+        raise Unreadable(zips.TOO_LARGE)
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error):
-        raise Unreadable("following_accounts.csv is no table.") from None
+        raise Unreadable(BROKEN) from None
     for row in rows:
         name, _at, host = str(row.get("Account address") or "").partition("@")
         if host == settings.host:
             yield name
         elif name:
-            archive.left_out["somebody on another site, who can't be followed from here"] += 1
+            archive.left_out[N_("somebody on another site, who can't be followed from here")] += 1

@@ -1,0 +1,273 @@
+"""An archive comes in by a form: after a proof, bounded, in the background, and it says what it left out."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.archives.test_import import ME, note, outbox, zipped
+from tests.mailbox import PATIENCE
+from tests.people.crowd import arrive, import_people
+from tests.posts.wall import words_in
+from tests.sites import Browser, Site
+from tests.stories import PASSWORD
+from tests.watching import execute
+from webapp.archive_imports import importer, uploads, zips
+from webapp.settings import Settings
+
+PROOF = {"current_password": PASSWORD}
+
+
+def archive(folder: Path, *texts: str, **members: Any) -> bytes:
+    """Mastodon's, with a post a day."""
+    items = [note(text, published=f"2023-05-{day:02}T07:08:09Z") for day, text in enumerate(texts, 1)]
+    return zipped(folder, outbox__json=outbox(*items), **members).read_bytes()
+
+
+def prove(browser: Browser) -> Browser:
+    answer = browser.post("/import", data=PROOF)
+    assert 'type="file"' in answer.text, answer.text
+    return browser
+
+
+def upload(browser: Browser, content: bytes) -> str:
+    answer = prove(browser).post("/import/upload", files={"archive": ("archive.zip", content, "application/zip")})
+    assert answer.url.path == "/import", answer.text
+    return answer.text
+
+
+def wait_until_done(site: Site) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while execute(site, "SELECT 1 FROM archive_import WHERE state <> 'done'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_posts_are_there_with_their_dates_and_the_page_says_what_is_not(any_site: Site, tmp_path: Path) -> None:
+    susan = arrive(any_site)
+    import_people(any_site, "david", "erin", "frank", "gina")
+    execute(any_site, "INSERT INTO block SELECT 5, 1, created_at FROM user_account WHERE id = 5")
+    lists = {"following": ["gina"], "muted": ["erin", "nobody"], "blocked": ["frank", "gina"], "profile": ["x"]}
+    account = {name: [{"username": each} for each in names] for name, names in lists.items()}
+    table = f"Account address,Show boosts\ndavid@{any_site.settings.host},true\nsomebody@else.example,true\n"
+    items = [note("one"), note("for friends", to=[f"{ME}/followers"]), note("x" * 500)]
+    members = {"outbox__json": outbox(*items), "following_accounts__csv": table, "account__json": account}
+    content = zipped(tmp_path, **members).read_bytes()
+
+    said = upload(susan, content)
+    wait_until_done(any_site)
+    page = susan.get("/import").text
+    upload(susan, content)
+    wait_until_done(any_site)
+    again = susan.get("/import").text
+
+    assert "We have your file" in said
+    for words in (
+        "brought 1 post.",
+        "You follow 1 person from it. You've muted 1 person from it. You've blocked 1 person from it.",
+        "people who aren't here: 3",
+        "not public: 1",
+        "longer than a post can be here: 1",
+    ):
+        assert words in page
+    assert "on another site" in page
+    assert "brought 0 posts. 1 was here already." in again
+    assert words_in(susan.get("/user/susan")) == ["one"]
+    assert execute(any_site, "SELECT follower_id, followed_id FROM follow") == [(1, 2)]
+    assert execute(any_site, "SELECT muter_id, muted_id FROM mute") == [(1, 3)]
+    assert execute(any_site, "SELECT blocked_id FROM block WHERE blocker_id = 1") == [(4,)]
+    assert execute(any_site, "SELECT added FROM archive_import") == [(0,)]
+    assert execute(any_site, "SELECT 1 FROM import_chunk") == []
+    kinds = "SELECT kind FROM security_event WHERE kind = 'import_asked'"
+    assert execute(any_site, kinds) == [("import_asked",), ("import_asked",)]
+
+
+def test_without_a_proof_nothing_is_taken(site: Site, tmp_path: Path) -> None:
+    susan = arrive(site)
+    execute(site, "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'")
+    small, large = archive(tmp_path, "one"), b"PK" + b"x" * 100_000
+
+    answers = [susan.post("/import/upload", files={"archive": ("archive.zip", file)}) for file in (small, large)]
+
+    for answer in answers:
+        assert answer.url.path == "/import"
+        assert "confirm who you are first" in answer.text
+    assert susan.post("/import").status_code == 422
+    assert execute(site, "SELECT 1 FROM archive_import") == []
+
+
+@pytest.mark.parametrize("path", ["/import", "/import/", "/login", "//import/upload"])
+def test_a_pass_opens_one_door_only(site: Site, path: str) -> None:
+    susan = prove(arrive(site))
+
+    answer = susan.post(path, files={"archive": ("archive.zip", b"PK" + b"x" * 100_000)})
+
+    assert answer.status_code == 413
+
+
+def test_anothers_pass_and_an_old_one_and_a_forged_one_are_none(site: Site) -> None:
+    settings = site.settings
+    susan = arrive(site)
+    import_people(site, "david")
+    forged = [uploads.pass_for(settings, 2, 0), uploads.pass_for(settings, 1, 7), "1.0", "x"]
+
+    for value in forged:
+        susan.cookies.set("__Host-upload" if settings.is_https else "upload", value)
+        answer = susan.post("/import/upload", files={"archive": ("archive.zip", b"PK")})
+        assert "confirm who you are first" in answer.text
+
+    assert execute(site, "SELECT 1 FROM archive_import") == []
+
+
+def packed(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as written:
+        for name, content in members.items():
+            written.writestr(name.replace("__", "."), content)
+    return file.getvalue()
+
+
+def crowded() -> bytes:
+    return packed(outbox__json=b'{"orderedItems": []}', **{"x" * 200 + str(number): b"" for number in range(5_000)})
+
+
+def with_flag(content: bytes) -> bytes:
+    """As if it had a password: the list of members says so."""
+    at = content.rindex(b"PK\1\2") + 8
+    return content[:at] + b"\1" + content[at + 1 :]
+
+
+def saying(content: bytes, size: int) -> bytes:
+    at = content.rindex(b"PK\1\2") + 24
+    return content[:at] + size.to_bytes(4, "little") + content[at + 4 :]
+
+
+EMPTY = packed(outbox__json=b'{"orderedItems": []}')
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no zip": ({"archive": ("archive.zip", b"no zip")}, "no zip file"),
+    "nothing chosen": ({"archive": ("", b"")}, "Choose the zip file"),
+    "another field": ({"other": ("archive.zip", b"PK")}, "Choose the zip file"),
+    "no more than a beginning": ({"archive": ("archive.zip", b"PK and no more")}, "no zip file"),
+    "cut off": ({"archive": ("archive.zip", EMPTY[:-20])}, "no zip file"),
+    "another zip": ({"archive": ("archive.zip", packed(other=b"{}"))}, "no outbox.json"),
+    "a password": ({"archive": ("archive.zip", with_flag(EMPTY))}, "has a password"),
+    "a bomb": ({"archive": ("archive.zip", saying(EMPTY, zips.MOST_BYTES + 1))}, "unpacks to more"),
+    "a crowd of members": ({"archive": ("archive.zip", crowded())}, "unpacks to more"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_an_archive_is_refused_at_once(site: Site, kind: str) -> None:
+    files, words = REFUSED[kind]
+    answer = prove(arrive(site)).post("/import/upload", files=files)
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert execute(site, "SELECT 1 FROM archive_import") == []
+
+
+def test_too_large_a_file_is_refused(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site]
+) -> None:
+    site = start_site(make_settings(database_url=sqlite_url, import_megabytes=1))
+    susan = prove(arrive(site))
+
+    answer = susan.post("/import/upload", files={"archive": ("a.zip", b"PK" + b"x" * 1_100_000)})
+
+    assert answer.status_code == 413
+
+
+def test_what_turns_out_to_be_unreadable_is_said_and_does_no_harm(site: Site) -> None:
+    """Its list of members says that it's small."""
+    content = saying(packed(outbox__json=b" " * (zips.MOST_BYTES + 5)), 5)
+    susan = arrive(site)
+
+    upload(susan, content)
+    wait_until_done(site)
+
+    page = susan.get("/import").text
+    assert "Nothing was imported from your last file. That" in page
+    assert execute(site, "SELECT 1 FROM import_chunk") == []
+
+
+def test_a_second_press_is_answered_like_the_first(site: Site, tmp_path: Path) -> None:
+    site.app.state.imports.stop()  # so that the first waits
+    susan = arrive(site)
+    content = archive(tmp_path, "one")
+
+    answers = [upload_again(susan, content) for _press in range(2)]
+
+    assert ["We have your file" in answer for answer in answers] == [True, True]
+    assert execute(site, "SELECT count(*) FROM archive_import") == [(1,)]
+    assert "importing your file" in susan.get("/import").text
+
+
+def upload_again(browser: Browser, content: bytes) -> str:
+    browser.cookies.delete("upload") if "upload" in browser.cookies else None
+    answer = browser.post("/import", data=PROOF)
+    answer = browser.post("/import/upload", files={"archive": ("archive.zip", content)})
+    return answer.text
+
+
+def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -> None:
+    """With what was added counted once, and no post twice."""
+    any_site.app.state.imports.stop()
+    susan = arrive(any_site)
+    texts = [f"post {number}" for number in range(20)]
+    content = archive(tmp_path, *texts)
+    upload_again(susan, content)
+    again = importer.Importer(any_site.settings, any_site.app.state.database)
+
+    async def die_and_go_on() -> None:
+        async with any_site.app.state.database.session(is_writing=True) as db:
+            claimed = await uploads.claim(db)
+            assert claimed
+            await uploads.hold(db, claimed, done=5, total=20)
+            await db.commit()
+        assert not await again.do_one(), "somebody has it"
+
+    any_site.run(die_and_go_on)
+    execute(any_site, "UPDATE archive_import SET leased_until = '2026-01-01 00:00:00'")
+    any_site.run(again.do_one)
+
+    assert "brought 20 posts." in susan.get("/import").text
+    assert len(words_in(susan.get("/user/susan"))) == 20
+
+
+def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> None:
+    site.app.state.imports.stop()
+    susan = arrive(site)
+    upload_again(susan, archive(tmp_path, "one"))
+    execute(site, "UPDATE user_account SET disabled_at = created_at")
+
+    site.run(importer.Importer(site.settings, site.app.state.database).do_one)
+
+    assert execute(site, "SELECT 1 FROM post") == []
+
+
+def test_three_a_day(site: Site, tmp_path: Path) -> None:
+    susan, content = arrive(site), archive(tmp_path, "one")
+    for _day in range(3):
+        upload(susan, content)
+        wait_until_done(site)
+
+    answer = prove(susan).post("/import/upload", files={"archive": ("archive.zip", content)})
+
+    assert answer.status_code == 429
+    assert "You can go on in" in answer.text
+
+
+def test_what_is_waiting_is_in_the_file_one_takes_along(site: Site, tmp_path: Path) -> None:
+    """But not its bytes."""
+    susan = arrive(site)
+    upload(susan, archive(tmp_path, "one"))
+    wait_until_done(site)
+    [(report,)] = execute(site, "SELECT report FROM archive_import")
+
+    assert json.loads(report)["seen"] == 1

@@ -1,0 +1,109 @@
+"""Imports the archives that people have uploaded, one at a time in each web process, beside the visitors."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from tempfile import TemporaryFile
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.archive_imports import people, reading, uploads
+from webapp.archive_imports.reading import Archive, Brought
+from webapp.archive_imports.uploads import Claimed, Overtaken
+from webapp.archive_imports.zips import Unreadable
+from webapp.archives.maker import Worker
+from webapp.i18n import N_
+from webapp.posts import posts
+from webapp.posts.posts import Written
+
+AT_ONCE = 300
+PEOPLE_AT_ONCE = 50
+MOST_NEW = 20_000  # posts; the next upload goes on from there
+MOST_PEOPLE = 400  # of each list: as many as the button allows in an hour
+TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
+NOT_HERE = N_("people who aren't here")
+WORE_OUT = N_("We couldn't work through it. Tell whoever runs this site.")
+MOST_REASONS = 20
+MOST_TRIES = 5  # of an upload that ends whoever works on it
+
+
+class Importer(Worker):
+    """Claims what was uploaded here or elsewhere. Nothing is lost or doubled if it ends half-way."""
+
+    name = "import"
+
+    async def do_one(self) -> bool:
+        async with self._database.session(is_writing=True) as db:
+            claimed = await uploads.claim(db)
+            await db.commit()
+        if claimed is None:
+            return False
+        try:
+            await self._import(claimed)
+        except Overtaken:
+            self.note_overtaken(claimed.id)
+        return True
+
+    async def _import(self, claimed: Claimed) -> None:
+        """Raises Overtaken."""
+        try:
+            archive = await self._read(claimed)
+        except Unreadable as refused:
+            return await self._finish(claimed, {"unreadable": str(refused)})
+        seen = await self._add(claimed, archive)
+        archive.left_out[TOO_MANY] += len(archive.posts) - seen
+        lists = {kind: await self._restore(claimed, archive, kind) for kind in people.KINDS}
+        left_out = {reason: count for reason, count in archive.left_out.most_common(MOST_REASONS) if count}
+        await self._finish(claimed, {"seen": seen, "people": lists, "left_out": left_out})
+
+    async def _read(self, claimed: Claimed) -> Archive:
+        """Raises Overtaken or Unreadable."""
+        if claimed.fence > MOST_TRIES:
+            raise Unreadable(WORE_OUT)
+        with TemporaryFile() as file:
+            async for piece in uploads.content(self._database, claimed):
+                await asyncio.to_thread(file.write, piece)
+            return await asyncio.to_thread(reading.read, self._settings, file)
+
+    async def _add(self, claimed: Claimed, archive: Archive) -> int:
+        """Adds the posts, newest first; returns how many it came to. Raises Overtaken."""
+        seen = new = 0
+        while seen < len(archive.posts) and new < MOST_NEW:
+            if self.is_stopping:
+                raise Overtaken  # by whoever comes after the lease
+            began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
+            seen += len(some)
+            async with self._database.session(is_writing=True) as db:
+                await uploads.hold(db, claimed, done=seen, total=len(archive.posts))
+                new += await _import_some(db, claimed, some)
+                await db.commit()
+            await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
+        return seen
+
+    async def _restore(self, claimed: Claimed, archive: Archive, kind: str) -> int:
+        """Follows, mutes or blocks whom a list names; returns how many of them are so now. Raises Overtaken."""
+        async with self._database.session() as db:
+            plan = await people.plan(db, claimed.user_id, kind, archive.people[kind])
+        archive.left_out[NOT_HERE] += len(plan.unknown)
+        archive.left_out[TOO_MANY] += len(plan.new[MOST_PEOPLE:])
+        new = plan.new[:MOST_PEOPLE]
+        for start in range(0, len(new), PEOPLE_AT_ONCE):
+            began = time.monotonic()
+            async with self._database.session(is_writing=True) as db:
+                await uploads.hold(db, claimed)
+                await people.add(db, claimed.user_id, kind, new[start : start + PEOPLE_AT_ONCE])
+                await db.commit()
+            await asyncio.sleep(time.monotonic() - began)
+        return plan.already + len(new)
+
+    async def _finish(self, claimed: Claimed, report: dict[str, object]) -> None:
+        async with self._database.session(is_writing=True) as db:
+            await uploads.finish(db, claimed, json.dumps(report))
+            await db.commit()
+
+
+async def _import_some(db: AsyncSession, claimed: Claimed, some: Sequence[Brought]) -> int:
+    new = await posts.import_all(db, [Written(claimed.user_id, post.body, post.created_at) for post in some])
+    await uploads.add(db, claimed, new)
+    return new

@@ -1,0 +1,64 @@
+"""The people of an archive: whom its owner followed, muted and blocked, as far as they are here now."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Integer, Table, bindparam, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.database import execute, table
+from webapp.people import blocks, follows
+from webapp.people.models import Block, Follow, Mute
+
+AT_ONCE = 400  # names in a statement
+_users = table(User)
+
+
+class Kind(NamedTuple):
+    """Where such pairs stand, and what adds one; adding it twice is once."""
+
+    pairs: Table
+    add: Callable[[AsyncSession, int, int], Awaitable[Any]]
+
+
+class Plan(NamedTuple):
+    """What a list comes to: the numbers of those to add, how many are there already, and whom nobody knows."""
+
+    new: Sequence[int]
+    already: int
+    unknown: Sequence[str]
+
+
+KINDS = {
+    "following": Kind(table(Follow), follows.follow),
+    "muted": Kind(table(Mute), blocks.mute),
+    "blocked": Kind(table(Block), blocks.block),
+}
+# Whoever has blocked somebody is as good as nobody to them. Whom one blocks, too, one can neither follow nor mute.
+_NOT_BLOCKED_BY = text(
+    "NOT EXISTS (SELECT 1 FROM block WHERE block.blocker_id = user_account.id AND block.blocked_id = :viewer_id)"
+).bindparams(bindparam("viewer_id", type_=Integer))
+_REACHABLE = {"following": blocks.not_apart("user_account.id"), "muted": blocks.not_apart("user_account.id")}
+
+
+async def plan(db: AsyncSession, user_id: int, kind: str, names: Sequence[str]) -> Plan:
+    typed = {name.lower(): name for name in names}
+    keys, known = list(typed), dict[str, int]()
+    for start in range(0, len(keys), AT_ONCE):
+        known |= await _known(db, user_id, kind, keys[start : start + AT_ONCE])
+    who, whom = list(KINDS[kind].pairs.columns)[:2]
+    there = set((await execute(db, select(whom).where(who == user_id))).scalars()) if known else set()
+    new = [number for number in known.values() if number not in there]
+    return Plan(new, len(known) - len(new), [name for key, name in typed.items() if key not in known])
+
+
+async def add(db: AsyncSession, user_id: int, kind: str, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        await KINDS[kind].add(db, user_id, number)
+
+
+async def _known(db: AsyncSession, user_id: int, kind: str, keys: Sequence[str]) -> dict[str, int]:
+    theirs = _users.c.username_key.in_(keys), _users.c.disabled_at.is_(None), _users.c.id != user_id
+    query = select(_users.c.username_key, _users.c.id).where(*theirs, _REACHABLE.get(kind, _NOT_BLOCKED_BY))
+    return {row.username_key: row.id for row in await execute(db, query, {"viewer_id": user_id})}

@@ -1,0 +1,142 @@
+"""Uploaded archives as rows: kept, claimed, worked on, reported. And the pass that lets a browser send one."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from itsdangerous import BadSignature, TimestampSigner
+from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.accounts.models import User
+from webapp.archive_imports.models import DONE, WAITING, ArchiveImport, ImportChunk
+from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
+from webapp.settings import Settings
+
+PIECE = 256 * 1024
+PASS_SECONDS = 30 * 60
+WAITS = timedelta(days=3)  # for a process that imports it
+REPORTED = timedelta(days=7)
+LEASE = timedelta(seconds=60)
+
+_imports, _chunks, _users = table(ArchiveImport), table(ImportChunk), table(User)
+
+
+class Latest(NamedTuple):
+    """How far an upload is, or what became of it."""
+
+    state: str
+    done: int
+    total: int
+    added: int
+    report: str
+
+
+class Claimed(NamedTuple):
+    """An upload in one process's hands."""
+
+    id: int
+    user_id: int
+    fence: int
+
+
+class Overtaken(Exception):
+    """Another process has it now, or it is gone, or its owner's account is."""
+
+
+def pass_for(settings: Settings, user_id: int, epoch: int) -> str:
+    """Goes into a cookie of who has just proved who they are: only with one does a request bring a large body."""
+    return _signer(settings).sign(f"{user_id}.{epoch}").decode()
+
+
+def pass_in(settings: Settings, cookie: str) -> str:
+    """Whose account, in which epoch, a pass is for; "" if it is none, or too old. Asks no database."""
+    try:
+        return _signer(settings).unsign(cookie, max_age=PASS_SECONDS).decode()
+    except BadSignature:
+        return ""
+
+
+async def keep(db: AsyncSession, user_id: int, pieces: AsyncIterator[bytes]) -> None:
+    """In place of an earlier one."""
+    await execute(db, delete(_imports).where(_imports.c.user_id == user_id))
+    kept = ArchiveImport(user_id=user_id, expires_at=now() + WAITS)
+    db.add(kept)
+    await db.flush()
+    number = 0
+    async for piece in pieces:
+        await execute(db, insert(_chunks), [{"import_id": kept.id, "number": number, "content": piece}])
+        number += 1
+
+
+async def latest(db: AsyncSession, user_id: int) -> Latest | None:
+    columns = [_imports.c[name] for name in Latest._fields]
+    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now()
+    row = (await execute(db, select(*columns).where(*mine).order_by(_imports.c.id.desc()).limit(1))).first()
+    return Latest(*row) if row else None
+
+
+async def claim(db: AsyncSession) -> Claimed | None:
+    """Leases the upload that has waited longest."""
+    until = _imports.c.leased_until
+    is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
+    waiting = (
+        select(_imports.c.id)
+        .join_from(_imports, _users, _users.c.id == _imports.c.user_id)
+        .where(_imports.c.state == WAITING, is_free, _imports.c.expires_at > now(), _users.c.disabled_at.is_(None))
+        .order_by(_imports.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=_imports)
+    )
+    number = (await execute(db, waiting)).scalar()
+    if number is None:
+        return None
+    leased = update(_imports).where(_imports.c.id == number)
+    leased = leased.values(leased_until=now() + LEASE, fence=_imports.c.fence + 1)
+    return Claimed(*(await execute(db, leased.returning(_imports.c.id, _imports.c.user_id, _imports.c.fence))).one())
+
+
+async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
+    """Renews the lease, and notes how far it is. Raises Overtaken."""
+    owner = select(_users.c.id).where(_users.c.id == claimed.user_id, _users.c.disabled_at.is_(None))
+    mine = _imports.c.id == claimed.id, _imports.c.fence == claimed.fence, _imports.c.state == WAITING, owner.exists()
+    held = update(_imports).where(*mine).values(leased_until=now() + LEASE, **values)
+    if not (await execute(db, held)).rowcount:
+        raise Overtaken
+
+
+async def add(db: AsyncSession, claimed: Claimed, count: int) -> None:
+    """Counts posts that are new, in the transaction that adds them: after a crash they are not "here already"."""
+    counted = update(_imports).where(_imports.c.id == claimed.id).values(added=_imports.c.added + count)
+    await execute(db, counted)
+
+
+async def content(database: Database, claimed: Claimed) -> AsyncIterator[bytes]:
+    """The file, piece by piece, holding it meanwhile. Raises Overtaken."""
+    number = 0
+    while True:
+        piece = select(_chunks.c.content).where(_chunks.c.import_id == claimed.id, _chunks.c.number == number)
+        async with database.session() as db:
+            found = (await execute(db, piece)).scalar()
+        if found is None:
+            return
+        yield found
+        number += 1
+
+
+async def finish(db: AsyncSession, claimed: Claimed, report: str) -> datetime:
+    """Throws the file away and keeps the report; returns until when. Raises Overtaken."""
+    until = now() + REPORTED
+    await hold(db, claimed, state=DONE, report=report, expires_at=until)
+    await execute(db, delete(_chunks).where(_chunks.c.import_id == claimed.id))
+    return until
+
+
+def outdated() -> ColumnElement[bool]:
+    return _imports.c.expires_at < now()
+
+
+def _signer(settings: Settings) -> TimestampSigner:
+    keys = [key.hex() for key in reversed(settings.keys("upload"))]
+    return TimestampSigner(keys, salt="upload", digest_method=hashlib.sha256)

@@ -1,0 +1,61 @@
+"""Looks at a zip before anything of it is unpacked: what can be told from its list of members is refused here."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+from webapp.i18n import N_
+
+MOST_BYTES = 100 * 1024 * 1024  # of a member, unpacked: some 150,000 posts
+MOST_DIRECTORY = 1024 * 1024  # of the list of members, which is read as a whole: some 8,000 pictures
+READ = ("outbox.json", "account.json", "following_accounts.csv")
+# zipfile raises RuntimeError for a member with a password, and NotImplementedError for a compression it doesn't know.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+END, LOCATOR = b"PK\5\6", b"PK\6\7"
+END_SIZE, LOCATOR_SIZE, LONGEST_COMMENT = 22, 20, 65535
+ENCRYPTED = 1
+
+NO_ZIP = N_("That's no zip file, or it was damaged or cut off on the way.")
+NO_ARCHIVE = N_("There are no posts in that zip: it has no outbox.json.")
+LOCKED = N_("That zip has a password. Make one without.")
+TOO_LARGE = N_("That zip unpacks to more than we can take.")
+
+
+class Unreadable(Exception):
+    """This isn't an archive that we can read; says why."""
+
+
+def check(file: IO[bytes]) -> None:
+    """Refuses what nobody should work on at all: an uploaded file may be anybody's. Raises Unreadable."""
+    _check_end(file)
+    opened(file).close()
+
+
+def opened(file: Path | IO[bytes]) -> zipfile.ZipFile:
+    """Raises Unreadable."""
+    try:
+        zipped = zipfile.ZipFile(file)
+    except UNREADABLE:
+        raise Unreadable(NO_ZIP) from None
+    if "outbox.json" not in zipped.namelist():
+        raise Unreadable(NO_ARCHIVE)
+    for member in (each for each in zipped.infolist() if each.filename in READ):
+        if member.flag_bits & ENCRYPTED:
+            raise Unreadable(LOCKED)
+        if member.file_size > MOST_BYTES:
+            raise Unreadable(TOO_LARGE)
+    return zipped
+
+
+def _check_end(file: IO[bytes]) -> None:
+    """How long the list of members says it is, before zipfile reads it (APPNOTE 4.3.16; large zips end otherwise)."""
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - END_SIZE - LOCATOR_SIZE - LONGEST_COMMENT))
+    tail = file.read()
+    at = tail.rfind(END)
+    if at < 0 or len(tail) - at < END_SIZE:
+        raise Unreadable(NO_ZIP)
+    length = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if length > MOST_DIRECTORY or tail[max(0, at - LOCATOR_SIZE) : at].startswith(LOCATOR):
+        raise Unreadable(TOO_LARGE)
