@@ -38,7 +38,7 @@ def ngettext(one: str, many: str, number: int) -> str:
 
 
 def pgettext(context: str, text: str) -> str:
-    """For a text that is one in English and several in other languages: "Log in" as a heading, and on a button."""
+    """For texts that are the same in English but not in other languages: "Log in" as a heading, and on a button."""
     return _catalogue(_language.get()).pgettext(context, text)
 
 
@@ -96,7 +96,7 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
 
 
 def of_environment(environ: Mapping[str, str]) -> str:
-    """The language of the person at the terminal, from POSIX's and gettext's variables; else the site's first."""
+    """The language of the person at the terminal, from POSIX's and gettext's variables; otherwise the site's first."""
     wished = next((environ[name] for name in _OF_A_TERMINAL if environ.get(name)), "").split(":")
     names = [re.split(r"[_.@]", wish)[0].lower() for wish in wished] + [
         environ.get("LANGUAGES", "").split(",")[0].strip()

@@ -212,8 +212,8 @@ async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
 
 
 async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
-    """When the shortest window of a limit began, until an hour after its end. With one use a window, that is the
-    last.
+    """When the shortest window of a limit began, known until an hour after its end. If a window has one use, this is
+    the last use.
     """
     rate = limit.rates[0]
     row = await limit_windows.ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
@@ -228,7 +228,7 @@ async def erase(db: AsyncSession, settings: Settings, people: Iterable[str]) -> 
 
 
 def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> float:
-    """How often the rate allows it now."""
+    """How many uses the rate allows at the moment."""
     is_slowed = limit.after is not None and counted[windows[limit.after]][0] > limit.after.times
     return rate.times if rate in limit.rates or (rate in limit.then and is_slowed) else math.inf
 

@@ -45,10 +45,10 @@ class Ended(NamedTuple):
 async def end_everything(
     db: AsyncSession, user_id: int, *only_if: ColumnElement[bool], keep: Keep = NOTHING, **changes: Any
 ) -> Ended:
-    """Raises the account's epoch and makes `changes` to its row. That ends every session, link, known browser, recovery
-    code, passkey, trusted browser, pending change of address and pending removal of factors, except what is in `keep`.
+    """Raises the account's epoch and makes `changes` to its row.
 
-    An authenticator app stays: no reset takes it away.
+    That ends every session, link, known browser, recovery code, passkey, trusted browser, pending change of address and
+    pending removal of factors, except what is in `keep`. An authenticator app stays: no reset removes it.
 
     Raises Overtaken if the row doesn't match `only_if`. If several try at once, one wins.
     """

@@ -115,10 +115,10 @@ class AccountDeletion(SQLModel, table=True):
 
 
 class AddressChange(SQLModel, table=True):
-    """One request to change an address. It always asks for the same, so a link confirms exactly what it was sent to.
+    """One request to change an address. It never changes, so a link confirms exactly what it was sent for.
 
-    `epoch` is the account's when it was asked: whatever ends links ends this one too. Undoing does not look at it.
-    `undone` is when that was done, or when undoing it stopped being anybody's right.
+    `epoch` is the account's at the time of the request: whatever ends links ends this one too. Undoing doesn't look at
+    it. `undone_at` is when it was undone, or when nobody had the right to undo it any more.
     """
 
     __tablename__ = "address_change"
@@ -134,8 +134,9 @@ class AddressChange(SQLModel, table=True):
 
 
 class RecoveryCode(SQLModel, table=True):
-    """A code that leads to a new password, once. `label` is its first part, in clear, and finds the row;
-    the rest is kept only as an argon2id hash.
+    """A code that leads to a new password, once.
+
+    `label` is its first part as it is, and finds the row. The rest is stored only as an argon2id hash.
     """
 
     __tablename__ = "recovery_code"
@@ -148,10 +149,10 @@ class RecoveryCode(SQLModel, table=True):
 
 
 class Passkey(SQLModel, table=True):
-    """A key in a person's devices that opens the account in the `epoch` it belongs to. Its private half is there alone.
+    """A key in a person's devices that opens the account in its `epoch`. The private half never leaves the device.
 
-    `handle` is what the device knows the account by: random, and the same for all of an account's. `counter` is what
-    the passkey said last of how often it was used; many say 0. `is_synced` is whether it is on more than one device.
+    `handle` is what the device knows the account by: random, and the same for all passkeys of an account. `counter` is
+    how often the passkey last said it had been used; many say 0. `is_synced` is whether it is on more than one device.
     """
 
     __tablename__ = "passkey"

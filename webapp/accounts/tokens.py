@@ -165,7 +165,7 @@ def _stamp_of(key: bytes, opened_at: str, token: str) -> str:
 def reset_link(settings: Settings, user: User, about: str = "") -> str:
     """The link to the form that sets a new password, valid from now for RESET_TOKEN_MINUTES.
 
-    One that a recovery code has led to is about FROM_CODE: no other code stands in for the second factor there.
+    If a recovery code led to it, it is about FROM_CODE: no other code can then stand in for the second factor.
     """
     lifetime = timedelta(minutes=settings.reset_token_minutes)
     token = issue(settings, Purpose.RESET_PASSWORD, user.id, lifetime, user.epoch, about)
@@ -193,17 +193,19 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
 
 
 def by_invite(invite_id: int) -> str:
-    """What a registration link is about that came by a member's invitation; nothing, if by none."""
+    """What a registration link is about: the member's invitation that led to it, or nothing."""
     return f"{_BY_INVITE}{invite_id}" if invite_id else ""
 
 
 def invite_in(about: str) -> int:
-    """The member's invitation in what a registration link is about, 0 if there is none."""
+    """The member's invitation that a registration link is about; 0 if there is none."""
     return int(about.removeprefix(_BY_INVITE)) if about.startswith(_BY_INVITE) else 0
 
 
 def register_link(settings: Settings, address: str, about: str = "") -> str:
-    """The link that proves a mailbox and leads to the form for a username and a password; in itself an invitation."""
+    """The link that proves a mailbox and leads to the form for a username and a password. Unless it is about something
+    else, it is an invitation.
+    """
     token = issue(settings, Purpose.REGISTER, address, REGISTER_LIFETIME, about=about)
     return f"{settings.base_url}/register/{token}"
 

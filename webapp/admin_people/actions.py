@@ -51,7 +51,7 @@ async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by
 
 
 async def remove_factors(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> int:
-    """For somebody who has lost all of them and has shown who they are; returns how many there were."""
+    """Removes all factors of somebody who has lost them and shown who they are; returns how many there were."""
     removed = await methods.remove(db, settings, person, by, how="operator")
     await removal.clear(db, person.id)
     return removed

@@ -116,7 +116,7 @@ def _body(settings: Settings, note: dict[str, Any]) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    """Never one to come. Raises ValueError."""
+    """A time, never in the future. Raises ValueError."""
     try:
         when = datetime.fromisoformat(str(value))
         return min((when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC), now())
@@ -125,7 +125,9 @@ def _moment(value: Any) -> datetime:
 
 
 class PlainText(HTMLParser):
-    """The text of a post that came as HTML. A mention of somebody elsewhere names their site, and so nobody here."""
+    """The text of a post that came as HTML. A mention of somebody on another site includes the site, so it mentions
+    nobody here.
+    """
 
     def __init__(self, settings: Settings, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -172,14 +174,14 @@ class PlainText(HTMLParser):
 
 
 def _take_lists(archive: Archive, zipped: zipfile.ZipFile) -> None:
-    """Whom our own archive says its owner followed, muted and blocked."""
+    """The people our own archive says its owner followed, muted and blocked."""
     for name, row in _items(zipped, "account.json", *LISTS):
         if isinstance(row, dict) and isinstance(row.get("username"), str):
             archive.people[name].append(row["username"])
 
 
 def _of_table(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> Iterator[str]:
-    """Whom Mastodon's list names, if they are here."""
+    """The people in Mastodon's list who are here."""
     with zipped.open("following_accounts.csv") as member:
         content = member.read(MOST_OF_TABLE + 1)
     if len(content) > MOST_OF_TABLE:

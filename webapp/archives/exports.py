@@ -40,7 +40,7 @@ async def ask(db: AsyncSession, user_id: int) -> None:
 
 
 async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
-    """The person's export, if it isn't too old."""
+    """The person's latest export, unless it is too old."""
     mine = col(AccountExport.user_id) == user_id, col(AccountExport.expires_at) > now()
     return (await db.exec(select_rows(AccountExport).where(*mine).order_by(col(AccountExport.id).desc()))).first()
 

@@ -35,7 +35,7 @@ Keep = Callable[[Sequence[bytes], int], Awaitable[None]]
 
 
 class Pieces(io.RawIOBase):
-    """What the zip is written into: it can't seek, and hands over what is complete."""
+    """What the zip is written into: it can't seek, and hands over complete pieces."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -58,7 +58,7 @@ class Pieces(io.RawIOBase):
 
 
 class Archive:
-    """One person's file. `keep` stores pieces of it, and records how many of three times all posts were written."""
+    """One person's file. `keep` stores pieces of it, and the progress: each post is written three times."""
 
     def __init__(self, database: Database, settings: Settings, templates: Environment, user: User, keep: Keep) -> None:
         self.database, self.settings, self.templates, self.user = database, settings, templates, user

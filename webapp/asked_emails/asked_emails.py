@@ -77,7 +77,9 @@ def mark(browser: str) -> str:
 
 
 def seal(settings: Settings, asked: Asked) -> str:
-    """As part of an address, valid for a day. Not compressed, so its length tells only the length of what was typed."""
+    """The request as part of an address, valid for a day. Not compressed, so its length says only how long the typed
+    text was.
+    """
     payload = urlsafe_b64encode(json.dumps(asdict(asked)).encode()).rstrip(b"=")
     return _signer(settings).sign(payload).decode()
 

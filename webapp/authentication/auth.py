@@ -85,7 +85,9 @@ def login_required(view: View) -> View:
 
 
 async def _to_log_in(request: Request) -> Response:
-    """After the log-in the person is back, in a form with everything they had typed except passwords."""
+    """Sends strangers to the log-in page. Afterwards they are back in their form, with all they had typed except
+    passwords.
+    """
     is_page = request.method in SAFE_METHODS or "GET" in (request.scope["route"].methods or ())
     came_for = request.url.path if is_page else "/"
     suffix = f"?next={quote(came_for)}" if came_for != "/" else ""

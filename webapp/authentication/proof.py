@@ -186,10 +186,11 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
 async def try_passkey(
     request: Request, form: Form[Any], about: str, credential: str, *, of: int | None = None
 ) -> tuple[User, Passkey] | None:
-    """Whose passkey has answered what was asked `about` something: that `of` one account, or for a log-in of any.
+    """The person whose passkey answered a challenge `about` something, and the passkey; with `of`, only of that
+    account.
 
-    None if none has; the form only says if it was too often. The caller commits the use together with what it opens.
-    Counted before the answer is looked at. Frees the connection meanwhile.
+    None if the answer isn't right; the form only says if it was too often. The attempt is counted before the answer is
+    looked at, and the connection is freed meanwhile. The caller commits the use together with what it opens.
     """
     db, settings, client = request.state.db, request.app.state.settings, client_info(request)
     words = _("Too many tries. You can try again in %(wait)s.")

@@ -1,8 +1,8 @@
 """Limits how often a password may be tried. That slows down guessing, and never locks the account.
 
-Tries are counted for what was typed and the client_ip, for the client_ip, and for what was typed over all of them:
-after 50 in a row that failed it is one a minute, however many client_ips a guesser has. A browser in which the person
-has logged in before is counted by itself instead: no guesser locks them out of it.
+Attempts are counted three times: for what was typed from one client_ip, for the client_ip, and for what was typed from
+anywhere. After 50 failures in a row the last allows one a minute, however many client_ips a guesser has. A browser in
+which the person has logged in before is counted separately, so no guesser locks them out of it.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from webapp.settings import Settings
 
 
 class Turns:
-    """Does what is expensive one at a time for each key, within this process, so that cheap checks refuse most of it.
+    """Does expensive work one at a time for each key, within this process, so that cheap checks refuse most of it.
 
-    Of many uses of one link at once the first hashes, and the others find that it was used. Of many right passwords
-    each is about to start the count of tries anew when the next is counted. Nobody must wait holding a connection.
+    If one link is used many times at once, the first use hashes, and the others find that it has been used. If many
+    right passwords arrive at once, each starts the count again before the next is counted. Nobody may hold a connection
+    while waiting here.
     """
 
     def __init__(self) -> None:

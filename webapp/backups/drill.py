@@ -118,7 +118,7 @@ class _Person:
 
 
 async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[str]:
-    """Runs the site with the restored data, and does what a person does who forgot the password."""
+    """Runs the site with the restored data, and goes through a reset as a person would who forgot their password."""
     app = create_app(settings)
     person = await _make_up(app)
     async with app.router.lifespan_context(app):

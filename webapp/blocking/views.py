@@ -1,4 +1,4 @@
-"""Mute, unmute, block, unblock, and the page that lists whom one has muted or blocked."""
+"""Mute, unmute, block and unblock people, and the page that lists them."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -35,7 +35,9 @@ async def muted_and_blocked(request: Request) -> Response:
 
 
 def about_another(view: Callable[[Request, User], Awaitable[Response]]) -> View:
-    """Gives a view the person in the path; 404 if they are not there for the viewer, and a sentence for oneself."""
+    """Gives a view the person in the path. Answers 404 if the viewer can't see them, and a sentence if it is
+    themselves.
+    """
 
     @login_required
     @wraps(view)

@@ -1,4 +1,4 @@
-"""Who opens a test link first: its person, or a program that looks into emails before people do."""
+"""Who opened a test link first: the person, or a program that opens the links in emails before people do."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ UNOPENED = {"checkup_opened_at": None, "checkup_opened_ip": None, "checkup_opene
 
 
 async def begin(db: AsyncSession, user_id: int) -> None:
-    """Notes that a test link is on its way, which nobody has opened."""
+    """Records that a test link is on its way, and that nobody has opened it."""
     values = UNOPENED | {"checkup_sent_at": now()}
     await execute(db, update(User).where(col(User.id) == user_id).values(values))
 
@@ -31,7 +31,9 @@ def is_latest(user: User, claim: Claim) -> bool:
 
 
 async def note(db: AsyncSession, user: User, client: ClientInfo) -> bool:
-    """Notes the first look at the link, unless it came from a browser of the person's; whether it did."""
+    """Records the first visit to the link, unless it came from one of the person's known browsers; returns whether it
+    did.
+    """
     if await known_browsers.is_known(db, user.id, client.browser_mark, user.epoch):
         return False
     waits = or_(col(User.email_checked_at).is_(None), col(User.email_checked_at) < col(User.checkup_sent_at))
@@ -45,7 +47,9 @@ async def note(db: AsyncSession, user: User, client: ClientInfo) -> bool:
 
 
 async def settle(db: AsyncSession, user: User, client: ClientInfo) -> str:
-    """What is known of the first look now that the person has pressed the button, in words. Their own is forgotten."""
+    """Says who visited first, now that the person has pressed the button. If it was the person, the visit is
+    forgotten.
+    """
     if not _is_others(user, client):
         await execute(db, update(User).where(col(User.id) == user.id).values(UNOPENED))
         return _("Nobody had opened it before you.")
@@ -53,7 +57,7 @@ async def settle(db: AsyncSession, user: User, client: ClientInfo) -> str:
 
 
 def others_look(user: User) -> str:
-    """That something else opened the link before its person did, in words; empty if nothing has."""
+    """Says that something else opened the link before the person did; empty if nothing has."""
     if user.checkup_opened_at is None or user.checkup_sent_at is None:
         return ""
     seconds = max(1, int((user.checkup_opened_at - user.checkup_sent_at).total_seconds()))
@@ -72,7 +76,7 @@ def others_look(user: User) -> str:
 
 
 def _is_others(user: User, client: ClientInfo) -> bool:
-    """Whether the first look was not this person's: another browser's, or at once and from another network."""
+    """Whether the first visit wasn't this person's: from another browser, or at once and from another network."""
     if user.checkup_opened_at is None or user.checkup_sent_at is None:
         return False
     is_at_once = user.checkup_opened_at <= user.checkup_sent_at + AT_ONCE

@@ -78,7 +78,7 @@ async def checkup_email(request: Request) -> Response:
 
 
 async def _note_look(request: Request, user: User) -> None:
-    """Notes who looked first, unless it is the person. A GET only reads, so that is a transaction of its own."""
+    """Records who visited first, unless it was the person. In a transaction of its own, because a GET only reads."""
     if request.method == "POST" or user.checkup_opened_at or (request.state.user and request.state.user.id == user.id):
         return
     await release(request.state.db)
@@ -132,7 +132,7 @@ async def _passkey_works(request: Request, form: Form[CheckPasskey]) -> bool:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def decline_checkup(request: Request) -> Response:
-    """Don't ask again for a year."""
+    """Stops suggesting the check-up for a year."""
     await Form.read(request, EmptyForm)
     await ways.note(request.state.db, request.state.user.id, "checkup_at")
     await request.state.db.commit()

@@ -1,1 +1,1 @@
-"""What people say to each other: replies under a post."""
+"""Replies and mentions: what people say to each other."""

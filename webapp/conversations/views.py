@@ -1,4 +1,4 @@
-"""Reply to a post, find the post under which a reply stands, and see who has mentioned, answered or followed one."""
+"""Reply to a post, find the post a reply belongs to, and see who mentioned, answered or followed you."""
 
 from dataclasses import replace
 
@@ -21,13 +21,15 @@ from webapp.web.limits import limited
 
 
 async def find_post(request: Request) -> Response:
-    """Redirects to the page of a post of which only the number is known."""
+    """Redirects to the page of a post, given only its number."""
     return pages.redirect(request, _page_of(await _seen(request)))
 
 
 @login_required
 async def mentions(request: Request) -> Response:
-    """Who mentions, answers and, since the page was last opened, follows one. Opening it is seeing it."""
+    """Who mentions and answers you, and who has followed you since you last looked. Opening the page marks all as
+    seen.
+    """
     me, before = request.state.user, number_in_query(request, "before", timeline.LAST)
     if me.news and before == timeline.LAST and request.method == "GET":
         await _note_seen(request)
@@ -47,7 +49,7 @@ async def mentions(request: Request) -> Response:
 
 
 async def _note_seen(request: Request) -> None:
-    """In a transaction of its own and before the page's, for a GET only reads."""
+    """Records the visit before the page is made, in a transaction of its own, because a GET only reads."""
     async with request.app.state.database.session(is_writing=True) as db:
         await sessions.note_mentions_seen(db, request.state.user.id)
         await db.commit()
@@ -84,7 +86,7 @@ async def _written(request: Request, form: Form[Write], answered: Card, above: C
 
 
 async def _above(request: Request, answered: Card) -> Card:
-    """The post under which a reply to this stands: the first one, if it is there for whoever writes."""
+    """The post that a reply to this one goes under: the first of the thread, if the writer can see it."""
     if answered.reply_to_id is None:
         return answered
     return await timeline.one(request.state.db, answered.reply_to_id, viewer_id=request.state.user.id) or answered

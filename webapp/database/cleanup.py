@@ -1,6 +1,6 @@
 """Background work that is done again and again in small pieces, so that nobody waits for it: mostly deleting old rows.
 
-Every web process does it; the others don't find again what one has done.
+Every web process does it. What one has done, the others don't find any more.
 """
 
 import asyncio

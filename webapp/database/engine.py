@@ -54,12 +54,14 @@ def now() -> datetime:
 
 
 def recent(column: SQLColumnExpression[Any], span: timedelta) -> ColumnElement[bool]:
-    """Whether something was within the span. What is still to come was noted by a clock that was ahead, and is not."""
+    """The SQL condition that something happened within the span. A time in the future came from a clock that was ahead,
+    and isn't recent.
+    """
     return column.between(now() - span, now() + CLOCKS_DIFFER)
 
 
 def is_recent(moment: datetime, span: timedelta) -> bool:
-    """The same of a moment that was read."""
+    """The same for a time that has been read."""
     return now() - span <= moment <= now() + CLOCKS_DIFFER
 
 
@@ -127,7 +129,7 @@ class Database:
     def direct(self, *, is_writing: bool = False, is_single: bool = False) -> Direct:
         """A transaction for prepared statements only, as a context manager. It has its own connection.
 
-        If it is of a single statement, that makes one trip instead of three to PostgreSQL, which commits it at once.
+        If it has a single statement, PostgreSQL takes one round trip instead of three, and commits it at once.
         """
         drivers = FOR_ONE if is_single else DRIVERS
         return Direct(self.engine, {"doorbell": self.wake}, self._committed, is_writing=is_writing, drivers=drivers)

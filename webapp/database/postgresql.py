@@ -94,7 +94,7 @@ class HotPath:
 
 
 class OneStatement(HotPath):
-    """A statement alone is a transaction by itself, and spared the trips for BEGIN and COMMIT."""
+    """A single statement is its own transaction, which saves the round trips for BEGIN and COMMIT."""
 
     async def begin(self) -> None: ...
 

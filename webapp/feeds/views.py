@@ -1,4 +1,4 @@
-"""The feeds of everybody and of one person: what strangers may read; for a member, without whom they don't see."""
+"""The feeds of everybody and of one person: what strangers may read; for a member, without people they don't see."""
 
 import hashlib
 from dataclasses import replace
@@ -49,7 +49,7 @@ async def profile_feed(request: Request) -> Response:
 
 
 async def _seen(request: Request, cards: list[Card], but: str = "") -> list[Card]:
-    """Without the posts and mentions of whom a member doesn't see, `but` for the one whose feed they asked for."""
+    """Leaves out posts and mentions of people a member doesn't see, `but` not of the one whose feed they asked for."""
     if request.state.user is None or not cards:
         return cards
     names = {card.username.lower() for card in cards}.union(*(card.names for card in cards))

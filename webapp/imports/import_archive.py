@@ -1,6 +1,6 @@
-"""Posts, follows, mutes and blocks out of an archive, ours or Mastodon's, for an account that is here.
+"""Posts, follows, mutes and blocks from an archive, ours or Mastodon's, for an existing account.
 
-What is here already stays as it is, so an interrupted import can be run again.
+What is already here stays as it is, so an interrupted import can be run again.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from webapp.settings import Settings
 
 @dataclass
 class Report:
-    """What became of it."""
+    """The result of an import."""
 
     posts: int = 0
     people: dict[str, int] = field(default_factory=dict)  # how many are new, of each list
@@ -91,5 +91,5 @@ def _lines(archive: Archive, report: Report) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    """An archive may be anybody's; none of it may drive the admin's terminal."""
+    """Anybody may have made the archive; none of it may control the admin's terminal."""
     return "".join(character if character.isprintable() else "?" for character in text[:2000])

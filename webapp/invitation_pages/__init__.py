@@ -1,1 +1,1 @@
-"""Invitations by members: the page on which one makes, counts and revokes them, and the one behind their links."""
+"""Invitations by members: the page to make, count and revoke them, and the page behind their links."""

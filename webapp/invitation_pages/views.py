@@ -1,4 +1,4 @@
-"""Make, list and revoke one's invitations; and come in by one, which proves the mailbox first."""
+"""Make, list and revoke your invitations; and register through one, which proves the mailbox first."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -56,7 +56,9 @@ async def revoke_invite(request: Request) -> Response:
 
 
 async def invitation(request: Request) -> Response:
-    """What is behind the link: an address to write to. Nothing is taken before the account is made."""
+    """The page behind an invitation's link, which asks for an email address. No place is taken until the account is
+    made.
+    """
     form = await Form.of(request, Register, email=email_links.typed_before(request))
     try:
         invited = await _invitation(request)
@@ -84,7 +86,7 @@ async def invitation(request: Request) -> Response:
 
 @limited(rate_limits.INVITES)
 async def _made(request: Request, form: Form[MakeInvite]) -> bool:
-    """Adds the invitation. The limit counts in the same transaction, so one member makes one after the other."""
+    """Adds the invitation. The limit counts in the same transaction, so a member makes one at a time."""
     db, settings, me, data = request.state.db, request.app.state.settings, request.state.user, form.data
     try:
         invite = await members_invites.make(db, settings, me.id, me.epoch, data.name, data.places, data.days)

@@ -46,7 +46,7 @@ class MailboxTransport:
 
 @dataclass(frozen=True)
 class Received:
-    """An email in the mailbox. Its headers and parts are dear to read, so each is read once."""
+    """An email in the mailbox. Its headers and parts are expensive to read, so each is read once."""
 
     id: str
     message: EmailMessage

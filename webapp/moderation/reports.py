@@ -92,7 +92,7 @@ async def waiting(db: AsyncSession) -> list[Case]:
 async def case(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Case | None:
     """A post, reported or not; None if it is gone, its author is disabled, or a block hides it from the viewer.
 
-    From an admin who is to decide, which is no viewer, no block hides anything.
+    An admin who decides isn't a viewer: no block hides anything from them.
     """
     query = _ONE if viewer_id is None else _ONE.where(blocks.not_apart("post.author_id"))
     parameters = {"post_id": post_id} if viewer_id is None else {"post_id": post_id, "viewer_id": viewer_id}

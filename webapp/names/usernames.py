@@ -66,7 +66,7 @@ async def held(db: AsyncSession) -> set[str]:
 
 
 async def retire(db: AsyncSession, settings: Settings, username: str, until: datetime) -> None:
-    """Keeps a username from everybody without storing it: only with our key can one tell which it is."""
+    """Keeps a username from everybody without storing it: only with our key can one find out which it is."""
     row = {"name_hash": _mark(settings.key("retired_username"), username), "kept_until": until}
     await execute(db, _RETIRE, row)
 
@@ -78,7 +78,7 @@ async def release(db: AsyncSession, settings: Settings, username: str) -> None:
 
 
 async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
-    """Whether a deleted account had the username. Ask at the same point as for its `former_owner`."""
+    """Whether a deleted account had the username. Ask when you ask for its `former_owner`."""
     marks = [_mark(key, username) for key in settings.keys("retired_username")]
     query = select(_retired.c.kept_until).where(_retired.c.name_hash.in_(marks), _retired.c.kept_until > now())
     return (await execute(db, query)).first() is not None

@@ -65,10 +65,10 @@ class Hasher:
     async def fitting(
         self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()
     ) -> str | None:
-        """The form of the password that matches the hash, or None. Takes just as long without a hash, or with a cheaper
-        one.
+        """The form of the password that matches the hash, or None.
 
-        `costs` are all the costs that other hashes of the site may have; each is paid every time. Raises Busy.
+        It takes just as long without a hash, or with a cheaper one. `costs` are all the costs that other hashes of the
+        site may have; each is paid every time. Raises Busy.
         """
         async with self._place(by):
             return await run_sync(self._fitting, password, password_hash, costs, limiter=self._limiter)
@@ -148,7 +148,7 @@ def is_too_long(password: str) -> bool:
 
 
 def cost_of(argon2: PasswordHasher) -> str:
-    """The cost of its hashes."""
+    """The cost of the hashes it makes, as they begin."""
     return f"$argon2id$v=19$m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}$"
 
 

@@ -1,8 +1,8 @@
 """Mute and block, and who is therefore hidden from whom.
 
-Somebody who is muted is left out wherever the site itself brings people and posts up: timelines, lists, searches,
-replies, mentions, emails. Whoever goes to their page or opens one of their posts sees it. A block hides each from the
-other everywhere, and to the one who was blocked the other is as good as nobody.
+Muting leaves somebody out wherever the site itself brings up people and posts: timelines, lists, searches, replies,
+mentions, emails. Their page, and each of their posts, can still be opened. A block hides two people from each other
+everywhere, and to the one who was blocked, the other might as well not exist.
 """
 
 from collections.abc import Collection, Sequence
@@ -49,7 +49,7 @@ def not_hidden(person: str, viewer: str = ":viewer_id") -> TextClause:
 
 
 def not_apart(person: str, viewer: str = ":viewer_id") -> TextClause:
-    """The same for blocks alone: for what one goes to on purpose."""
+    """The same for blocks alone: for pages that people open on purpose."""
     return _condition(_APART, person, viewer)
 
 
@@ -74,7 +74,9 @@ class Relation:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the person is as good as nobody: not to who has blocked them, too, and so notices nothing."""
+        """Whether the person seems not to exist for the viewer. Not if the viewer has blocked them, too: then nothing
+        gives it away.
+        """
         return self.is_blocked_by and not self.is_blocked
 
 
@@ -94,13 +96,13 @@ async def relation(db: AsyncSession, viewer_id: int, person_id: int) -> Relation
 
 
 async def hidden(db: AsyncSession, viewer_id: int, names: Collection[str]) -> set[str]:
-    """Which of these usernames, in lower case, belong to people whom the viewer doesn't see."""
+    """Which of these usernames, in lower case, belong to people the viewer doesn't see."""
     seen = select(_users.c.username_key).where(_users.c.username_key.in_(names), not_hidden("user_account.id"))
     return set(names) - set((await execute(db, seen, {"viewer_id": viewer_id})).scalars())
 
 
 async def mute(db: AsyncSession, muter_id: int, muted_id: int) -> None:
-    """Twice is once."""
+    """Mutes a person. A second time changes nothing."""
     await execute(db, _MUTE, {"one": muter_id, "other": muted_id, "moment": now()})
 
 
@@ -110,7 +112,7 @@ async def unmute(db: AsyncSession, muter_id: int, muted_id: int) -> None:
 
 
 async def block(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
-    """Parts two people: their follows end in both directions. Twice is once."""
+    """Blocks a person, and ends the follows between the two. A second time changes nothing."""
     await execute(db, _BLOCK, {"one": blocker_id, "other": blocked_id, "moment": now()})
     await _end_follows(db, blocker_id, blocked_id)
 
@@ -123,13 +125,15 @@ async def unblock(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
 
 
 async def muted(db: AsyncSession, user_id: int) -> Sequence[Listed]:
-    """Whom a person has muted, the last first, but for whom a block hides: MOST_LISTED at most, plus one if more."""
+    """The people somebody has muted, latest first, without those hidden by a block: at most MOST_LISTED, plus one if
+    there are more.
+    """
     query = _listed(_mutes.c.muter_id, _mutes.c.muted_id, _mutes.c.created_at).where(not_apart("user_account.id"))
     return [Listed(*row) for row in await execute(db, query, {"viewer_id": user_id})]
 
 
 async def blocked(db: AsyncSession, user_id: int) -> Sequence[Listed]:
-    """Whom a person has blocked, in the same way."""
+    """The people somebody has blocked, in the same way."""
     query = _listed(_blocks.c.blocker_id, _blocks.c.blocked_id, _blocks.c.created_at)
     return [Listed(*row) for row in await execute(db, query, {"viewer_id": user_id})]
 

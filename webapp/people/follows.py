@@ -81,7 +81,8 @@ async def follow(
 ) -> datetime | None:
     """Makes one person follow another, from now on or since a given time. Returns that time if it is new.
 
-    None if they did already, or can't: oneself, who is gone or disabled, or whom a block parts them from.
+    None if they already did, or can't: nobody follows themselves, a disabled account, or somebody a block parts them
+    from.
     """
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
@@ -162,7 +163,7 @@ def _counts_of(whose: Number) -> tuple[Number, Number]:
 
 
 def _count(which: ColumnElement[bool], other: Number) -> Number:
-    """All, less the few whom the viewer doesn't see: nobody's lists are gone through for those."""
+    """All of them, minus the few the viewer doesn't see, so that no list has to be read through."""
     people, hidden = _users.alias(), blocks.HIDDEN_PEOPLE.subquery()
     theirs = which, people.c.disabled_at.is_(None)
     counted = select(func.count()).join_from(_follows, people, people.c.id == other).where(*theirs)

@@ -21,7 +21,7 @@ KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 async def avatar(request: Request) -> Response:
-    """A person's picture. Whoever doesn't exist, is disabled, or is not there for the viewer gets the same one."""
+    """A person's picture. People who don't exist, are disabled, or are hidden from the viewer all get the same one."""
     db, viewer = request.state.db, request.state.user
     person = await users.named(db, request.path_params["username"])
     is_public = person is not None and person.is_public and request.app.state.settings.public_profiles

@@ -49,7 +49,9 @@ class Pieces:
         return Markup(f"{before}{ago(card.created_at)}{after}")  # noqa: S704  (what templates have made)
 
     def part_of(self, user: SessionUser | None, card: Card) -> str:
-        """What a reader may do with a post: as "stranger", "editor" and later "author", "admin" or "member"."""
+        """What a reader may do with a post: they are a "stranger", its "editor" or later its "author", an "admin" or a
+        "member".
+        """
         if user is None:
             return "stranger"
         if user.id == card.author_id:

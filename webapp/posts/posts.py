@@ -104,7 +104,7 @@ async def add_all(db: AsyncSession, written: Sequence[Written]) -> int:
 
 
 async def import_all(db: AsyncSession, written: Sequence[Written]) -> int:
-    """Adds posts that a person brings along, newest first, but for those that are here already; returns how many.
+    """Adds posts that a person brings along, newest first, except those already here; returns how many.
 
     Nobody is told, and they are no news in any timeline: see `Post`.
     """
@@ -230,7 +230,7 @@ async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> No
 
 
 async def _mentioned(db: AsyncSession, author_id: int, names: list[str], answers: int | None = None) -> list[_Person]:
-    """The person it answers, and the first few names in it that belong to somebody."""
+    """The person that a reply answers, and the first few names in the text that belong to somebody."""
     if not names and answers is None:
         return []
     query = _PEOPLE.where(_users.c.username_key.in_(names) | (_users.c.id == answers), _users.c.disabled_at.is_(None))

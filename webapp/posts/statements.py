@@ -49,20 +49,22 @@ _LINKED: dict[bool, Condition] = {True: _people.c.is_public, False: blocks.not_h
 
 
 def is_news() -> ColumnElement[bool]:
-    """Not one that was imported."""
+    """The SQL condition that a post wasn't imported."""
     return _posts.c.id > literal_column("0", Integer)
 
 
 def _number_of_rows(most: int) -> ColumnElement[int]:
-    """Written out: for a parameter PostgreSQL would make a plan that is good for any number, and bad for few."""
+    """Written into the statement: for a parameter, PostgreSQL would make a plan that fits any number, and few rows
+    badly.
+    """
     return literal_column(str(most), Integer)
 
 
 @cache
 def _cards(*, only_public: bool) -> Query:
-    """Posts, each with the usernames that it mentions. Somebody whom the viewer doesn't see is nobody.
+    """Posts, each with the usernames it mentions, except those of people the viewer doesn't see.
 
-    Which posts they see is for the statements below to say: a statement that doesn't shows all of them.
+    By itself it shows all posts. Which ones a viewer sees is up to the statements below.
     """
     named = select(func.aggregate_strings(_people.c.username_key, " "))
     named = named.join_from(_mentions, _people, _mentions.c.user_id == _people.c.id)
@@ -148,14 +150,14 @@ def one(*, only_public: bool) -> Query:
 
 
 def among(numbers: TextualSelect, *, only_public: bool) -> Query:
-    """Those that a statement finds, which knows what the viewer may see."""
+    """The posts found by a statement that already knows what the viewer may see."""
     found = _posts.c.id.in_(numbers), _BROUGHT_UP[only_public]
     return _cards(only_public=only_public).where(*found).order_by(_posts.c.id.desc())
 
 
 @cache
 def about(most: int) -> Query:
-    """Those of others that mention the viewer, each with when it came to do so."""
+    """Others' posts that mention the viewer, each with the time since which it does."""
     mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.post_id < bindparam("before")
     query = _cards(only_public=False).join(_mentions, _mentions.c.post_id == _posts.c.id)
     query = query.add_columns(_mentions.c.created_at.label("mentioned_at"))
@@ -172,7 +174,7 @@ def replies(most: int, *, only_public: bool) -> Query:
 
 @cache
 def of(most: int, *, is_first: bool, only_public: bool) -> Query:
-    """One person's, by date: what was imported is older than its number."""
+    """One person's posts by date, because imported ones are older than their numbers."""
     theirs, order = _posts.c.author_id == bindparam("author_id"), (_posts.c.created_at.desc(), _posts.c.id.desc())
     newest = _cards(only_public=only_public).where(theirs, _GONE_TO[only_public])
     newest = newest.order_by(*order).limit(_number_of_rows(most))

@@ -109,7 +109,9 @@ async def one(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Card 
 
 
 async def about(db: AsyncSession, user_id: int, most: int, before: int, since: datetime) -> tuple[list[Card], Page]:
-    """Others' posts that mention a person or reply to them: of a page, those that do so since a time, and the rest."""
+    """Others' posts that mention a person or reply to them: of one page, those that do so since a time, and the
+    rest.
+    """
     rows = (await execute(db, statements.about(most + 1), {"before": before} | _of_viewer(user_id))).all()
     page, new = _of_rows(rows, most), {row.id for row in rows if row.mentioned_at > since}
     older = [card for card in page.cards if card.id not in new]

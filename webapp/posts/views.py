@@ -77,7 +77,7 @@ async def explore(request: Request) -> Response:
 
 
 async def profile(request: Request) -> Response:
-    """A person and their posts; of somebody whom the viewer has blocked, only the way to undo that."""
+    """A person and their posts; if the viewer has blocked them, only a way to undo that."""
     db, seen = request.state.db, await _seen(request)
     if seen.relation.is_blocked:
         return pages.render(request, "people/blocked.html", person=seen.person)

@@ -41,7 +41,7 @@ async def finish(
 ) -> Ended:
     """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy.
 
-    In `keep` are the recovery codes where a second factor was shown, since the log-in that follows asks for one again
-    and a person who has lost the phone has nothing else; and a passkey, if that was shown.
+    `keep` has the recovery codes if a second factor was shown: the log-in that follows asks for one again, and somebody
+    who has lost the phone has nothing else. It has a passkey if one was shown.
     """
     return await users.change_password(db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keep)

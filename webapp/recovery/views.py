@@ -101,11 +101,10 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
 
 
 async def _second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> Keep | None:
-    """A reset takes no factor away, so it asks for the second one: the link is the first.
+    """A reset removes no factor. The link is one, so this asks for the second.
 
-    Returns what stays of the account, or None with the reason in the form. A link that a recovery code led to takes no
-    other code: one sheet of paper would then be both factors. Where nothing asks for a passkey, one that is shown
-    stays.
+    Returns what survives, or None with the reason in the form. A link that a recovery code led to takes no other code:
+    otherwise one sheet of paper would be both factors. If nothing asks for a passkey, one that is shown survives.
     """
     has_second = await methods.has_second_step(request.state.db, user.id)
     if form.data.passkey_proof and not form.data.code:

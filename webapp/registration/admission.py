@@ -16,10 +16,10 @@ class Way(Enum):
 
 
 def way(settings: Settings, address: str, about: str) -> Way:
-    """Decided anew each time: the mode may have changed since the link was mailed.
+    """What a link leads to, decided each time: the mode may have changed since it was mailed.
 
-    Whom the admin has invited comes in whatever the mode; whom a member has, while members may invite, if there is a
-    place left, which `invites.take` decides.
+    Somebody the admin invited always comes in. Somebody a member invited comes in while members may invite and there is
+    a place left, which `invites.take` decides.
     """
     if tokens.invite_in(about):
         return Way.ACCOUNT if settings.member_invites and settings.registration != "closed" else Way.NONE

@@ -1,4 +1,4 @@
-"""Invitations by members: make, list and revoke them; and take a place of one, which nobody can take twice."""
+"""Invitations by members: make, list and revoke them, and take one of their places, which nobody can take twice."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -54,7 +54,7 @@ class NotLive(Exception):
 async def make(
     db: AsyncSession, settings: Settings, user_id: int, epoch: int, name: str, places: int, days: int
 ) -> Invite:
-    """Raises NoPlaces. Whoever calls lets one member make only one at a time, as a limit of theirs does."""
+    """Raises NoPlaces. The caller lets a member make one at a time, as counting a limit of theirs does."""
     left = await places_left(db, settings, user_id, epoch)
     if places > left:
         raise NoPlaces(left)
@@ -65,7 +65,9 @@ async def make(
 
 
 async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> int:
-    """How many more people a member may invite: who came counts for good, a place only while somebody can take it."""
+    """How many more people a member may invite. Those who came count for good, a free place only while it can be
+    taken.
+    """
     held = case((_is_open() & (_invites.c.epoch == epoch), _invites.c.places), else_=_invites.c.taken)
     given = select(func.coalesce(func.sum(held), 0)).where(_invites.c.user_id == user_id)
     return max(0, settings.member_invites - int((await execute(db, given)).scalar_one()))
@@ -83,7 +85,7 @@ async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> 
 
 
 async def revoke(db: AsyncSession, user_id: int, invite_id: int) -> bool:
-    """Ends an invitation of a member's; False if it is not theirs, or has ended."""
+    """Ends a member's invitation; False if it isn't theirs or has ended."""
     which = _invites.c.id == min(invite_id, LAST_ID), _invites.c.user_id == user_id, _invites.c.revoked_at.is_(None)
     return bool((await execute(db, update(_invites).where(*which).values(revoked_at=now()))).rowcount)
 
@@ -118,7 +120,7 @@ async def note_use(db: AsyncSession, invite_id: int, inviter_id: int, user_id: i
 
 
 async def inviter_of(db: AsyncSession, user_id: int) -> str | None:
-    """Who invited a person, if a member did who is still here."""
+    """The member who invited a person, if one did and still has an account."""
     query = select(_users.c.username).join(_uses, _uses.c.inviter_id == _users.c.id)
     name: str | None = (await execute(db, query.where(_uses.c.user_id == user_id))).scalar_one_or_none()
     return name
@@ -136,7 +138,9 @@ def _is_open() -> ColumnElement[bool]:
 
 
 def _is_of_member() -> ColumnElement[bool]:
-    """Its maker's account is as it was: what ends their links and sessions ends this, too."""
+    """The SQL condition that its maker's account hasn't changed: whatever ends their links and sessions ends this,
+    too.
+    """
     is_theirs: ColumnElement[bool] = (_users.c.epoch == _invites.c.epoch) & _users.c.disabled_at.is_(None)
     return is_theirs
 

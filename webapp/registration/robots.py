@@ -26,8 +26,8 @@ def stamp(settings: Settings) -> str:
 def sign_of(settings: Settings, trap: str, seen: str) -> str:
     """What gives a robot away: "trap", "forged" or "haste"; "" for people. Raises Outdated.
 
-    A form that comes without a stamp was not made by our page. It is let in: programs register people, too, and
-    mailbox, limits and budget stand before them as before everybody.
+    A form without a stamp wasn't made by our page. It is accepted: programs register people, too, and the mailbox, the
+    limits and the budget hold for them as for everybody.
     """
     if trap:
         return "trap"

@@ -141,7 +141,7 @@ async def _proved(request: Request, form: Form[forms.FinishRegistration]) -> Cla
 
 
 async def _invite_in(request: Request, claim: Claim) -> int:
-    """The member's invitation that a link came by, 0 if by none. Raises NotLive, before a hash is paid for."""
+    """The member's invitation that a link came by, 0 if there is none. Raises NotLive, before anything is hashed."""
     invite_id = tokens.invite_in(claim.about)
     if invite_id:
         await invites.find(request.state.db, request.app.state.settings, invite_id)
@@ -188,7 +188,7 @@ async def _finished(
 
 
 async def _registered(request: Request, form: Form[forms.FinishRegistration], address: str, invite_id: int) -> Response:
-    """Adds the account and logs it in, with a place of the invitation that it came by. Raises Taken or NotLive."""
+    """Adds the account, which takes a place of its invitation, and logs in. Raises Taken or NotLive."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     username, password = form.data.username, form.data.password
     user = await users.register(db, state.hasher, state.settings, username, address, password, i18n.current(), client)

@@ -45,8 +45,10 @@ class DatabaseSession:
 
 
 class State(dict[str, Any]):
-    """What is known of a request. Its session is opened when somebody asks for it, which most pages of strangers don't:
-    opening one takes as long as half of all middleware.
+    """What is known of a request.
+
+    Its session is opened when somebody asks for it. Most pages for strangers don't, and opening one takes half as long
+    as all middleware.
     """
 
     def __init__(self, known: dict[str, Any], open_session: Callable[[], AsyncSession]) -> None:
