@@ -11,7 +11,7 @@ import pytest
 from tests.sites import Site
 from tests.stories import register
 from webapp import i18n
-from webapp.settings import FORGETFUL_PLATFORMS, ROOT, Misconfigured, Settings, environment
+from webapp.settings import EPHEMERAL_PLATFORMS, ROOT, Misconfigured, Settings, environment
 from webapp.settings.problems import Problem
 
 KEY = "0123456789abcdef0123456789abcdef-a-key"
@@ -379,4 +379,4 @@ def test_the_document_has_every_variable_and_no_other(tmp_path: Path) -> None:
 
     files = {f"{name}_FILE" for name in environment.SECRETS}  # told in a sentence
     assert files < asked.names
-    assert written == (asked.names - files - set(FORGETFUL_PLATFORMS)) | platforms
+    assert written == (asked.names - files - set(EPHEMERAL_PLATFORMS)) | platforms

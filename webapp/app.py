@@ -55,7 +55,7 @@ from webapp.delivery.smtp import Connection, Transport
 from webapp.digests.planning import Digests
 from webapp.factors import second_step
 from webapp.factors.models import PendingLogIn
-from webapp.factors.upkeep import Resealing, Waiting
+from webapp.factors.upkeep import PendingRemovals, Resealing
 from webapp.limit_windows import LimitWindow
 from webapp.mail import refusals
 from webapp.mail.models import RefusedAddress
@@ -165,7 +165,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), Waiting(settings), Resealing(settings)]
+    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
     exporting = asyncio.create_task(app.state.exports.run())

@@ -19,7 +19,7 @@ from babel.numbers import format_decimal
 from webapp.settings import ROOT
 from webapp.settings.problems import N_ as N_
 
-MOST_CHARACTERS = 500  # of a header; browsers send a tenth
+MOST_CHARACTERS = 500  # of a header; browsers send a tenth of that of that of that
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
 TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
@@ -91,7 +91,7 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     for part in accept_language[:MOST_CHARACTERS].split(",")[:20]:
         if found := _WISH.fullmatch(part.strip()):
             wanted.append((-float(found["quality"] or 1), found["name"].lower()))
-    wanted.sort(key=lambda wish: wish[0])  # of equals the first that is named
+    wanted.sort(key=lambda wish: wish[0])  # of equals, the first
     return next((name for quality, name in wanted if quality and name in offered), offered[0])
 
 

@@ -8,14 +8,14 @@ from sqlmodel import Field, SQLModel, col
 from webapp.database import now
 from webapp.database.hot import Prepared
 
-KEPT = 3600  # seconds after its end, for those who ask when it began
+KEPT = 3600  # seconds after its end, because `last` asks when it began
 
 
 class LimitWindow(SQLModel, table=True):
     """How often something was done since the window began; `ends` is in seconds since 1970."""
 
     __tablename__ = "limit_window"
-    # One tree and no other index: every request that is limited writes some of these rows.
+    # One tree and no other index: every limited request writes some of these rows.
     __table_args__ = {"sqlite_with_rowid": False}
 
     key: str = Field(primary_key=True, max_length=80)

@@ -9,7 +9,7 @@ from typing import Any
 
 from webapp.settings import Settings
 
-# Whose messages are logged: the site's, and those of what it runs on.
+# Whose messages are logged: the site's, and those of the libraries it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 # Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.
 _SECRETS = re.compile(

@@ -66,10 +66,10 @@ PASSKEYS = Limit("passkeys", (Rate(10, HOUR), Rate(20, DAY)))
 CHECKUP = Limit("checkup", (Rate(10, HOUR), Rate(30, DAY)))
 SWITCHES = Limit("switches", OWN_CHANGES)
 ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # also for who was robbed
-UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link: it mustn't use up the one above
+UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link, so it mustn't use up the one above
 # What an account does to others, or often; each for an account, however many browsers it has.
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
-FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # presses of the button, either way
+FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # follows and unfollows
 REPORTS = Limit("report", (Rate(5, MINUTE), Rate(30, DAY)))
 ADMIN_DECISIONS = Limit("admin_decisions", (Rate(30, MINUTE), Rate(300, HOUR)))
 SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # cheap, and nobody gets an email
@@ -88,8 +88,8 @@ PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
 RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
-# Guesses at the second step, by whoever has got past the first: six digits are few, and so are these. A browser that
-# the account is known by is counted by itself.
+# Guesses at the second step, after the first: six digits are few, so these are few. A browser that
+# the account is known by is counted separately.
 SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),))
 SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (), after=Rate(20, 30 * DAY), then=(Rate(1, 5 * MINUTE),))
@@ -102,8 +102,8 @@ FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 1
 MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
-# That reach an account, however it was typed. Counted when they are written, a little later, and so for a little less:
-# anybody who asks again once the page says they may gets an email.
+# For an account, whatever was typed. Counted when they are written, a little later, and so for a little less:
+# anybody who asks again when the page says they can gets an email.
 NEARLY_AN_HOUR = HOUR - 10 * MINUTE
 RESET_EMAILS = Limit(
     "reset_password_to", (Rate(3, NEARLY_AN_HOUR),), after=MANY_EMAILS, then=(Rate(1, NEARLY_AN_HOUR),)
@@ -113,7 +113,7 @@ EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
 EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
 EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
 SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
-# Emails that would come too often by themselves.
+# Emails that would otherwise come too often.
 NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # somebody who leaves and comes back is announced once
 ERROR_ALARM = Limit("alarm_of", (Rate(1, 15 * MINUTE),))
 ERROR_ALARMS = Limit("alarms", (Rate(5, HOUR),))

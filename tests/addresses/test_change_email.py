@@ -307,7 +307,7 @@ def test_old_requests_are_cleared_away(site: Site, mailbox: Mailbox, susan: Brow
     left = []
     for days in (29, 31):
         with time_machine.travel(time.time() + 86400 * days):
-            site.run(chore.do, site.app.state.database)
+            site.run(chore.run_batch, site.app.state.database)
         left.append(len(table(site, "address_change")))
 
     assert left == [1, 0]

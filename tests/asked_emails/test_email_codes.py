@@ -247,16 +247,16 @@ def test_whenever_it_is_written_the_code_is_known_while_the_link_works(
 ) -> None:
     """A retried email is written at any second: minting and typing must round alike."""
     settings = make_settings(reset_token_minutes=lifetime)
-    opens = email_codes.to_reset(settings, 1, 0)
+    target = email_codes.to_reset(settings, 1, 0)
     seconds = lifetime * 60
 
-    for written in range(1_800_000_000, 1_800_000_000 + 3 * opens.step, max(1, opens.step // 60)):
-        end = opens.last_end(written)
-        assert written + seconds <= end < written + seconds + opens.step
+    for written in range(1_800_000_000, 1_800_000_000 + 3 * target.step, max(1, target.step // 60)):
+        end = target.last_end(written)
+        assert written + seconds <= end < written + seconds + target.step
         for typed in (written - 59, written, written + seconds // 2, written + seconds - 1):
-            assert end in opens.ends(typed)
-        assert end not in opens.ends(end)
-    assert len(opens.ends(1_800_000_000)) <= email_codes.STEPS + 2 + 60 // opens.step
+            assert end in target.ends(typed)
+        assert end not in target.ends(end)
+    assert len(target.ends(1_800_000_000)) <= email_codes.STEPS + 2 + 60 // target.step
 
 
 @pytest.mark.parametrize(
@@ -287,10 +287,10 @@ def test_what_ends_the_link_ends_the_code(susan: Site, mailbox: Mailbox, changed
 def test_codes_of_one_kind_never_pass_as_another(make_settings: Callable[..., Settings]) -> None:
     """C14"""
     settings = make_settings()
-    opens = [email_codes.to_reset(settings, 1, 0), email_codes.to_confirm(1, 0), email_codes.to_register("1")]
-    same = [email_codes.Opens(purpose, 1, 0, opens[0].lifetime) for purpose in Purpose]
+    targets = [email_codes.to_reset(settings, 1, 0), email_codes.to_confirm(1, 0), email_codes.to_register("1")]
+    same = [email_codes.Target(purpose, 1, 0, targets[0].lifetime) for purpose in Purpose]
 
-    assert len({email_codes.mint(settings, "an id", each) for each in [*opens, *same]}) == len([*opens, *same]) - 1
+    assert len({email_codes.mint(settings, "an id", each) for each in [*targets, *same]}) == len([*targets, *same]) - 1
 
 
 def test_after_a_change_of_the_key_older_codes_work_until_it_is_forgotten(

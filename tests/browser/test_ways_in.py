@@ -15,7 +15,7 @@ from tests.browser.test_passkeys import Device, add
 from tests.browser.visitor import PHONE, Visitor
 from tests.stories import NEW_PASSWORD, PASSWORD
 from webapp.database import Database
-from webapp.factors.upkeep import Waiting
+from webapp.factors.upkeep import PendingRemovals
 
 pytestmark = pytest.mark.browser
 A_PHONE = {"viewport": {"width": 375, "height": 700}, "user_agent": PHONE, "has_touch": True}
@@ -114,7 +114,7 @@ def days_go_by(visitor: Visitor, site: ListeningSite) -> None:
 
     async def work() -> None:
         aside = Database(site.settings.database_url)
-        await Waiting(site.settings).do(aside)
+        await PendingRemovals(site.settings).run_batch(aside)
         await aside.close()
 
     with ThreadPoolExecutor(1) as thread:  # beside playwright there is an event loop here already

@@ -50,7 +50,7 @@ def erase(site: Site) -> None:
 
     async def work() -> None:
         erasure = Erasure(site.settings)
-        while await erasure.do(site.app.state.database):
+        while await erasure.run_batch(site.app.state.database):
             pass
 
     site.run(work)
@@ -390,7 +390,7 @@ def test_an_account_with_much_goes_in_batches_and_others_are_served(site: Site, 
 
     async def work() -> None:
         erasure = Erasure(site.settings)
-        while await erasure.do(site.app.state.database):
+        while await erasure.run_batch(site.app.state.database):
             left.append(execute_count())
 
     def execute_count() -> int:

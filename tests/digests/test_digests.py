@@ -56,7 +56,7 @@ def plan(site: Site) -> None:
 async def _plan(site: Site) -> None:
     """What every process does every few minutes."""
     digests = Digests(site.settings)
-    while await digests.do(site.app.state.database):
+    while await digests.run_batch(site.app.state.database):
         pass
 
 
@@ -207,7 +207,7 @@ def crowd(
 
 
 def test_several_processes_plan_ten_thousand_people_a_little_at_a_time(crowd: Site) -> None:
-    crowd.run(Digests(crowd.settings).do, crowd.app.state.database)
+    crowd.run(Digests(crowd.settings).run_batch, crowd.app.state.database)
     [(first,)] = execute(crowd, "SELECT count(*) FROM outbox_email")
     crowd.run(_plan_together, crowd)
     rows = execute(crowd, "SELECT user_id, due_at FROM outbox_email WHERE kind = 'digest'")

@@ -93,14 +93,14 @@ class ComparingArgon2(argon2.PasswordHasher):
             raise
 
 
-@pytest.mark.parametrize("stored", [None, "", "!", "plain text", "$argon2id$v=19$broken", TODAYS + hashes.NOBODYS])
+@pytest.mark.parametrize("stored", [None, "", "!", "plain text", "$argon2id$v=19$broken", TODAYS + hashes.DUMMY])
 async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(anyio_backend: str, stored: str | None) -> None:
     """C12, C02: an account that never had a password takes as long as one that has."""
     comparing = ComparingArgon2()
     hasher = Hasher(comparing)
 
     assert not await hasher.is_right("anything at all", stored)
-    assert comparing.compared == [TODAYS + hashes.NOBODYS]
+    assert comparing.compared == [TODAYS + hashes.DUMMY]
 
 
 async def test_the_nobodys_hash_opens_nothing(anyio_backend: str) -> None:
@@ -284,5 +284,5 @@ def add(site: Site, text: str) -> None:
 
 
 def tidied(site: Site) -> list[tuple[Any, ...]]:
-    site.run(CleanupTask(HashCost, users.unused_hash_costs).do, site.app.state.database)
+    site.run(CleanupTask(HashCost, users.unused_hash_costs).run_batch, site.app.state.database)
     return execute(site, "SELECT cost FROM hash_cost")

@@ -7,7 +7,7 @@ from tests.sites import Site
 from tests.watching import execute
 from webapp.people import follows
 from webapp.posts import posts
-from webapp.posts.posts import Written
+from webapp.posts.posts import ImportedPost
 
 THEN = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -16,10 +16,10 @@ def test_they_are_added_once_with_their_mentions(any_site: Site) -> None:
     import_people(any_site, "susan", "peter")
     ids = dict(execute(any_site, "SELECT username, id FROM user_account"))
     written = [
-        Written(ids["susan"], "first, @peter", THEN),
-        Written(ids["peter"], "second", THEN),
-        Written(ids["susan"], "first, @peter", THEN),
-        Written(ids["peter"], "third, @susan, @Susan and @nobody", THEN),
+        ImportedPost(ids["susan"], "first, @peter", THEN),
+        ImportedPost(ids["peter"], "second", THEN),
+        ImportedPost(ids["susan"], "first, @peter", THEN),
+        ImportedPost(ids["peter"], "third, @susan, @Susan and @nobody", THEN),
     ]
     pairs = [(ids["susan"], ids["peter"], THEN), (ids["peter"], ids["susan"], THEN)]
 

@@ -10,7 +10,7 @@ from tests.watching import execute
 from webapp.accounts import users
 from webapp.digests import missed
 from webapp.posts import posts
-from webapp.posts.posts import Written
+from webapp.posts.posts import ImportedPost
 
 START = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -18,7 +18,7 @@ START = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
 def bring(site: Site, name: str, *texts: str, start: datetime = START) -> None:
     """Imports posts, a day apart, the first the oldest."""
     [(user_id,)] = execute(site, "SELECT id FROM user_account WHERE username = :name", name=name)
-    written = [Written(user_id, text, start + day * timedelta(days=1)) for day, text in enumerate(texts)]
+    written = [ImportedPost(user_id, text, start + day * timedelta(days=1)) for day, text in enumerate(texts)]
 
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:

@@ -211,6 +211,6 @@ def test_a_deleted_post_is_cleared_away_after_an_hour(
     clock.shift(minutes * 60)
     (chore,) = [chore for chore in CLEANUP_TASKS if chore.model is Post]
 
-    any_site.run(chore.do, any_site.app.state.database)
+    any_site.run(chore.run_batch, any_site.app.state.database)
 
     assert len(execute(any_site, "SELECT id FROM post")) == left

@@ -339,7 +339,7 @@ def test_old_requests_are_cleaned_up(site: Site) -> None:
     [task] = [task for task in CLEANUP_TASKS if task.model is RegistrationRequest]
     request(site)
     with time_machine.travel(time.time() + 31 * 86400):
-        site.run(task.do, site.app.state.database)
+        site.run(task.run_batch, site.app.state.database)
         again = request(site, "bob", username="susan")
 
     assert execute(site, "SELECT username FROM registration_request") == [("susan",)]

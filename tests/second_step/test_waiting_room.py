@@ -14,7 +14,7 @@ from tests.stories import forget_and_find_link, is_logged_in, log_in
 from tests.watching import execute
 from webapp.accounts import users
 from webapp.factors import removal
-from webapp.factors.upkeep import Waiting
+from webapp.factors.upkeep import PendingRemovals
 
 SUSAN, LINK, WAITS = "susan@example.com", "Log in to Microblog without", "Your second step on Microblog is about"
 DAY = 86400
@@ -34,7 +34,7 @@ def ask(site: Site, mailbox: Mailbox) -> Browser:
 
 def let_work(site: Site) -> None:
     """What the background does every few minutes."""
-    site.run(Waiting(site.settings).do, site.app.state.database)
+    site.run(PendingRemovals(site.settings).run_batch, site.app.state.database)
 
 
 def due(site: Site) -> object:

@@ -23,7 +23,7 @@ from webapp.audit import events
 from webapp.database import now
 from webapp.factors import methods, removal
 from webapp.factors.models import Factor
-from webapp.factors.upkeep import Waiting
+from webapp.factors.upkeep import PendingRemovals
 
 SUSAN = "susan@example.com"
 STEP = "/login/second_step"
@@ -137,7 +137,7 @@ def users_remove_factors(life: Life) -> None:
 
 def the_wait_is_over(life: Life) -> None:
     with time_machine.travel(time.time() + 3 * 86400 + 60):
-        life.site.run(Waiting(life.site.settings).do, life.site.app.state.database)
+        life.site.run(PendingRemovals(life.site.settings).run_batch, life.site.app.state.database)
 
 
 EVENTS: dict[str, Callable[[Life], None]] = {

@@ -477,7 +477,7 @@ def test_a_copy_of_the_table_opens_nothing_and_it_is_emptied(village: Village) -
     [(key, answer)] = rows_kept(village.site)
     assert not any(word in key + answer for word in (form[1]["form_id"], secret, "location", "susan"))
     with time_machine.travel(time.time() + 61, tick=False):
-        village.site.run(CleanupTask(FormAnswer, form_answers.outdated).do, village.site.app.state.database)
+        village.site.run(CleanupTask(FormAnswer, form_answers.outdated).run_batch, village.site.app.state.database)
     assert rows_kept(village.site) == []
 
 

@@ -61,11 +61,11 @@ def mark(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
 
 
-async def meet(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
+async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
     """Records that a person logged in with a browser; returns the marks of the browsers known before."""
     of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
-    await execute(db, _MEET, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
+    await execute(db, _REMEMBER, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
     if len(known) >= MOST:
         kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
         kept = kept.order_by(col(KnownBrowser.last_seen_at).desc()).limit(MOST)
@@ -131,7 +131,7 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
     return next((name for name, signs in table.items() if any(sign in user_agent for sign in signs)), "")
 
 
-_MEET = text(
+_REMEMBER = text(
     "INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at)"
     " VALUES (:user_id, :secret_hash, :epoch, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
     " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, trusted_until ="

@@ -16,7 +16,7 @@ class User(SQLModel, table=True):
     """
 
     __tablename__ = "user_account"
-    # SQLite would give a deleted account's number to the next one, and with it the links that carry it.
+    # Otherwise SQLite would give a deleted account's number to the next one, and with it the old links.
     __table_args__ = (
         Index(
             "ix_user_account_factor_removal_due_at",
@@ -50,7 +50,7 @@ class User(SQLModel, table=True):
     checkup_opened_ip: str | None = Field(default=None, max_length=60)
     checkup_opened_agent: str | None = Field(default=None, max_length=300)
     checkup_at: datetime | None = None  # the last "Can you get back in?", done or declined
-    passkey_declined_at: datetime | None = None  # "no, thanks": none is offered again
+    passkey_declined_at: datetime | None = None  # "no, thanks": no passkey is offered again
     about_me: str = Field(default="", max_length=140)
     picture: int = 0  # which of the pictures that the site draws for a name
     mentions_seen_at: datetime | None = None  # when the page of mentions was last opened with something new on it
@@ -79,7 +79,7 @@ class Session(SQLModel, table=True):
     proved_at: datetime = Field(default_factory=now)  # when the person last proved who they are
     second_proved_at: datetime | None = None  # and when they last passed a second step, or used a passkey
     expires_at: datetime = Field(index=True)
-    passkey_id: int | None = None  # the one that opened it, and is kept as long as the session is
+    passkey_id: int | None = None  # the one that opened it, which survives as long as the session
 
 
 class KnownBrowser(SQLModel, table=True):
@@ -104,7 +104,7 @@ class AccountDeletion(SQLModel, table=True):
     """
 
     __tablename__ = "account_deletion"
-    # A link that undoes one must never undo the next.
+    # A link that undoes one deletion must never undo the next.
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)

@@ -22,7 +22,7 @@ from webapp.mail.models import RefusedAddress
 REMEMBERED = timedelta(days=14)  # since it was last used
 UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
 ABSOLUTE = timedelta(days=90)
-PROVED = timedelta(minutes=15)  # how long a proof is enough
+PROVED = timedelta(minutes=15)  # how long a proof counts
 MOST = 20
 SEEN_EVERY = timedelta(minutes=1)
 CHECKUP_EVERY = timedelta(days=365)

@@ -142,7 +142,7 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
         raise TokenMalformed
     claim = Claim(*said)
     if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():
-        raise TokenExpired(claim)  # by a clock that was ahead: it would be good for longer than it says
+        raise TokenExpired(claim)  # issued by a clock that was ahead, so it would work for too long
     if time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at):
         raise TokenExpired(claim)
     return claim

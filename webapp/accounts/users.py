@@ -115,7 +115,7 @@ async def register(
 
     Frees the connection while it hashes.
     """
-    if not await is_free(db, settings, username):  # asked before hashing, too, because a hash is expensive
+    if not await is_free(db, settings, username):  # also before hashing, which is expensive
         raise Taken("username")
     await database.release(db)
     password_hash = await hasher.hash(password, client.client_ip, email)
@@ -159,12 +159,12 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     Frees the connection while it hashes. Raises Busy, or Closed, which only somebody with the password gets to see.
     """
     identity = identities.identity_or_nonsense(typed)
-    # Read no more than this before the hash: making an object of a row would take longer than finding no row.
+    # Read no more than this before hashing: making an object of a row would take longer than finding none.
     found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
     by, costs = (client.client_ip, identity), await other_costs(db)
     await database.release(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    form = await hasher.fitting(password, password_hash, *by, costs=costs)
+    form = await hasher.matching(password, password_hash, *by, costs=costs)
     user = await get(db, user_id) if user_id is not None and form is not None else None
     if user is None or user.epoch != epoch or user.disabled_at is not None:
         if user is not None and user.epoch == epoch and user.password_locked_at is None:

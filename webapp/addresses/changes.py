@@ -45,21 +45,21 @@ class Change:
     username: str
     account_email: str
     account_epoch: int
-    is_shut: bool  # disabled, and not because its owner has it deleted
+    is_disabled: bool  # by the admin, not because its owner is deleting it
 
     @property
     def is_open(self) -> bool:
         """Whether it can still be confirmed."""
-        return self.confirmed_at is None and self.epoch == self.account_epoch and not self.is_shut
+        return self.confirmed_at is None and self.epoch == self.account_epoch and not self.is_disabled
 
     @property
     def is_undoable(self) -> bool:
         is_in_time = self.confirmed_at is not None and now() < reserved_emails.ends(self.confirmed_at)
-        return is_in_time and self.undone_at is None and not self.is_shut
+        return is_in_time and self.undone_at is None and not self.is_disabled
 
 
 async def get(db: AsyncSession, change_id: int) -> Change | None:
-    of_account = _users.c.username, _users.c.email, _users.c.epoch, _is_shut()
+    of_account = _users.c.username, _users.c.email, _users.c.epoch, _is_disabled()
     query = select(*_changes.c, *of_account).join_from(_changes, _users, _changes.c.user_id == _users.c.id)
     row: Any = (await execute(db, query.where(_changes.c.id == change_id))).first()
     return Change(*row) if row else None
@@ -91,7 +91,7 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
     ended = await _move(db, change, change.new_email, client, _users.c.epoch == change.epoch, keep=keep)
     await refusals.works_again(db, change.new_email)  # an email has just arrived there
     await _set(db, _changes.c.id == change.id, confirmed_at=now())
-    # An address that could be undone to has been confirmed anew: nobody who came after its owner may undo that.
+    # An address that an undo could restore was confirmed again: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
         _changes.c.user_id == change.user_id, _changes.c.old_email == change.new_email, reserved_emails.undoable()
     )
@@ -140,7 +140,7 @@ async def _move(
 
     The account's row is locked first, so of two who confirm or undo at once, the second sees what the first did.
     """
-    open_to_owner = ~_is_shut(), *only_if
+    open_to_owner = ~_is_disabled(), *only_if
     try:
         async with db.begin_nested():
             ended = await endings.end_everything(
@@ -167,5 +167,5 @@ async def _note(db: AsyncSession, event: Event, change: Change, client: ClientIn
     await events.note(db, event, change.user_id, client, old=mask(old), new=mask(new))
 
 
-def _is_shut() -> ColumnElement[bool]:
+def _is_disabled() -> ColumnElement[bool]:
     return _users.c.disabled_at.is_not(None) & ~deletions.being_deleted()

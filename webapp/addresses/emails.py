@@ -158,7 +158,7 @@ def _sample() -> Change:
         username="susan",
         account_email="susan@example.net",
         account_epoch=1,
-        is_shut=False,
+        is_disabled=False,
     )
 
 

@@ -94,7 +94,7 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
     if user is None:
         return None
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
-    # Each request is an email to the address of now, too, whatever the new one is.
+    # Each request also sends an email to the current address, whatever the new one is.
     of_account = rate_limits.CHANGE_EMAIL, str(user.id)
     emails = rate_limits.email("confirm_email", form.data.email, client.client_ip)
     if await too_often(request, form, *emails, of_account, words=_("You can ask again in %(wait)s.")):

@@ -9,13 +9,13 @@ from tempfile import TemporaryFile
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.archive_imports import people, reading, uploads
-from webapp.archive_imports.reading import Archive, Brought
+from webapp.archive_imports.reading import Archive, ArchivedPost
 from webapp.archive_imports.uploads import Claimed, Overtaken
 from webapp.archive_imports.zips import Unreadable
 from webapp.archives.maker import Worker
 from webapp.i18n import N_
 from webapp.posts import posts
-from webapp.posts.posts import Written
+from webapp.posts.posts import ImportedPost
 
 AT_ONCE = 300
 PEOPLE_AT_ONCE = 50
@@ -103,7 +103,7 @@ class Importer(Worker):
             await db.commit()
 
 
-async def _import_some(db: AsyncSession, claimed: Claimed, some: Sequence[Brought]) -> int:
-    new = await posts.import_all(db, [Written(claimed.user_id, post.body, post.created_at) for post in some])
+async def _import_some(db: AsyncSession, claimed: Claimed, some: Sequence[ArchivedPost]) -> int:
+    new = await posts.import_all(db, [ImportedPost(claimed.user_id, post.body, post.created_at) for post in some])
     await uploads.add(db, claimed, new)
     return new

@@ -39,7 +39,7 @@ KINDS = {
 _NOT_BLOCKED_BY = text(
     "NOT EXISTS (SELECT 1 FROM block WHERE block.blocker_id = user_account.id AND block.blocked_id = :viewer_id)"
 ).bindparams(bindparam("viewer_id", type_=Integer))
-_REACHABLE = {"following": blocks.not_apart("user_account.id"), "muted": blocks.not_apart("user_account.id")}
+_REACHABLE = {"following": blocks.not_blocked("user_account.id"), "muted": blocks.not_blocked("user_account.id")}
 
 
 async def plan(db: AsyncSession, user_id: int, kind: str, names: Sequence[str]) -> Plan:

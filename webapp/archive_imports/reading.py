@@ -29,7 +29,7 @@ BROKEN = N_("A file in that zip can't be read. Have a new one made, and try agai
 LISTS = ("following", "muted", "blocked")  # what our own archive calls them
 
 
-class Brought(NamedTuple):
+class ArchivedPost(NamedTuple):
     """A post of an archive, with a clean body."""
 
     body: str
@@ -40,7 +40,7 @@ class Brought(NamedTuple):
 class Archive:
     """What an archive holds that can be brought in, and what can't, by the reason."""
 
-    posts: list[Brought] = field(default_factory=list)
+    posts: list[ArchivedPost] = field(default_factory=list)
     people: dict[str, list[str]] = field(default_factory=dict)  # of each list: usernames, as they may be known here
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -84,7 +84,7 @@ def _take_posts(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -
     archive.posts.reverse()  # newest first, as `posts.import_all` wants them; of one moment, the later in the file
 
 
-def _post(settings: Settings, item: Any) -> Brought:
+def _post(settings: Settings, item: Any) -> ArchivedPost:
     """Raises ValueError with the reason why it is left out."""
     note = item.get("object") if isinstance(item, dict) else None
     if isinstance(item, dict) and item.get("type") == "Announce":
@@ -100,7 +100,7 @@ def _post(settings: Settings, item: Any) -> Brought:
         body = text.clean(_body(settings, note))
     except ValueError:
         raise ValueError(N_("empty, or longer than a post can be here")) from None
-    return Brought(body, _moment(note.get("published")))
+    return ArchivedPost(body, _moment(note.get("published")))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -133,7 +133,7 @@ class PlainText(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._settings = settings
         self._parts: list[str] = []
-        self._behind: list[str] = []  # what follows each link that is open
+        self._behind: list[str] = []  # what to add after each open link
         self._hidden = 0
         self.feed(html)
         self.close()

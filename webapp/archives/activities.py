@@ -11,7 +11,7 @@ CONTEXT = "https://www.w3.org/ns/activitystreams"
 PUBLIC = f"{CONTEXT}#Public"
 
 
-class Written(NamedTuple):
+class ExportedPost(NamedTuple):
     """A post by the person the file is for."""
 
     id: int
@@ -38,7 +38,7 @@ def actor(settings: Settings, user: User) -> dict[str, Any]:
     }
 
 
-def create(settings: Settings, user: User, post: Written) -> dict[str, Any]:
+def create(settings: Settings, user: User, post: ExportedPost) -> dict[str, Any]:
     """One of outbox.json's activities. Beside the HTML it has the text as typed (ActivityPub, 3.3, `source`)."""
     person = f"{settings.base_url}/user/{user.username}"
     url, published, to = f"{person}/{post.id}", moment(post.created_at), [PUBLIC]

@@ -53,11 +53,11 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("invite_use", "user_id"): "invited_by",
     ("registration_request", "email"): "registration_requests",
 }
-# What stands in files of its own, or is there only once nobody can ask for it any more.
+# What has files of its own, or only exists once nobody can ask for it any more.
 ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
-# Who has muted or blocked a person is for those alone to know.
+# Who has muted or blocked a person is nobody else's business.
 OF_OTHERS = {("mute", "muted_id"), ("block", "blocked_id")}
-# Columns that open something or say nothing to anybody.
+# Columns that open something, or mean nothing to anybody.
 WITHHELD = {
     "body": "of a report: the words of whoever was reported",
     "password_hash": "opens the account, if it is guessed",

@@ -18,7 +18,7 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.archives")
 
 POLL_SECONDS = 20.0
-BREATH_SECONDS = 0.01  # between two batches: visitors go first
+PAUSE_SECONDS = 0.01  # between two batches: visitors go first
 
 
 class Worker:
@@ -98,7 +98,7 @@ class Maker(Worker):
         async def keep(pieces: Sequence[bytes], steps: int) -> None:
             nonlocal numbers, done
             if self.is_stopping:
-                raise Overtaken  # by whoever comes after the lease
+                raise Overtaken  # by whoever claims it next
             done += steps
             async with self._database.session(is_writing=True) as db:
                 await exports.hold(db, claimed, done=done, total=archive.steps)
@@ -106,7 +106,7 @@ class Maker(Worker):
                     await exports.add_chunks(db, claimed, numbers, list(pieces))
                 await db.commit()
             numbers += len(pieces)
-            await asyncio.sleep(BREATH_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
         archive = Archive(self._database, self._settings, self._templates, user, keep)
         size = await archive.write()

@@ -45,7 +45,7 @@ async def download_export(request: Request) -> Response:
 async def _page(request: Request, form: Form[Export], part: str) -> Response:
     made = await exports.latest(request.state.db, request.state.user.id)
     if part == "progress" and pages.asks_for_part(request) and (made is None or made.state == READY):
-        return pages.redirect(request, request.url.path)  # there is more to it now than how far it is
+        return pages.redirect(request, request.url.path)  # the page has more to show now than the progress
     return pages.render(request, "archives/export.html", part=part, form=form, export=made)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from webapp import i18n
 from webapp.accounts.models import User
 from webapp.archives import activities, contents
-from webapp.archives.activities import Written
+from webapp.archives.activities import ExportedPost
 from webapp.database import Database, execute, table
 from webapp.posts.models import Post
 from webapp.posts.text import markup
@@ -101,14 +101,14 @@ class Archive:
         self._numbers = [number for _when, number in found]
         self._months = Counter(f"{when.astimezone(UTC):%Y-%m}" for when, _number in found)
 
-    async def _posts(self) -> AsyncIterator[list[Written]]:
+    async def _posts(self) -> AsyncIterator[list[ExportedPost]]:
         """All posts, oldest first. What is compressed is stored before more are read."""
-        columns = [_posts.c[name] for name in Written._fields]
+        columns = [_posts.c[name] for name in ExportedPost._fields]
         for start in range(0, len(self._numbers), AT_ONCE):
             some = self._numbers[start : start + AT_ONCE]
             query = select(*columns).where(_posts.c.id.in_(some), _posts.c.deleted_at.is_(None))
             async with self.database.session() as db:
-                rows = [Written(*row) for row in await execute(db, query)]
+                rows = [ExportedPost(*row) for row in await execute(db, query)]
             yield sorted(rows, key=lambda row: (row.created_at, row.id))
             await self._keep(self._pieces.take(), len(some))
 
@@ -137,7 +137,7 @@ class Archive:
 
     async def _write_csv(self, zipped: zipfile.ZipFile) -> None:
         with zipped.open("posts.csv", "w") as member:
-            member.write(b"\xef\xbb\xbf")  # or Excel takes it for another encoding
+            member.write(b"\xef\xbb\xbf")  # otherwise Excel guesses another encoding
             _write_rows(member, [("number", "created", "edited", "reply to", "text", "removed because")])
             async for some in self._posts():
                 _write_rows(
@@ -186,7 +186,7 @@ def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:
     member.write(text.getvalue().encode())
 
 
-def _row(post: Written) -> tuple[object, ...]:
+def _row(post: ExportedPost) -> tuple[object, ...]:
     edited = activities.moment(post.edited_at) if post.edited_at else ""
     moments = activities.moment(post.created_at), edited
     return post.id, *moments, post.reply_to_id or "", _harmless(post.body), _harmless(post.removed_because)

@@ -20,9 +20,9 @@ from webapp.settings import Settings
 
 KEPT_SECONDS = 24 * 3600
 WAIT_SECONDS = EMAILS.rates[0].seconds
-# What may be asked for again without typing; a new address wants the password.
+# Can be asked for again without typing; a new address takes the password.
 REPEATABLE = {"reset_password", "register"}
-# What carries a code beside its link.
+# Carries a code beside its link.
 WITH_CODE = {"reset_password", "register", "confirm_email"}
 
 
@@ -59,13 +59,13 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def robots_id(settings: Settings) -> str:
+def robot_id(settings: Settings) -> str:
     """The id of a robot's request. Only we can tell it from others; no email is written for it."""
     half = secrets.token_hex(8)
     return half + _second_half(settings.key("robots_id"), half)
 
 
-def is_robots(settings: Settings, asked_id: str) -> bool:
+def is_robot_id(settings: Settings, asked_id: str) -> bool:
     half, rest = asked_id[:16].encode(errors="replace"), asked_id[16:].encode(errors="replace")
     keys = settings.keys("robots_id")
     return any(hmac.compare_digest(_second_half(key, half.decode()).encode(), rest) for key in keys)

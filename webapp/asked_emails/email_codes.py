@@ -25,14 +25,14 @@ from webapp.names.usernames import KeptUsername
 from webapp.settings import Settings
 
 CODE_DIGITS = 8
-STEPS = 10  # ends within the life of a link
+STEPS = 10  # possible ends within a link's lifetime
 CLOCKS_DIFFER = 60  # seconds, between the machine that wrote the email and this one
 
 _users, _kept = table(User), table(KeptUsername)
 
 
 @dataclass(frozen=True)
-class Opens:
+class Target:
     """What a code leads to, just as the link beside it does: the page for a purpose, and an account or an address."""
 
     purpose: Purpose
@@ -55,23 +55,23 @@ class Opens:
         return range(first, self.last_end(moment + CLOCKS_DIFFER) + 1, self.step)
 
 
-def to_reset(settings: Settings, user_id: int, epoch: int) -> Opens:
-    return Opens(Purpose.RESET_PASSWORD, user_id, epoch, timedelta(minutes=settings.reset_token_minutes))
+def to_reset(settings: Settings, user_id: int, epoch: int) -> Target:
+    return Target(Purpose.RESET_PASSWORD, user_id, epoch, timedelta(minutes=settings.reset_token_minutes))
 
 
-def to_register(address: str, about: str = ASKED) -> Opens:
-    return Opens(Purpose.REGISTER, address, 0, REGISTER_LIFETIME, about)
+def to_register(address: str, about: str = ASKED) -> Target:
+    return Target(Purpose.REGISTER, address, 0, REGISTER_LIFETIME, about)
 
 
-def to_confirm(change_id: int, epoch: int) -> Opens:
-    return Opens(Purpose.CONFIRM_EMAIL, change_id, epoch, CONFIRM_LIFETIME)
+def to_confirm(change_id: int, epoch: int) -> Target:
+    return Target(Purpose.CONFIRM_EMAIL, change_id, epoch, CONFIRM_LIFETIME)
 
 
-def mint(settings: Settings, asked_id: str, opens: Opens) -> str:
+def mint(settings: Settings, asked_id: str, target: Target) -> str:
     """The code for an email that is being written, in two groups; empty if no page waits for it."""
     if not asked_id:
         return ""
-    code = _derive(settings.key("email_code"), asked_id, opens, opens.last_end(time.time()))
+    code = _derive(settings.key("email_code"), asked_id, target, target.last_end(time.time()))
     return f"{code[:4]} {code[4:]}"
 
 
@@ -80,17 +80,17 @@ async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: st
 
     The work is the same whether or not there is an account, and whether or not the code is right.
     """
-    opens, is_somebody = await _opens(db, settings, asked)
+    target, is_somebody = await _target(db, settings, asked)
     keys = settings.keys("email_code")
-    tried = [(end, _derive(key, asked.id, opens, end)) for end in opens.ends(time.time()) for key in keys]
+    tried = [(end, _derive(key, asked.id, target, end)) for end in target.ends(time.time()) for key in keys]
     right = [end for end, derived in tried if hmac.compare_digest(code, derived)]
     if not right or not is_somebody:
         return None
     left = timedelta(seconds=max(right) - int(time.time()))
-    return issue(settings, opens.purpose, opens.subject, min(left, opens.lifetime), opens.epoch, opens.about)
+    return issue(settings, target.purpose, target.subject, min(left, target.lifetime), target.epoch, target.about)
 
 
-async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Opens, bool]:
+async def _target(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Target, bool]:
     """What the email that was asked for leads to; and False if it went to nobody, or says something else."""
     if asked.kind == "register":
         return to_register(asked.recipient, by_invite(asked.invite) or ASKED), True
@@ -103,8 +103,8 @@ async def _opens(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[Op
     return to_reset(settings, user_id, epoch), bool(row) and disabled_at is None and not is_paused
 
 
-def _derive(key: bytes, asked_id: str, opens: Opens, end: int) -> str:
-    said = f"{asked_id} {opens.purpose} {opens.epoch} {end} {opens.subject} {opens.about}"
+def _derive(key: bytes, asked_id: str, target: Target, end: int) -> str:
+    said = f"{asked_id} {target.purpose} {target.epoch} {end} {target.subject} {target.about}"
     number = int.from_bytes(hmac.digest(key, said.encode(), hashlib.sha256))
     return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}}"
 

@@ -46,7 +46,7 @@ class CurrentUser:
 
         request = Request(scope)
         request.state.user = user = await self._find(cookies.read(request, COOKIE))
-        # The person's own language goes before the one that the browser asked for.
+        # The person's own language comes before the browser's.
         if user is None or user.language not in request.app.state.settings.languages:
             return await self.app(scope, receive, send)
         with i18n.use(user.language):
@@ -186,7 +186,7 @@ async def renew(request: Request, response: Response, epoch: int) -> None:
     """Carries the current session over into the account's new epoch, under a new id."""
     user: SessionUser = request.state.user
     secret = await sessions.renew(request.state.db, user.session_id, epoch)
-    if secret:  # else it was ended meanwhile
+    if secret:  # otherwise it has just been ended
         _hand_over(request, response, secret, is_remembered=user.is_remembered)
 
 
@@ -200,7 +200,7 @@ async def log_out(request: Request, response: Response) -> None:
 async def _recognize(request: Request, user: User, client: ClientInfo) -> None:
     """Remembers the browser. If it is new, the person is told, except at the account's very first log-in."""
     db, settings = request.state.db, request.app.state.settings
-    known = await known_browsers.meet(db, user.id, client.browser_mark, user.epoch)
+    known = await known_browsers.remember(db, user.id, client.browser_mark, user.epoch)
     is_first = not known and not user.epoch and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
     is_news = client.browser_mark not in known and not is_first
     if is_news and await switches.wants(db, user.id, "new_sign_in"):

@@ -24,7 +24,7 @@ A_SAMPLE_SIGN_IN = {
     "client_ip": "192.0.2.7",
 }
 A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10, "passkeys": 2}
-MOST_NEW_SIGN_INS = 10  # an hour, if a program logs in again and again
+MOST_NEW_SIGN_INS = 10  # an hour, in case a program logs in again and again
 
 
 @email_kind(

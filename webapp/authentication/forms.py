@@ -47,14 +47,14 @@ def _email_code(text: str) -> str:
     return digits
 
 
-# A username or an address is what its writer sees; test_typed.py tries every field that takes one.
+# A username or an address is what people see of it; test_typed.py tries every field that takes one.
 Typed = Annotated[str, StringConstraints(min_length=1, max_length=320), BeforeValidator(identities.visible)]
 Identity = Annotated[Typed, AfterValidator(_identity)]
 Address = Annotated[Typed, AfterValidator(_address)]
 Username = Annotated[Typed, AfterValidator(_username)]
 _LONGEST = Longest(hasher.MOST_TYPED, said=hasher.MAX_LENGTH)
 Password = Annotated[str, StringConstraints(min_length=1), _LONGEST, AfterValidator(_password)]
-# Of a form that takes a passkey as well, or nothing for some changes; `proof.prove` says when it is missing.
+# For forms that also take a passkey, or sometimes nothing; `proof.prove` says when it is missing.
 MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
 
 

@@ -65,7 +65,7 @@ def proved_button(view: View) -> View:
             return await view(request)
         proofs, everything = {"current_password", "passkey_proof", "code"}, await typed(request)
         sent = {name: value for name, value in everything.items() if name not in {FORM_ID, *proofs}}
-        shown = form if proofs & everything.keys() else Form(Proved)  # who is asked first has done nothing wrong
+        shown = form if proofs & everything.keys() else Form(Proved)  # nobody has asked yet, so nothing is wrong
         page, action = "authentication/prove.html", request.url.path
         return pages.render(request, page, part="form", form=shown, status=form.status, sent=sent, action=action)
 
@@ -147,10 +147,10 @@ async def _by_password(request: Request, form: Form[Any]) -> User | None:
         return None
     try:
         user = await try_password(request, form, asking.username, current_password)
-    except Closed as closed:  # a moment ago, so this session has ended too
+    except Closed as closed:  # it happened a moment ago, so this session has ended, too
         form.refuse(field, str(closed))
         return None
-    if user is not None and user.id == asking.id:  # and not somebody who has taken the name since
+    if user is not None and user.id == asking.id:  # and not somebody who has just taken the name
         return user
     if not form.errors:
         form.refuse(field, _("That's not your current password."))
@@ -177,7 +177,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
         await db.commit()  # before the password is looked at, so that guesses at once count too
         user = await users.authenticate(db, state.hasher, typed, password, client)
         if user is not None:
-            # The account's row first, as whatever ends everything does: else both would wait for each other's rows.
+            # The account's row first, as in whatever ends everything: otherwise the two could deadlock.
             await users.note_password_used(db, user.id)
             await throttle.forget(db, state.settings, user, client)
     return user

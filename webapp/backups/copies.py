@@ -81,7 +81,7 @@ def _file_of(database_url: str) -> Path:
 def _hidden(file: Path) -> Iterator[Path]:
     """An empty file beside the backup that nobody else can read. It gets the backup's name, or is deleted."""
     part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)  # of a run that was cut short
+    part.unlink(missing_ok=True)  # left by a run that was cut short
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         yield part

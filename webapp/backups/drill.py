@@ -28,7 +28,7 @@ from webapp.settings import Settings
 PATIENCE = 30.0  # seconds for the email
 SQLITE = b"SQLite format 3\0"
 PG_DUMP = b"PGDMP"
-ROOM = 3  # times a backup: the copy, its log, and the mailbox
+ROOM = 3  # times the backup's size: the copy, its log, and the mailbox
 
 
 def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
@@ -145,7 +145,7 @@ async def _make_up(app: Starlette) -> _Person:
     person = _Person(name, f"{name}@example.com", secrets.token_urlsafe(18))
     async with app.state.database.session(is_writing=True) as db:
         await execute(db, table(OutboxEmail).delete())
-        await db.commit()  # `register` gives the connection back while it hashes, and with it what is not committed
+        await db.commit()  # `register` frees the connection while it hashes, which would undo this
         client = ClientInfo("127.0.0.1", "restore-drill")
         await users.register(
             db, app.state.hasher, app.state.settings, name, person.email, person.password, "en", client

@@ -16,7 +16,7 @@ from webapp.backups import Refused
 from webapp.database import Database
 
 AT_ONCE = 500
-PATIENCE = 1.0  # seconds for connections to go that are about to
+PATIENCE = 1.0  # seconds for connections that are just closing
 IN_USE = "{what} is in use: stop the site, its mailer and whatever else has it open ({who}), then run this again."
 OTHERS = """
     SELECT count(*), coalesce(string_agg(DISTINCT nullif(application_name, ''), ', '), 'by itself unnamed')
@@ -70,7 +70,7 @@ async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         count, names = (await connection.execute(text(OTHERS))).one()
-        await connection.commit()  # the view is of one moment in a transaction
+        await connection.commit()  # within a transaction, the view is a snapshot
         if not count:
             return
         if time.monotonic() > deadline:

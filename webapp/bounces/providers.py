@@ -20,7 +20,7 @@ def read(body: bytes) -> dict[str, Any]:
     """The JSON of a webhook. Raises Unreadable."""
     try:
         found = json.loads(body)
-        json.dumps(found, ensure_ascii=False).encode()  # half a character (\\ud800) can be neither signed nor stored
+        json.dumps(found, ensure_ascii=False).encode()  # half a character (\\ud800) can't be signed or stored
     except (ValueError, RecursionError) as error:
         raise Unreadable from error
     if not isinstance(found, dict):

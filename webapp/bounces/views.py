@@ -27,7 +27,7 @@ async def bounces(request: Request) -> Response:
         if not _knows_the_key(request, settings.bounce_key) and not providers.is_signed(event, settings.bounce_key):
             return JSONResponse({"problem": "the key is missing or wrong"}, 401, {"www-authenticate": "Basic"})
         if link := providers.subscription(event):
-            log.warning("bounces_to_confirm", extra={"fields": {"open": link}})  # by a person: nothing here fetches it
+            log.warning("bounces_to_confirm", extra={"fields": {"open": link}})  # for a person to open
             return JSONResponse({"marked": 0})
         marked = await (marks.take_event(db, event) if is_event else marks.take_message(db, settings, body))
     except providers.Unreadable:

@@ -14,7 +14,7 @@ from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.passkeys import passkeys
 
-FRESH = CHECKUP_EVERY  # a test of longer ago proves little
+FRESH = CHECKUP_EVERY  # an older test proves little
 FEW_CODES = 3
 
 

@@ -53,7 +53,7 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Post:
     when: datetime
     name: str
     body: str
@@ -72,10 +72,10 @@ async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Fi
         raise Refused(_("The demo needs an empty database, and this one has people already."))
     community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
-    people = await _settle(db, settings, community, moment, language)
-    await _befriend(db, community["people"], people, moment)
+    people = await _add_accounts(db, settings, community, moment, language)
+    await _add_follows(db, community["people"], people, moment)
     numbers = [await posts.add(db, people[one.name], text.clean(one.body), one.when) for one in said]
-    await _was_seen(db, people, said)
+    await _set_last_seen(db, people, said)
     complaint = community["complaint"]
     await reports.file(db, numbers[complaint["about"] - 1], people[complaint["by"]], complaint["reason"])
     names = list(people)
@@ -105,7 +105,7 @@ def _community(language: str) -> dict[str, Any]:
     return tomllib.loads(COMMUNITIES[language].read_text("utf-8"))
 
 
-async def _settle(
+async def _add_accounts(
     db: AsyncSession, settings: Settings, community: dict[str, Any], moment: datetime, language: str
 ) -> dict[str, int]:
     """Adds the accounts, all with one hash so that nobody waits for twelve; returns their ids by name."""
@@ -139,7 +139,7 @@ def _address(person: dict[str, Any], community: dict[str, Any]) -> str:
     return DEVELOPMENT_HOST if person["name"] == community["people"][0]["name"] else f"{person['name']}@example.com"
 
 
-async def _befriend(
+async def _add_follows(
     db: AsyncSession, community: list[dict[str, Any]], people: dict[str, int], moment: datetime
 ) -> None:
     """Everybody follows people one after the other, from the day when both are here."""
@@ -150,12 +150,12 @@ async def _befriend(
             await follows.follow(db, people[each["name"]], people[followed], since)
 
 
-def _said(said: dict[str, list[list[str]]], moment: datetime) -> Iterator[_Said]:
+def _said(said: dict[str, list[list[str]]], moment: datetime) -> Iterator[_Post]:
     for when, name, body in said["posts"]:
         days, _space, clock = when.partition(" ")
-        yield _Said(_midnight(moment) - timedelta(days=int(days)) + _duration(clock), name, body)
+        yield _Post(_midnight(moment) - timedelta(days=int(days)) + _duration(clock), name, body)
     for ago, name, body in said["lately"]:
-        yield _Said(moment - _duration(ago), name, body)
+        yield _Post(moment - _duration(ago), name, body)
 
 
 def _duration(clock: str) -> timedelta:
@@ -163,7 +163,7 @@ def _duration(clock: str) -> timedelta:
     return timedelta(hours=int(hours), minutes=int(minutes))
 
 
-async def _was_seen(db: AsyncSession, people: dict[str, int], said: list[_Said]) -> None:
+async def _set_last_seen(db: AsyncSession, people: dict[str, int], said: list[_Post]) -> None:
     """Everybody was last seen a few minutes after their last post."""
     for name, number in people.items():
         last = max(one.when for one in said if one.name == name)

@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         if isinstance(error, BrokenPipeError):
-            return _nobody_reads()
+            return _on_broken_pipe()
         print(_trouble(error), file=sys.stderr)
         return os.EX_TEMPFAIL if options.command == "bounce" else 1  # a mail server keeps it, and tries again
     except KeyboardInterrupt:
@@ -61,9 +61,9 @@ def _trouble(error: Exception) -> str:
     return _("The database can't be used: %(reason)s") % {"reason": refusals.in_words(error)} + f"\n{what} {closer}"
 
 
-def _nobody_reads() -> int:
+def _on_broken_pipe() -> int:
     """Ends quietly when the reader, such as `head`, has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it flushes
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains when it flushes
     return 1
 
 

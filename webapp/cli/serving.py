@@ -58,7 +58,7 @@ def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool =
             Path(url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
         steps = migrations.steps(url, to) if is_dry_run else migrations.go(url, to)
     except CommandError as error:
-        raise Refused(_no_way(str(error))) from None
+        raise Refused(_unknown_revision(str(error))) from None
     except (SQLAlchemyError, OSError) as error:
         words = _("The database can't be migrated: %(reason)s")
         raise Refused(words % {"reason": refusals.in_words(error)}) from None
@@ -77,7 +77,7 @@ def _step(step: migrations.Step, *, is_dry_run: bool) -> str:
     return words % {"revision": step.revision, "words": step.words}
 
 
-def _no_way(words: str) -> str:
+def _unknown_revision(words: str) -> str:
     """Our words for Alembic's error about a revision that it has no file for."""
     revision = words.rpartition(" '")[2].rstrip("'")
     if revision.startswith(migrations.MOVING):
@@ -97,7 +97,7 @@ def _prepare(settings: Settings) -> None:
 
 def dev(options: argparse.Namespace) -> int:
     """Serves a site for this machine alone: migrated, reloading and, unless told otherwise, with demo people in it."""
-    _must_be_free(options.port)
+    _check_port_is_free(options.port)
     os.environ["PORT"] = str(options.port)
     if options.language != "en":
         others = [name for name in demo.COMMUNITIES if name != options.language]
@@ -131,7 +131,7 @@ def development_app() -> Starlette:
     return create_app(settings)
 
 
-def _must_be_free(port: int) -> None:
+def _check_port_is_free(port: int) -> None:
     """Raises Refused if the port is taken, before anything claims to run."""
     try:
         _bind(port)
@@ -145,7 +145,7 @@ def _must_be_free(port: int) -> None:
 
 def _bind(port: int) -> None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will: not kept off by old visitors
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
         probe.bind((LOOPBACK, port))
 
 

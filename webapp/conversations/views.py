@@ -61,7 +61,7 @@ async def reply(request: Request) -> Response:
     answered, me = await _seen(request), request.state.user
     begin = f"@{answered.username} " if answered.author_id != me.id else ""
     form = await Form.of(request, Write, body=begin)
-    above = await _above(request, answered) if form.is_valid else answered
+    above = await _thread_start(request, answered) if form.is_valid else answered
     number = await _written(request, form, answered, above) if form.is_valid else None
     if number:
         return pages.redirect(request, f"{_page_of(above)}#post-{number}", flash=_("Reply posted."))
@@ -85,7 +85,7 @@ async def _written(request: Request, form: Form[Write], answered: Card, above: C
     return number
 
 
-async def _above(request: Request, answered: Card) -> Card:
+async def _thread_start(request: Request, answered: Card) -> Card:
     """The post that a reply to this one goes under: the first of the thread, if the writer can see it."""
     if answered.reply_to_id is None:
         return answered

@@ -29,7 +29,7 @@ class Work(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         """Does some of it in its own transaction; returns whether there is more to do now."""
 
 
@@ -44,7 +44,7 @@ class CleanupTask:
     def name(self) -> str:
         return str(self.model.__tablename__)
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         """Deletes a batch."""
         rows = table(self.model)
         key = tuple_(*rows.primary_key.columns)
@@ -72,5 +72,5 @@ async def run(
 
 async def do_all(database: Database, work: Work, pause: float = PAUSE_SECONDS) -> None:
     """Does all there is to do now, with a pause after each batch."""
-    while await work.do(database):
+    while await work.run_batch(database):
         await asyncio.sleep(pause)

@@ -38,8 +38,8 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
-CLOCKS_DIFFER = timedelta(minutes=1)  # those of a site's machines, and no more
-LAST_ID = 2**31 - 1  # no account, and nothing that an account has, has a higher number
+CLOCKS_DIFFER = timedelta(minutes=1)  # the clocks of a site's machines, at most
+LAST_ID = 2**31 - 1  # no account or anything it owns has a higher id
 
 
 def table(model: type[SQLModel]) -> Table:

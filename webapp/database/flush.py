@@ -18,7 +18,7 @@ class Flush:
     """Flushes the log of one database, for one process. A database in memory has no log."""
 
     def __init__(self) -> None:
-        self.sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has the second alone
+        self.sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS only has the second
         self._log = ""
         self._committed = self._flushed = 0
         self._running: asyncio.Task[None] | None = None
@@ -57,7 +57,7 @@ class Flush:
             self._running = None
 
     def _sync_log(self) -> None:
-        # Without a log, the last connection was closed and has brought everything into the database, flushed.
+        # Without a log, the last connection has closed, and has written everything into the database and flushed it.
         with contextlib.suppress(FileNotFoundError):
             file = os.open(self._log, os.O_RDWR)
             try:

@@ -37,13 +37,13 @@ class Pooler:
 
 async def _has_other_process(arguments: Any, parameters: dict[str, Any]) -> bool | None:
     """A pooler makes up the process id in its greeting; a server gives its own."""
-    import asyncpg  # only where it is used: it costs every process of SQLite's time and memory
+    import asyncpg  # imported here, so a site with SQLite doesn't pay for it
 
     own = {name: value for name, value in parameters.items() if not name.startswith("prepared_statement_")}
     try:
         connection = await asyncpg.connect(*arguments, **{**own, "statement_cache_size": 0})
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
-        return None  # the connection itself will be refused alike, and SQLAlchemy says so
+        return None  # the connection itself will fail the same way, and SQLAlchemy reports it
     try:
         return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
     finally:

@@ -53,14 +53,14 @@ class OneTripConnection:
     after_commit: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, opened: sqlite3.Connection, thread: ThreadPoolExecutor, patience: Patience) -> None:
-        self._connection: sqlite3.Connection | None = opened  # by this name the dialect sees whether it is open
+        self._connection: sqlite3.Connection | None = opened  # the dialect looks at this to see whether it is open
         self._thread = thread
         self._patience = patience
 
     @property
     def opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise ValueError("no active connection")  # in these words the dialect knows it for a lost one
+            raise ValueError("no active connection")  # the dialect recognises a lost connection by these words
         return self._connection
 
     def cursor(self) -> "OneTripCursor":
@@ -93,7 +93,7 @@ class OneTripConnection:
         if self.has_lock:
             self.has_lock = False
             self.opened.rollback()
-        elif begin is None:  # else it had no statement yet
+        elif begin is None:  # otherwise nothing has run yet
             await self._in_thread(self.opened.rollback)
 
     async def close(self) -> None:
@@ -187,7 +187,7 @@ class HotPath:
         self.rollback = connection.rollback
 
     async def begin(self) -> None:
-        self.connection.begin = BEGIN_WRITING  # which goes along with the first statement
+        self.connection.begin = BEGIN_WRITING  # which is sent with the first statement
 
     async def run(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return await (await self.connection.cursor().execute(text, values)).fetchall()
@@ -217,7 +217,7 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
     """A connection for SQLAlchemy's aiosqlite dialect; takes the arguments of `sqlite3.connect`."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
     options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
-    thread = ThreadPoolExecutor(1, "sqlite")  # which ends with the last who knows it, if the file can't be opened
+    thread = ThreadPoolExecutor(1, "sqlite")  # which ends with its last reference if the file can't be opened
     opened = await asyncio.get_running_loop().run_in_executor(thread, _open, file, options)
     return OneTripConnection(opened, thread, patience)
 
@@ -225,7 +225,7 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
 def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
     """Opens the file. A new one is readable by its owner alone, and so is its log."""
     if not (options.get("uri") or file == ":memory:"):
-        with suppress(OSError):  # which SQLite says in its own words
+        with suppress(OSError):  # SQLite will say what is wrong
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     opened: sqlite3.Connection = sqlite3.connect(file, **options)
     return opened
@@ -234,7 +234,7 @@ def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
 def set_up(connection: Any, _record: object) -> None:
     """Prepares a new connection."""
     cursor = connection.cursor()
-    # `flush` sees to what NORMAL leaves.
+    # `flush` does what NORMAL leaves out.
     pragmas = ["busy_timeout=0", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0"]
     pragmas.append("secure_delete=ON")  # what is deleted is overwritten: an account that is gone leaves no byte
     for pragma in pragmas:

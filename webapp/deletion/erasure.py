@@ -25,7 +25,7 @@ from webapp.search import index
 from webapp.settings import Settings
 
 BATCH = 300
-# What holds nothing of a person, or nothing from which one can tell whose it is.
+# Holds nothing about a person, or nothing that says whose it is.
 IMPERSONAL = {
     "decided_report": "what was reported and decided, in words, with addresses masked",
     "error_report": "fingerprints of errors",
@@ -34,7 +34,7 @@ IMPERSONAL = {
     "mail_status": "what is wrong with the mail; addresses were masked before they came in",
     "retired_username": "keyed hashes",
 }
-# What holds something of a person and does not refer to their account; see `_others`.
+# Holds something about a person without referring to their account; see `_others`.
 BY_HAND = {"limit_window", "outbox_email", "refused_address", "registration_request", "security_event"}
 
 _accounts, _deletions = table(User), table(AccountDeletion)
@@ -48,10 +48,10 @@ class Erasure:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # What is left once the accounts are gone; another process may have stopped before it was.
+        # What to clean up once the accounts are gone; another process may have stopped before it did.
         self._words_merged, self._must_scrub = 0, True
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         """Deletes a batch of an account's rows, or the account. After the last, what is left in the log goes, too."""
         async with database.session(is_writing=True) as db:
             user_id = (await execute(db, _DUE, {"moment": now()})).scalar()
@@ -118,7 +118,7 @@ async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, add
 
 async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
     """What doesn't refer to the account: emails, events, refusals, counts, others' failed changes to its addresses."""
-    networks = await _networks(db, user_id)
+    client_ips = await _client_ips(db, user_id)
     names = {username.lower(), *addresses}
     await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
     await execute(db, delete(_events).where(_events.c.user_id == user_id))
@@ -129,21 +129,21 @@ async def _others(db: AsyncSession, settings: Settings, user_id: int, username: 
     await execute(db, delete(asked).where(asked.c.email.in_(addresses)))
     of_others = or_(_changes.c.old_email.in_(addresses), _changes.c.new_email.in_(addresses))
     await execute(db, delete(_changes).where(of_others))
-    await rate_limits.erase(db, settings, _counted(user_id, names, networks))
+    await rate_limits.erase(db, settings, _counted(user_id, names, client_ips))
 
 
-async def _networks(db: AsyncSession, user_id: int) -> set[str]:
+async def _client_ips(db: AsyncSession, user_id: int) -> set[str]:
     sessions = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
     events = select(_events.c.client_ip).where(_events.c.user_id == user_id)
     return set((await execute(db, sessions.union(events))).scalars())
 
 
-def _counted(user_id: int, names: set[str], networks: set[str]) -> set[str]:
+def _counted(user_id: int, names: set[str], client_ips: set[str]) -> set[str]:
     """The keys under which rate limits count an account."""
     alone = {str(user_id), *names}
     emails = {f"{kind} {name}" for kind in KINDS for name in names}
     notices = {f"{user_id} {name}" for name in names}
-    return alone | emails | notices | {f"{name} {network}" for name in names for network in networks}
+    return alone | emails | notices | {f"{name} {client_ip}" for name in names for client_ip in client_ips}
 
 
 async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:

@@ -11,7 +11,7 @@ from webapp.mail.models import Outcome, Verdict
 
 log = logging.getLogger("webapp.mail")
 
-# When this many people's emails are refused alike, with none taken in between, it isn't the people.
+# When this many people's emails are refused alike, with none accepted in between, the people aren't the reason.
 ALIKE = 3
 
 
@@ -71,7 +71,7 @@ class Breaker:
                 log.info("mail_server_back")
             self.since, self._failures, self._until = None, 0, 0.0
             return is_news
-        if not self.wait:  # else it was open for this moment already
+        if not self.wait:  # otherwise it was already open
             pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
             self.reason, self.since = outcome.reason, self.since or self._began(outcome)
             self._failures, self._until = self._failures + 1, time.monotonic() + pause

@@ -31,8 +31,8 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.mail")
 
 RUSH_VISITORS = 3  # while so many wait for their pages, emails keep to their share of the process
-COST = 2.0  # of an email as a whole, beside its writing alone: claiming, sending and noting take as long again
-# How many written emails wait for each connection, so that it never waits for an email.
+COST = 2.0  # times the writing: claiming, sending and recording take as long again
+# How many emails are written ahead for each connection, so that it never waits for one.
 WRITTEN_AHEAD = 2
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
@@ -62,7 +62,7 @@ class Mailer:
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
-        self._outcomes: dict[int, Outcome] = {}  # that are not noted yet
+        self._outcomes: dict[int, Outcome] = {}  # sent, but not yet recorded
         self._finishing = Finishing(database, pace)
         self._suspect_at = 0.0
         self._share = Share(pace.share)
@@ -131,7 +131,7 @@ class Mailer:
                 continue
             await self._try_suspect()
             self.database.wake.clear()
-            # A server that was away is tried with one email.
+            # A server that was down is tried with one email.
             most = int(not self._in_hand) if self.breaker.is_open else BATCH
             claimed = await self._dispatcher.claim(most) if most else []
             written = await self._hand_over(claimed)
@@ -229,7 +229,7 @@ class Mailer:
         self._in_hand.pop(email.id, None)
         self._outcomes.pop(email.id, None)
         if email.crashes:
-            self.database.wake.set()  # such emails come one by one: there may be more of them
+            self.database.wake.set()  # these come one by one, and there may be more
 
     async def _hand_back(self) -> None:
         """Makes the emails that are still in hand due again, for whoever claims them next.

@@ -12,12 +12,12 @@ from webapp.mail import outbox
 class Pace:
     """In seconds, except for the leases. The last value of a series repeats."""
 
-    poll: float = 1.0  # until the outbox is looked at again, though nothing woke the mailer
+    poll: float = 1.0  # until the outbox is checked again if nothing wakes the mailer
     lease: timedelta = outbox.LEASE
-    least_lease: timedelta = timedelta(seconds=5)  # with less left of it, an email is not begun
+    least_lease: timedelta = timedelta(seconds=5)  # with less time left, no email is begun
     retries: Sequence[float] = outbox.RETRY_DELAYS
-    suspect: float = 5.0  # between tries of an email that mailers died of
-    share: float = 0.2  # of the process's time, which emails keep while visitors wait for their pages
+    suspect: float = 5.0  # between attempts at an email that mailers died with
+    share: float = 0.2  # of the process's time, for emails while visitors wait for pages
     grace: float = 6.0  # at a stop, for what is on the wire
     restarts: Sequence[float] = (1, 2, 5, 15, 30)  # after a crash
     pauses: Sequence[float] = (1, 2, 5, 15, 30)  # for a server that could not be used

@@ -47,7 +47,7 @@ class Connection:
             async with asyncio.timeout(self.pace.deadline):
                 outcome = await self._attempt(recipient, message)
                 if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
-                    # A server may hang up on an old connection. Only a new one tells whether the server is away.
+                    # A server may hang up on an old connection. Only a new one shows whether the server is down.
                     outcome = await self._attempt(recipient, message)
                 return outcome
         except TimeoutError:

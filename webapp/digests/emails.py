@@ -17,7 +17,7 @@ from webapp.notifications.switches import reader
 from webapp.settings import Settings
 
 KIND = "digest"
-EXPIRES_AFTER = timedelta(days=1)  # after that, the next digest says it better
+EXPIRES_AFTER = timedelta(days=1)  # after that, the next digest is better
 LINKED = 10
 MENTIONS_LINKED = 5
 FOLLOWERS_NAMED = 5

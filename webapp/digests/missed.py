@@ -20,7 +20,7 @@ class Missed:
 
     mentions: list[tuple[str, int]]
     posts: list[tuple[str, int]]
-    is_more: bool  # whether there are further posts; how many is not counted
+    is_more: bool  # whether there are more posts; they aren't counted
     followers: list[str]
 
     def __bool__(self) -> bool:

@@ -34,7 +34,7 @@ class Digests:
         self._settings = settings
         self._after = 0  # the last person looked at
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         async with database.session(is_writing=True) as db:
             readers = await _readers(db, now().hour, self._after)
             fresh = await rate_limits.begin(db, self._settings, WINDOW, [str(reader.id) for reader in readers])

@@ -64,7 +64,7 @@ async def make(
         for code in made
     ]
     alone = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
-    if (await db.exec(alone)).first() != user.epoch:  # also keeps others who make codes waiting
+    if (await db.exec(alone)).first() != user.epoch:  # this also makes others who make codes wait
         raise Overtaken
     await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
     db.add_all(rows)

@@ -21,7 +21,7 @@ from webapp.mail import kinds
 from webapp.settings import Settings
 
 BATCH = 100
-NEW = timedelta(days=4)  # a day more than the link in the email that tells of it works: emails can be late
+NEW = timedelta(days=4)  # a day longer than the link in the email about it works, because emails can be late
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str)
     if factor.sealed_with != sealing.mark(settings):
         values |= _sealed(settings, factor.user_id, secret)
     last = col(Factor.last_step)
-    is_unspent = (last < step) | (last > step + 2 * totp.DRIFT)  # spent by a clock that was ahead
+    is_unspent = (last < step) | (last > step + 2 * totp.DRIFT)  # used while a clock was ahead
     spent = await execute(db, update(Factor).where(col(Factor.id) == factor.id, is_unspent).values(values))
     return None if spent.rowcount == 1 else ""
 

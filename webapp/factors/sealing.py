@@ -25,7 +25,7 @@ def mark(settings: Settings) -> str:
 
 def seal(settings: Settings, plain: str, about: str) -> str:
     """Encrypts a text. It can be read only with the same `about`."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and few need it
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and rarely needed
 
     nonce = os.urandom(NONCE_BYTES)
     sealed = AESGCM(settings.key(PURPOSE)).encrypt(nonce, plain.encode(), about.encode())

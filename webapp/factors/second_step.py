@@ -27,7 +27,7 @@ from webapp.rate_limits import Use
 from webapp.settings import Settings
 
 LIFETIME = timedelta(minutes=10)
-KEPT = timedelta(days=2)  # for the email that asks what became of it
+KEPT = timedelta(days=2)  # for the email about log-ins that weren't finished
 
 
 async def is_due(db: AsyncSession, user: User, client: ClientInfo) -> bool:

@@ -18,8 +18,8 @@ from webapp.i18n import ngettext
 from webapp.settings import Settings
 
 STEP_SECONDS = 30
-DRIFT = 1  # a code of the step before or after is as good: clocks differ, and people type slowly
-SEARCHED = 20  # steps in which a code is looked for to say how wrong the phone's clock is
+DRIFT = 1  # the codes of the step before and after count too: clocks differ, and people type slowly
+SEARCHED = 20  # steps searched for a code, to say how wrong the phone's clock is
 SETUP_SECONDS = 3600
 _CODE = re.compile(r"[0-9]{6}")
 

@@ -5,7 +5,7 @@ from webapp.factors import methods, removal
 from webapp.settings import Settings
 
 
-class Waiting:
+class PendingRemovals:
     """Reminds waiting people once a day, and removes their factors when the time comes."""
 
     name = "factor_removal"
@@ -13,7 +13,7 @@ class Waiting:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         """Ends and reminds a few, in its own transaction; returns whether there is more to do now."""
         async with database.session(is_writing=True) as db:
             done = await removal.remove_due(db, self.settings) + await removal.tell_waiting(db, self.settings)
@@ -30,7 +30,7 @@ class Resealing:
         self.settings = settings
         self._after = 0
 
-    async def do(self, database: Database) -> bool:
+    async def run_batch(self, database: Database) -> bool:
         """Does a batch in its own transaction; returns whether there is more."""
         async with database.session(is_writing=True) as db:
             self._after = await methods.reseal(db, self.settings, self._after)

@@ -39,7 +39,7 @@ async def profile_feed(request: Request) -> Response:
         raise HTTPException(404)
     page_path = f"/user/{person.username}"
     viewer = request.state.user
-    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).is_apart:
+    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).has_block:
         raise HTTPException(404)
     page = await timeline.of(db, person.id, MOST, viewer_id=None)
     cards = await _seen(request, page.cards, but=person.username)

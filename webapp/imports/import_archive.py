@@ -20,7 +20,7 @@ from webapp.i18n import gettext as _
 from webapp.i18n import number
 from webapp.imports import Refused, bulk
 from webapp.posts import posts
-from webapp.posts.posts import Written
+from webapp.posts.posts import ImportedPost
 from webapp.settings import Settings
 
 
@@ -30,7 +30,7 @@ class Report:
 
     posts: int = 0
     people: dict[str, int] = field(default_factory=dict)  # how many are new, of each list
-    unknown: dict[str, None] = field(default_factory=dict)  # whom nobody here is called
+    unknown: dict[str, None] = field(default_factory=dict)  # names that nobody here has
 
 
 def run(settings: Settings, name: str, file: Path) -> int:
@@ -51,7 +51,7 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
             user = await users.find_typed(db, name)
         if user is None or user.disabled_at is not None:
             raise Refused(f"Nobody who can log in here has the username or email '{name}'.")
-        await _add(database, report, [Written(user.id, post.body, post.created_at) for post in archive.posts])
+        await _add(database, report, [ImportedPost(user.id, post.body, post.created_at) for post in archive.posts])
         for kind, names in archive.people.items():
             await _restore(database, report, user.id, kind, names)
     finally:
@@ -59,8 +59,8 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
     return report
 
 
-async def _add(database: Database, report: Report, written: Sequence[Written]) -> None:
-    async def add(db: AsyncSession, some: Sequence[Written]) -> None:
+async def _add(database: Database, report: Report, written: Sequence[ImportedPost]) -> None:
+    async def add(db: AsyncSession, some: Sequence[ImportedPost]) -> None:
         report.posts += await posts.import_all(db, some)
 
     await bulk.in_turns(database, written, add)

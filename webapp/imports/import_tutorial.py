@@ -26,7 +26,7 @@ from webapp.imports.tutorial_db import Row, Source
 from webapp.people import follows
 from webapp.people.models import Follow
 from webapp.posts import posts, text
-from webapp.posts.posts import Written
+from webapp.posts.posts import ImportedPost
 from webapp.preferences.forms import ABOUT_ME_LENGTH, few_lines
 from webapp.settings import Settings
 
@@ -149,12 +149,12 @@ async def _take_posts(database: Database, source: Source, people: dict[int, Pers
                 report.lost[row["user_id"]] += 1
                 continue
             body = text.clean(str(row["body"] or ""))
-            written.append(Written(author.id, body, when or author.created_at))
+            written.append(ImportedPost(author.id, body, when or author.created_at))
         except ValueError as refused:
             report.posts[str(refused)] += 1
     written.sort(key=lambda post: post.created_at)  # timelines go by number
 
-    async def add(db: AsyncSession, some: Sequence[Written]) -> None:
+    async def add(db: AsyncSession, some: Sequence[ImportedPost]) -> None:
         report.new["posts"] += await posts.add_all(db, some)
 
     await bulk.in_turns(database, written, add)

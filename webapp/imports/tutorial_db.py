@@ -13,7 +13,7 @@ from webapp.imports import Refused
 # What is read of each table; the later columns and tables came with later chapters, and may be missing.
 NEEDED = {"user": ("id", "username", "email", "password_hash"), "post": ("id", "body", "timestamp", "user_id")}
 OPTIONAL = {"user": ("about_me", "last_seen")}
-OF_LATER_CHAPTERS = ("message", "notification", "task")  # there is nothing of the kind here
+OF_LATER_CHAPTERS = ("message", "notification", "task")  # this site has nothing of the kind
 Pair = tuple[int, int]
 Row = dict[str, Any]
 

@@ -8,10 +8,10 @@ import base64
 from collections.abc import Iterator
 from email.utils import getaddresses
 
-LINE = 76  # characters of a line with an encoded word in it, RFC 2047, 2
+LINE = 76  # characters in a line with an encoded word (RFC 2047, 2)
 OPENING, CLOSING = "=?utf-8?b?", "?="
-MOST_BYTES = 45  # of text in a word of at most 75 characters
-LONG = 900  # characters of a line of plain text, of the 998 of RFC 5322
+MOST_BYTES = 45  # of text in an encoded word of at most 75 characters
+LONG = 900  # characters in a line of plain text; RFC 5322 allows 998
 ADDRESSES = {"from", "to", "cc", "reply-to", "sender"}
 
 

@@ -48,7 +48,7 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
     named = {
         "Date": format_datetime(now()),
         "Message-ID": email.message_id,
-        "Auto-Submitted": "auto-generated",  # RFC 3834: out-of-office replies stay away
+        "Auto-Submitted": "auto-generated",  # RFC 3834: asks for no out-of-office replies
         "Content-Language": language,
     }
     if draft.unsubscribe:

@@ -107,9 +107,9 @@ class Verdict(Enum):
     SENT = "sent"
     LATER = "later"  # the server asked to try again
     NEVER = "never"  # the server refused for good
-    UNAVAILABLE = "unavailable"  # no fault of the email's: no server, no TLS, no log-in
+    UNAVAILABLE = "unavailable"  # not the email's fault: no server, no TLS, no log-in
     NOBODY = "nobody"  # nobody here to send it to
-    SUPPRESSED = "suppressed"  # to an address that was refused for good not long ago
+    SUPPRESSED = "suppressed"  # its address was refused for good not long ago
 
 
 @dataclass(frozen=True)

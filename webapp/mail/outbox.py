@@ -32,7 +32,7 @@ from webapp.mail.models import (
     Verdict,
 )
 
-# Trouble that no mailer has seen for this long is over, even if no email has proved it.
+# Trouble that no mailer has met for this long is over, even if no email has proved it.
 TROUBLE_LASTS = timedelta(minutes=5)
 LEASE = timedelta(seconds=90)
 CRASHES_ALLOWED = 4
@@ -177,7 +177,7 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
         row |= {"new_state": EXPIRED, "new_finished_at": moment}
     elif outcome.verdict is Verdict.LATER or outcome.backs_off:
         row |= {"new_due_at": moment + retry_delay(email.attempts, delays=retries)}
-    else:  # no fault of the email's, so no attempt of its
+    else:  # not the email's fault, so it doesn't count as an attempt
         row |= {"new_attempts": email.attempts - 1}
         if not outcome.reason:  # merely handed back: it waits for the same reason as before
             row |= {"new_code": email.code, "new_reason": email.reason}
@@ -243,7 +243,7 @@ _BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).valu
 _HELD = (
     emails.c.id == bindparam("lease_id"),
     emails.c.fence == bindparam("lease_fence"),
-    emails.c.state == LEASED,  # and not what was finished already
+    emails.c.state == LEASED,  # without those already finished
 )
 _RENEW = Prepared(update(emails).where(*_HELD).values(due_at=bindparam("lease_end")))
 _DISCARD = Prepared(delete(emails).where(*_HELD))

@@ -88,7 +88,7 @@ _NOTE = Prepared(
 
 
 _BY_SMTP = _refusals.c.source == "smtp"
-# That the server takes an email says nothing of one that comes back later.
+# An email that the server accepts may still come back later.
 _LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again"), _BY_SMTP))
 
 

@@ -97,7 +97,7 @@ async def spent(db: AsyncSession, within: timedelta) -> dict[Priority, int]:
     sent = recent(emails.c.finished_at, within), emails.c.state == SENT
     in_hand = emails.c.finished_at.is_(None), emails.c.due_at > now(), emails.c.state == LEASED
     counts = dict.fromkeys(Priority, 0)
-    # In this order: an email that is sent between the two is counted twice, and not left out.
+    # In this order: an email sent between the two is then counted twice, not left out.
     for which in (in_hand, sent):
         query = select(emails.c.priority, func.count()).where(*which).group_by(emails.c.priority)
         for priority, count in await execute(db, query):

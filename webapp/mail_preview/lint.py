@@ -26,7 +26,7 @@ def problems(source: bytes, settings: Settings) -> list[str]:
     text, html = _part(message, "plain"), _part(message, "html")
     if text is None:
         return [*found, _("There is no text part.")]
-    return [*found, *_faults_of_links(text, html, settings), *_faults_of_html(html)]
+    return [*found, *_link_problems(text, html, settings), *_html_problems(html)]
 
 
 def _part(message: EmailMessage, subtype: str) -> str | None:
@@ -34,7 +34,7 @@ def _part(message: EmailMessage, subtype: str) -> str | None:
     return str(part.get_content()).replace("\r\n", "\n") if part else None
 
 
-def _faults_of_links(text: str, html: str | None, settings: Settings) -> list[str]:
+def _link_problems(text: str, html: str | None, settings: Settings) -> list[str]:
     found = []
     own_host = urlsplit(settings.base_url).netloc
     main_links = [link for link in LINK.findall(text) if urlsplit(link).path.strip("/")]
@@ -48,7 +48,7 @@ def _faults_of_links(text: str, html: str | None, settings: Settings) -> list[st
     return found
 
 
-def _faults_of_html(html: str | None) -> list[str]:
+def _html_problems(html: str | None) -> list[str]:
     if html is None:
         return []
     found = []

@@ -14,7 +14,7 @@ from webapp.mail_preview import samples as galleries
 from webapp.mail_preview.inbox import Received
 from webapp.web import pages, security_headers
 
-# Emails need inline styles and may run no script. They are shown in a frame of the mailbox page.
+# Emails need inline styles and must run no script. They are shown in a frame of the mailbox page.
 EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self';"
     " sandbox allow-popups allow-top-navigation-by-user-activation"

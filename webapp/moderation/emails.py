@@ -26,7 +26,7 @@ QUOTED = 120
 EXPIRES_AFTER = timedelta(days=5)
 
 
-async def tell_hosts(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
+async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
     """Posts an email to ADMINS in the report's transaction.
 
     Only a post's first open report gets one, and it covers all reports of the next few minutes.

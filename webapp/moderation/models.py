@@ -37,4 +37,4 @@ class Report(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now)
     settled_at: datetime | None = Field(default=None, index=True)
     outcome: str = Field(default="", max_length=20)
-    body: str = Field(default="", max_length=4000)  # what the post said then: its author may still edit it
+    body: str = Field(default="", max_length=4000)  # what the post said then, since its author may edit it

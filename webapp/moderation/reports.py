@@ -94,7 +94,7 @@ async def case(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Case
 
     An admin who decides isn't a viewer: no block hides anything from them.
     """
-    query = _ONE if viewer_id is None else _ONE.where(blocks.not_apart("post.author_id"))
+    query = _ONE if viewer_id is None else _ONE.where(blocks.not_blocked("post.author_id"))
     parameters = {"post_id": post_id} if viewer_id is None else {"post_id": post_id, "viewer_id": viewer_id}
     row = (await execute(db, query, parameters)).first()
     return _case(row) if row else None
@@ -166,7 +166,7 @@ _WAITING = (
 )
 _COMPLAINTS = _complaints()
 _SETTLE = update(_reports).where(_reports.c.settled_at.is_(None))
-# One report for each person and post: the primary key decides, not a look beforehand. It keeps what the post says now.
+# One report for each person and post: the primary key decides, not an earlier read. It keeps what the post says now.
 _FILE = text(
     "INSERT INTO report (post_id, reporter_id, reason, created_at, outcome, body)"
     " SELECT id, :reporter_id, :reason, :created_at, '', body FROM post WHERE id = :post_id"

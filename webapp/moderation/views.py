@@ -108,7 +108,7 @@ async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool
     """Adds the report."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     if await reports.file(db, post.id, me.id, form.data.reason):
-        await emails.tell_hosts(db, settings, post.id, me.id)
+        await emails.tell_admins(db, settings, post.id, me.id)
     await db.commit()
     return True
 

@@ -37,7 +37,7 @@ def canonical_address(text: str, local_domains: Collection[str] = ()) -> str:
         address = validate_email(known, check_deliverability=False, strict=True, allow_smtputf8=False)
     except EmailNotValidError:
         raise ValueError(_("That doesn't look like an email, such as name@example.com.")) from None
-    # Some mail programs and servers decode =?utf-8?q?...?= even here, and so write to somebody else.
+    # Some mail programs and servers decode =?utf-8?q?...?= even here, and would write to somebody else.
     if not address.ascii_email or len(address.ascii_email) > 254 or "=?" in address.ascii_email:
         raise ValueError(_("That doesn't look like an email, such as name@example.com."))
     if local_domain:

@@ -66,7 +66,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
     await db.refresh(user)
-    if is_to_owner(settings, user, claim):  # also after it was taken back
+    if is_to_owner(settings, user, claim):  # also if it has just been taken back
         await methods.remove_new(db, settings, user, client)
     return ended
 

@@ -55,12 +55,12 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
     user = await users.get(db, int(claim.subject))
     if user is None:
         raise TokenMalformed
-    if await _is_shut(request, user) or await not_me.is_void(db, settings, user, claim):
+    if await _is_disabled(request, user) or await not_me.is_void(db, settings, user, claim):
         raise TokenUsed(claim)
     return user, claim
 
 
-async def _is_shut(request: Request, user: User) -> bool:
+async def _is_disabled(request: Request, user: User) -> bool:
     """Whether the account is disabled, and not just being deleted by somebody with its password."""
     deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
     return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))

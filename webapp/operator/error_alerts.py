@@ -23,7 +23,7 @@ from webapp.settings import Settings
 
 log = logging.getLogger("webapp.alarms")
 
-TRIED_EVERY = 2.0  # seconds: whether a database that was away is back
+TRIED_EVERY = 2.0  # seconds between checks whether the database is back
 LEFT_OVER = 5.0  # seconds in which requests still fail that began before the database was back
 
 
@@ -71,7 +71,7 @@ class Alarms:
 
     def _note_outage(self, error: Exception) -> None:
         """One email for everything that fails until the database is back; nothing can be posted before."""
-        is_left_over = time.monotonic() < self._back_at + LEFT_OVER  # its connection is of before
+        is_left_over = time.monotonic() < self._back_at + LEFT_OVER  # its connection is from before the outage
         if (self._outage is None or self._outage.done()) and not is_left_over:
             log.error("database_away", extra={"fields": {"reason": _reason(error)}})
             self._outage = asyncio.create_task(self._tell_when_back(_reason(error), now()))

@@ -5,7 +5,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.database import Database, refusals, release
 from webapp.mail import status
 
-TRIED_EVERY = 5.0  # seconds: for a page that is open to everybody
+TRIED_EVERY = 5.0  # seconds, because anybody can open the page
 
 
 async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
@@ -13,7 +13,7 @@ async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: b
     found = ["the mailer is not running"] if is_mailer_missing else []
     try:
         await status.oldest_waiting(db)
-        await release(db)  # for on SQLite there is no other connection
+        await release(db)  # because SQLite has no other connection
     except Exception as error:
         if not refusals.is_away(error):
             raise

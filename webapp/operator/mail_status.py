@@ -32,7 +32,7 @@ class GivenUp:
 
 
 @dataclass(frozen=True)
-class Shut:
+class Unreachable:
     """An address that gets only urgent emails, as the admin may see it; `mark` stands for it in a form."""
 
     mark: str
@@ -41,13 +41,15 @@ class Shut:
     since: datetime
 
 
-async def shut(db: AsyncSession, settings: Settings, most: int = 50) -> list[Shut]:
+async def unreachable(db: AsyncSession, settings: Settings, most: int = 50) -> list[Unreachable]:
     """The addresses that refuse emails, send them back, or whose owners complained, newest first."""
     rows = await refusals.newest(db, most)
-    return [Shut(_mark(settings, row.address), mask(row.address), _why_shut(row), row.since) for row in rows]
+    return [
+        Unreachable(_mark(settings, row.address), mask(row.address), _why_unreachable(row), row.since) for row in rows
+    ]
 
 
-async def shut_address(db: AsyncSession, settings: Settings, mark: str) -> str | None:
+async def unreachable_address(db: AsyncSession, settings: Settings, mark: str) -> str | None:
     """The address that a mark stands for."""
     rows = await refusals.newest(db, 100_000)
     return next(
@@ -59,7 +61,7 @@ def _mark(settings: Settings, address: str) -> str:
     return hmac.digest(settings.key("refused_address"), address.encode(), "sha256").hex()[:32]
 
 
-def _why_shut(row: Any) -> str:
+def _why_unreachable(row: Any) -> str:
     words = {
         "bounce": _("An email came back."),
         "complaint": _("Its owner marked an email as spam."),

@@ -19,7 +19,7 @@ from webapp.mail.status import Status
 from webapp.web.request_log import Requests
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FEW = 10  # so many emails are told apart from none, no fewer: nothing here shall change with somebody's one
+FEW = 10  # the fewest emails that show: one person's email must never change a figure
 LATELY = timedelta(hours=24)
 
 Labels = Mapping[str, object]

@@ -27,7 +27,7 @@ from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited_button
 
-# Always ahead, so whoever keeps a copy asks again in time. RFC 9116 wants less than a year.
+# Always in the future, so that copies are renewed in time. RFC 9116 wants less than a year.
 SECURITY_TXT_EXPIRES = timedelta(days=180)
 
 
@@ -43,7 +43,7 @@ async def admin_mail(request: Request) -> Response:
         sentence=mail_status.sentence(state, settings),
         is_well=state.trouble is None and state.paused_at is None,
         given_up=await mail_status.given_up(db),
-        shut=await mail_status.shut(db, settings),
+        unreachable=await mail_status.unreachable(db, settings),
     )
 
 
@@ -87,7 +87,7 @@ async def send_mail_again(request: Request) -> Response:
 async def address_works_again(request: Request) -> Response:
     """Whoever runs the site knows better than an old bounce."""
     form, db = await Form.read(request, WorksAgain), request.state.db
-    address = form.is_valid and await mail_status.shut_address(db, request.app.state.settings, form.data.mark)
+    address = form.is_valid and await mail_status.unreachable_address(db, request.app.state.settings, form.data.mark)
     if not address:
         await db.commit()  # it counts
         words = _("There's no such address, or it works again.")

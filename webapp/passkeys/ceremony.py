@@ -107,7 +107,7 @@ def made(settings: Settings, about: str, credential: str) -> Made:
         if key.public_key[3] not in ALGORITHMS or _text(key.credential_id) != answer.credential_id:
             raise Refused
         return Made(answer.credential_id, _text(bytes(key)), data.counter, _is_synced(data))
-    except Exception:  # with bytes that a stranger made up, the library raises all sorts of errors
+    except Exception:  # for bytes that a stranger made up, the library raises all kinds of errors
         raise Refused from None
 
 

@@ -62,7 +62,7 @@ async def add(
     Raises Duplicate, TooMany and Overtaken.
     """
     unchanged = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
-    if (await db.exec(unchanged)).first() != user.epoch:  # so people who add one at the same time take turns
+    if (await db.exec(unchanged)).first() != user.epoch:  # this also makes those who add one take turns
         raise Overtaken
     if await count(db, user) >= MOST:
         raise TooMany

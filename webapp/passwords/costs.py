@@ -18,7 +18,7 @@ class HashCost(SQLModel, table=True):
 
     __tablename__ = "hash_cost"
 
-    cost: str = Field(primary_key=True, max_length=60)  # as a hash begins: $argon2id$v=19$m=65536,t=3,p=4$
+    cost: str = Field(primary_key=True, max_length=60)  # the beginning of a hash: $argon2id$v=19$m=65536,t=3,p=4$
 
 
 async def other_costs(db: AsyncSession) -> list[str]:

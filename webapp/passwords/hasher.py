@@ -14,7 +14,7 @@ from webapp.passwords import hashes
 from webapp.rate_limits import Busy
 
 MAX_LENGTH = 256
-MOST_TYPED = 4 * MAX_LENGTH  # a sign is one character, or up to four that are put together
+MOST_TYPED = 4 * MAX_LENGTH  # one character may be typed as up to four
 WORKERS = 2
 # At 26 ms each on a core, this is a wait of about a second.
 MOST_WAITING = 80
@@ -60,9 +60,9 @@ class Hasher:
 
     async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
         """Whether the password matches the hash; takes just as long without a hash. Raises Busy."""
-        return await self.fitting(password, password_hash, *by) is not None
+        return await self.matching(password, password_hash, *by) is not None
 
-    async def fitting(
+    async def matching(
         self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()
     ) -> str | None:
         """The form of the password that matches the hash, or None.
@@ -71,19 +71,19 @@ class Hasher:
         site may have; each is paid every time. Raises Busy.
         """
         async with self._place(by):
-            return await run_sync(self._fitting, password, password_hash, costs, limiter=self._limiter)
+            return await run_sync(self._matching, password, password_hash, costs, limiter=self._limiter)
 
-    def _fitting(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
+    def _matching(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
         """An account without a password, or with one that can't be checked, takes as long as any other."""
         own = hashes.cost_of(password_hash) if password_hash and hashes.is_sound(password_hash) else ""
-        dearest = {}
+        costliest = {}
         for cost in sorted({cost_of(self._argon2), *costs, own} - {""}, key=hashes.share):
-            dearest[hashes.share(cost)[0]] = cost
-        tries = [(form, cost) for cost in sorted(dearest.values()) for form in _forms(password)]
-        fits = [form for form, cost in tries if self._paid(form, cost, own, password_hash)]
+            costliest[hashes.share(cost)[0]] = cost
+        tries = [(form, cost) for cost in sorted(costliest.values()) for form in _forms(password)]
+        fits = [form for form, cost in tries if self._matches_at(form, cost, own, password_hash)]
         return fits[0] if fits else None
 
-    def _paid(self, password: str, cost: str, own: str, password_hash: str | None) -> bool:
+    def _matches_at(self, password: str, cost: str, own: str, password_hash: str | None) -> bool:
         """Whether the password matches the hash, if the hash's own cost is part of this one; pays all of this one."""
         (kind, spent), is_right = hashes.share(own), False
         if password_hash and own and kind == hashes.share(cost)[0]:
@@ -107,7 +107,7 @@ class Hasher:
                 self._next()
         finally:
             self._in_hand -= 1
-            self._places = self._places - Counter(by)  # which also drops those with none left
+            self._places = self._places - Counter(by)  # subtraction also drops those with none left
 
     async def _turn(self, who: str) -> None:
         """Returns once one of the workers is free, and takes it."""

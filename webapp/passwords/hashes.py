@@ -22,7 +22,7 @@ MOST_MEMORY, MOST_WORK, MOST_LANES = 128 * 1024, 512 * 1024, 16
 MOST_SCRYPT_WORK = 2 * 1024 * 1024
 MOST_PBKDF2 = 1_500_000  # turns
 MOST_BCRYPT = 13  # a power of two
-BCRYPT_BYTES = 72  # of a password, the first that bcrypt looks at
+BCRYPT_BYTES = 72  # bcrypt only looks at the first 72 bytes of a password
 DIGESTS = {"sha1": 40, "sha256": 64, "sha512": 128}  # characters in hexadecimal
 UNKNOWN = (
     "the password_hash is none that can be checked here: argon2, bcrypt, scrypt or pbkdf2,"
@@ -45,8 +45,8 @@ _DJANGO_PBKDF2 = rf"pbkdf2_(sha1|sha256)\$(\d{{1,9}})\$({_SALT})\$([A-Za-z0-9+/]
 _COST = re.compile(r"\$argon2[^$]*\$[^$]*\$[^$]*\$|(?:sha256)?\$2b\$\d\d\$|(?:scrypt|pbkdf2):[^$]*\$")
 _TOGETHER = re.compile(r"(pbkdf2:\w+):(\d+)\$|((?:sha256)?\$2b)\$(\d\d)\$")
 
-# Salt and digest of a password that nobody has, for argon2 that is run for its cost alone.
-NOBODYS = "VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
+# Salt and digest of a password that nobody has, to run argon2 for its cost alone.
+DUMMY = "VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3lIrfObrp84uXFnHbswLnSM0DUHLjYRZs"
 
 
 def read(text: str) -> str:
@@ -115,7 +115,7 @@ def spend(argon2: PasswordHasher, password: str, cost: str, spent: int = 0) -> N
     elif kind.startswith("scrypt"):
         _derived(typed, cost, "")
     else:
-        is_of(argon2, password, cost + NOBODYS)
+        is_of(argon2, password, cost + DUMMY)
 
 
 def _bcrypt(typed: bytes, cost: str, salt: str) -> bytes:

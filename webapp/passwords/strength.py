@@ -19,7 +19,7 @@ from webapp.passwords.hasher import MAX_LENGTH, is_too_long, normal
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
 FEWEST_DIFFERENT = 5
-FEWEST_UNFORESEEN = 6
+FEWEST_UNPREDICTABLE = 6
 LENGTHS_IN_LIST = range(5, 25)
 LONGEST_CONTEXT = 320
 
@@ -32,8 +32,8 @@ ROWS = (
     *("йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю."),
     *("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/"),
 )
-FORESEEN = {way[start : start + 3] for row in ROWS for way in (row, row[::-1]) for start in range(len(row) - 2)}
-# Signs that stand for letters; 1 and ! stand for two.
+PREDICTABLE = {way[start : start + 3] for row in ROWS for way in (row, row[::-1]) for start in range(len(row) - 2)}
+# Characters that stand for letters; 1 and ! stand for two.
 SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for letter in "il"]
 
 
@@ -52,12 +52,12 @@ def of(password: str, min_length: int, *context: str) -> str | None:
             "Too short. Use %(num)s characters or more; a few random words work well.",
             min_length,
         ) % {"num": min_length}
-    text = text.casefold()[:MAX_LENGTH]  # one sign may have become eighteen
+    text = text.casefold()[:MAX_LENGTH]  # one character may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:
         return _("Too easy to guess: it repeats a few characters.")
     if any(_is_about(spelled, min_length, context) for spelled in (text, *_spellings(text))):
         return _("Too easy to guess: it's mostly your username, your email or this site's name.")
-    if _unforeseen(text) < FEWEST_UNFORESEEN:
+    if _unpredictable(text) < FEWEST_UNPREDICTABLE:
         return _("Too easy to guess: it follows the keyboard, the alphabet or the numbers.")
     if _is_common(text):
         return _("Too easy to guess: many people use this password, or one almost like it.")
@@ -69,7 +69,7 @@ def _is_about(text: str, min_length: int, context: tuple[str, ...]) -> bool:
     rest = text
     for word in sorted(set(_words(context)), key=len, reverse=True):
         rest = rest.replace(word, "")
-    return rest != text and (_unforeseen(rest) < min_length // 2 or _is_common(rest))
+    return rest != text and (_unpredictable(rest) < min_length // 2 or _is_common(rest))
 
 
 def _words(context: tuple[str, ...]) -> Iterator[str]:
@@ -79,10 +79,10 @@ def _words(context: tuple[str, ...]) -> Iterator[str]:
         yield from (piece for piece in pieces if len(piece) >= 3)
 
 
-def _unforeseen(text: str) -> int:
+def _unpredictable(text: str) -> int:
     """How many characters don't just continue the two before them, as in "abc", "qwe", "321", "aaa"."""
     windows = (text[start : start + 3] for start in range(len(text) - 2))
-    return len(text) - sum(window in FORESEEN or len(set(window)) == 1 for window in windows)
+    return len(text) - sum(window in PREDICTABLE or len(set(window)) == 1 for window in windows)
 
 
 def _is_common(text: str) -> bool:
@@ -95,13 +95,13 @@ def _cores(text: str) -> Iterator[str]:
     first = next((place for place, character in enumerate(text) if character.isalpha()), 0)
     last = next((place for place in range(len(text), 0, -1) if text[place - 1].isalpha()), len(text))
     for core in {text, text[first:], text[:last], text[first:last]}:
-        for once in (core, _said_once(core)):
+        for once in (core, _without_repetition(core)):
             for spelled in (once, *_spellings(once)):
-                letters = _said_once("".join(filter(str.isalpha, spelled)))
+                letters = _without_repetition("".join(filter(str.isalpha, spelled)))
                 yield from (spelled, letters, spelled[::-1], letters[::-1])
 
 
-def _said_once(text: str) -> str:
+def _without_repetition(text: str) -> str:
     """The piece that the whole text repeats; the text itself if there is none."""
     return text[: (text + text).find(text, 1)]
 

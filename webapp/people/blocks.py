@@ -21,14 +21,14 @@ MOST_LISTED = 200
 _users, _follows = table(User), table(Follow)
 _mutes, _blocks = table(Mute), table(Block)
 
-# Never a join: for one, a planner may decide to read all blocks. Each of the three is a look into a primary key.
-_APART = """
+# Never a join, because a planner may then read all blocks. Each of the three looks up a primary key.
+_BLOCKED = """
     SELECT 1 FROM block WHERE block.blocker_id = {viewer} AND block.blocked_id = {person}
     UNION ALL SELECT 1 FROM block WHERE block.blocker_id = {person} AND block.blocked_id = {viewer}
 """
 _MUTED = "SELECT 1 FROM mute WHERE mute.muter_id = {viewer} AND mute.muted_id = {person}"
-_HIDDEN = f"{_MUTED} UNION ALL {_APART}"
-# Whom a viewer doesn't see, to subtract them from a count.
+_HIDDEN = f"{_MUTED} UNION ALL {_BLOCKED}"
+# The people a viewer doesn't see, to be subtracted from a count.
 HIDDEN_PEOPLE = (
     text(
         "SELECT muted_id AS id FROM mute WHERE muter_id = :viewer_id"
@@ -48,9 +48,9 @@ def not_hidden(person: str, viewer: str = ":viewer_id") -> TextClause:
     return _condition(_HIDDEN, person, viewer)
 
 
-def not_apart(person: str, viewer: str = ":viewer_id") -> TextClause:
+def not_blocked(person: str, viewer: str = ":viewer_id") -> TextClause:
     """The same for blocks alone: for pages that people open on purpose."""
-    return _condition(_APART, person, viewer)
+    return _condition(_BLOCKED, person, viewer)
 
 
 def _condition(rows: str, person: str, viewer: str) -> TextClause:
@@ -69,7 +69,7 @@ class Relation:
     is_blocked_by: bool = False
 
     @property
-    def is_apart(self) -> bool:
+    def has_block(self) -> bool:
         return self.is_blocked or self.is_blocked_by
 
     @property
@@ -128,7 +128,7 @@ async def muted(db: AsyncSession, user_id: int) -> Sequence[Listed]:
     """The people somebody has muted, latest first, without those hidden by a block: at most MOST_LISTED, plus one if
     there are more.
     """
-    query = _listed(_mutes.c.muter_id, _mutes.c.muted_id, _mutes.c.created_at).where(not_apart("user_account.id"))
+    query = _listed(_mutes.c.muter_id, _mutes.c.muted_id, _mutes.c.created_at).where(not_blocked("user_account.id"))
     return [Listed(*row) for row in await execute(db, query, {"viewer_id": user_id})]
 
 
@@ -171,7 +171,7 @@ def _is_there(pairs: Table, one: ColumnElement[int], other: ColumnElement[int]) 
 
 
 _RELATION = select(*relation_to(bindparam("person_id", type_=Integer)))
-# Twice at the same moment is once, and it's never oneself.
+# Two at the same moment count once, and nobody can do it to themselves.
 _ADD = """
     INSERT INTO {pairs} ({one}, {other}, created_at)
     SELECT :one, id, :moment FROM user_account WHERE id = :other AND id <> :one

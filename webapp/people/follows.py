@@ -46,7 +46,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class ListedPerson:
     """Somebody in a list of followers, as the person looking at it sees them."""
 
     id: int
@@ -115,13 +115,13 @@ async def seen(db: AsyncSession, name: str, viewer_id: int) -> Seen | None:
     return Seen(found[0], Counts(found[1], found[2]), Relation(*map(bool, found[3:]))) if found else None
 
 
-async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
+async def followers(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[ListedPerson]:
     """Who follows a person, newest first: a page, plus one if there are more."""
     query = _people(_follows.c.follower_id).where(_follows.c.followed_id == user_id)
     return await _page(db, query, viewer_id, after)
 
 
-async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[Neighbour]:
+async def following(db: AsyncSession, user_id: int, viewer_id: int, after: Key | None = None) -> list[ListedPerson]:
     """The people a person follows, in the same way."""
     query = _people(_follows.c.followed_id).where(_follows.c.follower_id == user_id)
     return await _page(db, query, viewer_id, after)
@@ -136,13 +136,13 @@ async def began_between(db: AsyncSession, user_id: int, start: datetime, end: da
     return list((await execute(db, seen, {"viewer_id": user_id})).scalars())
 
 
-async def _page(db: AsyncSession, query: Rows, viewer_id: int, after: Key | None) -> list[Neighbour]:
+async def _page(db: AsyncSession, query: Rows, viewer_id: int, after: Key | None) -> list[ListedPerson]:
     created_at, number = _follows.c.created_at, _users.c.id
     if after:
         query = query.where(or_(created_at < after.created_at, and_(created_at == after.created_at, number < after.id)))
     query = query.where(blocks.not_hidden("user_account.id")).order_by(created_at.desc(), number.desc())
     rows = await execute(db, query.limit(PAGE + 1), {"viewer_id": viewer_id})
-    return [Neighbour(*row) for row in rows]
+    return [ListedPerson(*row) for row in rows]
 
 
 def _people(who: ColumnElement[int]) -> Rows:
@@ -175,14 +175,14 @@ _COUNTS = select(*_counts_of(bindparam("user_id", type_=Integer)))
 _SEEN: Any = select(User, *_counts_of(_users.c.id), *blocks.relation_to(_users.c.id)).where(
     _users.c.username_key == bindparam("name")
 )
-# Twice at the same moment is once: the primary key decides, not a look beforehand.
+# Two at the same moment count once: the primary key decides, not an earlier read.
 _ADD = """
     INSERT INTO follow (follower_id, followed_id, created_at)
     SELECT :follower_id, id, :created_at FROM user_account
-    WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL AND {not_apart}
+    WHERE id = :followed_id AND id <> :follower_id AND disabled_at IS NULL AND {not_blocked}
     ON CONFLICT (follower_id, followed_id) DO NOTHING
 """
-_FOLLOW = text(_ADD.format(not_apart=blocks.not_apart("user_account.id", ":follower_id").text)).bindparams(
+_FOLLOW = text(_ADD.format(not_blocked=blocks.not_blocked("user_account.id", ":follower_id").text)).bindparams(
     bindparam("follower_id", type_=Integer),
     bindparam("followed_id", type_=Integer),
     bindparam("created_at", type_=_follows.c.created_at.type),

@@ -10,12 +10,12 @@ from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.people import avatars, blocks, emails, follows, forms
-from webapp.people.follows import Key, Neighbour
+from webapp.people.follows import Key, ListedPerson
 from webapp.web import errors, pages
 from webapp.web.forms import Form
 from webapp.web.limits import limited
 
-# Just shapes: an SVG that is opened as a page must not run anything.
+# Only shapes: an SVG opened as a page must not run anything.
 PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -47,7 +47,7 @@ async def followers(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
     people = await follows.followers(request.state.db, person.id, viewer_id, _after(request))
     words = _("%(name)s's followers") % {"name": person.username}, _("Nobody yet.")
-    return await _neighbours(request, person, people, "followers", *words)
+    return await _people_page(request, person, people, "followers", *words)
 
 
 @login_required
@@ -55,7 +55,7 @@ async def following(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
     people = await follows.following(request.state.db, person.id, viewer_id, _after(request))
     words = _("Followed by %(name)s") % {"name": person.username}, _("Nobody yet.")
-    return await _neighbours(request, person, people, "following", *words)
+    return await _people_page(request, person, people, "following", *words)
 
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
@@ -104,8 +104,8 @@ async def _button(
     )
 
 
-async def _neighbours(
-    request: Request, person: User, people: list[Neighbour], here: str, heading: str, nobody: str
+async def _people_page(
+    request: Request, person: User, people: list[ListedPerson], here: str, heading: str, nobody: str
 ) -> Response:
     path, shown = request.url.path, people[: follows.PAGE]
     return pages.render(
@@ -133,7 +133,7 @@ async def _person(request: Request) -> User:
     person = await users.named(db, request.path_params["username"])
     if person is None or person.disabled_at is not None:
         raise HTTPException(404)
-    if person.id != viewer.id and (await blocks.relation(db, viewer.id, person.id)).is_apart:
+    if person.id != viewer.id and (await blocks.relation(db, viewer.id, person.id)).has_block:
         raise HTTPException(404)
     return person
 

@@ -20,12 +20,12 @@ class Post(SQLModel, table=True):
     """
 
     __tablename__ = "post"
-    # SQLite would give a deleted post's number, and so its address, to the next one.
+    # Otherwise SQLite would give a deleted post's number, and so its address, to the next one.
     __table_args__ = (
-        # All that a timeline asks before it takes a post, so that it reads no post which it does not take.
+        # Everything a timeline asks before it takes a post, so it never reads a post it doesn't show.
         Index("ix_post_author_id_id_deleted_at_removed_at", "author_id", "id", "deleted_at", "removed_at"),
         Index("ix_post_author_id_created_at_id", "author_id", "created_at", "id"),
-        # Of the few that are deleted only: with all of them in it, a planner takes it for "not deleted".
+        # Only of the few deleted posts: with all posts in it, a planner would use it for "not deleted".
         Index(
             "ix_post_deleted_at",
             "deleted_at",
@@ -44,9 +44,9 @@ class Post(SQLModel, table=True):
 
     id: int = Field(default=None, sa_column=Column(_Number, primary_key=True, autoincrement=True))
     author_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE")
-    # The post under which it stands, which is itself no reply.
+    # The post that it stands under, which isn't a reply itself.
     reply_to_id: int | None = Field(default=None, sa_column=Column(_Number, ForeignKey("post.id", ondelete="SET NULL")))
-    body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several of ours
+    body: str = Field(max_length=4000)  # 280 characters as people count them; a flag or a family is several code points
     created_at: datetime = Field(default_factory=now)
     edited_at: datetime | None = None
     deleted_at: datetime | None = None

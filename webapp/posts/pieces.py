@@ -17,8 +17,8 @@ from webapp.posts.posts import EDITABLE
 from webapp.posts.timeline import Card
 from webapp.web.templating import ago
 
-MOST_CHARACTERS = 8_000_000  # kept in each process: some 8,000 posts
-_TIME = "\0"  # stands where the time goes, which is another each minute; no post can have one
+MOST_CHARACTERS = 8_000_000  # in each process: some 8,000 posts
+_TIME = "\0"  # stands in for the time, which changes every minute; no post can contain it
 
 Piece = tuple[str, str]
 
@@ -43,7 +43,7 @@ class Pieces:
         piece = self._kept.get(key)
         if piece is None:
             piece = self._rendered(*key[:2])
-            with contextlib.suppress(ValueError):  # larger than all the room there is
+            with contextlib.suppress(ValueError):  # larger than the whole cache
                 self._kept[key] = piece
         before, after = piece
         return Markup(f"{before}{ago(card.created_at)}{after}")  # noqa: S704  (what templates have made)

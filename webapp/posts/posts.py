@@ -19,7 +19,7 @@ from webapp.settings import Settings
 
 EDITABLE = timedelta(minutes=10)
 UNDO = timedelta(seconds=10)
-UNDO_GRACE = timedelta(seconds=5)  # for a button pressed at the last moment, over a slow line
+UNDO_GRACE = timedelta(seconds=5)  # for a button pressed at the last moment, on a slow connection
 KEPT_WHEN_DELETED = timedelta(hours=1)
 MOST_MENTIONED = 10
 _IMPORTS = 0x1A4C  # the lock under which imported posts get their numbers
@@ -88,7 +88,7 @@ async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime 
     return (await _add(db, author_id, body, created_at or now()))[0]
 
 
-class Written(NamedTuple):
+class ImportedPost(NamedTuple):
     """A post that was written elsewhere, with a clean body."""
 
     author_id: int
@@ -96,14 +96,14 @@ class Written(NamedTuple):
     created_at: datetime
 
 
-async def add_all(db: AsyncSession, written: Sequence[Written]) -> int:
+async def add_all(db: AsyncSession, written: Sequence[ImportedPost]) -> int:
     """Adds posts in their order, except those already here; returns how many. Nobody is told."""
     new = await _not_here(db, written)
     await _insert(db, [{**each._asdict(), "removed_because": ""} for each in new], new)
     return len(new)
 
 
-async def import_all(db: AsyncSession, written: Sequence[Written]) -> int:
+async def import_all(db: AsyncSession, written: Sequence[ImportedPost]) -> int:
     """Adds posts that a person brings along, newest first, except those already here; returns how many.
 
     Nobody is told, and they are no news in any timeline: see `Post`.
@@ -117,7 +117,7 @@ async def import_all(db: AsyncSession, written: Sequence[Written]) -> int:
     return len(new)
 
 
-async def _not_here(db: AsyncSession, written: Sequence[Written]) -> list[Written]:
+async def _not_here(db: AsyncSession, written: Sequence[ImportedPost]) -> list[ImportedPost]:
     if not written:
         return []
     moments = [each.created_at for each in written]
@@ -125,11 +125,11 @@ async def _not_here(db: AsyncSession, written: Sequence[Written]) -> list[Writte
         _posts.c.author_id.in_({each.author_id for each in written}),
         _posts.c.created_at.between(min(moments), max(moments)),
     )
-    here = {Written(*row) for row in await execute(db, query)}
+    here = {ImportedPost(*row) for row in await execute(db, query)}
     return [each for each in dict.fromkeys(written) if each not in here]
 
 
-async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: Sequence[Written]) -> None:
+async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: Sequence[ImportedPost]) -> None:
     if rows:
         added = insert(_posts).returning(_posts.c.id, sort_by_parameter_order=True)
         await _mention(db, zip((await execute(db, added, list(rows))).scalars(), new, strict=True))
@@ -177,7 +177,7 @@ class _Person(NamedTuple):
     name: str
     address: str
     language: str
-    hears_of_it: bool  # no: of whom they have muted, or where one has blocked the other
+    is_notified: bool  # false if they muted the author, or either blocked the other
 
 
 async def _add(
@@ -207,13 +207,13 @@ async def _tell(
 ) -> None:
     """Always in the same order, so that two posts that mention the same people don't wait for each other's locks."""
     for person in sorted(people):
-        if person.id != author_id and person.hears_of_it:
+        if person.id != author_id and person.is_notified:
             await batching.tell(
                 db, settings, "mention", person.address, user_id=person.id, language=person.language, since=since
             )
 
 
-async def _mention(db: AsyncSession, added: Iterable[tuple[int, Written]]) -> None:
+async def _mention(db: AsyncSession, added: Iterable[tuple[int, ImportedPost]]) -> None:
     posts = dict(added)
     names = {post_id: text.mentioned(post.body) for post_id, post in posts.items()}
     wanted = {name for of_post in names.values() for name in of_post}

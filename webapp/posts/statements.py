@@ -42,8 +42,8 @@ def shown() -> tuple[ColumnElement[bool], ...]:
 # What may be brought up for a stranger, or for a member, who is the statement's `viewer_id`; what they may go to on
 # purpose; and whom a mention may lead to.
 Condition = ColumnElement[bool] | TextClause
-_BROUGHT_UP: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_hidden("post.author_id")}
-_GONE_TO: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_apart("post.author_id")}
+_SUGGESTED: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_hidden("post.author_id")}
+_OPENED: dict[bool, Condition] = {True: _users.c.is_public, False: blocks.not_blocked("post.author_id")}
 _people = _users.alias("mentioned")
 _LINKED: dict[bool, Condition] = {True: _people.c.is_public, False: blocks.not_hidden("mentioned.id")}
 
@@ -115,7 +115,7 @@ _THEIRS = """
     SELECT id FROM post WHERE author_id = author.id AND deleted_at IS NULL AND removed_at IS NULL
     AND id > 0 AND {bound} ORDER BY id DESC LIMIT {most}
 """
-# Not a join: for one, a planner may decide to read all people.
+# Not a join, because a planner may then read all people.
 _FOLLOWED = f"""
     SELECT followed_id AS id FROM follow
     WHERE follower_id = :user_id AND (SELECT disabled_at FROM user_account WHERE id = followed_id) IS NULL
@@ -146,12 +146,12 @@ def home(is_sqlite: bool, most: int) -> Query:
 
 @cache
 def one(*, only_public: bool) -> Query:
-    return _cards(only_public=only_public).where(_posts.c.id == bindparam("post_id"), _GONE_TO[only_public])
+    return _cards(only_public=only_public).where(_posts.c.id == bindparam("post_id"), _OPENED[only_public])
 
 
 def among(numbers: TextualSelect, *, only_public: bool) -> Query:
     """The posts found by a statement that already knows what the viewer may see."""
-    found = _posts.c.id.in_(numbers), _BROUGHT_UP[only_public]
+    found = _posts.c.id.in_(numbers), _SUGGESTED[only_public]
     return _cards(only_public=only_public).where(*found).order_by(_posts.c.id.desc())
 
 
@@ -161,14 +161,14 @@ def about(most: int) -> Query:
     mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.post_id < bindparam("before")
     query = _cards(only_public=False).join(_mentions, _mentions.c.post_id == _posts.c.id)
     query = query.add_columns(_mentions.c.created_at.label("mentioned_at"))
-    of_others = _posts.c.author_id != bindparam("viewer_id", type_=Integer), is_news(), _BROUGHT_UP[False]
+    of_others = _posts.c.author_id != bindparam("viewer_id", type_=Integer), is_news(), _SUGGESTED[False]
     return query.where(*mine, *of_others).order_by(_mentions.c.post_id.desc()).limit(_number_of_rows(most))
 
 
 @cache
 def replies(most: int, *, only_public: bool) -> Query:
     under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
-    query = _cards(only_public=only_public).where(*under, _BROUGHT_UP[only_public])
+    query = _cards(only_public=only_public).where(*under, _SUGGESTED[only_public])
     return query.order_by(_posts.c.id).limit(_number_of_rows(most))
 
 
@@ -176,12 +176,12 @@ def replies(most: int, *, only_public: bool) -> Query:
 def of(most: int, *, is_first: bool, only_public: bool) -> Query:
     """One person's posts by date, because imported ones are older than their numbers."""
     theirs, order = _posts.c.author_id == bindparam("author_id"), (_posts.c.created_at.desc(), _posts.c.id.desc())
-    newest = _cards(only_public=only_public).where(theirs, _GONE_TO[only_public])
+    newest = _cards(only_public=only_public).where(theirs, _OPENED[only_public])
     newest = newest.order_by(*order).limit(_number_of_rows(most))
     if is_first:
         return newest
     last = select(_posts.c.created_at).where(_posts.c.id == bindparam("before"))
-    # The last post of the page before may be gone since.
+    # The last post of the previous page may be gone by now.
     beside = select(_posts.c.created_at).where(theirs, _posts.c.id < bindparam("before"))
     when = func.coalesce(
         last.scalar_subquery(), beside.order_by(_posts.c.id.desc()).limit(_number_of_rows(1)).scalar_subquery()
@@ -191,7 +191,7 @@ def of(most: int, *, is_first: bool, only_public: bool) -> Query:
 
 @cache
 def earlier(most: int, *, only_public: bool) -> Query:
-    before = _posts.c.id < bindparam("before"), is_news(), _BROUGHT_UP[only_public]
+    before = _posts.c.id < bindparam("before"), is_news(), _SUGGESTED[only_public]
     return _cards(only_public=only_public).where(*before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
 
 

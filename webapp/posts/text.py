@@ -14,7 +14,7 @@ from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 
 MOST_CHARACTERS = 280
-MOST_CODE_POINTS = 4000  # as in the table; no writing system needs that many for 280 characters
+MOST_CODE_POINTS = 4000  # as in the table; no script needs that many for 280 characters
 MOST_MARKS = 30  # in a row on one letter (Unicode Standard Annex 15, stream-safe text)
 MOST_LINK = 2000
 MOST_HOST = 253
@@ -29,7 +29,7 @@ _TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MOST_MARKS + 1}}}")
 # Controls, and the signs that turn the direction of writing round and so let a text read other than it is
 # (CVE-2021-42574). The plain marks U+200E, U+200F and U+061C stay: they turn nothing round.
 _FORBIDDEN = regex.compile(r"[\p{Cc}\u202a-\u202e\u2066-\u2069\ufff9-\uffff--[\n\t]]", regex.VERSION1)
-# Letters by their class that show nothing: without another character beside them the post would look empty.
+# Letters that show nothing: with no other character, the post would look empty.
 _VISIBLE = regex.compile(r"[\p{L}\p{N}\p{P}\p{S}--[\u115f\u1160\u3164\uffa0\u2800]]", regex.VERSION1)
 # Where a link or a mention begins, and how far a link can reach at most; how far it does, linkify-it says.
 _PIECE = regex.compile(
@@ -38,9 +38,9 @@ _PIECE = regex.compile(
     regex.IGNORECASE,
 )
 _links = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
-# What linkify-it takes for a part of a path.
+# What linkify-it takes for part of a path.
 _QUOTES_BEHIND = "*_~\u2026\u2019\u201d\u00bb\u3002\uff0c\uff01\uff1f\u3001"
-_SAFE = "/?#[]@!$&'()*+,;=%-._~:"  # what a path, query or fragment holds as it is (RFC 3986)
+_SAFE = "/?#[]@!$&'()*+,;=%-._~:"  # needs no escaping in a path, query or fragment (RFC 3986)
 _LABEL = regex.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 # A host outside ASCII is shown as punycode, but for Latin letters that nobody takes for a plain one: a letter of one
 # alphabet may pass for one of another.
@@ -57,9 +57,9 @@ def count(text: str) -> int:
 
 def clean(text: str) -> str:
     """The text to store for what was typed. Raises ValueError with words for the visitor."""
-    if len(text) > MOST_CODE_POINTS:  # before anything looks at each of them
+    if len(text) > MOST_CODE_POINTS:  # before anything goes through all of them
         raise ValueError(_("That's far too long for a post."))
-    if _TOO_MANY_MARKS.search(text):  # a row of marks is put in order in the square of its length
+    if _TOO_MANY_MARKS.search(text):  # sorting a row of marks takes the square of its length
         raise ValueError(_("There are too many marks on the letters."))
     text = unicodedata.normalize("NFC", _LINE_BREAK.sub("\n", text))
     if _FORBIDDEN.search(text):

@@ -20,7 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.database import execute, table
 from webapp.people import blocks
-from webapp.people.follows import Neighbour
+from webapp.people.follows import ListedPerson
 from webapp.posts import statements
 from webapp.posts.models import Mention, Post
 from webapp.posts.statements import Query
@@ -156,11 +156,11 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
     return [(name, post_id) for name, post_id in await execute(db, query, _of_viewer(user_id))]
 
 
-async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[Neighbour]:
+async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[ListedPerson]:
     """The people who posted most recently, for a newcomer to follow."""
     rows = (await execute(db, statements.WRITERS, {"user_id": user_id})).all()
     writers = {row.id: row for row in rows}  # each once, the last to post first
-    return [Neighbour(*row, is_followed=False) for row in list(writers.values())[:most]]
+    return [ListedPerson(*row, is_followed=False) for row in list(writers.values())[:most]]
 
 
 async def _page(

@@ -40,7 +40,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or user.disabled_at is not None:
         return None
-    if not email.parameters.get("by_owner") and (_is_paused(user) or await _gets_many(db, settings, user, email)):
+    if not email.parameters.get("by_owner") and (_is_paused(user) or await _is_over_limit(db, settings, user, email)):
         return None
     return _reset_password_draft(settings, user, email.parameters.get("asked_id", ""))
 
@@ -85,7 +85,7 @@ def _is_paused(user: User) -> bool:
     return user.reset_paused_until is not None and user.reset_paused_until > now()
 
 
-async def _gets_many(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> bool:
+async def _is_over_limit(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> bool:
     """Counts an email to a typed name or address when it is first written, since only then is it known who gets it.
 
     The outbox's rows couldn't tell: other processes may be writing to the same person at this moment.

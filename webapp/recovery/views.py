@@ -84,7 +84,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
     db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("reset", str(user_id)):
-        # Of many at once the first has used the link, and the others cost no hash.
+        # Of many at once, the first has used the link, and the others cost no hash.
         token, opened = request.path_params["token"], form.values["opened"]
         user, claim = await reset.owner(db, state.settings, token, opened)
         keep = await _second_factor(request, form, user, claim)
@@ -92,7 +92,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
             return None
         if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
-        await db.commit()  # with the code that it spent: of many with one code, only one goes on to hash
+        await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         await throttle.forget(db, state.settings, user, client)
         await db.commit()

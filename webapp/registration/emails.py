@@ -40,7 +40,7 @@ EXPIRES_AFTER = timedelta(days=5)
 async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To an address that asked for an account. If it has one, is waiting for one or is reserved, it says so instead."""
     address, asked_id = email.recipient, email.parameters.get("asked_id", "")
-    if asked_emails.is_robots(settings, asked_id):
+    if asked_emails.is_robot_id(settings, asked_id):
         return None
     if await users.has_account(db, address):
         user = await users.find(db, address)

@@ -15,7 +15,7 @@ class RegistrationRequest(SQLModel, table=True):
     """
 
     __tablename__ = "registration_request"
-    # The number of a decided request must never be the next one's: somebody may have its page open.
+    # A new request must never get the number of a decided one: somebody may have its page open.
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)
@@ -37,7 +37,7 @@ class Invite(SQLModel, table=True):
     """
 
     __tablename__ = "invite"
-    # A link that is still about must never let anybody in by another's invitation.
+    # An old link must never let anybody in through somebody else's invitation.
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)

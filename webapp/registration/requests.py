@@ -83,7 +83,7 @@ async def ask(
         raise Taken("username")
     await database.release(db)
     password_hash = await hasher.hash(password, by.client_ip, asked.email)
-    # Who asks at the same time waits here, so the backlog is never passed.
+    # Others who ask at the same time wait here, so the backlog is never exceeded.
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
     await _add(db, settings, asked, password_hash)
     if times <= 2:

@@ -89,7 +89,7 @@ def asked_id(request: Request, form: Form[forms.Register]) -> str:
         return ""
     if sign:
         events.refused(Refusal.ROBOT, auth.client_info(request), typed=form.data.email, sign=sign)
-        return asked_emails.robots_id(settings)
+        return asked_emails.robot_id(settings)
     return asked_emails.new_id()
 
 
@@ -174,7 +174,7 @@ async def _finished(
     of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("register", address):
-        await _proved(request, form)  # of many the first has used the link, and the others cost no hash
+        await _proved(request, form)  # of many at once, the first has used the link, and the others cost no hash
         if await too_often(request, form, (rate_limits.FINISH_REGISTRATION, address), of_client_ip):
             return None
         await db.commit()

@@ -8,7 +8,7 @@ from webapp.replies import blame, outcomes
 from webapp.replies.blame import GREYLISTED, Blame
 from webapp.settings import Settings
 
-PATIENCE = 30.0  # seconds for each answer, while somebody sits and waits
+PATIENCE = 30.0  # seconds for each answer, while somebody is watching
 
 
 def words_of(error: Exception, *known: str) -> str:

@@ -25,11 +25,11 @@ US = re.compile(
     re.IGNORECASE,
 )
 GREYLISTED = re.compile(r"\bgr[ae]y", re.IGNORECASE)
-# Gmail speaks of how much the person gets, and not of how much we send.
+# Gmail means how much the person receives, not how much we send.
 THEIR_RATE = re.compile(r"the user you are trying to contact is receiving mail at a rate", re.IGNORECASE)
 # cPanel's guess: the account may not exist, they may be blacklisted.
 GUESS = re.compile(r"\bmay not exist\b", re.IGNORECASE)
-# Postfix names the table in which it didn't find somebody, and one is called "relay".
+# Postfix names the table in which it didn't find somebody, and one of them is called "relay".
 TABLE = re.compile(r" in \w+( \w+)? (recipient|alias|mailbox) table", re.IGNORECASE)
 NOBODY = re.compile(
     r"\bno such (user|recipient|mailbox|address|account|person)|\binvalid (user|recipient|mailbox)"
@@ -60,7 +60,7 @@ STATUSES = {
     "5.6": Blame.MESSAGE,
     "5.7": Blame.US,
 }
-# Exchange's, of people and groups who take email from few.
+# Exchange's, for people and groups that accept email only from some.
 OF_FEW = {"5.7.124", "5.7.129", "5.7.133", "5.7.134", "5.7.135", "5.7.136"}
 CODES = {551: Blame.ADDRESS, 552: Blame.MAILBOX, 550: Blame.UNCLEAR, 553: Blame.UNCLEAR}
 # These are about the conversation, never about the recipient (RFC 4954, RFC 3207, RFC 5321).

@@ -107,7 +107,7 @@ async def forget(db: AsyncSession, *, is_first: bool) -> bool:
     is_more = False
     for name in ("post_words", "person_words"):
         before = (await execute(db, _CHANGES)).scalar_one()
-        pages = -MERGED_PAGES if is_first else MERGED_PAGES  # as FTS5 wants it said
+        pages = -MERGED_PAGES if is_first else MERGED_PAGES  # in FTS5's own notation
         await execute(db, text(f"INSERT INTO {name} ({name}, rank) VALUES ('merge', {pages})"))
         is_more |= (await execute(db, _CHANGES)).scalar_one() - before >= 2
     return is_more

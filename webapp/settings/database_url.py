@@ -25,14 +25,14 @@ CHOICES = {
 }
 # How sockets are kept alive, how many connections a pool of Prisma's has, what Supabase and node-postgres add, and what
 # we do anyway.
-OF_NO_CONSEQUENCE = re.compile(
+IGNORED = re.compile(
     r"keepalives(_idle|_interval|_count)?|tcp_user_timeout|gssencmode|sslsni|sslcompression|load_balance_hosts"
     r"|client_encoding|fallback_application_name|connection_limit|pool_timeout|supa|uselibpqcompat"
 )
 # A pooler lends a server connection for one transaction, so nothing may be prepared under a name: processes give the
 # same ones. The first is asyncpg's own cache (without it, it gives no names), the other that of SQLAlchemy's adapter.
 POOLED: Arguments = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
-# As asyncpg has it by itself; said aloud it means that there is no need to look for a pooler.
+# asyncpg's own defaults; spelled out, they mean that nobody needs to look for a pooler.
 NAMED: Arguments = {"statement_cache_size": 100}
 
 
@@ -69,7 +69,7 @@ def _postgresql(rest: str) -> tuple[str, Arguments]:
     query = _query(parameters)
     url, arguments = _login(login, unquote(name), query), _tls(query) | _arguments(query)
     places = _places(query.pop("host", unquote(hosts)), query.pop("port", ""))
-    if unknown := [name for name in query if not OF_NO_CONSEQUENCE.fullmatch(name)]:
+    if unknown := [name for name in query if not IGNORED.fullmatch(name)]:
         raise ValueError(
             Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=unknown[0])
         )
@@ -161,7 +161,7 @@ def _tls(query: Query) -> Arguments:
             raise ValueError(
                 Problem(N_("DATABASE_URL: channel_binding=require and sslmode=disable can't be used together."))
             )
-        # asyncpg can't bind the log-in to the channel. That the certificate is checked wards off the same.
+        # asyncpg can't bind the log-in to the channel. Checking the certificate prevents the same attack.
         mode = "verify-full"
     if mode == "verify-full" and authority in {"", "system"} and details.keys() <= {"sslrootcert"}:
         return {"ssl": True}

@@ -11,7 +11,7 @@ from webapp.settings.environment import Environment, ascii_host
 from webapp.settings.problems import N_, Problem
 
 _DOMAIN = r"(?=.{1,200}\Z)(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*"
-MOST_LOCAL = 38  # of the 64 characters of RFC 5321, 4.5.3.1.1, what a return path leaves
+MOST_LOCAL = 38  # of 64 characters (RFC 5321, 4.5.3.1.1), what a return path leaves
 
 
 def read(environment: Environment) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from webapp.settings.variables import INSTANCE, LOOPBACK, SITE_NAME, Variables
 
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
 DEVELOPMENT_HOST = "wilma@example.com"  # the admin of a development site, unless ADMINS says otherwise
-# Set by platforms whose disk is gone with the process: Heroku, Cloud Run.
-FORGETFUL_PLATFORMS = ("DYNO", "K_SERVICE")
+# Set by platforms whose disk is ephemeral: Heroku, Cloud Run.
+EPHEMERAL_PLATFORMS = ("DYNO", "K_SERVICE")
 
 
 class Misconfigured(Exception):
@@ -207,6 +207,6 @@ def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
         problems.append(
             Problem(N_("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
         )
-    if settings.database_url.startswith("sqlite") and any(environ.get(name) for name in FORGETFUL_PLATFORMS):
+    if settings.database_url.startswith("sqlite") and any(environ.get(name) for name in EPHEMERAL_PLATFORMS):
         problems.append(Problem(N_("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL.")))
     return problems

@@ -14,7 +14,7 @@ from jinja2.nodes import EvalContext
 from jinja2.visitor import NodeTransformer
 from starlette.routing import NoMatchFound
 
-# Functions that say the same to everybody, if what they are asked is the same.
+# Functions that give everybody the same answer to the same arguments.
 FUNCTIONS = frozenset({"_", "gettext", "ngettext", "pgettext", "path", "static"})
 SETTINGS = "site"
 
@@ -43,7 +43,7 @@ class _Constants(NodeTransformer):
             values = [each.as_const(self.context) for each in node.args]
             named = {each.key: each.value.as_const(self.context) for each in node.kwargs}
             return _constant(function(*told, *values, **named), node)
-        except (nodes.Impossible, NoMatchFound):  # it hangs on the request; this site has no such page
+        except (nodes.Impossible, NoMatchFound):  # it depends on the request, or this site has no such page
             return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802

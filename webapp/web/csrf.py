@@ -33,5 +33,5 @@ class CrossSiteWrites:
             return sites in (["same-origin"], ["none"])
         if origins:
             return len(origins) == 1 and origins[0] in self.origins
-        # Every browser since 2020 sends one of the two with a POST. A client that sends neither has nobody's cookies.
+        # Every browser since 2020 sends one of the two with a POST. A client that sends neither is no browser.
         return True

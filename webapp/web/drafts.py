@@ -16,8 +16,8 @@ COOKIE = "draft"
 ACCOUNT_COOKIE = "account"
 KEPT_SECONDS = 900
 ACCOUNT_SECONDS = 90 * 24 * 3600  # as long as a session
-MOST_BYTES = 3800  # of a cookie; what is longer is still behind the browser's Back
-# What nobody should find in a cookie, or in a form that somebody else has opened.
+MOST_BYTES = 3800  # of a cookie; for anything longer there is the browser's Back
+# Never kept: nobody should find these in a cookie, or in a form that somebody else opened.
 SECRET = ("password", "code", "token", "key", "secret")
 
 

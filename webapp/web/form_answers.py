@@ -76,7 +76,7 @@ class Press:
         return rows
 
     def _sealed(self, plain: bytes) -> str:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and few need it
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and rarely needed
 
         nonce = os.urandom(NONCE_BYTES)
         return urlsafe_b64encode(nonce + AESGCM(self._derived(b"seal")).encrypt(nonce, plain, None)).decode()

@@ -21,10 +21,10 @@ from webapp.web import drafts
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
-FORM_ID = "form_id"  # what all forms of one page have in common: see second_press.py
+FORM_ID = "form_id"  # the same in all forms of one page: see second_press.py
 MAX_DIGITS = 18  # of a number in a query: no database has longer ones
-MAX_CHARACTERS = 2000  # of a field that says nothing else, as it is sent
-MAX_FIELD_BYTES = 48 * 1024  # as they are sent, where a character outside ASCII takes six to twelve
+MAX_CHARACTERS = 2000  # of a field that sets no limit of its own, as it is sent
+MAX_FIELD_BYTES = 48 * 1024  # as they are sent; there, a character outside ASCII takes six to twelve
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
     sent = await request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     values: dict[str, str] = {}
     for name, value in sent.multi_items():
-        # A name twice, or `email[]`, is how an attacker gets a second address past a check of the first.
+        # With a name twice, or `email[]`, attackers get a second address past the check of the first.
         if name in values or (name.partition("[")[0] in shape.model_fields and "[" in name):
             raise HTTPException(400)
         values[name] = str(value)

@@ -20,7 +20,7 @@ from webapp.web.forms import Form
 from webapp.web.static_files import Assets
 
 FLASH_SECONDS = 300
-IN_URLS = "/?#[]@!$&'()*+,;=%-._~:"  # what stands in a URL as it is (RFC 3986)
+IN_URLS = "/?#[]@!$&'()*+,;=%-._~:"  # characters that need no escaping in a URL (RFC 3986)
 FlashKind = Literal["success", "notice", "error"]
 
 
@@ -108,7 +108,7 @@ def page_before(request: Request) -> str:
     """The path of the page on this site from which a form was sent, according to the browser; `/` if it doesn't say."""
     try:
         referer = urlsplit(request.headers.get("referer", ""))
-    except ValueError:  # of brackets that are no host
+    except ValueError:  # brackets around something that isn't a host
         return "/"
     if f"{referer.scheme}://{referer.netloc}" != request.app.state.settings.base_url:
         return "/"

@@ -11,7 +11,7 @@ from webapp.web import errors
 MAX_BYTES = 64 * 1024
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SAYS_BODY = {b"content-length", b"transfer-encoding"}
-# A client that does not keep to this gets no further try on the same connection.
+# A client that breaks these rules can't try again on the same connection.
 HANG_UP = {"connection": "close"}
 
 

@@ -85,7 +85,7 @@ class SecondPress:
     async def _of_earlier(self, press: Press, request: Request) -> Response | None:
         """What an earlier press was answered with, once it was; None if this one is to be worked on."""
         with self._in_line(press.key) as has_passed:
-            while not await press.begin():  # which takes over if the first was cut off, so nobody waits for ever
+            while not await press.begin():  # this takes over if the first was cut off, so nobody waits for ever
                 answer = await press.answer()
                 if answer is not None and await self.is_open(request, _cookies(answer)):
                     return _response(answer)

@@ -31,7 +31,7 @@ def of(settings: Settings) -> dict[bytes, Header]:
     headers = {
         "content-security-policy": CONTENT_SECURITY_POLICY,
         "x-content-type-options": "nosniff",
-        # no-referrer would make plain forms send `Origin: null`, which csrf.py must refuse.
+        # With no-referrer, plain forms would send `Origin: null`, which csrf.py must refuse.
         "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",

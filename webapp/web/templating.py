@@ -64,7 +64,7 @@ def environment(settings: Settings) -> Environment:
     )
     env.newstyle_gettext = True  # type: ignore[attr-defined]
     env.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext, "pgettext": _pgettext}
-    if not settings.development:  # where what they hang on may change
+    if not settings.development:  # where they may change
         env.code_generator_class = WithConstants
     env.filters |= {"time": _time, "plain_time": _plain_time, "ago": ago, "day": _day, "wrapped": _wrapped}
     env.globals["site_description"] = partial(site_description, settings)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from webapp.database.engine import Database
 
 HEAD = "head"
-MOVING = "moving "  # in place of a revision while `move` fills a database, so that no site begins to live in it
+MOVING = "moving "  # the revision while `move` fills a database, so that no site starts on it
 
 
 class Step(NamedTuple):
@@ -51,7 +51,7 @@ def steps(database_url: str, to: str = HEAD) -> list[Step]:
     if found is None:
         raise CommandError(f"Can't locate revision identified by '{to}'")
     file = Path(database_url.partition(":///")[2]) if database_url.startswith("sqlite") else None
-    # Looking into a file of SQLite that is not there would make it.
+    # SQLite would create a missing file just by opening it.
     there = None if file and not file.exists() else asyncio.run(_current(database_url))
     if there and there != script.get_revision(there).revision:  # which raises if it is not known
         raise CommandError(f"Can't locate revision identified by '{there}'")
