@@ -115,6 +115,8 @@ EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
 SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
 # Emails that would otherwise come too often.
 NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # somebody who leaves and comes back is announced once
+ADDRESS_WORKS = Limit("address_works", (Rate(1, 31 * DAY),))  # when it was last shown to
+SIGNED_EVENT = Limit("signed_event", (Rate(1, HOUR),))  # a signature of Mailgun's isn't over the event
 ERROR_ALARM = Limit("alarm_of", (Rate(1, 15 * MINUTE),))
 ERROR_ALARMS = Limit("alarms", (Rate(5, HOUR),))
 BUDGET_ALARM = Limit("budget_alarm", (Rate(1, HOUR),))
@@ -212,9 +214,7 @@ async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
 
 
 async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
-    """When the shortest window of a limit began, known until an hour after its end. If a window has one use, this is
-    the last use.
-    """
+    """When the shortest window of a limit began, for an hour after its end, too; with one use a window, the last."""
     rate = limit.rates[0]
     row = await limit_windows.ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
     return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import time_machine
+from sqlalchemy import insert
 
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
+from webapp.database import now
 from webapp.imports import import_users
+from webapp.mail.models import RefusedAddress
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 START = time.time() + 1000
@@ -42,9 +45,11 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     owner = any_site.browser()
     assert log_in(owner, password=PASSWORD).status_code == 422, "the owner is locked out"
 
+    execute(any_site, insert(RefusedAddress).values(address=OLD, since=now(), source="bounce"))
     page = owner.get(undo)
     answer = owner.post(undo)
 
+    assert table(any_site, "refused_address") == [], "the link has just arrived there"
     assert "Give me my email back" in page.text
     assert OLD in page.text
     assert answer.url.path == "/reset_password_request"

@@ -6,9 +6,12 @@ import json
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import time_machine
 
 from tests import hostile
 from tests.inspection import query, wait_for_rows
@@ -122,9 +125,11 @@ def test_a_return_path_is_short_signed_and_tells_no_address(site: Site, path: st
     assert path.endswith("@blog.example")
     assert len(local) <= 64
     assert "susan" not in path
-    assert return_paths.recipient(site.settings, [path.upper()], [SUSAN]) == SUSAN
-    assert return_paths.recipient(site.settings, [path], ["bob@example.com"]) is None
-    assert return_paths.recipient(site.settings, [path.replace("+", "+1")], [SUSAN]) is None
+    sent = return_paths.sent(site.settings, [path.upper()], [SUSAN])
+    assert sent
+    assert sent.recipient == SUSAN
+    assert return_paths.sent(site.settings, [path], ["bob@example.com"]) is None
+    assert return_paths.sent(site.settings, [path.replace("+", "+1")], [SUSAN]) is None
 
 
 def test_emails_leave_with_the_return_path_only_on_a_site_that_takes_bounces(
@@ -368,6 +373,94 @@ def test_after_a_bounce_nothing_that_can_wait_is_sent(site: Site, susan: Browser
     wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE state = 'suppressed'")
     assert site.mailbox
     assert not [email.subject for email in site.mailbox.all(SUSAN) if "bob" in email.subject]
+
+
+# What came too late
+
+
+def of_ses(_path: str, when: datetime) -> str:
+    return json.dumps(sns({"mail": {"timestamp": when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"}, **SES_BOUNCE}))
+
+
+def of_postmark(_path: str, when: datetime) -> str:
+    bounced_at = when.astimezone(timezone(timedelta(hours=-4))).strftime("%Y-%m-%dT%H:%M:%S.1234567-04:00")
+    return json.dumps({"RecordType": "Bounce", "Type": "HardBounce", "Email": SUSAN, "BouncedAt": bounced_at})
+
+
+def of_mailgun(_path: str, when: datetime) -> str:
+    return json.dumps(mailgun({"event": "complained", "recipient": SUSAN, "timestamp": when.timestamp()}))
+
+
+def of_dsn(path: str, when: datetime) -> str:
+    """As of a server whose clock is years behind."""
+    report = DSN.format(path=path, fields=GONE).replace("Subject: Hello", f"Date: {format_datetime(when)}")
+    return report.replace("Reporting-MTA:", "Arrival-Date: Mon, 3 Jan 2000 08:00:00 +0000\nReporting-MTA:")
+
+
+def of_qmail(path: str, when: datetime) -> str:
+    return QMAIL.replace("{path}", path).replace("Subject: Hello", f"Date: {format_datetime(when)}")
+
+
+REPORTERS = [of_ses, of_postmark, of_mailgun, of_dsn, of_qmail]
+
+
+@pytest.mark.parametrize("reporter", REPORTERS)
+def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_works_again(
+    site: Site, susan: Browser, reporter: Callable[[str, datetime], str]
+) -> None:
+    noon = (datetime.now(UTC) + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0)
+    with time_machine.travel(noon, tick=False) as clock:
+        log_in(susan)
+        path = return_paths.of(site.settings, SUSAN)
+        bounce = reporter(path, noon)
+        before = send(site, bounce).json()
+
+        clock.shift(60)
+        susan.post("/email_works")
+        again = send(site, bounce).json()
+        late = send(site, reporter(path, noon + timedelta(seconds=30))).json()
+        clock.shift(60)
+        new = send(site, reporter(path, noon + timedelta(seconds=90))).json()
+
+    assert (before, again, late, new) == ({"marked": 1}, {"marked": 0}, {"marked": 0}, {"marked": 1})
+
+
+def test_a_report_without_a_date_is_of_the_day_of_its_return_path(site: Site, susan: Browser) -> None:
+    noon = (datetime.now(UTC) + timedelta(days=1)).replace(hour=12)
+    with time_machine.travel(noon, tick=False) as clock:
+        log_in(susan)
+        undated = DSN.format(path=return_paths.of(site.settings, SUSAN), fields=GONE)
+        susan.post("/email_works")
+        same_day = send(site, undated).json()
+
+        clock.shift(86_400)
+        log_in(susan)
+        susan.post("/email_works")
+        next_day = send(site, undated).json()
+
+    assert (same_day, next_day) == ({"marked": 1}, {"marked": 0})
+
+
+def test_whoever_registers_has_just_shown_that_the_address_works(
+    site: Site, path: str, request: pytest.FixtureRequest
+) -> None:
+    send(site, DSN.format(path=path, fields=GONE))
+
+    request.getfixturevalue("susan")
+
+    assert marked(site) == []
+
+
+def test_a_signature_of_mailgun_vouches_for_one_event_only(site: Site) -> None:
+    """It isn't over the event, so whoever sees one could shut anybody's address with it, for a quarter of an hour."""
+    nothing = {"x-nothing": "1"}
+    signed = mailgun({"event": "complained", "recipient": SUSAN})
+    other = {**signed, "event-data": {"event": "complained", "recipient": "bob@example.com"}}
+
+    answers = [send(site, json.dumps(event), **nothing).json() for event in (signed, signed, other)]
+
+    assert answers == [{"marked": 1}, {"marked": 0}, {"marked": 0}]
+    assert marked(site) == [(SUSAN, "complaint")]
 
 
 def test_the_command_asks_to_be_tried_again_while_the_database_is_away(

@@ -18,7 +18,7 @@ from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import now
 from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
-from webapp.mail import kinds
+from webapp.mail import kinds, refusals
 from webapp.names import identities, usernames
 from webapp.passwords.costs import HashCost, other_costs
 from webapp.passwords.hasher import Hasher, normal
@@ -131,7 +131,7 @@ async def add(
     language: str,
     client: ClientInfo,
 ) -> User:
-    """Like `register`, with a password that is already hashed."""
+    """Like `register`, with a password that is already hashed. An email has just arrived at the address."""
     user = new(username, email, password_hash, language)
     try:
         async with db.begin_nested():
@@ -143,6 +143,7 @@ async def add(
                 raise Taken("username")
     except IntegrityError:
         raise Taken("email" if await find(db, email) else "username") from None
+    await refusals.works_again(db, settings, email)
     await events.note(db, Event.REGISTERED, user.id, client)
     return user
 

@@ -89,7 +89,7 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
     try at once, one wins), and Taken; the caller must then roll back.
     """
     ended = await _move(db, change, change.new_email, client, _users.c.epoch == change.epoch, keep=keep)
-    await refusals.works_again(db, change.new_email)  # an email has just arrived there
+    await refusals.works_again(db, settings, change.new_email)  # an email has just arrived there
     await _set(db, _changes.c.id == change.id, confirmed_at=now())
     # An address that an undo could restore was confirmed again: nobody who came after its owner may undo that.
     owned_before = select(func.min(_changes.c.id)).where(
@@ -112,6 +112,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)
     if not await _set(db, (_changes.c.id == change.id) & _changes.c.undone_at.is_(None), undone_at=now()):
         raise Overtaken
+    await refusals.works_again(db, settings, change.old_email)
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
     user = await users.get(db, change.user_id)

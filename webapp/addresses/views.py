@@ -46,7 +46,7 @@ async def change_email(request: Request) -> Response:
 async def email_works(request: Request) -> Response:
     """The button beside "emails to this address are refused": they are sent again until one comes back."""
     db, user = request.state.db, request.state.user
-    await refusals.works_again(db, user.email)
+    await refusals.works_again(db, request.app.state.settings, user.email)
     await events.note(db, Event.ADDRESS_WORKS, user.id, auth.client_info(request), by="owner")
     await db.commit()
     return pages.redirect(request, "/settings", flash=_("Emails go to %(address)s again.") % {"address": user.email})

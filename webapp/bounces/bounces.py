@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import rate_limits
 from webapp.bounces import providers, reports
 from webapp.bounces.reports import Report
 from webapp.delivery import return_paths
@@ -25,19 +26,33 @@ async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Ite
     paths = [*to, *reports.return_paths(message)]
     proved = []
     for report in reports.read(message):
-        if address := return_paths.recipient(settings, paths, report.addresses):
-            proved.append(Report(report.source, (address,), report.reason))
-    return await _mark(db, proved)
+        if sent := return_paths.sent(settings, paths, report.addresses):
+            sent_by = reports.sent_by(raw, sent.day)
+            proved.append(Report(report.source, (sent.recipient,), report.reason, sent_by))
+    return await _mark(db, settings, proved)
 
 
-async def take_event(db: AsyncSession, event: dict[str, object]) -> list[str]:
+async def take_event(db: AsyncSession, settings: Settings, event: dict[str, object]) -> list[str]:
     """The same for a provider's event, whose sender has already been verified. Raises Unreadable."""
-    return await _mark(db, providers.reports(event))
+    return await _mark(db, settings, providers.reports(event))
 
 
-async def _mark(db: AsyncSession, found: list[Report]) -> list[str]:
-    for report in found:
+async def is_new(db: AsyncSession, settings: Settings, event: dict[str, object]) -> bool:
+    """Whether this signature comes for the first time. It isn't over the event, so it must not vouch for another."""
+    times, _ends = await rate_limits.tally(db, settings, rate_limits.SIGNED_EVENT, providers.signature(event))
+    return times == 1
+
+
+async def _mark(db: AsyncSession, settings: Settings, found: list[Report]) -> list[str]:
+    news = [report for report in found if await _is_news(db, settings, report)]
+    for report in news:
         reason = "".join(character for character in report.reason if character.isprintable())
         await refusals.mark(db, report.addresses[0].lower(), report.source, reason)
         log.warning("bounced", extra={"fields": {"source": report.source, "address": mask(report.addresses[0])}})
-    return [mask(report.addresses[0]) for report in found]
+    return [mask(report.addresses[0]) for report in news]
+
+
+async def _is_news(db: AsyncSession, settings: Settings, report: Report) -> bool:
+    """Whether the email was, or may have been, sent after the address was last shown to work."""
+    works_since = await refusals.works_since(db, settings, report.addresses[0].lower())
+    return works_since is None or report.sent_by is None or report.sent_by > works_since

@@ -4,6 +4,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from webapp.bounces.reports import Report
@@ -40,6 +41,11 @@ def is_signed(event: dict[str, Any], key: str) -> bool:
     return hmac.compare_digest(wanted.encode(), given.encode())
 
 
+def signature(event: dict[str, Any]) -> str:
+    """Mailgun's signature, once it is known to be right."""
+    return str(event["signature"]["signature"])
+
+
 def subscription(event: dict[str, Any]) -> str:
     """The address that confirms an SNS subscription, for a person to open; or empty."""
     return str(event.get("SubscribeURL", "")) if event.get("Type") == "SubscriptionConfirmation" else ""
@@ -63,32 +69,44 @@ def reports(event: dict[str, Any]) -> list[Report]:
 
 def _ses(event: dict[str, Any]) -> Iterator[Report]:
     kind = event.get("notificationType") or event.get("eventType")
+    sent_by = _moment((event.get("mail") or {}).get("timestamp"))
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
         for one in event["bounce"]["bouncedRecipients"]:
-            yield _report("bounce", one["emailAddress"], one.get("diagnosticCode", ""))
+            yield _report("bounce", one["emailAddress"], one.get("diagnosticCode", ""), sent_by)
     if kind == "Complaint":
+        said = event["complaint"].get("complaintFeedbackType") or "complaint"
         for one in event["complaint"]["complainedRecipients"]:
-            yield _report(
-                "complaint", one["emailAddress"], event["complaint"].get("complaintFeedbackType") or "complaint"
-            )
+            yield _report("complaint", one["emailAddress"], said, sent_by)
 
 
 def _postmark(event: dict[str, Any]) -> Iterator[Report]:
+    sent_by = _moment(event.get("BouncedAt"))
     if event["RecordType"] == "SpamComplaint" or event.get("Type") == "SpamComplaint":
-        yield _report("complaint", event["Email"], "complaint")
+        yield _report("complaint", event["Email"], "complaint", sent_by)
     elif event["RecordType"] == "Bounce" and event["Type"] in {"HardBounce", "BadEmailAddress"}:
-        yield _report("bounce", event["Email"], event.get("Description", ""))
+        yield _report("bounce", event["Email"], event.get("Description", ""), sent_by)
 
 
 def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
+    sent_by = _moment(event.get("timestamp"))
     if event["event"] == "complained":
-        yield _report("complaint", event["recipient"], "complaint")
+        yield _report("complaint", event["recipient"], "complaint", sent_by)
     elif event["event"] == "failed" and event["severity"] == "permanent":
         said = event.get("delivery-status", {})
-        yield _report("bounce", event["recipient"], said.get("message") or said.get("description") or "")
+        yield _report("bounce", event["recipient"], said.get("message") or said.get("description") or "", sent_by)
 
 
-def _report(source: Any, address: str, reason: str) -> Report:
+def _report(source: Any, address: str, reason: str, sent_by: datetime | None) -> Report:
     if not isinstance(address, str) or "@" not in address or not address.isprintable():
         raise Unreadable
-    return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300])
+    return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300], sent_by)
+
+
+def _moment(given: object) -> datetime | None:
+    """A time as providers write it: ISO 8601, or seconds since 1970. None if there is none."""
+    try:
+        if isinstance(given, int | float):
+            return datetime.fromtimestamp(given, UTC)
+        return datetime.fromisoformat(str(given)).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,10 +1,14 @@
 """What a returned message says: a delivery report (RFC 3464), a complaint (RFC 5965), or something odd."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
-from email.utils import getaddresses, parseaddr
+from email.utils import getaddresses, parseaddr, parsedate_to_datetime
+from itertools import islice
 from typing import Literal
 
 from webapp.logs import mask_all
@@ -14,16 +18,23 @@ from webapp.replies.blame import Blame
 # Where a mail server leaves the address that a message came to.
 ENVELOPE = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "Original-Mail-From", "X-Failed-To")
 Source = Literal["bounce", "complaint"]
+# Also those in a copy of the returned email that stands in a text.
+_DATE = re.compile(rb"^(?:Date|Arrival-Date|Received-Date|Last-Attempt-Date):[ \t]*([^\r\n]{1,60})", re.I | re.M)
+MOST_DATES = 20
 MOST_BREAKS = 200  # blank lines and boundaries: the parser's time grows with their square
 
 
 @dataclass(frozen=True)
 class Report:
-    """Emails to one of the `addresses`, all of one person, came back for good; or the person complained."""
+    """Emails to one of the `addresses`, all of one person, came back for good; or the person complained.
+
+    `sent_by` is a moment when the email had already been sent, the earliest that is known.
+    """
 
     source: Source
     addresses: tuple[str, ...]
     reason: str
+    sent_by: datetime | None = None
 
 
 def parse(raw: bytes) -> Message:
@@ -48,6 +59,21 @@ def read(message: Message) -> list[Report]:
     from flufl.bounce import all_failures  # takes 25 ms, and only odd messages need it
 
     return [Report("bounce", (_text(address), *_returned(message)), "") for address in sorted(all_failures(message)[1])]
+
+
+def sent_by(raw: bytes, day: datetime) -> datetime:
+    """When the email had already been sent that left on this day, going by the dates in the returned message.
+
+    Some are of servers whose clocks are wrong, but none of the email's own can be of an earlier day.
+    """
+    return min((moment for moment in _dates(raw) if moment >= day), default=day + timedelta(days=1))
+
+
+def _dates(raw: bytes) -> Iterator[datetime]:
+    for found in islice(_DATE.finditer(raw), MOST_DATES):
+        with suppress(ValueError, OverflowError):
+            moment = parsedate_to_datetime(found[1].decode("ascii", "replace"))
+            yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def return_paths(message: Message) -> list[str]:

@@ -24,12 +24,15 @@ async def bounces(request: Request) -> Response:
     is_event = body.lstrip()[:1] == b"{"
     try:
         event = providers.read(body) if is_event else {}
-        if not _knows_the_key(request, settings.bounce_key) and not providers.is_signed(event, settings.bounce_key):
+        knows_the_key = _knows_the_key(request, settings.bounce_key)
+        if not knows_the_key and not providers.is_signed(event, settings.bounce_key):
             return JSONResponse({"problem": "the key is missing or wrong"}, 401, {"www-authenticate": "Basic"})
         if link := providers.subscription(event):
             log.warning("bounces_to_confirm", extra={"fields": {"open": link}})  # for a person to open
             return JSONResponse({"marked": 0})
-        marked = await (marks.take_event(db, event) if is_event else marks.take_message(db, settings, body))
+        if not knows_the_key and not await marks.is_new(db, settings, event):
+            return JSONResponse({"marked": 0})
+        marked = await (marks.take_event(db, settings, event) if is_event else marks.take_message(db, settings, body))
     except providers.Unreadable:
         return JSONResponse({"problem": "this is no report that is known here"}, 422)
     await db.commit()

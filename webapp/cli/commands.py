@@ -160,7 +160,7 @@ async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Na
 
 
 async def retry_mail(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    count = await status.send_again(db, kinds.lifetimes(), options.email)
+    count = await status.send_again(db, settings, kinds.lifetimes(), options.email)
     if options.email is not None and not count:
         raise Refused(_("No email that was given up has the number %(number)s.") % {"number": options.email})
     await db.commit()

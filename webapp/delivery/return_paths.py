@@ -8,8 +8,9 @@ import base64
 import hmac
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
+from typing import NamedTuple
 
 from webapp.database import now
 from webapp.settings import Settings
@@ -30,8 +31,15 @@ def of(settings: Settings, recipient: str) -> str:
     return f"{local}+{day}-{_code(settings.key('return_path'), day, recipient)}@{domain}"
 
 
-def recipient(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) -> str | None:
-    """Which of the addresses was sent an email with one of these return paths; None if none was."""
+class Sent(NamedTuple):
+    """An email that really left: to whom, and on which day, of which this is the first moment."""
+
+    recipient: str
+    day: datetime
+
+
+def sent(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) -> Sent | None:
+    """What was sent to one of the addresses with one of these return paths; None if nothing was."""
     tried = list(dict.fromkeys(candidates))
     for day, code in {(int(day), code.lower()) for path in paths for day, code in _PATH.findall(path)}:
         age = timedelta(days=int(now().timestamp()) // A_DAY - day)
@@ -40,7 +48,7 @@ def recipient(settings: Settings, paths: Iterable[str], candidates: Iterable[str
         for candidate in tried:
             for key in settings.keys("return_path"):
                 if hmac.compare_digest(_code(key, day, candidate), code):
-                    return candidate.lower()
+                    return Sent(candidate.lower(), datetime.fromtimestamp(day * A_DAY, UTC))
     return None
 
 

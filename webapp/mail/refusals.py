@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import rate_limits
 from webapp.database import CLOCKS_DIFFER, execute, now, table
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
+from webapp.settings import Settings
 
 KEPT = timedelta(hours=24)
 REMEMBERED = timedelta(days=30)
@@ -48,9 +50,16 @@ async def newest(db: AsyncSession, most: int) -> Sequence[Any]:
     return (await execute(db, select(_refusals).order_by(_refusals.c.since.desc()).limit(most))).all()
 
 
-async def works_again(db: AsyncSession, address: str) -> None:
-    """Forgets everything recorded about an address."""
-    await execute(db, delete(_refusals).where(_refusals.c.address == address))
+async def works_again(db: AsyncSession, settings: Settings, *addresses: str) -> None:
+    """Forgets everything recorded about addresses. What comes back of emails sent before now says nothing of them."""
+    await execute(db, delete(_refusals).where(_refusals.c.address.in_(addresses)))
+    await rate_limits.forget(db, settings, *((rate_limits.ADDRESS_WORKS, address) for address in addresses))
+    await rate_limits.begin(db, settings, rate_limits.ADDRESS_WORKS, list(addresses))
+
+
+async def works_since(db: AsyncSession, settings: Settings, address: str) -> datetime | None:
+    """When an address was last shown to work, if that was within a month."""
+    return await rate_limits.last(db, settings, rate_limits.ADDRESS_WORKS, address)
 
 
 async def lift(db: Transaction, addresses: Sequence[str]) -> None:
@@ -69,9 +78,11 @@ def outdated() -> ColumnElement[bool]:
     return _refusals.c.since < now() - REMEMBERED
 
 
-async def forget(db: AsyncSession) -> None:
+async def forget(db: AsyncSession, settings: Settings) -> None:
     """Forgets all refusals, so that everything is tried again."""
-    await execute(db, delete(_refusals))
+    addresses = (await execute(db, select(_refusals.c.address))).scalars().all()
+    for start in range(0, len(addresses), 500):
+        await works_again(db, settings, *addresses[start : start + 500])
 
 
 _MARK = text(

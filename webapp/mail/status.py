@@ -29,6 +29,7 @@ from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
 from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails, trouble_seen
 from webapp.mail.outbox import status as statuses
+from webapp.settings import Settings
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)
@@ -171,7 +172,9 @@ async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, be
     return int(count)
 
 
-async def send_again(db: AsyncSession, expires_after: dict[str, timedelta], email_id: int | None = None) -> int:
+async def send_again(
+    db: AsyncSession, settings: Settings, expires_after: dict[str, timedelta], email_id: int | None = None
+) -> int:
     """Makes one given-up email due again, or all of them, with a new lifetime; returns how many.
 
     Earlier refusals are forgotten, so that it is really tried.
@@ -186,7 +189,7 @@ async def send_again(db: AsyncSession, expires_after: dict[str, timedelta], emai
         again = await execute(db, update(emails).where(*chosen).values(**values, crashes=0))
         count += again.rowcount
     if count:
-        await refusals.forget(db)
+        await refusals.forget(db, settings)
         database.wake_after_commit(db)
     return count
 

@@ -75,7 +75,7 @@ async def send_mail_again(request: Request) -> Response:
     form = await Form.read(request, SendAgain)
     if not form.is_valid:
         return pages.redirect(request, "/admin/mail", flash=_("There's no such email."), kind="error")
-    count = await status.send_again(request.state.db, kinds.lifetimes(), form.data.letter)
+    count = await status.send_again(request.state.db, request.app.state.settings, kinds.lifetimes(), form.data.letter)
     await request.state.db.commit()
     words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)
     return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
@@ -86,13 +86,13 @@ async def send_mail_again(request: Request) -> Response:
 @limited_button(rate_limits.SMALL_CHANGES)
 async def address_works_again(request: Request) -> Response:
     """Whoever runs the site knows better than an old bounce."""
-    form, db = await Form.read(request, WorksAgain), request.state.db
-    address = form.is_valid and await mail_status.unreachable_address(db, request.app.state.settings, form.data.mark)
+    form, db, settings = await Form.read(request, WorksAgain), request.state.db, request.app.state.settings
+    address = form.is_valid and await mail_status.unreachable_address(db, settings, form.data.mark)
     if not address:
         await db.commit()  # it counts
         words = _("There's no such address, or it works again.")
         return pages.redirect(request, "/admin/mail", flash=words, kind="error")
-    await refusals.works_again(db, address)
+    await refusals.works_again(db, settings, address)
     if owner := await users.find(db, address):
         await events.note(db, Event.ADDRESS_WORKS, owner.id, auth.client_info(request), by="admin")
     await db.commit()
