@@ -79,6 +79,22 @@ def walk_the_main_story(around: Neighbourhood) -> None:
     assert reset.rpartition("/")[2] not in written
 
 
+def test_an_archive_of_posts_gets_through_to_its_page_alone(around: Neighbourhood) -> None:
+    archive = {"archive": ("archive.zip", b"PK" + b"x" * 1_500_000)}
+    with around.browser(4) as browser:
+        browser.post("/register", data={"email": "erin@example.com"})
+        account = {"username": "erin", "password": PASSWORD}
+        browser.post(around.link("erin@example.com", "register"), data=account)
+        browser.post("/login", data=account)
+        browser.post("/import", data={"current_password": PASSWORD})
+
+        there = browser.post("/import/upload", files=archive)
+
+        assert (there.status_code, "no zip file" in there.text) == (422, True)
+        with contextlib.suppress(httpx2.WriteError, httpx2.ReadError):  # it may hang up before it has got everything
+            assert browser.post("/login", files=archive).status_code == 413
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://evil.example"}],

@@ -38,6 +38,7 @@ HARMLESS = {
     "retired_username",
     "pending_log_in",
     "account_export",
+    "archive_import",
     "invite",  # lets others in, and opens nothing of who made it
     "invite_use",
 }
