@@ -106,7 +106,7 @@ def test_a_language_that_is_not_offered_is_refused(browser: Browser, language: s
     assert "does not speak that language" in answer.text or "too long" in answer.text
 
 
-def test_what_a_person_chose_stands_above_the_browser_and_its_cookie(site: Site, mailbox: Mailbox) -> None:
+def test_a_persons_own_choice_comes_before_the_browser_and_its_cookie(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     susan, phone = site.browser(), site.browser()
     log_in(susan)

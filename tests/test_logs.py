@@ -99,7 +99,7 @@ def test_a_line_is_json_and_names_route_status_and_time(
     assert "secret" not in json.dumps(line)
 
 
-def test_what_is_at_no_route_is_not_repeated(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_a_path_without_a_route_is_not_repeated(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:
     """C21: a link with an email too many is a link."""
     site.browser().get("/reset-password/secret-in-the-path")
 

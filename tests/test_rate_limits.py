@@ -1,4 +1,4 @@
-"""How often is too often: counted once for all processes, for the network that asks, until the window ends."""
+"""How often is too often: counted once for all processes, for the client_ip that asks, until the window ends."""
 
 import asyncio
 import time
@@ -102,7 +102,7 @@ def test_the_longest_wait_of_several_rates_is_named(any_site: Site) -> None:
 
 
 @pytest.mark.alike
-def test_each_has_a_count_of_his_own(any_site: Site) -> None:
+def test_each_person_has_a_separate_count(any_site: Site) -> None:
     with at(0):
         waits = [any_site.run(use, any_site, who) for who in ("a", "b", "a", "b", "a", "b", "c")]
         other = any_site.run(use, any_site, "a", TWICE, "ring")
@@ -177,7 +177,7 @@ LIES = [
 
 
 @pytest.mark.parametrize("lies", LIES, ids=repr)
-def test_what_a_visitor_writes_never_changes_the_network(hops: Site, lies: list[str]) -> None:
+def test_what_a_visitor_writes_never_changes_the_client_ip(hops: Site, lies: list[str]) -> None:
     """C53: each trusted proxy adds one entry at the right end; whatever is left of them is the visitor's own words."""
     trusted = hops.settings.trusted_proxies
     chain = ["203.0.113.9", "192.0.2.1", "192.0.2.2"]  # the visitor, and the proxies on the way
@@ -218,7 +218,7 @@ def test_a_spoofed_header_is_no_way_round_a_limit(hops: Site, lie: str) -> None:
         (None, "unknown"),
     ],
 )
-def test_a_network_is_an_ipv4_address_or_an_ipv6_64(site: Site, peer: str | None, network: str) -> None:
+def test_a_client_ip_is_an_ipv4_address_or_an_ipv6_64(site: Site, peer: str | None, network: str) -> None:
     """C53: a household with IPv6 has 2^64 addresses, and one count."""
     as_peer = client_ip.of(request_from(site, peer))
     forwarded = client_ip.of(request_from(site, "10.0.0.1", "1.2.3.4", peer or "-"))

@@ -1,4 +1,4 @@
-"""Settings: what the environment may say, and what a deployed site refuses to start with (C58)."""
+"""Settings: what the environment can say, and what a deployed site refuses to start with (C58)."""
 
 import re
 from collections.abc import Callable

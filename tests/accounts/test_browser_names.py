@@ -50,7 +50,7 @@ def test_describing_costs_nothing_whatever_is_said() -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a" * 42, "a" * 44, "a" * 42 + "=", "ä" * 43, "a" * 43 + "\n"])
-def test_what_is_no_cookie_of_ours_has_no_mark(cookie: str) -> None:
+def test_a_cookie_that_isnt_ours_has_no_mark(cookie: str) -> None:
     assert known_browsers.mark(cookie) == ""
 
 

@@ -47,7 +47,7 @@ def told(site: Site, mailbox: Mailbox, address: str = SUSAN) -> int:
 
 
 @pytest.mark.alike
-def test_the_browser_of_the_registration_is_no_news_and_another_is(any_site: Site, mailbox: Mailbox) -> None:
+def test_only_a_browser_other_than_that_of_the_registration_is_news(any_site: Site, mailbox: Mailbox) -> None:
     registered_at(any_site.browser(), mailbox)
     after_the_first = told(any_site, mailbox)
 
@@ -63,7 +63,7 @@ def test_the_browser_of_the_registration_is_no_news_and_another_is(any_site: Sit
 
 
 @pytest.mark.alike
-def test_a_browser_is_new_only_once_whatever_its_network(any_site: Site, mailbox: Mailbox) -> None:
+def test_a_browser_is_new_only_once_from_whatever_address(any_site: Site, mailbox: Mailbox) -> None:
     registered_at(any_site.browser(), mailbox)
     phone = used_at(any_site.browser())
 
@@ -99,7 +99,7 @@ def test_two_people_may_share_a_browser(site: Site, mailbox: Mailbox, known: Bro
 
 
 @pytest.mark.parametrize("planted", ["x", "a" * 4000])
-def test_a_cookie_that_is_none_of_ours_is_replaced(site: Site, mailbox: Mailbox, known: Browser, planted: str) -> None:
+def test_a_cookie_that_isnt_ours_is_replaced(site: Site, mailbox: Mailbox, known: Browser, planted: str) -> None:
     """C26"""
     browser = site.browser()
     browser.cookies.set(COOKIE, planted, domain="blog.example", path="/")
@@ -114,7 +114,7 @@ def test_a_cookie_that_is_none_of_ours_is_replaced(site: Site, mailbox: Mailbox,
 
 
 def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbox, known: Browser) -> None:
-    """Its row was cleared away; the account is no newcomer's for that."""
+    """Its row was cleared away, and this isn't the account's first log-in."""
     with time_machine.travel(now() + timedelta(minutes=10)):
         log_in(known)
     with time_machine.travel(now() + timedelta(minutes=20)):
@@ -127,7 +127,7 @@ def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbo
 
 
 @pytest.mark.alike
-def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbox: Mailbox) -> None:
+def test_after_a_change_of_password_only_this_browser_is_known(any_site: Site, mailbox: Mailbox) -> None:
     """Whoever had the old password may have made a browser known."""
     here = registered_at(any_site.browser(), mailbox)
     thief = used_at(any_site.browser())
@@ -144,7 +144,7 @@ def test_a_change_of_the_password_knows_this_browser_only(any_site: Site, mailbo
     assert (told_of_here, told_of_both) == (1, 2)
 
 
-def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site, mailbox: Mailbox) -> None:
+def test_after_this_wasnt_me_that_browser_is_new_again(site: Site, mailbox: Mailbox) -> None:
     here, thief = registered_at(site.browser(), mailbox), used_at(site.browser())
 
     here.post(links(mailbox, SUSAN, "/not_me/")[0])
@@ -160,7 +160,7 @@ def test_who_says_that_it_was_not_them_is_told_of_that_browser_again(site: Site,
 
 
 @pytest.mark.alike
-def test_a_person_is_known_by_fifty_browsers_at_most(any_site: Site, mailbox: Mailbox) -> None:
+def test_a_person_has_at_most_fifty_known_browsers(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
     rows = ", ".join(f"(1, 'old-{number}', 0, :long_ago)" for number in range(60))
     execute(
@@ -197,7 +197,9 @@ def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mai
 
 
 @pytest.mark.parametrize("names", [["susan"], [f"somebody{number}" for number in range(6)]], ids=["name", "network"])
-def test_guessers_in_the_same_network_do_not_lock_the_owner_out(site: Site, mailbox: Mailbox, names: list[str]) -> None:
+def test_guessers_at_the_same_client_ip_do_not_lock_the_owner_out(
+    site: Site, mailbox: Mailbox, names: list[str]
+) -> None:
     """C12: neither by her name nor by using up the network."""
     register(site.browser(), mailbox)
     owner, stranger = used_at(site.browser(NETWORK)), site.browser(NETWORK)
@@ -212,7 +214,7 @@ def test_guessers_in_the_same_network_do_not_lock_the_owner_out(site: Site, mail
     assert is_logged_in(owner)
 
 
-def test_a_known_browser_has_five_tries_too(site: Site, known: Browser) -> None:
+def test_a_known_browser_has_five_attempts_too(site: Site, known: Browser) -> None:
     """C12: by name or by address, they are the same five."""
     spelled = ["susan", "SUSAN", SUSAN, "Susan", SUSAN.upper()]
 

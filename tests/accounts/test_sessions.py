@@ -42,7 +42,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(site: 
     assert len(morsel.value) >= 43, "256 bits"
 
 
-def test_every_cookie_of_the_site_is_so(site: Site, susan: str) -> None:
+def test_every_cookie_of_the_site_is_out_of_reach(site: Site, susan: str) -> None:
     """C25"""
     browser = site.browser(follow_redirects=False)
     answers = [
@@ -125,7 +125,7 @@ def test_log_out_leaves_the_other_browsers_alone(site: Site, susan: str) -> None
     assert is_logged_in(other)
 
 
-def test_log_out_is_a_button_and_no_link(site: Site, susan: str) -> None:
+def test_log_out_is_a_button_not_a_link(site: Site, susan: str) -> None:
     """C31"""
     browser = logged_in(site)
 
@@ -228,7 +228,7 @@ def test_a_session_of_another_epoch_or_time_is_not_open(any_site: Site, mailbox:
     assert not is_logged_in(browser)
 
 
-def test_the_page_of_one_person_is_never_anothers(site: Site, mailbox: Mailbox, susan: str) -> None:
+def test_one_persons_page_is_never_shown_to_another(site: Site, mailbox: Mailbox, susan: str) -> None:
     """C36"""
     david = site.browser()
     register(david, mailbox, "david")

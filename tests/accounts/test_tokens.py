@@ -257,7 +257,7 @@ def mangled_page(standing: Site) -> str:
     return standing.browser().get("/reset_password/cut-off").text
 
 
-def test_the_corpus_stands_beside_a_token_that_is_good(standing: Site) -> None:
+def test_the_forged_tokens_differ_from_a_good_one_in_one_thing_each(standing: Site) -> None:
     """C13: one thing at a time is wrong with those that are forged."""
     assert len(FORGED) > 150
     assert tokens.verify(SETTINGS, RESET, WORD) == tokens.Claim(1, 0, LATER)
@@ -372,7 +372,7 @@ def test_each_kind_has_a_claim_an_audience_and_a_key_of_its_own(purpose: Purpose
     assert len(keys) == len(Purpose)
 
 
-def test_a_token_is_no_session_and_no_flash_and_a_session_no_token(standing: Site) -> None:
+def test_a_token_is_not_a_session_or_a_flash_and_a_session_is_not_a_token(standing: Site) -> None:
     """C14"""
     cookies = standing.browser()
     log_in(cookies)
@@ -406,7 +406,7 @@ def test_a_token_says_what_was_put_into_it_and_no_more(said: dict[str, Any], cla
 
 
 @pytest.mark.parametrize("second", [-1, 0, 599, 599.99])
-def test_a_token_is_good_until_its_time(second: float) -> None:
+def test_a_token_works_until_it_expires(second: float) -> None:
     """C15"""
     with time_machine.travel(1_900_000_000, tick=False):
         token = issued(RESET)
@@ -416,7 +416,7 @@ def test_a_token_is_good_until_its_time(second: float) -> None:
 
 
 @pytest.mark.parametrize(("second", "minutes"), [(600, 0), (659.9, 0), (660, 1), (10**7, 166_656)])
-def test_a_token_is_refused_from_its_time_on_and_says_since_when(second: float, minutes: int) -> None:
+def test_an_expired_token_is_refused_and_says_since_when(second: float, minutes: int) -> None:
     """C15"""
     with time_machine.travel(1_900_000_000, tick=False):
         token = issued(RESET)
@@ -464,7 +464,7 @@ def test_during_the_overlap_the_new_key_signs() -> None:
 
 
 @pytest.mark.parametrize("made_for", list(Purpose))
-def test_an_old_key_opens_no_other_kind_either(made_for: Purpose) -> None:
+def test_an_old_key_verifies_no_other_kind_either(made_for: Purpose) -> None:
     """C14, C22"""
     subject: int | str = "a@example.com" if made_for is Purpose.REGISTER else 1
     token = tokens.issue(with_keys(OLD), made_for, subject, TEN_MINUTES)

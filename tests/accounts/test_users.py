@@ -54,7 +54,7 @@ def test_no_look_alike_passes_in_a_local_part(look_alikes: list[str], place: str
 
 
 def test_a_look_alike_in_a_domain_is_the_very_domain_that_dns_means_or_another(look_alikes: list[str]) -> None:
-    """C06: what passes is ASCII, and the domain that IDNA (UTS 46) says: mail goes there and nowhere else."""
+    """C06: what passes is ASCII, and the domain that IDNA (UTS 46) names: mail goes there and nowhere else."""
     import idna
 
     differing = {}
@@ -145,7 +145,7 @@ def test_an_address_has_one_form(typed: str, canonical: str) -> None:
         "a" * 10_000 + "@example.com",
     ],
 )
-def test_what_is_no_plain_address_is_refused_in_words(typed: str) -> None:
+def test_anything_but_a_plain_address_is_refused_in_words(typed: str) -> None:
     """C08, C46: one address, ASCII, without a name, a comment or a quote."""
     with pytest.raises(ValueError, match="look like an email, such as"):
         canonical_address(typed)
@@ -162,6 +162,6 @@ def test_a_name_or_an_address_is_looked_up_in_one_form(typed: str, canonical: st
 @pytest.mark.parametrize(
     "typed", ["", "ab", "a" * 31, "su san", "susan!", "\u017fusan", "susan\x00", "susan\nx", "s\u00fcsan"]
 )
-def test_what_is_neither_is_refused(typed: str) -> None:
+def test_what_is_neither_a_name_nor_an_address_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="your email"):
         canonical_identity(typed)

@@ -147,7 +147,7 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
     start_site: Callable[[Settings], Site],
     make_settings: Callable[..., Settings],
 ) -> None:
-    """C02: seen in a process that sends no emails; nobody is looked up but who asks."""
+    """C02: seen in a process that sends no emails; only whoever asks is looked up."""
     with_people(site, mailbox)
     silent = start_site(make_settings(database_url=site.settings.database_url, mailer="process"))
     browser = silent.browser()
@@ -243,7 +243,7 @@ ODD_BODIES: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("kind", ODD_BODIES)
-def test_what_no_form_of_ours_sends_is_refused(standing: Site, kind: str) -> None:
+def test_what_none_of_our_forms_sends_is_refused(standing: Site, kind: str) -> None:
     """C07: no email is posted either."""
     before = table(standing, "outbox_email")
 
@@ -253,7 +253,7 @@ def test_what_no_form_of_ours_sends_is_refused(standing: Site, kind: str) -> Non
     assert table(standing, "outbox_email") == before
 
 
-def test_more_fields_than_asked_for_change_nothing(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_extra_fields_change_nothing(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C36: whose address changes is decided by the session."""
     register(site.browser(), mailbox, "david")
     more = {"user_id": "2", "username": "david", "epoch": "0", "old_email": "david@example.com", "confirmed": "1"}

@@ -137,7 +137,7 @@ def press_at_once(site: Site, paths: list[str]) -> list[int]:
 
 
 @pytest.mark.races
-def test_of_fifty_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) -> None:
+def test_of_fifty_confirmations_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C17"""
     before = execute(any_site, "SELECT epoch FROM user_account")[0][0]
 
@@ -204,7 +204,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("event", ["used", "password reset", "disabled", "not me"])
-def test_a_request_dies_with_the_account_s_other_links(
+def test_a_request_ends_with_the_accounts_other_links(
     site: Site, mailbox: Mailbox, susan: Browser, link: str, event: str
 ) -> None:
     """C16, C19: whatever ends links ends this one, too."""
@@ -257,7 +257,7 @@ def test_a_link_works_for_a_day_and_not_a_second_longer(site: Site, mailbox: Mai
 
 
 @pytest.mark.parametrize("start", ["/confirm_email/", "/undo_email/"])
-def test_a_mangled_link_says_so(site: Site, mailbox: Mailbox, susan: Browser, start: str) -> None:
+def test_a_mangled_confirmation_link_says_so(site: Site, mailbox: Mailbox, susan: Browser, start: str) -> None:
     change(susan, mailbox)
     path = links(mailbox, NEW if "confirm" in start else OLD, start)[0][:-5]
 

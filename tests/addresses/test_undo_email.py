@@ -90,7 +90,7 @@ def test_looking_at_the_link_changes_nothing(site: Site, mailbox: Mailbox, thief
     assert dump(site) == before
 
 
-def test_it_works_under_htmx_and_without_cookies(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+def test_undoing_works_under_htmx_and_without_cookies(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     undo = change(thief, mailbox)
 
     answer = site.browser().post(undo, headers=HTMX)
@@ -111,7 +111,7 @@ def test_the_oldest_owner_wins(site: Site, mailbox: Mailbox, thief: Browser) -> 
     assert account(site) == OLD
 
 
-def test_the_oldest_owner_wins_even_as_the_last_to_come(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+def test_the_oldest_owner_wins_even_if_they_press_last(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     owners = change(thief, mailbox)
     thiefs = change(thief, mailbox, NEW, OTHER)
 
@@ -210,7 +210,7 @@ def test_the_thief_cannot_say_this_was_not_me_afterwards(site: Site, mailbox: Ma
     assert statuses == [410, 200]
 
 
-def test_a_used_link_is_refused(site: Site, mailbox: Mailbox, thief: Browser) -> None:
+def test_a_used_undo_link_is_refused(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C16"""
     undo = change(thief, mailbox)
     site.browser().post(undo)
@@ -262,7 +262,7 @@ def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
 
 
 @pytest.mark.alike
-def test_the_host_imports_nobody_with_an_address_that_can_be_gone_back_to(
+def test_the_admin_imports_nobody_with_an_address_that_can_be_restored(
     any_site: Site, mailbox: Mailbox, thief: Browser
 ) -> None:
     people = f"username,email\njohn,{OLD}"

@@ -24,7 +24,7 @@ def site(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Ca
 
 
 @pytest.fixture
-def host(site: Site) -> Browser:
+def admin(site: Site) -> Browser:
     return arrive(site, "host")
 
 
@@ -39,8 +39,8 @@ def arrive(site: Site, name: str) -> Browser:
     return browser
 
 
-def act(host: Browser, action: str, name: str = "susan", **fields: str) -> str:
-    return host.post(f"/admin/people/{name}/{action}", data=fields).text
+def act(admin: Browser, action: str, name: str = "susan", **fields: str) -> str:
+    return admin.post(f"/admin/people/{name}/{action}", data=fields).text
 
 
 def newest(site: Site, name: str = "susan") -> tuple[str, str]:
@@ -50,37 +50,37 @@ def newest(site: Site, name: str = "susan") -> tuple[str, str]:
     return email.subject, " ".join(email.text.split())
 
 
-def listed(host: Browser, query: str) -> list[str]:
-    return re.findall(r'href="/admin/people/(\w+)"', host.get(f"/admin/people?{query}").text)
+def listed(admin: Browser, query: str) -> list[str]:
+    return re.findall(r'href="/admin/people/(\w+)"', admin.get(f"/admin/people?{query}").text)
 
 
-def test_a_disabled_person_is_out_at_once_and_reads_why(site: Site, host: Browser, susan: Browser) -> None:
-    act(host, "disable", reason="Cheap watches.")
+def test_a_disabled_person_is_out_at_once_and_reads_why(site: Site, admin: Browser, susan: Browser) -> None:
+    act(admin, "disable", reason="Cheap watches.")
 
     assert not is_logged_in(susan)
-    assert host.get("/user/susan").status_code == 404
+    assert admin.get("/user/susan").status_code == 404
     assert "Cheap watches." in newest(site)[1]
-    assert listed(host, "state=disabled") == ["susan"]
+    assert listed(admin, "state=disabled") == ["susan"]
 
 
-def test_without_a_reason_nobody_is_disabled_or_deleted(host: Browser, susan: Browser) -> None:
+def test_without_a_reason_nobody_is_disabled_or_deleted(admin: Browser, susan: Browser) -> None:
     for action in ("disable", "delete"):
-        assert "Say why, in a sentence." in act(host, action)
+        assert "Say why, in a sentence." in act(admin, action)
 
     assert is_logged_in(susan)
 
 
-def test_who_is_enabled_again_can_log_in_and_is_told(site: Site, host: Browser, susan: Browser) -> None:
-    act(host, "disable", reason="A mistake.")
-    act(host, "enable")
+def test_a_person_who_is_enabled_again_can_log_in_and_is_told(site: Site, admin: Browser, susan: Browser) -> None:
+    act(admin, "disable", reason="A mistake.")
+    act(admin, "enable")
 
     assert newest(site)[0] == "Your account on Microblog is open again"
     log_in(susan)
     assert is_logged_in(susan)
 
 
-def test_a_reset_link_goes_to_the_person_and_to_nobody_else(site: Site, host: Browser) -> None:
-    page = act(host, "send_reset_link")
+def test_a_reset_link_goes_to_the_person_and_to_nobody_else(site: Site, admin: Browser) -> None:
+    page = act(admin, "send_reset_link")
 
     assert "/reset_password/" not in page
     assert site.mailbox
@@ -91,11 +91,11 @@ def test_a_reset_link_goes_to_the_person_and_to_nobody_else(site: Site, host: Br
     assert is_logged_in(susan)
 
 
-def test_who_lost_the_second_step_logs_in_without_it_once_it_is_removed(
-    site: Site, host: Browser, susan: Browser
+def test_a_person_who_lost_the_second_step_logs_in_once_it_is_removed(
+    site: Site, admin: Browser, susan: Browser
 ) -> None:
     set_up_app(susan)
-    act(host, "remove_factors")
+    act(admin, "remove_factors")
 
     assert "second step" in newest(site)[0]
     again = arrive(site, "susan")
@@ -103,55 +103,55 @@ def test_who_lost_the_second_step_logs_in_without_it_once_it_is_removed(
 
 
 def test_a_deleted_account_is_hidden_and_can_be_enabled_until_it_is_gone(
-    site: Site, host: Browser, susan: Browser
+    site: Site, admin: Browser, susan: Browser
 ) -> None:
-    act(host, "delete", reason="Asked by letter.")
+    act(admin, "delete", reason="Asked by letter.")
 
     assert not is_logged_in(susan)
-    assert listed(host, "state=deleted") == ["susan"]
-    act(host, "enable")
-    assert listed(host, "state=deleted") == []
+    assert listed(admin, "state=deleted") == ["susan"]
+    act(admin, "enable")
+    assert listed(admin, "state=deleted") == []
     log_in(susan)
     assert is_logged_in(susan)
 
 
 @pytest.mark.parametrize("action", ["disable", "enable", "send_reset_link", "remove_factors", "delete"])
-def test_each_asks_for_the_password_when_the_last_proof_is_old(site: Site, host: Browser, action: str) -> None:
+def test_each_action_asks_for_the_password_when_the_last_proof_is_old(site: Site, admin: Browser, action: str) -> None:
     before = execute(site, "SELECT disabled_at, epoch FROM user_account ORDER BY id")
     wait_until_posted(site)
     emails = execute(site, "SELECT count(*) FROM outbox_email")
 
     with time_machine.travel(now() + timedelta(minutes=16)):
-        assert "Current password" in act(host, action, reason="Because.")
+        assert "Current password" in act(admin, action, reason="Because.")
 
     assert execute(site, "SELECT disabled_at, epoch FROM user_account ORDER BY id") == before
     assert execute(site, "SELECT count(*) FROM outbox_email") == emails
 
 
 @pytest.mark.parametrize("action", ["disable", "remove_factors", "delete"])
-def test_an_admin_shuts_out_no_admin(host: Browser, action: str) -> None:
-    assert "only the command line can do that" in act(host, action, "host", reason="Because.").lower()
-    assert is_logged_in(host)
+def test_no_admin_disables_another_admin(admin: Browser, action: str) -> None:
+    assert "only the command line can do that" in act(admin, action, "host", reason="Because.").lower()
+    assert is_logged_in(admin)
 
 
-def test_people_are_found_by_a_part_of_the_name_or_the_whole_address(host: Browser) -> None:
-    assert listed(host, "q=USA") == ["susan"]
-    assert listed(host, "q=susan@example.com") == ["susan"]
-    assert listed(host, "q=susan@") == []
-    assert listed(host, "q=%25") == []
-    assert listed(host, "") == ["peter", "susan", "host"]
+def test_people_are_found_by_a_part_of_the_name_or_the_whole_address(admin: Browser) -> None:
+    assert listed(admin, "q=USA") == ["susan"]
+    assert listed(admin, "q=susan@example.com") == ["susan"]
+    assert listed(admin, "q=susan@") == []
+    assert listed(admin, "q=%25") == []
+    assert listed(admin, "") == ["peter", "susan", "host"]
 
 
-def test_addresses_are_masked(host: Browser) -> None:
-    assert "susan@example.com" not in host.get("/admin/people").text + host.get("/admin/people/susan").text
+def test_addresses_are_masked(admin: Browser) -> None:
+    assert "susan@example.com" not in admin.get("/admin/people").text + admin.get("/admin/people/susan").text
 
 
 @pytest.mark.parametrize("path", ["/admin/people", "/admin/people/peter", "/admin/people/peter/disable"])
-def test_none_of_it_is_for_members(susan: Browser, path: str) -> None:
+def test_members_see_none_of_the_admins_pages(susan: Browser, path: str) -> None:
     assert susan.get(path).status_code == 403
 
 
-def test_a_member_does_nothing_to_anybody(site: Site, susan: Browser) -> None:
+def test_a_member_can_do_nothing_to_anybody(site: Site, susan: Browser) -> None:
     fields = {"reason": "Because.", "current_password": PASSWORD}
 
     assert susan.post("/admin/people/peter/disable", data=fields).status_code == 403

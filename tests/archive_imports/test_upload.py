@@ -110,7 +110,7 @@ def test_a_pass_opens_one_door_only(site: Site, path: str) -> None:
     assert answer.status_code == 413
 
 
-def test_anothers_pass_and_an_old_one_and_a_forged_one_are_none(site: Site) -> None:
+def test_an_old_or_forged_pass_or_somebody_elses_opens_nothing(site: Site) -> None:
     settings = site.settings
     susan = arrive(site)
     import_people(site, "david")
@@ -251,7 +251,7 @@ def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> Non
     assert execute(site, "SELECT 1 FROM post") == []
 
 
-def test_three_a_day(site: Site, tmp_path: Path) -> None:
+def test_an_archive_can_be_brought_three_times_a_day(site: Site, tmp_path: Path) -> None:
     susan, content = arrive(site), archive(tmp_path, "one")
     for _day in range(3):
         upload(susan, content)

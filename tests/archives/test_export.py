@@ -1,4 +1,4 @@
-"""Everything of one's own in one file: asked for with the password, made in the background, kept for a day."""
+"""Everything about a person in one file: asked for with the password, made in the background, kept for a day."""
 
 import csv
 import io
@@ -157,7 +157,7 @@ SECRETS = [
 
 
 def test_every_table_of_a_person_is_in_the_file_or_named() -> None:
-    """Whoever adds a table that says something of a person decides; see webapp/archives/contents.py."""
+    """Whoever adds a table about a person decides; see webapp/archives/contents.py."""
     assert contents.personal() == set(contents.SECTIONS) | contents.ELSEWHERE | contents.OF_OTHERS
 
 
@@ -188,7 +188,7 @@ def test_an_email_says_that_it_is_there_and_asks_for_the_password_all_the_same(s
     assert "That file is gone." in others.text
 
 
-def test_it_wants_the_password(site: Site, mailbox: Mailbox) -> None:
+def test_an_export_takes_the_password(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
 
     answer = susan.post("/export", data={"current_password": "wrong"})
@@ -197,7 +197,7 @@ def test_it_wants_the_password(site: Site, mailbox: Mailbox) -> None:
     assert execute(site, "SELECT * FROM account_export") == []
 
 
-def test_two_a_day(site: Site, mailbox: Mailbox) -> None:
+def test_an_export_can_be_asked_for_twice_a_day(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     ask(susan)
     ask(susan)
@@ -208,7 +208,7 @@ def test_two_a_day(site: Site, mailbox: Mailbox) -> None:
     assert 0 < int(answer.headers["retry-after"]) <= 86400
 
 
-def test_it_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
+def test_an_export_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     log_in(susan, remember_me="1")
     ask(susan)
@@ -236,7 +236,7 @@ def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: M
 PART = {"hx-request": "true", "hx-request-type": "partial"}
 
 
-def test_what_a_dead_process_had_in_hand_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
+def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
     """The claim of one that died runs out; one that wakes up late can't write into the file of the other."""
     susan = live(any_site)
     database = any_site.app.state.database

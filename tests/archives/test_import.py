@@ -49,7 +49,7 @@ def posts(site: Site) -> list[tuple[Any, ...]]:
     return execute(site, "SELECT body, created_at FROM post WHERE author_id = 1 ORDER BY id")
 
 
-def test_who_comes_back_under_a_new_name_has_the_old_posts(
+def test_somebody_who_comes_back_under_a_new_name_has_the_old_posts(
     site: Site, mailbox: Mailbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     susan = live(site)
@@ -69,7 +69,7 @@ def test_who_comes_back_under_a_new_name_has_the_old_posts(
     assert execute(site, "SELECT followed_id FROM follow WHERE follower_id = 3") == [(2,)]
 
 
-def test_a_post_of_mastodons_becomes_plain_text_and_names_nobody_here(
+def test_a_mastodon_post_becomes_plain_text_and_mentions_nobody_here(
     site: Site, mailbox: Mailbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arrive(site, "susan", "david")

@@ -127,7 +127,7 @@ def test_the_email_has_the_code_twice_and_only_if_a_page_waits_for_it(susan: Sit
     assert CODE.findall(locked.text) == []
 
 
-def test_another_browser_gets_nothing_by_the_code_and_its_page_has_no_field(susan: Site, mailbox: Mailbox) -> None:
+def test_another_browser_gets_nothing_from_the_code_and_its_page_has_no_field(susan: Site, mailbox: Mailbox) -> None:
     asking, other = susan.browser(follow_redirects=False), susan.browser(follow_redirects=False)
     page = ask(asking)
     code = reset_code(mailbox)
@@ -207,7 +207,7 @@ def test_over_many_requests_the_guesses_for_one_account_have_a_limit(susan: Site
     assert statuses == [422] * 20 + [429] * 5
 
 
-def test_what_is_no_code_is_said_so_and_costs_no_try(susan: Site, mailbox: Mailbox) -> None:
+def test_what_cant_be_a_code_is_said_so_and_costs_no_attempt(susan: Site, mailbox: Mailbox) -> None:
     browser = susan.browser(follow_redirects=False)
     page = ask(browser)
 
@@ -410,7 +410,7 @@ def test_the_code_is_nowhere_in_the_database_or_the_log(
     assert [form for form in (code, digits, digits.lstrip("0")) if form in seen] == []
 
 
-def test_the_page_is_no_page_without_our_signature(susan: Site) -> None:
+def test_without_our_signature_there_is_no_such_page(susan: Site) -> None:
     assert type_code(susan.browser(), "/check_email/made-up", "1234 5678").status_code == 404
 
 

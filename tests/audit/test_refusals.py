@@ -110,7 +110,7 @@ def test_a_throttled_email_is_in_the_log(site: Site, said: Said) -> None:
     assert said() == [wanted | {"letter": "reset_password"}]
 
 
-def test_who_opens_a_page_of_the_host_is_in_the_log(site: Site, mailbox: Mailbox, said: Said) -> None:
+def test_a_member_who_opens_an_admins_page_is_in_the_log(site: Site, mailbox: Mailbox, said: Said) -> None:
     register(site.browser(), mailbox)
     browser = site.browser(NETWORK)
     log_in(browser)

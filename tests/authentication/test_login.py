@@ -52,7 +52,7 @@ def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, s
         ("\u017fusan", PASSWORD),
     ],
 )
-def test_all_that_do_not_match_get_the_same_words(site: Site, susan: str, typed: str, password: str) -> None:
+def test_every_mismatch_gets_the_same_words(site: Site, susan: str, typed: str, password: str) -> None:
     """C12"""
     browser = site.browser()
 
@@ -85,7 +85,7 @@ def test_the_answer_and_the_work_are_the_same_for_a_name_that_nobody_has(any_sit
     assert any("user_account" in statement for statement in seen["nobdy"][1])
 
 
-def test_a_disabled_account_is_not_opened(site: Site, susan: str) -> None:
+def test_a_disabled_account_cant_be_logged_in_to(site: Site, susan: str) -> None:
     disable(site, "Susan")
     browser = site.browser()
 
@@ -105,13 +105,13 @@ def test_a_person_who_came_for_a_page_gets_there(site: Site, susan: str) -> None
     assert (answer.status_code, answer.headers["location"]) == (303, "/explore?page=2")
 
 
-def test_a_mistake_does_not_lose_the_page_that_one_came_for(site: Site, susan: str) -> None:
+def test_a_mistake_does_not_lose_the_page_that_a_person_came_for(site: Site, susan: str) -> None:
     answer = log_in(site.browser(), "susan", WRONG, next="/explore")
 
     assert '<input type="hidden" name="next" value="/explore">' in answer.text
 
 
-def test_who_is_logged_in_has_no_use_for_the_log_in_page(site: Site, susan: str) -> None:
+def test_somebody_who_is_logged_in_is_sent_on_from_the_log_in_page(site: Site, susan: str) -> None:
     browser = site.browser(follow_redirects=False)
     log_in(browser)
 
@@ -133,7 +133,7 @@ def test_what_was_typed_is_carried_to_the_reset_form(site: Site) -> None:
     assert 'href="/reset_password_request?email=susan%26co%40example.com"' in answer.text
 
 
-def test_five_tries_in_five_minutes_for_a_name_and_a_network(site: Site, susan: str) -> None:
+def test_five_attempts_in_five_minutes_for_a_name_and_a_client_ip(site: Site, susan: str) -> None:
     """C12"""
     browser = site.browser()
 
@@ -147,7 +147,7 @@ def test_five_tries_in_five_minutes_for_a_name_and_a_network(site: Site, susan: 
     assert not is_logged_in(browser)
 
 
-def test_the_account_is_never_locked_for_another_network(site: Site, susan: str) -> None:
+def test_the_account_is_never_locked_for_another_client_ip(site: Site, susan: str) -> None:
     """C12: during an attack its owner gets in."""
     attacker = site.browser()
     for _try in range(7):
@@ -159,7 +159,7 @@ def test_the_account_is_never_locked_for_another_network(site: Site, susan: str)
     assert is_logged_in(owner)
 
 
-def test_the_tries_come_back_after_five_minutes(site: Site, susan: str) -> None:
+def test_new_attempts_are_allowed_after_five_minutes(site: Site, susan: str) -> None:
     browser = site.browser()
     with time_machine.travel(START, tick=False):
         for _try in range(6):
@@ -174,7 +174,7 @@ def test_the_tries_come_back_after_five_minutes(site: Site, susan: str) -> None:
     assert in_time.url.path == "/"
 
 
-def test_a_log_in_that_succeeds_forgets_the_tries_before_it(site: Site, susan: str) -> None:
+def test_a_successful_log_in_forgets_earlier_attempts(site: Site, susan: str) -> None:
     browser = site.browser()
     for _round in range(3):
         for _try in range(4):
@@ -182,7 +182,7 @@ def test_a_log_in_that_succeeds_forgets_the_tries_before_it(site: Site, susan: s
         assert log_in(browser).url.path == "/"
 
 
-def test_thirty_tries_a_minute_for_a_network_whatever_the_names(site: Site) -> None:
+def test_thirty_attempts_a_minute_for_a_client_ip_whatever_the_names(site: Site) -> None:
     """C12"""
     browser = site.browser()
 
@@ -191,7 +191,7 @@ def test_thirty_tries_a_minute_for_a_network_whatever_the_names(site: Site) -> N
     assert statuses == [422] * 30 + [429]
 
 
-def test_tries_that_were_refused_use_up_nothing_of_the_network(site: Site, susan: str) -> None:
+def test_refused_attempts_use_up_nothing_of_the_client_ip(site: Site, susan: str) -> None:
     """C12: whoever hammers one name does not shut out the others of the network."""
     network = "198.51.100.7"
     statuses = [log_in(site.browser(network), "nobody", WRONG).status_code for _try in range(35)]
@@ -203,7 +203,7 @@ def test_tries_that_were_refused_use_up_nothing_of_the_network(site: Site, susan
     assert is_logged_in(neighbour)
 
 
-def test_a_try_over_the_limit_costs_no_hash(site: Site, susan: str) -> None:
+def test_an_attempt_over_the_limit_costs_no_hash(site: Site, susan: str) -> None:
     browser = site.browser()
     for _try in range(5):
         log_in(browser, "susan", WRONG)
@@ -302,7 +302,7 @@ def test_more_log_ins_than_the_site_can_hash_get_503(site: Site, susan: str) -> 
     assert other.get("/login").status_code == 200
 
 
-def test_mailing_is_no_condition_of_logging_in(
+def test_logging_in_does_not_need_mail(
     sqlite_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
     site = start_site(make_settings(database_url=sqlite_url))

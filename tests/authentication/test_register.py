@@ -49,7 +49,7 @@ def test_there_is_no_account_before_the_mailbox_is_proved(site: Site, mailbox: M
     ]
 
 
-def test_who_has_registered_is_logged_in_at_once(site: Site, link: str) -> None:
+def test_a_person_who_has_registered_is_logged_in_at_once(site: Site, link: str) -> None:
     """C26: in a session of its own; somebody else who was logged in in that browser no longer is."""
     browser = site.browser(follow_redirects=False)
     browser.cookies.set("__Host-session", "planted", domain="blog.example")
@@ -155,7 +155,7 @@ def test_a_name_is_taken_however_it_is_spelled(any_site: Site, mailbox: Mailbox)
         "\u0661\u0662\u0663",
     ],
 )
-def test_what_is_no_name_is_refused_beside_its_field(site: Site, link: str, name: str) -> None:
+def test_an_impossible_name_is_refused_beside_its_field(site: Site, link: str, name: str) -> None:
     status, text = finish(site, link, name)
 
     assert status == 422
@@ -164,7 +164,7 @@ def test_what_is_no_name_is_refused_beside_its_field(site: Site, link: str, name
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 30, "___", "007", "A_z"])
-def test_what_is_a_name_is_taken_for_one(site: Site, link: str, name: str) -> None:
+def test_every_valid_name_is_accepted(site: Site, link: str, name: str) -> None:
     assert "Welcome" in finish(site, link, name)[1]
 
 
@@ -189,7 +189,7 @@ def test_a_bad_password_is_refused_with_the_reason(site: Site, link: str, passwo
 
 
 @pytest.mark.alike
-def test_a_used_link_says_so(any_site: Site, mailbox: Mailbox) -> None:
+def test_a_used_registration_link_says_so(any_site: Site, mailbox: Mailbox) -> None:
     """C16"""
     ask(any_site)
     link = mailbox.link(NEW)
@@ -207,7 +207,7 @@ def test_a_used_link_says_so(any_site: Site, mailbox: Mailbox) -> None:
     assert len(table(any_site, "user_account")) == 1
 
 
-def test_an_expired_link_says_so(site: Site, mailbox: Mailbox) -> None:
+def test_an_expired_registration_link_says_so(site: Site, mailbox: Mailbox) -> None:
     """C15"""
     with time_machine.travel(START, tick=False):
         ask(site)
@@ -226,7 +226,7 @@ def test_an_expired_link_says_so(site: Site, mailbox: Mailbox) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 60])
-def test_a_mangled_link_says_so(site: Site, link: str, cut: int) -> None:
+def test_a_mangled_registration_link_says_so(site: Site, link: str, cut: int) -> None:
     status, text = finish(site, link[:-cut])
 
     assert status == 404
@@ -302,7 +302,7 @@ def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None
     assert list(statuses.values()) == [[200, 429]] * 3
 
 
-def test_emails_of_both_kinds_from_one_network_count_together(site: Site) -> None:
+def test_emails_of_both_kinds_from_one_client_ip_count_together(site: Site) -> None:
     """C10"""
     browser = site.browser(follow_redirects=False)
 

@@ -90,7 +90,7 @@ def home(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Ca
 
 
 @pytest.mark.parametrize("domain", ["home.local", "box"])
-def test_an_address_on_ones_own_network_is_as_good_as_any(home: Site, domain: str) -> None:
+def test_an_address_on_the_sites_own_network_works_everywhere(home: Site, domain: str) -> None:
     mailbox, browser = home.mailbox, home.browser()
     assert mailbox
 

@@ -48,7 +48,7 @@ def test_every_row_of_every_table_is_in_it(site: Site, browser: Browser, mailbox
     assert {name: len(rows(tmp_path / "backup", name)) for name in before} == before
 
 
-def test_a_backup_is_its_owners_alone(sqlite_url: str, tmp_path: Path) -> None:
+def test_only_its_owner_can_read_a_backup(sqlite_url: str, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         copies.make(sqlite_url, tmp_path / "backup")
@@ -67,7 +67,7 @@ def test_nothing_is_written_over(sqlite_url: str, tmp_path: Path) -> None:
     assert (tmp_path / "backup").read_text() == "older"
 
 
-def test_what_a_run_left_that_was_cut_short_is_in_nobodys_way(sqlite_url: str, tmp_path: Path) -> None:
+def test_what_an_interrupted_run_left_is_in_nobodys_way(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / ".backup.part").write_text("half")
 
     copies.make(sqlite_url, tmp_path / "backup")

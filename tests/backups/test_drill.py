@@ -87,7 +87,7 @@ def test_what_is_no_backup_is_refused_in_a_line_that_names_it(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_backup_whose_site_does_not_work_is_no_good(backup: Path, elsewhere: Settings) -> None:
+def test_a_backup_whose_site_does_not_work_fails_the_drill(backup: Path, elsewhere: Settings) -> None:
     """The drill is no form: what fails on the restored site fails it."""
     broken = replace(elsewhere, reset_token_minutes=0)  # the link is dead when it comes
 

@@ -132,7 +132,7 @@ def test_every_row_of_every_table_moves(pair: Pair) -> None:
     assert query(pair[1], "SELECT version_num FROM alembic_version") == [(migrations.newest(),)]
 
 
-def test_the_site_goes_on_there(
+def test_the_site_goes_on_in_the_new_database(
     pair: Pair, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
     with Site(make_settings(database_url=pair[0])) as site:
@@ -197,7 +197,7 @@ def test_a_move_that_was_cut_short_goes_on(cut_short: Pair) -> None:
 
 
 @pytest.mark.alike
-def test_nothing_else_begins_in_half_of_the_data(
+def test_nothing_else_begins_with_a_half_filled_database(
     cut_short: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither a site, nor a move from elsewhere. One that finds other rows than it copied begins anew."""
@@ -275,7 +275,7 @@ def test_a_row_that_does_not_fit_is_named_and_mended(sqlite_url: str, empty_post
         ("postgresql://blog@127.0.0.1:1/blog", "can't be moved"),
     ],
 )
-def test_a_place_that_can_not_be_is_refused_in_a_line(sqlite_url: str, to: str, words: str) -> None:
+def test_an_impossible_place_is_refused_in_a_line(sqlite_url: str, to: str, words: str) -> None:
     with pytest.raises(Refused, match=words) as refused:
         moved((sqlite_url, to))
     assert "\n" not in str(refused.value)

@@ -31,7 +31,7 @@ def bob(any_site: Site, susan: Browser) -> Browser:
     return arrive(any_site, "bob")
 
 
-def test_who_is_muted_comes_back_when_that_is_undone(any_site: Site, susan: Browser, bob: Browser) -> None:
+def test_a_muted_person_is_back_when_that_is_undone(any_site: Site, susan: Browser, bob: Browser) -> None:
     let_follow(any_site, ("susan", "bob"))
     say(bob, "A heron.")
 
@@ -63,7 +63,7 @@ def test_a_block_ends_follows_in_both_directions_and_undone_it_brings_none_back(
     assert bob.post("/follow/susan").status_code == 200
 
 
-def test_a_follow_at_the_very_moment_of_a_block_is_none(any_site: Site, susan: Browser, bob: Browser) -> None:
+def test_a_follow_at_the_very_moment_of_a_block_does_not_count(any_site: Site, susan: Browser, bob: Browser) -> None:
     """The database refuses it, whatever a page has looked at before."""
     let_part(any_site, "block", "susan", "bob")
 
@@ -74,7 +74,7 @@ def test_a_follow_at_the_very_moment_of_a_block_is_none(any_site: Site, susan: B
 
 
 @pytest.mark.alike
-def test_twice_is_once(any_site: Site, susan: Browser, bob: Browser) -> None:
+def test_muting_or_blocking_twice_is_doing_it_once(any_site: Site, susan: Browser, bob: Browser) -> None:
     for path in ("/mute/bob", "/mute/bob", "/block/bob", "/block/bob"):
         assert susan.post(path).status_code == 200
 
@@ -83,7 +83,7 @@ def test_twice_is_once(any_site: Site, susan: Browser, bob: Browser) -> None:
 
 @pytest.mark.alike
 @pytest.mark.parametrize("path", ["/mute/{}", "/unmute/{}", "/block/{}", "/unblock/{}"])
-def test_it_is_done_to_somebody_else_who_is_here(susan: Browser, path: str) -> None:
+def test_only_somebody_else_who_is_here_can_be_muted_or_blocked(susan: Browser, path: str) -> None:
     assert susan.post(path.format("susan")).status_code == 400
     assert susan.post(path.format("nobody")).status_code == 404
 
@@ -115,7 +115,7 @@ def test_one_page_lists_them_and_undoes_it(any_site: Site, susan: Browser, bob: 
 
 
 @pytest.mark.alike
-def test_who_has_blocked_notices_nothing_when_the_other_does_it_too(
+def test_a_person_who_has_blocked_notices_nothing_when_the_other_blocks_too(
     any_site: Site, susan: Browser, bob: Browser
 ) -> None:
     susan.post("/block/bob")
@@ -129,10 +129,10 @@ def test_who_has_blocked_notices_nothing_when_the_other_does_it_too(
 
 @pytest.mark.parametrize("how", ["mute", "block"])
 @pytest.mark.alike
-def test_no_email_tells_of_who_is_hidden(
+def test_no_email_tells_of_a_hidden_person(
     any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser, bob: Browser, how: str
 ) -> None:
-    """Neither of a mention nor of a reply; nor one that waited when the block came."""
+    """Not of a mention or a reply, nor in an email that was waiting when the block came."""
     susan.post("/letters", data={"mention": "1", "new_follower": "1", "digest": "1"})
     number = say(susan)
     say(bob, "Before, @susan.")
@@ -147,7 +147,7 @@ def test_no_email_tells_of_who_is_hidden(
     assert [email.subject for email in mailbox.all("susan@example.com") if "bob" in email.subject] == []
 
 
-def test_lists_and_counts_agree_and_leave_out_who_is_hidden(any_site: Site, susan: Browser) -> None:
+def test_lists_and_counts_agree_and_leave_out_hidden_people(any_site: Site, susan: Browser) -> None:
     import_people(any_site, "ann", "bob", "carl")
     pairs = [("bob", "ann"), ("carl", "ann"), ("susan", "ann"), ("ann", "bob"), ("ann", "carl")]
     let_follow(any_site, *pairs)
@@ -180,7 +180,7 @@ def test_nobody_answers_under_a_post_that_they_cant_see(any_site: Site, susan: B
 
 
 @pytest.mark.alike
-def test_news_count_nobody_who_is_hidden(any_site: Site, susan: Browser, bob: Browser) -> None:
+def test_news_count_no_hidden_people(any_site: Site, susan: Browser, bob: Browser) -> None:
     let_follow(any_site, ("susan", "bob"))
     say(bob)
 
@@ -194,7 +194,7 @@ def test_news_count_nobody_who_is_hidden(any_site: Site, susan: Browser, bob: Br
 
 
 @pytest.mark.alike
-def test_people_to_begin_with_are_none_of_them(any_site: Site, susan: Browser) -> None:
+def test_people_to_follow_are_never_hidden_people(any_site: Site, susan: Browser) -> None:
     import_people(any_site, "ann", "bob", "carl")
     let_post(any_site, ("ann", "one"), ("bob", "two"), ("carl", "three"))
     let_part(any_site, "mute", "susan", "ann")
@@ -216,7 +216,7 @@ def test_a_blocked_author_can_be_reported_by_nobody_who_cant_see_the_post_but_th
     assert susan.get(f"/posts/{number}/report").status_code == 404
 
 
-def test_the_file_of_who_was_blocked_says_nothing_of_it(site: Site) -> None:
+def test_the_export_of_a_blocked_person_says_nothing_of_the_block(site: Site) -> None:
     susan, bob = arrive(site), arrive(site, "bob")
     import_people(site, "ann")
     susan.post("/mute/ann")
@@ -231,7 +231,7 @@ def test_the_file_of_who_was_blocked_says_nothing_of_it(site: Site) -> None:
     assert '"blocked": [\n  {"username": "bob"' in account
 
 
-def test_a_feed_is_the_readers_own_when_they_are_logged_in(site: Site) -> None:
+def test_a_feed_leaves_out_hidden_people_for_a_reader_who_is_logged_in(site: Site) -> None:
     susan, bob = arrive(site), arrive(site, "bob")
     say(bob, "A heron, @susan.")
     bob.post("/block/susan")
@@ -244,7 +244,7 @@ def test_a_feed_is_the_readers_own_when_they_are_logged_in(site: Site) -> None:
     assert "heron" in site.browser().get("/user/bob/feed.atom").text, "what strangers may read is no secret"
 
 
-def test_many_hidden_people_cost_no_statement_more(any_site: Site, susan: Browser) -> None:
+def test_many_hidden_people_cost_no_extra_statement(any_site: Site, susan: Browser) -> None:
     crowd = [f"fan{number}" for number in range(20)]
     import_people(any_site, "ann", *crowd)
     paths = [

@@ -40,7 +40,7 @@ def where_susan_sees_bob(scene: Scene) -> dict[str, set[str]]:
     return found
 
 
-def test_the_sweep_sees_him_while_nobody_minds(scene: Scene) -> None:
+def test_the_sweep_sees_a_person_whom_nobody_hides(scene: Scene) -> None:
     """The control: these are the pages that show people and posts."""
     seen = where_susan_sees_bob(scene)
 
@@ -48,7 +48,7 @@ def test_the_sweep_sees_him_while_nobody_minds(scene: Scene) -> None:
     assert all("ann" in seen[name] for name in ("profile", "post", "followers", "following"))
 
 
-def test_who_is_muted_is_seen_only_where_one_goes_for_him(scene: Scene) -> None:
+def test_a_muted_person_is_seen_only_where_people_go_on_purpose(scene: Scene) -> None:
     scene.susan.post("/mute/bob")
 
     seen = where_susan_sees_bob(scene)
@@ -57,7 +57,7 @@ def test_who_is_muted_is_seen_only_where_one_goes_for_him(scene: Scene) -> None:
     assert seen == {name: {"bob"} for name in GONE_TO}
 
 
-def test_who_is_blocked_is_seen_nowhere_but_where_one_undoes_it(scene: Scene) -> None:
+def test_a_blocked_person_is_seen_only_where_that_can_be_undone(scene: Scene) -> None:
     let_part(scene.site, "block", "susan", "bob")
 
     seen = where_susan_sees_bob(scene)
@@ -66,14 +66,14 @@ def test_who_is_blocked_is_seen_nowhere_but_where_one_undoes_it(scene: Scene) ->
     assert "heron" not in scene.susan.get("/user/bob").text
 
 
-def test_to_who_was_blocked_the_other_is_nowhere(scene: Scene) -> None:
+def test_a_blocked_person_never_sees_the_other(scene: Scene) -> None:
     let_part(scene.site, "block", "bob", "susan")
 
     assert where_susan_sees_bob(scene) == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_to_who_was_blocked_the_other_is_as_good_as_nobody(scene: Scene, method: str) -> None:
+def test_to_a_blocked_person_the_other_seems_not_to_exist(scene: Scene, method: str) -> None:
     """Whatever is asked or sent about the one who blocked, the answer is that for nobody, and nothing changes."""
     let_part(scene.site, "block", "bob", "susan")
     wait_until_posted(scene.site)
@@ -91,8 +91,8 @@ def test_to_who_was_blocked_the_other_is_as_good_as_nobody(scene: Scene, method:
     assert kept(scene) == before
 
 
-def test_what_is_said_about_who_is_seen_is_another_matter(scene: Scene) -> None:
-    """The control: the same requests about ann do change something."""
+def test_requests_about_a_visible_person_do_change_something(scene: Scene) -> None:
+    """The control: the same requests about ann."""
     before = kept(scene)
 
     for route in [route for route in ABOUT if "POST" in (route.methods or ())]:

@@ -1,4 +1,4 @@
-"""What comes back: believed with a proof only, and it stops what can wait, never what a person asks for."""
+"""What comes back: only believed with proof, and it stops what can wait, never what a person asks for."""
 
 import hmac
 import io
@@ -252,7 +252,7 @@ def test_what_a_provider_says_for_now_marks_nobody(site: Site, event: dict[str, 
     assert marked(site) == []
 
 
-def test_mailguns_signature_is_a_key_and_an_old_or_wrong_one_is_none(site: Site) -> None:
+def test_mailguns_signature_is_a_key_unless_it_is_old_or_wrong(site: Site) -> None:
     event = {"event": "complained", "recipient": SUSAN}
     nothing = {"x-nothing": "1"}
 
@@ -294,7 +294,7 @@ def test_a_strangers_signature_of_half_characters_is_refused_and_never_an_error(
     assert answer.status_code in {401, 422}
 
 
-def test_a_reason_holds_only_what_can_be_stored_and_shown(any_site: Site) -> None:
+def test_a_reason_only_contains_what_can_be_stored_and_shown(any_site: Site) -> None:
     event = {"RecordType": "Bounce", "Type": "HardBounce", "Email": SUSAN, "Description": "no\x00such\x1b[2Juser"}
 
     answer = send(any_site, json.dumps(event))

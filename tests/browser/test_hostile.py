@@ -185,7 +185,7 @@ def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visi
 
 
 def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]) -> None:
-    """C38: in the list of sign-ins, and in the email that tells of a new one."""
+    """C38: in the list of sessions, and in the email that tells of a new one."""
     victim, elsewhere = (new_visitor(user_agent=" ".join(HOSTILE)) for _browser in range(2))
     victim.is_logged_in()
     elsewhere.name, elsewhere.address = victim.name, victim.address

@@ -28,7 +28,7 @@ def test_the_button_follows_and_unfollows_where_it_stands(visitor: Visitor) -> N
     visitor.sees("0 followers")
 
 
-def test_a_report_reaches_the_host_and_the_decision_the_author(visitor: Visitor) -> None:
+def test_a_report_reaches_the_admin_and_the_decision_the_author(visitor: Visitor) -> None:
     neighbours.post_removed(visitor)
 
     email = visitor.mailbox.last(f"bob_{visitor.name}@example.com", count=2)

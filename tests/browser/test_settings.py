@@ -25,7 +25,7 @@ def test_a_changed_password_leaves_only_this_browser_logged_in(visitor: Visitor)
     visitor.is_at_home()
 
 
-def test_a_person_finds_a_sign_in_and_ends_it(visitor: Visitor) -> None:
+def test_a_person_finds_a_session_and_ends_it(visitor: Visitor) -> None:
     """C34"""
     visitor.is_logged_in()
     visitor.has_phone()

@@ -85,7 +85,7 @@ def test_stay_logged_in_outlives_the_browser(visitor: Visitor) -> None:
 
 
 @deep
-def test_without_it_the_session_ends_with_the_browser(visitor: Visitor) -> None:
+def test_without_stay_logged_in_the_session_ends_with_the_browser(visitor: Visitor) -> None:
     visitor.has_account()
 
     visitor.logs_in()
@@ -219,7 +219,7 @@ def test_a_link_cut_off_by_the_mail_program_says_so(visitor: Visitor, start: str
     expect(visitor.page.locator("input[name=email]")).to_be_visible()
 
 
-def test_a_signed_in_person_resets_the_password_of_another_account(
+def test_a_person_who_is_logged_in_resets_the_password_of_another_account(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:
     other = new_visitor(has_javascript=visitor.has_javascript)

@@ -1,4 +1,4 @@
-"""Who has only a phone, who reads mail on another device, and who has lost everything gets in; a thief doesn't."""
+"""People with only a phone, with mail on another device, or with nothing left get in; a thief doesn't."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The check-up: each way back is tried without spending it, and the weakest is named."""
+"""The check-up: each way back is tried without using it up, and the weakest is named."""
 
 import re
 import time
@@ -80,7 +80,7 @@ def test_four_characters_of_a_code_are_known_and_spend_nothing(site: Site, susan
     assert execute(site, "SELECT * FROM recovery_code") == before
 
 
-def test_a_spent_code_and_no_code_are_told(site: Site, susan: Browser) -> None:
+def test_a_used_code_and_a_wrong_one_are_told(site: Site, susan: Browser) -> None:
     codes = codes_of(susan)
     site.browser().post("/recover", data={"username": "susan", "code": codes[0]})
 
@@ -152,7 +152,9 @@ def test_it_says_whether_a_program_opened_the_link_first(
     assert ("192.0.2.7" in said) == (words != NOBODY)
 
 
-def test_a_look_in_a_browser_of_the_persons_is_no_programs(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_a_visit_in_the_persons_own_browser_is_not_taken_for_a_programs(
+    site: Site, susan: Browser, mailbox: Mailbox
+) -> None:
     """Logged in there or out."""
     link = ask_for_test_link(susan, mailbox)
     susan.get(link)
@@ -162,7 +164,7 @@ def test_a_look_in_a_browser_of_the_persons_is_no_programs(site: Site, susan: Br
     assert NOBODY in site.browser().post(link, headers=PHONE).text
 
 
-def test_a_look_at_an_older_link_says_nothing_of_the_newest(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_a_visit_to_an_older_link_says_nothing_of_the_newest(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     older = ask_for_test_link(susan, mailbox)
     with time_machine.travel(time.time() + 2):
         newest = ask_for_test_link(susan, mailbox)
@@ -182,7 +184,7 @@ def test_a_cut_or_outdated_test_link_says_so(site: Site, susan: Browser, mailbox
     assert site.browser().get(link).status_code == 410
 
 
-def test_a_passkey_is_tried_and_anothers_is_not_taken(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_a_passkey_is_tried_and_somebody_elses_is_refused(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     phone, other = Authenticator(), Authenticator()
     add(susan, phone)
     david = site.browser()

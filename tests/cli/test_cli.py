@@ -97,7 +97,7 @@ def test_accounts_are_listed_oldest_first(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_disabled_account_is_shut_until_it_is_enabled(run: Run, site: Site) -> None:
+def test_a_disabled_account_stays_closed_until_it_is_enabled(run: Run, site: Site) -> None:
     """C19"""
     browser = site.browser()
     browser.post(run("reset-link", "susan").out.strip(), data={"password": PASSWORD})
@@ -138,7 +138,7 @@ def test_an_action_on_an_account_asks_whose(run: Run, action: str) -> None:
 # migrate
 
 
-def test_migrating_makes_the_database_and_twice_does_no_harm(
+def test_migrating_makes_the_database_and_migrating_twice_does_no_harm(
     run: Run, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'new' / 'folder' / 'site.db'}")

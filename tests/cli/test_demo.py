@@ -73,7 +73,7 @@ def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
     assert "The hedgehog is innocent" in host.get("/admin/reports").text
 
 
-def test_strangers_may_read_all_but_her_who_does_not_want_it(village: Site) -> None:
+def test_strangers_can_read_everybody_but_the_one_who_does_not_want_it(village: Site) -> None:
     stranger, neighbour = village.browser(), enter(village, "noor")
 
     closed = [name for name in PEOPLE if not words_in(stranger.get(f"/user/{name}"))]
@@ -82,11 +82,11 @@ def test_strangers_may_read_all_but_her_who_does_not_want_it(village: Site) -> N
     assert [name for name in PEOPLE if not words_in(neighbour.get(f"/user/{name}"))] == []
 
 
-def test_the_password_keeps_the_rules_for_everybodys() -> None:
+def test_the_demo_password_keeps_the_rules() -> None:
     assert [name for name in PEOPLE if strength.of(WORDS, 12, name, f"{name}@example.com")] == []
 
 
-def test_nobody_is_written_to(village: Site) -> None:
+def test_the_demo_sends_nobody_an_email(village: Site) -> None:
     assert execute(village, "SELECT kind FROM outbox_email") == []
 
 

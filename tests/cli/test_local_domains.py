@@ -5,7 +5,7 @@ import pytest
 from tests.cli.conftest import Run
 
 
-def test_commands_know_the_own_network_too(run: Run, environment: pytest.MonkeyPatch) -> None:
+def test_commands_know_the_sites_own_network_too(run: Run, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MAIL_LOCAL_DOMAINS", "@Home.Local, b\u00fcro.test")
 
     invited = run("invite", "\u200bSusan@home.local")

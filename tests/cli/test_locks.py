@@ -131,7 +131,7 @@ def test_a_visitor_can_write_while_a_command_speaks(
     assert terminal.getvalue()
 
 
-def test_a_long_list_that_nobody_reads_on_keeps_nobody_waiting(sqlite_url: str) -> None:
+def test_a_long_list_that_nobody_reads_keeps_nobody_waiting(sqlite_url: str) -> None:
     """The pipe is full after some hundred lines, and the command waits for its reader."""
     database = sqlite_url.partition(":///")[2]
     fill(sqlite_url)

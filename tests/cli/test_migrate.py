@@ -76,7 +76,7 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
 
 
 @pytest.mark.alike
-def test_the_way_leads_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
+def test_migrating_goes_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
     """Five processes: what they do is the same as from a shell."""
     assert migrate(later, database_url, "--dry-run") == (0, "would do 0002: Remember what people like to eat.\n")
     assert migrate(later, database_url, "--to", "0001") == (0, "")
@@ -87,7 +87,7 @@ def test_the_way_leads_to_a_revision_and_back(later: Path, database_url: str, ru
     assert query(database_url, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
-def test_a_database_of_a_newer_version_is_named(run: Run, sqlite_url: str) -> None:
+def test_a_database_from_a_newer_version_is_named(run: Run, sqlite_url: str) -> None:
     query(sqlite_url, "UPDATE alembic_version SET version_num = '0002'")
 
     ended = run("migrate")
@@ -98,7 +98,7 @@ def test_a_database_of_a_newer_version_is_named(run: Run, sqlite_url: str) -> No
 
 
 @pytest.mark.parametrize("to", ["0009", "-1", "+1", "base", "x y", ""])
-def test_a_revision_that_is_not_there_is_refused_in_a_line(run: Run, sqlite_url: str, to: str) -> None:
+def test_an_unknown_revision_is_refused_in_a_line(run: Run, sqlite_url: str, to: str) -> None:
     ended = run("migrate", f"--to={to}")
 
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
@@ -140,7 +140,7 @@ def test_what_is_no_database_is_refused_in_a_line(run: Run, environment: pytest.
     assert (ended.code, ended.err) == (1, "The database can't be migrated: file is not a database\n")
 
 
-def test_a_login_that_may_make_no_tables_is_refused_in_a_line(
+def test_a_database_user_who_can_make_no_tables_is_refused_in_a_line(
     run: Run, environment: pytest.MonkeyPatch, postgres_url: str
 ) -> None:
     """As PostgreSQL gives them out from version 15 on."""

@@ -66,7 +66,7 @@ def test_a_line_that_fails_is_undone_and_the_next_one_goes_on(type_lines: Type, 
     assert query(sqlite_url, "SELECT username FROM user_account") == [("peter",)]
 
 
-def test_nobody_waits_for_somebody_at_the_prompt(type_lines: Type, sqlite_url: str) -> None:
+def test_nobody_waits_for_a_person_at_the_prompt(type_lines: Type, sqlite_url: str) -> None:
     """C73: a line has been typed, and the next one is being thought of."""
     visit = (
         f"import sqlite3; visitor = sqlite3.connect({sqlite_url.partition(':///')[2]!r}, timeout=0);"

@@ -1,4 +1,4 @@
-"""Mentions: who mentions, answers and follows one. The header counts what is new, and opening the page is seeing it."""
+"""Mentions: who mentions, answers and follows you. The header counts what is new until the page is opened."""
 
 import re
 
@@ -47,7 +47,7 @@ def test_what_is_new_is_counted_on_every_page_until_the_page_is_opened(susan: Br
 
 
 @pytest.mark.alike
-def test_a_look_without_anything_new_writes_nothing_and_neither_does_a_head(
+def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
     any_site: Site, susan: Browser, bob: Browser
 ) -> None:
     susan.get("/mentions")

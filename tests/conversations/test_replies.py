@@ -139,7 +139,7 @@ def test_a_post_that_goes_for_good_leaves_its_replies(any_site: Site, susan: Bro
 
 
 @pytest.mark.alike
-def test_strangers_see_no_reply_of_who_hides(any_site: Site, susan: Browser, bob: Browser) -> None:
+def test_strangers_see_no_reply_of_a_hidden_person(any_site: Site, susan: Browser, bob: Browser) -> None:
     number = say(susan, "First.")
     bob.post(f"/posts/{number}/reply", data={"body": "Hidden."})
     execute(any_site, "UPDATE user_account SET is_public = false WHERE username = 'bob'")

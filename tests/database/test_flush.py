@@ -74,7 +74,7 @@ async def test_commits_share_a_flush_and_keep_nobody_from_the_database_meanwhile
     assert disk.flushes <= 3, "the first goes ahead, and the others wait for the next"
 
 
-async def test_who_only_reads_waits_for_no_flush(database: Database) -> None:
+async def test_reading_waits_for_no_flush(database: Database) -> None:
     await write(database)
     has_begun, may_end = threading.Event(), threading.Event()
 
@@ -94,7 +94,7 @@ async def test_who_only_reads_waits_for_no_flush(database: Database) -> None:
     await writing
 
 
-async def test_what_can_not_be_brought_to_the_disk_is_not_promised(database: Database) -> None:
+async def test_what_cannot_be_flushed_is_not_promised(database: Database) -> None:
     disk = Disk()
     database.flush.sync = disk.sync
     disk.is_broken = True

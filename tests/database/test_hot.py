@@ -106,13 +106,13 @@ async def test_what_was_not_committed_is_undone(database: Database, begin: Begin
     assert await kinds(database) == []
 
 
-async def test_what_is_missing_is_not_taken_for_nothing(begin: Begin) -> None:
+async def test_a_missing_parameter_is_not_taken_for_nothing(begin: Begin) -> None:
     async with begin() as db:
         with pytest.raises(KeyError, match="moment"):
             await OLDEST.rows(db, {})
 
 
-async def test_what_the_database_refuses_is_raised_as_ever(database: Database, begin: Begin) -> None:
+async def test_what_the_database_refuses_is_raised_as_sqlalchemy_raises_it(database: Database, begin: Begin) -> None:
     """Without a value in its words: errors are logged."""
     await add(database, 7)
 
@@ -154,7 +154,9 @@ async def test_the_doorbell_rings_with_the_commit(database: Database, begin: Beg
     assert database.wake.is_set()
 
 
-async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(database: Database, database_url: str) -> None:
+async def test_a_request_that_is_cancelled_while_waiting_leaves_nothing_behind(
+    database: Database, database_url: str
+) -> None:
     await add(database, 7)
     other = Database(database_url)
 
@@ -214,7 +216,7 @@ async def change(database: Database, email: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["session", "direct"])
-async def test_what_a_connection_is_refused_for_is_raised_as_ever(postgres_url: str, way: str) -> None:
+async def test_what_refuses_a_connection_is_raised_as_sqlalchemy_raises_it(postgres_url: str, way: str) -> None:
     nowhere = Database(make_url(postgres_url).set(database="nowhere").render_as_string(hide_password=False))
     async with getattr(nowhere, way)() as db:
         with pytest.raises(DBAPIError, match="nowhere"):

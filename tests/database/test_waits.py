@@ -11,7 +11,7 @@ from webapp.database import Database, execute
 
 
 def test_nobody_waits_to_the_end_for_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    """C72: who waits behind the one who tries is not told that it failed, and tries in turn."""
+    """C72: those who wait behind the one that tries aren't told that it failed, and try in turn."""
 
     async def ask(database: Database) -> float:
         began = time.monotonic()

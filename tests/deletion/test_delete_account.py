@@ -73,7 +73,9 @@ def susan(site: Site) -> Browser:
         ({"current_password": "wrong"}, "That&#39;s not your current password."),
     ],
 )
-def test_it_wants_the_name_and_the_password(site: Site, susan: Browser, typed: dict[str, str], words: str) -> None:
+def test_deleting_takes_the_username_and_the_password(
+    site: Site, susan: Browser, typed: dict[str, str], words: str
+) -> None:
     answer = susan.post("/delete_account", data=TYPED | typed)
 
     assert answer.status_code == 422
@@ -162,7 +164,7 @@ def test_a_link_undoes_its_own_deletion_only(site: Site, mailbox: Mailbox, susan
 
 
 @pytest.mark.parametrize(("passed", "status"), [(DAYS - timedelta(minutes=1), 200), (DAYS, 410)])
-def test_it_works_until_the_last_minute(site: Site, mailbox: Mailbox, passed: timedelta, status: int) -> None:
+def test_undoing_works_until_the_last_minute(site: Site, mailbox: Mailbox, passed: timedelta, status: int) -> None:
     [susan] = arrive(site, "susan")
     with time_machine.travel(now(), tick=False) as clock:
         delete(susan)
@@ -172,7 +174,9 @@ def test_it_works_until_the_last_minute(site: Site, mailbox: Mailbox, passed: ti
         assert site.browser().post(link).status_code == status
 
 
-def test_who_logs_in_meanwhile_is_told_and_gets_the_link_again(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_somebody_who_logs_in_meanwhile_is_told_and_gets_the_link_again(
+    site: Site, mailbox: Mailbox, susan: Browser
+) -> None:
     delete(susan)
     wait_until_posted(site)
 
@@ -186,7 +190,7 @@ def test_who_logs_in_meanwhile_is_told_and_gets_the_link_again(site: Site, mailb
     assert site.browser().post(mailbox.link(SUSAN, 2, SUBJECT)).url.path == "/login"
 
 
-def test_who_was_robbed_of_the_address_can_undo_it(site: Site, mailbox: Mailbox) -> None:
+def test_a_person_robbed_of_the_address_can_undo_the_deletion(site: Site, mailbox: Mailbox) -> None:
     """A thief knows the password, moves the account to an address of theirs, and has it deleted."""
     [thief] = arrive(site, "susan")
     undo_address = change(thief, mailbox)
@@ -343,7 +347,7 @@ def test_after_a_year_the_name_is_anybodys(gone: Site) -> None:
     assert answer.url.path == "/settings", answer.text
 
 
-def test_what_the_host_decided_stays_in_words(gone: Site) -> None:
+def test_what_the_admin_decided_stays_in_words(gone: Site) -> None:
     host = gone.browser()
     log_in(host, "host")
 
@@ -404,7 +408,7 @@ def test_an_account_with_much_goes_in_batches_and_others_are_served(site: Site, 
     assert left[-1] == 0
 
 
-def test_what_has_begun_can_not_be_undone(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_a_deletion_that_has_begun_cannot_be_undone(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     delete(susan)
     link = mailbox.link(SUSAN, subject=SUBJECT)
     make_due(site)

@@ -304,7 +304,7 @@ def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     assert len(mail_server.emails) == 10
 
 
-def test_strangers_who_register_any_address_use_up_nobodys_reset(
+def test_registrations_by_strangers_use_up_nobodys_reset(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
     """C66: from as many networks as they like; and notices leave a quarter, too."""
@@ -336,7 +336,7 @@ def test_strangers_who_register_any_address_use_up_nobodys_reset(
         ((120, 0, 0, 0), (0, 0, 0, 0)),
     ],
 )
-def test_who_may_use_what_is_left_of_the_budget(spent: tuple[int, ...], left: tuple[int, ...]) -> None:
+def test_each_priority_gets_its_share_of_the_budget(spent: tuple[int, ...], left: tuple[int, ...]) -> None:
     """Of 100: who waits for one, newcomers, notices, what can wait."""
     order = (Priority.WAITED_FOR, Priority.NEWCOMER, Priority.NOTICE, Priority.CAN_WAIT)
 

@@ -1,4 +1,4 @@
-"""Whose trouble it is: ours loses no email and shuts no address, and a security email outlives a refusal (C67, C71)."""
+"""Whose fault it is: ours loses no email and blocks no address, and a security email outlives a refusal (C67, C71)."""
 
 import re
 import time
@@ -84,9 +84,7 @@ STEPS = ["MAIL", "RCPT", "DATA", "DOT"]
 
 
 @pytest.mark.parametrize("answer", sorted(set(OURS)))
-def test_trouble_that_is_ours_loses_no_email_and_shuts_no_address(
-    server: ScriptedServer, site: Site, answer: str
-) -> None:
+def test_our_own_trouble_loses_no_email_and_blocks_no_address(server: ScriptedServer, site: Site, answer: str) -> None:
     """C71: at each step of the conversation, for a person each"""
     for step in STEPS:
         address = f"{step.lower()}@example.com"
@@ -133,7 +131,7 @@ def test_people_who_are_gone_are_people_once_the_server_has_taken_an_email(serve
     assert rows(site, "SELECT id FROM mail_status WHERE trouble_since IS NOT NULL") == []
 
 
-def test_what_one_person_alone_is_refused_for_stops_nobody_elses(server: ScriptedServer, site: Site) -> None:
+def test_a_refusal_for_one_person_alone_stops_nobody_elses_email(server: ScriptedServer, site: Site) -> None:
     """A content filter says 5.7.1, too: the email backs off, and others leave."""
     server.once("DOT", *["554 5.7.1 Message blocked"] * 3)
     ask(site, "blocked@example.com")
@@ -144,7 +142,7 @@ def test_what_one_person_alone_is_refused_for_stops_nobody_elses(server: Scripte
     server.wait_for(lambda server: len({email.recipients[0] for email in server.emails}) == 5)
 
 
-def test_a_yes_with_252_is_a_yes(server: ScriptedServer, site: Site) -> None:
+def test_252_is_an_acceptance(server: ScriptedServer, site: Site) -> None:
     """RFC 5321, 4.2.2"""
     server.answers["RCPT"] = "252 2.1.5 can't verify, will try"
 

@@ -1,4 +1,4 @@
-"""The weekly digest: only what was missed, only to who asked for it, once, and never all at once."""
+"""The weekly digest: only what was missed, only for people who asked for it, once, and never all at once."""
 
 import asyncio
 import re
@@ -149,7 +149,7 @@ def test_what_is_older_than_a_week_is_not_told(
 
 
 @pytest.mark.alike
-def test_it_comes_once_a_week_in_the_persons_hour(
+def test_a_digest_comes_once_a_week_in_the_persons_hour(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
     planned: dict[int, datetime] = {}
@@ -167,7 +167,7 @@ def test_it_comes_once_a_week_in_the_persons_hour(
 
 
 @pytest.mark.alike
-def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_nobody_gets_a_digest_unasked(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Hello"))
     log_in(susan)
     susan.post("/letters", data={"new_sign_in": "1"})
@@ -177,7 +177,7 @@ def test_nobody_gets_one_unasked(any_site: Site, susan: Browser, mailbox: Mailbo
 
 
 @pytest.mark.alike
-def test_a_disabled_account_gets_none(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_a_disabled_account_gets_no_digest(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Hello"))
     disable(any_site, "susan")
     plan(any_site)

@@ -143,7 +143,7 @@ def test_a_feed_of_nothing_is_a_feed(site: Site) -> None:
     ],
 )
 @pytest.mark.alike
-def test_who_is_hidden_has_no_feed_whoever_asks_and_is_in_none(any_site: Site, hidden: str) -> None:
+def test_a_hidden_person_has_no_feed_and_is_in_none(any_site: Site, hidden: str) -> None:
     """The same answer for the hidden, the disabled, the unknown, and names that nobody can have."""
     import_people(any_site, "susan")
     bob = arrive(any_site, "bob")

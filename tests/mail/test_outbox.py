@@ -1,4 +1,4 @@
-"""The outbox on both databases: post, claim, finish, and what happens to whoever comes too late."""
+"""The outbox on both databases: post, claim, finish, and what happens to a worker that comes too late."""
 
 import asyncio
 from collections import Counter
@@ -161,7 +161,7 @@ async def test_an_email_that_mailers_died_of_twice_comes_by_itself(database: Dat
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-async def test_who_comes_after_the_lease_changes_nothing(database: Database, verdict: Verdict) -> None:
+async def test_a_worker_whose_lease_has_run_out_changes_nothing(database: Database, verdict: Verdict) -> None:
     await post(database)
     (late,) = await claim(database, "one")
     with after(late):

@@ -1,4 +1,4 @@
-"""Nobody spends another's emails: each kind says what holds it back, and repeated notices are counted in one (C66)."""
+"""Each kind of email says what holds it back, and repeated notices become one email that counts (C66)."""
 
 import json
 import re

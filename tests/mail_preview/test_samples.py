@@ -12,7 +12,7 @@ from webapp.mail_preview import lint, samples
 from webapp.settings import Settings
 
 
-def test_every_kind_of_email_in_every_language_is_without_fault(site: Site) -> None:
+def test_every_kind_of_email_in_every_language_is_free_of_problems(site: Site) -> None:
     every = samples.samples(site.settings, site.app.state.templates)
 
     assert {sample.template for sample in every} >= {
@@ -86,7 +86,7 @@ def email(text: str, html: str = "", head: str = HEAD, encoding: str = "7bit") -
     ).encode()
 
 
-def test_a_sound_email_has_no_fault(make_settings: Callable[..., Settings]) -> None:
+def test_a_sound_email_has_no_problems(make_settings: Callable[..., Settings]) -> None:
     assert lint.problems(email(f"Hello\r\n\r\n{LINK}\r\n"), make_settings()) == []
 
 
@@ -104,5 +104,5 @@ def test_a_sound_email_has_no_fault(make_settings: Callable[..., Settings]) -> N
         (f"{HEAD}Content-Type: text/html\r\n\r\n<html lang='en'>".encode(), "There is no text part"),
     ],
 )
-def test_each_fault_is_named(make_settings: Callable[..., Settings], source: bytes, fault: str) -> None:
+def test_each_problem_is_named(make_settings: Callable[..., Settings], source: bytes, fault: str) -> None:
     assert fault in " ".join(lint.problems(source, make_settings()))

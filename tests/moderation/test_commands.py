@@ -1,4 +1,4 @@
-"""A host without the page of reports: the same decisions on the command line."""
+"""An admin without the page of reports: the same decisions on the command line."""
 
 import contextlib
 from collections.abc import Callable

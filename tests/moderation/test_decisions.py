@@ -1,4 +1,4 @@
-"""The hosts' page: keep a post, remove it, disable its author; and what people are told."""
+"""The admins' page: keep a post, remove it, disable its author; and what people are told."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ PAGES = {
 
 @pytest.fixture
 def hosted(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
-    """A site with a host, where susan complains of bob's post."""
+    """A site with an admin, where susan reports bob's post."""
     return begun(start_site(make_settings(database_url=sqlite_url, admins=("Host <HOST@example.com>",))))
 
 
@@ -52,7 +52,7 @@ def begun(site: Site) -> Site:
 
 
 @pytest.fixture
-def host(hosted: Site) -> Browser:
+def admin(hosted: Site) -> Browser:
     return arrive(hosted, "host")
 
 
@@ -79,7 +79,7 @@ def test_the_page_shows_the_post_who_complains_and_why(standing: Site) -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), [(path, method) for path in PAGES for method in PAGES[path]])
-def test_it_opens_to_hosts_only(standing: Site, path: str, method: str) -> None:
+def test_the_page_of_reports_opens_to_admins_only(standing: Site, path: str, method: str) -> None:
     """C36"""
     person = standing.browser(follow_redirects=False)
     log_in(person)
@@ -91,7 +91,7 @@ def test_it_opens_to_hosts_only(standing: Site, path: str, method: str) -> None:
     assert standing.browser(follow_redirects=False).request(method, path).headers["location"].startswith("/login")
 
 
-def test_only_hosts_are_shown_the_way_there(standing: Site) -> None:
+def test_only_admins_are_shown_the_way_to_the_reports(standing: Site) -> None:
     link = 'href="/admin/reports"'
 
     assert link in standing.app.state.host.get("/settings").text
@@ -101,8 +101,8 @@ def test_only_hosts_are_shown_the_way_there(standing: Site) -> None:
     assert link not in standing.browser().get("/login").text
 
 
-def test_a_post_that_is_kept_is_no_case_any_more(hosted: Site, host: Browser) -> None:
-    answer = host.post("/admin/reports/1/keep")
+def test_a_post_that_is_kept_is_no_longer_a_case(hosted: Site, admin: Browser) -> None:
+    answer = admin.post("/admin/reports/1/keep")
 
     assert "bob&#39;s post stays." in answer.text
     assert "No reports." in answer.text
@@ -110,24 +110,24 @@ def test_a_post_that_is_kept_is_no_case_any_more(hosted: Site, host: Browser) ->
     assert emails_to(hosted, "bob") == []
 
 
-def test_somebody_else_may_complain_of_it_again(hosted: Site, host: Browser) -> None:
-    host.post("/admin/reports/1/keep")
+def test_somebody_else_can_report_a_kept_post_again(hosted: Site, admin: Browser) -> None:
+    admin.post("/admin/reports/1/keep")
 
     arrive(hosted, "ann").post("/posts/1/report", data={"reason": "Still one."})
 
-    page = host.get("/admin/reports").text
+    page = admin.get("/admin/reports").text
     assert "Still one." in page
     assert "It is an advertisement." not in page, "that was decided"
 
 
 @pytest.mark.alike
 def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: Site) -> None:
-    host = arrive(any_hosted, "host")
+    admin = arrive(any_hosted, "host")
 
-    answer = host.post("/admin/reports/1/remove", data=WHY)
+    answer = admin.post("/admin/reports/1/remove", data=WHY)
 
     assert "bob&#39;s post is removed." in answer.text
-    assert host.get("/posts/1/report").status_code == 404
+    assert admin.get("/posts/1/report").status_code == 404
     assert outcomes(any_hosted) == ["removed"]
     assert emails_to(any_hosted, "bob") == ["A post of yours on Microblog was removed"]
     assert any_hosted.mailbox
@@ -142,24 +142,24 @@ def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_host
     second = post(any_hosted, "bob", "More watches")
     arrive(any_hosted, "ann").post(f"/posts/{second}/report", data={"reason": "Again!"})
     let_follow(any_hosted, ("bob", "susan"))
-    host = arrive(any_hosted, "host")
+    admin = arrive(any_hosted, "host")
 
-    answer = host.post("/admin/reports/1/disable", data=WHY)
+    answer = admin.post("/admin/reports/1/disable", data=WHY)
 
     assert "bob&#39;s account is disabled." in answer.text
     assert outcomes(any_hosted) == ["disabled", "disabled"]
     assert not is_logged_in(any_hosted.app.state.bob)
-    assert host.get(f"/posts/{second}/report").status_code == 404
-    assert names_in(host.get("/user/susan/followers").text) == []
+    assert admin.get(f"/posts/{second}/report").status_code == 404
+    assert names_in(admin.get("/user/susan/followers").text) == []
     assert emails_to(any_hosted, "bob") == ["Your account on Microblog was disabled"]
     assert any_hosted.mailbox
     assert "Advertising is not wanted here." in any_hosted.mailbox.last("bob@example.com").text
 
 
-def test_the_audit_log_says_what_the_host_did_and_who_it_was(hosted: Site, host: Browser) -> None:
-    host.post("/admin/reports/1/remove", data=WHY)
+def test_the_audit_log_says_what_the_admin_did_and_who_it_was(hosted: Site, admin: Browser) -> None:
+    admin.post("/admin/reports/1/remove", data=WHY)
     second = post(hosted, "bob")
-    host.post(f"/admin/reports/{second}/disable", data=WHY)
+    admin.post(f"/admin/reports/{second}/disable", data=WHY)
 
     rows = execute(
         hosted, "SELECT kind, client_ip, user_agent FROM security_event WHERE kind IN ('post_removed', 'disabled')"
@@ -180,18 +180,18 @@ def test_nobody_loses_anything_without_a_reason(standing: Site, action: str, rea
 
 
 @pytest.mark.parametrize("action", ["keep", "remove", "disable"])
-def test_what_was_decided_is_not_decided_twice(hosted: Site, host: Browser, action: str) -> None:
-    host.post("/admin/reports/1/remove", data=WHY)
+def test_what_was_decided_is_not_decided_twice(hosted: Site, admin: Browser, action: str) -> None:
+    admin.post("/admin/reports/1/remove", data=WHY)
     before = len(table(hosted, "outbox_email"))
 
-    answer = host.post(f"/admin/reports/1/{action}", data=WHY)
+    answer = admin.post(f"/admin/reports/1/{action}", data=WHY)
 
     assert answer.status_code == 404
     assert outcomes(hosted) == ["removed"]
     assert len(table(hosted, "outbox_email")) == before
 
 
-def test_hosts_do_not_lock_each_other_out_by_a_click(standing: Site) -> None:
+def test_admins_do_not_lock_each_other_out_by_a_click(standing: Site) -> None:
     own = post(standing, "host", "Welcome!")
 
     answer = standing.app.state.host.post(f"/admin/reports/{own}/disable", data=WHY)

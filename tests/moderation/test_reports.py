@@ -1,4 +1,4 @@
-"""Complaints of posts: who may complain, how often, and what the hosts hear of it."""
+"""Reports of posts: who can report, how often, and what the admins hear of it."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ REASON = {"reason": "It is an advertisement."}
 
 @pytest.fixture
 def hosted(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]) -> Site:
-    """A site with two hosts, and a post of bob."""
+    """A site with two admins, and a post by bob."""
     return begun(start_site(make_settings(database_url=sqlite_url, admins=HOSTS)))
 
 
@@ -60,7 +60,7 @@ def clock() -> Iterator[Traveller]:
 
 
 def emails_to_hosts(site: Site) -> list[Received]:
-    """What the first host was told, once everything has left that is due."""
+    """What the first admin was told, once everything due has left."""
 
     async def ring() -> None:
         site.app.state.database.wake.set()
@@ -74,14 +74,14 @@ def emails_to_hosts(site: Site) -> list[Received]:
     return found
 
 
-def test_the_form_shows_what_is_complained_of(susan: Browser) -> None:
+def test_the_form_shows_the_reported_post(susan: Browser) -> None:
     page = susan.get("/posts/1/report").text
 
     assert "Cheap watches, only today!" in page
     assert "maxlength" not in page, "what is cut off while it is pasted is lost unnoticed"
 
 
-def test_who_complains_is_thanked_in_place_and_on_a_page(hosted: Site, susan: Browser) -> None:
+def test_somebody_who_reports_is_thanked_in_place_and_on_a_page(hosted: Site, susan: Browser) -> None:
     part = susan.post("/posts/1/report", data=REASON, headers=PART)
     number = post(hosted, "bob", "Another.")
     page = susan.post(f"/posts/{number}/report", data=REASON)
@@ -93,7 +93,7 @@ def test_who_complains_is_thanked_in_place_and_on_a_page(hosted: Site, susan: Br
     assert [row[3] for row in table(hosted, "report")] == [REASON["reason"]] * 2
 
 
-def test_one_person_complains_of_a_post_once(any_hosted: Site) -> None:
+def test_one_person_reports_a_post_once(any_hosted: Site) -> None:
     """C17: also at once"""
     susan = arrive(any_hosted)
 
@@ -114,7 +114,7 @@ def test_one_person_complains_of_a_post_once(any_hosted: Site) -> None:
         ("\x00", "can&#39;t be used"),
     ],
 )
-def test_a_complaint_without_a_reason_is_refused_beside_the_field(ann: Browser, reason: str, words: str) -> None:
+def test_a_report_without_a_reason_is_refused_beside_the_field(ann: Browser, reason: str, words: str) -> None:
     answer = ann.post("/posts/1/report", data={"reason": reason})
 
     assert answer.status_code == 422
@@ -122,7 +122,7 @@ def test_a_complaint_without_a_reason_is_refused_beside_the_field(ann: Browser, 
     assert "Thank you" not in ann.get("/posts/1/report").text
 
 
-def test_nobody_complains_of_themselves(hosted: Site, susan: Browser) -> None:
+def test_nobody_reports_themselves(hosted: Site, susan: Browser) -> None:
     number = post(hosted, "susan")
 
     answer = susan.post(f"/posts/{number}/report", data=REASON)
@@ -132,13 +132,13 @@ def test_nobody_complains_of_themselves(hosted: Site, susan: Browser) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "2", "-1", "x", str(2**63), "9" * 18, "9" * 5000, "1%00", "%D9%A1"])
-def test_a_post_that_is_not_there_is_not_there(ann: Browser, number: str) -> None:
+def test_a_missing_post_cant_be_reported(ann: Browser, number: str) -> None:
     assert ann.get(f"/posts/{number}/report").status_code == 404
     assert ann.post(f"/posts/{number}/report", data=REASON).status_code == 404
 
 
 @pytest.mark.parametrize("gone", ["deleted_at", "removed_at", "author disabled"])
-def test_what_nobody_sees_nobody_complains_of(hosted: Site, susan: Browser, gone: str) -> None:
+def test_a_post_that_nobody_sees_cant_be_reported(hosted: Site, susan: Browser, gone: str) -> None:
     if gone == "author disabled":
         disable(hosted, "bob")
     else:
@@ -147,7 +147,7 @@ def test_what_nobody_sees_nobody_complains_of(hosted: Site, susan: Browser, gone
     assert susan.post("/posts/1/report", data=REASON).status_code == 404
 
 
-def test_who_complains_of_everything_is_asked_to_wait(hosted: Site, susan: Browser) -> None:
+def test_somebody_who_reports_everything_is_asked_to_wait(hosted: Site, susan: Browser) -> None:
     numbers = [post(hosted, "bob", f"Post {number}") for number in range(4)]
     for number in (1, *numbers):
         susan.post(f"/posts/{number}/report", data=REASON)
@@ -162,7 +162,7 @@ def test_who_complains_of_everything_is_asked_to_wait(hosted: Site, susan: Brows
     assert len(table(hosted, "report")) == 5
 
 
-def test_many_complaints_are_one_email_to_each_host(hosted: Site, clock: Traveller) -> None:
+def test_many_reports_are_one_email_to_each_admin(hosted: Site, clock: Traveller) -> None:
     import_people(hosted, "carl")
     second = post(hosted, "carl")
     for name in ("susan", "ann", "dora"):
@@ -180,7 +180,7 @@ def test_many_complaints_are_one_email_to_each_host(hosted: Site, clock: Travell
     assert "watches" not in email.text, "what others wrote does not come into the host's mail"
 
 
-def test_more_complaints_of_the_same_post_are_no_further_email(hosted: Site, susan: Browser, clock: Traveller) -> None:
+def test_more_reports_of_the_same_post_send_no_further_email(hosted: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/posts/1/report", data=REASON)
     clock.shift(301)
     assert len(emails_to_hosts(hosted)) == 1
@@ -191,7 +191,7 @@ def test_more_complaints_of_the_same_post_are_no_further_email(hosted: Site, sus
     assert len(emails_to_hosts(hosted)) == 1
 
 
-def test_nothing_is_told_of_what_was_settled_meanwhile(hosted: Site, susan: Browser, clock: Traveller) -> None:
+def test_no_email_tells_of_reports_settled_meanwhile(hosted: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/posts/1/report", data=REASON)
     arrive(hosted, "host").post("/admin/reports/1/keep")
 
@@ -200,7 +200,7 @@ def test_nothing_is_told_of_what_was_settled_meanwhile(hosted: Site, susan: Brow
     assert emails_to_hosts(hosted) == []
 
 
-def test_the_hosts_page_needs_as_many_statements_for_one_post_as_for_many(hosted: Site, susan: Browser) -> None:
+def test_the_admins_page_needs_as_many_statements_for_one_post_as_for_many(hosted: Site, susan: Browser) -> None:
     host = arrive(hosted, "host")
     susan.post("/posts/1/report", data=REASON)
     with statements(hosted) as for_one:

@@ -27,7 +27,7 @@ LOCAL = ["home.local"]
 
 
 @pytest.mark.parametrize(("before", "domain"), list(product(BEFORE, DOMAINS)))
-def test_an_address_of_many_is_what_it_is_alone(before: str, domain: str) -> None:
+def test_an_address_among_many_has_the_same_form_as_alone(before: str, domain: str) -> None:
     def outcome(read: object) -> str:
         try:
             return str(read(f" {before}@{domain}", LOCAL))  # type: ignore[operator]

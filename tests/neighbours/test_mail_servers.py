@@ -1,4 +1,4 @@
-"""The site with real mail servers: its emails arrive, and what a server holds against us costs nobody anything."""
+"""The site with real mail servers: its emails arrive, and what a server refuses us for costs nobody anything."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ def register(browser: Browser, boxes: Mailboxes, name: str = "susan") -> None:
 
 
 @pytest.mark.parametrize(("name", "about"), [(name, about) for name, ways in REFUSALS.items() for about in ways])
-def test_what_is_held_against_us_loses_no_email_and_shuts_no_address(
+def test_a_refusal_of_us_loses_no_email_and_blocks_no_address(
     name: str, about: str, make_settings: MakeSettings, start_site: StartSite, sqlite_url: str
 ) -> None:
     """C71: said at RCPT, where a server speaks of the recipient, too."""

@@ -130,7 +130,7 @@ def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
     assert (table(site, "user_account"), table(site, "security_event")) == before
 
 
-def test_an_email_that_comes_later_can_be_disowned_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
+def test_a_later_email_can_be_reported_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
     site.browser().post(not_me)
     with time_machine.travel(time.time() + 5):
         site.browser().post(f"{not_me}/email")
@@ -144,7 +144,7 @@ def test_an_email_that_comes_later_can_be_disowned_again(site: Site, mailbox: Ma
     assert site.browser().get(link).status_code == 410
 
 
-def test_it_is_written_down(site: Site, susan: Browser, not_me: str) -> None:
+def test_this_wasnt_me_is_in_the_audit_log(site: Site, susan: Browser, not_me: str) -> None:
     site.browser("203.0.113.99").post(not_me)
 
     told = execute(site, "SELECT kind, client_ip, details FROM security_event ORDER BY id DESC LIMIT 2")
@@ -179,7 +179,7 @@ def test_an_old_reset_link_is_no_way_round_the_pause(site: Site, mailbox: Mailbo
     assert len(mailbox.all(SUSAN)) == 2
 
 
-def test_who_asks_sees_no_difference(
+def test_somebody_who_asks_for_a_reset_sees_no_difference(
     site: Site,
     not_me: str,
     start_site: Callable[[Settings], Site],
@@ -241,7 +241,7 @@ def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
 
 
 @pytest.mark.alike
-def test_it_takes_back_an_address_that_was_changed_since(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
+def test_it_restores_an_address_that_was_changed_since(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
     """C68: else the link with which the owner gets back in would be mailed to the thief."""
     thief = any_site.browser()
     log_in(thief)

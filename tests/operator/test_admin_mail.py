@@ -33,13 +33,13 @@ def eventually(browser: Browser, words: str, patience: float = 30.0) -> str:
 
 @pytest.fixture
 def hosted(make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]) -> Site:
-    """A site with a host."""
+    """A site with an admin."""
     return start_site(make_settings(database_url=database_url, admins=("Host <HOST@example.com>",)))
 
 
 @pytest.fixture
-def host(hosted: Site) -> Browser:
-    """The host's browser, logged in."""
+def admin(hosted: Site) -> Browser:
+    """The admin's browser, logged in."""
     assert hosted.mailbox
     browser = hosted.browser()
     register(browser, hosted.mailbox, "host")
@@ -48,30 +48,30 @@ def host(hosted: Site) -> Browser:
 
 
 @pytest.mark.alike
-def test_it_says_that_emails_leave(host: Browser) -> None:
-    page = host.get("/admin/mail").text
+def test_it_says_that_emails_leave(admin: Browser) -> None:
+    page = admin.get("/admin/mail").text
 
     assert "Delivering normally" in sentence(page)
 
 
 @pytest.mark.alike
-def test_emails_wait_while_the_mail_is_paused(hosted: Site, host: Browser) -> None:
+def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox
-    host.post("/admin/mail/pause")
+    admin.post("/admin/mail/pause")
 
     answer = ask_for_reset(hosted.browser(), "host@example.com")
 
     assert "Our email is running late at the moment" in answer.text
-    assert "Paused since" in sentence(host.get("/admin/mail").text)
+    assert "Paused since" in sentence(admin.get("/admin/mail").text)
     time.sleep(1.5)
     assert len(hosted.mailbox.all()) == 1, "only the registration's"
-    host.post("/admin/mail/resume")
+    admin.post("/admin/mail/resume")
     assert "Reset" in hosted.mailbox.last(count=2).subject
 
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.alike
-def test_it_opens_to_admins_only(hosted: Site, host: Browser, path: str) -> None:
+def test_the_mails_page_opens_to_admins_only(hosted: Site, admin: Browser, path: str) -> None:
     assert hosted.mailbox
     stranger, person = hosted.browser(follow_redirects=False), hosted.browser(follow_redirects=False)
     register(hosted.browser(), hosted.mailbox, "susan")
@@ -80,12 +80,12 @@ def test_it_opens_to_admins_only(hosted: Site, host: Browser, path: str) -> None
 
     assert stranger.request(method, path).headers["location"].startswith("/login")
     assert person.request(method, path).status_code == 403
-    assert host.request(method, path).status_code == 200
+    assert admin.request(method, path).status_code == 200
 
 
 @pytest.mark.alike
-def test_it_gives_htmx_the_part_that_changes(host: Browser) -> None:
-    part = host.get("/admin/mail", headers={"HX-Request": "true", "HX-Request-Type": "partial"}).text
+def test_it_gives_htmx_the_part_that_changes(admin: Browser) -> None:
+    part = admin.get("/admin/mail", headers={"HX-Request": "true", "HX-Request-Type": "partial"}).text
 
     assert part.lstrip().startswith('<div class="mail-state"')
 
@@ -109,10 +109,10 @@ def refusing(
     return site, browser, mail_server
 
 
-def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a_calm_sentence(
+def test_a_wrong_smtp_password_is_told_to_the_admin_in_words_and_to_visitors_in_a_calm_sentence(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
-    site, host, server = refusing
+    site, admin, server = refusing
     server.answers["AUTH"] = "refuse"
     site.app.state.mailer.settings = site.settings
     ask_for_reset(site.browser(), "nobody@example.com")
@@ -121,7 +121,7 @@ def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a
     server.hang_up()
     site.browser().post("/register", data={"email": "newer@example.com"})
 
-    page = eventually(host, "refuses our log-in")
+    page = eventually(admin, "refuses our log-in")
 
     assert "535" in sentence(page)
     assert "wait" in sentence(page)
@@ -129,17 +129,17 @@ def test_a_wrong_smtp_password_is_told_to_the_host_in_words_and_to_visitors_in_a
     assert "Our email is running late at the moment" in visitor
     assert "535" not in visitor
     del server.answers["AUTH"]
-    eventually(host, "Delivering normally")
+    eventually(admin, "Delivering normally")
     assert any("newest@example.com" in email.recipients for email in server.wait_for(4))
 
 
 def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_click(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
-    site, host, server = refusing
+    site, admin, server = refusing
     server.answers["RCPT"] = "550 5.1.1 no such mailbox"
     site.browser().post("/register", data={"email": "typo@example.com"})
-    page = wait_for_given_up(host, 1)
+    page = wait_for_given_up(admin, 1)
     assert "t…@example.com" in page
     assert "typo@example.com" not in page
     assert "550 5.1.1 no such mailbox" in page
@@ -149,7 +149,7 @@ def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_
     before = len(server.emails)
     number = re.search(r'name="letter" value="(\d+)"', page)
     assert number
-    host.post("/admin/mail/send_again", data={"letter": number[1]})
+    admin.post("/admin/mail/send_again", data={"letter": number[1]})
 
     assert server.wait_for(before + 1)[-1].recipients == ("typo@example.com",)
 
@@ -157,10 +157,10 @@ def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_
 def test_a_person_whose_address_was_refused_gets_what_they_ask_for_once_it_takes_emails_again(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
-    site, host, server = refusing
+    site, admin, server = refusing
     server.answers["RCPT"] = "550 5.1.1 no such mailbox"
     ask_for_reset(site.browser(), "host@example.com")
-    wait_for_given_up(host, 1)
+    wait_for_given_up(admin, 1)
 
     del server.answers["RCPT"]
     ask_for_reset(site.browser(), "host")
@@ -168,9 +168,9 @@ def test_a_person_whose_address_was_refused_gets_what_they_ask_for_once_it_takes
     assert "Reset" in server.wait_for(2)[-1].message["Subject"]
 
 
-def wait_for_given_up(host: Browser, count: int) -> str:
+def wait_for_given_up(admin: Browser, count: int) -> str:
     deadline = time.monotonic() + 10
-    while (page := host.get("/admin/mail").text).count('name="letter"') < count:
+    while (page := admin.get("/admin/mail").text).count('name="letter"') < count:
         assert time.monotonic() < deadline, page
         time.sleep(0.1)
     return page
@@ -178,8 +178,8 @@ def wait_for_given_up(host: Browser, count: int) -> str:
 
 @pytest.mark.parametrize("email", ["x", "0", "-1", "9" * 30, "1\x00"])
 @pytest.mark.alike
-def test_an_email_that_is_none_is_refused_in_words(host: Browser, email: str) -> None:
-    answer = host.post("/admin/mail/send_again", data={"letter": email})
+def test_an_unknown_email_is_refused_in_words(admin: Browser, email: str) -> None:
+    answer = admin.post("/admin/mail/send_again", data={"letter": email})
 
     assert answer.status_code == 200
     assert "no such email." in answer.text
@@ -203,7 +203,7 @@ def mark(page: str) -> str:
 
 
 @pytest.mark.alike
-def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hosted: Site, host: Browser) -> None:
+def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox
     susan = hosted.browser()
     register(susan, hosted.mailbox)
@@ -211,7 +211,7 @@ def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hoste
     let_bounce(hosted, "susan@example.com")
     let_bounce(hosted, "gone@example.com", "complaint", "")
 
-    page = host.get("/admin/mail").text
+    page = admin.get("/admin/mail").text
     assert "s…@example.com" in page
     assert "An email came back. (550 n…@example.com is unknown)" in page
     assert "marked an email as spam" in page
@@ -219,10 +219,10 @@ def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hoste
     assert "are refused by its mail server" in susan.get("/settings").text
 
     for _address in range(2):
-        answer = host.post("/admin/mail/works_again", data={"mark": mark(host.get("/admin/mail").text)})
+        answer = admin.post("/admin/mail/works_again", data={"mark": mark(admin.get("/admin/mail").text)})
         assert "@example.com again." in answer.text
     assert "are refused by its mail server" not in susan.get("/settings").text
-    assert "Works again" not in host.get("/admin/mail").text
+    assert "Works again" not in admin.get("/admin/mail").text
     events = execute(hosted, "SELECT details FROM security_event WHERE kind = 'address_works'")
     assert "admin" in str(events)
     assert len(events) == 1, "nobody has the other one"
@@ -230,10 +230,10 @@ def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hoste
 
 @pytest.mark.parametrize("mark", ["", "x", "0" * 32, "ж" * 32, "gone@example.com"])
 @pytest.mark.alike
-def test_a_mark_that_stands_for_nothing_is_refused(hosted: Site, host: Browser, mark: str) -> None:
+def test_a_mark_that_stands_for_nothing_is_refused(hosted: Site, admin: Browser, mark: str) -> None:
     let_bounce(hosted, "gone@example.com")
 
-    answer = host.post("/admin/mail/works_again", data={"mark": mark})
+    answer = admin.post("/admin/mail/works_again", data={"mark": mark})
 
     assert "There&#39;s no such address" in answer.text
     assert len(execute(hosted, "SELECT * FROM refused_address")) == 1

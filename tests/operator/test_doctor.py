@@ -1,4 +1,4 @@
-"""The doctor and the mail command: a host with a wrong set-up learns it in words."""
+"""The doctor and the mail command: an admin with a wrong set-up learns it in words."""
 
 from collections.abc import Callable
 

@@ -32,7 +32,7 @@ def broken(make_settings: Callable[..., Settings], database_url: str, start_site
 
 
 @pytest.mark.alike
-def test_the_hosts_are_told_what_where_and_how_often(broken: Site) -> None:
+def test_the_admins_are_told_what_where_and_how_often(broken: Site) -> None:
     assert broken.mailbox
     answer = broken.browser().get("/one/a-secret-in-the-path")
 

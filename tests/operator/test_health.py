@@ -57,7 +57,7 @@ def test_a_process_that_can_write_is_ready_and_leaves_no_trace(any_site: Site) -
     assert dump(any_site) == before
 
 
-def test_a_database_that_takes_no_writes_is_said_and_is_back_by_itself(
+def test_a_read_only_database_is_reported_and_recovers_by_itself(
     database_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
     site = start_site(make_settings(database_url=database_url, mailer="process"))

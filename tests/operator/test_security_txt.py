@@ -1,4 +1,4 @@
-"""What programs look for at addresses that they know beforehand."""
+"""What programs look for at addresses they know beforehand."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -58,7 +58,7 @@ def test_under_htmx_a_mistake_comes_back_in_the_form(susan: Browser) -> None:
 
 
 @pytest.mark.alike
-def test_what_is_saved_as_it_was_is_not_marked(susan: Browser) -> None:
+def test_a_post_saved_unchanged_is_not_marked_as_edited(susan: Browser) -> None:
     number = say(susan, "Hello.")
 
     susan.post(f"/posts/{number}/edit", data={"body": "Hello."})
@@ -95,7 +95,7 @@ def test_a_post_that_is_kept_ready_stops_offering_it_after_ten_minutes(susan: Br
 
 @pytest.mark.alike
 @pytest.mark.parametrize("gone", ["another's", "deleted_at", "removed_at"])
-def test_nobody_edits_what_is_anothers_or_gone(any_site: Site, susan: Browser, gone: str) -> None:
+def test_nobody_edits_somebody_elses_post_or_one_that_is_gone(any_site: Site, susan: Browser, gone: str) -> None:
     number = say(susan, "As it was.")
     somebody = arrive(any_site, "john") if gone == "another's" else susan
     if gone != "another's":
@@ -108,7 +108,9 @@ def test_nobody_edits_what_is_anothers_or_gone(any_site: Site, susan: Browser, g
 
 
 @pytest.mark.alike
-def test_only_who_is_mentioned_anew_is_told(any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser) -> None:
+def test_only_newly_mentioned_people_are_told(
+    any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser
+) -> None:
     for name in ("bob", "ann", "kim"):
         arrive(any_site, name)
     number = say(susan, "@bob and @ann")

@@ -107,7 +107,9 @@ def test_after_a_wrong_password_the_new_passkey_is_not_lost(susan: Browser, phon
     assert answer.status_code == 200
 
 
-def test_nobody_touches_anothers(site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox) -> None:
+def test_nobody_touches_somebody_elses_passkey(
+    site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
+) -> None:
     """C36"""
     add(susan, phone)
     david = site.browser()
@@ -288,7 +290,7 @@ def test_the_site_is_known_by_its_own_name_and_never_by_the_host_header(site: Si
     assert "susan" not in json.dumps(options["user"]["id"])
 
 
-def test_the_question_tells_nobody_who_has_a_passkey(site: Site, susan: Browser, phone: Authenticator) -> None:
+def test_the_challenge_tells_nobody_who_has_a_passkey(site: Site, susan: Browser, phone: Authenticator) -> None:
     """C01, C02: it names none, and nobody is looked up."""
     before = susan.get(CHALLENGE).json()
     add(susan, phone)
@@ -348,7 +350,7 @@ def test_a_passkey_is_offered_until_there_is_one_or_it_is_declined(susan: Browse
     assert "Never forget" not in declined
 
 
-def test_who_has_one_is_offered_none(susan: Browser, phone: Authenticator) -> None:
+def test_a_person_with_a_passkey_is_offered_none(susan: Browser, phone: Authenticator) -> None:
     add(susan, phone)
 
     assert "Never forget" not in susan.get("/").text
@@ -387,7 +389,7 @@ def test_a_session_that_is_kept_keeps_the_passkey_that_opened_it_and_no_other(
     assert [row[6] for row in table(site, "passkey")] == ["My phone"]
 
 
-def test_who_changes_the_password_in_a_session_without_a_passkey_ends_all_of_them(
+def test_changing_the_password_in_a_session_without_a_passkey_ends_all_passkeys(
     site: Site, susan: Browser, phone: Authenticator
 ) -> None:
     add(susan, phone)

@@ -126,7 +126,7 @@ def test_what_is_not_quite_right_proves_nothing(site: Site, susan: Browser, phon
     assert execute(site, "SELECT password_hash, epoch FROM user_account") == before
 
 
-def test_anothers_passkey_proves_nothing(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+def test_somebody_elses_passkey_proves_nothing(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     davids, david = Authenticator(), site.browser()
     register(david, mailbox, "david")
     log_in(david, "david")
@@ -195,7 +195,7 @@ def test_a_button_without_a_page_takes_it_and_carries_no_proof_along(
     assert "Paused since" in done.text
 
 
-def test_who_has_no_passkey_sees_nothing_of_it(site: Site, mailbox: Mailbox) -> None:
+def test_a_person_without_a_passkey_sees_nothing_of_it(site: Site, mailbox: Mailbox) -> None:
     browser = site.browser()
     register(browser, mailbox)
     log_in(browser)

@@ -103,7 +103,7 @@ async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(anyio_ba
     assert comparing.compared == [TODAYS + hashes.DUMMY]
 
 
-async def test_the_nobodys_hash_opens_nothing(anyio_backend: str) -> None:
+async def test_the_dummy_hash_opens_nothing(anyio_backend: str) -> None:
     assert not await Hasher().is_right("", None)
 
 
@@ -135,7 +135,7 @@ async def test_hashing_leaves_the_event_loop_free(anyio_backend: str) -> None:
     assert ticks >= 3
 
 
-async def test_more_than_can_wait_are_sent_away(anyio_backend: str) -> None:
+async def test_requests_beyond_the_queue_are_sent_away(anyio_backend: str) -> None:
     """C49: two at a time, a queue behind them, and an end of the queue, also for those who come at once."""
     hasher = Hasher(most_waiting=3)
     ends: list[str] = []
@@ -201,7 +201,7 @@ async def test_one_visitor_has_no_more_than_a_share_of_the_places(anyio_backend:
     assert hashes.is_sound(afterwards), "every place was given back"
 
 
-async def test_those_who_wait_are_served_in_turn(anyio_backend: str) -> None:
+async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None:
     """C65: whoever comes last waits for one of each other client_ip, and not for all of theirs."""
     hasher, served = Hasher(), []
 
@@ -215,7 +215,7 @@ async def test_those_who_wait_are_served_in_turn(anyio_backend: str) -> None:
     assert served.index(("192.0.2.2", 0)) <= WORKERS + 1
 
 
-async def test_who_goes_away_while_waiting_takes_no_place_along(anyio_backend: str) -> None:
+async def test_a_visitor_who_leaves_while_waiting_frees_their_place(anyio_backend: str) -> None:
     hasher = Hasher()
     waiting = [asyncio.create_task(hasher.hash("correct horse", "192.0.2.1")) for _number in range(12)]
     await asyncio.sleep(0)
@@ -234,7 +234,7 @@ DEARER = argon2.PasswordHasher(time_cost=4, memory_cost=128, parallelism=1, type
 
 
 @pytest.mark.alike
-def test_every_log_in_pays_what_the_dearest_imported_hash_costs(any_site: Site, mailbox: Mailbox) -> None:
+def test_every_log_in_pays_what_the_costliest_imported_hash_costs(any_site: Site, mailbox: Mailbox) -> None:
     """C02, C12: the work is the same for imported accounts of either cost, for a new one, and for nobody's name."""
     lines = ["username,email,password_hash", f'peter,p@example.com,"{IMPORTED}"', f'david,d@example.com,"{DEARER}"']
     register(any_site.browser(), mailbox)

@@ -1,4 +1,4 @@
-"""Hashes that other software made: read by their shape, paid for by everybody, and made anew at the first log-in."""
+"""Hashes made by other software: read by their shape, paid for by everybody, and hashed again at the first log-in."""
 
 import hashlib
 import re

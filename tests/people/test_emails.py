@@ -1,4 +1,4 @@
-"""The email about new followers: once a minute at most, to who wants it, in their language, and truthful."""
+"""The email about new followers: once a minute at most, only on request, in the reader's language, and truthful."""
 
 import re
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def test_a_later_follower_is_in_a_later_email(bob: Site, mailbox: Mailbox, clock
 
 
 @pytest.mark.alike
-def test_it_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+def test_emails_about_followers_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058"""
     arrive(bob).post("/follow/bob")
     clock.shift(66)
@@ -115,7 +115,7 @@ def plain(site: Site) -> Site:
     return site
 
 
-def test_nobody_gets_it_who_did_not_ask_for_it(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
+def test_nobody_gets_emails_about_followers_unasked(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
     arrive(plain).post("/follow/bob")
 
     clock.shift(66)
@@ -138,7 +138,9 @@ def test_it_says_only_what_still_stands(plain: Site, mailbox: Mailbox, clock: Tr
     assert told(plain, mailbox) == []
 
 
-def test_who_goes_and_comes_back_is_told_of_once(plain: Site, mailbox: Mailbox, clock: Traveller) -> None:
+def test_a_follower_who_leaves_and_comes_back_is_announced_once(
+    plain: Site, mailbox: Mailbox, clock: Traveller
+) -> None:
     wants_emails(plain, "bob")
     susan = arrive(plain)
     susan.post("/follow/bob")
@@ -152,7 +154,7 @@ def test_who_goes_and_comes_back_is_told_of_once(plain: Site, mailbox: Mailbox, 
     assert len(told(plain, mailbox)) == 1
 
 
-def test_it_is_in_the_language_of_who_is_followed(plain: Site) -> None:
+def test_the_email_is_in_the_language_of_the_person_who_is_followed(plain: Site) -> None:
     execute(plain, "UPDATE user_account SET language = 'xx' WHERE username = 'bob'")
 
     arrive(plain).post("/follow/bob")

@@ -49,7 +49,7 @@ def test_pressed_twice_it_has_been_pressed_once(site: Site) -> None:
 
 
 @pytest.mark.races
-def test_at_once_too(any_site: Site) -> None:
+def test_two_follows_at_once_count_once(any_site: Site) -> None:
     """C17: no error, and one row."""
     susan = arrive(any_site)
     import_people(any_site, "bob")
@@ -80,7 +80,7 @@ def ann(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("path", ["/follow/{}", "/unfollow/{}", "/user/{}/followers", "/user/{}/following"])
 @pytest.mark.parametrize("who", ["nobody", "bob", "no%20name", "%00", "x" * 300])
-def test_who_is_not_here_and_who_is_disabled_are_the_same(ann: Browser, path: str, who: str) -> None:
+def test_unknown_and_disabled_people_look_the_same(ann: Browser, path: str, who: str) -> None:
     method = "GET" if path.startswith("/user") else "POST"
     answer = ann.request(method, path.format(who))
 
@@ -88,7 +88,7 @@ def test_who_is_not_here_and_who_is_disabled_are_the_same(ann: Browser, path: st
     assert names_in(ann.get("/user/ann/following").text) == []
 
 
-def test_afterwards_one_is_where_one_was_and_always_on_this_site(susan: Browser) -> None:
+def test_afterwards_people_are_where_they_were_and_always_on_this_site(susan: Browser) -> None:
     """C43"""
     susan.follow_redirects = False
 
@@ -113,7 +113,7 @@ def test_under_htmx_the_button_changes_in_its_place_and_the_count_with_it(susan:
     assert "<html" not in answer.text + after.text
 
 
-def test_who_turns_it_like_mad_is_asked_to_wait(susan: Browser) -> None:
+def test_somebody_who_follows_and_unfollows_all_the_time_is_asked_to_wait(susan: Browser) -> None:
     for _ in range(15):
         susan.post("/follow/bob", headers=PART)
         susan.post("/unfollow/bob", headers=PART)
@@ -138,7 +138,7 @@ def test_a_disabled_person_vanishes_from_lists_and_counts(site: Site, susan: Bro
     assert "follows 0 people" in page
 
 
-def test_a_list_shows_whom_one_follows_oneself(site: Site, susan: Browser) -> None:
+def test_a_list_shows_whom_the_viewer_follows(site: Site, susan: Browser) -> None:
     let_follow(site, ("ann", "carl"), ("bob", "carl"), ("susan", "carl"), ("susan", "ann"))
 
     page = susan.get("/user/carl/followers").text

@@ -1,4 +1,4 @@
-"""Whom a path names: somebody by their name, and nobody by anything else."""
+"""Who a path names: somebody by their username, and nobody by anything else."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NO_NAMES = ["SUSAN@example.com", "susan%00", "susan%0A", "ſusan"]
 
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.alike
-def test_what_is_no_name_leads_to_nobody(any_site: Site, name: str) -> None:
+def test_what_cant_be_a_username_leads_to_nobody(any_site: Site, name: str) -> None:
     """C01, C46: else an address would show a stranger whether it has an account, and whose."""
     import_people(any_site, "susan")
     bob = arrive(any_site, "bob")

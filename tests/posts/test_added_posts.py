@@ -12,7 +12,7 @@ from webapp.posts.posts import ImportedPost
 THEN = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
 
 
-def test_they_are_added_once_with_their_mentions(any_site: Site) -> None:
+def test_added_posts_are_there_once_with_their_mentions(any_site: Site) -> None:
     import_people(any_site, "susan", "peter")
     ids = dict(execute(any_site, "SELECT username, id FROM user_account"))
     written = [

@@ -1,4 +1,4 @@
-"""Who hides from strangers is as good as nobody to them: on no page, in no picture, and behind no mention."""
+"""People who hide from strangers seem not to exist: on no page, in no picture, and behind no mention."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def susan(standing: Site) -> Browser:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_mention_of_who_hides_leads_strangers_nowhere(standing: Site, susan: Browser, path: str) -> None:
+def test_a_mention_of_a_hidden_person_leads_strangers_nowhere(standing: Site, susan: Browser, path: str) -> None:
     """As one of nobody does, on the pages and in the feeds; people who are logged in can follow it."""
     stranger = standing.browser().get(path).text
     seen = susan.get(path).text

@@ -1,4 +1,4 @@
-"""Write a post, delete it, change one's mind."""
+"""Write a post, delete it, bring it back."""
 
 import re
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(sus
     ],
     ids=["empty", "long", "turning", "nul"],
 )
-def test_what_is_no_post_is_refused_beside_the_field_and_stays_typed(
+def test_an_impossible_post_is_refused_beside_the_field_and_stays_typed(
     site: Site, body: str, words: str, headers: dict[str, str]
 ) -> None:
     """C46"""
@@ -91,7 +91,7 @@ def test_280_families_fit(susan: Browser) -> None:
 
 
 @pytest.mark.alike
-def test_who_posts_too_often_is_told_when_to_go_on(susan: Browser, clock: Traveller) -> None:
+def test_somebody_who_posts_too_often_is_told_when_to_go_on(susan: Browser, clock: Traveller) -> None:
     for number in range(5):
         say(susan, f"{number}")
 

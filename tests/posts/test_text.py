@@ -136,7 +136,7 @@ def test_thousands_of_marks_on_few_letters_are_refused() -> None:
     assert text.clean("x" + "\u0301" * 30)
 
 
-def test_more_than_any_280_characters_need_is_not_even_looked_at() -> None:
+def test_a_text_longer_than_any_280_characters_is_not_even_looked_at() -> None:
     with pytest.raises(ValueError, match="far too long"):
         text.clean("x" * 4001)
 
@@ -199,7 +199,7 @@ def test_a_host_is_shown_in_its_letters_only_if_none_passes_for_another(host: st
         "www.example.com",
     ],
 )
-def test_what_is_no_honest_address_is_no_link(words: str) -> None:
+def test_a_misleading_address_is_not_a_link(words: str) -> None:
     """C38"""
     assert shown(words).tags == []
     assert shown(words).words == words

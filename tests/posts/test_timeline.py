@@ -36,12 +36,12 @@ def susan(standing: Site) -> Browser:
     return susan
 
 
-def test_home_shows_what_one_follows_but_nothing_that_is_gone(susan: Browser) -> None:
+def test_home_shows_posts_by_people_you_follow_but_nothing_that_is_gone(susan: Browser) -> None:
     """Nor what disabled people said."""
     assert words_in(susan.get("/")) == ["by hal", "by ann"]
 
 
-def test_explore_shows_everybody_to_who_is_logged_in(susan: Browser) -> None:
+def test_explore_shows_everybody_to_members(susan: Browser) -> None:
     assert words_in(susan.get("/explore")) == ["by hal", "by ann"]
 
 
@@ -76,7 +76,7 @@ def test_strangers_read_what_its_owner_allows(
     assert (susan.get(path).status_code, stranger.get(path).status_code) == (to_susan, to_stranger)
 
 
-def test_who_hides_looks_like_nobody(standing: Site) -> None:
+def test_a_hidden_person_looks_like_nobody(standing: Site) -> None:
     """C36: a stranger can't tell a hidden person, and their posts, from none."""
     stranger = standing.browser()
 
@@ -146,7 +146,7 @@ def test_every_timeline_goes_on_to_older_posts(any_site: Site, path: str) -> Non
     assert numbers_in(second) == posted[:1]
 
 
-def test_the_host_says_how_many_posts_are_on_a_page(migrated_sqlite: Path, tmp_path: Path) -> None:
+def test_the_admin_says_how_many_posts_are_on_a_page(migrated_sqlite: Path, tmp_path: Path) -> None:
     with standing_site(migrated_sqlite, tmp_path, posts_per_page=5) as site:
         import_people(site, "ann")
         let_post(site, ("ann", "by ann"), count=6)

@@ -1,4 +1,4 @@
-"""Changing the password: it asks for the current one, ends the other sign-ins, and tells the person."""
+"""Changing the password: it asks for the current one, ends the other sessions, and tells the person."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ def test_the_new_password_opens_and_the_old_one_does_not(any_site: Site, mailbox
 
 
 @pytest.mark.alike
-def test_all_other_sign_ins_end_and_this_one_goes_on_under_a_new_id(any_site: Site, mailbox: Mailbox) -> None:
+def test_all_other_sessions_end_and_this_one_goes_on_under_a_new_id(any_site: Site, mailbox: Mailbox) -> None:
     """C26, C34"""
     browser, others = logged_in(any_site, mailbox), [any_site.browser(), any_site.browser()]
     for other in others:

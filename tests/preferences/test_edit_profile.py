@@ -1,4 +1,4 @@
-"""The profile: a name that nobody else has, a line about oneself, and who may read it."""
+"""The profile: a username that nobody else has, a line about the person, and who can read it."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +55,7 @@ def test_a_profile_is_saved_and_shown_again(any_site: Site, mailbox: Mailbox) ->
     assert 'name="is_public" type="checkbox" value="1">' in page
 
 
-def test_it_is_public_until_one_says_otherwise(site: Site, susan: Browser) -> None:
+def test_a_profile_is_public_until_its_owner_says_otherwise(site: Site, susan: Browser) -> None:
     shown = 'name="is_public" type="checkbox" value="1" checked' in susan.get("/edit_profile").text
 
     save(susan, is_public="1")
@@ -75,7 +75,7 @@ def test_a_new_name_is_a_security_event_and_a_new_line_is_none(site: Site, susan
     ]
 
 
-def test_one_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Browser) -> None:
+def test_a_renamed_person_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Browser) -> None:
     save(susan, "sue")
 
     old, new = site.browser(), site.browser()

@@ -1,4 +1,4 @@
-"""The list of sign-ins: what it says of each, and how they are ended."""
+"""The list of sessions: what it says of each, and how they are ended."""
 
 import re
 
@@ -26,12 +26,12 @@ def logged_in(site: Site, user_agent: str = "a program", username: str = "susan"
 
 
 def listed(browser: Browser) -> list[str]:
-    """The sign-ins that the page shows, each as the words of its row."""
+    """The sessions that the page shows, each as the words of its row."""
     rows = re.findall(r'<li class="roof-row">(.*?)</li>', browser.get("/sessions").text, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
 
 
-def test_each_sign_in_says_browser_network_and_when(site: Site, susan: Browser) -> None:
+def test_each_session_says_its_browser_its_network_and_when(site: Site, susan: Browser) -> None:
     """C34"""
     logged_in(site, PHONE, network="198.51.100.7")
 
@@ -54,7 +54,7 @@ def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser
 
 
 @pytest.mark.alike
-def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:
+def test_one_session_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     register(any_site.browser(), mailbox)
     here, phone, third = logged_in(any_site), logged_in(any_site, PHONE), logged_in(any_site)
@@ -67,7 +67,7 @@ def test_one_sign_in_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mail
     assert execute(any_site, "SELECT kind FROM security_event ORDER BY id DESC LIMIT 1") == [("session_ended",)]
 
 
-def test_who_is_logged_out_of_one_device_is_told_of_which(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+def test_a_person_logged_out_of_one_device_is_told_which(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C68: else a thief would end the owner's sessions one by one."""
     logged_in(site, PHONE)
     [[phone_id]] = execute(site, "SELECT id FROM session WHERE user_agent = :phone", phone=PHONE)
@@ -81,7 +81,7 @@ def test_who_is_logged_out_of_one_device_is_told_of_which(site: Site, mailbox: M
 
 
 @pytest.mark.alike
-def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
+def test_all_other_sessions_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     for name in ("susan", "david"):
         register(any_site.browser(), mailbox, name)
@@ -96,7 +96,7 @@ def test_all_others_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
 
 
 @pytest.mark.alike
-def test_who_is_logged_out_everywhere_else_is_told(any_site: Site, mailbox: Mailbox) -> None:
+def test_a_person_logged_out_everywhere_else_is_told(any_site: Site, mailbox: Mailbox) -> None:
     """C68: a thief needs only a session for it, and ends the owner's sessions and recovery codes by it."""
     register(any_site.browser(), mailbox)
     owner = logged_in(any_site)
@@ -111,7 +111,7 @@ def test_who_is_logged_out_everywhere_else_is_told(any_site: Site, mailbox: Mail
     assert "/not_me/" in told.text
 
 
-def test_ending_the_one_in_hand_logs_out(site: Site, susan: Browser) -> None:
+def test_ending_the_current_session_logs_out(site: Site, susan: Browser) -> None:
     """C27"""
     kept = susan.cookies["__Host-session"]
     [[own_id]] = execute(site, "SELECT id FROM session")
@@ -126,8 +126,8 @@ def test_ending_the_one_in_hand_logs_out(site: Site, susan: Browser) -> None:
     assert not is_logged_in(replay)
 
 
-def test_nobody_ends_the_sign_ins_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:
-    """C36: and the answer is the same as for a sign-in that nobody has."""
+def test_nobody_ends_somebody_elses_session(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    """C36: and the answer is the same as for a session that nobody has."""
     register(site.browser(), mailbox, "david")
     [[susans]] = execute(site, "SELECT id FROM session")
     david = logged_in(site, username="david")
@@ -140,7 +140,7 @@ def test_nobody_ends_the_sign_ins_of_another(site: Site, mailbox: Mailbox, susan
 
 
 @pytest.mark.parametrize("odd", ["0", "-1", "abc", "9" * 40, "1e0", "٣", "1%00", "1 or 1=1"])
-def test_a_sign_in_that_cannot_be_ends_nothing(visitor: Browser, odd: str) -> None:
+def test_an_impossible_session_ends_nothing(visitor: Browser, odd: str) -> None:
     """C46"""
     answer = visitor.post(f"/sessions/{odd}/end")
 

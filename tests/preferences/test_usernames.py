@@ -1,4 +1,4 @@
-"""Another username: it takes the password and is told of, and the old one is kept for who had it."""
+"""Another username: it takes the password, the person is told, and the old one is kept for them."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -112,7 +112,7 @@ def test_the_former_owner_may_go_back(site: Site, susan: Browser) -> None:
 
 
 @pytest.mark.races
-def test_of_many_who_want_a_username_while_it_is_given_up_nobody_gets_it(any_site: Site, mailbox: Mailbox) -> None:
+def test_nobody_gets_a_username_at_the_moment_it_is_given_up(any_site: Site, mailbox: Mailbox) -> None:
     susan = logged_in(any_site, mailbox)
 
     def come(number: int) -> int:
@@ -210,7 +210,7 @@ FREE += [
 ]
 
 
-def test_what_only_contains_such_a_word_is_anybodys(standing: Site) -> None:
+def test_a_username_that_only_contains_a_reserved_word_is_allowed(standing: Site) -> None:
     assert [name for name in FREE if reserved.is_reserved(name, standing.app.state.reserved_usernames)] == []
 
 

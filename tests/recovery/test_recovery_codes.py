@@ -1,4 +1,4 @@
-"""Recovery codes: made with the password, shown once, good for one new password each, and nobody's way to guess."""
+"""Recovery codes: made with the password, shown once, good for one new password each, and of no use for guessing."""
 
 import re
 import time
@@ -101,7 +101,7 @@ def test_without_the_password_none_are_made(site: Site, susan: Browser, password
     assert table(site, "recovery_code") == []
 
 
-def test_tries_of_the_password_are_limited(site: Site, susan: Browser) -> None:
+def test_attempts_at_the_password_are_limited(site: Site, susan: Browser) -> None:
     """C12"""
     for _try in range(5):
         susan.post("/recovery_codes", data={"current_password": "not the password"})
@@ -121,7 +121,7 @@ def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]
 
 
 @pytest.mark.races
-def test_of_codes_made_at_once_only_ten_are_good(any_site: Site, susan: Browser) -> None:
+def test_of_codes_made_at_once_only_ten_work(any_site: Site, susan: Browser) -> None:
     """Two requests hash in step, so that they come to the database together."""
     in_step = Barrier(2, timeout=20)
 
@@ -194,7 +194,7 @@ def test_a_code_is_taken_however_it_is_typed(
     assert recover(standing.browser(), spelled(code), username).url.path.startswith("/reset_password/")
 
 
-def test_a_used_code_is_refused(standing: Site, code: str) -> None:
+def test_a_used_recovery_code_is_refused(standing: Site, code: str) -> None:
     """C16"""
     recover(standing.browser(), code)
 
@@ -272,7 +272,7 @@ def test_the_work_is_the_same_whatever_is_wrong(standing: Site, strangers: dict[
 
 
 @pytest.mark.parametrize("username", ["susan", "nobody"])
-def test_guesses_are_limited_for_each_name_and_network(standing: Site, code: str, username: str) -> None:
+def test_guesses_are_limited_for_each_name_and_client_ip(standing: Site, code: str, username: str) -> None:
     """C12, C04: counted before the code is looked at, and the owner is not locked out elsewhere."""
     guesser = standing.browser(f"198.51.100.{len(username)}")
     with time_machine.travel(START, tick=False):
@@ -288,7 +288,7 @@ def test_guesses_are_limited_for_each_name_and_network(standing: Site, code: str
     assert later == 422
 
 
-def test_guesses_are_limited_for_each_network(standing: Site) -> None:
+def test_guesses_are_limited_for_each_client_ip(standing: Site) -> None:
     """C12"""
     guesser = standing.browser("198.51.100.77")
 
@@ -299,7 +299,7 @@ def test_guesses_are_limited_for_each_network(standing: Site) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "abcd", "abcd-efgh-jkmn-pqrs", "0000-1111-oooo", "abcd-efgh-jkm\u043d"])
-def test_what_is_no_code_is_refused_beside_its_field(standing: Site, code: str) -> None:
+def test_what_cant_be_a_code_is_refused_beside_its_field(standing: Site, code: str) -> None:
     answer = recover(standing.browser(), code)
 
     assert answer.status_code == 422
@@ -349,7 +349,7 @@ def test_the_email_is_in_the_language_of_its_reader(site: Site, paper: list[str]
     assert execute(site, "SELECT language FROM outbox_email WHERE kind = 'recovery_code_used'") == [("ru",)]
 
 
-def test_it_is_written_down(standing: Site, code: str) -> None:
+def test_recovery_codes_are_in_the_audit_log(standing: Site, code: str) -> None:
     left = len(execute(standing, "SELECT label FROM recovery_code WHERE user_id = 1 AND used_at IS NULL")) - 1
 
     recover(standing.browser("203.0.113.99"), code)
@@ -393,7 +393,7 @@ def test_a_site_without_mail_names_the_way_by_code(
     assert 'href="/recover"' in page
 
 
-def test_who_may_not_log_in_for_now_is_told_of_the_way_by_code(site: Site) -> None:
+def test_somebody_who_has_to_wait_to_log_in_is_told_of_recovery_codes(site: Site) -> None:
     browser = site.browser()
     for _try in range(5):
         log_in(browser)

@@ -98,7 +98,7 @@ def post_at_once(site: Site, links: list[str]) -> list[int]:
 
 
 @pytest.mark.races
-def test_of_fifty_at_once_one_wins(any_site: Site, link: str) -> None:
+def test_of_fifty_resets_at_once_one_wins(any_site: Site, link: str) -> None:
     """C17"""
     epoch_before = execute(any_site, "SELECT epoch FROM user_account")
 
@@ -229,7 +229,7 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
         (15 * 24, "For <strong>susan</strong>.</p>", "password is changed. Log in"),
     ],
 )
-def test_the_form_says_how_many_sign_ins_will_end_and_the_next_page_how_many_did(
+def test_the_form_says_how_many_sessions_will_end_and_the_next_page_how_many_did(
     site: Site, mailbox: Mailbox, susan: Browser, hours: int, before: str, after: str
 ) -> None:
     """Only those that are alive: one here until the browser closes, or for a day, and one that is remembered."""
@@ -410,7 +410,7 @@ def test_renewing_is_limited_like_asking(site: Site, mailbox: Mailbox) -> None:
     assert waits == [None, "59", None, None, "3417"]
 
 
-def test_who_renews_a_link_whose_account_is_gone_is_told_so(site: Site, mailbox: Mailbox) -> None:
+def test_renewing_a_link_whose_account_is_gone_says_so(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     link = forget_and_find_link(site.browser(), mailbox)
     wait_until_posted(site)

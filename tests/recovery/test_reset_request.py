@@ -171,7 +171,7 @@ def test_after_ten_in_a_day_it_is_one_an_hour_for_one_address(silent_site: Site)
     assert next_day == [303] * 3
 
 
-def test_twenty_an_hour_from_one_network_and_others_still_get_through(silent_site: Site) -> None:
+def test_twenty_an_hour_from_one_client_ip_and_others_still_get_through(silent_site: Site) -> None:
     """C04, C10"""
     browser = silent_site.browser(network="198.51.100.7", follow_redirects=False)
 
@@ -341,7 +341,7 @@ def test_look_alikes_never_mail_another_address(peopled_site: Site, mailbox: Mai
 @pytest.mark.parametrize(
     "typed", ["", "   ", "su", "susan@", "@example.com", "susan@localhost", "a" * 321, "susan susan"]
 )
-def test_what_is_no_name_and_no_address_is_refused_beside_its_field(browser: Browser, typed: str) -> None:
+def test_what_is_neither_a_name_nor_an_address_is_refused_beside_its_field(browser: Browser, typed: str) -> None:
     answer = ask_for_reset(browser, typed)
 
     assert answer.status_code == 422

@@ -58,7 +58,7 @@ def finish(site: Site, path: str, name: str = "friend") -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
-def test_the_whole_story(site: Site) -> None:
+def test_a_member_invites_somebody_who_registers(site: Site) -> None:
     susan = arrive(site)
     link = invite(susan)
 
@@ -98,7 +98,7 @@ def test_of_a_closed_site_no_invitation_opens(
     assert closed.browser().get("/invites").url.path == "/login"
 
 
-def test_the_answer_is_the_same_for_who_is_here(site: Site) -> None:
+def test_the_answer_is_the_same_whoever_has_the_address(site: Site) -> None:
     link = invite(arrive(site), 3)
     arrive(site, "david")
     answers = [site.browser().post(link, data={"email": f"{name}@example.com"}) for name in ("david", "nobdy")]
@@ -161,7 +161,7 @@ def test_a_revoked_invitation_lets_nobody_in_and_gives_its_places_back(site: Sit
     assert len(table(site, "user_account")) == 1
 
 
-def test_nobody_revokes_anothers(site: Site) -> None:
+def test_nobody_revokes_somebody_elses_invitation(site: Site) -> None:
     """C36"""
     link = invite(arrive(site))
 
@@ -208,7 +208,7 @@ def test_a_new_password_ends_what_a_thief_has_made(site: Site) -> None:
     assert "You can invite 3 more people." in page
 
 
-def test_who_asked_by_themselves_takes_nobodys_place(site: Site) -> None:
+def test_somebody_who_asks_on_their_own_takes_nobodys_place(site: Site) -> None:
     invite(arrive(site))
 
     status, text = finish(site, asked_link(site, FRIEND))

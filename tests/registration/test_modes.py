@@ -70,7 +70,7 @@ def test_no_mode_tells_who_is_here(start: Start, mode: str, headers: dict[str, s
 
 
 @pytest.mark.parametrize("mode", ["approval", "domains"])
-def test_the_work_is_the_same_for_who_is_here(start: Start, mode: str) -> None:
+def test_the_work_is_the_same_in_each_mode_whoever_is_here(start: Start, mode: str) -> None:
     """C02"""
     site = start(mode, registration_domains=("example.com",), mailer="process")
     invited(site)
@@ -86,7 +86,7 @@ def test_the_work_is_the_same_for_who_is_here(start: Start, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_whom_the_admin_invites_comes_in_whatever_the_mode(start: Start, mode: str) -> None:
+def test_somebody_the_admin_invites_comes_in_whatever_the_mode(start: Start, mode: str) -> None:
     site = start(mode, registration_domains=("example.org",))
 
     invited(site)
@@ -107,7 +107,7 @@ def test_whom_the_admin_invites_comes_in_whatever_the_mode(start: Start, mode: s
         ("domains", "new@example.org", 200),
     ],
 )
-def test_a_link_opens_what_the_mode_of_now_allows(start: Start, mode: str, address: str, status: int) -> None:
+def test_a_link_opens_what_todays_mode_allows(start: Start, mode: str, address: str, status: int) -> None:
     """It was mailed when the site was open; the admin has changed their mind since."""
     site = start(mode, **DOMAINS)
     link = asked_link(site, address)
@@ -120,7 +120,7 @@ def test_a_link_opens_what_the_mode_of_now_allows(start: Start, mode: str, addre
 
 
 @pytest.mark.parametrize("mode", ["invite", "closed"])
-def test_where_nobody_may_ask_no_email_goes_out(start: Start, mode: str) -> None:
+def test_where_nobody_can_ask_no_email_goes_out(start: Start, mode: str) -> None:
     site = start(mode)
 
     page, asked = site.browser().get("/register"), ask(site)

@@ -39,8 +39,8 @@ def request(site: Site, name: str = "susan", **more: str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
-def decide(host: Browser, what: str, number: int = 1, **fields: str) -> tuple[int, str]:
-    answer = host.post(f"/admin/requests/{number}/{what}", data=fields)
+def decide(admin: Browser, what: str, number: int = 1, **fields: str) -> tuple[int, str]:
+    answer = admin.post(f"/admin/requests/{number}/{what}", data=fields)
     return answer.status_code, answer.text
 
 
@@ -50,8 +50,8 @@ def subjects(site: Site, name: str) -> list[str]:
     return [email.subject for email in site.mailbox.all(f"{name}@example.com")]
 
 
-def test_the_whole_story(site: Site) -> None:
-    host = arrive(site, "host")
+def test_an_admin_approves_a_request_and_the_person_gets_in(site: Site) -> None:
+    admin = arrive(site, "host")
     ask(site, "susan@example.com")
     assert site.mailbox
     visitor = site.browser()
@@ -60,8 +60,8 @@ def test_the_whole_story(site: Site) -> None:
 
     waits = visitor.post(link, data={"username": "Susan", "password": PASSWORD, "why": WHY})
     too_early = log_in(site.browser())
-    page = host.get("/admin/people").text
-    approved = decide(host, "approve")
+    page = admin.get("/admin/people").text
+    approved = decide(admin, "approve")
 
     assert 'name="why"' in form.text
     assert "Your request is waiting" in waits.text
@@ -87,10 +87,10 @@ def logged_in(site: Site, name: str) -> Browser:
 
 
 def test_a_refusal_tells_why_and_keeps_no_password(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
 
-    refused = decide(host, "refuse", reason="Only people  from Bristol.")
+    refused = decide(admin, "refuse", reason="Only people  from Bristol.")
 
     assert "The request is refused." in refused[1]
     assert site.mailbox
@@ -103,10 +103,10 @@ def test_a_refusal_tells_why_and_keeps_no_password(site: Site) -> None:
 
 
 def test_a_refusal_without_a_reason_says_none(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
 
-    decide(host, "refuse")
+    decide(admin, "refuse")
 
     assert site.mailbox
     wait_until_posted(site)
@@ -114,10 +114,10 @@ def test_a_refusal_without_a_reason_says_none(site: Site) -> None:
     assert "Why:" not in site.mailbox.last("susan@example.com").text
 
 
-def test_who_was_refused_may_ask_again_after_a_while(site: Site) -> None:
-    host = arrive(site, "host")
+def test_a_refused_person_can_ask_again_after_a_while(site: Site) -> None:
+    admin = arrive(site, "host")
     request(site)
-    decide(host, "refuse")
+    decide(admin, "refuse")
     again = request(site)
     ask(site, "susan@example.com")
     wait_until_posted(site)
@@ -134,7 +134,7 @@ def test_who_was_refused_may_ask_again_after_a_while(site: Site) -> None:
     assert execute(site, "SELECT username, refused_at FROM registration_request") == [("susan", None)]
 
 
-def test_who_waits_asks_again_in_vain(site: Site) -> None:
+def test_somebody_who_is_waiting_asks_again_in_vain(site: Site) -> None:
     """The first request stands: a second one changes neither its password nor its words."""
     request(site)
     before = table(site, "registration_request")
@@ -148,14 +148,14 @@ def test_who_waits_asks_again_in_vain(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["susan", "SUSAN"])
-def test_the_username_of_who_waits_is_taken(site: Site, name: str) -> None:
+def test_the_username_of_a_waiting_person_is_taken(site: Site, name: str) -> None:
     request(site)
 
     answer = site.browser().post(
         asked_link(site, "other@example.com"), data={"username": name, "password": PASSWORD, "why": WHY}
     )
-    host = arrive(site, "host")
-    renamed = host.post("/edit_profile", data={"username": name})
+    admin = arrive(site, "host")
+    renamed = admin.post("/edit_profile", data={"username": name})
 
     assert answer.status_code == 422
     assert "That username is taken." in answer.text
@@ -218,12 +218,12 @@ def test_approved_and_refused_at_once_one_of_them_wins(any_approving: Site) -> N
 
 
 def test_a_request_that_has_expired_is_not_approved(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
     execute(site, "UPDATE registration_request SET expires_at = '2026-01-01 00:00:00.000000'")
 
-    page = host.get("/admin/people").text
-    status, text = decide(host, "approve")
+    page = admin.get("/admin/people").text
+    status, text = decide(admin, "approve")
 
     assert "susan@example.com" not in page
     assert (status, "has expired" in text) == (422, True)
@@ -231,17 +231,17 @@ def test_a_request_that_has_expired_is_not_approved(site: Site) -> None:
 
 
 def test_whoever_came_by_invitation_meanwhile_needs_no_answer(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
 
     invited(site, "susan2", "susan@example.com")
 
     assert table(site, "registration_request") == []
-    assert decide(host, "approve")[0] == 422
+    assert decide(admin, "approve")[0] == 422
 
 
 def test_an_address_that_was_taken_meanwhile_is_only_refused(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
     execute(site, "UPDATE user_account SET email = 'susan@example.com' WHERE username = 'host'")
     other = arrive(site, "host2")
@@ -249,7 +249,7 @@ def test_an_address_that_was_taken_meanwhile_is_only_refused(site: Site) -> None
 
     status, text = decide(other, "approve")
 
-    assert host
+    assert admin
     assert status == 422
     assert "That email already has an account. You can only refuse the request now." in text
     assert len(table(site, "registration_request")) == 1
@@ -273,13 +273,13 @@ def test_admins_get_one_email_for_many_and_another_later(site: Site) -> None:
 
 
 def test_the_admin_is_asked_for_the_password_when_the_proof_is_old(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
     execute(site, "UPDATE session SET proved_at = '2026-01-01 00:00:00.000000'")
 
-    page = host.get("/admin/people").text
-    refused = host.post("/admin/requests/1/refuse", data={"reason": "what I typed"})
-    done = host.post("/admin/requests/1/refuse", data={"reason": "what I typed", "current_password": PASSWORD})
+    page = admin.get("/admin/people").text
+    refused = admin.post("/admin/requests/1/refuse", data={"reason": "what I typed"})
+    done = admin.post("/admin/requests/1/refuse", data={"reason": "what I typed", "current_password": PASSWORD})
 
     assert 'name="current_password"' in page
     assert refused.status_code == 422
@@ -288,10 +288,10 @@ def test_the_admin_is_asked_for_the_password_when_the_proof_is_old(site: Site) -
 
 
 def test_under_htmx_it_is_decided_in_place(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     request(site)
 
-    answer = host.post("/admin/requests/1/approve", headers=PART)
+    answer = admin.post("/admin/requests/1/approve", headers=PART)
 
     assert answer.status_code == 200
     assert "<html" not in answer.text
@@ -313,12 +313,12 @@ def test_nobody_else_decides(site: Site, what: str) -> None:
 
 
 def test_the_page_takes_as_many_statements_for_many_as_for_one(site: Site) -> None:
-    host = arrive(site, "host")
+    admin = arrive(site, "host")
     counts = []
     for number in range(5):
         request(site, f"person{number}")
         with statements(site) as seen:
-            host.get("/admin/people")
+            admin.get("/admin/people")
         counts.append(len(seen))
 
     assert len(set(counts[1:])) == 1
@@ -346,7 +346,7 @@ def test_old_requests_are_cleaned_up(site: Site) -> None:
     assert again[0] == 200
 
 
-def test_the_email_of_who_asks_in_russian_is_russian(site: Site) -> None:
+def test_somebody_who_asks_in_russian_gets_a_russian_email(site: Site) -> None:
     browser = site.browser()
     browser.headers["accept-language"] = "ru"
     browser.post(asked_link(site, NEW), data={"username": "susan", "password": PASSWORD, "why": WHY})

@@ -183,7 +183,7 @@ def host_with_link(make_host: MakeHost, database_url: str, scripted: ScriptedSer
     return host, link_in(scripted.wait_for_emails(1)[0].text)
 
 
-def test_scanners_of_mail_do_not_spend_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
+def test_mail_scanners_do_not_use_up_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
     """C20"""
     host, link = host_with_link(make_host, sqlite_url, scripted)
     methods = ["GET", "HEAD", "OPTIONS"]

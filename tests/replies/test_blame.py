@@ -120,19 +120,19 @@ def test_every_reply_that_was_heard_is_judged() -> None:
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_what_postfix_says(name: str) -> None:
+def test_postfix_is_understood(name: str) -> None:
     _where, code, enhanced, text = REPLIES[name]
 
     assert blame(code, enhanced, text) is OF_POSTFIX[name]
 
 
 @pytest.mark.parametrize(("code", "enhanced", "text", "meant"), OF_OTHERS)
-def test_what_other_servers_say(code: int, enhanced: str, text: str, meant: Blame) -> None:
+def test_other_servers_are_understood(code: int, enhanced: str, text: str, meant: Blame) -> None:
     assert blame(code, enhanced, text) is meant
     assert of_answer(code, f"{enhanced} {text}".strip()) is meant
 
 
 @pytest.mark.parametrize("word", ["relay", "sender", "helo", "auth", "rate", "tls", "blocked"])
-def test_an_address_is_no_word(word: str) -> None:
+def test_words_in_an_address_do_not_count(word: str) -> None:
     for address in (f"<{word}@{word}.example>", f"{word}@example.com:", f"{word}.{word}@example.com..."):
         assert blame(550, "5.1.1", f"{address} User unknown") is Blame.ADDRESS

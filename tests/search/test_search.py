@@ -193,7 +193,7 @@ def test_found_people_can_be_followed_from_there(site: Site) -> None:
 
 
 @pytest.mark.alike
-def test_a_network_searches_thirty_times_a_minute_and_no_oftener(any_site: Site) -> None:
+def test_a_client_ip_searches_thirty_times_a_minute_at_most(any_site: Site) -> None:
     browser, [rate] = any_site.browser("192.0.2.1"), SEARCHES.rates
 
     answers = [browser.get("/search?q=garden") for _time in range(rate.times + 1)]
@@ -222,7 +222,7 @@ def test_a_search_writes_nothing_but_that_it_was_one(site: Site) -> None:
 
 
 @pytest.mark.parametrize("before", ["x", "--1", "1" * 19, "٣"])
-def test_no_number_of_a_page_is_refused(site: Site, before: str) -> None:
+def test_something_other_than_a_page_number_is_refused(site: Site, before: str) -> None:
     assert site.browser().get("/search", params={"q": "garden", "before": before}).status_code == 400
 
 

@@ -104,7 +104,7 @@ def test_people_are_found_by_how_their_names_begin_and_by_what_they_say(
         ("_", "Only letters and digits can be found."),
     ],
 )
-def test_what_can_not_be_found_is_refused_with_a_sentence(library: Site, typed: str, sentence: str) -> None:
+def test_what_cannot_be_searched_is_refused_with_a_sentence(library: Site, typed: str, sentence: str) -> None:
     page = library.browser().get("/search", params={"q": typed})
 
     assert page.status_code == 422

@@ -1,4 +1,4 @@
-"""ADMIN_TWO_FACTORS: the admin's pages open only for who has a second step."""
+"""ADMIN_TWO_FACTORS: the admin's pages only open for admins with a second step."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whoever has a copy of the database, and even the password, does not get in with anything that stands in it."""
+"""Somebody with a copy of the database, and even the password, doesn't get in with anything in it."""
 
 import re
 from collections.abc import Iterator

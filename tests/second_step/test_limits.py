@@ -1,4 +1,4 @@
-"""Guesses at the second step are few, for the account and for the network; a known browser is counted by itself."""
+"""Guesses at the second step are few, for the account and for the client_ip; a known browser is counted separately."""
 
 from tests.factors.steps import App, log_in_with
 from tests.sites import Browser, Site
@@ -32,7 +32,7 @@ def test_another_log_in_with_the_password_does_not_start_the_count_anew(site: Si
     assert guess(browser, 1) == [429]
 
 
-def test_many_networks_share_twenty_guesses(site: Site, app: App) -> None:
+def test_many_client_ips_share_twenty_guesses(site: Site, app: App) -> None:
     for number in range(4):
         browser = site.browser(f"198.51.100.{number}")
         log_in(browser)

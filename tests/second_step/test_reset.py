@@ -1,4 +1,4 @@
-"""A reset takes no factor away: the form behind its link asks for the second one, however one came there."""
+"""A reset removes no factor: the form behind its link asks for the second one, however a person got there."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_form_asks_for_the_apps_code(site: Site, app: App, mailbox: Mailbox)
     assert execute(site, "SELECT count(*) FROM factor") == [(1,)]
 
 
-def test_a_recovery_code_does_too(site: Site, app: App, mailbox: Mailbox) -> None:
+def test_a_recovery_code_answers_too(site: Site, app: App, mailbox: Mailbox) -> None:
     link = forget_and_find_link(site.browser(), mailbox)
 
     assert site.browser().post(link, data={"password": NEW_PASSWORD, "code": app.codes[3]}).url.path == "/login"
@@ -74,8 +74,8 @@ def test_guesses_are_limited(site: Site, app: App, mailbox: Mailbox, typed: str)
     assert statuses == [422] * 5 + [429]
 
 
-def test_new_recovery_codes_take_the_factor_that_they_would_stand_in_for(site: Site, app: App) -> None:
-    """Else who has the password and a session would make some, and take the app away with them."""
+def test_making_new_recovery_codes_takes_the_factor_they_can_replace(site: Site, app: App) -> None:
+    """Otherwise somebody with the password and a session could make some, and remove the app with them."""
     thief: Browser = site.browser()
     log_in(thief)
     thief.post("/login/second_step", data={"code": app.code()})
@@ -88,7 +88,7 @@ def test_new_recovery_codes_take_the_factor_that_they_would_stand_in_for(site: S
     assert "Your recovery codes" in made.text
 
 
-def test_who_has_lost_phone_and_password_gets_back_in_with_mailbox_and_sheet(
+def test_a_person_without_phone_and_password_gets_back_in_with_mailbox_and_codes(
     site: Site, app: App, mailbox: Mailbox
 ) -> None:
     link, browser = forget_and_find_link(site.browser(), mailbox), site.browser()
@@ -110,7 +110,7 @@ def with_passkey(site: Site, app: App) -> Authenticator:
     return phone
 
 
-def test_a_passkey_does_too_and_stays_alone(site: Site, app: App, mailbox: Mailbox) -> None:
+def test_a_passkey_answers_too_and_is_the_only_one_to_stay(site: Site, app: App, mailbox: Mailbox) -> None:
     """It was shown by who has the link: the others may be a thief's."""
     phone, thiefs = with_passkey(site, app), Authenticator()
     owner = site.browser()

@@ -33,7 +33,7 @@ def test_a_log_in_asks_for_the_apps_code_after_the_password(site: Site, app: App
     assert is_logged_in(browser)
 
 
-def test_one_comes_to_the_page_that_one_wanted_and_stays_as_long_as_one_asked(site: Site, app: App) -> None:
+def test_people_reach_the_page_they_wanted_and_stay_logged_in_as_they_asked(site: Site, app: App) -> None:
     browser = site.browser(follow_redirects=False)
 
     to_step = log_in(browser, next="/settings", remember_me="1")
@@ -46,7 +46,7 @@ def test_one_comes_to_the_page_that_one_wanted_and_stays_as_long_as_one_asked(si
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example"])
-def test_it_leads_nowhere_else(site: Site, app: App, elsewhere: str) -> None:
+def test_the_second_step_leads_to_no_other_site(site: Site, app: App, elsewhere: str) -> None:
     """C43"""
     browser = site.browser(follow_redirects=False)
     log_in(browser)
@@ -97,7 +97,7 @@ def test_a_code_is_good_a_step_before_and_after_its_time(site: Site, app: App, s
 
 
 @pytest.mark.parametrize(("steps", "minutes"), [(6, 3), (-9, 4), (20, 10), (2, 1)])
-def test_a_clock_that_is_far_off_is_told(site: Site, app: App, steps: int, minutes: int) -> None:
+def test_a_phone_whose_clock_is_far_off_is_told(site: Site, app: App, steps: int, minutes: int) -> None:
     browser = site.browser()
     log_in(browser)
 
@@ -120,7 +120,7 @@ def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) ->
 
 
 @pytest.mark.races
-def test_of_fifty_with_one_code_one_gets_in(any_site: Site, mailbox: Mailbox) -> None:
+def test_of_fifty_log_ins_with_one_code_one_gets_in(any_site: Site, mailbox: Mailbox) -> None:
     """C17: on both databases. Known browsers, so that no limit decides it."""
     app = with_app(any_site.browser(), mailbox)
     execute(any_site, "UPDATE factor SET last_step = 0")
@@ -155,7 +155,7 @@ def test_a_recovery_code_stands_in_for_the_app_once(site: Site, app: App, mailbo
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "aaaa-bbbb", "٣٣٣٣٣٣", "x" * 101])
-def test_what_is_no_code_is_told_and_counts_for_nothing(site: Site, app: App, code: str) -> None:
+def test_what_cant_be_a_code_is_told_and_counts_for_nothing(site: Site, app: App, code: str) -> None:
     browser = site.browser()
     log_in(browser)
     before = execute(site, "SELECT count(*) FROM limit_window")
@@ -166,7 +166,7 @@ def test_what_is_no_code_is_told_and_counts_for_nothing(site: Site, app: App, co
     assert execute(site, "SELECT count(*) FROM limit_window") == before
 
 
-def test_it_is_over_after_ten_minutes(site: Site, app: App) -> None:
+def test_the_second_step_must_be_taken_within_ten_minutes(site: Site, app: App) -> None:
     browser = site.browser()
     log_in(browser)
 
@@ -246,7 +246,7 @@ def test_a_copy_of_the_database_opens_nothing(site: Site, app: App, mailbox: Mai
     assert [code for code in app.codes if code.replace("-", "")[4:] in stored] == []
 
 
-def test_a_secret_opens_with_the_key_of_before_and_is_sealed_anew(site: Site, app: App) -> None:
+def test_a_secret_sealed_with_the_old_key_works_and_is_sealed_again(site: Site, app: App) -> None:
     """C22"""
     [(sealed,)] = execute(site, "SELECT secret FROM factor")
     old, about = site.settings, "app of 1"

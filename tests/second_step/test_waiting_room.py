@@ -1,4 +1,6 @@
-"""The waiting room: who has lost every factor gets in after days, and whoever is there meanwhile stops it."""
+"""The waiting room: somebody who has lost every factor gets in after days, and anybody who is there meanwhile stops
+it.
+"""
 
 import time
 
@@ -91,7 +93,7 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is None
 
 
-def test_the_link_in_the_last_of_them_does_too(site: Site, app: App, mailbox: Mailbox) -> None:
+def test_the_link_in_the_last_email_works_too(site: Site, app: App, mailbox: Mailbox) -> None:
     """Two hours before it is due, and whoever follows it is logged in nowhere."""
     ask(site, mailbox)
     for number, days in enumerate((1, 2), 2):
@@ -131,7 +133,7 @@ async def begin_to_wait(site: Site) -> None:
         await db.commit()
 
 
-def test_who_is_logged_in_sees_it_and_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
+def test_somebody_who_is_logged_in_sees_the_wait_and_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     owner = site.browser()
     log_in_with(owner, app)
     ask(site, mailbox)
@@ -166,7 +168,7 @@ def test_the_form_behind_a_reset_link_leads_there_by_another_email(site: Site, a
 
 
 @pytest.mark.parametrize("statement", ["UPDATE user_account SET epoch = epoch + 1", "DELETE FROM factor"])
-def test_a_link_of_another_time_begins_nothing(site: Site, app: App, mailbox: Mailbox, statement: str) -> None:
+def test_a_link_from_before_begins_nothing(site: Site, app: App, mailbox: Mailbox, statement: str) -> None:
     browser = site.browser()
     log_in(browser)
     browser.post("/login/lost_second_step")

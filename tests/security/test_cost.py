@@ -79,7 +79,7 @@ def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
 
 
 @pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
-def test_no_field_of_any_form_is_dear_to_read(shape: type[BaseModel], name: str) -> None:
+def test_no_field_of_any_form_is_expensive_to_read(shape: type[BaseModel], name: str) -> None:
     """Fields of the same kind, such as passwords, share the texts."""
     size = forms.longest(shape.model_fields[name]).characters
     alike = [field for field in FIELDS if kind_of(*field) == kind_of(shape, name)]
@@ -171,7 +171,7 @@ def refused(work: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_nothing_that_looks_at_what_was_sent_is_dear(name: str) -> None:
+def test_nothing_that_reads_what_was_sent_is_expensive(name: str) -> None:
     def look(typed: str) -> None:
         with contextlib.suppress(ValueError):
             work(typed)
@@ -209,7 +209,7 @@ FILTERS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_nothing_that_shows_a_text_is_dear(posts: list[str], name: str) -> None:
+def test_nothing_that_shows_a_text_is_expensive(posts: list[str], name: str) -> None:
     """All of them for a post; what else reads such texts shares them."""
     show = FILTERS[name]
     posts = list(posts if name == "a post" else share(posts, list(FILTERS).index(name), len(FILTERS) - 1))
@@ -241,7 +241,7 @@ READERS = [route.name for route in ROUTES if "GET" in (route.methods or ()) and 
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if not name.startswith("gallery")])
-def test_no_query_of_any_page_is_dear(site: Site, name: str) -> None:
+def test_no_query_of_any_page_is_expensive(site: Site, name: str) -> None:
     """Another text in each of its fields, together as long as a request's address may be. The pages share the texts."""
     path, cookie = path_of(site, name), ("cookie", site.app.state.cookie)
 
@@ -267,7 +267,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_no_header_is_dear(site: Site, header: str) -> None:
+def test_no_header_is_expensive(site: Site, header: str) -> None:
     method, path = ("GET", "/explore/feed.atom") if header in OF_FEEDS else ("POST", "/login")
 
     def texts(size: int) -> Sequence[str]:
@@ -287,7 +287,7 @@ FORMS = [route.name for route in ROUTES if {"GET", "POST"} <= (route.methods or 
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_no_form_of_any_page_is_dear_to_answer(site: Site, name: str) -> None:
+def test_no_form_of_any_page_is_expensive_to_answer(site: Site, name: str) -> None:
     """All fields of it at once, another text in each, to susan with her rights: what is looked at and shown again."""
     path = path_of(site, name)
     with_cookie = [] if name in {"login"} else [("cookie", site.app.state.cookie)]

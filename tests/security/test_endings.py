@@ -278,7 +278,7 @@ def at_once(*works: Callable[[], object]) -> list[object]:
 
 
 @pytest.mark.races
-def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site, mailbox: Mailbox) -> None:
+def test_a_log_in_while_the_owner_logs_everybody_out_is_worth_nothing(any_site: Site, mailbox: Mailbox) -> None:
     """C33, C68: a session or a known browser of the old epoch that is written after its end is worth nothing."""
     life = Life(any_site, mailbox)
     thieves = [any_site.browser() for _number in range(12)]
@@ -294,7 +294,7 @@ def test_who_logs_in_while_the_owner_throws_everybody_out_is_out(any_site: Site,
 
 
 @pytest.mark.races
-def test_ends_at_once_lose_no_count(any_site: Site, mailbox: Mailbox) -> None:
+def test_two_endings_at_once_raise_the_epoch_twice(any_site: Site, mailbox: Mailbox) -> None:
     """An epoch that was read, raised and written back would come out too low, and an old link alive again."""
     register(any_site.browser(), mailbox)
 

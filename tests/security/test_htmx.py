@@ -57,7 +57,7 @@ def sense(answer: Answer) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
-def test_a_stranger_gets_no_further(site: Site, stranger: Browser, name: str) -> None:
+def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Browser, name: str) -> None:
     """C40: neither sees nor does what wants a log-in."""
     before = dump(site)
     path = path_of(site, name)
@@ -88,7 +88,7 @@ def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, na
 
 @WISH
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}], ids=repr)
-def test_another_site_gets_no_further(
+def test_another_site_with_htmx_headers_gets_no_further(
     site: Site, stranger: Browser, headers: dict[str, str], wish: dict[str, str]
 ) -> None:
     """C40, C29"""
@@ -98,7 +98,7 @@ def test_another_site_gets_no_further(
 
 
 @WISH
-def test_who_is_logged_in_is_still_no_host(site: Site, wish: dict[str, str]) -> None:
+def test_a_member_with_htmx_headers_is_still_no_admin(site: Site, wish: dict[str, str]) -> None:
     """C40, C36"""
     susan = site.browser(follow_redirects=False)
     log_in(susan)

@@ -1,4 +1,4 @@
-"""What a thief holds who has changed the address and has the account deleted: a table of docs/security.md (C68)."""
+"""What a thief holds after changing the address and having the account deleted: a table of docs/security.md (C68)."""
 
 import time
 from collections.abc import Awaitable, Callable

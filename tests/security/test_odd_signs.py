@@ -1,4 +1,6 @@
-"""Signs that no header and no path of ours has: in each part of each path, and in each header, they are no error."""
+"""Characters that none of our headers and paths have: in each part of each path, and in each header, they are no
+error.
+"""
 
 import re
 from collections.abc import Iterator
@@ -53,7 +55,7 @@ def assert_sound(site: Site, method: str, path: str, headers: list[tuple[str, st
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route.path], ids=lambda route: route.name)
-def test_no_sign_in_a_path_is_an_error(site: Site, route: object) -> None:
+def test_no_odd_character_in_a_path_is_an_error(site: Site, route: object) -> None:
     """Neither to strangers nor to susan, whatever htmx wishes; and none of them ends up in a header."""
     path, number_of_route = getattr(route, "path", ""), ROUTES.index(route)  # type: ignore[arg-type]
     parts = [part for part in path.split("/") if part.startswith("{")]
@@ -68,7 +70,7 @@ def test_no_sign_in_a_path_is_an_error(site: Site, route: object) -> None:
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_no_sign_in_a_header_is_an_error(site: Site, header: str) -> None:
+def test_no_odd_character_in_a_header_is_an_error(site: Site, header: str) -> None:
     """Bytes from 80 on come through; controls a server refuses by itself."""
     odd = [
         "\u00e9\u00ff",
@@ -89,7 +91,7 @@ def test_no_sign_in_a_header_is_an_error(site: Site, header: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/login?next=", "/search?q=", "/reset_password_request?email=", "/explore?before="])
-def test_no_sign_in_a_query_is_an_error(site: Site, path: str) -> None:
+def test_no_odd_character_in_a_query_is_an_error(site: Site, path: str) -> None:
     for odd in (*(quote(sign, safe="") for sign in ODD), *RAW):
         for wish in WISHES:
             assert_sound(site, "GET", path + odd, list(wish))

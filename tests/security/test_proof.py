@@ -222,7 +222,7 @@ def unchanging(site: Site) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", list(BESIDE_AN_APP))
 def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing: Site, name: str) -> None:
-    """Who has the password and a session, or a browser that is trusted, adds no passkey of their own."""
+    """Somebody with the password and a session, or a trusted browser, adds no passkey of their own."""
     path, fields_of = BESIDE_AN_APP[name]
     susan = standing.browser()
     log_in(susan)
@@ -283,7 +283,7 @@ def test_a_log_in_without_the_second_step_has_not_passed_it(standing: Site) -> N
 
 
 @pytest.mark.parametrize("name", ["emails", "authenticator_app", "remove_authenticator_app"])
-def test_a_young_proof_is_enough(standing: Site, name: str) -> None:
+def test_a_recent_proof_is_enough(standing: Site, name: str) -> None:
     path, fields_of = PROVED[name]
     susan = standing.browser()
     log_in(susan)
@@ -301,7 +301,7 @@ def test_a_password_that_was_typed_in_one_page_counts_in_the_next(standing: Site
     assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
 
 
-def test_a_wrong_password_is_told_however_young_the_last_proof_is(standing: Site) -> None:
+def test_a_wrong_password_is_told_however_recent_the_last_proof_is(standing: Site) -> None:
     susan = standing.browser()
     log_in(susan)
 
@@ -311,7 +311,7 @@ def test_a_wrong_password_is_told_however_young_the_last_proof_is(standing: Site
     assert "not your current password" in answer.text.replace("&#39;", "'")
 
 
-def test_a_proof_is_enough_for_a_quarter_of_an_hour(standing: Site) -> None:
+def test_a_proof_counts_for_a_quarter_of_an_hour(standing: Site) -> None:
     susan = standing.browser()
     log_in(susan)
 

@@ -1,4 +1,4 @@
-"""Who may do what: every route of the site, as a stranger, another person, the owner and a host (C36)."""
+"""Who may do what: every route of the site, as a stranger, another person, the owner and an admin (C36)."""
 
 import itertools
 import re
@@ -241,7 +241,7 @@ def test_susan_has_something_in_every_table(site: Site) -> None:
 
 @pytest.mark.parametrize("name", [name for name in WRITES if name not in LINK])
 @pytest.mark.parametrize("role", ["stranger", "another"])
-def test_nobody_changes_what_is_susans(site: Site, susan: Browser, name: str, role: str) -> None:
+def test_nobody_else_changes_what_is_susans(site: Site, susan: Browser, name: str, role: str) -> None:
     """C36: though the path, and each field that could, names her."""
     path, before = aimed(site, name), susans(site)
     browser = site.browser(follow_redirects=False) if role == "stranger" else somebody(site)
@@ -253,7 +253,7 @@ def test_nobody_changes_what_is_susans(site: Site, susan: Browser, name: str, ro
 
 
 @pytest.mark.parametrize("name", [name for name in WRITES if name in ADMIN])
-def test_the_host_decides_and_nobody_else(site: Site, name: str) -> None:
+def test_only_admins_decide(site: Site, name: str) -> None:
     """C36"""
     path = aimed(site, name)
 
@@ -270,7 +270,7 @@ def test_the_host_decides_and_nobody_else(site: Site, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LINK and not name.startswith("mailbox")])
 @pytest.mark.parametrize("role", ["stranger", "another"])
 def test_nobody_reads_what_only_susan_may(site: Site, david: Browser, name: str, role: str) -> None:
-    """C36: her address, her networks, her emails."""
+    """C36: her address, her client IPs, her emails."""
     browser = site.browser(follow_redirects=False) if role == "stranger" else david
     networks = [network for (network,) in execute(site, "SELECT DISTINCT client_ip FROM session WHERE user_id = 1")]
 
@@ -282,7 +282,7 @@ def test_nobody_reads_what_only_susan_may(site: Site, david: Browser, name: str,
 
 
 @pytest.mark.parametrize("name", ["delete_post", "restore_post", "end_session"])
-def test_the_owner_may(site: Site, susan: Browser, name: str) -> None:
+def test_the_owner_is_refused_nothing(site: Site, susan: Browser, name: str) -> None:
     """C36: the refusals above are refusals of others. In the order of the table: deleted, then brought back."""
     path, before = aimed(site, name), susans(site)
 

@@ -100,7 +100,7 @@ def test_the_sweep_sees_what_a_cookie_alone_can_change(site: Site, susan: Browse
     assert opens(site) != before
 
 
-def test_logging_out_ends_no_more_than_the_session_in_hand(site: Site, susan: Browser) -> None:
+def test_logging_out_ends_only_the_current_session(site: Site, susan: Browser) -> None:
     assert "logout" in EXCEPTIONS
     before = opens(site)
 

@@ -1,4 +1,4 @@
-"""The emails that a person was sent, as the page tells of them, and the switches of those that one may turn off."""
+"""The emails that a person was sent, as the page lists them, and the switches of those that can be turned off."""
 
 import re
 from collections.abc import Callable
@@ -125,7 +125,7 @@ def test_every_kind_of_email_has_a_name(kind: str) -> None:
     assert history.named(kind) != history.named("of no kind")
 
 
-def test_the_switches_stand_as_usual_until_somebody_moves_them(susan: Browser) -> None:
+def test_the_switches_have_their_defaults_until_somebody_changes_them(susan: Browser) -> None:
     page = susan.get("/letters").text
 
     assert sorted(re.findall(r'<input name="(\w+)" type="checkbox"', page)) == OPTIONAL
@@ -133,7 +133,7 @@ def test_the_switches_stand_as_usual_until_somebody_moves_them(susan: Browser) -
 
 
 @pytest.mark.alike
-def test_the_switches_stand_as_they_were_left(any_site: Site, mailbox: Mailbox) -> None:
+def test_the_switches_stay_as_they_were_set(any_site: Site, mailbox: Mailbox) -> None:
     browser = written_to(any_site, mailbox)
     seen = []
 
@@ -185,7 +185,7 @@ def test_other_emails_are_turned_off_and_on_without_a_password(susan: Browser) -
 
 
 @pytest.mark.parametrize("way", ["settings", "link"])
-def test_who_logs_in_can_not_silence_the_email_about_it(
+def test_a_log_in_cannot_silence_the_email_about_itself(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], way: str
 ) -> None:
     """C67: it was decided when it happened, though no mailer had come to it yet."""

@@ -71,7 +71,7 @@ def test_a_mail_program_turns_emails_off_with_one_click(site: Site, link: str, c
     assert chosen(site) == [(1, KIND, False)]
 
 
-def test_no_such_email_comes_any_more(site: Site, link: str) -> None:
+def test_a_kind_of_email_that_was_turned_off_no_longer_comes(site: Site, link: str) -> None:
     before = execute(site, SIGN_INS)
     site.browser().post(link)
 
@@ -105,7 +105,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 
 
 @pytest.mark.alike
-def test_off_twice_is_off_and_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
+def test_turning_off_twice_is_off_and_turning_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
     browser = any_site.browser()

@@ -1,4 +1,6 @@
-"""What a template says to everybody alike is found out when it is compiled, and must be the same as found out later."""
+"""What a template says to everybody alike is worked out when it is compiled, and must be the same as worked out
+later.
+"""
 
 from collections.abc import Callable
 

@@ -90,7 +90,7 @@ def test_a_foreign_host_is_refused_before_any_work(standing: Site, host: str) ->
         ["blog.example", ""],
     ],
 )
-def test_no_host_or_two_are_refused(standing: Site, hosts: list[str]) -> None:
+def test_a_missing_host_and_two_hosts_are_refused(standing: Site, hosts: list[str]) -> None:
     """C09"""
     answer = ask(standing, "GET", "/login", [("host", host) for host in hosts])
 
@@ -247,7 +247,7 @@ def spoken(port: int, request: str) -> bytes:
         ("GET //evil.example/nowhere HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n\n", b"404"),
     ],
 )
-def test_behind_its_real_server_too(port: int, request_: str, status: bytes) -> None:
+def test_host_headers_are_judged_alike_behind_the_real_server(port: int, request_: str, status: bytes) -> None:
     """C09: absolute form, two hosts and none, as bytes on the wire."""
     answer = spoken(port, request_)
 

@@ -1,4 +1,4 @@
-"""What stays in a browser when the person in front of it changes: a draft, and what was to be said (C27, V14.3.1)."""
+"""What stays in a browser when the person in front of it changes: a draft, and a flash not yet shown (C27, V14.3.1)."""
 
 import re
 from datetime import timedelta
@@ -52,7 +52,7 @@ def test_it_is_there_for_who_has_logged_out_in_another_tab(shared: Browser) -> N
     assert box(log_in(shared)) == TYPED
 
 
-def test_somebody_else_who_logs_in_does_not_see_it(site: Site, shared: Browser) -> None:
+def test_somebody_else_who_logs_in_does_not_see_the_draft(site: Site, shared: Browser) -> None:
     execute(site, "DELETE FROM session")
 
     shared.post("/", data={"body": TYPED})

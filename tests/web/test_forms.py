@@ -120,7 +120,7 @@ ODD = {
 }
 
 
-def test_what_no_form_sends_is_refused_with_a_sentence_and_leaves_nothing(site: Site) -> None:
+def test_what_none_of_our_forms_sends_is_refused_with_a_sentence_and_leaves_nothing(site: Site) -> None:
     """C07, C46"""
     before = dump(site)
 

@@ -1,4 +1,4 @@
-"""Pages and parts, redirects that stay here, words said once, and files that are kept."""
+"""Pages and parts, redirects that stay here, flashes that are shown once, and files that are kept."""
 
 import re
 import shutil
@@ -165,7 +165,7 @@ def logged_out(site: Site) -> Browser:
     return browser
 
 
-def test_what_is_to_be_said_is_said_once(site: Site) -> None:
+def test_a_flash_is_shown_once(site: Site) -> None:
     browser = logged_out(site)
 
     first, second = browser.get("/login"), browser.get("/login")
@@ -175,7 +175,7 @@ def test_what_is_to_be_said_is_said_once(site: Site) -> None:
     assert "__Host-flash" not in browser.cookies
 
 
-def test_a_part_leaves_what_is_to_be_said_for_the_page(site: Site) -> None:
+def test_a_part_leaves_the_flash_for_the_page(site: Site) -> None:
     browser = logged_out(site)
 
     part = browser.post("/login", data={"username": ""}, headers=HTMX_PART)
@@ -195,7 +195,7 @@ def with_flash(site: Site, value: str) -> Browser:
 
 
 @pytest.mark.parametrize("how", ["cut", "changed", "reversed", "doubled", "unsigned", "empty", "another's key"])
-def test_a_flash_that_is_not_ours_is_not_said(site: Site, how: str) -> None:
+def test_a_flash_that_isnt_ours_is_not_shown(site: Site, how: str) -> None:
     value = flash_of(site)
     payload, _dot, rest = value.partition(".")
     forged = {
@@ -221,7 +221,7 @@ def test_a_flash_is_signed_with_sha_256(site: Site) -> None:
     assert len(signature) == 43, "32 bytes in base64url"
 
 
-def test_an_old_flash_is_not_said(site: Site) -> None:
+def test_an_old_flash_is_not_shown(site: Site) -> None:
     value = flash_of(site)
 
     with time_machine.travel(time.time() + FLASH_SECONDS + 2):
@@ -230,7 +230,7 @@ def test_an_old_flash_is_not_said(site: Site) -> None:
     assert SAID not in page.text
 
 
-def test_what_is_said_is_text(site: Site) -> None:
+def test_a_flash_is_text(site: Site) -> None:
     """C38"""
     answer = site.browser().post("/reset_password_request", data={"email": '"<b>x</b>"@example.com'})
 
