@@ -1,4 +1,4 @@
-"""A code is used once, on whichever forms it is sent at the same moment (C17). The next form that takes one is named here."""
+"""A code is used once, on whichever forms it is sent at the same moment (C17). Whoever adds a form names it here."""
 
 import re
 import threading
