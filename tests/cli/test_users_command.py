@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
+from tests.passkeys.authenticator import Authenticator
+from tests.passkeys.test_passkeys import add
 from tests.second_step.conftest import with_app
 from tests.sites import SECRET_KEY, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
@@ -135,3 +138,48 @@ def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site,
     assert again == "susan has no second step.\n"
     assert log_in(any_site.browser()).url.path == "/"
     assert "Whoever runs Microblog" in mailbox.last("susan@example.com", subject="Your second step").text
+
+
+@pytest.mark.alike
+def test_what_is_required_of_admins_is_said_where_it_is_taken_away(
+    any_site: Site, mailbox: Mailbox, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ADMIN_TWO_FACTORS: nothing else would tell the admin why the pages are closed."""
+    browser = any_site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+    monkeypatch.setenv("ADMINS", "Susan <susan@example.com>, nobody-yet@example.com")
+    monkeypatch.setenv("ADMIN_TWO_FACTORS", "1")
+
+    def says() -> tuple[str, str]:
+        shown = run("show", "susan")[1].splitlines()[2]
+        main(["doctor"])
+        [found] = [line for line in capsys.readouterr().out.splitlines() if "ADMIN_TWO_FACTORS" in line]
+        return shown, found
+
+    without = says()
+    set_up_app(browser)
+    with_it = says()
+    _code, removed = run("remove-factors", "susan")
+
+    assert without[0] == "An admin, to whom the admin pages stay closed until they set up an authenticator app"
+    assert without[1].startswith(
+        "WARNING ADMIN_TWO_FACTORS: no second step yet, so the admin pages stay closed to susan@"
+    )
+    assert with_it == ("An admin", "OK      ADMIN_TWO_FACTORS: every admin with an account here has a second step")
+    assert removed.splitlines()[1:] == [
+        "susan is an admin: the admin pages stay closed to them until they set up an app again."
+    ]
+
+
+@pytest.mark.alike
+def test_the_passkeys_of_an_account_are_shown(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    browser = any_site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+    add(browser, Authenticator(), name="My phone")
+
+    shown = run("show", "susan")[1].partition("Passkeys:\n")[2].splitlines()[0]
+
+    assert shown.startswith("  My phone, on this device alone, since 20")
+    assert shown.endswith("last used -")

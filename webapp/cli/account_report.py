@@ -9,13 +9,15 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions
-from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
+from webapp.accounts.models import AccountDeletion, AddressChange, Passkey, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import execute, now, table
 from webapp.factors import codes, methods
 from webapp.factors.models import Factor
 from webapp.i18n import gettext as _
+from webapp.passkeys import passkeys
+from webapp.settings import Settings
 
 AT_ONCE = 500  # accounts in one statement, so that a long list holds no transaction open
 _users = table(User)
@@ -43,15 +45,19 @@ async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
         last = rows[-1].id
 
 
-async def of(db: AsyncSession, user: User) -> list[str]:
+async def of(db: AsyncSession, settings: Settings, user: User) -> list[str]:
     """The lines to print about one account. Times are UTC."""
     sessions, changes = await db.exec(_sessions(user)), await db.exec(_changes(user.id))
+    factors = await methods.factors(db, user.id)
     return [
         *_account(user),
+        *_admin(settings, user, bool(factors)),
         *_deletion(await deletions.of(db, user.id)),
         _("Recovery codes left: %(count)s") % {"count": await codes.left(db, user.id)},
         _("Second step:"),
-        *(f"  {_factor(factor)}" for factor in await methods.factors(db, user.id)),
+        *(f"  {_factor(factor)}" for factor in factors),
+        _("Passkeys:"),
+        *(f"  {_passkey(passkey)}" for passkey in await passkeys.of(db, user.id)),
         _("Sessions:"),
         *(f"  {_session(session)}" for session in sessions),
         _("Changes of address:"),
@@ -82,6 +88,14 @@ def _account(user: User) -> list[str]:
     return lines
 
 
+def _admin(settings: Settings, user: User, has_second_step: bool) -> list[str]:
+    if user.email not in settings.admin_addresses:
+        return []
+    if settings.admin_two_factors and not has_second_step:
+        return [_("An admin, to whom the admin pages stay closed until they set up an authenticator app")]
+    return [_("An admin")]
+
+
 def _deletion(deletion: AccountDeletion | None) -> list[str]:
     if deletion is None:
         return []
@@ -99,6 +113,14 @@ def _factor(factor: Factor) -> str:
         "since": _time(factor.created_at),
         "used": used,
     }
+
+
+def _passkey(passkey: Passkey) -> str:
+    used = _time(passkey.last_used_at) if passkey.last_used_at else "-"
+    words = _("%(name)s, on this device alone, since %(since)s, last used %(used)s")
+    if passkey.is_synced:
+        words = _("%(name)s, synced, since %(since)s, last used %(used)s")
+    return words % {"name": _printable(passkey.name), "since": _time(passkey.created_at), "used": used}
 
 
 def _sessions(user: User) -> Any:

@@ -67,7 +67,7 @@ async def list_users(db: AsyncSession, settings: Settings, options: argparse.Nam
 
 
 async def show_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
-    for line in await account_report.of(db, await _person(db, options.name)):
+    for line in await account_report.of(db, settings, await _person(db, options.name)):
         yield line
 
 
@@ -101,6 +101,10 @@ async def remove_factors(db: AsyncSession, settings: Settings, options: argparse
         removed,
     )
     yield words % {"name": user.username, "count": removed}
+    if settings.admin_two_factors and user.email in settings.admin_addresses:
+        yield _("%(name)s is an admin: the admin pages stay closed to them until they set up an app again.") % {
+            "name": user.username
+        }
 
 
 async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -1,5 +1,6 @@
 """An account's factors: list them, add one, use one, remove them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,6 +69,13 @@ async def factors(db: AsyncSession, user_id: int) -> list[Factor]:
 async def has_second_step(db: AsyncSession, user_id: int) -> bool:
     """Whether logging in to an account takes more than the password."""
     return (await db.exec(select(Factor.id).where(col(Factor.user_id) == user_id).limit(1))).first() is not None
+
+
+async def lacking(db: AsyncSession, addresses: Collection[str]) -> list[str]:
+    """Those of the addresses whose accounts have no second step."""
+    has_one = select(Factor.id).where(col(Factor.user_id) == col(User.id)).exists()
+    query = select(User.email).where(col(User.email).in_(addresses), ~has_one).order_by(col(User.email))
+    return list(await db.exec(query))
 
 
 async def add_app(

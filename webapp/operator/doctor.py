@@ -12,6 +12,7 @@ import dns.resolver
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
@@ -85,11 +86,12 @@ def _proxies(settings: Settings) -> Finding:
 
 def _passkeys(settings: Settings) -> Finding:
     """Passkeys are tied to the host's name for ever."""
+    host = {"host": settings.host}
     if settings.can_have_passkeys:
-        words = f"tied to the name {settings.host}: with another host in BASE_URL nobody's passkey works any more"
-        return Finding(OK, "passkeys", words)
-    words = f"off: browsers give none to {settings.host}, only to a name (no IP address) with https, or to localhost"
-    return Finding(WARNING, "passkeys", words)
+        words = _("tied to the name %(host)s: with another host in BASE_URL nobody's passkey works any more")
+        return Finding(OK, _("passkeys"), words % host)
+    words = _("off: browsers give none to %(host)s, only to a name (no IP address) with https, or to localhost")
+    return Finding(WARNING, _("passkeys"), words % host)
 
 
 def _keys(settings: Settings) -> Finding:
@@ -112,6 +114,17 @@ def _sealed_before(waiting: int) -> Finding:
     return Finding(WARNING, "SECRET_KEY", words % {"count": waiting})
 
 
+async def _admins_factors(settings: Settings, db: AsyncSession) -> Finding:
+    """Nothing else says why an admin's pages stay closed, before that admin tries."""
+    subject = "ADMIN_TWO_FACTORS"
+    if not settings.admins:
+        return Finding(WARNING, subject, _("it asks nobody for a second step, since ADMINS names nobody"))
+    if lacking := await methods.lacking(db, settings.admin_addresses):
+        words = _("no second step yet, so the admin pages stay closed to %(who)s: an authenticator app opens them")
+        return Finding(WARNING, subject, words % {"who": ", ".join(lacking)})
+    return Finding(OK, subject, _("every admin with an account here has a second step"))
+
+
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
     database = Database(settings.database_url)
     try:
@@ -130,6 +143,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(OK, _("migrations"), _("at %(version)s, the newest") % {"version": there})
                 if waiting := await methods.waiting_for_reseal(db, settings):
                     yield _sealed_before(waiting)
+                if settings.admin_two_factors:
+                    yield await _admins_factors(settings, db)
             else:
                 words = _("at %(version)s, not %(newest)s: run `python -m webapp migrate`")
                 yield Finding(FAILURE, _("migrations"), words % {"version": there, "newest": newest})
