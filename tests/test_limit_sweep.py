@@ -3,11 +3,12 @@
 import ast
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 
 from tests.factors.steps import scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
@@ -246,6 +247,23 @@ def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site,
     stranger.post(path, data=STRANGERS[name])
 
     assert counted(site, "198.51.100.77") != []
+
+
+LOOKS: dict[str, Callable[[Browser], Response]] = {
+    "search": lambda susan: susan.get("/search?q=garden"),
+    "passkey_log_in": lambda susan: susan.post(
+        "/change_password", data={"password": NEW_PASSWORD, "passkey_proof": "{}"}
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", LOOKS)
+def test_what_strangers_do_too_is_counted_for_the_account_as_well(site: Site, susan: Browser, limit: str) -> None:
+    """Else a member with a thousand networks would have no limit."""
+    execute(site, "DELETE FROM limit_window")
+
+    assert LOOKS[limit](susan).status_code in {200, 422}
+    assert counted(site, "1") == [limit]
 
 
 @pytest.mark.parametrize("name", ["follow", "language"])

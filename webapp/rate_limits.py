@@ -81,7 +81,7 @@ LOG_IN_ANYWHERE = Limit("login_anywhere", (), after=Rate(50, 30 * DAY), then=(Ra
 # For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
 LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
 LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
-# Answers of passkeys, which nobody guesses: from a client_ip; and each opens something once.
+# Answers of passkeys, which nobody guesses: from a client_ip, and for who is logged in; and each opens something once.
 PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),))
 PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 # Guesses at a recovery code, in the same way.
@@ -112,7 +112,8 @@ RESET_EMAILS = Limit(
 EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
 EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
 EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
-SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip
+SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip, and for an account
+WAITED_FOR_FIRST = Limit("waited_for_first", (Rate(8, HOUR),))  # emails that go before notices, for an account
 # Emails that would otherwise come too often.
 NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # somebody who leaves and comes back is announced once
 ADDRESS_WORKS = Limit("address_works", (Rate(1, 31 * DAY),))  # when it was last shown to

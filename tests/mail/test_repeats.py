@@ -191,6 +191,33 @@ def test_a_members_loop_of_own_changes_does_not_use_up_anothers_reset(
     assert recipients["susan@example.com"] >= 3
 
 
+def test_what_a_member_waits_for_on_every_page_does_not_use_up_anothers_reset(
+    make_settings: Callable[..., Settings],
+    sqlite_url: str,
+    start_site: Callable[[Settings], Site],
+    mail_server: MailServer,
+) -> None:
+    """C66: what was seen: test links, new addresses and files took half of a small budget from one account."""
+    settings = make_settings(database_url=sqlite_url, mail_hourly_budget=20, **mail_server.settings)
+    site = start_site(settings)
+    for name in ("mallory", "susan"):
+        link = tokens.register_link(settings, f"{name}@example.com").removeprefix(settings.base_url)
+        site.browser().post(link, data={"username": name, "password": PASSWORD})
+    mallory = site.browser()
+    log_in(mallory, "mallory")
+    for number in range(30):
+        mallory.post("/checkup/send")
+        if number % 2:
+            form = {"current_password": PASSWORD, "email": f"mallory{number}@example.com"}
+            mallory.post("/change_email", data=form)
+        execute(site, "DELETE FROM limit_window WHERE ends > 0 AND key NOT LIKE '%:waited_for_first:%'")
+
+    ask_for_reset(site.browser(), "susan@example.com")
+    wait_for_rows(sqlite_url, "SELECT id FROM outbox_email WHERE kind = 'reset_password' AND state = 'sent'", 1)
+
+    assert [email.recipients for email in mail_server.emails].count(("susan@example.com",)) == 1
+
+
 def test_a_thief_who_changes_the_password_again_and_again_sends_two_emails_that_tell_of_all(
     site: Site, browser: Browser
 ) -> None:

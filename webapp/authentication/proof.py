@@ -194,7 +194,8 @@ async def try_passkey(
     """
     db, settings, client = request.state.db, request.app.state.settings, client_info(request)
     words = _("Too many tries. You can try again in %(wait)s.")
-    if await too_often(request, form, (rate_limits.PASSKEY_LOG_IN, client.client_ip), words=words):
+    by = [client.client_ip, *([] if of is None else [str(of)])]
+    if await too_often(request, form, *((rate_limits.PASSKEY_LOG_IN, each) for each in by), words=words):
         return None
     await db.commit()
     try:

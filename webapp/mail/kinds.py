@@ -137,14 +137,18 @@ async def post(
     """Posts an email of a registered kind in the caller's transaction. See `outbox.post`.
 
     Its language is that of the account, if one is given, else the current one. A notice that repeats a recent one waits
-    a little, and becomes one email with those that follow.
+    a little, and becomes one email with those that follow. What one account waits for leaves first only so often.
     """
+    priority = KINDS[kind].priority
     if user_id is not None and KINDS[kind].is_batched:
         told = await _repeats(db, settings, kind, recipient, user_id, parameters)
         if told is None:
             return await status.is_delayed(db)
         delay, repeats = told
         parameters |= repeats
+    if user_id is not None and priority is Priority.WAITED_FOR:
+        times, _ends = await rate_limits.tally(db, settings, rate_limits.WAITED_FOR_FIRST, str(user_id))
+        priority = Priority.WAITED_FOR if times <= rate_limits.WAITED_FOR_FIRST.rates[0].times else Priority.NOTICE
     return await outbox.post(
         db,
         kind,
@@ -155,7 +159,7 @@ async def post(
         user_id=user_id,
         parameters=parameters,
         delay=delay,
-        priority=KINDS[kind].priority,
+        priority=priority,
     )
 
 

@@ -14,7 +14,7 @@ from webapp.posts.timeline import Page
 from webapp.rate_limits import TooOften
 from webapp.search import index, words
 from webapp.search.index import Person
-from webapp.web import client_ip, pages
+from webapp.web import pages
 from webapp.web.forms import number_in_query
 from webapp.web.limits import count_look
 
@@ -29,7 +29,7 @@ async def search(request: Request) -> Response:
     try:
         terms = words.parse(typed) if typed else ()
         if terms:
-            await count_look(request, (rate_limits.SEARCHES, client_ip.of(request)))
+            await count_look(request, rate_limits.SEARCHES)
     except ValueError as refused:
         return _page(request, typed, refusal=str(refused), status=422)
     except TooOften as refused:

@@ -11,7 +11,7 @@ from webapp import rate_limits
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.rate_limits import Limit, TooOften, Use
-from webapp.web import errors
+from webapp.web import client_ip, errors
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import EmptyForm, Form
 
@@ -32,14 +32,16 @@ async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = 
     return None
 
 
-async def count_look(request: Request, use: Use) -> None:
-    """Counts a GET, whose own transaction only reads, in a separate one. Raises TooOften.
+async def count_look(request: Request, limit: Limit) -> None:
+    """Counts a GET, whose own transaction only reads, in a separate one: for where it comes from, and for who is logged
+    in. Raises TooOften.
 
     With a single rate, what is counted beyond it makes nobody wait longer, so it need not be undone.
     """
-    state, (_rate,) = request.app.state, use[0].counted
+    (_rate,), user = limit.counted, request.state.user
+    state, who = request.app.state, [client_ip.of(request), *([str(user.id)] if user else [])]
     async with state.database.direct(is_writing=True, is_single=True) as db:
-        await rate_limits.count(db, state.settings, use)
+        await rate_limits.count(db, state.settings, *((limit, each) for each in who))
         await db.commit()
 
 
