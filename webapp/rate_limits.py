@@ -84,12 +84,10 @@ LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HO
 # Answers of passkeys, which nobody guesses: from a client_ip, and for who is logged in; and each opens something once.
 PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),))
 PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
-# Guesses at a recovery code, in the same way.
-RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))
+RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))  # guesses at a recovery code, in the same way
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
 RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
-# Guesses at the second step, after the first: six digits are few, so these are few. A browser that
-# the account is known by is counted separately.
+# Guesses at the second step, whose six digits are few. A browser that the account is known by is counted separately.
 SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),))
 SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (), after=Rate(20, 30 * DAY), then=(Rate(1, 5 * MINUTE),))
