@@ -131,6 +131,13 @@ HOSTILE = {
     "deep JSON": lambda folder: zipped(folder, outbox__json="[" * 200_000),
     "a list": lambda folder: zipped(folder, outbox__json="[]"),
     "no items": lambda folder: zipped(folder, outbox__json={"orderedItems": "x"}),
+    "a million zeros": lambda folder: zipped(folder, outbox__json=f'{{"orderedItems": [{"0," * 600_000}0]}}'),
+    "many people": lambda folder: zipped(
+        folder, outbox__json=outbox(), account__json={"following": [{"username": "anybody"}] * 100_001}
+    ),
+    "many rows": lambda folder: zipped(
+        folder, outbox__json=outbox(), following_accounts__csv="Account address\n" + "x@y\n" * 100_001
+    ),
     "a bomb": lambda folder: zipped(folder, outbox__json=" " * (zips.MOST_BYTES + 1)),
     "a bomb that says it is small": lying,
 }

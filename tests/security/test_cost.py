@@ -34,7 +34,7 @@ from webapp.posts import text
 from webapp.posts.timeline import Card
 from webapp.search import words
 from webapp.settings import Settings
-from webapp.web import client_ip, forms, pages, templating
+from webapp.web import client_ip, forms, pages, plain_text, templating
 from webapp.web.forms import Form
 from webapp.web.request_head import MAX_HEADER_BYTES
 
@@ -162,6 +162,8 @@ LOOKS: dict[str, tuple[Callable[[str], object], int]] = {
     "a line of the log": (logs.redact, 3000),
     "a masked address": (logs.mask, 2000),
     "a picture": (avatars.draw, 30),
+    "a post that comes as HTML": (lambda typed: plain_text.of(f"<p>{typed}", "x.org"), 2000),
+    "a post that comes as one tag": (lambda typed: plain_text.of(f"<a {typed}>", "x.org"), 2000),
 }
 
 

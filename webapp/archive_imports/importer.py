@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.archive_imports import people, reading, uploads
-from webapp.archive_imports.reading import Archive, ArchivedPost
+from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
 from webapp.archive_imports.uploads import Claimed, Overtaken
 from webapp.archive_imports.zips import Unreadable
 from webapp.archives.maker import Worker
@@ -22,7 +22,6 @@ PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
 MOST_PEOPLE = 400  # of each list: as many as the button allows in an hour
 TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
-NOT_HERE = N_("people who aren't here")
 WORE_OUT = N_("We couldn't work through it. Tell whoever runs this site.")
 MOST_REASONS = 20
 MOST_TRIES = 5  # of an upload that ends whoever works on it

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 PIECE = 64 * 1024
 MOST_OF_ITEM = 512 * 1024  # characters
+MOST_VALUES = 500_000  # whose names count, too: 100 MB of posts are 150,000, but 100 MB of zeros fifty million
 _WHITE = re.compile(r"[ \t\r\n]*")
 
 
@@ -24,7 +25,7 @@ class JsonStream:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
         self._json = json.JSONDecoder()
         self._text = ""
-        self._at = 0
+        self._at = self._values = 0
 
     def items(self, *names: str) -> Iterator[tuple[str, Any]]:
         """The items of the arrays of these names, each with the name. Raises ValueError, RecursionError or TooMuch."""
@@ -50,6 +51,9 @@ class JsonStream:
         self._take("]")
 
     def _value(self) -> Any:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise TooMuch
         self._look()
         while True:
             try:

@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from webapp.archive_imports import zips
 from webapp.archive_imports.json_stream import JsonStream, TooMuch
@@ -21,12 +19,16 @@ from webapp.archive_imports.zips import MOST_BYTES, Unreadable
 from webapp.archives.activities import PUBLIC
 from webapp.database import now
 from webapp.i18n import N_
+from webapp.names.identities import USERNAME
 from webapp.posts import text
 from webapp.settings import Settings
+from webapp.web import plain_text
 
 MOST_OF_TABLE = MOST_BYTES // 10
 BROKEN = N_("A file in that zip can't be read. Have a new one made, and try again.")
+NOT_HERE = N_("people who aren't here")
 LISTS = ("following", "muted", "blocked")  # what our own archive calls them
+MOST_LISTED = 100_000  # people, in each list
 
 
 class ArchivedPost(NamedTuple):
@@ -54,7 +56,8 @@ def read(settings: Settings, file: Path | IO[bytes]) -> Archive:
             if "account.json" in zipped.namelist():
                 _take_lists(archive, zipped)
             if "following_accounts.csv" in zipped.namelist():
-                archive.people["following"] += _of_table(settings, archive, zipped)
+                for name in _of_table(settings, archive, zipped):
+                    _list(archive, "following", name)
         except zips.UNREADABLE:
             raise Unreadable(zips.NO_ZIP) from None
     return archive
@@ -111,7 +114,7 @@ def _body(settings: Settings, note: dict[str, Any]) -> str:
     source, summary = note.get("source"), note.get("summary")
     if isinstance(source, dict) and source.get("mediaType") == "text/plain":
         return str(source.get("content") or "")
-    plain = PlainText(settings, str(note.get("content") or "")).plain
+    plain = plain_text.of(str(note.get("content") or ""), settings.host)
     return f"{summary}\n\n{plain}" if isinstance(summary, str) and summary else plain
 
 
@@ -124,60 +127,21 @@ def _moment(value: Any) -> datetime:
         raise ValueError(N_("without a date")) from None
 
 
-class PlainText(HTMLParser):
-    """The text of a post that came as HTML. A mention of somebody on another site includes the site, so it mentions
-    nobody here.
-    """
-
-    def __init__(self, settings: Settings, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self._settings = settings
-        self._parts: list[str] = []
-        self._behind: list[str] = []  # what to add after each open link
-        self._hidden = 0
-        self.feed(html)
-        self.close()
-
-    @property
-    def plain(self) -> str:
-        return "".join(self._parts).strip()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in {"script", "style"}:
-            self._hidden += 1
-        elif tag == "br":
-            self._parts.append("\n")
-        elif tag == "p" and self._parts:
-            self._parts.append("\n\n")
-        elif tag == "a":
-            self._behind.append(self._site_of(dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"script", "style"}:
-            self._hidden = max(0, self._hidden - 1)
-        elif tag == "a" and self._behind:
-            self._parts.append(self._behind.pop())
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self._parts.append(data)
-
-    def _site_of(self, attributes: dict[str, str | None]) -> str:
-        classes = (attributes.get("class") or "").split()
-        if "mention" not in classes or "hashtag" in classes:
-            return ""
-        try:
-            host = urlsplit(attributes.get("href") or "").hostname or "elsewhere"
-        except ValueError:
-            host = "elsewhere"
-        return "" if host == self._settings.host else f"@{host}"
-
-
 def _take_lists(archive: Archive, zipped: zipfile.ZipFile) -> None:
     """The people our own archive says its owner followed, muted and blocked."""
     for name, row in _items(zipped, "account.json", *LISTS):
         if isinstance(row, dict) and isinstance(row.get("username"), str):
-            archive.people[name].append(row["username"])
+            _list(archive, name, row["username"])
+
+
+def _list(archive: Archive, name: str, username: str) -> None:
+    """Only what can be a username: the others may be as long as they like, and no database should be asked for them."""
+    if len(archive.people[name]) == MOST_LISTED:
+        raise Unreadable(zips.TOO_LARGE)
+    if USERNAME.fullmatch(username):
+        archive.people[name].append(username)
+    else:
+        archive.left_out[NOT_HERE] += 1
 
 
 def _of_table(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> Iterator[str]:
@@ -187,12 +151,13 @@ def _of_table(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> 
     if len(content) > MOST_OF_TABLE:
         raise Unreadable(zips.TOO_LARGE)
     try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+        for number, row in enumerate(csv.DictReader(io.StringIO(content.decode("utf-8-sig")))):
+            if number == MOST_LISTED:
+                raise Unreadable(zips.TOO_LARGE)
+            name, _at, host = str(row.get("Account address") or "").partition("@")
+            if host == settings.host:
+                yield name
+            elif name:
+                archive.left_out[N_("somebody on another site, who can't be followed from here")] += 1
     except (UnicodeDecodeError, csv.Error):
         raise Unreadable(BROKEN) from None
-    for row in rows:
-        name, _at, host = str(row.get("Account address") or "").partition("@")
-        if host == settings.host:
-            yield name
-        elif name:
-            archive.left_out[N_("somebody on another site, who can't be followed from here")] += 1

@@ -12,8 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.archive_imports import people, reading
-from webapp.archive_imports.importer import NOT_HERE
-from webapp.archive_imports.reading import Archive
+from webapp.archive_imports.reading import NOT_HERE, Archive
 from webapp.archive_imports.zips import Unreadable
 from webapp.database import Database
 from webapp.i18n import gettext as _
