@@ -20,10 +20,10 @@ run: .venv/run ## serve the site on this machine: http://localhost:8000
 
 test: .venv/test ## every check, and a test of everything; what CI runs
 	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. Listed once by themselves, they
-	# are compiled once, and not by each of the three processes.
+	# are compiled once, and not by each of the four processes.
 	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
 	  $(BIN)/python -m pytest -qq --collect-only $(FIRST) >/dev/null; \
-	  $(BIN)/python -m pytest -q -n 3 $(FIRST); tests=$$?; \
+	  $(BIN)/python -m pytest -q -n 4 $(FIRST); tests=$$?; \
 	  wait $$linting; lint=$$?; cat .lint.log; exit $$((tests + lint))
 	# What waits runs beside what computes: the real processes beside the browser.
 	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \

@@ -98,6 +98,7 @@ def test_a_members_ninety_changes_at_once_are_limited_and_leave_a_neighbours_log
     assert 503 not in answers
 
 
+@pytest.mark.races
 def test_of_right_passwords_none_is_refused_however_many_come_in_a_row_or_at_once(
     any_site: Site, mailbox: Mailbox
 ) -> None:

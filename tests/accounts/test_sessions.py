@@ -175,6 +175,7 @@ def test_a_remembered_session_slides_on_for_ninety_days_and_no_longer(any_site: 
     assert seen == [True] * 7 + [False]
 
 
+@pytest.mark.alike
 def test_a_person_has_at_most_twenty_sessions_and_the_oldest_end_first(any_site: Site, mailbox: Mailbox) -> None:
     for name in ("susan", "david"):
         register(any_site.browser(), mailbox, name)

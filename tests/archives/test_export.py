@@ -236,6 +236,7 @@ def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: M
 PART = {"hx-request": "true", "hx-request-type": "partial"}
 
 
+@pytest.mark.alike
 def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
     """The claim of one that died runs out; one that wakes up late can't write into the file of the other."""
     susan = live(any_site)

@@ -132,6 +132,7 @@ def test_every_row_of_every_table_moves(pair: Pair) -> None:
     assert query(pair[1], "SELECT version_num FROM alembic_version") == [(migrations.newest(),)]
 
 
+@pytest.mark.races
 def test_the_site_goes_on_in_the_new_database(
     pair: Pair, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
@@ -153,6 +154,7 @@ def test_the_site_goes_on_in_the_new_database(
     register(site.browser(), site.mailbox, "peter")
 
 
+@pytest.mark.races
 def test_the_next_row_of_every_table_has_a_number_of_its_own(pair: Pair) -> None:
     fill(pair[0])
     moved(pair)
@@ -186,6 +188,7 @@ def copied(pair: Pair) -> int:
     return int(query(pair[1], "SELECT count(*) FROM post")[0][0])
 
 
+@pytest.mark.races
 def test_a_move_that_was_cut_short_goes_on(cut_short: Pair) -> None:
     before = copied(cut_short)
 
@@ -235,6 +238,7 @@ def test_a_database_that_is_in_use_is_not_moved(
             moved((to, url))
 
 
+@pytest.mark.alike
 def test_a_database_with_somebody_in_it_is_not_moved_into(pair: Pair, tmp_path: Path) -> None:
     fill(pair[0])
     moved(pair)
@@ -244,6 +248,7 @@ def test_a_database_with_somebody_in_it_is_not_moved_into(pair: Pair, tmp_path: 
     assert query(pair[1], "SELECT count(*) FROM user_account") == [(31,)]
 
 
+@pytest.mark.alike
 def test_a_database_of_something_else_is_left_alone(pair: Pair) -> None:
     query(pair[1], "CREATE TABLE orders (id integer)")
 
@@ -286,6 +291,7 @@ def test_a_site_does_not_move_to_where_it_is(sqlite_url: str) -> None:
         moved((sqlite_url, sqlite_url.replace("+aiosqlite", "")))
 
 
+@pytest.mark.alike
 def test_a_database_that_is_not_up_to_date_is_not_moved(pair: Pair) -> None:
     query(pair[0], "UPDATE alembic_version SET version_num = '0000'")
 

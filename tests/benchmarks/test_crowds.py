@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
+import pytest
+
 from tests.benchmarks import crowds, growth
 from tests.benchmarks.crowds import Crowd
 from tests.sites import Site
 from webapp.settings import Settings
 
 
+@pytest.mark.alike
 def test_a_crowd_is_answered_with_what_is_measured(
     database_url: str, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.cli.beside import writing_visitor
 from tests.cli.conftest import Run
 from tests.cli.tutorial import TutorialDatabase
+from tests.depth import deep
 from tests.inspection import query
 from tests.processes import Host
 from tests.sites import Site
@@ -166,6 +167,7 @@ def test_another_file_is_refused_in_a_line(run: Run, tmp_path: Path, made: str |
     assert len(ended.err.splitlines()) == 1
 
 
+@deep
 def test_thousands_of_posts_are_taken_over_beside_a_site_that_answers(
     sqlite_url: str, tmp_path: Path, app_db: TutorialDatabase
 ) -> None:

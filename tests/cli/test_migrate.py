@@ -77,12 +77,10 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
 
 @pytest.mark.alike
 def test_migrating_goes_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
-    """Five processes: what they do is the same as from a shell."""
+    """Three processes: what they do is the same as from a shell."""
     assert migrate(later, database_url, "--dry-run") == (0, "would do 0002: Remember what people like to eat.\n")
-    assert migrate(later, database_url, "--to", "0001") == (0, "")
     assert migrate(later, database_url, "--to", "0002") == (0, "do 0002: Remember what people like to eat.\n")
     assert query(database_url, "SELECT meal FROM post") == []
-    assert migrate(later, database_url, "--to", "0001", "--dry-run")[1].startswith("would undo 0002")
     assert migrate(later, database_url, "--to", "0001") == (0, "undo 0002: Remember what people like to eat.\n")
     assert query(database_url, "SELECT version_num FROM alembic_version") == [("0001",)]
 

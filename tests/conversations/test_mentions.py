@@ -60,6 +60,7 @@ def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
     assert counted(susan) == 1
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "how", ["mute", "block", "blocked", "deleted", "removed", "disabled", "imported", "unfollowed"]
 )

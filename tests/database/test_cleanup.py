@@ -100,6 +100,7 @@ def wait_until_tidy(site: Site, model: type[SQLModel], rows: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=["sessions", "limits", "events"])
 def test_what_has_ended_goes_and_the_rest_stays(
     tidy_site: Site, model: type[SQLModel], row: Row, kept: timedelta

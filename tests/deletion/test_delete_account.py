@@ -12,6 +12,7 @@ import time_machine
 from sqlmodel import insert, update
 
 from tests.addresses.steps import ask_and_find_link, change
+from tests.depth import deep
 from tests.mailbox import Mailbox, link_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -93,6 +94,7 @@ def test_what_goes_and_what_stays_is_said_before_and_after(susan: Browser) -> No
         assert "What an admin decided about reports" in page
 
 
+@pytest.mark.alike
 def test_at_once_nobody_sees_anything_of_the_person(any_site: Site, mailbox: Mailbox) -> None:
     susan, david, fay = arrive(any_site, "susan", "david", "fay")
     susan.post("/", data={"body": "My heron, seen by @fay."})
@@ -290,6 +292,7 @@ def gone(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield site
 
 
+@deep
 def test_nothing_in_the_database_names_the_address_on_postgresql_either(
     make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

@@ -63,6 +63,7 @@ def wait_until_settled(site: Site) -> list[tuple[Any, ...]]:
     return query(site.settings.database_url, "SELECT state, attempts, code FROM outbox_email ORDER BY id")
 
 
+@pytest.mark.alike
 def test_a_forgotten_password_is_reset_by_an_email_from_a_real_server(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -131,6 +132,7 @@ def test_the_answer_is_the_same_whatever_the_server_does(
 # Nothing is lost, and nothing sent twice
 
 
+@pytest.mark.alike
 def test_an_email_that_was_put_off_arrives_later(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_server_that_is_away_is_tried_with_one_email_at_a_time(
     assert scripted.most_open == 1
 
 
+@pytest.mark.alike
 def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
     database_url: str,
     start_site: StartSite,

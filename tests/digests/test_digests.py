@@ -206,6 +206,7 @@ def crowd(
     return site
 
 
+@pytest.mark.alike
 def test_several_processes_plan_ten_thousand_people_a_little_at_a_time(crowd: Site) -> None:
     crowd.run(Digests(crowd.settings).run_batch, crowd.app.state.database)
     [(first,)] = execute(crowd, "SELECT count(*) FROM outbox_email")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default, strict
+from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -152,19 +153,19 @@ class OutboxEmail:
     def raw(self) -> bytes:
         return self.delivered.content
 
-    @property
+    @cached_property
     def message(self) -> EmailMessage:
         return message_from_bytes(self.raw, policy=default)
 
-    @property
+    @cached_property
     def text(self) -> str:
         return self._part("plain").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def html(self) -> str:
         return self._part("html").get_content().replace("\r\n", "\n")  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def links(self) -> list[str]:
         """What stands alone on its line; the site's own address in the last sentence may come to do so by chance."""
         alone = re.findall(r"^(https?://\S+)$", self.text, re.MULTILINE)

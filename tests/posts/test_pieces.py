@@ -68,7 +68,7 @@ def test_every_reader_sees_what_a_fresh_page_would_show(crowd: Site, change: str
     say(author, "Good morning, @ann!")
     readers[1].post("/follow/susan")
     readers[2].post("/posts/1/reply", data={"body": "Good morning yourself, @ann."})
-    looks = share([(reader, page) for reader in readers for page in PAGES], list(CHANGES).index(change), 2)
+    looks = share([(reader, page) for reader in readers for page in PAGES], list(CHANGES).index(change), 3)
     warm = [seen(*look) for look in looks]
 
     CHANGES[change](crowd, author)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import time_machine
 
+from tests.depth import deep
 from tests.registration.conftest import Start
 from tests.sites import Site
 from tests.stories import PASSWORD, without_token
@@ -44,7 +45,7 @@ def plain(text: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("headers", [{}, PART], ids=["plain", "part"])
+@pytest.mark.parametrize("headers", [{}, pytest.param(PART, marks=deep)], ids=["plain", "part"])
 @pytest.mark.parametrize("domain", ["example.com", "example.org"])
 def test_no_mode_tells_who_is_here(start: Start, mode: str, headers: dict[str, str], domain: str) -> None:
     """C12: known, unknown, disabled, waiting and refused addresses, all of one length."""

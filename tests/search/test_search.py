@@ -73,6 +73,7 @@ def test_people_are_found_by_the_name_and_the_words_that_they_have_now(any_site:
     ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("hidden", "to_strangers", "to_members"),
     [

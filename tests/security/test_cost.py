@@ -300,7 +300,7 @@ def test_no_form_of_any_page_is_expensive_to_answer(site: Site, name: str) -> No
     fields = re.findall(r'name="(\w+)"', typed)
 
     # The forms share the texts: what reads a field by itself was given all of them above.
-    texts = share(hostile.between_letters(2000), FORMS.index(name), 9)
+    texts = share(hostile.between_letters(2000), FORMS.index(name), 18)
 
     def send(typed: str) -> None:
         place = texts.index(typed) if typed in texts else None

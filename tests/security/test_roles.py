@@ -11,6 +11,7 @@ import pytest
 from sqlmodel import SQLModel
 
 from tests.archive_imports.test_upload import EMPTY as EMPTY_ARCHIVE
+from tests.depth import deep
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -105,6 +106,8 @@ ADMIN = {
     "send_mail_again",
     "address_works_again",
 }
+# A stranger is sent to the log-in page everywhere, as tests/test_sweeps.py says; here in depth.
+ROLES = ["another", pytest.param("stranger", marks=deep)]
 WRITES = [route.name for route in ROUTES if "POST" in (route.methods or ())]
 # Fields that some form of ours has, filled in well, and fields that would be somebody's if we took them.
 GREEDY = {
@@ -240,7 +243,7 @@ def test_susan_has_something_in_every_table(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in WRITES if name not in LINK])
-@pytest.mark.parametrize("role", ["stranger", "another"])
+@pytest.mark.parametrize("role", ROLES)
 def test_nobody_else_changes_what_is_susans(site: Site, susan: Browser, name: str, role: str) -> None:
     """C36: though the path, and each field that could, names her."""
     path, before = aimed(site, name), susans(site)
@@ -268,7 +271,7 @@ def test_only_admins_decide(site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LINK and not name.startswith("mailbox")])
-@pytest.mark.parametrize("role", ["stranger", "another"])
+@pytest.mark.parametrize("role", ROLES)
 def test_nobody_reads_what_only_susan_may(site: Site, david: Browser, name: str, role: str) -> None:
     """C36: her address, her client IPs, her emails."""
     browser = site.browser(follow_redirects=False) if role == "stranger" else david

@@ -16,6 +16,7 @@ import time_machine
 from httpx2 import Response
 from starlette.routing import Route
 
+from tests.depth import some
 from tests.factors.steps import APP, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE, Mailbox, paths_in
 from tests.people.crowd import import_people
@@ -347,21 +348,11 @@ def test_of_two_presses_in_a_row_the_second_shows_what_the_first_did(village: Vi
     assert dump(village.site) == was
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "home",
-        "login",
-        "register",
-        "finish_registration",
-        "reset_password_request",
-        "reset_password",
-        "change_password",
-        "confirm_email",
-        "edit_profile",
-        "follow",
-    ],
-)
+AT_ONCE = ["home", "register", "login", "reset_password", "finish_registration", "reset_password_request"]
+AT_ONCE += ["change_password", "confirm_email", "edit_profile", "follow"]
+
+
+@pytest.mark.parametrize("name", some(AT_ONCE, 3))
 @pytest.mark.races
 def test_of_two_presses_at_once_one_is_worked_on(any_village: Village, name: str) -> None:
     browser, form = STORIES[name](any_village)
