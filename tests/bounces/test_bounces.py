@@ -1,5 +1,6 @@
 """What comes back: only believed with proof, and it stops what can wait, never what a person asks for."""
 
+import base64
 import hmac
 import io
 import json
@@ -158,6 +159,38 @@ def test_what_came_back_marks_the_address(site: Site, path: str, report: str, so
     assert marked(site) == [(SUSAN, source)]
 
 
+STATUS = f"Content-Type: message/delivery-status\n\nReporting-MTA: dns; relay.example\n\n{GONE}\n"
+ENCODED = base64.encodebytes(STATUS.partition("\n\n")[2].encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("message/delivery-status", "message/global-delivery-status"),
+        ("text/rfc822-headers", "message/global-headers"),
+        ("rfc822; susan@example.com", "utf-8;\n <susan@example.com>"),
+        ("Action: failed", "action: FAILED (for good)"),
+        ("Status: 5.1.1\n", ""),
+        ("From: MAILER-DAEMON", "\ufeffFrom: MAILER-DAEMON"),
+        (STATUS, f"Content-Type: message/delivery-status\nContent-Transfer-Encoding: base64\n\n{ENCODED}"),
+        (
+            STATUS,
+            STATUS.replace("\n\nRep", "\nContent-Transfer-Encoding: quoted-printable\n\nRep").replace(
+                "5.1.1", "5=2E1.1"
+            ),
+        ),
+        ("Content-Type: text/plain", "Content-Type: text/plain; charset=x-unknown"),
+        ("\n", "\r\n"),
+    ],
+)
+def test_a_report_is_read_as_odd_servers_write_it(site: Site, path: str, old: str, new: str) -> None:
+    usual = DSN.format(path=path, fields=GONE)
+    assert old in usual
+
+    assert send(site, usual.replace(old, new)).json() == {"marked": 1}
+    assert marked(site) == [(SUSAN, "bounce")]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -292,6 +325,15 @@ def test_a_strangers_signature_of_half_characters_is_refused_and_never_an_error(
     answer = send(site, json.dumps({"signature": signed}), authorization="Bearer nothing")
 
     assert answer.status_code in {401, 422}
+
+
+@pytest.mark.parametrize(("given", "kept"), [(f"Susan <{SUSAN}>", [(SUSAN,)]), ("a" * 400 + "@example.com", [])])
+def test_an_event_marks_an_address_and_nothing_else(any_site: Site, given: str, kept: list[tuple[str]]) -> None:
+    """PostgreSQL doesn't store what is longer than any address."""
+    answer = send(any_site, "\ufeff" + json.dumps({"RecordType": "SpamComplaint", "Email": given}))
+
+    assert answer.status_code == (200 if kept else 422)
+    assert query(any_site.settings.database_url, "SELECT address FROM refused_address") == kept
 
 
 def test_a_reason_only_contains_what_can_be_stored_and_shown(any_site: Site) -> None:

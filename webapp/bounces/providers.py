@@ -5,11 +5,13 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from email.utils import parseaddr
 from typing import Any
 
 from webapp.bounces.reports import Report
 from webapp.logs import mask_all
 
+LONGEST = 254  # characters of an address
 MOST_SECONDS = 900  # between a provider's signature and its arrival
 
 
@@ -96,8 +98,9 @@ def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
         yield _report("bounce", event["recipient"], said.get("message") or said.get("description") or "", sent_by)
 
 
-def _report(source: Any, address: str, reason: str, sent_by: datetime | None) -> Report:
-    if not isinstance(address, str) or "@" not in address or not address.isprintable():
+def _report(source: Any, given: str, reason: str, sent_by: datetime | None) -> Report:
+    address = parseaddr(given)[1] if isinstance(given, str) and given.isprintable() else ""
+    if "@" not in address or len(address) > LONGEST:
         raise Unreadable
     return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300], sent_by)
 

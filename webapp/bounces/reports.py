@@ -1,6 +1,7 @@
 """What a returned message says: a delivery report (RFC 3464), a complaint (RFC 5965), or something odd."""
 
 import re
+from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ Source = Literal["bounce", "complaint"]
 # Also those in a copy of the returned email that stands in a text.
 _DATE = re.compile(rb"^(?:Date|Arrival-Date|Received-Date|Last-Attempt-Date):[ \t]*([^\r\n]{1,60})", re.I | re.M)
 MOST_DATES = 20
+# The types of RFC 6533 hold the same, in UTF-8.
+_INTERNATIONAL = re.compile(rb"\bmessage/global(-delivery-status|-headers|)(?![\w-])", re.I)
+_PLAIN = {b"-delivery-status": b"message/delivery-status", b"-headers": b"text/rfc822-headers", b"": b"message/rfc822"}
 MOST_BREAKS = 200  # blank lines and boundaries: the parser's time grows with their square
 
 
@@ -39,7 +43,7 @@ class Report:
 
 def parse(raw: bytes) -> Message:
     """The part of the message that can hold a report. The returned email comes after it, and may be long."""
-    lines = raw.splitlines(keepends=True)
+    lines = _INTERNATIONAL.sub(lambda found: _PLAIN[found[1].lower()], raw.removeprefix(BOM)).splitlines(keepends=True)
     breaks = [number for number, line in enumerate(lines) if not line.strip() or line.startswith(b"--")]
     end = breaks[MOST_BREAKS] if len(breaks) > MOST_BREAKS else len(lines)
     return message_from_bytes(b"".join(lines[:end]))
@@ -85,13 +89,20 @@ def return_paths(message: Message) -> list[str]:
 def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
     """A report for each recipient whose delivery failed, and whose address that was (RFC 3464, 2.3)."""
     for fields in _blocks(part):
-        status, said = str(fields.get("Status", "")).split(" ")[0], str(fields.get("Diagnostic-Code", ""))
+        action, status, said = (str(fields.get(name, "")).strip() for name in ("Action", "Status", "Diagnostic-Code"))
+        status = status.split(" ")[0] or _status_in(said)
         words = " ".join(said.partition(";")[2].split() or [status])
-        if str(fields.get("Action", "")).strip().lower() != "failed" or not _is_for_good(status, words):
+        if action.partition("(")[0].strip().lower() != "failed" or not _is_for_good(status, words):
             continue
         named = [_address(fields.get(name)) for name in ("Original-Recipient", "Final-Recipient")]
         addresses = tuple(address for address in named if address) + _returned(message)
         yield Report("bounce", addresses, mask_all(words, *addresses)[:300])
+
+
+def _status_in(said: str) -> str:
+    """The status that a server without a field for it names in its words."""
+    found = re.search(r"\b[45]\.\d{1,3}\.\d{1,3}\b", said)
+    return found[0] if found else ""
 
 
 def _is_for_good(status: str, words: str) -> bool:
@@ -131,9 +142,16 @@ def _heads(message: Message) -> Iterator[Message]:
 def _blocks(part: Message) -> list[Message]:
     """A report's groups of fields."""
     payload = part.get_payload()
-    if isinstance(payload, list):
-        return [block for block in payload if isinstance(block, Message)]
-    return [_parse(str(payload).encode())]
+    blocks = [block for block in payload if isinstance(block, Message)] if isinstance(payload, list) else []
+    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in {"base64", "quoted-printable"}:
+        encoded = Message()
+        encoded["Content-Transfer-Encoding"] = part["Content-Transfer-Encoding"]
+        encoded.set_payload("\n".join(map(str, blocks)))
+        decoded = encoded.get_payload(decode=True)
+        return (
+            [_parse(block.strip()) for block in re.split(rb"\r?\n\r?\n", decoded)] if isinstance(decoded, bytes) else []
+        )
+    return blocks or [_parse(str(payload).encode())]
 
 
 def _parse(headers: bytes) -> Message:

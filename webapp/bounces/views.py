@@ -4,6 +4,7 @@ import base64
 import hmac
 import logging
 from binascii import Error
+from codecs import BOM_UTF8
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +22,7 @@ async def bounces(request: Request) -> Response:
     if not settings.bounce_key:
         raise HTTPException(404)
     body = await request.body()
-    is_event = body.lstrip()[:1] == b"{"
+    is_event = body.removeprefix(BOM_UTF8).lstrip()[:1] == b"{"
     try:
         event = providers.read(body) if is_event else {}
         knows_the_key = _knows_the_key(request, settings.bounce_key)
