@@ -127,7 +127,8 @@ STARTED = ["Procfile", "README.md", "docs/deploy/microblog.service", "docs/deplo
 @pytest.mark.parametrize("file", STARTED)
 def test_every_command_line_that_is_given_starts_the_site_so(file: str) -> None:
     """What the Procfile's own does, tests/web/test_client_ip.py and tests/reliability try."""
-    lines = [line for line in (ROOT / file).read_text().splitlines() if "--factory webapp.app:create_app" in line]
+    text = (ROOT / file).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if "--factory webapp.app:create_app" in line]
 
     assert lines
     assert all("--http webapp.web.protocol:BoundedProtocol" in line for line in lines)
