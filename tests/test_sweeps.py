@@ -466,6 +466,39 @@ def test_no_page_has_inline_script_or_style_or_another_origin() -> None:
     assert found == []
 
 
+LABELLED = re.compile(r'<(a|button|summary)\b[^>]*\baria-label="([^"]*)"[^>]*>(.*?)</\1>', re.DOTALL)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_who_speaks_to_a_browser_can_say_what_stands_on_a_button(site: Site, language: str) -> None:
+    """WCAG 2.5.3: the label that is heard has the words in it that are seen."""
+    reader = site.browser()
+    reader.headers["accept-language"] = language
+    log_in(reader)
+    pages = {name: reader.get(path_of(site, name)).text for name in NAMES}
+
+    said = [
+        (name, label, re.sub(r"<[^>]*>", "", inside).strip())
+        for name, page in pages.items()
+        for _tag, label, inside in LABELLED.findall(page)
+    ]
+
+    assert len(said) > 100
+    assert {(name, label, words) for name, label, words in said if words.lower() not in label.lower()} == set()
+
+
+def test_what_refreshes_itself_leaves_the_focus_where_it_is() -> None:
+    """htmx finds it again by its id."""
+    pieces = [(name, piece) for name in TEMPLATES for piece in source(name).split("<div ")]
+    parts = [(name, piece) for name, piece in pieces if 'trigger="every ' in piece.split(">")[0]]
+    focusable = re.compile(r"<(?:a|button|input(?! type=\"hidden\")|summary|textarea)\b(?:[^>{]|\{\{.*?\}\})*>")
+
+    found = [(name, it) for name, part in parts for it in focusable.findall(re.split("{% end(?:block|macro)", part)[0])]
+
+    assert len(parts) > 1 < len(found)
+    assert [(name, it) for name, it in found if " id=" not in it] == []
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {"health", "ready"} | OWN_POLICY])
 def test_no_answered_page_has_inline_script_or_style(site: Site, susan: Browser, name: str) -> None:
     """C37"""

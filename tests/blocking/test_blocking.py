@@ -159,7 +159,7 @@ def test_lists_and_counts_agree_and_leave_out_hidden_people(any_site: Site, susa
 
     assert names_in(page) == ["susan", "carl"]
     assert "2 followers<" in page
-    assert "follows 1 person<" in page
+    assert "1 following<" in page
     assert "3 followers<" in stranger
 
 

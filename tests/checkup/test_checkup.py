@@ -31,7 +31,7 @@ def codes_of(susan: Browser) -> list[str]:
 
 
 def weakest(susan: Browser) -> str:
-    found = re.search(r"The weakest point:</strong> ([^<]+)<", susan.get("/checkup").text)
+    found = re.search(r"The weakest point</strong> ([^<]+)<", susan.get("/checkup").text)
     return found[1] if found else ""
 
 

@@ -74,7 +74,8 @@ def test_after_ten_minutes_it_stays_as_it_is_and_what_was_typed_is_kept(susan: B
     page, sent = susan.get(f"/posts/{number}/edit"), susan.post(f"/posts/{number}/edit", data={"body": "Otherwise."})
 
     assert page.status_code == 410
-    assert LATE in page.text
+    assert "Too late</h1>" in page.text
+    assert "A post can be edited for ten minutes." in page.text
     assert sent.status_code == 422
     assert LATE in sent.text
     assert "Otherwise.</textarea>" in sent.text

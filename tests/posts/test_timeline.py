@@ -173,8 +173,8 @@ def test_newer_posts_of_others_are_counted(any_site: Site) -> None:
     to_explore = susan.get(f"/news?of=explore&after={seen}", headers=PART).text
     nothing = susan.get("/news?of=home&after=999", headers=PART).text
 
-    assert '<a class="feed-newer" href="/">2 new posts</a>' in at_home
-    assert '<a class="feed-newer" href="/explore">4 new posts</a>' in to_explore
+    assert '<a class="feed-newer" id="newer" href="/">2 new posts</a>' in at_home
+    assert '<a class="feed-newer" id="newer" href="/explore">4 new posts</a>' in to_explore
     assert nothing.strip() == ""
 
 

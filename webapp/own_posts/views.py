@@ -22,7 +22,7 @@ async def edit_post(request: Request) -> Response:
     if body is None and not await posts.is_own(db, user.id, post_id):
         raise HTTPException(404)
     if body is None and request.method != "POST":
-        return pages.render(request, "posts/gone.html", status=410, words=_too_late())
+        return pages.render(request, "posts/gone.html", status=410, words=_("A post can be edited for ten minutes."))
     form = await Form.of(request, Write, body=body or "")
     if form.is_valid and await _edited(request, form, post_id, body):
         return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Post saved."))

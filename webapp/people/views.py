@@ -54,7 +54,7 @@ async def followers(request: Request) -> Response:
 async def following(request: Request) -> Response:
     person, viewer_id = await _person(request), request.state.user.id
     people = await follows.following(request.state.db, person.id, viewer_id, _after(request))
-    words = _("Followed by %(name)s") % {"name": person.username}, _("Nobody yet.")
+    words = _("People %(name)s follows") % {"name": person.username}, _("Nobody yet.")
     return await _people_page(request, person, people, "following", *words)
 
 
