@@ -12,7 +12,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
-from webapp.checkup import looks, ways
+from webapp.checkup import openings, ways
 from webapp.checkup.forms import CheckApp, CheckCode, CheckPasskey
 from webapp.database import release
 from webapp.i18n import gettext as _
@@ -51,7 +51,7 @@ async def send_checkup_email(request: Request) -> Response:
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
     if not settings.sends_mail:
         return _back(request, _("This site sends no email. Ask whoever runs it for help."), "error")
-    await looks.begin(db, user.id)
+    await openings.begin(db, user.id)
     await kinds.post(db, settings, "checkup", user.email, user_id=user.id)
     await db.commit()
     return _back(request, _("A test link is on its way to %(address)s.") % {"address": user.email})
@@ -66,13 +66,13 @@ async def checkup_email(request: Request) -> Response:
         return email_links.bad(request, refused, "checkup")
     if form.is_valid:
         words = [_("The test link arrived, whole and unchanged.")]
-        words += [await looks.settle(db, user, client)] if looks.is_latest(user, claim) else []
+        words += [await openings.settle(db, user, client)] if openings.is_latest(user, claim) else []
         await ways.note(db, user.id, "email_checked_at", "checkup_at")
         await db.commit()
         page = request.app.url_path_for("checkup" if request.state.user else "login")
         return pages.redirect(request, page, flash=" ".join(words))
     token, name = request.path_params["token"], user.username
-    if looks.is_latest(user, claim):
+    if openings.is_latest(user, claim):
         await _note_look(request, user)
     return pages.render(request, "checkup/checkup_email.html", part="panel", form=form, username=name, token=token)
 
@@ -83,7 +83,7 @@ async def _note_look(request: Request, user: User) -> None:
         return
     await release(request.state.db)
     async with request.app.state.database.session(is_writing=True) as db:
-        await looks.note(db, user, auth.client_info(request))
+        await openings.note(db, user, auth.client_info(request))
         await db.commit()
 
 

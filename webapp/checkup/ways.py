@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.sessions import CHECKUP_EVERY
-from webapp.checkup import looks
+from webapp.checkup import openings
 from webapp.database import now
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
@@ -66,7 +66,7 @@ async def of(db: AsyncSession, user: User, *, sends_mail: bool) -> Ways:
         user.email,
         sends_mail,
         user.email_checked_at,
-        looks.others_look(user),
+        openings.of_others(user),
         await codes.left(db, user.id),
         user.codes_checked_at,
         len(own),

@@ -52,11 +52,11 @@ async def settle(db: AsyncSession, user: User, client: ClientInfo) -> str:
     """
     if not _is_others(user, client):
         await execute(db, update(User).where(col(User.id) == user.id).values(UNOPENED))
-        return _("Nobody had opened it before you.")
-    return others_look(user)
+        return _("As far as we can tell, nobody opened it before you. A program in your own network can look like you.")
+    return of_others(user)
 
 
-def others_look(user: User) -> str:
+def of_others(user: User) -> str:
     """Says that something else opened the link before the person did; empty if nothing has."""
     if user.checkup_opened_at is None or user.checkup_sent_at is None:
         return ""
