@@ -186,6 +186,9 @@ RESERVED += [
 ]
 RESERVED += ["microblog_support", "microblogsupport", "support_microblog", "MICR0BL0G", "rnicroblog", "the_microblog"]
 RESERVED += ["micro_b1og", "blogexample", "blog_examp1e", "microblog_admin_team", "mail_admin", "help_from_microblog"]
+# A page's word, misspelled; and what the words mean together, also in Russian.
+RESERVED += ["l0gin", "logln", "acc0unt", "s1gn_in", "sett1ngs", "reset_passw0rd", "1etters", "n0t_me"]
+RESERVED += ["security_alert", "customer_support", "password_reset", "do_not_reply", "helpcenter", "p0dderzhka"]
 FREE = [
     "administer",
     "adminton",
@@ -199,6 +202,12 @@ FREE = [
 ]
 FREE += [
     "microblogger",
+    "lisa",
+    "ian",
+    "robotic",
+    "bot_fan",
+    "news_junkie",
+    "its_me",
     "salesman",
     "oofficer",
     "the_real_susan",

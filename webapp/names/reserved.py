@@ -6,112 +6,107 @@ from dataclasses import dataclass
 
 from webapp.settings import Settings
 
-# Anybody with one of these could pretend to be the site, its mail or its admin (RFC 2142 lists the mailboxes).
-RESERVED = [
-    "abuse",
-    "account",
-    "accounts",
-    "admin",
-    "administrator",
-    "admins",
-    "billing",
-    "contact",
-    "daemon",
-    "everybody",
-    "everyone",
-    "feedback",
-    "ftp",
-    "help",
-    "helpdesk",
-    "hostmaster",
-    "info",
-    "legal",
-    "mailer",
-    "mailerdaemon",
-    "me",
-    "microblog",
-    "mod",
-    "moderator",
-    "moderators",
-    "no_reply",
-    "nobody",
-    "noreply",
-    "null",
-    "office",
-    "official",
-    "owner",
-    "postmaster",
-    "press",
-    "privacy",
-    "register",
-    "root",
-    "sales",
-    "security",
-    "self",
-    "service",
-    "sign_in",
-    "signin",
-    "signup",
-    "staff",
-    "status",
-    "superuser",
-    "support",
-    "sysadmin",
-    "system",
-    "team",
-    "undefined",
-    "uucp",
-    "verification",
-    "verified",
-    "webmaster",
-    "www",
-]
-
 # Those that speak for the site on their own, so also when put together or misspelled.
 SPEAKING = frozenset(
     [
         "abuse",
+        "account",
+        "accounts",
         "admin",
+        "administraciya",
+        "administration",
         "administrator",
+        "administratsiya",
         "admins",
+        "alert",
+        "alerts",
+        "bezopasnost",
         "billing",
         "contact",
+        "customercare",
+        "customerservice",
         "daemon",
+        "donotreply",
         "feedback",
         "help",
+        "helpcenter",
         "helpdesk",
         "hostmaster",
         "legal",
+        "login",
         "mailer",
         "mailerdaemon",
         "microblog",
         "mod",
+        "moderaciya",
+        "moderation",
         "moderator",
         "moderators",
+        "moderatsiya",
+        "newsletter",
         "noreply",
+        "notification",
+        "notifications",
         "office",
         "official",
         "owner",
+        "password",
+        "passwords",
+        "podderjka",
+        "podderzhka",
         "postmaster",
         "press",
         "privacy",
+        "recovery",
         "root",
+        "safety",
         "sales",
         "security",
         "service",
+        "siteadmin",
         "staff",
+        "superadmin",
         "superuser",
         "support",
         "sysadmin",
+        "sysop",
         "system",
         "team",
         "verification",
         "verified",
+        "webmail",
         "webmaster",
     ]
 )
+# Anybody with one of these could pretend to be the site, its mail or its admin (RFC 2142 lists the mailboxes).
+RESERVED = [
+    *SPEAKING,
+    "api",
+    "bot",
+    "everybody",
+    "everyone",
+    "ftp",
+    "info",
+    "me",
+    "no_reply",
+    "nobody",
+    "null",
+    "register",
+    "robots",
+    "self",
+    "sign_in",
+    "signin",
+    "signup",
+    "status",
+    "undefined",
+    "uucp",
+    "welcome",
+    "www",
+]
 # Words that can stand beside one of those without changing what it means.
-FILLING = frozenset(["at", "by", "for", "from", "info", "mail", "of", "on", "our", "real", "site", "the"])
+FILLING = frozenset(["and", "at", "by", "for", "from", "it", "of", "on", "our", "the", "your"])
+FILLING |= {"center", "check", "customer", "desk", "info", "mail", "message", "news", "real", "reset", "site"}
+FILLING |= {"super", "tech", "trust", "update"}
 # Characters that look alike: i, l and 1; o and 0; and so on.
 _ALIKE = str.maketrans("01l3457892", "oiieastbgz")
 _AS_ONE = re.compile("vv|rn")
@@ -119,9 +114,12 @@ _AS_ONE = re.compile("vv|rn")
 
 @dataclass(frozen=True)
 class Reserved:
-    """What nobody may choose: `words` as they are, and `speaking` words also when misspelled or combined."""
+    """What nobody may choose: `words` by themselves, `alike` with digits for letters, and `speaking` words also
+    when combined.
+    """
 
     words: frozenset[str]
+    alike: frozenset[str]
     speaking: frozenset[str]
 
 
@@ -129,7 +127,8 @@ def reserved(settings: Settings, words: Iterable[str]) -> Reserved:
     """What nobody may choose, in the form in which it is compared; `words` come from the site's paths."""
     names = [settings.site_name, settings.host]
     speaking = frozenset(_looks_like(_compared(name)) for name in [*SPEAKING, *names]) - {""}
-    return Reserved(frozenset(map(_compared, [*RESERVED, *names, *words])), speaking)
+    by_themselves = frozenset(map(_compared, [*RESERVED, *names, *words]))
+    return Reserved(by_themselves, frozenset(map(_looks_like, by_themselves)), speaking)
 
 
 def is_reserved(username: str, names: Reserved) -> bool:
@@ -138,7 +137,9 @@ def is_reserved(username: str, names: Reserved) -> bool:
     Capitals, underscores, numbers around it, and digits that look like letters make no difference. `admin_susan` is
     allowed; `microblog_support`, which consists only of reserved words, is not.
     """
-    return _compared(username) in names.words or _speaks(username.lower(), names.speaking)
+    plain = _compared(username)
+    is_misspelled = not plain.isalpha() and _looks_like(plain) in names.alike  # Seif is a name
+    return plain in names.words or is_misspelled or _speaks(username.lower(), names.speaking)
 
 
 def _speaks(username: str, speaking: frozenset[str]) -> bool:
