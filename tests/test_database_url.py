@@ -122,6 +122,14 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, Any]]] = {
         "postgresql+asyncpg://u:p@h:6543/d",
         {"ssl": "require"},
     ),
+    "postgresql://u:p@h/d?options=&application_name=&sslmode=&connect_timeout=&pgbouncer=&channel_binding=&host=&": (
+        "postgresql+asyncpg://u:p@h:5432/d",
+        {},
+    ),
+    "postgresql://u:p@[::1]:6000,[2001:db8::2]/d": (
+        "postgresql+asyncpg://u:p@/d",
+        {"host": ["::1", "2001:db8::2"], "port": [6000, 5432]},
+    ),
     "POSTGRES://u:p@h/d": ("postgresql+asyncpg://u:p@h:5432/d", {}),
     " postgresql://u:p@h/d\n": ("postgresql+asyncpg://u:p@h:5432/d", {}),
 }
@@ -133,6 +141,10 @@ REFUSED = {
     "postgresql:/u:p@h/d": "must begin with",
     "postgresql:///d": "needs a host",
     "postgresql://u:p@h:port/d": "needs a host",
+    "postgresql://u:p@h..example/d": "needs a host",
+    f"postgresql://u:p@{'h' * 64}.example/d": "needs a host",
+    "postgresql://u:p%00@h/d": "a space or a line break",
+    "postgresql://u:p@h/d?sslmode": "sslmode must be one of",
     "postgresql://u:a/b@h/d": "needs a host",
     "postgresql://u:p@h:99999/d": "a port must be",
     "postgresql://u:p@a,b,c/d?port=1,2": "one port, or as many as hosts",

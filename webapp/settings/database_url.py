@@ -4,6 +4,7 @@ Everything it may contain: https://www.postgresql.org/docs/current/libpq-connect
 """
 
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -61,7 +62,7 @@ def files(arguments: Arguments) -> list[str]:
 
 
 def _postgresql(rest: str) -> tuple[str, Arguments]:
-    if re.search(r"[\s\x00-\x1f]", rest):
+    if re.search(r"[\s\x00-\x1f]", rest) or "%00" in rest:
         raise ValueError(Problem(N_("DATABASE_URL has a space or a line break inside.")))
     address, _mark, parameters = rest.partition("?")
     authority, _slash, name = address.partition("/")
@@ -92,9 +93,11 @@ def _query(text: str) -> Query:
     """The parameters by name. `host` may occur several times, as SQLAlchemy allows."""
     query: Query = {}
     for part in filter(None, text.split("&")):
-        name, _equals, value = part.partition("=")
+        name, equals, value = part.partition("=")
         if name == "ssl":  # as SQLAlchemy and others have it
             name, value = "sslmode", {"true": "require", "false": "disable"}.get(value, value)
+        if equals and not value:
+            continue  # which means the same as if it weren't there
         if name in query and name != "host":
             raise ValueError(Problem(N_("DATABASE_URL says '%(name)s' twice."), name=name))
         query[name] = f"{query[name]},{unquote(value)}" if name in query else unquote(value)
@@ -123,7 +126,9 @@ def _place(text: str) -> tuple[str, str]:
     if text.startswith("/"):
         return text, ""
     if match := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d*))?|([\w.-]+)(?::(\d*))?", text):
-        return match[1] or match[3], match[2] or match[4] or ""
+        with suppress(UnicodeError):  # an empty label, or one that is too long
+            (match[3] or "").encode("idna")
+            return match[1] or match[3], match[2] or match[4] or ""
     raise ValueError(
         Problem(
             N_("DATABASE_URL needs a host; in a password, / is written %(slash)s, and @ is written %(at)s."),
