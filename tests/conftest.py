@@ -2,9 +2,12 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import hypothesis
 import pytest
+from time_machine import Traveller, travel
 
 from tests import depth
 from tests.missing import UNAVAILABLE
@@ -78,3 +81,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Iterator[Traveller]:
+    """A clock that a test can move on; by itself it shows the time."""
+    with travel(datetime.now(UTC), tick=True) as clock:
+        yield clock

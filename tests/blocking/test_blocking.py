@@ -1,10 +1,9 @@
 """Mute somebody, and they never learn of it; block somebody, and neither of you is here for the other."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from time_machine import Traveller, travel
+from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
 from tests.mailbox import Mailbox
@@ -13,12 +12,6 @@ from tests.posts.test_mentions import told
 from tests.posts.wall import let_post, say, words_in
 from tests.sites import Browser, Site
 from tests.watching import execute, statements
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """A reply stands under the post that it answers, whose author is told of it."""
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from time_machine import Traveller, travel
+from time_machine import Traveller
 
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
@@ -13,12 +12,6 @@ from tests.posts.test_mentions import posts_in, told
 from tests.posts.wall import PART, numbers_in, say, words_in
 from tests.sites import Browser, Site
 from tests.watching import disable, execute
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import time_machine
 from time_machine import Traveller
 
 from tests.moderation.cases import post
@@ -51,12 +49,6 @@ def begun(site: Site) -> Site:
 @pytest.fixture
 def susan(hosted: Site) -> Browser:
     return arrive(hosted)
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 def emails_to_hosts(site: Site) -> list[Received]:

@@ -1,11 +1,10 @@
 """A post can be edited by its author for ten minutes, and says so."""
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from time_machine import Traveller, travel
+from time_machine import Traveller
 
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
@@ -15,12 +14,6 @@ from tests.sites import Browser, Site
 from tests.watching import execute
 
 LATE = "Too late: a post can be edited for ten minutes."
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """The email about new followers: once a minute at most, only on request, in the reader's language, and truthful."""
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from email import message_from_bytes
 
 import pytest
-import time_machine
 from time_machine import Traveller
 
 from tests.mailbox import Mailbox
@@ -18,12 +15,6 @@ from webapp.mail_preview.inbox import Received
 from webapp.notifications import switches
 
 BOB = "bob@example.com"
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 def wants_emails(site: Site, username: str) -> None:

@@ -1,13 +1,10 @@
 """Mentions: linked where the person is here; and told by email, once a minute at most, to who wants to know."""
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from email import message_from_bytes
 from urllib.parse import urlsplit
 
 import pytest
-import time_machine
 from time_machine import Traveller
 
 from tests.mailbox import Mailbox
@@ -18,12 +15,6 @@ from tests.watching import disable, execute, wait_until_posted
 from webapp.mail_preview.inbox import Received
 
 BOB = "bob@example.com"
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture

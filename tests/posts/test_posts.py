@@ -1,11 +1,8 @@
 """Write a post, delete it, bring it back."""
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
-import time_machine
 from time_machine import Traveller
 
 from tests.people.crowd import arrive
@@ -14,12 +11,6 @@ from tests.sites import Browser, Site
 from tests.watching import execute
 from webapp.app import CLEANUP_TASKS
 from webapp.posts.models import Post
-
-
-@pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture
