@@ -71,8 +71,8 @@ READING: list[BaseRoute] = [
     Route("/search", search.search),
     Route("/user/{username}", posts.profile),
     Route("/user/{username}/{post_id:post}", posts.post),
-    Route("/posts/{post_id:post}", conversations.find_post, name="find_post"),
-    Route("/posts/{post_id:post}/reply", conversations.reply, methods=FORM, name="reply"),
+    Route("/posts/{post_id:post}", conversations.find_post),
+    Route("/posts/{post_id:post}/reply", conversations.reply, methods=FORM),
     Route("/posts/{post_id:post}/edit", own_posts.edit_post, methods=FORM),
     Route("/posts/{post_id:post}/delete", own_posts.delete_post, methods=["POST"]),
     Route("/posts/{post_id:post}/restore", own_posts.restore_post, methods=["POST"]),
@@ -95,7 +95,7 @@ LOGGING_IN: list[BaseRoute] = [
     Route("/check_email/{token}", authentication.check_email, methods=FORM),
     Route("/check_email/{token}/code", authentication.email_code, methods=FORM),
 ]
-# Back in: a reset link, "this wasn't me", a recovery code.
+# Get back in: a reset link, "this wasn't me", a recovery code.
 RECOVERY: list[BaseRoute] = [
     Route("/reset_password_request", recovery.reset_password_request, methods=FORM),
     Route("/reset_password/{token}", recovery.reset_password, methods=FORM),

@@ -104,7 +104,7 @@ async def note_mentions_seen(db: AsyncSession, user_id: int) -> None:
 
 
 async def note_proof(db: AsyncSession, session_id: int, *, with_second: bool) -> None:
-    """Records that the person in this session has just proved who they are, perhaps `with_second` step or a passkey."""
+    """Records that the person here has just proved who they are, possibly `with_second` step or a passkey."""
     values = {"proved_at": now()} | ({"second_proved_at": now()} if with_second else {})
     await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
 

@@ -20,15 +20,15 @@ from webapp.posts.posts import ImportedPost
 AT_ONCE = 300
 PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
-MOST_PEOPLE = 400  # of each list: as many as the button allows in an hour
+MOST_PEOPLE = 400  # in each list: as many as the buttons allow in an hour
 TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
 WORE_OUT = N_("We couldn't work through it. Tell whoever runs this site.")
 MOST_REASONS = 20
-MOST_TRIES = 5  # of an upload that ends whoever works on it
+MOST_TRIES = 5  # at an upload that kills whoever imports it
 
 
 class Importer(Worker):
-    """Claims what was uploaded here or elsewhere. Nothing is lost or doubled if it ends half-way."""
+    """Claims archives uploaded here or elsewhere. If it ends half-way, nothing is lost or doubled."""
 
     name = "import"
 
@@ -66,22 +66,22 @@ class Importer(Worker):
             return await asyncio.to_thread(reading.read, self._settings, file)
 
     async def _add(self, claimed: Claimed, archive: Archive) -> int:
-        """Adds the posts, newest first; returns how many it came to. Raises Overtaken."""
+        """Adds the posts, newest first; returns how many it reached. Raises Overtaken."""
         seen = new = 0
         while seen < len(archive.posts) and new < MOST_NEW:
             if self.is_stopping:
-                raise Overtaken  # by whoever comes after the lease
+                raise Overtaken  # by whoever claims it next
             began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
             seen += len(some)
             async with self._database.session(is_writing=True) as db:
                 await uploads.hold(db, claimed, done=seen, total=len(archive.posts))
                 new += await _import_some(db, claimed, some)
                 await db.commit()
-            await asyncio.sleep(time.monotonic() - began)  # as long for the visitors as for us
+            await asyncio.sleep(time.monotonic() - began)  # as much time for the visitors as for us
         return seen
 
     async def _restore(self, claimed: Claimed, archive: Archive, kind: str) -> int:
-        """Follows, mutes or blocks whom a list names; returns how many of them are so now. Raises Overtaken."""
+        """Follows, mutes or blocks the people in a list; returns how many of them are now. Raises Overtaken."""
         async with self._database.session() as db:
             plan = await people.plan(db, claimed.user_id, kind, archive.people[kind])
         archive.left_out[NOT_HERE] += len(plan.unknown)

@@ -1,4 +1,4 @@
-"""Reads a large JSON file of somebody's an item at a time, so that it is never in memory as a whole."""
+"""Reads a large JSON file that anybody may have made, an item at a time, so it is never in memory as a whole."""
 
 import codecs
 import json
@@ -17,7 +17,7 @@ class TooMuch(Exception):
 
 
 class JsonStream:
-    """A JSON object whose large values are arrays. `arrays` are the names of those that it came across."""
+    """A JSON object whose large values are arrays. `arrays` has the names of those found so far."""
 
     def __init__(self, file: IO[bytes], most_bytes: int) -> None:
         self.arrays: set[str] = set()
@@ -82,7 +82,9 @@ class JsonStream:
                 return ""
 
     def _more(self) -> bool:
-        """Reads as much again as there is, so that a long item is not looked at often; False at the end of the file."""
+        """Reads as much again as it holds, so that a long item is looked at only a few times; False at the end of the
+        file.
+        """
         open_end = len(self._text) - self._at
         if open_end > MOST_OF_ITEM:
             raise TooMuch

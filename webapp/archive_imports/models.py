@@ -11,10 +11,10 @@ WAITING, DONE = "waiting", "done"
 
 
 class ArchiveImport(SQLModel, table=True):
-    """An archive that somebody uploaded, and once it is done, only what became of it.
+    """An archive that somebody uploaded; once it is done, only the result.
 
-    Whoever imports it has a lease: a process that dies lets it run out, and another begins again, which finds what is
-    here already. `fence` goes up with each claim, so that a process that wakes up late writes nothing more.
+    Its importer has a lease: if the process dies the lease runs out, and another begins again, which finds what is
+    already here. `fence` goes up with each claim, so a process that wakes up late can't write any more.
     """
 
     __tablename__ = "archive_import"
@@ -34,7 +34,7 @@ class ArchiveImport(SQLModel, table=True):
 
 
 class ImportChunk(SQLModel, table=True):
-    """A piece of an uploaded file, in the database as those of exports are."""
+    """A piece of an uploaded file. It is in the database for the same reason as the pieces of exports."""
 
     __tablename__ = "import_chunk"
 

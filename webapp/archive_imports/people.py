@@ -1,4 +1,4 @@
-"""The people of an archive: whom its owner followed, muted and blocked, as far as they are here now."""
+"""The people of an archive whom its owner followed, muted and blocked, as far as they are here now."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ _users = table(User)
 
 
 class Kind(NamedTuple):
-    """Where such pairs stand, and what adds one; adding it twice is once."""
+    """Where such pairs are stored, and what adds one; adding it twice changes nothing."""
 
     pairs: Table
     add: Callable[[AsyncSession, int, int], Awaitable[Any]]
 
 
 class Plan(NamedTuple):
-    """What a list comes to: the numbers of those to add, how many are there already, and whom nobody knows."""
+    """What to do about a list: the ids of those to add, how many are already there, and the names that nobody has."""
 
     new: Sequence[int]
     already: int
@@ -35,7 +35,7 @@ KINDS = {
     "muted": Kind(table(Mute), blocks.mute),
     "blocked": Kind(table(Block), blocks.block),
 }
-# Whoever has blocked somebody is as good as nobody to them. Whom one blocks, too, one can neither follow nor mute.
+# To a blocked person, the other seems not to exist. Nobody can follow or mute somebody they have blocked.
 _NOT_BLOCKED_BY = text(
     "NOT EXISTS (SELECT 1 FROM block WHERE block.blocker_id = user_account.id AND block.blocked_id = :viewer_id)"
 ).bindparams(bindparam("viewer_id", type_=Integer))

@@ -64,7 +64,7 @@ def read(settings: Settings, file: Path | IO[bytes]) -> Archive:
 
 
 def _items(zipped: zipfile.ZipFile, name: str, *arrays: str) -> Iterator[tuple[str, Any]]:
-    """What stands in the arrays of a member, the first of which must be there, each with the array's name."""
+    """The items in a member's arrays, each with the name of its array. The first array must be there."""
     with zipped.open(name) as member:
         stream = JsonStream(member, MOST_BYTES)
         try:
@@ -135,7 +135,7 @@ def _take_lists(archive: Archive, zipped: zipfile.ZipFile) -> None:
 
 
 def _list(archive: Archive, name: str, username: str) -> None:
-    """Only what can be a username: the others may be as long as they like, and no database should be asked for them."""
+    """Only possible usernames. Anything else may be as long as it likes, and no database should be asked for it."""
     if len(archive.people[name]) == MOST_LISTED:
         raise Unreadable(zips.TOO_LARGE)
     if USERNAME.fullmatch(username):

@@ -1,4 +1,4 @@
-"""Uploaded archives as rows: kept, claimed, worked on, reported. And the pass that lets a browser send one."""
+"""Uploaded archives as rows: stored, claimed, imported, reported. And the pass that lets a browser send one."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from webapp.settings import Settings
 
 PIECE = 256 * 1024
 PASS_SECONDS = 30 * 60
-WAITS = timedelta(days=3)  # for a process that imports it
+WAITS = timedelta(days=3)  # for a process to import it
 REPORTED = timedelta(days=7)
 LEASE = timedelta(seconds=60)
 
@@ -24,7 +24,7 @@ _imports, _chunks, _users = table(ArchiveImport), table(ImportChunk), table(User
 
 
 class Latest(NamedTuple):
-    """How far an upload is, or what became of it."""
+    """How far an upload has got, or its result."""
 
     state: str
     done: int
@@ -34,7 +34,7 @@ class Latest(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """An upload in one process's hands."""
+    """An upload that one process is importing."""
 
     id: int
     user_id: int
@@ -42,16 +42,18 @@ class Claimed(NamedTuple):
 
 
 class Overtaken(Exception):
-    """Another process has it now, or it is gone, or its owner's account is."""
+    """Another process has it now, or the upload or its owner's account is gone."""
 
 
 def pass_for(settings: Settings, user_id: int, epoch: int) -> str:
-    """Goes into a cookie of who has just proved who they are: only with one does a request bring a large body."""
+    """The pass for the browser of somebody who has just proved who they are. Without one, no request brings a large
+    body.
+    """
     return _signer(settings).sign(f"{user_id}.{epoch}").decode()
 
 
 def pass_in(settings: Settings, cookie: str) -> str:
-    """Whose account, in which epoch, a pass is for; "" if it is none, or too old. Asks no database."""
+    """The account and epoch that a pass is for; "" if it isn't ours, or is too old. Asks no database."""
     try:
         return _signer(settings).unsign(cookie, max_age=PASS_SECONDS).decode()
     except BadSignature:
@@ -59,7 +61,7 @@ def pass_in(settings: Settings, cookie: str) -> str:
 
 
 async def keep(db: AsyncSession, user_id: int, pieces: AsyncIterator[bytes]) -> None:
-    """In place of an earlier one."""
+    """Stores an upload. It replaces an earlier one."""
     await execute(db, delete(_imports).where(_imports.c.user_id == user_id))
     kept = ArchiveImport(user_id=user_id, expires_at=now() + WAITS)
     db.add(kept)
@@ -98,7 +100,7 @@ async def claim(db: AsyncSession) -> Claimed | None:
 
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
-    """Renews the lease, and notes how far it is. Raises Overtaken."""
+    """Renews the lease, and records the progress. Raises Overtaken."""
     owner = select(_users.c.id).where(_users.c.id == claimed.user_id, _users.c.disabled_at.is_(None))
     mine = _imports.c.id == claimed.id, _imports.c.fence == claimed.fence, _imports.c.state == WAITING, owner.exists()
     held = update(_imports).where(*mine).values(leased_until=now() + LEASE, **values)
@@ -107,7 +109,7 @@ async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
 
 
 async def add(db: AsyncSession, claimed: Claimed, count: int) -> None:
-    """Counts posts that are new, in the transaction that adds them: after a crash they are not "here already"."""
+    """Counts new posts in the transaction that adds them, so that after a crash they aren't counted as already here."""
     counted = update(_imports).where(_imports.c.id == claimed.id).values(added=_imports.c.added + count)
     await execute(db, counted)
 
@@ -126,7 +128,7 @@ async def content(database: Database, claimed: Claimed) -> AsyncIterator[bytes]:
 
 
 async def finish(db: AsyncSession, claimed: Claimed, report: str) -> datetime:
-    """Throws the file away and keeps the report; returns until when. Raises Overtaken."""
+    """Deletes the file and stores the report; returns until when. Raises Overtaken."""
     until = now() + REPORTED
     await hold(db, claimed, state=DONE, report=report, expires_at=until)
     await execute(db, delete(_chunks).where(_chunks.c.import_id == claimed.id))

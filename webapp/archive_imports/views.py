@@ -29,11 +29,11 @@ MEGABYTE = 1024 * 1024
 
 
 class Import(Proved):
-    """Uploading asks who that is: it puts words into a person's mouth, with dates of its own."""
+    """Uploading asks who that is: an archive puts words into a person's mouth, with dates of its own."""
 
 
 def expected(request: Request) -> Upload | None:
-    """Whose archive this request brings: only who has a pass may bring one. Asks no database."""
+    """Whose archive this request brings; only somebody with a pass may bring one. Asks no database."""
     if request.scope["path"] != PATH:
         return None
     settings = request.app.state.settings
@@ -103,7 +103,7 @@ async def _page(request: Request, form: Form[Import] | Form[EmptyForm], part: st
     found = await uploads.latest(request.state.db, request.state.user.id)
     is_waiting = found is not None and found.state == WAITING
     if part == "progress" and pages.asks_for_part(request) and not is_waiting:
-        return pages.redirect(request, request.url.path)  # there is more to it now than how far it is
+        return pages.redirect(request, request.url.path)  # the page has more to show now than the progress
     return pages.render(
         request,
         "archive_imports/import_posts.html",
@@ -123,7 +123,7 @@ def _has_pass(request: Request) -> bool:
 
 
 def _file(request: Request) -> IO[bytes] | None:
-    """What was uploaded; nothing for what our form doesn't send."""
+    """The uploaded file; None if it isn't what our form sends."""
     form = getattr(request.state, "upload", None)
     sent = form.get("archive") if form else None
     return None if sent is None or isinstance(sent, str) or not sent.size else cast(IO[bytes], sent.file)

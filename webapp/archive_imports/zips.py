@@ -1,4 +1,4 @@
-"""Looks at a zip before anything of it is unpacked: what can be told from its list of members is refused here."""
+"""Checks a zip before any of it is unpacked: whatever its list of members shows is refused here."""
 
 import zipfile
 import zlib
@@ -8,7 +8,7 @@ from typing import IO
 from webapp.i18n import N_
 
 MOST_BYTES = 100 * 1024 * 1024  # of a member, unpacked: some 150,000 posts
-MOST_DIRECTORY = 1024 * 1024  # of the list of members, which is read as a whole: some 8,000 pictures
+MOST_DIRECTORY = 1024 * 1024  # the list of members, which is read as a whole: some 8,000 pictures
 READ = ("outbox.json", "account.json", "following_accounts.csv")
 # zipfile raises RuntimeError for a member with a password, and NotImplementedError for a compression it doesn't know.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
@@ -27,7 +27,7 @@ class Unreadable(Exception):
 
 
 def check(file: IO[bytes]) -> None:
-    """Refuses what nobody should work on at all: an uploaded file may be anybody's. Raises Unreadable."""
+    """Refuses what nobody should have to work on: anybody may have made the file. Raises Unreadable."""
     _check_end(file)
     opened(file).close()
 
@@ -49,7 +49,9 @@ def opened(file: Path | IO[bytes]) -> zipfile.ZipFile:
 
 
 def _check_end(file: IO[bytes]) -> None:
-    """How long the list of members says it is, before zipfile reads it (APPNOTE 4.3.16; large zips end otherwise)."""
+    """Checks how long the list of members claims to be, before zipfile reads it (APPNOTE 4.3.16; large zips end
+    otherwise).
+    """
     file.seek(0, 2)
     file.seek(max(0, file.tell() - END_SIZE - LOCATOR_SIZE - LONGEST_COMMENT))
     tail = file.read()

@@ -14,7 +14,7 @@ from webapp.archives.models import READY, WAITING, AccountExport, ExportChunk
 from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
 
 KEPT = timedelta(hours=24)
-WAITS = timedelta(days=3)  # for a process that makes it
+WAITS = timedelta(days=3)  # for a process to make it
 LEASE = timedelta(seconds=60)
 
 _exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User)

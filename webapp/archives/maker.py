@@ -22,7 +22,9 @@ PAUSE_SECONDS = 0.01  # between two batches: visitors go first
 
 
 class Worker:
-    """Does long work, one after the other. What is asked for in this process starts at once; polling finds the rest."""
+    """Does long work, one piece after the other. What is asked for in this process starts at once; polling finds the
+    rest.
+    """
 
     name = ""
 
@@ -44,7 +46,7 @@ class Worker:
         self.wake()
 
     async def run(self) -> None:
-        """Runs until stopped. What is half done is begun again, here or elsewhere, once its lease ends."""
+        """Runs until stopped. Half-done work is begun again, here or elsewhere, once its lease ends."""
         while not self.is_stopping:
             try:
                 while not self.is_stopping and await self.do_one():

@@ -118,7 +118,7 @@ async def _by_passkey(request: Request, form: Form[Any]) -> User | None:
 
 
 async def _by_typing(request: Request, form: Form[Any], takes_password: bool, takes_code: bool) -> User | None:
-    """The current user, if what was typed is right. A code that is right is spent."""
+    """The current user, if what they typed is right. A right code is used up."""
     if takes_code and not _looks_like_code(form):
         return None
     if takes_password or form.values["current_password"]:
@@ -131,7 +131,7 @@ async def _by_typing(request: Request, form: Form[Any], takes_password: bool, ta
 
 
 def _looks_like_code(form: Form[Any]) -> bool:
-    """Said before the password is looked at, which then needn't count."""
+    """Checked before the password, so that a mistyped code needn't count as an attempt."""
     try:
         second_step.check_shape(form.values["code"], takes_codes=True)
     except Wrong as wrong:

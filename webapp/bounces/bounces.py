@@ -38,7 +38,9 @@ async def take_event(db: AsyncSession, settings: Settings, event: dict[str, obje
 
 
 async def is_new(db: AsyncSession, settings: Settings, event: dict[str, object]) -> bool:
-    """Whether this signature comes for the first time. It isn't over the event, so it must not vouch for another."""
+    """Whether this signature is here for the first time. It doesn't cover the event, so it must not vouch for
+    another.
+    """
     times, _ends = await rate_limits.tally(db, settings, rate_limits.SIGNED_EVENT, providers.signature(event))
     return times == 1
 

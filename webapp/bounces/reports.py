@@ -66,9 +66,10 @@ def read(message: Message) -> list[Report]:
 
 
 def sent_by(raw: bytes, day: datetime) -> datetime:
-    """When the email had already been sent that left on this day, going by the dates in the returned message.
+    """The earliest time at which the email had already been sent, going by the day it left and the dates in the
+    message.
 
-    Some are of servers whose clocks are wrong, but none of the email's own can be of an earlier day.
+    Some of these come from servers whose clocks are wrong, but none of the email's own can be from an earlier day.
     """
     return min((moment for moment in _dates(raw) if moment >= day), default=day + timedelta(days=1))
 
@@ -100,7 +101,7 @@ def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
 
 
 def _status_in(said: str) -> str:
-    """The status that a server without a field for it names in its words."""
+    """The status in the words of a server that has no field for it."""
     found = re.search(r"\b[45]\.\d{1,3}\.\d{1,3}\b", said)
     return found[0] if found else ""
 

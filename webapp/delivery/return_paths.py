@@ -32,7 +32,7 @@ def of(settings: Settings, recipient: str) -> str:
 
 
 class Sent(NamedTuple):
-    """An email that really left: to whom, and on which day, of which this is the first moment."""
+    """An email that really left: its recipient, and the beginning of the day on which it left."""
 
     recipient: str
     day: datetime

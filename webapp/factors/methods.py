@@ -72,7 +72,7 @@ async def has_second_step(db: AsyncSession, user_id: int) -> bool:
 
 
 async def lacking(db: AsyncSession, addresses: Collection[str]) -> list[str]:
-    """Those of the addresses whose accounts have no second step."""
+    """The addresses whose accounts have no second step."""
     has_one = select(Factor.id).where(col(Factor.user_id) == col(User.id)).exists()
     query = select(User.email).where(col(User.email).in_(addresses), ~has_one).order_by(col(User.email))
     return list(await db.exec(query))

@@ -1,6 +1,6 @@
-"""Writes thousands of rows beside a running site: in turns that are short, and many rows in one statement.
+"""Writes thousands of rows beside a running site: in short turns, and many rows in one statement.
 
-A statement for each row took PostgreSQL four seconds of its processor for 50,000; so it takes 0.6.
+With a statement for each row, 50,000 took four seconds of PostgreSQL's processor time. This takes 0.6.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 async def in_turns(
     database: Database, items: Sequence[Item], work: Callable[[AsyncSession, Sequence[Item]], Awaitable[object]]
 ) -> None:
-    """Writes as many at a time as take a moment, and leaves a running site half as much time in between."""
+    """Writes as many at a time as a moment allows, and leaves a running site half as much time in between."""
     done, size = 0, AT_ONCE
     while done < len(items):
         began = time.monotonic()

@@ -51,7 +51,7 @@ async def newest(db: AsyncSession, most: int) -> Sequence[Any]:
 
 
 async def works_again(db: AsyncSession, settings: Settings, *addresses: str) -> None:
-    """Forgets everything recorded about addresses. What comes back of emails sent before now says nothing of them."""
+    """Forgets everything recorded about addresses. Emails sent before now that come back say nothing about them."""
     await execute(db, delete(_refusals).where(_refusals.c.address.in_(addresses)))
     await rate_limits.forget(db, settings, *((rate_limits.ADDRESS_WORKS, address) for address in addresses))
     await rate_limits.begin(db, settings, rate_limits.ADDRESS_WORKS, list(addresses))

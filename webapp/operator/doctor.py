@@ -115,7 +115,7 @@ def _sealed_before(waiting: int) -> Finding:
 
 
 async def _admins_factors(settings: Settings, db: AsyncSession) -> Finding:
-    """Nothing else says why an admin's pages stay closed, before that admin tries."""
+    """Says why an admin's pages stay closed. Nothing else does until that admin tries."""
     subject = "ADMIN_TWO_FACTORS"
     if not settings.admins:
         return Finding(WARNING, subject, _("it asks nobody for a second step, since ADMINS names nobody"))

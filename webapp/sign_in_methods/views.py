@@ -89,7 +89,8 @@ async def remove_authenticator_app(request: Request) -> Response:
 async def recovery_codes(request: Request) -> Response:
     """How many are left, and the form that makes new ones. They are shown once, in its answer.
 
-    What can replace the second step takes it: else the password and a session would be enough to get round it.
+    New codes can replace the second step, so making them takes it: otherwise the password and a session would get round
+    it.
     """
     form, db, asking = await Form.of(request, RecoveryCodes), request.state.db, request.state.user
     user = await proof.prove(request, form, takes_code=asking.has_second_step) if form.is_valid else None

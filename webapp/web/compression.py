@@ -16,7 +16,7 @@ class Compression:
     """Compresses pages, except for routes with a token in their address or a secret in their page.
 
     `secret` names the latter. Answers to forms repeat what was typed, so their length must reveal nothing else. Static
-    files have compressed forms of their own.
+    files are compressed by their own route.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], secret: frozenset[str]) -> None:

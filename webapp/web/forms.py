@@ -111,11 +111,11 @@ class EmptyForm(BaseModel):
     """The form of a button without fields."""
 
 
-def number_in_query(request: Request, name: str, usual: int, *, is_signed: bool = False) -> int:
-    """The number in a query, or the default. Raises HTTPException(400) if it is none."""
+def number_in_query(request: Request, name: str, default: int, *, is_signed: bool = False) -> int:
+    """The number in a query, or the default. Raises HTTPException(400) for anything else."""
     typed = request.query_params.get(name, "")
     if not typed:
-        return usual
+        return default
     digits = typed.removeprefix("-") if is_signed else typed
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= MAX_DIGITS):
         raise HTTPException(400)
@@ -148,7 +148,7 @@ async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
         if content_type or await request.body():
             raise HTTPException(415)
         return {}
-    if (await request.body()).count(b"&") > MAX_FIELDS:  # the parser would look at each of them first
+    if (await request.body()).count(b"&") > MAX_FIELDS:  # the parser would go through all of them first
         raise HTTPException(400)
     sent = await request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     values: dict[str, str] = {}

@@ -16,7 +16,7 @@ class ForeignHost:
         self.hosts = own_hosts(settings)
 
     def __call__(self, request: Request) -> Response | None:
-        # A load balancer asks for these two by number.
+        # A load balancer asks for these two by IP address.
         if request.scope["path"] in {"/health", "/ready"} or request.headers.getlist("host") in self.hosts:
             return None
         words = _("This site is at %(url)s. Open it there.") % {"url": self.base_url}

@@ -1,4 +1,4 @@
-"""Takes the one kind of body that may be large: a form with a file, which goes straight onto the disk."""
+"""Takes the one kind of body that may be large: a form with a file, which is written straight to the disk."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -15,14 +15,14 @@ from webapp.web import errors
 from webapp.web.request_body import HANG_UP, Patience, TooLarge
 
 AT_ONCE = 2  # in each process
-WAIT_SECONDS = 5  # for one's turn, such as after a second press, until the first is cut off
+WAIT_SECONDS = 5  # for a turn, such as after a second press, until the first is cut off
 AROUND = 16 * 1024  # what a form puts around its file
 PATIENCE = Patience(max_seconds=3600, start_seconds=10, bytes_per_second=64 * 1024)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Whose form with a file this is, and how large the file may be; nobody's is not even read."""
+    """Whose form with a file this is, and how large the file may be. From anybody else it isn't even read."""
 
     whose: str
     most_bytes: int
@@ -33,7 +33,7 @@ class TooSlow(Exception):
 
 
 class NoTurn(Exception):
-    """As many are here already as there may be, or another one of theirs."""
+    """As many as may be are already being received, or another one of theirs."""
 
 
 STATUS: dict[type[Exception], int] = {NoTurn: 503, MultiPartException: 400, TooLarge: 413, TooSlow: 408}
@@ -64,7 +64,7 @@ class LargeBody:
         if upload is None:
             return await self.app(scope, receive, send)
 
-        scope["state"] |= {"body": b"", "upload": None}  # no page says what was typed into such a form
+        scope["state"] |= {"body": b"", "upload": None}  # no page repeats what was typed into such a form
         if not upload.whose:
             return await self.app(scope, receive, send)
         try:

@@ -1,4 +1,4 @@
-"""The text of a post that came as HTML, read in one pass, so that it costs no more than its length.
+"""The text of a post that came as HTML, read in one pass, so it costs no more than its length.
 
 The standard library's parser goes back to the start of each unfinished tag: 32,000 characters of "<a " took it 12 s.
 """
@@ -15,7 +15,7 @@ HIDING = {"script", "style"}
 
 
 def of(content: str, own_host: str) -> str:
-    """Raises ValueError if it is longer than that of any post.
+    """The text. Raises ValueError if it is longer than any post may be.
 
     A mention of somebody on another site includes the site, so it mentions nobody here.
     """

@@ -58,7 +58,7 @@ class Line:
     last: int = 0
 
     def has_passed(self, number: int) -> bool:
-        """Whether so many came after this one that nobody looks at its answer any more."""
+        """Whether so many came after this one that nobody will look at its answer."""
         return self.last - number >= MOST_WAITING
 
 
@@ -83,7 +83,7 @@ class SecondPress:
         await self._work(press, scope, receive, send)
 
     async def _of_earlier(self, press: Press, request: Request) -> Response | None:
-        """What an earlier press was answered with, once it was; None if this one is to be worked on."""
+        """The answer to an earlier press, once there is one; None if this press is the one to work on."""
         with self._in_line(press.key) as has_passed:
             while not await press.begin():  # this takes over if the first was cut off, so nobody waits for ever
                 answer = await press.answer()
@@ -96,7 +96,7 @@ class SecondPress:
 
     @contextmanager
     def _in_line(self, key: str) -> Iterator[Callable[[], bool]]:
-        """Waits in the line of a form. What it gives says whether that has become pointless."""
+        """Waits in the line of a form. Yields a function that says whether waiting has become pointless."""
         line = self._lines.setdefault(key, Line())
         line.waiting += 1
         line.last += 1
