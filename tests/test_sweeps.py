@@ -142,7 +142,7 @@ def path_of(site: Site, name: str) -> str:
     assert site.mailbox
     values = {
         "token": site.app.state.link.rpartition("/")[2],
-        "id": site.mailbox.all()[0].id,
+        "id": next((email.id for email in site.mailbox.all()), "none"),
         "username": "susan",
         "post_id": 1,
         "passkey_id": 1,

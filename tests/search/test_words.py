@@ -136,8 +136,8 @@ def test_nothing_that_is_typed_is_an_error(library: Site, typed: str) -> None:
 
     async def look(terms: tuple[words.Term, ...]) -> None:
         async with library.app.state.database.session() as db:
-            found.append(len((await index.posts(db, terms, None, 20)).cards))
-            found.append(len(await index.people(db, terms, 1)))
+            found.append(len((await index.find(db, terms, None, 20))[0].cards))
+            found.append(len((await index.find(db, terms, 1, 20))[1]))
 
     try:
         terms = words.parse(typed)

@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlmodel import col
-from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import known_browsers
 from webapp.accounts.models import AccountDeletion, Session, User
-from webapp.database import LAST_ID, execute, now, table
+from webapp.database import LAST_ID, execute, execute_together, now, table
 from webapp.factors import methods
 from webapp.factors.models import Factor
 from webapp.logs import mask
@@ -63,22 +61,29 @@ async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Pe
 
 
 async def account(db: AsyncSession, user: User) -> Account:
-    row = (await execute(db, _listed().where(_users.c.id == user.id))).one()
-    live = col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.expires_at) > now()
-    newest_first = col(Session.last_seen_at).desc()
-    sessions = (await db.exec(select_rows(Session).where(*live).order_by(newest_first))).all()
-    return Account(
-        _person(row),
-        [(known_browsers.described(session.user_agent), session) for session in sessions],
-        await methods.factors(db, user.id),
-        await history.latest(db, user.id),
-        await invites.inviter_of(db, user.id),
+    """All of it in one trip."""
+    live = select(_sessions).where(_sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _is_live())
+    [row], sessions, factors, emails, inviters = await execute_together(
+        db,
+        {},
+        _listed().where(_users.c.id == user.id),
+        live.order_by(_sessions.c.last_seen_at.desc()),
+        methods.factors_of(user.id),
+        history.latest_of(user.id),
+        invites.inviters_of(user.id),
     )
+    browsers = [(known_browsers.described(session.user_agent), session) for session in sessions]
+    invited_by = inviters[0].username if inviters else None
+    return Account(_person(row), browsers, factors, [history.sent(email) for email in emails], invited_by)
+
+
+def _is_live() -> ColumnElement[bool]:
+    return _sessions.c.expires_at > now()
 
 
 def _listed() -> Any:
     refused = table(RefusedAddress)
-    is_live = (_sessions.c.epoch == _users.c.epoch) & (_sessions.c.expires_at > now())
+    is_live = (_sessions.c.epoch == _users.c.epoch) & _is_live()
     sessions = select(func.count()).select_from(_sessions).where(_sessions.c.user_id == _users.c.id, is_live)
     columns = [
         _users.c.id,

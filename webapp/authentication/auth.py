@@ -18,7 +18,7 @@ from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
 from webapp.database import Database, now
-from webapp.factors import methods, removal, second_step
+from webapp.factors import removal, second_step
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
@@ -110,16 +110,12 @@ def admin_required(view: View) -> View:
             route = getattr(request.scope.get("route"), "path", None)
             events.refused(Refusal.NOT_ALLOWED, client_info(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)
-        if request.app.state.settings.admin_two_factors and not await _has_two_factors(request):
+        if request.app.state.settings.admin_two_factors and not request.state.user.has_second_step:
             words = _("Admin pages open only for people with a second step. Set up an authenticator app first.")
             return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words, kind="notice")
         return await view(request)
 
     return login_required(guarded)
-
-
-async def _has_two_factors(request: Request) -> bool:
-    return await methods.has_second_step(request.state.db, request.state.user.id)
 
 
 def client_info(request: Request) -> ClientInfo:

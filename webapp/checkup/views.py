@@ -160,9 +160,7 @@ async def _app_works(request: Request, form: Form[CheckApp]) -> bool:
 
 
 async def _page(request: Request, form: Form[Any], of_app: Form[CheckApp] | None = None) -> Response:
-    user = await users.get(request.state.db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
-    found = await ways.of(request.state.db, user, sends_mail=request.app.state.settings.sends_mail)
+    found = await ways.of(request.state.db, request.state.user.id, sends_mail=request.app.state.settings.sends_mail)
     status = of_app.status if of_app else form.status
     of_app = of_app or Form(CheckApp)
     headers = of_app.headers

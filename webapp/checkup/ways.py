@@ -10,9 +10,8 @@ from webapp.accounts.models import RecoveryCode, User
 from webapp.accounts.sessions import CHECKUP_EVERY
 from webapp.checkup import openings
 from webapp.database import now
-from webapp.factors import codes, methods
+from webapp.factors import methods
 from webapp.i18n import gettext as _
-from webapp.passkeys import passkeys
 
 FRESH = CHECKUP_EVERY  # an older test proves little
 FEW_CODES = 3
@@ -57,23 +56,22 @@ class Ways:
         return ""
 
 
-async def of(db: AsyncSession, user: User, *, sends_mail: bool) -> Ways:
+async def of(db: AsyncSession, user_id: int, *, sends_mail: bool) -> Ways:
     """An account's ways back."""
-    own = await passkeys.of(db, user.id)
-    app = (await methods.of(db, user.id)).app
-    used = [passkey.last_used_at for passkey in own if passkey.last_used_at]
+    found = await methods.of(db, user_id)
+    user = found.account
     return Ways(
         user.email,
         sends_mail,
         user.email_checked_at,
         openings.of_others(user),
-        await codes.left(db, user.id),
+        found.codes,
         user.codes_checked_at,
-        len(own),
-        sum(passkey.is_synced for passkey in own),
-        max(used, default=None),
-        app.last_used_at if app else None,
-        app is not None,
+        found.passkeys,
+        found.synced,
+        found.passkeys_used_at,
+        found.app.last_used_at if found.app else None,
+        found.app is not None,
     )
 
 

@@ -157,7 +157,7 @@ def reason(text: str) -> str:
 
 async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Whether mail is leaving, and the emails that were given up."""
-    state, given_up = await status.read(db), await mail_words.given_up(db)
+    state, (given_up, _unreachable) = await status.read(db), await mail_words.failed(db, settings)
     yield mail_words.sentence(state, settings)
     for email in given_up:
         yield f"{email.id}\t{email.kind}\t{email.recipient}\t{email.finished_at:%Y-%m-%d %H:%M}\t{email.reason}"

@@ -88,6 +88,7 @@ class Database:
             poolclass=OnlyConnection if self.is_sqlite else TimedPool,
             pool_size=most,
             max_overflow=0,
+            pool_use_lifo=True,  # those in use know most statements; what is new to a connection takes a trip more
             pool_timeout=LOOK_EVERY if self.is_sqlite else 3.5,
             pool_reset_on_return=reset,
             connect_args=options,
@@ -199,6 +200,16 @@ async def execute(
 async def execute(db: AsyncSession, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
     """Runs a statement past the ORM: plain rows come back, and the session's objects stay untouched."""
     return await db.run_sync(_execute, statement, parameters)
+
+
+async def execute_together(
+    db: AsyncSession, parameters: Mapping[str, Any], *queries: postgresql.Query
+) -> list[Sequence[Any]]:
+    """Runs several queries with the same parameters, in a single trip to PostgreSQL; returns the rows of each."""
+    if db.get_bind().dialect.name == "sqlite":
+        return [(await execute(db, query, parameters)).all() for query in queries]
+    answers = (await execute(db, postgresql.as_one(queries), parameters)).one()
+    return [postgresql.rows_of(query, answer) for query, answer in zip(queries, answers, strict=True)]
 
 
 def _execute(session: Session, statement: Executable, parameters: Any) -> CursorResult[Any]:

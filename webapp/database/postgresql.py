@@ -1,11 +1,16 @@
-"""What PostgreSQL needs: time limits, and care with the poolers that platforms put in front of it."""
+"""What PostgreSQL needs: time limits, few trips, and care with the poolers that platforms put in front of it."""
 
+import json
+from collections import namedtuple
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ExceptionContext
+from sqlalchemy import DateTime, ExceptionContext, ScalarSelect, Select, Text, TextualSelect, cast, func, select
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.util import await_
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from webapp.settings.database_url import POOLED
 
@@ -69,6 +74,36 @@ def hang_up_after_silence(failure: ExceptionContext) -> None:
         driver: Any = failure.connection.connection.driver_connection
         driver.terminate()
         failure.is_disconnect = True
+
+
+Query = Select[*tuple[Any, ...]] | TextualSelect
+
+
+def as_one(queries: Sequence[Query]) -> Select[*tuple[Any, ...]]:
+    """Several queries as a single one, so that one trip answers all: for each a column, with its rows as JSON."""
+    return select(*(_as_json(query).label(f"of_{number}") for number, query in enumerate(queries)))
+
+
+def rows_of(query: Query, answer: str | None) -> list[Any]:
+    """The rows of one of them. They have what the query would have given, in columns of the same names."""
+    columns = list(query.selected_columns)
+    row = _row(*(column.key or "" for column in columns))
+    moments = [place for place, column in enumerate(columns) if isinstance(column.type, DateTime | UTCDateTime)]
+    values = json.loads(answer) if answer else []
+    for each in values:
+        for place in moments:
+            each[place] = each[place] and datetime.fromisoformat(each[place]).astimezone(UTC)
+    return [row(*each) for each in values]
+
+
+def _as_json(query: Query) -> ScalarSelect[str]:
+    rows = query.subquery()
+    return select(cast(func.json_agg(func.json_build_array(*rows.c)), Text)).select_from(rows).scalar_subquery()
+
+
+@cache
+def _row(*names: str) -> Any:
+    return namedtuple("Row", names, rename=True)
 
 
 class HotPath:

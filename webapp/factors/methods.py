@@ -1,17 +1,19 @@
-"""An account's factors: list them, add one, use one, remove them."""
+"""What opens an account, and its factors: list them, add one, use one, remove them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import ColumnElement, ScalarSelect, delete, func, update
+from sqlalchemy import select as select_columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from webapp.accounts import known_browsers
-from webapp.accounts.models import RecoveryCode, User
+from webapp.accounts.models import Passkey, RecoveryCode, Session, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now
@@ -27,15 +29,20 @@ NEW = timedelta(days=4)  # a day longer than the link in the email about it work
 
 @dataclass(frozen=True)
 class Methods:
-    """What a log-in asks for besides the password, and what the settings pages list.
+    """What opens an account: what a log-in asks for, and what the settings pages list.
 
     `codes` is how many recovery codes are left. They can replace a factor but aren't one: an account that has only
-    codes has no second step.
+    codes has no second step. `synced` passkeys are on several devices. `sessions` is how many browsers are logged in.
     """
 
+    account: User
     app: Factor | None
     codes: int
     codes_used_at: datetime | None
+    passkeys: int
+    synced: int
+    passkeys_used_at: datetime | None
+    sessions: int
 
     @property
     def has_second_step(self) -> bool:
@@ -52,18 +59,35 @@ class AppTaken(Exception):
 
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
-    """An account's factors, and the codes that can replace one."""
-    rows = await factors(db, user_id)
-    used_at = col(RecoveryCode.used_at)
-    counted = select(func.count() - func.count(used_at), func.max(used_at)).where(col(RecoveryCode.user_id) == user_id)
-    codes, codes_used_at = (await db.exec(counted)).one()
-    app = next((factor for factor in rows if factor.kind == FactorKind.APP), None)
-    return Methods(app, codes, codes_used_at)
+    """All of it in one trip. A session goes with its account, so there is one."""
+    app = (col(Factor.user_id) == col(User.id)) & (col(Factor.kind) == FactorKind.APP)
+    used_at, is_alive = col(RecoveryCode.used_at), col(Passkey.epoch) == col(User.epoch)
+    is_live = (col(Session.epoch) == col(User.epoch)) & (col(Session.expires_at) > now())
+    query: Any = select_columns(
+        User,
+        Factor,
+        _of(RecoveryCode, func.count() - func.count(used_at)),
+        _of(RecoveryCode, func.max(used_at)),
+        _of(Passkey, func.count(), is_alive),
+        _of(Passkey, func.count(), is_alive, col(Passkey.is_synced)),
+        _of(Passkey, func.max(Passkey.last_used_at), is_alive),
+        _of(Session, func.count(), is_live),
+    )
+    return Methods(*(await db.exec(query.outerjoin_from(User, Factor, app).where(col(User.id) == user_id))).one())
+
+
+def _of(model: Any, what: ColumnElement[Any], *which: Any) -> ScalarSelect[Any]:
+    """Something about all that an account has of a kind."""
+    return select_columns(what).where(col(model.user_id) == col(User.id), *which).correlate(User).scalar_subquery()
 
 
 async def factors(db: AsyncSession, user_id: int) -> list[Factor]:
     """An account's factors, oldest first."""
-    return list(await db.exec(select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))))
+    return list((await db.exec(factors_of(user_id))).all())
+
+
+def factors_of(user_id: int) -> SelectOfScalar[Factor]:
+    return select(Factor).where(col(Factor.user_id) == user_id).order_by(col(Factor.id))
 
 
 async def has_second_step(db: AsyncSession, user_id: int) -> bool:

@@ -8,10 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.accounts import users
 from webapp.feeds import atom
 from webapp.feeds.atom import Feed
-from webapp.people import blocks
+from webapp.people import blocks, follows
 from webapp.posts import timeline
 from webapp.posts.timeline import Card
 
@@ -32,30 +31,25 @@ async def explore_feed(request: Request) -> Response:
 
 async def profile_feed(request: Request) -> Response:
     """A person's newest posts; 404 if strangers may not read them."""
-    db = request.state.db
-    person = await users.named(db, request.path_params["username"])
-    is_public = request.app.state.settings.public_profiles
-    if person is None or person.disabled_at or not (person.is_public and is_public):
+    viewer_id = request.state.user.id if request.state.user else None
+    seen = await follows.seen(request.state.db, request.path_params["username"], viewer_id or 0)
+    is_public = request.app.state.settings.public_profiles and seen is not None and seen.person.is_public
+    if seen is None or not is_public or seen.person.disabled_at or seen.relation.has_block:
         raise HTTPException(404)
-    page_path = f"/user/{person.username}"
-    viewer = request.state.user
-    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).has_block:
-        raise HTTPException(404)
-    page = await timeline.of(db, person.id, MOST, viewer_id=None)
-    cards = await _seen(request, page.cards, but=person.username)
+    person, page_path = seen.person, f"/user/{seen.person.username}"
+    cards = (await timeline.of(request.state.db, person.id, MOST, viewer_id=viewer_id)).cards
     title = f"{person.username} · {request.app.state.settings.site_name}"
     feed = Feed(title, f"{page_path}/feed.atom", page_path, cards, person.username, began=person.created_at)
     return _answer(request, feed)
 
 
-async def _seen(request: Request, cards: list[Card], but: str = "") -> list[Card]:
-    """Leaves out posts and mentions of people a member doesn't see, `but` not of the one whose feed they asked for."""
+async def _seen(request: Request, cards: list[Card]) -> list[Card]:
+    """Without the posts and mentions of whom a member doesn't see."""
     if request.state.user is None or not cards:
         return cards
     names = {card.username.lower() for card in cards}.union(*(card.names for card in cards))
     hidden = await blocks.hidden(request.state.db, request.state.user.id, names)
-    authors = hidden - {but.lower()}
-    return [replace(card, names=card.names - hidden) for card in cards if card.username.lower() not in authors]
+    return [replace(card, names=card.names - hidden) for card in cards if card.username.lower() not in hidden]
 
 
 def _answer(request: Request, feed: Feed) -> Response:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, delete, select, text
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
@@ -45,9 +45,9 @@ async def mark(db: AsyncSession, address: str, source: str, reason: str) -> None
     await execute(db, _MARK, values)
 
 
-async def newest(db: AsyncSession, most: int) -> Sequence[Any]:
-    """What is recorded about addresses, newest first: address, since, source, code, reason."""
-    return (await execute(db, select(_refusals).order_by(_refusals.c.since.desc()).limit(most))).all()
+def newest(most: int) -> Select[*tuple[Any, ...]]:
+    """Finds what is recorded about addresses, newest first: address, since, source, code, reason."""
+    return select(_refusals).order_by(_refusals.c.since.desc()).limit(most)
 
 
 async def works_again(db: AsyncSession, settings: Settings, *addresses: str) -> None:

@@ -1,6 +1,6 @@
 """What the admin sees of the mail and can do about it: counts, trouble, pause, resume, send again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     ScalarSelect,
+    Select,
     bindparam,
     case,
     delete,
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.database import CLOCKS_DIFFER, execute, is_recent, now, recent
+from webapp.database import CLOCKS_DIFFER, execute, execute_together, is_recent, now, recent
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
@@ -71,14 +71,14 @@ async def read(db: AsyncSession) -> Status:
         "given_up": _found(func.count(), emails.c.state.in_(GIVEN_UP)),
         "sent_last_hour": _found(func.count(), sent_lately),
     }
-    row = await _row(db, counts)
     sample = (
         select(emails.c.created_at, emails.c.finished_at)
         .where(sent_lately)
         .order_by(emails.c.finished_at.desc())
         .limit(200)
     )
-    times = [(finished_at - created_at).total_seconds() for created_at, finished_at in await execute(db, sample)]
+    [found], lately = await execute_together(db, {}, _with(counts), sample)
+    row, times = found._asdict(), [(sent.finished_at - sent.created_at).total_seconds() for sent in lately]
     return Status(
         paused_at=row["paused_at"],
         trouble=_trouble(row),
@@ -127,7 +127,7 @@ async def _undo_harm(db: AsyncSession) -> None:
 
     Emails that were tried often may be trouble themselves, and keep their schedule.
     """
-    since = (await _row(db))["trouble_since"]
+    since = (await execute(db, _with({}))).one().trouble_since
     if since is None:
         return
     moment = now()
@@ -150,8 +150,8 @@ async def resume(db: AsyncSession) -> None:
     database.wake_after_commit(db)
 
 
-async def given_up(db: AsyncSession, most: int = 50) -> Sequence[Any]:
-    """The emails that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
+def given_up(most: int = 50) -> Select[*tuple[Any, ...]]:
+    """Finds emails that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
     query = select(
         emails.c.id,
         emails.c.kind,
@@ -163,7 +163,7 @@ async def given_up(db: AsyncSession, most: int = 50) -> Sequence[Any]:
         emails.c.created_at,
         emails.c.finished_at,
     ).where(emails.c.state.in_(GIVEN_UP))
-    return (await execute(db, query.order_by(emails.c.finished_at.desc()).limit(most))).all()
+    return query.order_by(emails.c.finished_at.desc()).limit(most)
 
 
 async def sent_to(db: AsyncSession, user_id: int, kind: str, since: datetime, before: Claimed) -> int:
@@ -219,18 +219,18 @@ async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
     await execute(db, update(statuses).where(statuses.c.id == 1).values(**values))
 
 
-async def _row(db: AsyncSession, more: Mapping[str, ScalarSelect[Any]] | None = None) -> RowMapping:
-    """The one row of the mail's status, empty until there is one; and what else is asked for, in the same trip."""
+def _with(more: Mapping[str, ScalarSelect[Any]]) -> Select[*tuple[Any, ...]]:
+    """The one row of the mail's status, empty until there is one; and what else is asked for."""
     always = select(literal(1)).subquery().outerjoin(statuses, true())
-    asked = [query.label(name) for name, query in (more or {}).items()]
-    return (await execute(db, select(*statuses.c, *asked).select_from(always))).mappings().one()
+    asked = [query.label(name) for name, query in more.items()]
+    return select(*statuses.c, *asked).select_from(always)
 
 
 def _found(what: ColumnElement[Any], which: ColumnElement[bool]) -> ScalarSelect[Any]:
     return select(what).select_from(emails).where(which).scalar_subquery()
 
 
-def _trouble(row: RowMapping) -> Trouble | None:
+def _trouble(row: Mapping[str, Any]) -> Trouble | None:
     since = row["trouble_since"]
     if since is None or not is_recent(row["trouble_seen_at"], TROUBLE_LASTS):
         return None

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, select, text, update
+from sqlalchemy import BigInteger, Integer, Select, bindparam, func, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, now, table
+from webapp.database import execute, execute_together, now, table
 from webapp.moderation.models import Report
 from webapp.people import blocks
 from webapp.posts.models import Post
@@ -81,12 +82,12 @@ async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
 
 
 async def waiting(db: AsyncSession) -> list[Case]:
-    """Reported posts waiting for a decision, in two statements however many there are."""
-    rows = (await execute(db, _WAITING)).all()
-    complaints: dict[int, list[Complaint]] = {row.id: [] for row in rows}
-    for post_id, username, reason, created_at, body in await execute(db, _COMPLAINTS, {"post_ids": list(complaints)}):
-        complaints[post_id].append(Complaint(username, reason, created_at, body))
-    return [_case(row, complaints[row.id]) for row in rows]
+    """Reported posts waiting for a decision, in two statements and one trip however many there are."""
+    rows, complained = await execute_together(db, {}, _WAITING, _COMPLAINTS)
+    complaints: dict[int, list[Complaint]] = {}
+    for post_id, username, reason, created_at, body in complained:
+        complaints.setdefault(post_id, []).append(Complaint(username, reason, created_at, body))
+    return [_case(row, complaints.get(row.id, ())) for row in rows]
 
 
 async def case(db: AsyncSession, post_id: int, *, viewer_id: int | None) -> Case | None:
@@ -115,8 +116,8 @@ def _now(outcome: Outcome) -> dict[str, object]:
     return {"settled_at": now(), "outcome": outcome}
 
 
-def _case(row: Row[int, int, str, str, str, datetime, int, int], complaints: Sequence[Complaint] = ()) -> Case:
-    return Case(*row, complaints)
+def _case(row: Any, complaints: Sequence[Complaint] = ()) -> Case:
+    return Case(*(*row, complaints))
 
 
 def _cases() -> Select[int, int, str, str, str, datetime, int, int]:
@@ -141,11 +142,11 @@ def _cases() -> Select[int, int, str, str, str, datetime, int, int]:
 
 
 def _complaints() -> Select[int, str, str, datetime, str]:
-    """The first few open reports of each of these posts."""
+    """The first few open reports of each post that waits."""
     place = func.row_number().over(partition_by=_reports.c.post_id, order_by=_reports.c.id).label("place")
     some = (
         select(*(_reports.c[name] for name in ("post_id", "reporter_id", "reason", "created_at", "body")), place)
-        .where(_reports.c.settled_at.is_(None), _reports.c.post_id.in_(bindparam("post_ids", expanding=True)))
+        .where(_reports.c.settled_at.is_(None), _reports.c.post_id.in_(select(_WAITING.subquery().c.id)))
         .subquery()
     )
     return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import execute
@@ -38,9 +38,17 @@ class Sent:
 
 async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
     """A person's latest emails, newest first, including those to an earlier address."""
+    return [sent(row) for row in await execute(db, latest_of(user_id))]
+
+
+def latest_of(user_id: int) -> Select[*tuple[Any, ...]]:
+    """Finds them, each as `sent` reads it."""
     newest_first = emails.c.created_at.desc(), emails.c.id.desc()
-    rows = await execute(db, _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST))
-    return [Sent(named(row.kind), row.created_at, _outcome(row), _address(row.recipient)) for row in rows]
+    return _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST)
+
+
+def sent(row: Any) -> Sent:
+    return Sent(named(row.kind), row.created_at, _outcome(row), _address(row.recipient))
 
 
 def named(kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import now
+from webapp.database import execute, execute_together, now
 from webapp.i18n import decimal, ngettext
 from webapp.i18n import gettext as _
 from webapp.logs import mask, mask_all
@@ -41,20 +41,28 @@ class Unreachable:
     since: datetime
 
 
-async def unreachable(db: AsyncSession, settings: Settings, most: int = 50) -> list[Unreachable]:
-    """The addresses that refuse emails, send them back, or whose owners complained, newest first."""
-    rows = await refusals.newest(db, most)
-    return [
-        Unreachable(_mark(settings, row.address), mask(row.address), _why_unreachable(row), row.since) for row in rows
-    ]
+async def failed(db: AsyncSession, settings: Settings, most: int = 50) -> tuple[list[GivenUp], list[Unreachable]]:
+    """Emails that were given up; and addresses that refuse emails, send them back, or whose owners complained. The
+    newest first.
+    """
+    emails, addresses = await execute_together(db, {}, status.given_up(most), refusals.newest(most))
+    return [_given_up(row) for row in emails], [_unreachable(settings, row) for row in addresses]
 
 
 async def unreachable_address(db: AsyncSession, settings: Settings, mark: str) -> str | None:
     """The address that a mark stands for."""
-    rows = await refusals.newest(db, 100_000)
+    rows = await execute(db, refusals.newest(100_000))
     return next(
         (row.address for row in rows if hmac.compare_digest(_mark(settings, row.address).encode(), mark.encode())), None
     )
+
+
+def _given_up(row: Any) -> GivenUp:
+    return GivenUp(row.id, row.kind, mask(row.recipient or ""), _why(row), row.created_at, row.finished_at)
+
+
+def _unreachable(settings: Settings, row: Any) -> Unreachable:
+    return Unreachable(_mark(settings, row.address), mask(row.address), _why_unreachable(row), row.since)
 
 
 def _mark(settings: Settings, address: str) -> str:
@@ -67,13 +75,6 @@ def _why_unreachable(row: Any) -> str:
         "complaint": _("Its owner marked an email as spam."),
     }.get(row.source, _("The mail server refused it for good."))
     return _with_answer(words, row)
-
-
-async def given_up(db: AsyncSession) -> list[GivenUp]:
-    rows = await status.given_up(db)
-    return [
-        GivenUp(row.id, row.kind, mask(row.recipient or ""), _why(row), row.created_at, row.finished_at) for row in rows
-    ]
 
 
 def sentence(state: Status, settings: Settings) -> str:

@@ -35,6 +35,7 @@ SECURITY_TXT_EXPIRES = timedelta(days=180)
 async def admin_mail(request: Request) -> Response:
     db, settings = request.state.db, request.app.state.settings
     state = await status.read(db)
+    given_up, unreachable = await mail_status.failed(db, settings)
     return pages.render(
         request,
         "operator/admin_mail.html",
@@ -42,8 +43,8 @@ async def admin_mail(request: Request) -> Response:
         state=state,
         sentence=mail_status.sentence(state, settings),
         is_well=state.trouble is None and state.paused_at is None,
-        given_up=await mail_status.given_up(db),
-        unreachable=await mail_status.unreachable(db, settings),
+        given_up=given_up,
+        unreachable=unreachable,
     )
 
 

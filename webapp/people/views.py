@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.people import avatars, blocks, emails, follows, forms
-from webapp.people.follows import Key, ListedPerson
+from webapp.people.follows import Key, ListedPerson, Seen
 from webapp.web import errors, pages
 from webapp.web.forms import Form
 from webapp.web.limits import limited
@@ -44,27 +44,27 @@ async def unfollow(request: Request) -> Response:
 
 @login_required
 async def followers(request: Request) -> Response:
-    person, viewer_id = await _person(request), request.state.user.id
-    people = await follows.followers(request.state.db, person.id, viewer_id, _after(request))
-    words = _("%(name)s's followers") % {"name": person.username}, _("Nobody yet.")
-    return await _people_page(request, person, people, "followers", *words)
+    seen = await _seen(request)
+    people = await follows.followers(request.state.db, seen.person.id, request.state.user.id, _after(request))
+    words = _("%(name)s's followers") % {"name": seen.person.username}, _("Nobody yet.")
+    return _people_page(request, seen, people, "followers", *words)
 
 
 @login_required
 async def following(request: Request) -> Response:
-    person, viewer_id = await _person(request), request.state.user.id
-    people = await follows.following(request.state.db, person.id, viewer_id, _after(request))
-    words = _("People %(name)s follows") % {"name": person.username}, _("Nobody yet.")
-    return await _people_page(request, person, people, "following", *words)
+    seen = await _seen(request)
+    people = await follows.following(request.state.db, seen.person.id, request.state.user.id, _after(request))
+    words = _("People %(name)s follows") % {"name": seen.person.username}, _("Nobody yet.")
+    return _people_page(request, seen, people, "following", *words)
 
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
     """Follows or unfollows. Pressing twice is like pressing once."""
-    form, person, me = await Form.read(request, forms.PersonButton), await _person(request), request.state.user
+    form, person, me = await Form.read(request, forms.PersonButton), (await _seen(request)).person, request.state.user
     if person.id == me.id:
         return errors.page(request, 400, _("That's you. You can follow everybody else."))
     if not await _turned(request, form, person, is_wanted=is_wanted):
-        return await _refused(request, form, await _person(request))
+        return await _refused(request, form, await _seen(request))
     if pages.asks_for_part(request):
         return await _button(request, form, person, is_followed=is_wanted)
     return pages.redirect(request, _way_back(form, person))
@@ -81,10 +81,9 @@ async def _turned(request: Request, form: Form[forms.PersonButton], person: User
     return True
 
 
-async def _refused(request: Request, form: Form[forms.PersonButton], person: User) -> Response:
+async def _refused(request: Request, form: Form[forms.PersonButton], seen: Seen) -> Response:
     if pages.asks_for_part(request):
-        relation = await blocks.relation(request.state.db, request.state.user.id, person.id)
-        return await _button(request, form, person, relation.is_followed, form.errors[""])
+        return await _button(request, form, seen.person, seen.relation.is_followed, form.errors[""])
     return errors.page(request, 429, form.errors[""], form.headers)
 
 
@@ -104,18 +103,18 @@ async def _button(
     )
 
 
-async def _people_page(
-    request: Request, person: User, people: list[ListedPerson], here: str, heading: str, nobody: str
+def _people_page(
+    request: Request, seen: Seen, people: list[ListedPerson], here: str, heading: str, nobody: str
 ) -> Response:
     path, shown = request.url.path, people[: follows.PAGE]
     return pages.render(
         request,
         "people/neighbours.html",
         part="people",
-        person=person,
+        person=seen.person,
         people=shown,
         more=f"{path}?after={shown[-1].key}" if len(people) > len(shown) else None,
-        counts=await follows.counts(request.state.db, person.id, request.state.user.id),
+        counts=seen.counts,
         here=here,
         here_path=path,
         heading=heading,
@@ -127,15 +126,12 @@ def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
     return Response(svg, media_type="image/svg+xml", headers=PICTURE_HEADERS | (headers or {}))
 
 
-async def _person(request: Request) -> User:
+async def _seen(request: Request) -> Seen:
     """The person in the path; 404 if there is none, they are disabled, or one of the two has blocked the other."""
-    db, viewer = request.state.db, request.state.user
-    person = await users.named(db, request.path_params["username"])
-    if person is None or person.disabled_at is not None:
+    seen = await follows.seen(request.state.db, request.path_params["username"], request.state.user.id)
+    if seen is None or seen.person.disabled_at is not None or seen.relation.has_block:
         raise HTTPException(404)
-    if person.id != viewer.id and (await blocks.relation(db, viewer.id, person.id)).has_block:
-        raise HTTPException(404)
-    return person
+    return seen
 
 
 def _after(request: Request) -> Key | None:

@@ -9,12 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy import (
-    Row,
-    Select,
-    TextualSelect,
-    select,
-)
+from sqlalchemy import Select, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -89,7 +84,7 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, viewer_id:
     query = statements.earlier(most + 1, only_public=viewer_id is None).where(_posts.c.id > floor)
     parameters = _of_viewer(viewer_id) | {"before": before}
     rows = (await execute(db, query.add_columns(floor.label("floor")), parameters)).all()
-    page = _of_rows(rows, most)
+    page = of_rows(rows, most)
     if page.older is None:
         end = rows[0].floor if rows else (await execute(db, statements.FLOOR, {"before": before})).scalar_one()
         return replace(page, older=end + 1 if end and end > 0 else None)
@@ -113,7 +108,7 @@ async def about(db: AsyncSession, user_id: int, most: int, before: int, since: d
     rest.
     """
     rows = (await execute(db, statements.about(most + 1), {"before": before} | _of_viewer(user_id))).all()
-    page, new = _of_rows(rows, most), {row.id for row in rows if row.mentioned_at > since}
+    page, new = of_rows(rows, most), {row.id for row in rows if row.mentioned_at > since}
     older = [card for card in page.cards if card.id not in new]
     return [card for card in page.cards if card.id in new], replace(page, cards=older)
 
@@ -122,13 +117,6 @@ async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, view
     """The replies under a post, oldest first."""
     query = statements.replies(most + 1, only_public=viewer_id is None)
     return await _page(db, query, {"post_id": post_id, "after": after}, most, viewer_id)
-
-
-async def among(
-    db: AsyncSession, numbers: TextualSelect, parameters: Mapping[str, object], most: int, *, viewer_id: int | None
-) -> Page:
-    """The posts whose numbers a statement finds; the statement gives one more than `most` if there are more."""
-    return await _page(db, statements.among(numbers, only_public=viewer_id is None), parameters, most, viewer_id)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
@@ -167,19 +155,20 @@ async def _page(
     db: AsyncSession, query: Query, parameters: Mapping[str, object], most: int, viewer_id: int | None
 ) -> Page:
     """One statement, however many posts; it finds one more than a page was asked for."""
-    return _of_rows((await execute(db, query, {**parameters, **_of_viewer(viewer_id)})).all(), most)
+    return of_rows((await execute(db, query, {**parameters, **_of_viewer(viewer_id)})).all(), most)
 
 
 def _of_viewer(viewer_id: int | None) -> dict[str, object]:
     return {} if viewer_id is None else {"viewer_id": viewer_id}
 
 
-def _of_rows(rows: Sequence[Row[Any]], most: int) -> Page:
+def of_rows(rows: Sequence[Any], most: int) -> Page:
+    """The page of what one of the statements has found: one more than `most` if there are more."""
     cards = [_card(row) for row in rows[:most]]
     return Page(cards, cards[-1].id if len(rows) > most else None)
 
 
-def _card(row: Row[Any]) -> Card:
+def _card(row: Any) -> Card:
     first = row.id, row.author_id, row.username, row.is_public, row.body, row.created_at
     return Card(*first, row.picture, row.edited_at, row.reply_to_id, frozenset((row.names or "").split()))
 

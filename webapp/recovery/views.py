@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import sessions
 from webapp.accounts.endings import NOTHING, Ended, Keep, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import (
@@ -25,7 +24,7 @@ from webapp.database import release
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.names.identities import visible
-from webapp.passkeys import ceremony, passkeys
+from webapp.passkeys import ceremony
 from webapp.passwords.hasher import normal
 from webapp.recovery import reset
 from webapp.recovery.forms import Recover, ResetPassword, ResetPasswordRequest
@@ -68,8 +67,6 @@ async def reset_password(request: Request) -> Response:
         part="form",
         form=form,
         username=user.username,
-        sessions=await sessions.count(request.state.db, user),
-        passkeys=await passkeys.count(request.state.db, user),
         options=json.dumps(ceremony.to_use(request.app.state.settings, _about(user))),
         minutes=email_links.minutes_left(claim),
         opened=email_links.opened(request, form),

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, case, func, select, update
-from sqlmodel import col
-from sqlmodel import select as select_rows
+from sqlalchemy import ColumnElement, Select, case, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import tokens
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose
-from webapp.database import LAST_ID, execute, now, table
+from webapp.database import LAST_ID, execute, execute_together, now, table
 from webapp.registration.models import Invite, InviteUse
 from webapp.settings import Settings
 
@@ -75,11 +73,12 @@ async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch:
 
 async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> list[Listed]:
     """A member's invitations, newest first, and who came by each. Two statements, however many there are."""
-    mine = select_rows(Invite).where(col(Invite.user_id) == user_id).order_by(col(Invite.id).desc())
-    rows = (await db.exec(mine.limit(MOST_LISTED))).all()
+    mine = select(_invites).where(_invites.c.user_id == user_id).order_by(_invites.c.id.desc()).limit(MOST_LISTED)
     came = select(_uses.c.invite_id, _users.c.username).join(_users, _users.c.id == _uses.c.user_id)
+    theirs = came.where(_uses.c.inviter_id == user_id).order_by(_uses.c.user_id)
+    rows, uses = await execute_together(db, {}, mine, theirs)
     people: dict[int, list[str]] = {}
-    for invite_id, username in await execute(db, came.where(_uses.c.inviter_id == user_id).order_by(_uses.c.user_id)):
+    for invite_id, username in uses:
         people.setdefault(invite_id, []).append(username)
     return [Listed(row, _state(row, epoch), _link(settings, row), people.get(row.id, [])) for row in rows]
 
@@ -119,11 +118,9 @@ async def note_use(db: AsyncSession, invite_id: int, inviter_id: int, user_id: i
     await db.flush()
 
 
-async def inviter_of(db: AsyncSession, user_id: int) -> str | None:
-    """The member who invited a person, if one did and still has an account."""
-    query = select(_users.c.username).join(_uses, _uses.c.inviter_id == _users.c.id)
-    name: str | None = (await execute(db, query.where(_uses.c.user_id == user_id))).scalar_one_or_none()
-    return name
+def inviters_of(user_id: int) -> Select[str]:
+    """Finds who invited a person, if a member did who is still here."""
+    return select(_users.c.username).join(_uses, _uses.c.inviter_id == _users.c.id).where(_uses.c.user_id == user_id)
 
 
 def are_on(settings: Settings) -> bool:

@@ -11,9 +11,9 @@ from functools import cache
 from sqlalchemy import BigInteger, Boolean, Integer, String, TextualSelect, bindparam, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute
+from webapp.database import execute, execute_together
 from webapp.people import blocks
-from webapp.posts import timeline
+from webapp.posts import statements, timeline
 from webapp.posts.timeline import LAST, Page
 from webapp.search import words
 from webapp.search.words import Term
@@ -21,7 +21,6 @@ from webapp.search.words import Term
 MOST_PEOPLE = 10
 MERGED_PAGES = 100  # some milliseconds of SQLite's write lock
 _CHANGES = text("SELECT total_changes()")
-_PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 # SQLite looks up the words, then walks through their posts from the newest until it has enough.
 _POSTS = {
@@ -32,18 +31,21 @@ _POSTS = {
     """,
     False: """
     SELECT found.id FROM post AS found JOIN user_account AS author ON author.id = found.author_id
-    WHERE found.words @@ CAST(:words AS tsquery) AND found.id < :before AND {visible}
+    WHERE found.words @@ CAST(:words AS tsquery) AND found.id < :before AND {visible} AND {planned_anew}
     ORDER BY found.id DESC LIMIT {most}
     """,
 }
+# With one plan for all words, PostgreSQL would read every post to find a word that nobody has written. It takes one
+# where that costs no more than plans for these very words; so this costs very much, unless it is known to be true.
+_PLANNED_ANEW = "(:is_known OR (SELECT count(*) FROM generate_series(1, 100000000)) > 0)"
 _VISIBLE = f"""
     found.deleted_at IS NULL AND found.removed_at IS NULL AND author.disabled_at IS NULL
     AND (author.is_public OR :viewer_id > 0) AND {blocks.not_hidden("found.author_id").text}
 """
 _MATCHING = {
     True: "person_words AS words CROSS JOIN user_account AS person ON person.id = words.rowid"
-    " WHERE words.person_words MATCH :words",
-    False: "user_account AS person WHERE person.words @@ CAST(:words AS tsquery)",
+    " WHERE words.person_words MATCH :words_of_people",
+    False: "user_account AS person WHERE person.words @@ CAST(:words_of_people AS tsquery)",
 }
 # Exact names first, then names that begin with it, then those who mention it in "about me".
 _PEOPLE = f"""
@@ -71,29 +73,33 @@ class Person:
     is_followed: bool
 
 
-async def posts(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None, most: int, before: int = LAST) -> Page:
-    """Posts that contain all terms, newest first; for strangers, those they may read."""
-    is_sqlite = await _prepared(db)
+async def find(
+    db: AsyncSession,
+    terms: Sequence[Term],
+    viewer_id: int | None,
+    most: int,
+    before: int = LAST,
+    *,
+    with_people: bool = True,
+) -> tuple[Page, list[Person]]:
+    """Posts that contain all terms, newest first, and people who match every term, by username, its beginning, or
+    their "about me"; for strangers, those they may read.
+
+    At most MOST_PEOPLE people, plus one if there are more. All in one trip.
+    """
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
     parameters = {
         "words": words.for_posts(terms, is_sqlite=is_sqlite),
+        "words_of_people": words.for_people(terms, is_sqlite=is_sqlite),
         "viewer_id": viewer_id or 0,
         "before": before,
-    }
-    return await timeline.among(db, _posts(is_sqlite, most + 1), parameters, most, viewer_id=viewer_id)
-
-
-async def people(db: AsyncSession, terms: Sequence[Term], viewer_id: int | None) -> list[Person]:
-    """People who match every term, by username, its beginning, or their "about me".
-
-    At most MOST_PEOPLE, plus one if there are more.
-    """
-    is_sqlite = await _prepared(db)
-    parameters = {
-        "words": words.for_people(terms, is_sqlite=is_sqlite),
-        "viewer_id": viewer_id or 0,
         "name": terms[0].name,
+        "is_known": True,
     }
-    return [Person(*row) for row in await execute(db, _people(is_sqlite), parameters)]
+    posts = statements.among(_posts(is_sqlite, most + 1), only_public=viewer_id is None)
+    asked = (posts, _people(is_sqlite)) if with_people else (posts,)
+    rows, *people = await execute_together(db, parameters, *asked)
+    return timeline.of_rows(rows, most), [Person(*row) for found in people for row in found]
 
 
 async def forget(db: AsyncSession, *, is_first: bool) -> bool:
@@ -113,29 +119,16 @@ async def forget(db: AsyncSession, *, is_first: bool) -> bool:
     return is_more
 
 
-async def _prepared(db: AsyncSession) -> bool:
-    """Makes PostgreSQL plan for these very words; returns whether the database is SQLite, which needs no telling.
-
-    With one plan for all words, it would read every post to find a word that nobody has written. It is told once, in a
-    transaction that begins with this.
-    """
-    is_sqlite = db.get_bind().dialect.name == "sqlite"
-    if not is_sqlite and not db.in_transaction():
-        await db.connection(execution_options={"isolation_level": "READ COMMITTED"})
-        await execute(db, _PLAN_EACH)
-    return is_sqlite
-
-
 @cache
 def _posts(is_sqlite: bool, most: int) -> TextualSelect:
-    statement = text(_POSTS[is_sqlite].format(visible=_VISIBLE, most=most))
-    kinds = {"words": String, "viewer_id": Integer, "before": BigInteger}
+    statement = text(_POSTS[is_sqlite].format(visible=_VISIBLE, planned_anew=_PLANNED_ANEW, most=most))
+    kinds = {"words": String, "viewer_id": Integer, "before": BigInteger} | ({} if is_sqlite else {"is_known": Boolean})
     return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(id=BigInteger)
 
 
 @cache
 def _people(is_sqlite: bool) -> TextualSelect:
     statement = text(_PEOPLE.format(matching=_MATCHING[is_sqlite]))
-    kinds = {"words": String, "viewer_id": Integer, "name": String}
+    kinds = {"words_of_people": String, "viewer_id": Integer, "name": String}
     found = {"id": Integer, "username": String, "about_me": String, "picture": Integer, "is_followed": Boolean}
     return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(**found)

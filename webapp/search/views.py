@@ -39,10 +39,9 @@ async def search(request: Request) -> Response:
     if not terms:
         return _page(request, typed)
     db, viewer_id = request.state.db, user.id if user else None
-    page = await index.posts(db, terms, viewer_id, settings.posts_per_page, before)
-    if before != timeline.LAST:
-        return _page(request, typed, part="posts", page=page)
-    return _page(request, typed, page=page, people=await index.people(db, terms, viewer_id))
+    is_first = before == timeline.LAST
+    page, people = await index.find(db, terms, viewer_id, settings.posts_per_page, before, with_people=is_first)
+    return _page(request, typed, part="results" if is_first else "posts", page=page, people=people)
 
 
 def _page(

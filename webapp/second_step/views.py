@@ -12,7 +12,6 @@ from webapp.factors import methods, removal
 from webapp.factors import second_step as steps
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
-from webapp.passkeys import passkeys
 from webapp.second_step.forms import SecondStep
 from webapp.web import cookies, pages
 from webapp.web.forms import EmptyForm, Form
@@ -121,7 +120,6 @@ async def _page(request: Request, form: Form[SecondStep], user: User, came_for: 
         form=form,
         username=user.username,
         ways=await methods.of(request.state.db, user.id),
-        passkeys=await passkeys.count(request.state.db, user),
         next="" if came_for == "/" else came_for,
         days=request.app.state.settings.factor_removal_days,
     )

@@ -17,7 +17,6 @@ from webapp.factors.methods import AppTaken
 from webapp.factors.models import Factor, FactorKind
 from webapp.factors.totp import Setup
 from webapp.i18n import gettext as _
-from webapp.passkeys import passkeys
 from webapp.sign_in_methods.forms import AddApp, RecoveryCodes, RemoveApp
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
@@ -30,17 +29,8 @@ async def sign_in_methods(request: Request) -> Response:
 
     The template has a place for each: `ways` is `methods.Methods`.
     """
-    db, user = request.state.db, request.state.user
-    ways = await methods.of(db, user.id)
-    account, own = await users.get(db, user.id), await passkeys.of(db, user.id)
-    return pages.render(
-        request,
-        "sign_in_methods/sign_in_methods.html",
-        ways=ways,
-        passkeys=own,
-        passkeys_used_at=max((passkey.last_used_at for passkey in own if passkey.last_used_at), default=None),
-        password_used_at=account.password_used_at if account else None,
-    )
+    ways = await methods.of(request.state.db, request.state.user.id)
+    return pages.render(request, "sign_in_methods/sign_in_methods.html", ways=ways)
 
 
 @login_required
