@@ -1,5 +1,6 @@
 """An archive comes in by a form: after a proof, bounded, in the background, and it says what it left out."""
 
+import asyncio
 import io
 import json
 import time
@@ -15,7 +16,7 @@ from tests.mailbox import PATIENCE
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import words_in
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD
+from tests.stories import PASSWORD, log_in
 from tests.watching import execute
 from webapp.archive_imports import importer, uploads, zips
 from webapp.settings import Settings
@@ -238,6 +239,32 @@ def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -
 
     assert "brought 20 posts." in susan.get("/import").text
     assert len(words_in(susan.get("/user/susan"))) == 20
+
+
+def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp_path: Path) -> None:
+    """C68: whether somebody has begun with it or not; and the owner can bring an archive of their own at once."""
+    any_site.app.state.imports.stop()
+    thief, owner, state = arrive(any_site), any_site.browser(), any_site.app.state
+    log_in(owner)
+    upload_again(thief, archive(tmp_path, "stolen"))
+
+    async def begin_and_go_on_later(after: Callable[[], object]) -> bool:
+        async with state.database.session(is_writing=True) as db:
+            claimed = await uploads.claim(db)
+            await db.commit()
+            assert claimed
+        await asyncio.to_thread(after)
+        async with state.database.session(is_writing=True) as db:
+            with pytest.raises(uploads.Overtaken):
+                await uploads.hold(db, claimed)
+        return await importer.Importer(any_site.settings, state.database).do_one()
+
+    assert not any_site.run(begin_and_go_on_later, lambda: owner.post("/sessions/end_others"))
+    execute(any_site, "UPDATE archive_import SET leased_until = NULL")
+    any_site.run(importer.Importer(any_site.settings, state.database).do_one)
+    assert execute(any_site, "SELECT 1 FROM post") == []
+    assert "importing your file" not in owner.get("/import").text
+    assert "We have your file" in upload_again(owner, archive(tmp_path, "own"))
 
 
 def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ class ArchiveImport(SQLModel, table=True):
     """An archive that somebody uploaded; once it is done, only the result.
 
     Its importer has a lease: if the process dies the lease runs out, and another begins again, which finds what is
-    already here. `fence` goes up with each claim, so a process that wakes up late can't write any more.
+    already here. `fence` goes up with each claim, so a process that wakes up late can't write any more. Nothing more comes
+    of it once the account has left the `epoch`: a thief may have uploaded it.
     """
 
     __tablename__ = "archive_import"
@@ -22,6 +23,7 @@ class ArchiveImport(SQLModel, table=True):
 
     id: int = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
+    epoch: int
     state: str = Field(default=WAITING, max_length=12)
     asked_at: datetime = Field(default_factory=now)
     expires_at: datetime = Field(index=True)

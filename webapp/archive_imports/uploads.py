@@ -21,6 +21,7 @@ REPORTED = timedelta(days=7)
 LEASE = timedelta(seconds=60)
 
 _imports, _chunks, _users = table(ArchiveImport), table(ImportChunk), table(User)
+_is_live = (_users.c.id == _imports.c.user_id) & (_users.c.epoch == _imports.c.epoch) & _users.c.disabled_at.is_(None)
 
 
 class Latest(NamedTuple):
@@ -60,10 +61,10 @@ def pass_in(settings: Settings, cookie: str) -> str:
         return ""
 
 
-async def keep(db: AsyncSession, user_id: int, pieces: AsyncIterator[bytes]) -> None:
+async def keep(db: AsyncSession, user_id: int, epoch: int, pieces: AsyncIterator[bytes]) -> None:
     """Stores an upload. It replaces an earlier one."""
     await execute(db, delete(_imports).where(_imports.c.user_id == user_id))
-    kept = ArchiveImport(user_id=user_id, expires_at=now() + WAITS)
+    kept = ArchiveImport(user_id=user_id, epoch=epoch, expires_at=now() + WAITS)
     db.add(kept)
     await db.flush()
     number = 0
@@ -74,7 +75,8 @@ async def keep(db: AsyncSession, user_id: int, pieces: AsyncIterator[bytes]) -> 
 
 async def latest(db: AsyncSession, user_id: int) -> Latest | None:
     columns = [_imports.c[name] for name in Latest._fields]
-    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now()
+    is_shown = (_imports.c.state == DONE) | select(_users.c.id).where(_is_live).exists()
+    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now(), is_shown
     row = (await execute(db, select(*columns).where(*mine).order_by(_imports.c.id.desc()).limit(1))).first()
     return Latest(*row) if row else None
 
@@ -85,8 +87,8 @@ async def claim(db: AsyncSession) -> Claimed | None:
     is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
     waiting = (
         select(_imports.c.id)
-        .join_from(_imports, _users, _users.c.id == _imports.c.user_id)
-        .where(_imports.c.state == WAITING, is_free, _imports.c.expires_at > now(), _users.c.disabled_at.is_(None))
+        .join_from(_imports, _users, _is_live)
+        .where(_imports.c.state == WAITING, is_free, _imports.c.expires_at > now())
         .order_by(_imports.c.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=_imports)
@@ -101,8 +103,8 @@ async def claim(db: AsyncSession) -> Claimed | None:
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
     """Renews the lease, and records the progress. Raises Overtaken."""
-    owner = select(_users.c.id).where(_users.c.id == claimed.user_id, _users.c.disabled_at.is_(None))
-    mine = _imports.c.id == claimed.id, _imports.c.fence == claimed.fence, _imports.c.state == WAITING, owner.exists()
+    is_live = select(_users.c.id).where(_is_live).exists()
+    mine = _imports.c.id == claimed.id, _imports.c.fence == claimed.fence, _imports.c.state == WAITING, is_live
     held = update(_imports).where(*mine).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
         raise Overtaken

@@ -89,7 +89,7 @@ async def _kept(request: Request, form: Form[EmptyForm], file: IO[bytes]) -> Res
     db, me = request.state.db, request.state.user
     found = await uploads.latest(db, me.id)
     if found is None or found.state != WAITING:  # or it is the second press
-        await uploads.keep(db, me.id, _pieces(file))
+        await uploads.keep(db, me.id, me.epoch, _pieces(file))
         await events.note(db, Event.IMPORT_ASKED, me.id, auth.client_info(request), bytes=file.tell())
     await db.commit()
     request.app.state.imports.wake()
