@@ -14,8 +14,8 @@ class ArchiveImport(SQLModel, table=True):
     """An archive that somebody uploaded; once it is done, only the result.
 
     Its importer has a lease: if the process dies the lease runs out, and another begins again, which finds what is
-    already here. `fence` goes up with each claim, so a process that wakes up late can't write any more. Nothing more comes
-    of it once the account has left the `epoch`: a thief may have uploaded it.
+    already here. `fence` goes up with each claim, so a process that wakes up late can't write any more.
+    Nothing more comes of it once the account has left the `epoch`: a thief may have uploaded it.
     """
 
     __tablename__ = "archive_import"
