@@ -20,6 +20,11 @@ SHIFTED = """new Promise((done) => {
     new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({type: "layout-shift", buffered: true});
     setTimeout(() => done(shifted), 300);
 })"""
+# Each of these costs a phone a tenth of a second.
+MAKES = """for (const name of ["DateTimeFormat", "RelativeTimeFormat", "Segmenter"])
+  Intl[name] = class extends Intl[name] {
+    constructor(...how) { super(...how); (window.formats ??= []).push(name); }
+}"""
 CUT = """[...document.querySelectorAll(".site-nav .nav-item")]
     .filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.textContent.trim())"""
 SIZES = {"phone": {"width": 375, "height": 800}, "desktop": {"width": 1200, "height": 900}}
@@ -32,6 +37,7 @@ class Visit:
     size: int
     files: list[str]
     shifted: list[str]
+    formats: list[str]
 
 
 @pytest.fixture(scope="module", params=[pytest.param("en", marks=deep), "ru"])
@@ -46,11 +52,13 @@ def visit(browser: Browser, place: Village, path: str, size: dict[str, int], coo
     context = browser.new_context(base_url=place.url, viewport=size)  # type: ignore[arg-type]
     context.add_cookies([{"name": name, "value": value, "url": place.url} for name, value in cookies.items()])
     page = context.new_page()
+    page.add_init_script(MAKES)
     sizes, files = _listen(page)
     page.goto(path, wait_until="networkidle")
     shifted = page.evaluate(SHIFTED)
+    formats = page.evaluate("window.formats ?? []")
     context.close()
-    return Visit(sum(sizes), files, shifted)
+    return Visit(sum(sizes), files, shifted, formats)
 
 
 def _listen(page: Page) -> tuple[list[int], list[str]]:
@@ -83,6 +91,7 @@ def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Vill
 
     assert (too_heavy, too_many) == ({}, {})
     assert {path: v.shifted for path, v in visits.items() if v.shifted} == {}
+    assert {path: v.formats for path, v in visits.items() if v.formats} == {"a post": ["DateTimeFormat"]}
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(375, marks=deep)])
