@@ -44,7 +44,7 @@ document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx && isPost(event)) say(flash.dataset.offline, "error");
 });
 
-// After a swap the reader goes on at the first mistake, or at the heading of the new panel, which the title repeats.
+// After a swap, focus moves to the first mistake, or to the heading of the new panel, which becomes the title.
 document.addEventListener("htmx:after:swap", (event) => {
   prepare();
   const { ctx } = event.detail;
@@ -58,7 +58,7 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (heading) document.title = `${heading.textContent.trim()} · ${document.title.split(" · ").at(-1)}`;
 });
 
-// After "Older posts" reading goes on at the first of them.
+// After "Older posts", reading goes on at the first of them.
 document.addEventListener("htmx:before:swap", (event) => {
   if (event.detail.ctx.target?.id === "older") event.detail.ctx.target.previousElementSibling?.setAttribute("data-last", "");
 });
@@ -70,8 +70,8 @@ function goOnAt(target) {
   last?.nextElementSibling?.focus();
 }
 
-// Fields: passwords are shown on demand, and leave as passwords, since browsers remember plain text; a mistake is
-// said until it is being mended.
+// Fields: passwords are shown on demand, but sent as passwords, because browsers remember plain text. A mistake is
+// shown until somebody begins to mend it.
 
 function togglePassword(button, show) {
   document.getElementById(button.getAttribute("aria-controls")).type = show ? "text" : "password";
@@ -105,9 +105,9 @@ document.addEventListener("input", (event) => {
   link.href = url.pathname + url.search;
 });
 
-// What is typed stays in this tab, for this person, until it has arrived; but no password and no code. Beside it stands
-// what the site had put into the field: only over that it comes back.
-// A long part of a path is a token, and is kept nowhere.
+// What is typed stays in this tab, for this person, until it has arrived; but no password and no code. It is kept with
+// what the site had put into the field, and only comes back in place of that.
+// A long part of a path is a token, and isn't kept anywhere.
 
 const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off], [autocomplete=one-time-code])";
 
@@ -133,7 +133,7 @@ function forgetDrafts(isMine) {
   for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft ") && !isMine(key)) sessionStorage.removeItem(key);
 }
 
-// Who comes next finds nothing of it.
+// Whoever comes next finds none of it.
 document.addEventListener("submit", ({ target }) => {
   if (new URL(target.action).pathname === "/logout") forgetDrafts(() => false);
 });
@@ -204,7 +204,7 @@ document.addEventListener("click", (event) => {
   for (const menu of all(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// The composer counts along, as people count: a flag or a family is one character. The server has the last word.
+// The composer counts as people count: a flag or a family is one character. The server has the last word.
 // Ctrl+Enter posts, as in most such boxes.
 
 const FEW_LEFT = 60;
@@ -277,6 +277,6 @@ function prepare() {
 setInterval(countOn, 30000);
 prepare();
 
-// Who replies goes on behind the name.
+// A reply is typed after the name.
 const begun = document.querySelector("textarea[autofocus]"); // which may get the focus only later
 begun?.setSelectionRange(begun.value.length, begun.value.length);

@@ -1,7 +1,7 @@
 "use strict";
 
-// In an ordinary form, a passkey instead of what is typed into a field or two: it fills another, and the form is sent as ever.
-// Comes after passkeys.js, whose ways and words it uses.
+// In an ordinary form, a passkey instead of typing into a field or two: it fills another field, and the form is sent as usual.
+// Loaded after passkeys.js, whose functions and sentences it uses.
 
 function optionsOf(part) {
   const { options } = part.dataset;

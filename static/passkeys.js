@@ -64,7 +64,7 @@ async function offerInField() {
     const credential = await navigator.credentials.get({ publicKey, mediation: "conditional", signal: current.signal });
     send(document.querySelector("form[data-passkey=get]"), credential);
   } catch {
-    // Nobody has asked for anything, so there is nothing to say.
+    // Nobody asked for anything, so there is nothing to say.
   } finally {
     clearTimeout(renewal);
   }

@@ -5,7 +5,7 @@
 const FEWEST_DIFFERENT = 5, FEWEST_UNFORESEEN = 6; // as in webapp/accounts/weakness.py
 const PAUSE = 300; // milliseconds: a screen reader need not hear of every key
 
-// Characters that go on with a run, "aaa", "abc", "321", are no news.
+// Characters that continue a run, such as "aaa", "abc" or "321", add nothing.
 function unforeseen(codes) {
   const step = (place) => codes[place] - codes[place - 1];
   return codes.filter((_code, place) => place < 2 || step(place) !== step(place - 1) || Math.abs(step(place)) > 1).length;
@@ -30,7 +30,7 @@ function showStrength(field, box) {
   const least = Number(box.dataset.least), length = Array.from(field.value).length;
   const strength = strengthOf(field.value, least, nameBeside(field));
   const levels = ["weak", "fair", "good", "strong"];
-  // A quarter of the bar is the way to the least length.
+  // The first quarter of the bar is for reaching the minimum length.
   box.querySelector("meter").value = strength === "short" ? length / least : 1 + levels.indexOf(strength);
   box.hidden = length === 0;
   clearTimeout(box.waiting);
