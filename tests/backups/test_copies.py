@@ -1,5 +1,6 @@
 """Copies are whole, private and made beside the running site; what is damaged is told."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -68,11 +69,28 @@ def test_nothing_is_written_over(sqlite_url: str, tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_run_left_is_in_nobodys_way(sqlite_url: str, tmp_path: Path) -> None:
-    (tmp_path / ".backup.part").write_text("half")
+    for name in (".backup.part", ".backup.part-journal"):
+        (tmp_path / name).write_text("half")
 
     copies.make(sqlite_url, tmp_path / "backup")
 
-    assert not (tmp_path / ".backup.part").exists()
+    assert list(tmp_path.glob(".backup*")) == []
+    assert copies.describe(tmp_path / "backup")
+
+
+def test_a_disk_that_gives_a_file_one_name_only_takes_a_backup(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a memory stick does."""
+
+    def refuse(_file: Path, _name: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+
+    copies.make(sqlite_url, tmp_path / "backup")
+
+    assert list(tmp_path.glob(".backup*")) == []
     assert copies.describe(tmp_path / "backup")
 
 

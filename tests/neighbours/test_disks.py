@@ -12,6 +12,7 @@ import pytest
 
 from tests.missing import unavailable
 from tests.processes import Host
+from webapp.backups import Refused, copies
 from webapp.database import migrations
 
 pytestmark = pytest.mark.neighbours
@@ -112,6 +113,16 @@ def fill(file: Path) -> None:
 
     with pytest.raises(OSError, match="No space left on device"):
         write()
+
+
+def test_a_backup_that_finds_no_room_leaves_nothing_behind(disk: Path, sqlite_url: str) -> None:
+    (disk / "full").write_bytes(bytes(3_900_000))
+    with pytest.raises(Refused, match="full"):
+        copies.make(sqlite_url, disk / "backup")
+
+    assert [file.name for file in disk.iterdir()] == ["full"]
+    (disk / "full").unlink()
+    assert copies.make(sqlite_url, disk / "backup")
 
 
 def test_a_disk_that_may_only_be_read_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> None:

@@ -81,16 +81,32 @@ def _file_of(database_url: str) -> Path:
 def _hidden(file: Path) -> Iterator[Path]:
     """An empty file beside the backup that nobody else can read. It gets the backup's name, or is deleted."""
     part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)  # left by a run that was cut short
+    _discard(part)  # left by a run that was cut short
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         yield part
-        os.link(part, file)  # unlike a rename, never over a file that appeared in the meantime
+        _name(part, file)
     except FileExistsError:
         raise Refused(_("%(file)s is there already; choose another name.") % {"file": file}) from None
     finally:
-        part.unlink(missing_ok=True)
+        _discard(part)
     _flush(file.parent)
+
+
+def _name(part: Path, file: Path) -> None:
+    try:
+        os.link(part, file)  # unlike a rename, never over a file that appeared in the meantime
+    except FileExistsError:
+        raise
+    except OSError:  # a memory stick, say, whose file system gives a file one name only
+        must_be_new(file)
+        part.rename(file)
+
+
+def _discard(part: Path) -> None:
+    """Deletes an unfinished copy, and the journal that SQLite leaves beside it when the disk is full."""
+    for file in (part, part.with_name(f"{part.name}-journal")):
+        file.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

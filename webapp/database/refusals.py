@@ -37,7 +37,7 @@ def in_words(error: Exception) -> str:
 
 
 def what_to_check(error: Exception) -> str:
-    if re.search(r"\bfull\b|read-?only|no space", in_words(error), re.IGNORECASE):
+    if re.search(r"\bfull\b|read-?only|no space|disk I/O", in_words(error), re.IGNORECASE):
         return _("Is its disk full, or read-only?")
     return _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
 
