@@ -39,6 +39,17 @@ def test_it_finds_nothing_to_fail_where_all_is_in_order(
     assert deployed.emails == [], "nothing is sent"
 
 
+@pytest.mark.usefixtures("deployed")
+def test_it_warns_where_postgresql_answers_before_the_disk_has_it(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server of the tests is such a one; for the others see tests/reliability/test_power_loss.py."""
+    main(["doctor"])
+
+    warning = "durability: fsync, full_page_writes, synchronous_commit off"
+    assert (warning in capsys.readouterr().out) is database_url.startswith("postgresql")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -57,6 +57,24 @@ class Server:
 
 
 @contextmanager
+def lone_server(*options: str) -> Iterator[Server]:
+    """One that can be killed and started again."""
+    with tempfile.TemporaryDirectory(prefix="microblog-lone-", ignore_cleanup_errors=True) as name, ExitStack() as ends:
+        folder = Path(name)
+        shutil.chown(folder, OWNER)
+        server = Server(folder / "lone", _programs())
+        ends.callback(server.kill)
+        server.run("initdb", "-D", str(server.folder), "-A", "trust", "-U", OWNER, "--locale=C.UTF-8")
+        start_and_wait(server, *options)
+        yield server
+
+
+def start_and_wait(server: Server, *options: str) -> None:
+    server.start(*options)
+    _wait_until(lambda: bool(query(server.url, "SELECT 1")))
+
+
+@contextmanager
 def primary_and_standby() -> Iterator[tuple[Server, Server]]:
     with (
         tempfile.TemporaryDirectory(prefix="microblog-failover-", ignore_cleanup_errors=True) as name,

@@ -1,4 +1,4 @@
-"""G12: the power goes out. A copy of only what was flushed, taken at each answer, has what was answered; on SQLite."""
+"""G12: the power goes out. On SQLite a copy of only what was flushed, taken at each answer, has what was answered."""
 
 import asyncio
 import itertools
@@ -13,9 +13,12 @@ import httpx2
 import pytest
 
 from tests.depth import deep
+from tests.inspection import query
 from tests.missing import unavailable
 from tests.processes import Host
 from tests.reliability.conftest import Figure
+from tests.reliability.primaries import lone_server, query_outside, start_and_wait
+from webapp.database import migrations
 
 SOURCE = Path(__file__).with_name("power.c")
 FILES = ("site.db", "site.db-wal")
@@ -70,6 +73,34 @@ def test_what_was_answered_too_early_is_found_missing(site: Host) -> None:
     site.wait_until_ready(process)
 
     assert asyncio.run(asked_and_lost(site))
+
+
+@pytest.mark.neighbours
+@pytest.mark.parametrize(("commits", "is_lost"), [("on", False), ("off", True)])
+def test_postgresql_has_what_was_answered_when_it_is_killed(
+    tmp_path: Path, figure: Figure, commits: str, is_lost: bool
+) -> None:
+    """As if its machine lost power; it is PostgreSQL that flushes what it has written. `off` is the fault planted."""
+    options = "-c", f"synchronous_commit={commits}", "-c", "wal_writer_delay=10000"
+    with lone_server(*options) as server:
+        migrations.upgrade(server.url)
+        query_outside(server, "CHECKPOINT")
+        with Host(tmp_path, server.url, {"MAILER": "process", "MAIL_SERVER": "localhost"}) as site:
+            site.serve()
+            doctor = site.start("webapp", "doctor")
+            doctor.wait(30)
+            asked = [f"person{number}@example.com" for number in range(VISITORS * TURNS)]
+            for number, address in enumerate(asked):
+                with site.browser(number) as browser:
+                    answer = browser.post("/reset_password_request", data={"email": address})
+                assert answer.status_code == 200
+            server.kill()
+        start_and_wait(server)
+        kept = {recipient for (recipient,) in query(server.url, "SELECT recipient FROM outbox_email")}
+
+    figure("G12", f"PostgreSQL, synchronous_commit={commits}: {len(set(asked) - kept)} of {len(asked)} lost")
+    assert bool(set(asked) - kept) is is_lost
+    assert ("synchronous_commit off: a power cut" if is_lost else "survives a power cut") in doctor.output
 
 
 async def asked_and_lost(site: Host) -> list[str]:

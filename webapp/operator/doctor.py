@@ -137,6 +137,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(WARNING, _("database"), words % {"version": number})
             else:
                 yield Finding(OK, _("database"), f"{name} {number}")
+            if not database.is_sqlite:
+                yield await _durability(db)
             there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
             newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
             if there == newest:
@@ -154,6 +156,17 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(FAILURE, _("database"), f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
     finally:
         await database.close()
+
+
+async def _durability(db: AsyncSession) -> Finding:
+    """Whether PostgreSQL flushes before it answers: without that, what the site has confirmed can be gone."""
+    subject, names = _("durability"), ("fsync", "full_page_writes", "synchronous_commit")
+    query = text("SELECT name FROM pg_settings WHERE name = ANY(:names) AND setting = 'off' ORDER BY name")
+    off = (await execute(db, query, {"names": list(names)})).scalars().all()
+    if not off:
+        return Finding(OK, subject, _("what the site has confirmed survives a power cut"))
+    words = _("%(settings)s off: a power cut can take back what the site has confirmed")
+    return Finding(WARNING, subject, words % {"settings": ", ".join(off)})
 
 
 async def _mail_server(settings: Settings) -> Finding:
