@@ -24,11 +24,12 @@ def without_token(text: str) -> str:
 def register(browser: Browser, mailbox: Mailbox, username: str = "susan", password: str = PASSWORD) -> str:
     """Makes an account by the mailed link, and logs out again; returns its address."""
     address = f"{username.lower()}@example.com"
-    assert browser.post("/register", data={"email": address}).status_code == 200
+    asked = browser.post("/register", data={"email": address}, follow_redirects=False)
+    assert asked.headers.get("location", "").startswith("/check_email/"), asked.text
     form = {"username": username, "password": password}
     answer = browser.post(mailbox.link(to=address), data=form, follow_redirects=False)
     assert answer.headers.get("location") == "/", answer.text
-    assert browser.post("/logout").url.path == "/login"
+    assert browser.post("/logout", follow_redirects=False).headers["location"] == "/login"
     return address
 
 
