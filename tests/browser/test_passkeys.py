@@ -10,6 +10,7 @@ from playwright.sync_api import CDPSession
 
 from tests.browser.listening import ListeningSite
 from tests.browser.visitor import Visitor
+from tests.factors.steps import scan
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -115,6 +116,25 @@ def test_a_passkey_proves_who_is_asking_and_the_page_keeps_what_was_typed(visito
 
     visitor.sees_heading("Check your email")
     visitor.sees(visitor.new_address)
+
+
+def test_a_passkey_answers_for_password_and_code_where_the_app_is_removed(
+    visitor: Visitor, site: ListeningSite
+) -> None:
+    Device(visitor)
+    add(visitor)
+    visitor.sees("The passkey is added.")
+    visitor.goto("/sign-in_methods/app")
+    app = scan(visitor.page.content())
+    visitor.fill(code=app.code(-1, seconds=10), recovery_code=app.codes[0])
+    visitor.press("Finish")
+    visitor.sees("Your authenticator app is set up.")
+    is_old(visitor, site)
+
+    visitor.goto("/sign-in_methods/app/remove")
+    visitor.press("Use a passkey instead")
+
+    visitor.sees("The authenticator app is removed.")
 
 
 def test_a_proof_that_is_cancelled_says_so_and_a_password_still_does(visitor: Visitor) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from sqlmodel import SQLModel
 
+from tests.depth import deep
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD
+from tests.stories import PASSWORD, log_in
 from tests.test_limit_sweep import EXCEPTIONS, SENT, no_app_afterwards, path_of, site, susan
 from tests.watching import execute
 
@@ -76,6 +77,43 @@ def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_
     susan.post(path, data=sent)
 
     assert opens(site) == before or is_told(site)
+
+
+AN_APP = """
+    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, created_at)
+    SELECT 1, 'app', '', 'x', 'x', 0, '2026-01-01' WHERE NOT EXISTS (SELECT 1 FROM factor)
+"""
+MAY_END = {"end_session", "end_other_sessions"}  # who is robbed must be quick, and the owner is told
+
+
+def changed_without_a_code(site: Site, name: str) -> bool:
+    """Whether a thief changes what opens the account who has the password and a session, but not the app."""
+    execute(site, "DELETE FROM factor")
+    execute(site, "DELETE FROM limit_window")
+    susan = site.browser(follow_redirects=False)
+    log_in(susan)
+    path = path_of(site, susan, name)
+    execute(site, AN_APP)
+    execute(site, "UPDATE session SET second_proved_at = NULL")
+    execute(site, "DELETE FROM limit_window")
+    before = {table: rows for table, rows in opens(site).items() if table != "factor"}
+
+    sent = {field: value for field, value in (WORSE.get(name) or SENT[name]).items() if field != "code"}
+    susan.post(path, data=sent | {"current_password": PASSWORD})
+
+    assert execute(site, "SELECT count(*) FROM factor") == [(1,)], name
+    return before != {table: rows for table, rows in opens(site).items() if table != "factor"}
+
+
+@deep
+def test_with_the_password_but_without_the_app_nothing_that_opens_the_account_changes(
+    site: Site, susan: Browser
+) -> None:
+    """On every route that there is, in one go: each of them alone would take as long as all."""
+    execute(site, "DELETE FROM session")
+    names = [name for name in SENT if name not in NOT_BY_COOKIE]
+
+    assert {name for name in names if changed_without_a_code(site, name)} == MAY_END
 
 
 def test_every_table_of_an_account_is_watched_or_harmless() -> None:
