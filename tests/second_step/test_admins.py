@@ -79,6 +79,24 @@ def test_an_admin_who_has_only_typed_the_password_opens_and_changes_nothing(guar
     assert "GET /admin/mail" in opened(thief)
 
 
+def test_a_session_from_before_the_app_opens_and_changes_nothing(guarded: Site) -> None:
+    """It may be a thief's, who had the password; a browser that is trusted is the admin's own."""
+    before, owner = guarded.browser(), guarded.browser()
+    log_in(before)
+    log_in(owner)
+    app = set_up_app(owner)
+
+    refused = before.get("/admin/mail")
+    before.follow_redirects = False
+
+    assert "Here you logged in without your second step" in refused.text
+    assert opened(before) == []
+    log_in_with(owner, app, trust="1")
+    owner.post("/logout")
+    assert log_in(owner).url.path == "/"
+    assert owner.get("/admin/mail").url.path == "/admin/mail"
+
+
 def test_whoever_removes_the_app_is_no_longer_let_in(guarded: Site) -> None:
     admin = guarded.browser()
     log_in(admin)

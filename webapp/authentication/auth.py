@@ -101,7 +101,8 @@ async def _to_log_in(request: Request) -> Response:
 def admin_required(view: View) -> View:
     """Lets in only people whose address is in ADMINS; sends strangers to the log-in page first.
 
-    With ADMIN_TWO_FACTORS, admins without a second step are sent to the page where they set one up.
+    With ADMIN_TWO_FACTORS, admins without a second step are sent to the page where they set one up, and so is a session
+    that has never passed it: somebody may have opened it with the password alone, before there was an app.
     """
 
     @wraps(view)
@@ -110,12 +111,21 @@ def admin_required(view: View) -> View:
             route = getattr(request.scope.get("route"), "path", None)
             events.refused(Refusal.NOT_ALLOWED, client_info(request), user_id=request.state.user.id, route=route)
             raise HTTPException(403)
-        if request.app.state.settings.admin_two_factors and not request.state.user.has_second_step:
-            words = _("Admin pages open only for people with a second step. Set up an authenticator app first.")
+        if request.app.state.settings.admin_two_factors and (words := await _lacks(request)):
             return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words, kind="notice")
         return await view(request)
 
     return login_required(guarded)
+
+
+async def _lacks(request: Request) -> str:
+    """What an admin must do before the admin pages open with ADMIN_TWO_FACTORS; empty if nothing."""
+    user: SessionUser = request.state.user
+    if not user.has_second_step:
+        return _("Admin pages open only for people with a second step. Set up an authenticator app first.")
+    mark = client_info(request).browser_mark
+    is_passed = user.second_proved_at or await known_browsers.is_trusted(request.state.db, user.id, mark, user.epoch)
+    return "" if is_passed else _("Here you logged in without your second step. Log out, and log in with it.")
 
 
 def client_info(request: Request) -> ClientInfo:
