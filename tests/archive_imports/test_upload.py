@@ -267,6 +267,23 @@ def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp
     assert "We have your file" in upload_again(owner, archive(tmp_path, "own"))
 
 
+def test_a_process_that_ends_leaves_it_to_another(site: Site, tmp_path: Path) -> None:
+    """Also in the middle of a large file, of which nothing is brought in."""
+    site.app.state.imports.stop()
+    susan = arrive(site)
+    upload_again(susan, archive(tmp_path, "x" * 500))
+    ending = importer.Importer(site.settings, site.app.state.database)
+    ending.stop()
+
+    site.run(ending.do_one)
+    left = execute(site, "SELECT state FROM archive_import")
+    execute(site, "UPDATE archive_import SET leased_until = '2026-01-01 00:00:00'")
+    site.run(importer.Importer(site.settings, site.app.state.database).do_one)
+
+    assert left == [("waiting",)]
+    assert "longer than a post can be here: 1" in susan.get("/import").text
+
+
 def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> None:
     site.app.state.imports.stop()
     susan = arrive(site)

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from tempfile import TemporaryFile
+from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,6 +19,7 @@ from webapp.posts import posts
 from webapp.posts.posts import ImportedPost
 
 AT_ONCE = 300
+RENEW_SECONDS = 20
 PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
 MOST_PEOPLE = 400  # in each list: as many as the buttons allow in an hour
@@ -63,14 +65,30 @@ class Importer(Worker):
         with TemporaryFile() as file:
             async for piece in uploads.content(self._database, claimed):
                 await asyncio.to_thread(file.write, piece)
-            return await asyncio.to_thread(reading.read, self._settings, file)
+            return await self._held(claimed, asyncio.to_thread(reading.read, self._settings, file, self._go_on))
+
+    def _go_on(self) -> None:
+        """Asked for each thing in a file, so that a large one keeps no process from ending. Raises Overtaken."""
+        if self.is_stopping:
+            raise Overtaken  # by whoever claims it next
+
+    async def _held(self, claimed: Claimed, work: Coroutine[Any, Any, Archive]) -> Archive:
+        """What the work brings; the lease is renewed for as long as it takes. Raises Overtaken."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([task], timeout=RENEW_SECONDS))[0]:
+                async with self._database.session(is_writing=True) as db:
+                    await uploads.hold(db, claimed)
+                    await db.commit()
+        finally:
+            await asyncio.wait([task])  # it reads a file that is closed afterwards
+        return task.result()
 
     async def _add(self, claimed: Claimed, archive: Archive) -> int:
         """Adds the posts, newest first; returns how many it reached. Raises Overtaken."""
         seen = new = 0
         while seen < len(archive.posts) and new < MOST_NEW:
-            if self.is_stopping:
-                raise Overtaken  # by whoever claims it next
+            self._go_on()
             began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
             seen += len(some)
             async with self._database.session(is_writing=True) as db:

@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 PIECE = 64 * 1024
@@ -17,10 +17,14 @@ class TooMuch(Exception):
 
 
 class JsonStream:
-    """A JSON object whose large values are arrays. `arrays` has the names of those found so far."""
+    """A JSON object whose large values are arrays. `arrays` has the names of those found so far.
 
-    def __init__(self, file: IO[bytes], most_bytes: int) -> None:
+    `go_on` is called for each piece that is read, and may raise what ends it.
+    """
+
+    def __init__(self, file: IO[bytes], most_bytes: int, go_on: Callable[[], None]) -> None:
         self.arrays: set[str] = set()
+        self._go_on = go_on
         self._file, self._left = file, most_bytes
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
         self._json = json.JSONDecoder()
@@ -88,6 +92,7 @@ class JsonStream:
         open_end = len(self._text) - self._at
         if open_end > MOST_OF_ITEM:
             raise TooMuch
+        self._go_on()
         data = self._file.read(max(PIECE, open_end))
         self._left -= len(data)
         if self._left < 0:

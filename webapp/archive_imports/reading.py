@@ -7,7 +7,7 @@ import csv
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,14 +47,14 @@ class Archive:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read(settings: Settings, file: Path | IO[bytes]) -> Archive:
-    """Raises Unreadable. No member is ever in memory as a whole."""
+def read(settings: Settings, file: Path | IO[bytes], go_on: Callable[[], None] = lambda: None) -> Archive:
+    """Raises Unreadable. No member is ever in memory as a whole, and `go_on` is called for each piece of one."""
     archive = Archive(people={name: [] for name in LISTS})
     with zips.opened(file) as zipped:
         try:
-            _take_posts(settings, archive, zipped)
+            _take_posts(settings, archive, zipped, go_on)
             if "account.json" in zipped.namelist():
-                _take_lists(archive, zipped)
+                _take_lists(archive, zipped, go_on)
             if "following_accounts.csv" in zipped.namelist():
                 for name in _of_table(settings, archive, zipped):
                     _list(archive, "following", name)
@@ -63,10 +63,12 @@ def read(settings: Settings, file: Path | IO[bytes]) -> Archive:
     return archive
 
 
-def _items(zipped: zipfile.ZipFile, name: str, *arrays: str) -> Iterator[tuple[str, Any]]:
+def _items(
+    zipped: zipfile.ZipFile, name: str, arrays: Sequence[str], go_on: Callable[[], None]
+) -> Iterator[tuple[str, Any]]:
     """The items in a member's arrays, each with the name of its array. The first array must be there."""
     with zipped.open(name) as member:
-        stream = JsonStream(member, MOST_BYTES)
+        stream = JsonStream(member, MOST_BYTES, go_on)
         try:
             yield from stream.items(*arrays)
         except TooMuch:
@@ -77,8 +79,8 @@ def _items(zipped: zipfile.ZipFile, name: str, *arrays: str) -> Iterator[tuple[s
         raise Unreadable(BROKEN)
 
 
-def _take_posts(settings: Settings, archive: Archive, zipped: zipfile.ZipFile) -> None:
-    for _array, item in _items(zipped, "outbox.json", "orderedItems"):
+def _take_posts(settings: Settings, archive: Archive, zipped: zipfile.ZipFile, go_on: Callable[[], None]) -> None:
+    for _array, item in _items(zipped, "outbox.json", ["orderedItems"], go_on):
         try:
             archive.posts.append(_post(settings, item))
         except ValueError as refused:
@@ -127,9 +129,9 @@ def _moment(value: Any) -> datetime:
         raise ValueError(N_("without a date")) from None
 
 
-def _take_lists(archive: Archive, zipped: zipfile.ZipFile) -> None:
+def _take_lists(archive: Archive, zipped: zipfile.ZipFile, go_on: Callable[[], None]) -> None:
     """The people our own archive says its owner followed, muted and blocked."""
-    for name, row in _items(zipped, "account.json", *LISTS):
+    for name, row in _items(zipped, "account.json", LISTS, go_on):
         if isinstance(row, dict) and isinstance(row.get("username"), str):
             _list(archive, name, row["username"])
 
