@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from tests.addresses.steps import NEW, ask_and_find_link, change, links
 from tests.archives.test_export import wait_until_ready
@@ -16,8 +17,11 @@ from tests.registration.test_invites import invite
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
-from webapp.accounts import endings, tokens, users
+from webapp import rate_limits
+from webapp.accounts import endings, known_browsers, tokens, users
 from webapp.accounts.models import User
+from webapp.audit.events import ClientInfo
+from webapp.authentication import throttle
 from webapp.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +76,7 @@ class Life:
         stranger = self.site.browser()
         return {
             "session": is_logged_in(self.thief),
-            "known browser": self.thiefs_mark in self.marks(),
+            "known browser": self.is_known(),
             "reset link": stranger.get(self.reset).status_code == 200,
             "email code": self.leads_on(),
             "pending address": stranger.get(self.confirmation).status_code == 200,
@@ -82,6 +86,18 @@ class Life:
             "recovery code": self.recovers(self.codes[0]),
             "passkey": self.enters(),
         }
+
+    def is_known(self) -> bool:
+        """Whether its guesses would be counted apart, or no email would tell of a log-in with it."""
+        mark, client = self.thiefs_mark, ClientInfo("192.0.2.9", "a browser", self.thiefs_mark)
+
+        async def look(db: AsyncSession, user: User) -> bool:
+            uses = await throttle.of(db, "susan", client)
+            is_apart = uses[0][0] is rate_limits.LOG_IN_KNOWN_BROWSER
+            is_known = await known_browsers.is_known(db, user.id, mark, user.epoch)
+            return is_apart or is_known or mark in await known_browsers.remember(db, user.id, mark, user.epoch)
+
+        return bool(by_hand(self.site, look, commits=False))
 
     def opens(self, password: str) -> bool:
         browser = self.site.browser()
@@ -114,15 +130,17 @@ class Life:
         return by_hand(self.site, work)
 
 
-def by_hand(site: Site, work: Callable[..., Awaitable[object]]) -> object:
+def by_hand(site: Site, work: Callable[..., Awaitable[object]], *, commits: bool = True) -> object:
     """Does to susan's account what the command line does."""
 
     async def do() -> object:
         async with site.app.state.database.session(is_writing=True) as db:
             user = await users.find(db, "susan")
+            if not commits and user is None:
+                return None  # the account is deleted
             assert user
             result = await work(db, user)
-            await db.commit()
+            await (db.commit() if commits else db.rollback())
             return result
 
     return site.run(do)
