@@ -151,6 +151,56 @@ def guess_with_trailer(around: Neighbourhood, number: int) -> int:
         return int(secured.recv(1000).split()[1])
 
 
+HIDDEN = "GET /explore HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 198.51.100.9\r\n\r\n"
+EXPLORED = '"route": "/explore"'
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+AMBIGUOUS = {
+    "CL.TE": f"Content-Length: {{after}}\r\n{CHUNKED}\r\n0\r\n\r\n{{hidden}}",
+    "TE.CL": f"Content-Length: 4\r\n{CHUNKED}\r\n{{size}}\r\n{{hidden}}\r\n0\r\n\r\n",
+    "an obscure TE": "Content-Length: {after}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{hidden}",
+    "TE with a tab": "Content-Length: {after}\r\nTransfer-Encoding:\tchunked\x0b\r\n\r\n0\r\n\r\n{hidden}",
+    "a space before the colon": "Content-Length: {after}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n{hidden}",
+    "a folded TE": "Content-Length: {after}\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n{hidden}",
+    "two lengths": "Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}",
+    "a length with a plus": "Content-Length: +{length}\r\n\r\n{hidden}",
+    "a bare line feed": f"X-Nothing: 1\n{CHUNKED}Content-Length: {{after}}\r\n\r\n0\r\n\r\n{{hidden}}",
+    "a chunk's extension": f"{CHUNKED}\r\n0;a=\n\r\n\r\n{{hidden}}",
+    "a chunk without its end": f"{CHUNKED}\r\n1\r\nab0\r\n\r\n{{hidden}}",
+}
+
+
+@pytest.mark.parametrize("ambiguous", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_a_request_with_two_meanings_hides_no_other(around: Neighbourhood, ambiguous: str) -> None:
+    """The site works on none that the proxy doesn't know of and answer, and the next visitor gets their own page."""
+    assert around.site
+    host = around.base_url.partition("://")[2]
+    hidden = HIDDEN.format(host=host)
+    tail = ambiguous.format(hidden=hidden, length=len(hidden), after=len(hidden) + 5, size=f"{len(hidden):x}")
+    before = around.site.output.count(EXPLORED)
+
+    answers = raw(around, f"POST /login HTTP/1.1\r\nHost: {host}\r\n{tail}".encode()).count(b"HTTP/1.1 ")
+    with around.browser(6) as other:
+        page = other.get("/login")
+
+    assert 'name="password"' in page.text
+    assert around.site.output.count(EXPLORED) - before < max(answers, 1)
+
+
+def raw(around: Neighbourhood, request: bytes) -> bytes:
+    """Everything that is answered to some bytes until the connection ends, or says no more for a while."""
+    answered = b""
+    with (
+        socket.create_connection(("127.0.0.1", around.ground.port), 30, ("127.0.0.29", 0)) as connection,
+        ssl._create_unverified_context().wrap_socket(connection, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(request)
+        secured.settimeout(3)
+        with contextlib.suppress(OSError):
+            while received := secured.recv(65_536):
+                answered += received
+    return answered
+
+
 def guess(browser: httpx2.Client, number: int, forged: str) -> int:
     headers = {"x-forwarded-for": forged, "x-real-ip": forged, "forwarded": f'for="{forged}"', "client-ip": forged}
     data = {"username": f"nobody{number}", "password": "a wrong password"}
