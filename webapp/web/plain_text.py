@@ -29,7 +29,7 @@ def of(content: str, own_host: str) -> str:
         elif tag[1]:
             text.close(tag[2].lower())
         else:
-            text.open(tag[2].lower(), piece)
+            text.begin(tag[2].lower(), piece)
     return "".join(text.parts).strip()
 
 
@@ -44,7 +44,7 @@ class _Text:
         if not self._hidden and not words.startswith(("<!", "<?")):
             self.parts.append(words)
 
-    def open(self, name: str, tag: str) -> None:
+    def begin(self, name: str, tag: str) -> None:
         if name in HIDING:
             self._hidden += 1
         elif name == "br":
