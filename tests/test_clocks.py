@@ -3,7 +3,7 @@
 Rate limits are in tests/test_rate_limits.py, emails that wait in tests/mail/test_outbox.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,7 @@ from tests.posts.wall import say
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute
+from webapp.archive_imports import importer, uploads
 from webapp.archives import exports
 from webapp.database import now
 from webapp.mail import refusals, status
@@ -28,7 +29,8 @@ from webapp.mail.models import Outcome, Verdict
 # ended as much later as the clock was ahead, which harms nobody, or put right, as the named test proves.
 SHOWN = """
     block.created_at invite.created_at invite.revoked_at invite_use.created_at mute.created_at
-    account_deletion.asked_at account_export.asked_at decided_report.decided_at error_report.last_seen_at
+    account_deletion.asked_at account_export.asked_at archive_import.asked_at decided_report.decided_at
+    error_report.last_seen_at
     factor.last_used_at follow.created_at known_browser.last_seen_at mail_status.paused_at mail_status.trouble_since
     mention.created_at passkey.created_at passkey.last_used_at pending_log_in.finished_at post.edited_at
     post.removed_at recovery_code.created_at recovery_code.used_at registration_request.created_at
@@ -40,13 +42,15 @@ SHOWN = """
 """
 LATER = """
     invite.expires_at
-    account_deletion.due_at account_export.expires_at address_change.confirmed_at address_change.created_at
+    account_deletion.due_at account_export.expires_at archive_import.expires_at address_change.confirmed_at
+    address_change.created_at
     address_change.undone_at factor.created_at kept_username.kept_until known_browser.trusted_until
     registration_request.expires_at retired_username.kept_until session.expires_at user_account.factor_removal_due_at
     user_account.factor_removal_told_at user_account.mentions_seen_at user_account.reset_paused_until
 """
 PUT_RIGHT = {
     "account_export.leased_until": "test_what_a_dead_process_had_in_hand_is_made_by_another",
+    "archive_import.leased_until": "test_an_upload_that_a_dead_process_had_in_hand_is_read_by_another",
     "factor.last_step": "test_a_code_opens_the_account_as_ever",
     "limit_window.ends": "tests/test_rate_limits.py",
     "mail_status.trouble_seen_at": "test_trouble_with_the_mail_server_is_over",
@@ -60,6 +64,7 @@ PUT_RIGHT = {
     "refused_address.since": "test_a_refused_address_is_tried_again",
     "session.last_seen_at": "test_who_was_here_then_is_seen_again",
     "session.proved_at": "test_a_proof_is_asked_for_again",
+    "session.second_proved_at": "test_a_second_step_is_asked_for_again",
 }
 A_DAY = timedelta(days=1)
 SENT = "SELECT id FROM outbox_email WHERE state = 'sent'"
@@ -112,6 +117,18 @@ def test_a_proof_is_asked_for_again(susan: Browser) -> None:
 
     assert refused.status_code == 422
     assert 'name="current_password"' in refused.text
+
+
+def test_a_second_step_is_asked_for_again(site: Site, app: App) -> None:
+    browser = site.browser()
+    with a_day_ahead():
+        assert log_in_with(browser, app) == "/"
+    execute(site, "UPDATE session SET proved_at = created_at WHERE id = (SELECT min(id) FROM session)")
+
+    asked = browser.post("/change_email", data={"email": "new@example.com", "current_password": PASSWORD})
+
+    assert asked.status_code == 422
+    assert 'id="code-error"' in asked.text
 
 
 def test_who_was_here_then_is_seen_again(site: Site, susan: Browser) -> None:
@@ -199,6 +216,23 @@ def test_what_a_dead_process_had_in_hand_is_made_by_another(site: Site, susan: B
     site.run(wake, site)
     wait_until_ready(site)
     assert susan.post("/export/download", data={"current_password": PASSWORD}).status_code == 200
+
+
+def test_an_upload_that_a_dead_process_had_in_hand_is_read_by_another(site: Site, susan: Browser) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"not a zip"
+
+    async def keep_and_die() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await uploads.keep(db, 1, 0, nothing())
+            assert await uploads.claim(db)
+            await db.commit()
+
+    with a_day_ahead():
+        site.run(keep_and_die)
+
+    site.run(importer.Importer(site.settings, site.app.state.database).do_one)
+    assert execute(site, "SELECT state FROM archive_import") == [("done",)]
 
 
 def test_trouble_with_the_mail_server_is_over(site: Site) -> None:

@@ -18,7 +18,7 @@ from tests.watching import execute
 from webapp.settings import Settings
 
 CROWD = 90
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 WRONG = "not the right password"
 Post = Callable[[int], int]
 
@@ -69,7 +69,7 @@ def test_of_ninety_posts_of_one_link_with_free_names_only_the_first_is_hashed(
     site.argon2.runs.clear()
 
     def post(number: int) -> int:
-        fields = {"username": f"new_{number}", "password": "a long enough phrase"}
+        fields = {"username": f"heron_{number}", "password": "a long enough phrase"}
         return crowd[number].post(registration_link, data=fields).status_code
 
     answers, hers = crowd_beside_a_log_in(site, post)

@@ -17,7 +17,7 @@ from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 from webapp.web import client_ip
 
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 TWICE = (Rate(2, 60),)
 
 

@@ -12,7 +12,7 @@ from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute, statements, table
 
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 HOUR, DAY = 3600, 86400
 
 

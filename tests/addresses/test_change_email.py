@@ -18,7 +18,7 @@ from webapp.app import CLEANUP_TASKS
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 1000
+START = time.time() + 3000
 # All of one length, because the answer repeats what was typed.
 FREE, TAKEN, DISABLED, RESERVED = "nobdy@example.com", "david@example.com", "dizzy@example.com", "moved@example.com"
 

@@ -13,7 +13,7 @@ from tests.stories import NEW_PASSWORD, ask_for_reset, is_logged_in, log_in, reg
 from tests.watching import disable, dump, execute, table, wait_until_posted
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from webapp.imports import import_users
 from webapp.mail.models import RefusedAddress
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 1000
+START = time.time() + 3000
 HIJACKED = "a phrase that only the thief knows"
 
 

@@ -21,7 +21,7 @@ from webapp.settings import Settings
 
 CODE = re.compile(r"^(\d{4} \d{4})$", re.MULTILINE)
 MINUTE = 60
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 def code_in(text: str) -> str:

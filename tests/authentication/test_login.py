@@ -16,7 +16,7 @@ from webapp.settings import Settings
 
 WRONG = "not the right password"
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 @pytest.fixture

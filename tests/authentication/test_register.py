@@ -15,7 +15,7 @@ from webapp.accounts import tokens
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 NEW = "new@example.com"
 
 

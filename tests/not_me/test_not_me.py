@@ -24,7 +24,7 @@ from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 SUSAN = "susan@example.com"
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 @pytest.fixture

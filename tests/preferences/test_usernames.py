@@ -16,7 +16,7 @@ from webapp.imports.import_users import add_accounts
 from webapp.names import reserved
 
 DAY = 86400
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 
 
 def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:

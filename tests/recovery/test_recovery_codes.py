@@ -22,7 +22,7 @@ from webapp.settings import Settings
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 SUSAN = "susan@example.com"
 NEVER = "2222-2222-2222"  # one in 10^17 that it is right
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 @pytest.fixture

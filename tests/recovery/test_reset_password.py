@@ -15,7 +15,7 @@ from tests.watching import disable, dump, execute, table, wait_until_posted
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 1000
+START = time.time() + 3000
 
 
 @pytest.fixture

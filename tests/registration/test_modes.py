@@ -17,7 +17,7 @@ from webapp.settings import Settings
 
 NEW = "new@example.com"
 PART = {"hx-request": "true", "hx-request-type": "partial"}
-START = int(time.time()) + 1000
+START = int(time.time()) + 3000
 MODES = ["open", "invite", "approval", "domains", "closed"]
 DOMAINS = {"registration_domains": ("example.org", "xn--bcher-kva.example")}
 

@@ -27,7 +27,7 @@ def of(content: str, own_host: str) -> str:
         if tag is None:
             text.add(html.unescape(piece))
         elif tag[1]:
-            text.close(tag[2].lower())
+            text.end(tag[2].lower())
         else:
             text.begin(tag[2].lower(), piece)
     return "".join(text.parts).strip()
@@ -54,7 +54,7 @@ class _Text:
         elif name == "a":
             self._behind.append(self._site_of(tag))
 
-    def close(self, name: str) -> None:
+    def end(self, name: str) -> None:
         if name in HIDING:
             self._hidden = max(0, self._hidden - 1)
         elif name == "a" and self._behind:
