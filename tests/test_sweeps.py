@@ -518,3 +518,17 @@ def test_every_form_says_where_it_goes() -> None:
     for name, form in found:
         is_whole = "action=" in form and ('method="post"' in form or 'role="search" method="get"' in form)
         assert "posts_to(" in form or is_whole, name
+
+
+def test_a_form_says_itself_what_is_missing() -> None:
+    """In the site's words and language, beside the field; a browser's bubble is in the browser's."""
+    forms = re.compile(r"<form\b((?:[^>{]|\{\{.*?\}\}|\{%.*?%\})*)>(.*?)</form>", re.DOTALL)
+    wanted = re.compile(r"\b(?:field|area|own_password|proof)\(|\brequired\b")
+    # There, nobody is to make a passkey before the browser has seen the password.
+    names = [name for name in TEMPLATES if not name.startswith(("email/", "passkeys/"))]
+
+    filled = [(name, head) for name in names for head, body in forms.findall(source(name)) if wanted.search(body)]
+    silent = [(name, head) for name, head in filled if 'role="search"' not in head]
+
+    assert len(silent) > 20
+    assert [(name, head) for name, head in silent if "posts_to(" not in head and "novalidate" not in head] == []

@@ -2,6 +2,7 @@
 
 from playwright.sync_api import expect
 
+from tests.addresses.steps import links
 from tests.browser.neighbours import neighbour_of
 from tests.browser.states import state
 from tests.browser.visitor import Visitor
@@ -61,6 +62,23 @@ def checkup(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/checkup")
     person.sees_heading("Can you get back in?")
+
+
+@state
+def checkup_email(person: Visitor) -> None:
+    checkup(person)
+    person.press("Send me a test link")
+    person.sees("A test link is on its way")
+    person.goto(links(person.mailbox, person.address, "/checkup_email/")[0])
+    person.sees_heading("The test link")
+
+
+@state
+def import_posts(person: Visitor) -> None:
+    person.is_logged_in()
+    person.goto("/import")
+    person.press("Continue")
+    expect(person.page.get_by_label("File")).to_be_visible()
 
 
 @state

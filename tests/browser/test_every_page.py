@@ -9,6 +9,7 @@ import tests.browser.walls  # noqa: F401
 from tests.browser.states import LOOKED_AT, STATES
 from tests.browser.visitor import Visitor
 from tests.depth import deep
+from tests.test_sweeps import PAGES
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +37,38 @@ def test_a_page_is_accessible_and_never_scrolls_sideways(scripted: Visitor, name
         STATES[name](scripted)
 
     assert LOOKED_AT[name] == []
+
+
+# Pages that a state of another name shows.
+SHOWN_BY = {
+    "authentication/bad_link.html": "expired_link",
+    "authentication/check_email.html": "register_sent",
+    "error.html": "nothing_here",
+    "mail_preview/email.html": "mailbox_email",
+    "not_me/report_not_me.html": "not_me",
+    "people/neighbours.html": "followers",
+    "posts/deleted.html": "post_deleted",
+    "preferences/unsubscribe.html": "unsubscribed",
+}
+# Wants a passkey, a site that approves, hours of waiting, or a browser without scripts; or is like `remove_post`.
+NOT_LOOKED_AT = {
+    "authentication/prove.html",
+    "moderation/disable_user.html",
+    "passkeys/passkey.html",
+    "passkeys/remove_passkey.html",
+    "posts/gone.html",
+    "posts/news.html",
+    "registration/registration_waiting.html",
+}
+
+
+def test_every_page_has_a_state_in_which_it_is_looked_at() -> None:
+    """Whoever adds a page brings a person to it in `states.py` or beside it."""
+    wanted = {page: SHOWN_BY.get(page, page.rpartition("/")[2].removesuffix(".html")) for page in PAGES}
+
+    missing = {page for page, name in wanted.items() if not any(f"{state}_".startswith(f"{name}_") for state in STATES)}
+
+    assert missing == NOT_LOOKED_AT
 
 
 def test_what_is_said_of_states_is_said_of_some_that_there_are() -> None:
