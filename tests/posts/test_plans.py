@@ -73,7 +73,7 @@ def test_no_page_that_people_look_at_reads_a_table_through(crowded: Site) -> Non
         answers = {path: susan.get(path).status_code for path in PAGES}
 
     assert set(answers.values()) == {200}, answers
-    assert len(seen) > 15
+    assert len(seen) > 12
     plans = {statement: explained(crowded, statement, values) for statement, values in seen.items()}
     assert READS_ALL.search(explained(crowded, "SELECT body FROM post WHERE body = 'Reply'", ())), "the control"
     assert {statement: told for statement, told in plans.items() if READS_ALL.search(told)} == {}
