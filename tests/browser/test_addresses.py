@@ -19,7 +19,7 @@ def test_an_address_is_changed_and_taken_back_by_its_owner(
     """C34: somebody else at the open computer moves the account; the owner, elsewhere, has the email."""
     visitor.is_logged_in()
     visitor.goto("/settings")
-    visitor.page.locator("#main").get_by_role("link", name=re.compile("^Email Where")).click()
+    visitor.page.locator("#main").get_by_role("link", name=re.compile("^Email address")).click()
     visitor.fill(email=visitor.new_address, current_password="not the password")
     visitor.press("Email me a link")
     visitor.sees("That's not your current password.")
