@@ -37,9 +37,9 @@ async def profile_feed(request: Request) -> Response:
     if seen is None or not is_public or seen.person.disabled_at or seen.relation.has_block:
         raise HTTPException(404)
     person, page_path = seen.person, f"/user/{seen.person.username}"
-    cards = (await timeline.of(request.state.db, person.id, MOST, viewer_id=viewer_id)).cards
+    page = await timeline.of(request.state.db, person.id, MOST, viewer_id=viewer_id, links_public=True)
     title = f"{person.username} · {request.app.state.settings.site_name}"
-    feed = Feed(title, f"{page_path}/feed.atom", page_path, cards, person.username, began=person.created_at)
+    feed = Feed(title, f"{page_path}/feed.atom", page_path, page.cards, person.username, began=person.created_at)
     return _answer(request, feed)
 
 

@@ -61,14 +61,17 @@ def _number_of_rows(most: int) -> ColumnElement[int]:
 
 
 @cache
-def _cards(*, only_public: bool) -> Query:
-    """Posts, each with the usernames it mentions, except those of people the viewer doesn't see.
+def _cards(*, only_public: bool, links_public: bool = False) -> Query:
+    """Posts, each with the usernames it mentions, except those of people the viewer doesn't see; with `links_public`
+    also without those that strangers don't see.
 
     By itself it shows all posts. Which ones a viewer sees is up to the statements below.
     """
     named = select(func.aggregate_strings(_people.c.username_key, " "))
     named = named.join_from(_mentions, _people, _mentions.c.user_id == _people.c.id)
     named = named.where(_mentions.c.post_id == _posts.c.id, _people.c.disabled_at.is_(None), _LINKED[only_public])
+    if links_public:
+        named = named.where(_LINKED[True])
     columns = _posts.c.id, _posts.c.author_id, _users.c.username, _users.c.is_public, _posts.c.body, _posts.c.created_at
     return (
         select(
@@ -173,10 +176,10 @@ def replies(most: int, *, only_public: bool) -> Query:
 
 
 @cache
-def of(most: int, *, is_first: bool, only_public: bool) -> Query:
+def of(most: int, *, is_first: bool, only_public: bool, links_public: bool) -> Query:
     """One person's posts by date, because imported ones are older than their numbers."""
     theirs, order = _posts.c.author_id == bindparam("author_id"), (_posts.c.created_at.desc(), _posts.c.id.desc())
-    newest = _cards(only_public=only_public).where(theirs, _OPENED[only_public])
+    newest = _cards(only_public=only_public, links_public=links_public).where(theirs, _OPENED[only_public])
     newest = newest.order_by(*order).limit(_number_of_rows(most))
     if is_first:
         return newest

@@ -91,9 +91,19 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, viewer_id:
     return page
 
 
-async def of(db: AsyncSession, author_id: int, most: int, before: int = LAST, *, viewer_id: int | None) -> Page:
-    """One person's posts, by date, also if the viewer has muted them."""
-    query = statements.of(most + 1, is_first=before == LAST, only_public=viewer_id is None)
+async def of(
+    db: AsyncSession,
+    author_id: int,
+    most: int,
+    before: int = LAST,
+    *,
+    viewer_id: int | None,
+    links_public: bool = False,
+) -> Page:
+    """One person's posts, by date, also if the viewer has muted them; with `links_public` no mention leads to somebody
+    who hides from strangers.
+    """
+    query = statements.of(most + 1, is_first=before == LAST, only_public=viewer_id is None, links_public=links_public)
     return await _page(db, query, {"author_id": author_id, "before": before}, most, viewer_id)
 
 
