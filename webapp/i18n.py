@@ -19,7 +19,7 @@ from babel.numbers import format_decimal
 from webapp.settings import ROOT
 from webapp.settings.problems import N_ as N_
 
-MOST_CHARACTERS = 500  # of a header; browsers send a tenth of that of that of that
+MOST_CHARACTERS = 500  # of a header; browsers send a tenth of that
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
 TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"

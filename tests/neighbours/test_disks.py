@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.backups import test_move as moving
 from tests.missing import unavailable
 from tests.processes import Host
-from webapp.backups import Refused, copies
+from webapp.backups import Refused, copies, move
 from webapp.database import migrations
 
 pytestmark = pytest.mark.neighbours
@@ -142,3 +143,10 @@ def test_a_disk_that_may_only_be_read_is_an_answer_and_over_by_itself(host: Host
 
     assert register(host, "after", 4).status_code == 200
     assert "Traceback" not in process.output
+
+
+def test_a_move_that_finds_no_room_says_what_may_be_full(disk: Path, sqlite_url: str) -> None:
+    moving.fill(sqlite_url, posts=30_000)
+
+    with pytest.raises(Refused, match=r"Is its disk full, or read-only\?$"):
+        move.run(sqlite_url, f"sqlite+aiosqlite:///{disk / 'new.db'}", print)

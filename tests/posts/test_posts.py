@@ -140,7 +140,7 @@ def test_a_post_can_be_brought_back_for_ten_seconds(
     answer = susan.post(f"/posts/{post_id}/restore", data={}, headers=headers, follow_redirects=False)
 
     assert answer.status_code == (200 if headers and status == 303 else status)
-    assert ("Too late: that post" in answer.text) == (status == 422)
+    assert ("That post is gone." in answer.text) == (status == 422)
     assert numbers_in(susan.get("/")) == ([] if status == 422 else [post_id])
 
 

@@ -41,6 +41,17 @@ def test_a_number_chooses_the_words(templates: Environment, number: int, words: 
         assert f"{number} émáíl" in said(templates, source, number=number)
 
 
+def test_a_large_number_is_grouped_as_the_language_does(templates: Environment) -> None:
+    source = "{{ ngettext('%(num)s email', '%(num)s emails', number) }}"
+
+    english = [said(templates, source, number=number) for number in (999, 1000, 12345)]
+    with i18n.use("ru"):
+        russian = said(templates, source, number=12345)
+
+    assert english == ["999 emails", "1,000 emails", "12,345 emails"]
+    assert russian.split("\N{NO-BREAK SPACE}")[0] == "12"
+
+
 def test_what_a_person_wrote_is_escaped_on_a_page_and_left_alone_in_a_text(templates: Environment) -> None:
     source = "{{ _('100 %% of <%(name)s>', name=name) }}{{ _(' or 5 %%') }}"
 

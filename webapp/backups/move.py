@@ -14,9 +14,8 @@ from sqlmodel import SQLModel
 
 from webapp.backups import Refused, endpoints
 from webapp.backups.endpoints import Key
-from webapp.database import migrations
+from webapp.database import migrations, refusals
 from webapp.database.migrations import MOVING
-from webapp.database.refusals import in_words
 from webapp.i18n import gettext as _
 from webapp.settings import database_url
 
@@ -40,7 +39,8 @@ def run(source: str, to: str, say: Say) -> None:
             migrations.upgrade(to)
         asyncio.run(_move(source, to, say))
     except (SQLAlchemyError, sqlite3.Error, OSError, CommandError) as error:
-        raise Refused(_("The data can't be moved: %(reason)s") % {"reason": in_words(error)}) from None
+        words = _("The data can't be moved: %(reason)s") % {"reason": refusals.in_words(error)}
+        raise Refused(f"{words} {refusals.of_the_disk(error)}".strip()) from None
 
 
 def _must_differ(source: str, to: str) -> None:
@@ -161,7 +161,7 @@ async def _insert_each(new: AsyncConnection, table: Table, rows: Sequence[dict[s
             which = ", ".join(f"{column.name} {row[column.name]}" for column in table.primary_key.columns)
             raise Refused(
                 _("The row of %(table)s with %(which)s does not fit there: %(reason)s")
-                % {"table": table.name, "which": which, "reason": in_words(error)}
+                % {"table": table.name, "which": which, "reason": refusals.in_words(error)}
             ) from None
 
 

@@ -37,9 +37,14 @@ def in_words(error: Exception) -> str:
 
 
 def what_to_check(error: Exception) -> str:
-    if re.search(r"\bfull\b|read-?only|no space|disk I/O", in_words(error), re.IGNORECASE):
-        return _("Is its disk full, or read-only?")
-    return _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
+    otherwise = _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
+    return of_the_disk(error) or otherwise
+
+
+def of_the_disk(error: Exception) -> str:
+    """What to check if the disk may be why; "" otherwise."""
+    is_of_disk = re.search(r"\bfull\b|read-?only|no space|disk I/O", in_words(error), re.IGNORECASE)
+    return _("Is its disk full, or read-only?") if is_of_disk else ""
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:

@@ -71,7 +71,7 @@ async def restore_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     if not await posts.restore(db, user.id, post_id):
-        words = _("Too late: that post is gone. You can undo for ten seconds.")
+        words = _("That post is gone. You can undo for ten seconds.")
         return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
     await db.commit()
     if pages.asks_for_part(request):

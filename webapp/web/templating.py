@@ -25,6 +25,7 @@ from webapp.settings import NOT_ME_HOURS, ROOT, Settings
 from webapp.web.constants import WithConstants
 
 MOMENT_SECONDS = 60
+GROUPED_FROM = 1000  # a number from here on has its thousands grouped
 LINE = 72  # characters of an email's text
 
 
@@ -98,7 +99,8 @@ def _gettext(page: EvalContext, text: str, /, **variables: Any) -> str:
 @pass_eval_context
 def _ngettext(page: EvalContext, one: str, many: str, number: int, /, **variables: Any) -> str:
     said = i18n.ngettext(one, many, number)
-    return (Markup(said) if page.autoescape else said) % {"num": number, **variables}  # noqa: S704
+    shown = i18n.number(number) if number >= GROUPED_FROM else number
+    return (Markup(said) if page.autoescape else said) % {"num": shown, **variables}  # noqa: S704
 
 
 @pass_eval_context
