@@ -272,6 +272,7 @@ async def wake(site: Site) -> None:
 # A process of its own makes the file of 100,000 posts, and says how much memory it took beyond what it had.
 MEASURED = """
 import asyncio, resource, sys
+import webapp.app  # which knows all tables
 from webapp.archives import exports
 from webapp.archives.maker import Maker
 from webapp.database import Database
@@ -286,7 +287,7 @@ async def main():
         await exports.ask(db, 1)
         await db.commit()  # and claims it before the running site looks for one
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert await maker.make_one()
+    assert await maker.do_one()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     await database.close()
 
