@@ -19,6 +19,7 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
 from webapp.archive_imports import importer, uploads, zips
+from webapp.archives import exports
 from webapp.settings import Settings
 
 PROOF = {"current_password": PASSWORD}
@@ -255,7 +256,7 @@ def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp
             assert claimed
         await asyncio.to_thread(after)
         async with state.database.session(is_writing=True) as db:
-            with pytest.raises(uploads.Overtaken):
+            with pytest.raises(exports.Overtaken):
                 await uploads.hold(db, claimed)
         return await importer.Importer(any_site.settings, state.database).do_one()
 

@@ -11,8 +11,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.archive_imports import people, reading, uploads
 from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
-from webapp.archive_imports.uploads import Claimed, Overtaken
 from webapp.archive_imports.zips import Unreadable
+from webapp.archives.exports import Claimed, Overtaken
 from webapp.archives.maker import Worker
 from webapp.i18n import N_
 from webapp.posts import posts

@@ -5,9 +5,10 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Integer, LargeBinary
 from sqlmodel import Field, SQLModel
 
+from webapp.archives.models import WAITING
 from webapp.database import now
 
-WAITING, DONE = "waiting", "done"
+DONE = "done"
 
 
 class ArchiveImport(SQLModel, table=True):

@@ -6,19 +6,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from itsdangerous import BadSignature, TimestampSigner
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.archive_imports.models import DONE, WAITING, ArchiveImport, ImportChunk
-from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
+from webapp.archive_imports.models import DONE, ArchiveImport, ImportChunk
+from webapp.archives import exports
+from webapp.archives.exports import Claimed
+from webapp.database import Database, execute, now, table
 from webapp.settings import Settings
 
 PIECE = 256 * 1024
 PASS_SECONDS = 30 * 60
 WAITS = timedelta(days=3)  # for a process to import it
 REPORTED = timedelta(days=7)
-LEASE = timedelta(seconds=60)
 
 _imports, _chunks, _users = table(ArchiveImport), table(ImportChunk), table(User)
 _is_live = (_users.c.id == _imports.c.user_id) & (_users.c.epoch == _imports.c.epoch) & _users.c.disabled_at.is_(None)
@@ -32,18 +33,6 @@ class Latest(NamedTuple):
     total: int
     added: int
     report: str
-
-
-class Claimed(NamedTuple):
-    """An upload that one process is importing."""
-
-    id: int
-    user_id: int
-    fence: int
-
-
-class Overtaken(Exception):
-    """Another process has it now, or the upload or its owner's account is gone."""
 
 
 def pass_for(settings: Settings, user_id: int, epoch: int) -> str:
@@ -83,31 +72,12 @@ async def latest(db: AsyncSession, user_id: int) -> Latest | None:
 
 async def claim(db: AsyncSession) -> Claimed | None:
     """Leases the upload that has waited longest."""
-    until = _imports.c.leased_until
-    is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
-    waiting = (
-        select(_imports.c.id)
-        .join_from(_imports, _users, _is_live)
-        .where(_imports.c.state == WAITING, is_free, _imports.c.expires_at > now())
-        .order_by(_imports.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=_imports)
-    )
-    number = (await execute(db, waiting)).scalar()
-    if number is None:
-        return None
-    leased = update(_imports).where(_imports.c.id == number)
-    leased = leased.values(leased_until=now() + LEASE, fence=_imports.c.fence + 1)
-    return Claimed(*(await execute(db, leased.returning(_imports.c.id, _imports.c.user_id, _imports.c.fence))).one())
+    return await exports.lease_first(db, _imports, _is_live)
 
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
     """Renews the lease, and records the progress. Raises Overtaken."""
-    is_live = select(_users.c.id).where(_is_live).exists()
-    mine = _imports.c.id == claimed.id, _imports.c.fence == claimed.fence, _imports.c.state == WAITING, is_live
-    held = update(_imports).where(*mine).values(leased_until=now() + LEASE, **values)
-    if not (await execute(db, held)).rowcount:
-        raise Overtaken
+    await exports.renew_lease(db, _imports, claimed, select(_users.c.id).where(_is_live).exists(), **values)
 
 
 async def add(db: AsyncSession, claimed: Claimed, count: int) -> None:

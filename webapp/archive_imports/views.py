@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.archive_imports import uploads, zips
-from webapp.archive_imports.models import WAITING
 from webapp.archive_imports.zips import Unreadable
+from webapp.archives.models import WAITING
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, proof

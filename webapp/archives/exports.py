@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, insert, or_, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -18,10 +18,11 @@ WAITS = timedelta(days=3)  # for a process to make it
 LEASE = timedelta(seconds=60)
 
 _exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User)
+_is_live = (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None)
 
 
 class Claimed(NamedTuple):
-    """An export that one process is making."""
+    """An export that one process is making, or an upload that it is importing."""
 
     id: int
     user_id: int
@@ -29,7 +30,7 @@ class Claimed(NamedTuple):
 
 
 class Overtaken(Exception):
-    """Another process has it now, or it is gone."""
+    """Another process has it now, or it or its owner's account is gone."""
 
 
 async def ask(db: AsyncSession, user_id: int) -> None:
@@ -47,30 +48,45 @@ async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
 
 async def claim(db: AsyncSession) -> Claimed | None:
     """Leases the export that has waited longest, and deletes what was made of it before."""
-    until = _exports.c.leased_until
+    claimed = await lease_first(db, _exports, _is_live, done=0)
+    if claimed:
+        await execute(db, delete(_chunks).where(_chunks.c.export_id == claimed.id))
+    return claimed
+
+
+async def lease_first(db: AsyncSession, rows: Table, is_live: ColumnElement[bool], **values: object) -> Claimed | None:
+    """Leases the export or upload that has waited longest. `is_live` joins it to its owner's account."""
+    until = rows.c.leased_until
     is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
     waiting = (
-        select(_exports.c.id)
-        .join_from(_exports, _users, _users.c.id == _exports.c.user_id)
-        .where(_exports.c.state == WAITING, is_free, _exports.c.expires_at > now(), _users.c.disabled_at.is_(None))
-        .order_by(_exports.c.id)
+        select(rows.c.id)
+        .join_from(rows, _users, is_live)
+        .where(rows.c.state == WAITING, is_free, rows.c.expires_at > now())
+        .order_by(rows.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True, of=_exports)
+        .with_for_update(skip_locked=True, of=rows)
     )
     number = (await execute(db, waiting)).scalar()
     if number is None:
         return None
-    values = {"leased_until": now() + LEASE, "fence": _exports.c.fence + 1, "done": 0}
-    leased = update(_exports).where(_exports.c.id == number).values(values)
-    row = (await execute(db, leased.returning(_exports.c.id, _exports.c.user_id, _exports.c.fence))).one()
-    await execute(db, delete(_chunks).where(_chunks.c.export_id == number))
-    return Claimed(*row)
+    leased = update(rows).where(rows.c.id == number)
+    leased = leased.values(leased_until=now() + LEASE, fence=rows.c.fence + 1, **values)
+    return Claimed(*(await execute(db, leased.returning(rows.c.id, rows.c.user_id, rows.c.fence))).one())
 
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
     """Renews the lease, and records the progress. Raises Overtaken."""
-    mine = _exports.c.id == claimed.id, _exports.c.fence == claimed.fence, _exports.c.state == WAITING
-    held = update(_exports).where(*mine).values(leased_until=now() + LEASE, **values)
+    await renew_lease(db, _exports, claimed, **values)
+
+
+async def renew_lease(
+    db: AsyncSession, rows: Table, claimed: Claimed, *conditions: ColumnElement[bool], **values: object
+) -> None:
+    """Renews the lease on an export or upload that meets the `conditions`, and sets other columns with it. Raises
+    Overtaken.
+    """
+    mine = rows.c.id == claimed.id, rows.c.fence == claimed.fence, rows.c.state == WAITING
+    held = update(rows).where(*mine, *conditions).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
         raise Overtaken
 
