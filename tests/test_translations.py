@@ -60,6 +60,14 @@ def test_every_translation_fills_in_what_its_text_does(file: Path) -> None:
     assert wrong == {}
 
 
+def test_no_russian_sentence_ends_with_a_day() -> None:
+    """A Russian day has a full stop of its own at its end, and two of them look like a mistake."""
+    russian = i18n.TRANSLATIONS / "ru" / "LC_MESSAGES" / "messages.po"
+    texts = [text for message in messages(russian) for text in strings(message)]
+
+    assert [text for text in texts if re.search(r"%\((day|date)\)s\.(?!\w)", text)] == []
+
+
 @pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
 def test_the_compiled_catalogue_is_the_one_that_is_shown(file: Path) -> None:
     compiled = mofile.read_mo(io.BytesIO(file.with_suffix(".mo").read_bytes()))

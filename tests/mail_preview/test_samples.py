@@ -94,6 +94,7 @@ def test_a_sound_email_has_no_problems(make_settings: Callable[..., Settings]) -
     ("source", "fault"),
     [
         (email(f"Choose it here: {LINK}"), "A link is not alone on its line"),
+        (email(f"Until 2 March 2026 g..\r\n\r\n{LINK}"), "two full stops"),
         (email("https://evil.example/x", '<html lang="en">https://evil.example/x'), "A link leads to another host"),
         (email(LINK, '<html lang="en">nothing'), "The HTML does not have the link"),
         (email(LINK, f'<html lang="en">{LINK}<img src="https://x.example/p">'), "loads something from outside"),

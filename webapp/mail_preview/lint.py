@@ -12,6 +12,7 @@ from webapp.settings import Settings
 NEEDED = ("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version")
 LONGEST_LINE = 998  # bytes, RFC 5322, 2.1.1
 LINK = re.compile(r"https?://[^\s\"'<>]+")
+TWO_STOPS = re.compile(r"(?<!\.)\.\.(?!\.)")  # as after a Russian date, which ends in one
 
 
 def problems(source: bytes, settings: Settings) -> list[str]:
@@ -26,6 +27,8 @@ def problems(source: bytes, settings: Settings) -> list[str]:
     text, html = _part(message, "plain"), _part(message, "html")
     if text is None:
         return [*found, _("There is no text part.")]
+    if TWO_STOPS.search(text):
+        found.append(_("A sentence ends in two full stops."))
     return [*found, *_link_problems(text, html, settings), *_html_problems(html)]
 
 
