@@ -13,6 +13,8 @@ from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from tests.watching import execute, wait_until_posted
 from webapp.database import now
+from webapp.mail.kinds import KINDS
+from webapp.notifications import history
 from webapp.settings import Settings
 
 
@@ -89,6 +91,18 @@ def test_a_reset_link_goes_to_the_person_and_to_nobody_else(site: Site, admin: B
     susan = site.browser()
     log_in(susan, password=NEW_PASSWORD)
     assert is_logged_in(susan)
+
+
+def test_an_admin_reads_of_somebody_elses_emails_as_somebody_elses(site: Site, admin: Browser) -> None:
+    act(admin, "send_reset_link")
+    wait_until_posted(site)
+
+    page = admin.get("/admin/people/susan").text.partition("Latest emails")[2]
+
+    assert "A link to choose a new password" in page
+    assert "Delivered to their mail provider" in page
+    names = "".join(history.named(kind) for kind in KINDS)
+    assert not re.search(r"\byou", names + page.partition("</ol>")[0], re.IGNORECASE)
 
 
 def test_a_person_who_lost_the_second_step_logs_in_once_it_is_removed(

@@ -117,7 +117,7 @@ def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> 
     rows = listed(susan)
 
     assert len(rows) == 20
-    assert all(row.startswith("Your password was changed") for row in rows)
+    assert all(row.startswith("The password was changed") for row in rows)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"general", "alarm"}))

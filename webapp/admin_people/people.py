@@ -74,7 +74,7 @@ async def account(db: AsyncSession, user: User) -> Account:
     )
     browsers = [(known_browsers.described(session.user_agent), session) for session in sessions]
     invited_by = inviters[0].username if inviters else None
-    return Account(_person(row), browsers, factors, [history.sent(email) for email in emails], invited_by)
+    return Account(_person(row), browsers, factors, [history.sent(email, is_own=False) for email in emails], invited_by)
 
 
 def _is_live() -> ColumnElement[bool]:

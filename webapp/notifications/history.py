@@ -47,63 +47,74 @@ def latest_of(user_id: int) -> Select[*tuple[Any, ...]]:
     return _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST)
 
 
-def sent(row: Any) -> Sent:
-    return Sent(named(row.kind), row.created_at, _outcome(row), _address(row.recipient))
+def sent(row: Any, *, is_own: bool = True) -> Sent:
+    """As the one it was sent to reads it, or as the admin does."""
+    outcome = _met_at_provider(row, is_own=is_own) or _outcome(row)
+    return Sent(named(row.kind), row.created_at, outcome, _address(row.recipient))
 
 
 def named(kind: str) -> str:
-    """What a kind of email is called."""
+    """What a kind of email is called, in words that are as true for the admin who reads them about somebody else."""
     names = {
-        "register": _("Somebody wanted to register with your email"),
-        "registration_waiting": _("Your request to join is waiting"),
-        "registration_approved": _("You were let in"),
-        "registration_refused": _("Your request to join was refused"),
+        "register": _("Somebody wanted to register with this email"),
+        "registration_waiting": _("The request to join is waiting"),
+        "registration_approved": _("The request to join was approved"),
+        "registration_refused": _("The request to join was refused"),
         "registrations_waiting": _("People are waiting to be let in"),
         "reset_password": _("A link to choose a new password"),
-        "password_changed": _("Your password was changed"),
+        "password_changed": _("The password was changed"),
         "new_sign_in": _("A log-in from a new device"),
-        "confirm_email": _("A link to confirm your new email"),
-        "address_change_asked": _("Somebody asked to change your email"),
-        "address_changed": _("Your email was changed"),
-        "address_restored": _("Your old email was restored"),
+        "confirm_email": _("A link to confirm the new email"),
+        "address_change_asked": _("Somebody asked to change the email"),
+        "address_changed": _("The email was changed"),
+        "address_restored": _("The old email was restored"),
         "recovery_codes_made": _("New recovery codes were made"),
         "recovery_code_used": _("A recovery code was used"),
         "factor_added": _("A sign-in method was added"),
         "factor_removed": _("A sign-in method was removed"),
-        "second_step_unfinished": _("Somebody knew your password, and stopped at the second step"),
-        "factor_removal_link": _("A link to log in without your second step"),
-        "factor_removal_waiting": _("Your second step is about to be removed"),
-        "factor_removal_stopped": _("Your second step stays"),
-        "checkup": _("A test link that you asked for"),
+        "second_step_unfinished": _("Somebody knew the password, and stopped at the second step"),
+        "factor_removal_link": _("A link to log in without the second step"),
+        "factor_removal_waiting": _("The second step is about to be removed"),
+        "factor_removal_stopped": _("The second step stays"),
+        "checkup": _("A test link for the check-up"),
         "passkey_added": _("A passkey was added"),
         "passkey_renamed": _("A passkey was renamed"),
         "passkey_removed": _("A passkey was removed"),
-        "username_changed": _("Your username was changed"),
-        "sessions_ended": _("You were logged out on other devices"),
-        "emails_turned_off": _("Emails about your account were turned off"),
-        "post_removed": _("A post of yours was removed"),
-        "account_disabled": _("Your account was disabled"),
-        "account_enabled": _("Your account was enabled"),
-        "export_ready": _("Your file is ready"),
-        "account_deletion": _("Your account is being deleted"),
-        "new_follower": _("Somebody follows you"),
-        "mention": _("Somebody mentioned you"),
-        "digest": _("What you missed"),
+        "username_changed": _("The username was changed"),
+        "sessions_ended": _("Logged out on other devices"),
+        "emails_turned_off": _("Emails about the account were turned off"),
+        "post_removed": _("A post was removed"),
+        "account_disabled": _("The account was disabled"),
+        "account_enabled": _("The account was enabled"),
+        "export_ready": _("The export is ready"),
+        "account_deletion": _("The account is being deleted"),
+        "new_follower": _("New followers"),
+        "mention": _("A mention"),
+        "digest": _("The weekly digest"),
         "post_reported": _("A post was reported"),
     }
     return names.get(kind) or _("Another email")
 
 
-def _outcome(row: Any) -> str:
+def _met_at_provider(row: Any, *, is_own: bool) -> str:
+    """What the reader's mail provider did with it; empty if it had no part in it."""
     if row.state == SENT:
-        return _("Delivered to your mail provider")
+        return _("Delivered to your mail provider") if is_own else _("Delivered to their mail provider")
+    if row.state == SUPPRESSED:
+        yours = _("Not sent: your mail provider refused an earlier one")
+        return yours if is_own else _("Not sent: their mail provider refused an earlier one")
+    if row.state == DEAD and row.code:
+        said = redact(" ".join(str(part) for part in (row.code, row.reason) if part))
+        yours = _("Refused by your mail provider: %(reason)s")
+        return (yours if is_own else _("Refused by their mail provider: %(reason)s")) % {"reason": said}
+    return ""
+
+
+def _outcome(row: Any) -> str:
     if row.state == EXPIRED:
         return _("Not sent in time")
-    if row.state == SUPPRESSED:
-        return _("Not sent: your mail provider refused an earlier one")
     if row.state == DEAD:
-        said = redact(" ".join(str(part) for part in (row.code, row.reason) if part))
-        return _("Refused by your mail provider: %(reason)s") % {"reason": said} if row.code else _("Not sent")
+        return _("Not sent")
     return _("Not delivered yet; we keep trying") if row.attempts > 1 else _("On its way")
 
 
