@@ -10,6 +10,7 @@ from tests.people.crowd import arrive, let_follow
 from tests.posts.wall import say
 from tests.sites import Browser, Site
 from tests.test_sweeps import ROUTES
+from tests.watching import execute
 
 # What a page is asked for, beside its path, to have something to show.
 QUERIES = {"search": "q=heron*", "news": "of=explore&after=0"}
@@ -31,7 +32,20 @@ class Scene:
         assert say(self.ann, "A sparrow, @bob and @susan.") == SPARROW
         say(self.susan, "An owl, @bob.")
         self.bob.post(f"/posts/{SPARROW}/reply", data={"body": "Another heron, @susan."})
+        self.invite("susan", "bob")
+        self.invite("bob", "susan")
         self.bob.post("/edit_profile", data={"username": "bob", "about_me": "herons", "is_public": "1"})
+
+    def invite(self, inviter: str, came: str) -> None:
+        """Lets it be by somebody's invitation that another came here."""
+        browser: Browser = getattr(self, inviter)
+        browser.post("/invites", data={"name": "a friend", "places": "1", "days": "7"})
+        execute(
+            self.site,
+            "INSERT INTO invite_use SELECT came.id, max(invite.id), invite.user_id, came.created_at"
+            " FROM user_account AS came, invite WHERE came.username = :came",
+            came=came,
+        )
 
     def pages(self, browser: Browser) -> Iterator[tuple[str, str, Response]]:
         """Every page of the site, about each of the people and posts: its route's name, about whom, the answer."""
@@ -59,9 +73,9 @@ def paths(route: Route) -> dict[str, str]:
 
 
 def shows_bob(answer: Response) -> bool:
-    """A way to bob, or a word that only he says."""
+    """A way to bob, his name, or a word that only he says. A mention that leads nowhere is only a word of others."""
     text = re.sub(rf"{WORD}(\*|%2A)", "", answer.text + answer.headers.get("location", ""))
-    return bool(re.search(rf"/\w+/bob\b|\b{WORD}s?\b", text))
+    return bool(re.search(rf"/\w+/bob\b|(?<!@)\bbob\b|\b{WORD}s?\b", text))
 
 
 def without_names(answer: Response) -> tuple[int, str]:

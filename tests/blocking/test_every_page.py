@@ -20,7 +20,7 @@ FORM = {"body": "Hello?", "reason": "Because", "next": "/settings"}
 
 @pytest.fixture(scope="module")
 def scene(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("apart")) as site:
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("apart"), member_invites=9) as site:
         yield Scene(site)
 
 
@@ -44,7 +44,7 @@ def test_the_sweep_sees_a_person_whom_nobody_hides(scene: Scene) -> None:
     """The control: these are the pages that show people and posts."""
     seen = where_susan_sees_bob(scene)
 
-    assert seen.keys() == GONE_TO | {"home", "explore", "search", "explore_feed", "mentions"}
+    assert seen.keys() == GONE_TO | {"home", "explore", "search", "explore_feed", "mentions", "invites"}
     assert all("ann" in seen[name] for name in ("profile", "post", "followers", "following"))
 
 
@@ -54,6 +54,7 @@ def test_a_muted_person_is_seen_only_where_people_go_on_purpose(scene: Scene) ->
     seen = where_susan_sees_bob(scene)
 
     assert seen.pop("muted_and_blocked") == {""}
+    assert seen.pop("invites") == {""}, "who came by whose link is what one goes there for"
     assert seen == {name: {"bob"} for name in GONE_TO}
 
 

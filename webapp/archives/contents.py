@@ -24,6 +24,7 @@ from webapp.accounts.models import User
 from webapp.archives.activities import moment
 from webapp.database import execute, table
 from webapp.deletion import erasure
+from webapp.people import blocks
 
 # Of which table: what its part of the file is called, and the column that says whose a row is.
 SECTIONS: dict[tuple[str, str], str] = {
@@ -115,7 +116,7 @@ async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, lis
         whose = user.email if owner in {"address", "email"} else user.id
         other = PEOPLE.get((name, owner))
         query = _named(rows, rows.c[other]) if other else _whole(rows, owner)
-        found = await execute(db, query.where(rows.c[owner] == whose))
+        found = await execute(db, query.where(rows.c[owner] == whose), {"viewer_id": user.id})
         yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]
 
 
@@ -127,9 +128,12 @@ def _whole(rows: Table, owner: str) -> Any:
 
 
 def _named(rows: Table, other: Column[Any]) -> Any:
-    """Who follows, or is followed, muted or blocked, by name."""
-    query = select(_users.c.username, rows.c.created_at.label("since"))
-    return query.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
+    """Who follows, or is followed, muted or blocked, by name: as on the site's own pages, without people who aren't to
+    be seen.
+    """
+    query = select(_users.c.username, rows.c.created_at.label("since")).where(_users.c.disabled_at.is_(None))
+    seen = query if rows.name == "block" else query.where(blocks.not_blocked("user_account.id"))
+    return seen.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
 
 
 def _plain(value: Any) -> Any:

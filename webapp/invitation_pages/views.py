@@ -14,6 +14,7 @@ from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.names.identities import visible
+from webapp.people import blocks
 from webapp.registration import invites as members_invites
 from webapp.registration import robots
 from webapp.registration.forms import MakeInvite, Register
@@ -36,7 +37,7 @@ async def invites(request: Request) -> Response:
         "invitation_pages/invites.html",
         part="panel",
         form=form,
-        listed=await members_invites.of(db, settings, me.id, me.epoch),
+        listed=await members_invites.of(db, settings, me.id, me.epoch, blocks.not_blocked("user_account.id")),
         left=await members_invites.places_left(db, settings, me.id, me.epoch),
         most_days=members_invites.MOST_DAYS,
     )

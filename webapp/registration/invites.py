@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Select, case, func, select, update
+from sqlalchemy import ColumnElement, Select, TextClause, case, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import tokens
@@ -71,12 +71,16 @@ async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch:
     return max(0, settings.member_invites - int((await execute(db, given)).scalar_one()))
 
 
-async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int) -> list[Listed]:
-    """A member's invitations, newest first, and who came by each. Two statements, however many there are."""
+async def of(
+    db: AsyncSession, settings: Settings, user_id: int, epoch: int, seen: ColumnElement[bool] | TextClause
+) -> list[Listed]:
+    """A member's invitations, newest first, and who came by each, if the member can see them: `seen` says whom, the
+    member being its `viewer_id`. Two statements, however many there are.
+    """
     mine = select(_invites).where(_invites.c.user_id == user_id).order_by(_invites.c.id.desc()).limit(MOST_LISTED)
     came = select(_uses.c.invite_id, _users.c.username).join(_users, _users.c.id == _uses.c.user_id)
-    theirs = came.where(_uses.c.inviter_id == user_id).order_by(_uses.c.user_id)
-    rows, uses = await execute_together(db, {}, mine, theirs)
+    theirs = came.where(_uses.c.inviter_id == user_id, _users.c.disabled_at.is_(None), seen).order_by(_uses.c.user_id)
+    rows, uses = await execute_together(db, {"viewer_id": user_id}, mine, theirs)
     people: dict[int, list[str]] = {}
     for invite_id, username in uses:
         people.setdefault(invite_id, []).append(username)
