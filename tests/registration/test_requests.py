@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -16,6 +17,7 @@ from tests.stories import PASSWORD, is_logged_in, log_in
 from tests.watching import execute, statements, table, wait_until_posted
 from webapp.settings import Settings
 
+WAITS, NO_MATCH = "Your request is still waiting", "password don&#39;t match."
 WHY = "I tend a garden <b>in Leeds</b>."
 
 
@@ -62,6 +64,7 @@ def test_an_admin_approves_a_request_and_the_person_gets_in(site: Site) -> None:
     too_early = log_in(site.browser())
     page = admin.get("/admin/people").text
     approved = decide(admin, "approve")
+    new = [admin.get(path).text for path in ("/admin/people", "/admin/people/Susan", "/user/Susan")]
 
     assert 'name="why"' in form.text
     assert "Your request is waiting" in waits.text
@@ -69,7 +72,14 @@ def test_an_admin_approves_a_request_and_the_person_gets_in(site: Site) -> None:
     assert too_early.status_code == 422
     assert "I tend a garden &lt;b&gt;in Leeds" in page
     assert "Susan can log in now." in approved[1]
+    assert [("<dd>never</dd>" in text, "Last seen" in text) for text in new] == [
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
     assert is_logged_in(logged_in(site, "susan"))
+    assert "<dd>never</dd>" not in admin.get("/admin/people").text
+    assert "Last seen" in admin.get("/user/Susan").text
     assert subjects(site, "susan") == [
         "Welcome to Microblog",
         "Your request to join Microblog is waiting",
@@ -84,6 +94,44 @@ def logged_in(site: Site, name: str) -> Browser:
     browser = site.browser()
     log_in(browser, name)
     return browser
+
+
+def test_a_person_who_waits_hears_so_when_they_log_in(any_approving: Site) -> None:
+    admin = arrive(any_approving, "host")
+    request(any_approving)
+
+    def say(typed: str, password: str = PASSWORD) -> str:
+        answer = log_in(any_approving.browser(), typed, password)
+        assert answer.status_code == 422
+        return "waits" if WAITS in answer.text else "no match" if NO_MATCH in answer.text else answer.text
+
+    told = [say("Susan"), say(" susan@example.com"), say("susan", PASSWORD + "!"), say("nobody")]
+    decide(admin, "refuse")
+
+    assert told == ["waits", "waits", "no match", "no match"]
+    assert say("susan@example.com") == "no match", "the password is forgotten"
+    request(any_approving, "bob")
+    execute(any_approving, "UPDATE registration_request SET expires_at = '2026-01-01 00:00:00+00:00'")
+    assert say("bob") == "no match", "nobody answered in time"
+
+
+@pytest.mark.alike
+def test_without_the_password_a_waiting_person_is_like_nobody(any_approving: Site) -> None:
+    """C12, C01, C02: the same bytes and the same work."""
+    request(any_approving)
+    seen = {}
+
+    for name in ("warms", "susan", "nobdy", "susan@example.com", "nobdy@example.com"):
+        any_approving.argon2.runs.clear()
+        with statements(any_approving) as work:
+            answer = log_in(any_approving.browser(), name, "not the right password")
+        typed = quote(name)
+        told = answer.text.replace(name, "{typed}").replace(typed, "{typed}")
+        seen[name] = (told, [one for one in work if not one.startswith("BEGIN")], list(any_approving.argon2.runs))
+
+    assert seen["susan"] == seen["nobdy"]
+    assert seen["susan@example.com"] == seen["nobdy@example.com"]
+    assert seen["susan"][2] == ["verify"]
 
 
 def test_a_refusal_tells_why_and_keeps_no_password(site: Site) -> None:

@@ -37,7 +37,7 @@ class User(SQLModel, table=True):
     epoch: int = 0
     language: str = Field(default="en", max_length=12)
     created_at: datetime = Field(default_factory=now)
-    last_seen_at: datetime = Field(default_factory=now)
+    last_seen_at: datetime | None = None  # None for somebody who has never been here
     disabled_at: datetime | None = None
     reset_paused_until: datetime | None = None  # "this wasn't me": no reset emails until then
     password_used_at: datetime | None = None

@@ -90,12 +90,11 @@ async def find(db: Transaction, secret: str) -> SessionUser | None:
 
 
 async def touch(db: AsyncSession, user: SessionUser) -> None:
-    """Records the visit, and extends a remembered session."""
+    """Records that the session was used, and extends it if it is remembered."""
     values: dict[str, Any] = {"last_seen_at": now()}
     if user.is_remembered:
         values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
     await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
-    await execute(db, update(_users).where(_users.c.id == user.id).values(last_seen_at=now()))
 
 
 async def note_mentions_seen(db: AsyncSession, user_id: int) -> None:

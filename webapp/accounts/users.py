@@ -1,27 +1,25 @@
-"""Accounts as the rest of the site sees them: register, find, authenticate, change the password."""
+"""Accounts as the rest of the site sees them: register, find, change the password."""
 
-from datetime import datetime
 from typing import Any
 
-from babel.dates import format_date
 from sqlalchemy import ColumnElement, bindparam, exists
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, i18n
+from webapp import database
 from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
-from webapp.accounts.models import AccountDeletion, User
+from webapp.accounts.models import User
 from webapp.audit import events
-from webapp.audit.events import ClientInfo, Event, Refusal
+from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
 from webapp.mail import kinds, refusals
 from webapp.names import identities, usernames
-from webapp.passwords.costs import HashCost, other_costs
-from webapp.passwords.hasher import Hasher, normal
+from webapp.passwords.costs import HashCost
+from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
 
 # Nothing hashes to this: such an account only opens with a reset link.
@@ -30,9 +28,6 @@ _HAS_EMAIL = col(User.email) == bindparam("identity")
 _HAS_NAME = col(User.username_key) == bindparam("identity")
 _BY_EMAIL, _BY_NAME = select(User).where(_HAS_EMAIL), select(User).where(_HAS_NAME)
 _ID_BY_EMAIL = Prepared(select(col(User.id)).where(_HAS_EMAIL))
-_CREDENTIALS = select(col(User.id), col(User.epoch), col(User.password_hash))
-_CREDENTIALS_BY_EMAIL = Prepared(_CREDENTIALS.where(_HAS_EMAIL))
-_CREDENTIALS_BY_NAME = Prepared(_CREDENTIALS.where(_HAS_NAME))
 
 
 class Taken(Exception):
@@ -43,35 +38,6 @@ class Taken(Exception):
             _("That username is taken.") if field == "username" else _("That email already has an account.")
         )
         self.field = field
-
-
-class Closed(Exception):
-    """The password is right but doesn't open the account. An email of this `kind` brings its owner a link that does."""
-
-    kind = ""
-
-    def __init__(self, user_id: int, words: str) -> None:
-        super().__init__(words)
-        self.user_id = user_id
-
-
-class PasswordLocked(Closed):
-    """Somebody said "this wasn't me", and has set no new password yet."""
-
-    kind = "reset_password"
-
-    def __init__(self, user_id: int) -> None:
-        super().__init__(user_id, _("This account waits for its owner to set a new password by email."))
-
-
-class BeingDeleted(Closed):
-    """The owner asked to delete the account, and can still change their mind."""
-
-    kind = "account_deletion"
-
-    def __init__(self, user_id: int, due_at: datetime) -> None:
-        words = _("This account will be deleted for good on %(day)s. Until then an email can bring it back.")
-        super().__init__(user_id, words % {"day": format_date(due_at, "long", locale=i18n.locale())})
 
 
 async def get(db: AsyncSession, user_id: int) -> User | None:
@@ -154,42 +120,9 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
     return User(username=username, username_key=key, email=email, password_hash=password_hash, language=language)
 
 
-async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
-    """The person with this username or address and password. Takes just as long if there is no such account.
-
-    Frees the connection while it hashes. Raises Busy, or Closed, which only somebody with the password gets to see.
-    """
-    identity = identities.identity_or_nonsense(typed)
-    # Read no more than this before hashing: making an object of a row would take longer than finding none.
-    found = await (_CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME).row(db, {"identity": identity})
-    by, costs = (client.client_ip, identity), await other_costs(db)
-    await database.release(db)
-    user_id, epoch, password_hash = found or (None, None, None)
-    form = await hasher.matching(password, password_hash, *by, costs=costs)
-    user = await get(db, user_id) if user_id is not None and form is not None else None
-    if user is None or user.epoch != epoch or user.disabled_at is not None:
-        if user is not None and user.epoch == epoch and user.password_locked_at is None:
-            await _refuse_being_deleted(db, user, typed, client)
-        events.refused(Refusal.LOG_IN, client, user_id=user_id, typed=typed)
-        return None
-    if user.password_locked_at is not None:
-        events.refused(Refusal.PASSWORD_LOCKED, client, user_id=user_id, typed=typed)
-        raise PasswordLocked(user.id)
-    if hasher.is_outdated(user.password_hash) or form != normal(password):
-        await database.release(db)
-        new_hash = await hasher.hash(password, *by)
-        unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash
-        await db.exec(update(User).where(*unchanged).values(password_hash=new_hash))
-    return user
-
-
-async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client: ClientInfo) -> None:
-    """Raises BeingDeleted if that is why the account is disabled and its owner can undo it."""
-    mine = col(AccountDeletion.user_id) == user.id, col(AccountDeletion.reason) == ""
-    due_at = (await db.exec(select(AccountDeletion.due_at).where(*mine))).first()
-    if due_at and now() < due_at:
-        events.refused(Refusal.BEING_DELETED, client, user_id=user.id, typed=typed)
-        raise BeingDeleted(user.id, due_at)
+async def note_here(db: AsyncSession, user_id: int) -> None:
+    """Records that the person was here."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(last_seen_at=now()))
 
 
 async def note_password_used(db: AsyncSession, user_id: int) -> None:

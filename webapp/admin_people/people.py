@@ -34,7 +34,7 @@ class Person:
     email: str
     state: str
     created_at: datetime
-    last_seen_at: datetime
+    last_seen_at: datetime | None
     disabled_at: datetime | None
     due_at: datetime | None
     reason: str

@@ -78,6 +78,7 @@ class Refusal(StrEnum):
     LOG_IN = "log_in_refused"
     PASSWORD_LOCKED = "password_locked"
     BEING_DELETED = "being_deleted"
+    WAITS_FOR_ADMIN = "waits_for_admin"
     LOG_IN_THROTTLED = "log_in_throttled"
     PASSKEY = "passkey_refused"
     CODE = "code_refused"

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import i18n
-from webapp.accounts import known_browsers, sessions
+from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
@@ -61,6 +61,7 @@ class CurrentUser:
         if user and user.is_seen_again:
             async with self.database.session(is_writing=True) as db:
                 await sessions.touch(db, user)
+                await users.note_here(db, user.id)
                 await db.commit()
         return user
 
@@ -154,6 +155,8 @@ async def log_in(
     if not known_browsers.mark(browser):
         browser = known_browsers.new_secret()
     db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
+    was_here = user.last_seen_at is not None
+    await users.note_here(db, user.id)  # the account's row first, as in whatever ends everything
     await _end_cookie(request)
     request.state.user = None
     secret = await sessions.open_new(
@@ -165,7 +168,7 @@ async def log_in(
     _hand_over(request, response, secret, is_remembered=is_remembered)
     cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
     drafts.belong_to(request, response, user.id)
-    await _recognize(request, user, client)
+    await _recognize(request, user, client, was_here=was_here)
     if trusts:
         await known_browsers.trust(db, user.id, client.browser_mark)
         await events.note(db, Event.BROWSER_TRUSTED, user.id, client)
@@ -203,11 +206,11 @@ async def log_out(request: Request, response: Response) -> None:
     cookies.delete(request, response, COOKIE)
 
 
-async def _recognize(request: Request, user: User, client: ClientInfo) -> None:
+async def _recognize(request: Request, user: User, client: ClientInfo, *, was_here: bool) -> None:
     """Remembers the browser. If it is new, the person is told, except at the account's very first log-in."""
     db, settings = request.state.db, request.app.state.settings
     known = await known_browsers.remember(db, user.id, client.browser_mark, user.epoch)
-    is_first = not known and not user.epoch and user.last_seen_at < user.created_at + sessions.SEEN_EVERY
+    is_first = not known and not user.epoch and not was_here
     is_news = client.browser_mark not in known and not is_first
     if is_news and await switches.wants(db, user.id, "new_sign_in"):
         details: dict[str, Any] = {

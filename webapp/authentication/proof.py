@@ -13,11 +13,11 @@ from webapp import rate_limits
 from webapp.accounts import sessions, users
 from webapp.accounts.models import Passkey, User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.users import Closed
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import throttle
+from webapp.authentication import credentials, throttle
 from webapp.authentication.auth import View, client_info
+from webapp.authentication.credentials import Closed
 from webapp.authentication.forms import Proved
 from webapp.database import now, release
 from webapp.factors import second_step
@@ -175,7 +175,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
             events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
             return None
         await db.commit()  # before the password is looked at, so that guesses at once count too
-        user = await users.authenticate(db, state.hasher, typed, password, client)
+        user = await credentials.authenticate(db, state.hasher, typed, password, client)
         if user is not None:
             # The account's row first, as in whatever ends everything: otherwise the two could deadlock.
             await users.note_password_used(db, user.id)

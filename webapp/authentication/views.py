@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp.accounts.models import User
-from webapp.accounts.users import Closed
 from webapp.asked_emails import asked_emails
 from webapp.asked_emails.asked_emails import Asked
 from webapp.authentication import auth, email_links, forms, proof
+from webapp.authentication.credentials import Closed
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
@@ -105,7 +105,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
     try:
         user = await proof.try_password(request, form, form.data.username, form.data.password)
     except Closed as closed:
-        form.refuse("", f"{closed} {await _email_link(request, closed)}")
+        form.refuse("", f"{closed} {await _email_link(request, closed)}" if closed.kind else str(closed))
         return None
     if user is None and not form.errors:
         form.refuse("", _("That username or email and password don't match."))

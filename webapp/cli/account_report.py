@@ -40,7 +40,8 @@ async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
             state = (
                 f"deleted on {user.due_at:%Y-%m-%d}" if user.due_at else "disabled" if user.disabled_at else "active"
             )
-            dates = f"since {user.created_at:%Y-%m-%d}\tseen {user.last_seen_at:%Y-%m-%d}"
+            seen = f"{user.last_seen_at:%Y-%m-%d}" if user.last_seen_at else "never"
+            dates = f"since {user.created_at:%Y-%m-%d}\tseen {seen}"
             yield f"{user.username}\t{user.email}\t{state}\t{dates}"
         last = rows[-1].id
 
@@ -71,7 +72,8 @@ def _account(user: User) -> list[str]:
     since = user.disabled_at and _time(user.disabled_at)
     state = _("disabled since %(time)s") % {"time": since} if since else _("active")
     who = {"name": user.username, "email": user.email, "id": user.id, "state": state}
-    seen = {"since": _time(user.created_at), "seen": _time(user.last_seen_at), "language": user.language}
+    last_seen = _time(user.last_seen_at) if user.last_seen_at else _("never")
+    seen = {"since": _time(user.created_at), "seen": last_seen, "language": user.language}
     lines = [
         _("%(name)s <%(email)s>, account %(id)s, %(state)s") % who,
         _("Since %(since)s, last seen %(seen)s, language %(language)s") % seen,

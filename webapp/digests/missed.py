@@ -30,7 +30,7 @@ class Missed:
 async def by(db: AsyncSession, user: User) -> Missed:
     """What a person missed since their last visit, going back at most seven days."""
     end = now()
-    since = max(user.last_seen_at, end - AT_MOST_FROM)
+    since = max(user.last_seen_at or user.created_at, end - AT_MOST_FROM)
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]
     page = await timeline.home(db, user.id, MOST_READ)
     fresh = [card for card in page.cards if card.created_at >= since]

@@ -105,7 +105,7 @@ def _account(row: Row, settings: Settings, first_post: datetime | None, report: 
     profile = {
         "about_me": about[:ABOUT_ME_LENGTH],
         "created_at": since,
-        "last_seen_at": seen or since,
+        "last_seen_at": seen,
         "language": settings.languages[0],
         "is_public": False,  # there, only members could read anything
     }
