@@ -509,6 +509,16 @@ def test_no_answered_page_has_inline_script_or_style(site: Site, susan: Browser,
         assert len(re.findall(r"<h1", html)) == 1
 
 
+def test_a_picture_keeps_its_size_and_its_lines_without_the_stylesheet() -> None:
+    """Else the icons of the header fill three screens before the first word."""
+    pages = [name for name in TEMPLATES if not name.startswith("email/")]
+    pictures = [(name, tag) for name in pages for tag in re.findall(r"<(?:svg|img)\b.*?>", source(name))]
+    wanted = {"<svg": (" width=", " height=", ' fill="none"'), "<img": (" width=", " height=")}
+
+    assert len(pictures) == 4
+    assert [(name, tag) for name, tag in pictures if any(part not in tag for part in wanted[tag[:4]])] == []
+
+
 def test_every_form_says_where_it_goes() -> None:
     """C40: each works with JavaScript off."""
     forms = re.compile(r"<form[^%>]*(?:\{[{%].*?[%}]\}[^%>]*)*>")
