@@ -19,6 +19,9 @@ STATIC = ROOT / "static"
 STYLESHEET = "site.css"  # all of static/css: first what others build on, and then the others by their names
 FIRST = ["base", "page", "header", "menu", "flash", "button", "form", "panel"]  # base.css opens the layers
 KEPT = {"cache-control": "public, max-age=31536000, immutable"}
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SPACE = re.compile(r"\s+")
+_NEEDLESS = re.compile(r" ?([{};,]) ?")
 _REFERENCE = re.compile(r"""url\((["']?)(?!["']?(?:data:|#|/))([^"')]+)\1\)""")
 
 
@@ -38,7 +41,7 @@ class Assets:
     @cached_property
     def stylesheet(self) -> bytes:
         sheets = sorted(self.folder.glob("css/*.css"), key=_place)
-        return "\n".join(_REFERENCE.sub(self._found, sheet.read_text("utf-8")) for sheet in sheets).encode()
+        return "\n".join(_REFERENCE.sub(self._found, _lean(sheet.read_text("utf-8"))) for sheet in sheets).encode()
 
     def _found(self, reference: re.Match[str]) -> str:
         """A file that a stylesheet refers to, such as a font, by its cached address; drawings are embedded."""
@@ -83,6 +86,11 @@ def _stylesheet(assets: Assets, scope: Scope) -> Response:
     response = Response(assets.stylesheet, media_type="text/css", headers={"etag": etag})
     known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
     return NotModifiedResponse(response.headers) if etag in known else response
+
+
+def _lean(sheet: str) -> str:
+    """Without comments and needless space, which are a third of what a phone would have to fetch."""
+    return _NEEDLESS.sub(r"\1", _SPACE.sub(" ", _COMMENT.sub("", sheet).strip()))
 
 
 def _place(sheet: Path) -> tuple[int, str]:
