@@ -82,18 +82,23 @@ def test_codes_can_be_copied(scripted: Visitor) -> None:
     assert scripted.page.evaluate("navigator.clipboard.readText()").split() == codes
 
 
-def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor) -> None:
+@pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app"])
+def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, path: str) -> None:
     scripted.is_logged_in()
-    scripted.goto("/recovery_codes")
-    scripted.fill(current_password=PASSWORD)
-    scripted.press("Make ten new codes")
-    codes = codes_on(scripted)
+    scripted.goto(path)
+    if path == "/recovery_codes":
+        scripted.fill(current_password=PASSWORD)
+        scripted.press("Make ten new codes")
+        scripted.sees_heading("Your recovery codes")
+    codes = scripted.page.locator("#codes code").all_inner_texts()
 
     scripted.page.emulate_media(media="print")
 
     seen = scripted.page.locator("body").inner_text()
+    assert codes
     assert [code for code in codes if code not in seen] == []
     assert f"{scripted.url}/recover" in seen
     assert scripted.name in seen
     expect(scripted.page.locator(".site-header")).to_be_hidden()
+    expect(scripted.page.locator(".qr-frame")).to_be_visible(visible=False)
     expect(scripted.page.get_by_role("button")).to_have_count(0)
