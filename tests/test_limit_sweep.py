@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from httpx2 import Response
 
-from tests.factors.steps import scan, set_up_app, setup_field
+from tests.factors.steps import app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
@@ -36,6 +36,7 @@ SENT: dict[str, dict[str, str]] = {
     "language": {"language": "en"},
     "edit_profile": {"username": "susan", "about_me": "A line."},
     "recovery_codes": PROOF,
+    "email_app_link": {},
     "authenticator_app": {},
     "remove_authenticator_app": {},
     "stop_factor_removal": {},
@@ -186,9 +187,11 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     if name == "end_session":
         [(values["id"],)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
     if name == "authenticator_app":
-        page = susan.get("/sign-in_methods/app").text
+        path = app_page(susan)
+        page = susan.get(path).text
         app = scan(page)
         SENT[name] = {"setup": setup_field(page), "code": app.code(), "recovery_code": app.codes[0]}
+        values["token"] = path.rpartition("/")[2]
     if name in {"remove_authenticator_app", "factor_removal"}:
         susan.follow_redirects = True
         SENT["remove_authenticator_app"] = {"code": set_up_app(susan).code()}
@@ -202,7 +205,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
     elif name == "email_code":
         asked = Asked("reset_password", "susan", id="an id", browser=asked_emails.mark("a browser"))
         values["token"] = asked_emails.seal(site.settings, asked)
-    elif "token" in WRITES[name].param_convertors and name != "invitation":
+    elif "token" in WRITES[name].param_convertors and name not in {"invitation", "authenticator_app"}:
         values["token"] = tokens.unsubscribe_link(site.settings, 1, "new_sign_in").rpartition("/")[2]
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
 

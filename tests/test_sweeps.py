@@ -154,6 +154,8 @@ def path_of(site: Site, name: str) -> str:
         values["token"] = asked_emails.seal(SETTINGS, Asked("reset_password", "susan", "susan"))
     if name == "finish_registration":
         values["token"] = tokens.register_link(SETTINGS, "new@example.com").rpartition("/")[2]
+    if name == "authenticator_app":
+        values["token"] = tokens.issue(SETTINGS, Purpose.ADD_APP, 1, timedelta(hours=1))
     if name == "checkup_email":
         values["token"] = tokens.issue(SETTINGS, Purpose.CHECKUP, 1, timedelta(hours=1), epoch=7)
     if name in {"unsubscribe", "subscribe_again"}:

@@ -344,10 +344,10 @@ ENDPOINTS = {
     Purpose.KEEP_FACTORS: "/keep_factors/{}",
     Purpose.CHECKUP: "/checkup_email/{}",
     Purpose.INVITE: "/invite/{}",
-}
+}  # and the one for who is logged in: tests/sign_in_methods/test_app_link.py
 
 
-@pytest.mark.parametrize("used_for", list(Purpose))
+@pytest.mark.parametrize("used_for", [purpose for purpose in Purpose if purpose is not Purpose.ADD_APP])
 def test_a_link_of_one_kind_opens_no_other_page(standing: Site, used_for: Purpose) -> None:
     """C14"""
     browser, path = standing.browser(), ENDPOINTS[used_for]

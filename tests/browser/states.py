@@ -188,10 +188,24 @@ def sign_in_methods(person: Visitor) -> None:
 
 
 @state
-def authenticator_app(person: Visitor) -> None:
+def email_app_link(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/sign-in_methods/app")
     person.sees_heading("Set up an authenticator app")
+
+
+@state
+def app_link_asked(person: Visitor) -> None:
+    email_app_link(person)
+    person.press("Email me a link")
+    person.sees_that_mail_is_coming()
+
+
+@state
+def authenticator_app(person: Visitor) -> None:
+    app_link_asked(person)
+    person.goto(person.mailbox.link(person.address, subject="Set up an authenticator app"))
+    person.sees("Save these recovery codes")
 
 
 @state
@@ -248,8 +262,12 @@ def keep_factors(person: Visitor) -> None:
 
 
 def sets_up_app(person: Visitor) -> App:
-    """With the code of the half minute before, so that the next one is unused."""
     authenticator_app(person)
+    return finishes_app(person)
+
+
+def finishes_app(person: Visitor) -> App:
+    """With the code of the half minute before, so that the next one is unused."""
     app = scan(person.page.content())
     person.fill(code=app.code(-1, seconds=10), recovery_code=app.codes[0])
     person.press("Finish")

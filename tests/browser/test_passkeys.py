@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import CDPSession
 
 from tests.browser.listening import ListeningSite
+from tests.browser.states import finishes_app
 from tests.browser.visitor import Visitor
-from tests.factors.steps import scan
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -125,10 +125,10 @@ def test_a_passkey_answers_for_password_and_code_where_the_app_is_removed(
     add(visitor)
     visitor.sees("The passkey is added.")
     visitor.goto("/sign-in_methods/app")
-    app = scan(visitor.page.content())
-    visitor.fill(code=app.code(-1, seconds=10), recovery_code=app.codes[0])
-    visitor.press("Finish")
-    visitor.sees("Your authenticator app is set up.")
+    visitor.press("Email me a link")
+    visitor.sees_that_mail_is_coming()
+    visitor.goto(visitor.mailbox.link(visitor.address, subject="Set up an authenticator app"))
+    finishes_app(visitor)
     is_old(visitor, site)
 
     visitor.goto("/sign-in_methods/app/remove")

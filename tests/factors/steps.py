@@ -8,6 +8,8 @@ import pyotp
 
 from tests.sites import Browser
 from tests.stories import log_in
+from webapp.accounts import sessions, tokens
+from webapp.authentication.auth import COOKIE
 
 APP = "/sign-in_methods/app"
 HALF_MINUTE = 30  # seconds that each code is shown
@@ -39,12 +41,27 @@ def setup_field(page: str) -> str:
     return str(sealed)
 
 
+def app_page(browser: Browser) -> str:
+    """The path that an email would lead to who is logged in there. Only some tests need to wait for that email."""
+    state = browser.app.state  # type: ignore[attr-defined]
+
+    async def link() -> str:
+        async with state.database.direct() as reading:
+            user = await sessions.find(reading, browser.cookies[f"__Host-{COOKIE}"])
+        assert user
+        return tokens.app_link(state.settings, user.id, user.epoch).removeprefix(state.settings.base_url)
+
+    assert browser.portal
+    return browser.portal.call(link)
+
+
 def set_up_app(browser: Browser, **more: str) -> App:
     """Sets up an app for whoever is logged in there, with the code of the half minute before, so the next is unused."""
-    page = browser.get(APP).text
+    path = app_page(browser)
+    page = browser.get(path).text
     app = scan(page)
     fields = {"setup": setup_field(page), "code": app.code(-1), "recovery_code": app.codes[0]}
-    answer = browser.post(APP, data=fields | more)
+    answer = browser.post(path, data=fields | more)
     assert answer.headers.get("location", answer.url.path) == "/sign-in_methods", answer.text
     return app
 

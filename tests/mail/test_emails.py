@@ -57,6 +57,7 @@ TEMPLATES = [
     "address_restored",
     "address_taken",
     "already_registered",
+    "app_link",
     "checkup",
     "confirm_email",
     "digest",
@@ -103,6 +104,7 @@ PLAIN = [("plain", language) for language in LANGUAGES]
 WRITTEN = [("port", LANGUAGES[0]), ("long", LANGUAGES[-1]), *besides(PLAIN)]
 # What an email says about how long its link works.
 LIFETIMES = {
+    "app_link": "60",
     "checkup": "24",
     "factor_removal_link": str(MINUTES),
     "reset_password": str(MINUTES),
@@ -110,7 +112,7 @@ LIFETIMES = {
     "confirm_email": "24",
     "address_changed": "72",
 }
-WITH_CODE = ["confirm_email", "register", "reset_password"]
+WITH_CODE = ["app_link", "confirm_email", "register", "reset_password"]
 HEADERS = [
     "From",
     "To",
@@ -280,6 +282,7 @@ class Sweep:
         anns = addresses.replace("NUMBER", "a")
         about = "Ann_1", where, anns
         ann, thief = self._arrive(site, "Ann_1", anns), site.browser()
+        self._keep("app_link", *about, ann, "/sign-in_methods/app")
         before = len(self.server.emails)
         app = set_up_app(ann)
         for delivered in self.server.wait_for(before + 2)[before:]:

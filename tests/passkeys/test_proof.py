@@ -10,7 +10,7 @@ import time_machine
 from httpx2 import Response
 from pydantic import BaseModel
 
-from tests.factors.steps import set_up_app
+from tests.factors.steps import app_page, set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.passkeys.test_passkeys import WRONG, add, enter
@@ -73,7 +73,7 @@ def test_a_page_that_asks_for_the_password_takes_a_passkey_instead(
 def test_it_counts_for_the_pages_after_it_as_a_password_does(susan: Browser, phone: Authenticator) -> None:
     prove(susan, phone, "/letters", FORMS["/letters"])
 
-    assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
+    assert 'name="current_password"' not in susan.get(app_page(susan)).text
 
 
 def test_another_passkey_is_added_with_the_proof_of_the_first(site: Site, susan: Browser, phone: Authenticator) -> None:

@@ -1,41 +1,35 @@
 """What a thief may hold of an account with a second step, and what ends it: the second table of docs/security.md."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 
 import pytest
 import time_machine
-from sqlalchemy import update
 
 from tests.addresses.steps import change
-from tests.depth import deep
-from tests.factors.steps import log_in_with
+from tests.factors.steps import log_in_with, set_up_app
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
 from tests.security.test_endings import table
 from tests.sites import Site
-from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.watching import execute
 from webapp.accounts import endings, known_browsers, users
 from webapp.accounts.models import User
 from webapp.audit import events
-from webapp.database import now
 from webapp.factors import methods, removal
-from webapp.factors.models import Factor
 from webapp.factors.upkeep import PendingRemovals
 
 SUSAN = "susan@example.com"
 STEP = "/login/second_step"
 HEADING = "### Where there is a second step"
-AGES = {"a new app": timedelta(days=3, hours=23), "an older app": timedelta(days=4, hours=1)}
 
 
 class Life:
     """Susan has an app. Somebody who knows the password reads her mailbox, and has had her trusted browser."""
 
-    def __init__(self, site: Site, mailbox: Mailbox, age: str) -> None:
-        self.site, self.mailbox, self.age = site, mailbox, age
+    def __init__(self, site: Site, mailbox: Mailbox) -> None:
+        self.site, self.mailbox = site, mailbox
         self.app = with_app(site.browser(), mailbox)
         self.owner, self.trusted, self.thief = site.browser(), site.browser(), site.browser()
         log_in_with(self.owner, self.app)
@@ -47,7 +41,6 @@ class Life:
         self.removal = mailbox.link(SUSAN, subject="Log in to Microblog without")
         site.browser().post(self.removal)
         self.keep = mailbox.link(SUSAN, subject="Your second step on Microblog is about")
-        self.run(lambda db, _user: db.exec(update(Factor).values(created_at=now() - AGES[age])))
 
     def held(self) -> dict[str, bool]:
         waits = "SELECT 1 FROM user_account WHERE factor_removal_due_at IS NOT NULL"
@@ -56,7 +49,7 @@ class Life:
             "half a log-in": self.thief.get(STEP).url.path == STEP,
             "removal link": self.site.browser().get(self.removal).status_code == 200,
             "waiting removal": bool(execute(self.site, waits)),
-            self.age: bool(execute(self.site, "SELECT 1 FROM factor")),
+            "app": bool(execute(self.site, "SELECT 1 FROM factor")),
         }
 
     def is_trusted(self) -> bool:
@@ -164,24 +157,15 @@ def test_the_table_names_every_event() -> None:
     assert list(table(HEADING)) == list(EVENTS)
 
 
-def cells() -> Iterator[object]:
-    """What ends a new app may spare an older one; where both are alike, the older one is tried in depth."""
-    for event, row in table(HEADING).items():
-        new, older = AGES
-        yield event, new
-        yield pytest.param(event, older, marks=[deep] * (row[new] == row[older]))
-
-
-@pytest.mark.parametrize("age", AGES)
-def test_all_that_a_thief_holds_is_worth_something_before(site: Site, mailbox: Mailbox, age: str) -> None:
+def test_all_that_a_thief_holds_is_worth_something_before(site: Site, mailbox: Mailbox) -> None:
     """Else the table below would say of nothing that it ends."""
-    assert all(Life(site, mailbox, age).held().values())
+    assert all(Life(site, mailbox).held().values())
 
 
-@pytest.mark.parametrize(("event", "age"), list(cells()))
-def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str, age: str) -> None:
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     """C68"""
-    life = Life(site, mailbox, age)
+    life = Life(site, mailbox)
 
     EVENTS[event](life)
 
@@ -190,27 +174,40 @@ def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox,
 
 
 def test_the_owner_gets_in_past_the_app_of_a_thief(site: Site, mailbox: Mailbox) -> None:
-    """C68: the thief had the password for an hour, and set up an app, whose code the reset form asks for."""
-    with_app(site.browser(), mailbox)
-    owner = site.browser()
+    """C68: the thief had password and mailbox for a moment, and set up an app, whose code the reset form asks for."""
+    app = with_app(site.browser(), mailbox)
+    owner, thief = site.browser(), site.browser()
     form = owner.get(forget_and_find_link(owner, mailbox)).text.replace("&#39;", "'")
+    assert "First use the link “This wasn't me” in our email about it" in form
     not_me = not_me_link(site, mailbox)
 
-    page = owner.get(not_me).text
     owner.post(not_me)
     owner.post(f"{not_me}/email")
-    link = mailbox.link(SUSAN, count=2, subject="Reset")
+    owner.post(mailbox.link(SUSAN, count=2, subject="Reset") + "/lost_second_step")
+    owner.post(mailbox.link(SUSAN, subject="Log in to Microblog without"))
+    assert log_in(thief).status_code == 422, "the app's code is never asked for"
+    with time_machine.travel(time.time() + 3 * 86400 + 60):
+        site.run(PendingRemovals(site.settings).run_batch, site.app.state.database)
+        link = forget_and_find_link(owner, mailbox)
+        assert owner.post(link, data={"password": NEW_PASSWORD}).url.path == "/login"
+        assert log_in(owner, password=NEW_PASSWORD).url.path == "/"
+        assert log_in(thief, password=PASSWORD).status_code == 422
+    assert app.codes
 
-    assert "Use the link “This wasn't me” in our email about it" in form
-    assert "added in the last few days is removed, too" in page
-    assert 'name="code"' not in owner.get(link).text
-    assert owner.post(link, data={"password": NEW_PASSWORD}).url.path == "/login"
-    assert log_in(owner, password=NEW_PASSWORD).url.path == "/"
-    assert (
-        "somebody else was in your account"
-        in mailbox.last(SUSAN, subject="Your second step on Microblog was removed").text
-    )
-    assert log_in(site.browser(), password=PASSWORD).status_code == 422
+
+def test_an_app_of_who_changed_the_address_goes_when_that_is_undone(site: Site, mailbox: Mailbox) -> None:
+    """C68: its link was mailed to the address that is undone."""
+    thief, owner = site.browser(), site.browser()
+    register(thief, mailbox)
+    log_in(thief)
+    undo = change(thief, mailbox)
+    set_up_app(thief)
+
+    owner.post(undo)
+
+    assert 'name="code"' not in owner.get(forget_and_find_link(owner, mailbox)).text
+    text = mailbox.last(SUSAN, subject="Your second step on Microblog was removed").text
+    assert "somebody else was in your account" in text
 
 
 def not_me_link(site: Site, mailbox: Mailbox) -> str:
@@ -224,7 +221,7 @@ def test_a_trusted_browser_that_says_this_was_not_me_is_asked_for_the_second_ste
     site: Site, mailbox: Mailbox
 ) -> None:
     """It stays known, since its owner may sit there; but whoever only reads the mailbox there gets no further."""
-    life = Life(site, mailbox, "an older app")
+    life = Life(site, mailbox)
 
     answer = life.trusted.post(life.not_me)
 

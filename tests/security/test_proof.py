@@ -12,13 +12,16 @@ from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_roles import ADMIN, ANYONE, LINK, WRITES
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, log_in, register
+from tests.test_sweeps import SETTINGS
 from tests.watching import dump, execute, standing_site, wait_until_posted
+from webapp.accounts import tokens
 
 Fields = dict[str, str]
+APP_PAGE = tokens.app_link(SETTINGS, 1, 0).removeprefix(SETTINGS.base_url)  # of who registers first
 
 
 def adding_an_app(susan: Browser) -> Fields:
-    page = susan.get("/sign-in_methods/app").text
+    page = susan.get(APP_PAGE).text
     app = scan(page)
     return {"setup": setup_field(page), "code": app.code(), "recovery_code": app.codes[0]}
 
@@ -50,7 +53,7 @@ PROVED: dict[str, tuple[str, Callable[[Browser], Fields]]] = {
     "emails": ("/letters", lambda susan: {"digest": "1", "new_sign_in": "1"}),
     "change_email": ("/change_email", lambda susan: {"email": "typed@example.org"}),
     "recovery_codes": ("/recovery_codes", lambda susan: {}),
-    "authenticator_app": ("/sign-in_methods/app", adding_an_app),
+    "authenticator_app": (APP_PAGE, adding_an_app),
     "remove_authenticator_app": ("/sign-in_methods/app/remove", removing_an_app),
     "delete_account": ("/delete_account", lambda susan: {"username": "susan"}),
     "export": ("/export", lambda susan: {}),
@@ -82,6 +85,7 @@ WITHOUT = {
     "decline_passkey": "what the home page offers",
     "checkup": "tries a way in, and changes none",
     "send_checkup_email": "writes to the address that the account has",
+    "email_app_link": "writes to the address that the account has",
     "checkup_app": "tries a way in, and changes none",
     "checkup_passkey": "tries a way in, and changes none",
     "decline_checkup": "what the home page offers",
@@ -298,7 +302,7 @@ def test_a_password_that_was_typed_in_one_page_counts_in_the_next(standing: Site
     execute(standing, OLD)
     susan.post("/recovery_codes", data={"current_password": PASSWORD})
 
-    assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
+    assert 'name="current_password"' not in susan.get(APP_PAGE).text
 
 
 def test_a_wrong_password_is_told_however_recent_the_last_proof_is(standing: Site) -> None:
@@ -319,6 +323,6 @@ def test_a_proof_counts_for_a_quarter_of_an_hour(standing: Site) -> None:
         return time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime(time.time() - seconds))
 
     execute(standing, f"UPDATE session SET proved_at = '{ago(14 * 60)}'")
-    assert 'name="current_password"' not in susan.get("/sign-in_methods/app").text
+    assert 'name="current_password"' not in susan.get(APP_PAGE).text
     execute(standing, f"UPDATE session SET proved_at = '{ago(16 * 60)}'")
-    assert 'name="current_password"' in susan.get("/sign-in_methods/app").text
+    assert 'name="current_password"' in susan.get(APP_PAGE).text

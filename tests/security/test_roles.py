@@ -67,6 +67,7 @@ SELF = {
     "decline_passkey",
     "recovery_codes",
     "sign_in_methods",
+    "email_app_link",
     "authenticator_app",
     "remove_authenticator_app",
     "stop_factor_removal",

@@ -43,6 +43,7 @@ NO_TEXT = {
     "second_step": "only codes, and behind a password",
     "change_password": "only passwords",
     "recovery_codes": "only a password",
+    "email_app_link": "only a button",
     "authenticator_app": "only codes",
     "remove_authenticator_app": "only a code",
     "checkup": "only the beginning of a code",

@@ -23,6 +23,7 @@ PATHS = [
     for route in routes(SETTINGS)
     if isinstance(route, Route) and route.path.endswith("{token}") and "GET" in (route.methods or ())
 ]
+OPEN = [path for path in PATHS if path != "/authenticator_app/{token}"]  # which asks a stranger to log in first
 TOKEN = tokens.issue(SETTINGS, Purpose.RESET_PASSWORD, 1, timedelta(minutes=10))
 MIDDLE = len(TOKEN) // 2
 AFTER = [".", ")", ">", "/", ",", ";", ":", "!", "?", '"', "'", "`", "]", "}", "*", "_", "-", "…", "”", "»", "\\", "|"]
@@ -87,12 +88,12 @@ def test_a_break_before_the_token_is_mended_too(visitor: Browser, path: str, bro
     assert answer.headers.get("location") == f"/{name}/{TOKEN}"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", OPEN)
 def test_a_clean_link_is_answered_at_once(visitor: Browser, path: str) -> None:
     assert visitor.get(path.format(token=TOKEN)).status_code in {200, 404, 410}
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", OPEN)
 @pytest.mark.parametrize("kind", LACKING)
 def test_a_link_that_lacks_something_is_left_as_it_is(visitor: Browser, path: str, kind: str) -> None:
     assert visitor.get(path.format(token=quote(LACKING[kind]))).status_code == 404

@@ -17,7 +17,7 @@ from httpx2 import Response
 from starlette.routing import Route
 
 from tests.depth import some
-from tests.factors.steps import APP, scan, set_up_app, setup_field
+from tests.factors.steps import APP, app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE, Mailbox, paths_in
 from tests.people.crowd import import_people
 from tests.sites import Browser, Site
@@ -209,10 +209,11 @@ def undoing_link(village: Village) -> str:
 
 
 def adding_the_app(village: Village) -> Pressed:
-    page = village.susan.get(APP).text
+    path = app_page(village.susan)
+    page = village.susan.get(path).text
     app = scan(page)
     typed = {"setup": setup_field(page), "code": app.code(-1), "recovery_code": app.codes[0]}
-    return village.susan, next((path, fields | typed) for path, fields in Forms(page).found if path == APP)
+    return village.susan, next((to, fields | typed) for to, fields in Forms(page).found if to == path)
 
 
 def removing_the_app(village: Village) -> Pressed:
@@ -256,6 +257,7 @@ STORIES: dict[str, Story] = {
     "language": by_a_stranger("/login", "/language", language="ru"),
     "edit_profile": by_susan("/edit_profile", username="susanna", current_password=PASSWORD),
     "change_password": by_susan("/change_password", current_password=PASSWORD, password=NEW_PASSWORD),
+    "email_app_link": by_susan(APP),
     "authenticator_app": adding_the_app,
     "remove_authenticator_app": removing_the_app,
     "checkup_app": checking_the_app,

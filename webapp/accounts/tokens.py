@@ -20,6 +20,7 @@ from webapp.settings import NOT_ME_HOURS, Settings
 
 REGISTER_LIFETIME = timedelta(hours=24)
 CONFIRM_LIFETIME = timedelta(hours=24)
+APP_LIFETIME = timedelta(hours=1)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FROM_CODE = "recovery code"
@@ -46,6 +47,7 @@ class Purpose(StrEnum):
     KEEP_FACTORS = "keep_factors"
     CHECKUP = "checkup"
     INVITE = "invite"
+    ADD_APP = "add_app"
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,12 @@ def not_me_link(settings: Settings, user_id: int, kind: str, address: str) -> st
     to = _mark(address, settings.key("token.address"))
     token = issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind, to=to)
     return f"{settings.base_url}/not_me/{token}"
+
+
+def app_link(settings: Settings, user_id: int, epoch: int) -> str:
+    """The link to the page that sets up an authenticator app, for who is logged in to that account."""
+    token = issue(settings, Purpose.ADD_APP, user_id, APP_LIFETIME, epoch)
+    return f"{settings.base_url}/authenticator_app/{token}"
 
 
 def was_mailed_to(settings: Settings, claim: Claim, address: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions, endings, reserved_emails, users
@@ -20,6 +21,7 @@ from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
 from webapp.factors import methods
+from webapp.factors.models import Factor
 from webapp.logs import mask
 from webapp.mail import kinds, refusals
 from webapp.settings import Settings
@@ -104,9 +106,9 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
 async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
     """Gives the account its old address back, whatever has changed since, and logs everybody out.
 
-    Whoever changed the address knew the password, and may have made recovery codes or added an authenticator app, so
-    none of these count any more. What opens the account is a reset email, which goes to the old address again. Raises
-    Overtaken if it was already undone, and Taken; the caller must then roll back.
+    Whoever changed the address knew the password, and may since have made recovery codes or added an authenticator app,
+    so none of these count any more. What opens the account is a reset email, which goes to the old address again.
+    Raises Overtaken if it was already undone, and Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
     await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)
@@ -118,7 +120,8 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     user = await users.get(db, change.user_id)
     assert user is not None
     await db.refresh(user)
-    await methods.remove_new(db, settings, user, client)
+    since = col(Factor.created_at) > change.confirmed_at
+    await methods.remove(db, settings, user, client, since, how="not_me")
     for recipient in {change.old_email, change.account_email}:
         await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
 

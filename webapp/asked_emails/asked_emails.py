@@ -21,9 +21,9 @@ from webapp.settings import Settings
 KEPT_SECONDS = 24 * 3600
 WAIT_SECONDS = EMAILS.rates[0].seconds
 # Can be asked for again without typing; a new address takes the password.
-REPEATABLE = {"reset_password", "register"}
+REPEATABLE = {"reset_password", "register", "app_link"}
 # Carries a code beside its link.
-WITH_CODE = {"reset_password", "register", "confirm_email"}
+WITH_CODE = {"reset_password", "register", "confirm_email", "app_link"}
 
 
 @dataclass(frozen=True)

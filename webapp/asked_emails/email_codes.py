@@ -17,7 +17,15 @@ from sqlalchemy import bindparam, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.accounts.tokens import ASKED, CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, by_invite, issue
+from webapp.accounts.tokens import (
+    APP_LIFETIME,
+    ASKED,
+    CONFIRM_LIFETIME,
+    REGISTER_LIFETIME,
+    Purpose,
+    by_invite,
+    issue,
+)
 from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now, table
 from webapp.database.hot import Prepared
@@ -67,6 +75,10 @@ def to_confirm(change_id: int, epoch: int) -> Target:
     return Target(Purpose.CONFIRM_EMAIL, change_id, epoch, CONFIRM_LIFETIME)
 
 
+def to_app(user_id: int, epoch: int) -> Target:
+    return Target(Purpose.ADD_APP, user_id, epoch, APP_LIFETIME)
+
+
 def mint(settings: Settings, asked_id: str, target: Target) -> str:
     """The code for an email that is being written, in two groups; empty if no page waits for it."""
     if not asked_id:
@@ -100,7 +112,8 @@ async def _target(db: AsyncSession, settings: Settings, asked: Asked) -> tuple[T
     row = await statement.row(db, {"identity": asked.user_id or asked.recipient, "moment": now()})
     user_id, epoch, disabled_at, paused_until = row or (0, 0, None, None)
     is_paused = paused_until is not None and paused_until > now() and not asked.by_owner
-    return to_reset(settings, user_id, epoch), bool(row) and disabled_at is None and not is_paused
+    to = to_app(user_id, epoch) if asked.kind == "app_link" else to_reset(settings, user_id, epoch)
+    return to, bool(row) and disabled_at is None and not is_paused
 
 
 def _derive(key: bytes, asked_id: str, target: Target, end: int) -> str:

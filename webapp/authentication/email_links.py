@@ -34,6 +34,7 @@ _PAGES = {
     "reset_password": "reset_password",
     "register": "finish_registration",
     "confirm_email": "confirm_email",
+    "app_link": "authenticator_app",
 }
 COOKIE = "asked"  # of the browser that asks for emails
 

@@ -50,7 +50,7 @@ class Methods:
 
     @property
     def is_new(self) -> bool:
-        """Whether "this wasn't me" would remove the app."""
+        """Whether the app was set up lately: if by somebody else, its owner must be told what to do."""
         return self.app is not None and self.app.created_at > now() - NEW
 
 
@@ -169,15 +169,6 @@ async def remove(
             await events.note(db, Event.FACTOR_REMOVED, user.id, client, factor=kind, how=how)
         await _tell(db, settings, user, "factor_removed", factor="all" if how else removed[0], how=how)
     return len(removed)
-
-
-async def remove_new(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> int:
-    """Removes what was added in the last few days, when the owner of the mailbox says "this wasn't me".
-
-    A thief who had the password for an hour may have added an app to keep the owner out. Older apps stay, or a thief of
-    the mailbox could remove the owner's.
-    """
-    return await remove(db, settings, user, client, col(Factor.created_at) > now() - NEW, how="not_me")
 
 
 async def reseal(db: AsyncSession, settings: Settings, after: int) -> int:

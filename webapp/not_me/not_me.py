@@ -13,7 +13,6 @@ from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
-from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
 
@@ -51,8 +50,8 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
     """Ends everything, locks the password, pauses reset emails, and undoes a later change of address.
 
-    If somebody with the password was deleting the account, or has recently added an authenticator app, that is undone
-    as well. Returns how many sessions ended. Does nothing the second time.
+    If somebody with the password was deleting the account, that is undone as well. An authenticator app stays: the
+    mailbox alone removes none. Returns how many sessions ended. Does nothing the second time.
     """
     if is_reported(user, claim):
         return 0
@@ -66,8 +65,6 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
     await db.refresh(user)
-    if is_to_owner(settings, user, claim):  # also if it has just been taken back
-        await methods.remove_new(db, settings, user, client)
     return ended
 
 
@@ -82,6 +79,7 @@ def what_happened(kind: str) -> str:
         "address_restored": _("The address was changed back."),
         "recovery_codes_made": _("New recovery codes were made."),
         "recovery_code_used": _("A recovery code was used."),
+        "app_link": _("Somebody asked for a link to set up an authenticator app."),
         "factor_added": _("A sign-in method was added."),
         "factor_removed": _("A sign-in method was removed."),
         "second_step_unfinished": _("Somebody typed the right password, and stopped at the second step."),

@@ -9,7 +9,6 @@ from webapp.accounts import deletions, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
 from webapp.authentication import auth, email_links
-from webapp.factors import methods
 from webapp.not_me import not_me
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
@@ -74,7 +73,6 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
         form=form,
         username=user.username,
         what_happened=not_me.what_happened(claim.about),
-        has_new_app=(await methods.of(request.state.db, user.id)).is_new,
         is_only_asked=claim.about == "reset_password",
         is_reported=not_me.is_reported(user, claim),
         is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),

@@ -70,6 +70,7 @@ def named(kind: str) -> str:
         "address_restored": _("The old email was restored"),
         "recovery_codes_made": _("New recovery codes were made"),
         "recovery_code_used": _("A recovery code was used"),
+        "app_link": _("A link to set up an authenticator app"),
         "factor_added": _("A sign-in method was added"),
         "factor_removed": _("A sign-in method was removed"),
         "second_step_unfinished": _("Somebody knew the password, and stopped at the second step"),

@@ -73,6 +73,7 @@ async def reset_password(request: Request) -> Response:
         token=token,
         ways=await methods.of(request.state.db, user.id),
         takes_codes=claim.about != FROM_CODE,
+        days=request.app.state.settings.factor_removal_days,
     )
 
 

@@ -7,8 +7,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import known_browsers, tokens, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose
-from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_SIGN_IN, a_sample_person, notice, told
+from webapp.accounts.tokens import APP_LIFETIME, Purpose
+from webapp.asked_emails import email_codes
+from webapp.authentication.emails import (
+    A_SAMPLE_DAY,
+    A_SAMPLE_ID,
+    A_SAMPLE_SIGN_IN,
+    a_sample_person,
+    notice,
+    told,
+)
 from webapp.factors import methods, second_step
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
@@ -22,6 +30,24 @@ REMOVED = [
 ]
 SUSAN = "susan@example.com"
 A_DAY = timedelta(days=1)
+
+
+@email_kind(
+    "app_link",
+    expires_after=timedelta(minutes=60),
+    priority=Priority.WAITED_FOR,
+    samples=lambda site: [
+        _app_link_draft(site, a_sample_person(), A_SAMPLE_ID),
+        _app_link_draft(site, a_sample_person()),
+    ],
+)
+async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To a person who is setting up an authenticator app: a thief of the password could keep them out with one."""
+    assert email.user_id is not None
+    user = await users.get(db, email.user_id)
+    if user is None or user.disabled_at is not None or await methods.has_second_step(db, user.id):
+        return None
+    return _app_link_draft(settings, user, email.parameters.get("asked_id", ""))
 
 
 @email_kind(
@@ -115,6 +141,16 @@ def _draft(settings: Settings, kind: str, details: dict[str, Any], email: Claime
     if "browser" in details:
         values["browser"] = known_browsers.described(details["browser"])
     return notice(settings, kind, user_id, recipient, values)
+
+
+def _app_link_draft(settings: Settings, user: User, asked_id: str = "") -> Draft:
+    values = {
+        "username": user.username,
+        "link": tokens.app_link(settings, user.id, user.epoch),
+        "code": email_codes.mint(settings, asked_id, email_codes.to_app(user.id, user.epoch)),
+        "minutes": int(APP_LIFETIME.total_seconds() // 60),
+    }
+    return notice(settings, "app_link", user.id, user.email, values)
 
 
 def _removal_link_draft(settings: Settings, user: User) -> Draft:

@@ -1,14 +1,18 @@
 """The page of the sign-in methods; adding and removing an authenticator app; and new recovery codes."""
 
+from typing import Any
+
 from sqlmodel import col
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import sessions, users
+from webapp.accounts import sessions, tokens, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
-from webapp.authentication import auth, proof
+from webapp.accounts.sessions import SessionUser
+from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.proof import proved
 from webapp.database import now, release
@@ -34,13 +38,38 @@ async def sign_in_methods(request: Request) -> Response:
 
 
 @login_required
+async def email_app_link(request: Request) -> Response:
+    """Setting up an app begins with an email: a thief of the password could otherwise keep the owner out with one, or
+    be let in where an admin must have two factors.
+    """
+    form, settings, user = await Form.of(request, EmptyForm), request.app.state.settings, request.state.user
+    if user.has_second_step:
+        return pages.redirect(request, request.app.url_path_for("remove_authenticator_app"))
+    if not settings.sends_mail:
+        link = tokens.app_link(settings, user.id, user.epoch)
+        return pages.redirect(request, link.removeprefix(settings.base_url))
+    more: dict[str, Any] = {"user_id": user.id, "by_owner": True}
+    sent = await email_links.send(request, form, "app_link", f"app {user.id}", **more) if form.is_valid else None
+    if sent:
+        return email_links.check_email(request, sent)
+    return pages.render(request, "sign_in_methods/email_app_link.html", part="form", form=form)
+
+
+@login_required
 async def authenticator_app(request: Request) -> Response:
-    """Shows a secret and a sheet of recovery codes. Typing one code from each makes them the account's."""
+    """Behind the mailed link: shows a secret and a sheet of recovery codes. Typing one code from each makes them the
+    account's.
+    """
     form, db, user = await Form.of(request, AddApp), request.state.db, request.state.user
     if (await methods.of(db, user.id)).app:
         return pages.redirect(request, request.app.url_path_for("remove_authenticator_app"))
     settings = request.app.state.settings
     shown = totp.unseal_setup(settings, form.values["setup"], user.id, user.epoch)
+    try:
+        if shown is None:  # what was shown behind the link may be sent for as long as it lasts
+            _check_link(request)
+    except Refused as refused:
+        return email_links.bad(request, refused, "authenticator_app")
     if form.is_valid and shown is None:
         form.refuse("", _("That took too long, so here is a new picture. Scan it, and type from the new sheet."))
     response = await _added(request, form, shown) if form.is_valid and shown and _is_copied(form, shown) else None
@@ -57,6 +86,7 @@ async def authenticator_app(request: Request) -> Response:
         picture=totp.picture(link),
         secret=totp.spelled(shown.secret),
         codes=shown.codes,
+        token=request.path_params["token"],
     )
 
 
@@ -71,7 +101,11 @@ async def remove_authenticator_app(request: Request) -> Response:
     user = await proof.prove(request, form, **asks) if form.is_valid else None
     response = await _removed(request, form, user) if user else None
     return response or pages.render(
-        request, "sign_in_methods/remove_authenticator_app.html", part="form", form=form, app=app
+        request,
+        "sign_in_methods/remove_authenticator_app.html",
+        part="form",
+        form=form,
+        days=request.app.state.settings.factor_removal_days,
     )
 
 
@@ -106,6 +140,16 @@ async def stop_factor_removal(request: Request) -> Response:
     await request.state.db.commit()
     page = request.app.url_path_for("sign_in_methods")
     return pages.redirect(request, page, flash=_("Stopped. Your sign-in methods stay as they are."))
+
+
+def _check_link(request: Request) -> None:
+    """Raises Refused if the link isn't this person's, or too old."""
+    user: SessionUser = request.state.user
+    claim = tokens.verify(request.app.state.settings, Purpose.ADD_APP, request.path_params["token"])
+    if claim.subject != user.id:
+        raise TokenMalformed
+    if claim.epoch != user.epoch:
+        raise TokenUsed(claim)
 
 
 def _is_copied(form: Form[AddApp], shown: Setup) -> bool:
