@@ -6,11 +6,16 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlmodel import select
+from time_machine import Traveller
 
+from tests.archives.test_export import full_disk
 from tests.archives.test_import import ME, note, outbox, zipped
 from tests.mailbox import PATIENCE
 from tests.people.crowd import arrive, import_people
@@ -18,8 +23,11 @@ from tests.posts.wall import words_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
+from webapp import database
 from webapp.archive_imports import importer, uploads, zips
+from webapp.archive_imports.models import ArchiveImport
 from webapp.archives import exports
+from webapp.database import now, table
 from webapp.settings import Settings
 
 PROOF = {"current_password": PASSWORD}
@@ -240,6 +248,74 @@ def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -
 
     assert "brought 20 posts." in susan.get("/import").text
     assert len(words_in(susan.get("/user/susan"))) == 20
+
+
+def test_a_full_disk_only_delays_an_import(site: Site, tmp_path: Path) -> None:
+    """However often it is tried meanwhile: what failed for lack of room is no crash."""
+    site.app.state.imports.stop()
+    susan = arrive(site)
+    upload_again(susan, archive(tmp_path, *["x" * 279 + str(number % 10) for number in range(28)]))
+    again = importer.Importer(site.settings, site.app.state.database)
+
+    with full_disk(site):
+        for _try in range(importer.MOST_CRASHES + 1):
+            with pytest.raises(OperationalError, match="full"):
+                site.run(again.do_one)
+    site.run(again.do_one)
+
+    assert "brought 28 posts." in susan.get("/import").text
+
+
+def test_an_upload_that_kills_whoever_imports_it_is_given_up(site: Site, tmp_path: Path) -> None:
+    site.app.state.imports.stop()
+    susan = arrive(site)
+    upload_again(susan, archive(tmp_path, "one"))
+
+    async def die() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            assert await uploads.claim(db)
+            await db.commit()
+
+    for _crash in range(importer.MOST_CRASHES):
+        site.run(die)
+        execute(site, "UPDATE archive_import SET leased_until = '2026-01-01 00:00:00'")
+    site.run(importer.Importer(site.settings, site.app.state.database).do_one)
+
+    assert "t work through it." in susan.get("/import").text
+    assert execute(site, "SELECT 1 FROM post") == []
+
+
+@pytest.mark.alike
+def test_an_upload_is_held_for_as_long_as_it_takes_to_read(any_site: Site, clock: Traveller, tmp_path: Path) -> None:
+    """Nobody else begins with it meanwhile."""
+    any_site.app.state.imports.stop()
+    susan, state = arrive(any_site), any_site.app.state
+    items = [note(f"{number} <p>{'word <br>' * 200}") for number in range(600)]
+    upload_again(susan, zipped(tmp_path, outbox__json=outbox(*items)).read_bytes())
+    reader = importer.Importer(any_site.settings, state.database, renew_seconds=0.01)
+    reading: list[asyncio.Task[bool]] = []
+
+    async def renewed() -> None:
+        """Until the lease is as long as one that has just begun."""
+        lease, left = select(table(ArchiveImport).c.leased_until), timedelta()
+        while left < exports.LEASE * 0.95 and not reading[0].done():
+            await asyncio.sleep(0.001)
+            async with state.database.session() as db:
+                left = ((await database.execute(db, lease)).scalar() or now()) - now()
+
+    async def read_for_long() -> bool:
+        reading.append(asyncio.create_task(reader.do_one()))
+        for _part in range(2):
+            await renewed()
+            clock.shift(exports.LEASE * 0.9)
+        await renewed()
+        assert not reading[0].done(), "the file is too small to tell"
+        is_claimed = await importer.Importer(any_site.settings, state.database).do_one()
+        assert await reading[0]
+        return is_claimed
+
+    assert not any_site.run(read_for_long)
+    assert execute(any_site, "SELECT state, fence FROM archive_import") == [("done", 1)]
 
 
 def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp_path: Path) -> None:

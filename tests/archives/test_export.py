@@ -1,30 +1,41 @@
 """Everything about a person in one file: asked for with the password, made in the background, kept for a day."""
 
+import asyncio
 import csv
 import io
 import json
 import re
+import secrets
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 import time_machine
-from sqlmodel import SQLModel, insert, update
+from sqlalchemy.exc import OperationalError
+from sqlmodel import SQLModel, insert, select, text, update
+from time_machine import Traveller
 
 from tests.deletion.test_delete_account import arrive
 from tests.mailbox import PATIENCE, Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
-from webapp import app  # noqa: F401  (every model)
+from webapp import (
+    app,  # noqa: F401  (every model)
+    database,
+)
 from webapp.archives import contents, exports
+from webapp.archives.maker import Maker
 from webapp.archives.models import AccountExport
 from webapp.database import now, table
 from webapp.posts.models import Post
 from webapp.settings import ROOT
+from webapp.web import templating
 
 SUSAN = "susan@example.com"
 SUBJECT = "Your file from Microblog is ready"
@@ -267,6 +278,77 @@ def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: S
 
 async def wake(site: Site) -> None:
     site.app.state.exports.wake()
+
+
+def maker(site: Site) -> Maker:
+    return Maker(site.settings, site.app.state.database, templating.environment(site.settings))
+
+
+@contextmanager
+def full_disk(site: Site) -> Iterator[None]:
+    """SQLite finds no more room, as on a disk that is full."""
+
+    async def allow(most: str) -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            pages = (await db.exec(text("PRAGMA page_count"))).scalar_one()
+            await db.exec(text(f"PRAGMA max_page_count = {most or pages}"))
+
+    site.run(allow, "")
+    yield
+    site.run(allow, "1000000")
+
+
+def test_a_full_disk_only_delays_an_export(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    """Nothing is lost, the page says so, and anybody can go on as soon as there is room."""
+    site.app.state.exports.stop()
+    susan = live(site)
+    _insert(site, [_post(secrets.token_hex(100), number) for number in range(300)])
+    ask(susan)
+
+    with full_disk(site):
+        for _try in range(2):
+            with pytest.raises(OperationalError, match="full"):
+                site.run(maker(site).do_one)
+        soon = susan.get("/export").text
+        clock.shift(timedelta(minutes=3))
+        late = susan.get("/export", headers=PART).text
+    site.run(maker(site).do_one)
+
+    assert ["takes longer than usual" in page for page in (soon, late)] == [False, True]
+    assert mailbox.link(SUSAN, subject=SUBJECT) == "/export"
+    assert json.loads(download(site, susan).read("outbox.json"))["totalItems"] == 302
+
+
+@pytest.mark.alike
+def test_an_export_is_held_for_as_long_as_it_takes(any_site: Site, clock: Traveller) -> None:
+    """Each step renews the lease, so nobody else begins with it."""
+    any_site.app.state.exports.stop()
+    susan = live(any_site)
+    _insert(any_site, [_post("A heron. ", number) for number in range(2400)])
+    ask(susan)
+    making: list[asyncio.Task[bool]] = []
+    reached = [0]
+
+    async def progress() -> None:
+        """Until another step is done."""
+        before = reached[0]
+        while reached[0] == before and not making[0].done():
+            await asyncio.sleep(0.001)
+            async with any_site.app.state.database.session() as db:
+                reached[0] = (await database.execute(db, select(table(AccountExport).c.done))).scalar() or 0
+
+    async def make_for_long() -> bool:
+        making.append(asyncio.create_task(maker(any_site).do_one()))
+        for _part in range(2):
+            await progress()
+            clock.shift(exports.LEASE * 0.9)
+        await progress()
+        is_claimed = await maker(any_site).do_one()
+        assert await making[0]
+        return is_claimed
+
+    assert not any_site.run(make_for_long)
+    assert execute(any_site, "SELECT state, fence FROM account_export") == [("ready", 1)]
 
 
 # A process of its own makes the file of 100,000 posts, and says how much memory it took beyond what it had.

@@ -213,6 +213,7 @@ def test_the_export_of_a_blocked_person_says_nothing_of_the_block(site: Site) ->
     susan, bob = arrive(site), arrive(site, "bob")
     import_people(site, "ann")
     susan.post("/mute/ann")
+    bob.post("/mute/susan")
     susan.post("/block/bob")
     ask(bob)
 

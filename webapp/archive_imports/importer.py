@@ -14,9 +14,11 @@ from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
 from webapp.archive_imports.zips import Unreadable
 from webapp.archives.exports import Claimed, Overtaken
 from webapp.archives.maker import Worker
+from webapp.database import Database
 from webapp.i18n import N_
 from webapp.posts import posts
 from webapp.posts.posts import ImportedPost
+from webapp.settings import Settings
 
 AT_ONCE = 300
 RENEW_SECONDS = 20
@@ -26,7 +28,7 @@ MOST_PEOPLE = 400  # in each list: as many as the buttons allow in an hour
 TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
 WORE_OUT = N_("We couldn't work through it. Tell whoever runs this site.")
 MOST_REASONS = 20
-MOST_TRIES = 5  # at an upload that kills whoever imports it
+MOST_CRASHES = 5  # of processes that were importing it
 
 
 class Importer(Worker):
@@ -34,20 +36,17 @@ class Importer(Worker):
 
     name = "import"
 
-    async def do_one(self) -> bool:
-        async with self._database.session(is_writing=True) as db:
-            claimed = await uploads.claim(db)
-            await db.commit()
-        if claimed is None:
-            return False
-        try:
-            await self._import(claimed)
-        except Overtaken:
-            self.note_overtaken(claimed.id)
-        return True
+    def __init__(self, settings: Settings, database: Database, renew_seconds: float = RENEW_SECONDS) -> None:
+        super().__init__(settings, database)
+        self._renew_seconds = renew_seconds
 
-    async def _import(self, claimed: Claimed) -> None:
-        """Raises Overtaken."""
+    async def claim(self, db: AsyncSession) -> Claimed | None:
+        return await uploads.claim(db)
+
+    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
+        await uploads.hand_back(db, claimed)
+
+    async def work(self, claimed: Claimed) -> None:
         try:
             archive = await self._read(claimed)
         except Unreadable as refused:
@@ -60,11 +59,13 @@ class Importer(Worker):
 
     async def _read(self, claimed: Claimed) -> Archive:
         """Raises Overtaken or Unreadable."""
-        if claimed.fence > MOST_TRIES:
-            raise Unreadable(WORE_OUT)
+        async with self._database.session() as db:
+            if await uploads.crashes(db, claimed) >= MOST_CRASHES:
+                raise Unreadable(WORE_OUT)
         with TemporaryFile() as file:
             async for piece in uploads.content(self._database, claimed):
                 await asyncio.to_thread(file.write, piece)
+            await asyncio.to_thread(file.flush)  # or a full disk would look like a broken zip
             return await self._held(claimed, asyncio.to_thread(reading.read, self._settings, file, self._go_on))
 
     def _go_on(self) -> None:
@@ -76,7 +77,7 @@ class Importer(Worker):
         """What the work brings; the lease is renewed for as long as it takes. Raises Overtaken."""
         task = asyncio.create_task(work)
         try:
-            while not (await asyncio.wait([task], timeout=RENEW_SECONDS))[0]:
+            while not (await asyncio.wait([task], timeout=self._renew_seconds))[0]:
                 async with self._database.session(is_writing=True) as db:
                     await uploads.hold(db, claimed)
                     await db.commit()

@@ -30,6 +30,7 @@ class ArchiveImport(SQLModel, table=True):
     expires_at: datetime = Field(index=True)
     leased_until: datetime | None = None
     fence: int = 0
+    crashes: int = 0
     done: int = 0  # posts that were looked at, of `total`
     total: int = 0
     added: int = 0  # posts that were new

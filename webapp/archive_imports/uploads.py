@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from itsdangerous import BadSignature, TimestampSigner
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -33,6 +33,12 @@ class Latest(NamedTuple):
     total: int
     added: int
     report: str
+    asked_at: datetime
+    leased_until: datetime | None
+
+    @property
+    def is_late(self) -> bool:
+        return exports.is_late(self.asked_at, self.leased_until)
 
 
 def pass_for(settings: Settings, user_id: int, epoch: int) -> str:
@@ -71,8 +77,20 @@ async def latest(db: AsyncSession, user_id: int) -> Latest | None:
 
 
 async def claim(db: AsyncSession) -> Claimed | None:
-    """Leases the upload that has waited longest."""
-    return await exports.lease_first(db, _imports, _is_live)
+    """Leases the upload that has waited longest. Whoever leased it before and didn't hand it back has crashed."""
+    crashed = case((_imports.c.leased_until.is_(None), 0), else_=1)
+    return await exports.lease_first(db, _imports, _is_live, crashes=_imports.c.crashes + crashed)
+
+
+async def hand_back(db: AsyncSession, claimed: Claimed) -> None:
+    """Ends the lease, so that anybody can claim it at once."""
+    await exports.end_lease(db, _imports, claimed)
+
+
+async def crashes(db: AsyncSession, claimed: Claimed) -> int:
+    """How many processes have crashed over an upload."""
+    query = select(_imports.c.crashes).where(_imports.c.id == claimed.id)
+    return (await execute(db, query)).scalar() or 0
 
 
 async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:

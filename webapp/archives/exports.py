@@ -16,6 +16,7 @@ from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
 KEPT = timedelta(hours=24)
 WAITS = timedelta(days=3)  # for a process to make it
 LEASE = timedelta(seconds=60)
+LATE_AFTER = timedelta(minutes=2)
 
 _exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User)
 _is_live = (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None)
@@ -89,6 +90,23 @@ async def renew_lease(
     held = update(rows).where(*mine, *conditions).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
         raise Overtaken
+
+
+async def hand_back(db: AsyncSession, claimed: Claimed) -> None:
+    """Ends the lease, so that anybody can claim it at once."""
+    await end_lease(db, _exports, claimed)
+
+
+async def end_lease(db: AsyncSession, rows: Table, claimed: Claimed) -> None:
+    """Does nothing if another process has it now."""
+    mine = rows.c.id == claimed.id, rows.c.fence == claimed.fence, rows.c.state == WAITING
+    await execute(db, update(rows).where(*mine).values(leased_until=None))
+
+
+def is_late(asked_at: datetime, leased_until: datetime | None) -> bool:
+    """Whether something that was asked for has been waiting for a while, and nobody is at it."""
+    is_held = leased_until is not None and leased_until > now()
+    return not is_held and asked_at < now() - LATE_AFTER
 
 
 async def add_chunks(db: AsyncSession, claimed: Claimed, first: int, chunks: list[bytes]) -> None:

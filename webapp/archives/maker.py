@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from jinja2 import Environment
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.archives import emails, exports
@@ -33,9 +34,48 @@ class Worker:
         self._asked = asyncio.Event()
         self.is_stopping = False
 
+    async def claim(self, db: AsyncSession) -> Claimed | None:
+        """Leases what has waited longest."""
+        raise NotImplementedError
+
+    async def work(self, claimed: Claimed) -> None:
+        """Raises Overtaken."""
+        raise NotImplementedError
+
+    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
+        """Ends the lease, so that anybody can claim it at once."""
+        raise NotImplementedError
+
     async def do_one(self) -> bool:
         """Does what has waited longest; returns whether there was anything."""
-        raise NotImplementedError
+        async with self._database.session(is_writing=True) as db:
+            claimed = await self.claim(db)
+            await db.commit()
+        if claimed is None:
+            return False
+        try:
+            await self.work(claimed)
+        except Overtaken:
+            log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: claimed.id}})
+            if self.is_stopping:
+                await self._hand_back(claimed)
+        except Exception as error:
+            if is_away(error):
+                await self._hand_back(claimed)
+            raise
+        return True
+
+    async def _hand_back(self, claimed: Claimed) -> None:
+        """Leaves it for another try as soon as that can be recorded, which takes a while if the disk is full."""
+        while True:
+            try:
+                async with self._database.session(is_writing=True) as db:
+                    await self.hand_back(db, claimed)
+                    return await db.commit()
+            except Exception as error:
+                if self.is_stopping or not is_away(error):
+                    raise
+            await self._wait()
 
     def wake(self) -> None:
         self._asked.set()
@@ -63,9 +103,6 @@ class Worker:
                 await self._asked.wait()
         self._asked.clear()
 
-    def note_overtaken(self, number: int) -> None:
-        log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: number}})
-
 
 class Maker(Worker):
     """Claims waiting exports and makes them."""
@@ -76,21 +113,13 @@ class Maker(Worker):
         super().__init__(settings, database)
         self._templates = templates
 
-    async def do_one(self) -> bool:
-        """Makes the export that has waited longest; returns whether there was one."""
-        async with self._database.session(is_writing=True) as db:
-            claimed = await exports.claim(db)
-            await db.commit()
-        if claimed is None:
-            return False
-        try:
-            await self._make(claimed)
-        except Overtaken:
-            self.note_overtaken(claimed.id)
-        return True
+    async def claim(self, db: AsyncSession) -> Claimed | None:
+        return await exports.claim(db)
 
-    async def _make(self, claimed: Claimed) -> None:
-        """Raises Overtaken."""
+    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
+        await exports.hand_back(db, claimed)
+
+    async def work(self, claimed: Claimed) -> None:
         async with self._database.session() as db:
             user = await users.get(db, claimed.user_id)
         if user is None:

@@ -46,7 +46,8 @@ async def _page(request: Request, form: Form[Export], part: str) -> Response:
     made = await exports.latest(request.state.db, request.state.user.id)
     if part == "progress" and pages.asks_for_part(request) and (made is None or made.state == READY):
         return pages.redirect(request, request.url.path)  # the page has more to show now than the progress
-    return pages.render(request, "archives/export.html", part=part, form=form, export=made)
+    is_late = made is not None and exports.is_late(made.asked_at, made.leased_until)
+    return pages.render(request, "archives/export.html", part=part, form=form, export=made, is_late=is_late)
 
 
 @limited(rate_limits.EXPORTS)

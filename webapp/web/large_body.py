@@ -1,9 +1,11 @@
 """Takes the one kind of body that may be large: a form with a file, which is written straight to the disk."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import gettempdir
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
@@ -11,8 +13,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from webapp.database import refusals
+from webapp.i18n import gettext as _
 from webapp.web import errors
 from webapp.web.request_body import HANG_UP, Patience, TooLarge
+
+log = logging.getLogger("webapp.uploads")
 
 AT_ONCE = 2  # in each process
 WAIT_SECONDS = 5  # for a turn, such as after a second press, until the first is cut off
@@ -32,11 +38,15 @@ class TooSlow(Exception):
     """It doesn't arrive in time."""
 
 
+class NoRoom(Exception):
+    """The disk for temporary files is full."""
+
+
 class NoTurn(Exception):
     """As many as may be are already being received, or another one of theirs."""
 
 
-STATUS: dict[type[Exception], int] = {NoTurn: 503, MultiPartException: 400, TooLarge: 413, TooSlow: 408}
+STATUS: dict[type[Exception], int] = {NoRoom: 503, NoTurn: 503, MultiPartException: 400, TooLarge: 413, TooSlow: 408}
 
 
 class LargeBody:
@@ -74,8 +84,9 @@ class LargeBody:
                     await self.app(scope, receive, send)
                 finally:
                     await form.close()
-        except (NoTurn, TooLarge, TooSlow, MultiPartException) as refused:
-            page = errors.page(Request(scope), STATUS[type(refused)], headers=HANG_UP)
+        except (NoRoom, NoTurn, TooLarge, TooSlow, MultiPartException) as refused:
+            words = _no_room() if isinstance(refused, NoRoom) else ""
+            page = errors.page(Request(scope), STATUS[type(refused)], words, headers=HANG_UP)
             await page(scope, receive, send)
 
     @asynccontextmanager
@@ -94,13 +105,19 @@ class LargeBody:
                 self._freed.notify_all()
 
     async def _read(self, scope: Scope, receive: Receive, most: int) -> FormData:
-        """Raises MultiPartException, TooLarge, TooSlow or ClientDisconnect, and has then kept nothing."""
+        """Raises MultiPartException, NoRoom, TooLarge, TooSlow or ClientDisconnect, and has then kept nothing."""
         headers = Headers(scope=scope)
         said = headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 18 or int(said) > most:
             raise TooLarge  # before reading a byte of it
         pieces = self._pieces(receive, most, _end(headers))
-        return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
+        try:
+            return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
+        except OSError as error:
+            if not refusals.of_the_disk(error):
+                raise
+            log.warning("no_room", extra={"fields": {"folder": gettempdir(), "reason": str(error.strerror)}})
+            raise NoRoom from error
 
     async def _pieces(self, receive: Receive, most: int, end: bytes) -> AsyncGenerator[bytes, None]:
         size, tail, begun = 0, b"", asyncio.get_running_loop().time()
@@ -122,6 +139,10 @@ class LargeBody:
                 break
         if end not in tail:
             raise MultiPartException("It was cut off.")  # which the parser doesn't mind
+
+
+def _no_room() -> str:
+    return _("There's no room for your file right now. Nothing was changed. Please try again later.")
 
 
 def _has_file(scope: Scope) -> bool:
