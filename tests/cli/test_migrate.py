@@ -135,7 +135,7 @@ def test_what_is_no_database_is_refused_in_a_line(run: Run, environment: pytest.
 
     ended = run("migrate")
 
-    assert (ended.code, ended.err) == (1, "The database can't be migrated: file is not a database\n")
+    assert (ended.code, ended.err) == (1, "The database can't be migrated: file is not a database.\n")
 
 
 def test_a_database_user_who_can_make_no_tables_is_refused_in_a_line(

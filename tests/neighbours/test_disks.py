@@ -1,5 +1,7 @@
 """A disk that is full, and one that may only be read: real ones, in memory, with a real site on them."""
 
+import io
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -11,9 +13,12 @@ import httpx2
 import pytest
 
 from tests.backups import test_move as moving
+from tests.cli.test_locks import ARGUMENTS
+from tests.cli.tutorial import TutorialDatabase
 from tests.missing import unavailable
-from tests.processes import Host
+from tests.processes import SECRET_KEY, Host
 from webapp.backups import Refused, copies, move
+from webapp.cli import main
 from webapp.database import migrations
 
 pytestmark = pytest.mark.neighbours
@@ -32,8 +37,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     run("umount", "--lazy", str(folder))
 
 
-def run(*command: str) -> int:
-    return subprocess.run(command, capture_output=True, check=False).returncode
+def run(*words: str) -> int:
+    return subprocess.run(words, capture_output=True, check=False).returncode
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> 
     say_so(host, ["/ready"], FORMS)
     doctor = host.start("webapp", "doctor")
     assert doctor.wait(60) == 1
-    assert "FAILURE database: database or disk is full. Is its disk full" in doctor.output
+    assert "FAILURE database: database or disk is full. Is the disk full" in doctor.output
     (disk / "films").unlink()
     wait_until(host, 200)
     assert register(host, "after", 4).status_code == 200
@@ -148,5 +153,50 @@ def test_a_disk_that_may_only_be_read_is_an_answer_and_over_by_itself(host: Host
 def test_a_move_that_finds_no_room_says_what_may_be_full(disk: Path, sqlite_url: str) -> None:
     moving.fill(sqlite_url, posts=30_000)
 
-    with pytest.raises(Refused, match=r"Is its disk full, or read-only\?$"):
+    with pytest.raises(Refused, match=r"full\. Is the disk full or read-only, .+\?$"):
         move.run(sqlite_url, f"sqlite+aiosqlite:///{disk / 'new.db'}", print)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"To: b@example.com\n\nIt came back.\n")))
+    code = main.main([*words])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["full", "read-only"])
+def test_every_command_asks_whether_the_disk_is_full_or_read_only(
+    disk: Path,
+    sqlite_url: str,
+    tmp_path: Path,
+    is_full: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that only reads may work on a disk that may only be read."""
+    (tmp_path / "people.csv").write_text("username,email\nmary,mary@example.com\n")
+    app_db = TutorialDatabase(tmp_path / "app.db", emma="emma@example.com").file
+    named = {"file": str(tmp_path / "people.csv"), "app_db": str(app_db)}
+    tried = ARGUMENTS | {"migrate": [], "bounce": [], "move": ["--to", f"sqlite:///{disk}/new.db"]}
+    for name, value in {"BASE_URL": "https://blog.example", "SECRET_KEY": SECRET_KEY, **MAIL_AWAY}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{disk / 'site.db'}")
+    shutil.copy(sqlite_url.partition(":///")[2], disk / "site.db")
+    assert command(monkeypatch, capsys, "import-users", named["file"])[0] == 0
+    if is_full:
+        fill(disk / "films")
+    else:
+        assert run("mount", "-o", "remount,ro", str(disk)) == 0
+
+    ended = {
+        name: command(
+            monkeypatch, capsys, *name.split(), *[word.format(**named).replace("susan", "mary") for word in words]
+        )
+        for name, words in tried.items()
+        if words is not None and name != "send-test-mail"  # which needs no disk
+    }
+
+    for name, (code, words) in ended.items():
+        asks = "Is the disk full or read-only" in words
+        assert asks or code == 0, (name, words)
+        assert "Traceback" not in words

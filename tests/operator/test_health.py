@@ -67,7 +67,7 @@ def test_a_read_only_database_is_reported_and_recovers_by_itself(
         asked = browser.post("/reset_password_request", data={"email": "susan@example.com"})
         form = browser.get("/login")
 
-    problem = "the database can't be written to; is its disk full or read-only?"
+    problem = "the database can't be written to; is the disk full or read-only?"
     assert (ready.status_code, ready.json()["problems"]) == (503, [problem])
     assert ready.headers["retry-after"] == "5"
     assert (asked.status_code, asked.headers["retry-after"]) == (503, "5")

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from webapp.backups import Refused, must_be_new, postgresql
+from webapp.database import refusals
 from webapp.i18n import gettext as _
 
 PATIENCE = 60.0  # seconds to wait for a writer of SQLite
@@ -66,7 +67,8 @@ def _copy_sqlite(source: Path, part: Path) -> None:
         with closing(_open(source)) as db:
             db.execute("VACUUM INTO ?", (str(part),))
     except sqlite3.DatabaseError as error:
-        raise Refused(_("The database can't be copied: %(reason)s.") % {"reason": error}) from None
+        words = _("The database can't be copied: %(reason)s")
+        raise Refused(words % {"reason": refusals.with_advice(error)}) from None
 
 
 def _open(file: Path) -> sqlite3.Connection:

@@ -39,8 +39,8 @@ def run(source: str, to: str, say: Say) -> None:
             migrations.upgrade(to)
         asyncio.run(_move(source, to, say))
     except (SQLAlchemyError, sqlite3.Error, OSError, CommandError) as error:
-        words = _("The data can't be moved: %(reason)s") % {"reason": refusals.in_words(error)}
-        raise Refused(f"{words} {refusals.of_the_disk(error)}".strip()) from None
+        words = _("The data can't be moved: %(reason)s")
+        raise Refused(words % {"reason": refusals.with_advice(error)}) from None
 
 
 def _must_differ(source: str, to: str) -> None:

@@ -56,9 +56,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _trouble(error: Exception) -> str:
-    what = refusals.what_to_check(error)
-    closer = _("`python -m webapp doctor` looks closer.")
-    return _("The database can't be used: %(reason)s") % {"reason": refusals.in_words(error)} + f"\n{what} {closer}"
+    if isinstance(error, OSError) and error.filename:
+        return refusals.with_advice(error)
+    words = _("The database can't be used: %(reason)s") % {"reason": refusals.in_words(error)}
+    return f"{words}\n{refusals.what_to_check(error)} {_('`python -m webapp doctor` looks closer.')}"
 
 
 def _on_broken_pipe() -> int:

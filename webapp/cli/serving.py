@@ -61,7 +61,7 @@ def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool =
         raise Refused(_unknown_revision(str(error))) from None
     except (SQLAlchemyError, OSError) as error:
         words = _("The database can't be migrated: %(reason)s")
-        raise Refused(words % {"reason": refusals.in_words(error)}) from None
+        raise Refused(words % {"reason": refusals.with_advice(error)}) from None
     for step in steps:
         say(_step(step, is_dry_run=is_dry_run))
     if is_dry_run and not steps:

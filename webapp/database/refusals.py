@@ -36,15 +36,23 @@ def in_words(error: Exception) -> str:
     return (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
 
 
+def with_advice(error: Exception) -> str:
+    """The same, and what to check if the disk may be why."""
+    return f"{in_words(error)}. {of_the_disk(error)}".rstrip()
+
+
 def what_to_check(error: Exception) -> str:
     otherwise = _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
-    return of_the_disk(error) or otherwise
+    disk = of_the_disk(error)
+    return disk if disk and "unable to open" not in in_words(error) else f"{otherwise} {disk}".rstrip()
 
 
 def of_the_disk(error: Exception) -> str:
     """What to check if the disk may be why; "" otherwise."""
-    is_of_disk = re.search(r"\bfull\b|read-?only|no space|disk I/O", in_words(error), re.IGNORECASE)
-    return _("Is its disk full, or read-only?") if is_of_disk else ""
+    is_of_disk = re.search(
+        r"\bfull\b|read-?only|no space|quota|disk I/O|unable to open", in_words(error), re.IGNORECASE
+    )
+    return _("Is the disk full or read-only, or do the files belong to another user?") if is_of_disk else ""
 
 
 def loses_connection(error: BaseException, dialect: Dialect, connection: Any) -> bool:

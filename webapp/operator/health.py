@@ -23,5 +23,5 @@ async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: b
     except Exception as error:
         if not refusals.is_away(error):
             raise
-        found.append("the database can't be written to; is its disk full or read-only?")
+        found.append("the database can't be written to; is the disk full or read-only?")
     return found
