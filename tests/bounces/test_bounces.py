@@ -7,7 +7,9 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from email import message_from_bytes
 from email.utils import format_datetime
 from typing import Any
 
@@ -22,7 +24,11 @@ from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens
 from webapp.cli.main import main
 from webapp.delivery import return_paths
+from webapp.mail import mime
+from webapp.mail.kinds import KINDS
+from webapp.mail_preview import samples
 from webapp.settings import Misconfigured, Settings
+from webapp.web.templating import environment
 
 KEY = "a key for bounces, 0123456789"
 SUSAN = "susan@example.com"
@@ -433,6 +439,17 @@ def of_mailgun(_path: str, when: datetime) -> str:
     return json.dumps(mailgun({"event": "complained", "recipient": SUSAN, "timestamp": when.timestamp()}))
 
 
+def of_postmark_late(_path: str, when: datetime) -> str:
+    """It came back days after it was sent."""
+    event = {"RecordType": "Bounce", "Type": "HardBounce", "Email": SUSAN, "BouncedAt": "2999-01-01T00:00:00Z"}
+    return json.dumps(event | {"Metadata": {"sent": when.isoformat(timespec="milliseconds")}})
+
+
+def of_mailgun_late(_path: str, when: datetime) -> str:
+    event = {"event": "failed", "severity": "permanent", "recipient": SUSAN, "timestamp": 32_472_144_000.5}
+    return json.dumps(mailgun(event | {"user-variables": {"sent": when.isoformat(timespec="milliseconds")}}))
+
+
 def of_dsn(path: str, when: datetime) -> str:
     """As of a server whose clock is years behind."""
     report = DSN.format(path=path, fields=GONE).replace("Subject: Hello", f"Date: {format_datetime(when)}")
@@ -443,7 +460,7 @@ def of_qmail(path: str, when: datetime) -> str:
     return QMAIL.replace("{path}", path).replace("Subject: Hello", f"Date: {format_datetime(when)}")
 
 
-REPORTERS = [of_ses, of_postmark, of_mailgun, of_dsn, of_qmail]
+REPORTERS = [of_ses, of_postmark, of_postmark_late, of_mailgun, of_mailgun_late, of_dsn, of_qmail]
 
 
 @pytest.mark.parametrize("reporter", REPORTERS)
@@ -465,6 +482,27 @@ def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_wor
         new = send(site, reporter(path, noon + timedelta(seconds=90))).json()
 
     assert (before, again, late, new) == ({"marked": 1}, {"marked": 0}, {"marked": 0}, {"marked": 1})
+
+
+@pytest.mark.parametrize("server", ["smtp.postmarkapp.com", "smtp.eu.mailgun.org", "mail.example.com"])
+def test_an_email_through_a_provider_carries_the_time_that_its_events_repeat(
+    make_settings: Callable[..., Settings], server: str
+) -> None:
+    settings = make_settings(mail_server=server, bounce_key=KEY)
+    email, [draft, *_others] = (
+        samples._claimed(settings, "reset_password", "en"),
+        KINDS["reset_password"].samples(settings),
+    )
+
+    with time_machine.travel(datetime(2026, 11, 27, 8, tzinfo=UTC), tick=False):
+        sent = message_from_bytes(mime.compose(environment(settings), settings, email, draft))
+        unkeyed = replace(settings, bounce_key="")
+        silent = message_from_bytes(mime.compose(environment(unkeyed), unkeyed, email, draft))
+
+    when = "2026-11-27T08:00:00.000+00:00"
+    assert sent["X-PM-Metadata-sent"] == (when if "postmark" in server else None)
+    assert json.loads(sent["X-Mailgun-Variables"] or "{}") == ({"sent": when} if "mailgun" in server else {})
+    assert not {"X-PM-Metadata-sent", "X-Mailgun-Variables"} & set(silent.keys())
 
 
 def test_a_report_without_a_date_is_of_the_day_of_its_return_path(site: Site, susan: Browser) -> None:

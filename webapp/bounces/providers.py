@@ -82,7 +82,7 @@ def _ses(event: dict[str, Any]) -> Iterator[Report]:
 
 
 def _postmark(event: dict[str, Any]) -> Iterator[Report]:
-    sent_by = _moment(event.get("BouncedAt"))
+    sent_by = _moment((event.get("Metadata") or {}).get("sent")) or _moment(event.get("BouncedAt"))
     if event["RecordType"] == "SpamComplaint" or event.get("Type") == "SpamComplaint":
         yield _report("complaint", event["Email"], "complaint", sent_by)
     elif event["RecordType"] == "Bounce" and event["Type"] in {"HardBounce", "BadEmailAddress"}:
@@ -90,7 +90,7 @@ def _postmark(event: dict[str, Any]) -> Iterator[Report]:
 
 
 def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
-    sent_by = _moment(event.get("timestamp"))
+    sent_by = _moment((event.get("user-variables") or {}).get("sent")) or _moment(event.get("timestamp"))
     if event["event"] == "complained":
         yield _report("complaint", event["recipient"], "complaint", sent_by)
     elif event["event"] == "failed" and event["severity"] == "permanent":

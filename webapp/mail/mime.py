@@ -19,6 +19,12 @@ from webapp.mail.kinds import Draft
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
+# What these providers repeat in their events, by the end of their servers' names. Their events don't say when an email
+# was sent (Postmark's manual, "Custom metadata"; Mailgun's, "Attaching data to messages").
+_REPEATED = {
+    "postmarkapp.com": ("X-PM-Metadata-sent", "{}"),
+    "mailgun.org": ("X-Mailgun-Variables", '{{"sent": "{}"}}'),
+}
 _LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
 
 
@@ -50,6 +56,7 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
         "Message-ID": email.message_id,
         "Auto-Submitted": "auto-generated",  # RFC 3834: asks for no out-of-office replies
         "Content-Language": language,
+        **_for_provider(settings),
     }
     if draft.unsubscribe:
         named |= {
@@ -74,6 +81,14 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
     message = EmailMessage(policy=SMTP)
     add_parts(message, plain, rich)
     return written(named, message)
+
+
+def _for_provider(settings: Settings) -> dict[str, str]:
+    """A header that tells `/bounces` when an email was sent that comes back."""
+    for domain, (name, value) in _REPEATED.items():
+        if settings.bounce_key and settings.mail_server.lower().endswith(f".{domain}"):
+            return {name: value.format(now().isoformat(timespec="milliseconds"))}
+    return {}
 
 
 def _links(text: str, settings: Settings) -> list[str]:
