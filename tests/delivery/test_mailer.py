@@ -17,7 +17,7 @@ from tests.mailserver import Certificates, MailServer
 from tests.sites import QUICK, Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
-from webapp.accounts import tokens
+from webapp.accounts import tokens, users
 from webapp.database import now
 from webapp.delivery import budget
 from webapp.delivery.dispatcher import BATCH
@@ -327,25 +327,54 @@ def test_registrations_by_strangers_use_up_nobodys_reset(
     assert (before, names) == (15, {"told": 9, "anybody": 6, "locked_out": 5})
 
 
+def test_resets_that_strangers_ask_for_leave_an_eighth_to_people_in_their_own_browser(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    """C66: with a list of members and a network for each of them."""
+    site = start_site(make_settings(database_url=sqlite_url, mail_hourly_budget=16, **mail_server.settings))
+    owner = site.browser()
+    people = [f"member_{number}" for number in range(20)]
+    password_hash = site.argon2.hash(PASSWORD)
+
+    async def add() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            db.add_all([users.new(name, f"{name}@example.com", password_hash) for name in people])
+            await db.commit()
+
+    site.run(add)
+    log_in(owner, people[0])
+    for number, name in enumerate(people[1:]):
+        site.browser(f"198.51.100.{number}").post("/reset_password_request", data={"email": name})
+    mail_server.wait_for(14)
+    time.sleep(0.5)
+    before = len(mail_server.emails)
+
+    owner.post("/reset_password_request", data={"email": people[0]})
+
+    assert before == 14
+    assert mail_server.wait_for(15)[-1].recipients == (f"{people[0]}@example.com",)
+
+
 @pytest.mark.parametrize(
     ("spent", "left"),
     [
-        ((0, 0, 0, 0), (100, 50, 50, 40)),
-        ((0, 50, 0, 0), (50, 0, 25, 25)),
-        ((0, 50, 25, 0), (25, 0, 0, 0)),
-        ((0, 0, 40, 10), (50, 25, 0, 0)),
-        ((60, 0, 0, 0), (40, 40, 40, 40)),
-        ((60, 30, 10, 0), (0, 0, 0, 0)),
-        ((120, 0, 0, 0), (0, 0, 0, 0)),
+        ((0, 0, 0, 0, 0), (100, 88, 50, 50, 40)),
+        ((0, 0, 50, 0, 0), (50, 38, 0, 25, 25)),
+        ((0, 0, 50, 25, 0), (25, 13, 0, 0, 0)),
+        ((0, 0, 0, 40, 10), (50, 38, 25, 0, 0)),
+        ((60, 0, 0, 0, 0), (40, 40, 40, 40, 40)),
+        ((0, 88, 0, 0, 0), (12, 0, 0, 0, 0)),
+        ((4, 84, 0, 0, 0), (12, 4, 4, 4, 4)),
+        ((12, 13, 50, 25, 0), (0, 0, 0, 0, 0)),
+        ((60, 0, 30, 10, 0), (0, 0, 0, 0, 0)),
+        ((120, 0, 0, 0, 0), (0, 0, 0, 0, 0)),
     ],
 )
 def test_each_priority_gets_its_share_of_the_budget(spent: tuple[int, ...], left: tuple[int, ...]) -> None:
-    """Of 100: who waits for one, newcomers, notices, what can wait."""
-    order = (Priority.WAITED_FOR, Priority.NEWCOMER, Priority.NOTICE, Priority.CAN_WAIT)
+    """Of 100: who surely waits for one, who may, newcomers, notices, what can wait."""
+    found = budget.shared(100, dict(zip(Priority, spent, strict=True)))
 
-    found = budget.shared(100, dict(zip(order, spent, strict=True)))
-
-    assert tuple(found[each] for each in order) == left
+    assert tuple(found.values()) == left
 
 
 @pytest.mark.alike

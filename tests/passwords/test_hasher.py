@@ -201,6 +201,46 @@ async def test_one_visitor_has_no_more_than_a_share_of_the_places(anyio_backend:
     assert hashes.is_sound(afterwards), "every place was given back"
 
 
+async def test_strangers_together_leave_places_to_people_who_are_known(anyio_backend: str) -> None:
+    """C65: however many networks they have."""
+    hasher = Hasher(most_waiting=8, most_of_strangers=5)
+    stored = await hasher.hash("correct horse")
+    guesses = [hasher.is_right("guess", stored, f"198.51.100.{number}", by_stranger=True) for number in range(20)]
+    hers = [hasher.is_right("correct horse", stored, "192.0.2.1", "susan"), hasher.hash("correct horse", "192.0.2.2")]
+
+    results = await asyncio.gather(*guesses, *hers, return_exceptions=True)
+
+    assert Counter(map(type, results[:20])) == {bool: 5, Busy: 15}
+    assert results[20] is True
+    assert hashes.is_sound(str(results[21]))
+    assert not await hasher.is_right("guess", stored, "198.51.100.1", by_stranger=True), "every place was given back"
+
+
+def test_when_strangers_have_all_their_places_known_browsers_and_links_still_work(site: Site, mailbox: Mailbox) -> None:
+    """C65"""
+    register(site.browser(), mailbox)
+    owner = site.browser(follow_redirects=False)
+    log_in(owner)
+    site.app.state.hasher = Hasher(site.argon2, most_of_strangers=0)
+
+    stranger = site.browser(follow_redirects=False)
+    by_strangers = [
+        log_in(stranger).status_code,
+        log_in(owner, "nobody_here").status_code,
+        stranger.post("/recover", data={"username": "susan", "code": "abcd-efgh-jkmn"}).status_code,
+    ]
+    by_owner = [
+        log_in(owner).status_code,
+        owner.post("/recover", data={"username": "susan", "code": "abcd-efgh-jkmn"}).status_code,
+        owner.post("/recovery_codes", data={"current_password": PASSWORD}).status_code,
+        stranger.post(forget_and_find_link(stranger, mailbox), data={"password": NEW_PASSWORD}).status_code,
+    ]
+    register(site.browser(), mailbox, "david")
+
+    assert by_strangers == [503, 503, 503]
+    assert by_owner == [303, 422, 200, 303]
+
+
 async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None:
     """C65: whoever comes last waits for one of each other client_ip, and not for all of theirs."""
     hasher, served = Hasher(), []

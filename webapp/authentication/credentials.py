@@ -78,7 +78,9 @@ class WaitsForAdmin(Closed):
         super().__init__(0, words)
 
 
-async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo) -> User | None:
+async def authenticate(
+    db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo, *, by_stranger: bool
+) -> User | None:
     """The person with this username or address and password. Takes just as long if there is no such account.
 
     Frees the connection while it hashes. Raises Busy, or Closed, which only somebody with the password gets to see.
@@ -90,7 +92,7 @@ async def authenticate(db: AsyncSession, hasher: Hasher, typed: str, password: s
     by, costs = (client.client_ip, identity), await other_costs(db)
     await database.release(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    form = await hasher.matching(password, password_hash, *by, costs=costs)
+    form = await hasher.matching(password, password_hash, *by, costs=costs, by_stranger=by_stranger)
     if form is not None and user_id is None:
         events.refused(Refusal.WAITS_FOR_ADMIN, client, typed=typed)
         raise WaitsForAdmin

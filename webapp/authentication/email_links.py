@@ -16,7 +16,7 @@ from webapp.asked_emails import asked_emails, email_codes
 from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
 from webapp.audit.events import Refusal
-from webapp.authentication import auth
+from webapp.authentication import auth, throttle
 from webapp.authentication.forms import EmailCode, RenewResetLink
 from webapp.database import now
 from webapp.i18n import gettext as _
@@ -74,10 +74,14 @@ async def send(
     parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
     parameters |= {"asked_id": asked.id} if has_page else {}
     parameters |= {"invite": invite} if invite else {}
+    # If the browser is known by the account, its owner is asking.
+    by_anybody = user_id is None and not await throttle.known_owner(request.state.db, recipient, client)
     try:
         async with prepared(request) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
-            is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, **parameters)
+            is_delayed = await kinds.post(
+                db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, **parameters
+            )
             await db.commit()
     except TooOften as refused:
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)

@@ -170,12 +170,14 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("log in", identities.identity_or_nonsense(typed), client.client_ip):
-        words = _("Too many tries. You can try again in %(wait)s.")
-        if refused := await too_often(request, form, *await throttle.of(db, typed, client), words=words):
+        words, uses = _("Too many tries. You can try again in %(wait)s."), await throttle.of(db, typed, client)
+        if refused := await too_often(request, form, *uses, words=words):
             events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
             return None
         await db.commit()  # before the password is looked at, so that guesses at once count too
-        user = await credentials.authenticate(db, state.hasher, typed, password, client)
+        user = await credentials.authenticate(
+            db, state.hasher, typed, password, client, by_stranger=not throttle.is_of_known_browser(uses)
+        )
         if user is not None:
             # The account's row first, as in whatever ends everything: otherwise the two could deadlock.
             await users.note_password_used(db, user.id)

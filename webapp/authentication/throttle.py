@@ -40,12 +40,27 @@ async def of(db: AsyncSession, typed: str, client: ClientInfo) -> list[Use]:
 
     The work is the same whether or not there is such an account.
     """
-    identity = identities.identity_or_nonsense(typed)
-    owner = await _owner(db, identity, client.browser_mark) if client.browser_mark else None
+    identity, owner = identities.identity_or_nonsense(typed), await known_owner(db, typed, client)
     if owner is not None:
         in_browser = _in_browser(owner, client)
         return [(rate_limits.LOG_IN_KNOWN_BROWSER, in_browser), (rate_limits.LOG_INS_KNOWN_BROWSER, in_browser)]
     return [*_of_identity(identity, client), (rate_limits.LOG_IN_CLIENT_IP, client.client_ip)]
+
+
+def is_of_known_browser(uses: list[Use]) -> bool:
+    """Whether what an attempt counts for says that it comes from a browser that the account is known by."""
+    return any(limit is rate_limits.LOG_IN_KNOWN_BROWSER for limit, _who in uses)
+
+
+async def known_owner(db: AsyncSession, typed: str, client: ClientInfo) -> int | None:
+    """The person with this username or email, if they have logged in with this browser before."""
+    if not client.browser_mark:
+        return None
+    identity = identities.identity_or_nonsense(typed)
+    has_it = col(User.email if "@" in identity else User.username_key) == identity
+    is_known = col(KnownBrowser.secret_hash) == client.browser_mark, col(KnownBrowser.epoch) == col(User.epoch)
+    query = select(KnownBrowser.user_id).join(User).where(has_it, *is_known)
+    return (await db.exec(query)).first()
 
 
 async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> None:
@@ -60,11 +75,3 @@ def _of_identity(identity: str, client: ClientInfo) -> list[Use]:
 
 def _in_browser(owner: int, client: ClientInfo) -> str:
     return f"{owner} {client.browser_mark}"
-
-
-async def _owner(db: AsyncSession, identity: str, mark: str) -> int | None:
-    """The person with this username or address, if they have logged in with this browser before."""
-    has_it = col(User.email if "@" in identity else User.username_key) == identity
-    is_known = col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == col(User.epoch)
-    query = select(KnownBrowser.user_id).join(User).where(has_it, *is_known)
-    return (await db.exec(query)).first()

@@ -26,7 +26,7 @@ async def left(settings: Settings, database: Database) -> dict[Priority, int]:
     async with database.session() as db:
         spent = await status.spent(db, within=timedelta(hours=1))
     left = shared(budget, spent)
-    if not left[Priority.WAITED_FOR]:
+    if not left[Priority.ASKED_BY_ANYBODY]:
         await _tell(settings, database, budget)
     elif not left[Priority.NEWCOMER]:
         await _tell(settings, database, budget, newcomers=spent[Priority.NEWCOMER])
@@ -37,15 +37,18 @@ def shared(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
     """How much of the hour's budget each priority may still use.
 
     Notices may use half of it, emails to newcomers too, and both together three quarters. The last quarter is for
-    people who have an account and are waiting for an email. A fifth of the notices' half is kept from those that can
-    wait.
+    people who have an account and are waiting for an email; half of that for those who surely are, because they asked
+    in a session or in a browser the account is known by. A fifth of the notices' half is kept from those that can wait.
     """
     half = budget - budget // 2
     left = budget - sum(spent.values())
-    not_waited_for = left + spent[Priority.WAITED_FOR] - budget // 4
+    by_anybody = left - max(0, budget // 8 - spent[Priority.WAITED_FOR])
+    waited_for = spent[Priority.WAITED_FOR] + spent[Priority.ASKED_BY_ANYBODY]
+    not_waited_for = min(by_anybody, left + waited_for - budget // 4)
     notices = half - spent[Priority.NOTICE] - spent[Priority.CAN_WAIT]
     room = {
         Priority.WAITED_FOR: left,
+        Priority.ASKED_BY_ANYBODY: by_anybody,
         Priority.NEWCOMER: min(not_waited_for, half - spent[Priority.NEWCOMER]),
         Priority.NOTICE: min(not_waited_for, notices),
         Priority.CAN_WAIT: min(not_waited_for, notices - half // 5),
@@ -71,10 +74,8 @@ async def _tell(settings: Settings, database: Database, budget: int, newcomers: 
 
 def _said(settings: Settings, budget: int, newcomers: int) -> tuple[str, str]:
     """The subject and text of the email to ADMINS."""
-    happened = ngettext(
-        "%(count)s email was sent within an hour, which is MAIL_HOURLY_BUDGET. More have to wait; none is lost.",
-        "%(count)s emails were sent within an hour, which is MAIL_HOURLY_BUDGET. More have to wait; none is lost.",
-        budget,
+    happened = _(
+        "This hour's emails are used up, or nearly: MAIL_HOURLY_BUDGET is %(count)s. More have to wait; none is lost."
     ) % {"count": budget}
     if newcomers:
         happened = ngettext(

@@ -86,14 +86,21 @@ def tries(identity: str, client_ip: str) -> list[Use]:
 
 
 async def use(
-    db: AsyncSession, hasher: Hasher, settings: Settings, identity: str, code: str, client: ClientInfo
+    db: AsyncSession,
+    hasher: Hasher,
+    settings: Settings,
+    identity: str,
+    code: str,
+    client: ClientInfo,
+    *,
+    by_stranger: bool,
 ) -> User | None:
     """Uses up a code; returns its owner. If it is used several times at once, one attempt succeeds.
 
     The work is the same whatever is wrong with the name or the code. Frees the connection while it hashes. Raises Busy.
     """
     user = await users.find(db, identity)
-    row = await _checked(db, hasher, user, code, client.client_ip, identity)
+    row = await _checked(db, hasher, user, code, client.client_ip, identity, by_stranger=by_stranger)
     return await _spend(db, settings, row, client, "") if row else None
 
 
@@ -110,12 +117,14 @@ def new() -> list[str]:
     return [_spelled(code) for code in _new_codes()]
 
 
-async def _checked(db: AsyncSession, hasher: Hasher, user: User | None, code: str, *by: str) -> RecoveryCode | None:
+async def _checked(
+    db: AsyncSession, hasher: Hasher, user: User | None, code: str, *by: str, by_stranger: bool = False
+) -> RecoveryCode | None:
     """The row of a code that is right and unused; None, after the same work, if it isn't."""
     of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
     row = (await db.exec(_BY_LABEL, params=of_user)).first()
     await database.release(db)
-    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, *by)
+    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, *by, by_stranger=by_stranger)
     if user is None or user.disabled_at is not None or row is None or row.used_at is not None or not is_right:
         return None
     return row

@@ -8,6 +8,7 @@ Nobody is logged in meanwhile. If the second step isn't finished, the owner is t
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, update
 from sqlmodel import col, select
@@ -50,7 +51,8 @@ async def begin(db: AsyncSession, settings: Settings, user: User, client: Client
     )
     db.add(pending)
     await db.flush()
-    details = {"username": user.username, "pending": pending.id, "when": pending.created_at.isoformat()}
+    details: dict[str, Any] = {"username": user.username, "pending": pending.id}
+    details["when"] = pending.created_at.isoformat()
     details |= {"browser": pending.user_agent, "client_ip": pending.client_ip}
     kind, language = "second_step_unfinished", user.language
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, delay=LIFETIME, **details)

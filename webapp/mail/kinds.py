@@ -100,7 +100,8 @@ def email_kind(
     to. `samples` drafts everything it may write, for the gallery and the tests. `label` is the English text beside an
     optional email's switch, and `default_on` how the switch is set at first.
 
-    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself.
+    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself;
+    half of that if it may be a stranger who asked.
     What strangers can have sent to any address is for a NEWCOMER. All others are notices. Several notices to one person
     become one email, which says what the last one says and how many there were; for the parameters it `keeps`, it says
     the first value.
@@ -132,14 +133,18 @@ async def post(
     user_id: int | None = None,
     language: str | None = None,
     delay: timedelta = timedelta(),
+    by_anybody: bool = False,
     **parameters: Any,
 ) -> bool:
     """Posts an email of a registered kind in the caller's transaction. See `outbox.post`.
 
     Its language is that of the account, if one is given, else the current one. A notice that repeats a recent one waits
-    a little, and becomes one email with those that follow. What one account waits for leaves first only so often.
+    a little, and becomes one email with those that follow. What one account waits for leaves first only so often;
+    what a stranger may have asked for, `by_anybody`, leaves after it.
     """
     priority = KINDS[kind].priority
+    if by_anybody and priority is Priority.WAITED_FOR:
+        priority = Priority.ASKED_BY_ANYBODY
     if user_id is not None and KINDS[kind].is_batched:
         told = await _repeats(db, settings, kind, recipient, user_id, parameters)
         if told is None:

@@ -14,12 +14,14 @@ READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dea
 
 
 class Priority(IntEnum):
-    """Which emails leave first. Only those that somebody is waiting for may use the hour's whole budget.
+    """Which emails leave first. Only those that somebody is surely waiting for may use the hour's whole budget.
 
-    Emails that strangers can have sent to any address are kept apart, so that they can't use up the others' share.
+    Emails that strangers can have sent to an account, or to any address, are kept apart, so that they can't use up the
+    others' share.
     """
 
     WAITED_FOR = 0
+    ASKED_BY_ANYBODY = 4  # waited for, if it was the owner who asked
     NEWCOMER = 3  # before the notices
     NOTICE = 1
     CAN_WAIT = 2

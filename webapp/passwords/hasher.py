@@ -20,6 +20,10 @@ WORKERS = 2
 MOST_WAITING = 80
 # Of these, for one client_ip or one account, so that nobody takes all the places.
 MOST_OF_ONE = 20
+# Of these, for all guesses from browsers that the account isn't known by. The rest are for people in their own browser
+# and for who follows a link, even while somebody with a thousand networks tries passwords.
+MOST_OF_STRANGERS = 60
+_STRANGERS = "all strangers together"
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
 ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
@@ -33,11 +37,17 @@ class Hasher:
     """
 
     def __init__(
-        self, argon2: PasswordHasher = ARGON2, *, most_waiting: int = MOST_WAITING, most_of_one: int = MOST_OF_ONE
+        self,
+        argon2: PasswordHasher = ARGON2,
+        *,
+        most_waiting: int = MOST_WAITING,
+        most_of_one: int = MOST_OF_ONE,
+        most_of_strangers: int = MOST_OF_STRANGERS,
     ) -> None:
         self._argon2 = argon2
         self._most_waiting = most_waiting
         self._most_of_one = most_of_one
+        self._most_of_strangers = most_of_strangers
         self._limiter = anyio.CapacityLimiter(WORKERS)
         self._free = WORKERS
         self._places: Counter[str] = Counter()
@@ -58,19 +68,25 @@ class Hasher:
         async with self._place(by):
             return await run_sync(self._argon2.hash, normal(password), limiter=self._limiter)
 
-    async def is_right(self, password: str, password_hash: str | None, *by: str) -> bool:
+    async def is_right(self, password: str, password_hash: str | None, *by: str, by_stranger: bool = False) -> bool:
         """Whether the password matches the hash; takes just as long without a hash. Raises Busy."""
-        return await self.matching(password, password_hash, *by) is not None
+        return await self.matching(password, password_hash, *by, by_stranger=by_stranger) is not None
 
     async def matching(
-        self, password: str, password_hash: str | None, *by: str, costs: Sequence[str] = ()
+        self,
+        password: str,
+        password_hash: str | None,
+        *by: str,
+        costs: Sequence[str] = (),
+        by_stranger: bool = False,
     ) -> str | None:
         """The form of the password that matches the hash, or None.
 
         It takes just as long without a hash, or with a cheaper one. `costs` are all the costs that other hashes of the
-        site may have; each is paid every time. Raises Busy.
+        site may have; each is paid every time. A guess `by_stranger` comes from a browser that the account isn't known
+        by. Raises Busy.
         """
-        async with self._place(by):
+        async with self._place((*by, _STRANGERS) if by_stranger else by):
             return await run_sync(self._matching, password, password_hash, costs, limiter=self._limiter)
 
     def _matching(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
@@ -95,7 +111,7 @@ class Hasher:
 
     @asynccontextmanager
     async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
-        if self._in_hand >= self._most_waiting or any(self._places[who] >= self._most_of_one for who in by):
+        if self._in_hand >= self._most_waiting or any(self._places[who] >= self._most_of(who) for who in by):
             raise Busy
         self._in_hand += 1
         self._places.update(by)
@@ -108,6 +124,9 @@ class Hasher:
         finally:
             self._in_hand -= 1
             self._places = self._places - Counter(by)  # subtraction also drops those with none left
+
+    def _most_of(self, who: str) -> int:
+        return self._most_of_strangers if who == _STRANGERS else self._most_of_one
 
     async def _turn(self, who: str) -> None:
         """Returns once one of the workers is free, and takes it."""

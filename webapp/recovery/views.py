@@ -168,13 +168,15 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """The code's owner; or None, with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     words = _("Too many tries. You can try again in %(wait)s.")
-    if refused := await too_often(request, form, *codes.tries(form.data.username, client.client_ip), words=words):
-        events.refused(Refusal.CODE_THROTTLED, client, typed=form.data.username, seconds=refused.seconds)
+    typed, by_stranger = form.data.username, not await throttle.known_owner(db, form.data.username, client)
+    if refused := await too_often(request, form, *codes.tries(typed, client.client_ip), words=words):
+        events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
         return None
     await db.commit()  # before the code is looked at, so that guesses at once count too
-    user = await codes.use(db, state.hasher, state.settings, form.data.username, form.data.code, client)
+    more = {"by_stranger": by_stranger}
+    user = await codes.use(db, state.hasher, state.settings, typed, form.data.code, client, **more)
     if user is None:
-        events.refused(Refusal.CODE, client, typed=form.data.username)
+        events.refused(Refusal.CODE, client, typed=typed)
         form.refuse("", _("That username or email and code don't match, or the code has been used."))
     return user
 
