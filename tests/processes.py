@@ -129,10 +129,7 @@ class Host:
 
     def serve(self, *options: str, **more: str) -> Process:
         """Starts the web process of the Procfile, and waits until it answers."""
-        process = self.start(
-            "uvicorn", "--factory", "webapp.app:create_app", "--host", "127.0.0.1", "--port", str(self.port),
-            "--no-access-log", "--timeout-graceful-shutdown", "15", *options, **more,
-        )  # fmt: skip
+        process = self.start("webapp.server", "--host", "127.0.0.1", "--port", str(self.port), *options, **more)
         self.wait_until_ready(process)
         return process
 

@@ -1,4 +1,4 @@
-"""For gunicorn instead of uvicorn: its worker is started as the Procfile starts uvicorn. See README.md here.
+"""For gunicorn instead of uvicorn: its worker reads requests as the Procfile's server does. See README.md here.
 
 gunicorn -c docs/deploy/gunicorn.conf.py -w 2 -b 127.0.0.1:8000 'webapp.app:create_app()'
 """

@@ -131,7 +131,9 @@ def measure() -> Report:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sink = stack.enter_context(mail_sink())
         client = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
-        constant = stack.enter_context(servers.serve("tests.benchmarks.constant:create_app", "/", folder / "constant"))
+        constant = stack.enter_context(
+            servers.serve("tests.benchmarks.constant:create_app", "/", folder / "constant", server=servers.UVICORN)
+        )
         for name, fresh_database in (("SQLite", _fresh_sqlite), ("PostgreSQL", servers.fresh_postgres)):
             place = folder / name
             place.mkdir()

@@ -1,4 +1,4 @@
-"""What is measured: uvicorn with two workers, and fresh databases for the site."""
+"""What is measured: servers with two workers, and fresh databases for the site."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,13 @@ from sqlalchemy import make_url
 
 START_PATIENCE = 30.0
 STOP_PATIENCE = 30.0
+OURS = ("webapp.server",)
+UVICORN = ("uvicorn", "--no-access-log", "--no-server-header", "--log-level", "warning", "--factory")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: uvicorn's supervisor and its workers."""
+    """A running server: a supervisor and its workers."""
 
     port: int
     process: psutil.Process
@@ -71,12 +73,12 @@ class Memory:
 
 
 @contextmanager
-def serve(app: str, path: str, log: Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
+def serve(
+    app: str, path: str, log: Path, environment: dict[str, str] | None = None, server: Sequence[str] = OURS
+) -> Iterator[Server]:
     """Serves with two workers, until the block ends; begins once `path` is answered."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--factory", app, "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "2", "--no-access-log", "--no-server-header", "--log-level", "warning"]
-    command += ["--timeout-graceful-shutdown", "5"]
+    command = [sys.executable, "-m", *server, app, "--port", str(port), "--workers", "2"]
     variables = os.environ | (environment or {}) | {"BASE_URL": f"http://127.0.0.1:{port}"}
     with log.open("wb") as lines:
         started = time.perf_counter()

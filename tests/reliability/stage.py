@@ -240,10 +240,10 @@ def _web_command(port: int, factory: str) -> list[str]:
     """The Procfile's own command line, on loopback."""
     lines = (ROOT / "Procfile").read_text().splitlines()
     (line,) = [line.removeprefix("web: ") for line in lines if line.startswith("web: ")]
-    program, *arguments = shlex.split(line.replace("webapp.app:create_app", factory).replace("0.0.0.0", "127.0.0.1"))
-    assert program == "uvicorn"
+    program, *arguments = shlex.split(line.replace("0.0.0.0", "127.0.0.1"))
+    assert program == "python"
     arguments[arguments.index("--port") + 1] = str(port)
-    return [sys.executable, "-m", "uvicorn", *arguments]
+    return [sys.executable, *arguments, factory]
 
 
 def _free_port() -> int:

@@ -101,14 +101,15 @@ def test_a_bad_configuration_is_refused_with_one_line(
     assert process.output.startswith(words)
 
 
-@pytest.mark.parametrize(("environment", "words"), BAD_CONFIGURATIONS[1:2], ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("server", [["uvicorn", "--factory", "webapp.app:create_app"], ["webapp.server"]])
 def test_several_workers_refuse_it_too_and_do_not_begin_again_for_ever(
-    sqlite_url: str, make_host: MakeHost, environment: dict[str, str], words: str
+    sqlite_url: str, make_host: MakeHost, server: list[str]
 ) -> None:
     """C58"""
+    environment, words = BAD_CONFIGURATIONS[1]
     host = make_host(sqlite_url, **{"MAIL_SERVER": "localhost", **environment})
 
-    process = host.start("uvicorn", "--factory", "webapp.app:create_app", "--port", str(host.port), "--workers", "2")
+    process = host.start(*server, "--port", str(host.port), "--workers", "2")
 
     assert process.wait(20) != 0
     faults = [line for line in process.output.splitlines() if not line.startswith("INFO:")]
@@ -318,7 +319,8 @@ def test_the_log_of_a_deployed_site_holds_no_link_and_no_address(
 ) -> None:
     """C21, C56: also if its host forgot to turn the server's own log of paths off."""
     host = make_host(sqlite_url, **mail_environment(scripted))
-    web = host.serve("--access-log")
+    web = host.start("uvicorn", "--factory", "webapp.app:create_app", "--port", str(host.port), "--access-log")
+    host.wait_until_ready(web)
     add_account(host)
     ask_for_reset(host)
     link = link_in(scripted.wait_for_emails(1)[0].text)

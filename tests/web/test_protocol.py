@@ -121,18 +121,24 @@ def status_of_whole_answer(connection: socket.socket) -> int:
     return answer.status
 
 
-STARTED = ["Procfile", "README.md", "docs/deploy/microblog.service", "docs/deploy/Containerfile"]
+STARTED = [
+    "Procfile",
+    "README.md",
+    "docs/deploy/README.md",
+    "docs/deploy/microblog.service",
+    "docs/deploy/Containerfile",
+]
 
 
 @pytest.mark.parametrize("file", STARTED)
 def test_every_command_line_that_is_given_starts_the_site_so(file: str) -> None:
     """What the Procfile's own does, tests/web/test_client_ip.py and tests/reliability try."""
     text = (ROOT / file).read_text().replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if "--factory webapp.app:create_app" in line]
+    of_uvicorn = [line for line in text.splitlines() if "uvicorn --factory webapp.app:create_app" in line]
 
-    assert lines
-    assert all("--http webapp.web.protocol:BoundedProtocol" in line for line in lines)
-    assert all("--no-proxy-headers" in line and "--no-access-log" in line for line in lines)
+    assert of_uvicorn or "python -m webapp.server" in text
+    assert all("--http webapp.web.protocol:BoundedProtocol" in line for line in of_uvicorn)
+    assert all("--no-proxy-headers" in line and "--no-access-log" in line for line in of_uvicorn)
 
 
 def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, caplog: pytest.LogCaptureFixture) -> None:

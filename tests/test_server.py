@@ -1,0 +1,46 @@
+"""`python -m webapp.server`: several workers, forked, none of which is missed for long or left behind."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from tests.processes import Host, wait_for_page
+
+PATIENCE = 30
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sqlite_url: str, tmp_path: Path) -> None:
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        server = host.serve("--workers", "2")
+        [supervisor] = [each for each in psutil.Process().children() if "webapp.server" in each.cmdline()]
+        first = supervisor.children()
+        first[0].kill()
+        wait_until(lambda: first[0] not in supervisor.children() and len(supervisor.children()) == 2)
+        wait_for_page(f"{host.base_url}/health", server, lambda page: page.status_code == 200)
+        replaced = supervisor.children()
+        os.kill(supervisor.pid, signal.SIGKILL)
+        wait_until(lambda: not any(worker.is_running() for worker in replaced))
+
+        assert len(first) == len(replaced) == 2
+        assert first[1] in replaced
+        assert server.output.count('"worker ended"') == 1
+
+
+def test_workers_share_what_none_of_them_writes_to(sqlite_url: str, tmp_path: Path) -> None:
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        host.serve("--workers", "2")
+        [supervisor] = [each for each in psutil.Process().children() if "webapp.server" in each.cmdline()]
+        shares = [each.memory_full_info().uss / each.memory_full_info().rss for each in supervisor.children()]
+
+        assert max(shares) < 0.6, "of one that imports for itself it is 0.9, and of one whose garbage is collected 0.8"
