@@ -131,6 +131,27 @@ def test_a_page_makes_few_trips(
     assert {path: _trips(wire, stranger, path) for path in OF_STRANGERS} == OF_STRANGERS
 
 
+@pytest.mark.postgresql
+def test_noting_that_a_person_was_here_takes_one_trip_more(
+    wire: Wire, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=wire.url, mailer="process"))
+    susan = arrive(site)
+    hour = timedelta(hours=1)
+    trips = []
+    for _try in range(4):
+        execute(site, "UPDATE session SET last_seen_at = :moment", moment=now() - hour)
+        execute(site, "UPDATE user_account SET last_seen_at = :moment", moment=now() - hour)
+        trips.append(_once(wire, susan, "/settings"))
+        [(session_seen, user_seen)] = execute(
+            site, "SELECT s.last_seen_at, u.last_seen_at FROM session s JOIN user_account u ON u.id = s.user_id"
+        )
+
+        assert min(session_seen, user_seen) > now() - hour / 2
+
+    assert min(trips) == TRIPS["/settings"] + 1
+
+
 def _trips(wire: Wire, browser: Browser, path: str) -> int:
     """The fewest of some tries: what tidies up beside the visitors makes trips as well."""
     return min(_once(wire, browser, path) for _try in range(4))

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Integer, bindparam, delete, exists, func, literal_column, select, update
 from sqlmodel import col
@@ -16,7 +15,7 @@ from webapp.accounts import known_browsers
 from webapp.accounts.models import Passkey, Session, User
 from webapp.audit.events import ClientInfo
 from webapp.database import execute, is_recent, now, table
-from webapp.database.hot import Prepared, Transaction
+from webapp.database.hot import Direct, Prepared, Transaction
 from webapp.mail.models import RefusedAddress
 
 REMEMBERED = timedelta(days=14)  # since it was last used
@@ -83,18 +82,17 @@ class SessionUser:
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:
     """The person and the session that a cookie belongs to; None if there is none."""
-    row = await _CURRENT.row(
-        db, {"token_hash": _hash(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
-    )
+    values = {"token_hash": _hash(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
+    row = await _CURRENT.row(db, values)
     return SessionUser(*row) if row else None
 
 
-async def touch(db: AsyncSession, user: SessionUser) -> None:
-    """Records that the session was used, and extends it if it is remembered."""
-    values: dict[str, Any] = {"last_seen_at": now()}
-    if user.is_remembered:
-        values["expires_at"] = min(now() + REMEMBERED, user.opened_at + ABSOLUTE)
-    await execute(db, update(_sessions).where(_sessions.c.id == user.session_id).values(values))
+async def touch(db: Direct, user: SessionUser) -> None:
+    """Records the visit, and extends a remembered session; on PostgreSQL in a single statement."""
+    until = min(now() + REMEMBERED, user.opened_at + ABSOLUTE) if user.is_remembered else None
+    values = {"session": user.session_id, "user": user.id, "moment": now(), "until": until}
+    for statement in _SEEN[db.dialect.name]:
+        await statement.rows(db, values)
 
 
 async def note_mentions_seen(db: AsyncSession, user_id: int) -> None:
@@ -148,8 +146,7 @@ async def of(db: AsyncSession, user: SessionUser) -> Sequence[Session]:
 
 async def count(db: AsyncSession, user: User) -> int:
     """How many browsers are logged in to an account."""
-    of_user = _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
-    return (await execute(db, select(func.count()).where(*of_user))).scalar_one()
+    return (await execute(db, select(func.count()).where(*_live(user)))).scalar_one()
 
 
 async def end(db: AsyncSession, secret: str) -> None:
@@ -178,7 +175,7 @@ def outdated() -> ColumnElement[bool]:
     return _sessions.c.expires_at < now()
 
 
-def _live(user: SessionUser) -> tuple[ColumnElement[bool], ...]:
+def _live(user: SessionUser | User) -> tuple[ColumnElement[bool], ...]:
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
 
 
@@ -246,3 +243,8 @@ _CURRENT = Prepared(
         _users.c.disabled_at.is_(None),
     )
 )
+_MOMENT = bindparam("moment", type_=_users.c.last_seen_at.type)
+_UNTIL = func.coalesce(bindparam("until", type_=_sessions.c.expires_at.type), _sessions.c.expires_at)
+_HERE = update(_users).where(_users.c.id == bindparam("user")).values(last_seen_at=_MOMENT)
+_USED = update(_sessions).where(_sessions.c.id == bindparam("session")).values(last_seen_at=_MOMENT, expires_at=_UNTIL)
+_SEEN = {"sqlite": (Prepared(_HERE), Prepared(_USED)), "postgresql": (Prepared(_HERE.add_cte(_USED.cte("used"))),)}

@@ -59,9 +59,8 @@ class CurrentUser:
         async with self.database.direct() as reading:
             user = await sessions.find(reading, cookie)
         if user and user.is_seen_again:
-            async with self.database.session(is_writing=True) as db:
+            async with self.database.direct(is_writing=True, is_single=True) as db:
                 await sessions.touch(db, user)
-                await users.note_here(db, user.id)
                 await db.commit()
         return user
 

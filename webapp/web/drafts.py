@@ -43,8 +43,10 @@ def keep(request: Request, response: Response, path: str, values: dict[str, str]
 def take(request: Request) -> dict[str, str]:
     """What the person had typed into the form of this page. The answer then deletes it."""
     cookie, user, settings = cookies.read(request, COOKIE), request.state.user, request.app.state.settings
+    if not cookie:
+        return {}
     try:
-        whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS) if cookie else ("", "", {})
+        whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS)
     except BadSignature:
         return {}
     if path != request.url.path or user is None or whose != _account(settings, user.id):
