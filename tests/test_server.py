@@ -37,10 +37,10 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker ended"') == 1
 
 
-def test_workers_share_what_none_of_them_writes_to(sqlite_url: str, tmp_path: Path) -> None:
+def test_workers_still_share_their_memory_after_a_garbage_collection(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
-        host.serve("--workers", "2")
+        host.serve("tests.collected:create_app", "--workers", "2")
         [supervisor] = [each for each in psutil.Process().children() if "webapp.server" in each.cmdline()]
         shares = [each.memory_full_info().uss / each.memory_full_info().rss for each in supervisor.children()]
 
-        assert max(shares) < 0.6, "of one that imports for itself it is 0.9, and of one whose garbage is collected 0.8"
+        assert max(shares) < 0.5, "0.36 is usual; 0.64 if the garbage collector writes to it, 0.9 if nothing is shared"

@@ -1,6 +1,8 @@
 """Asks any page of any server on this machine as the pages of the site are asked, to put its figures beside theirs.
 
     python -m tests.benchmarks.beside 5000 /auth/login
+    python -m tests.benchmarks.beside 5000 / --header "cookie: session=..."
+    python -m tests.benchmarks.beside 5000 /auth/login --form "username=susan&password=..."
 
 prints answers a second and how long they took, for 32 kept connections, as `make bench` counts them.
 """
@@ -11,15 +13,24 @@ import sys
 from functools import partial
 
 from tests.benchmarks import load
-from tests.benchmarks.account_pages import ROUNDS, SECONDS, page
+from tests.benchmarks.account_pages import ROUNDS, SECONDS
+
+
+def request(path: str, headers: list[str], form: str | None, _number: int) -> bytes:
+    if form is not None:
+        headers = [*headers, "content-type: application/x-www-form-urlencoded", f"content-length: {len(form.encode())}"]
+    method = "GET" if form is None else "POST"
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "accept-language: en", *headers, "", form or ""]).encode()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.beside")
     parser.add_argument("port", type=int)
     parser.add_argument("path")
+    parser.add_argument("--header", action="append", default=[])
+    parser.add_argument("--form", help="sends this, as a browser encodes it")
     options = parser.parse_args()
-    write = partial(page, options.path, f"127.0.0.1:{options.port}")
+    write = partial(request, options.path, [f"host: 127.0.0.1:{options.port}", *options.header], options.form)
     rounds = [load.run(options.port, write, 0, SECONDS) for _round in range(ROUNDS)]
     statuses = {status for figures in rounds for status in figures.statuses}
     rate, p50, p99 = (statistics.median(getattr(one, name) for one in rounds) for name in ("rate", "p50", "p99"))
