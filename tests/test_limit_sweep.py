@@ -166,6 +166,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         values["invite_id"] = invite_id
         values["token"] = tokens.issue(site.settings, Purpose.INVITE, invite_id, timedelta(hours=1))
     if "request_id" in WRITES[name].param_convertors:
+        execute(site, "DELETE FROM registration_request")  # of the same name, by an earlier test
         columns = "email, username, password_hash, why, language, created_at, expires_at, reason"
         row = ":name, :name, '!', 'x', 'en', '2026-01-01', '2999-01-01', ''"
         added = f"INSERT INTO registration_request ({columns}) VALUES ({row}) RETURNING id"
