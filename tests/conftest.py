@@ -2,7 +2,8 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import hypothesis
@@ -39,13 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what only `make test-all` runs: deep cases, and one of two twins that are alike."""
+    """Leaves out what only `make test-cases` runs: deep cases, some of many, and one of two twins that are alike."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("--everything"):
         return
-    left_out = [item for item in items if _is_left_out(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not _is_left_out(item)]
+    kept = set(_one_in_so_many(item for item in items if not _is_left_out(item)))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -60,6 +61,17 @@ def _is_left_out(item: pytest.Item) -> bool:
     is_on_postgresql = "postgresql" in marks
     is_twin = ("alike" in marks and is_on_postgresql) or ("races" in marks and not is_on_postgresql)
     return "soak" not in marks and ("deep" in marks or is_twin)
+
+
+def _one_in_so_many(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Takes of each test's cases one in so many, as its mark says: see `depth.one_in`."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("one_in")
+        test = item.nodeid.partition("[")[0]
+        if mark is None or seen[test] % mark.args[0] == 0:
+            yield item
+        seen[test] += 1
 
 
 os.environ["LANGUAGE"] = "en"  # the command line's, whatever whoever runs the tests speaks

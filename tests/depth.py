@@ -1,4 +1,4 @@
-"""How much of a sweep runs: `make test` takes a fair part of its cases, `make test-all` takes them all."""
+"""How much of a sweep runs: `make test` takes a fair part of its cases, `make test-cases` takes them all."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -6,9 +6,14 @@ from typing import TypeVar
 import pytest
 
 Case = TypeVar("Case")
-# A case or a test that only `make test-all` runs: another one of `make test` fails, too, when the guard is broken.
+# A case or a test that only `make test-cases` runs, as CI does: another one of its room or its sweep is in `make test`.
 deep = pytest.mark.deep
 _everything: list[bool] = []
+
+
+def one_in(number: int) -> pytest.MarkDecorator:
+    """Of this test's cases `make test` runs one in so many, the first among them."""
+    return pytest.mark.one_in(number)
 
 
 def go_through_everything() -> None:

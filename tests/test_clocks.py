@@ -12,6 +12,7 @@ import time_machine
 from sqlmodel import SQLModel
 
 from tests.archives.test_export import wait_until_ready, wake
+from tests.depth import deep
 from tests.factors.steps import App, log_in_with, set_up_app
 from tests.inspection import wait_for_rows
 from tests.mailbox import Mailbox, link_in
@@ -147,6 +148,7 @@ def test_a_code_opens_the_account_as_ever(site: Site, app: App) -> None:
     assert log_in_with(site.browser(), app) == "/login/second_step"
 
 
+@deep
 def test_a_log_in_that_waits_is_over(site: Site, app: App) -> None:
     browser = site.browser()
     with a_day_ahead():

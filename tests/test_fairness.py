@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import time_machine
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -47,6 +48,7 @@ def browsers(site: Site, network: str) -> list[Browser]:
 
 
 @pytest.mark.dear_passwords
+@deep
 def test_ninety_posts_of_one_link_with_a_taken_name_cost_no_hash(site: Site, registration_link: str) -> None:
     crowd = browsers(site, "198.51.100.7")
     site.argon2.runs.clear()
@@ -99,6 +101,7 @@ def test_a_members_ninety_changes_at_once_are_limited_and_leave_a_neighbours_log
 
 
 @pytest.mark.races
+@deep
 def test_of_right_passwords_none_is_refused_however_many_come_in_a_row_or_at_once(
     any_site: Site, mailbox: Mailbox
 ) -> None:
@@ -144,6 +147,7 @@ def test_a_log_in_and_a_reset_of_one_account_never_wait_for_each_other_in_a_circ
         assert answer.result().status_code == 303
 
 
+@deep
 def test_the_current_password_given_right_five_times_leaves_the_log_in_open(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     browser = site.browser()
@@ -176,6 +180,7 @@ def test_after_fifty_failures_in_a_row_from_anywhere_a_guesser_has_one_try_a_min
     assert later == [422, 429, 429]
 
 
+@deep
 def test_a_thousand_networks_lock_nobody_out_of_a_known_browser_or_behind_a_reset(site: Site, mailbox: Mailbox) -> None:
     """C12"""
     address = register(site.browser(), mailbox)

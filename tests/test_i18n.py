@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import ask_for_reset, log_in, register
@@ -65,6 +66,7 @@ def spoken(page: str) -> str:
     ("header", "language"), [("en", "en"), ("xx", "en"), ("", "en"), ("ru, de", "ru"), ("fr,ru;q=0.1", "ru")]
 )
 @pytest.mark.parametrize("path", ["/login", "/nowhere", "/reset_password/cut"])
+@one_in(4)
 def test_a_page_says_in_which_language_it_is(browser: Browser, path: str, header: str, language: str) -> None:
     assert spoken(browser.get(path, headers={"accept-language": header}).text) == language
 

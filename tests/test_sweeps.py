@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from tests.depth import share
+from tests.depth import one_in, share
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, log_in, register, without_token
 from tests.watching import dump, execute, give_passkey, standing_site, wait_until_posted
@@ -221,6 +221,7 @@ def assert_guarded(answer: Answer, **instead: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@one_in(4)
 def test_every_route_answers_every_method_with_a_sentence_and_guarded(site: Site, stranger: Browser, name: str) -> None:
     """C37, C46: no 5xx, and the security headers whatever the answer."""
     path = path_of(site, name)
@@ -353,6 +354,7 @@ FOREIGN: list[list[tuple[str, str]]] = [
 
 
 @pytest.mark.parametrize("name", NAMES)
+@one_in(4)
 def test_every_unsafe_route_refuses_cross_site_writes(site: Site, susan: Browser, name: str) -> None:
     """C29: whatever the headers say and whatever the method, and though susan's cookie came along.
 
@@ -424,6 +426,7 @@ HTMX = [
 
 
 @pytest.mark.parametrize("name", NAMES)
+@one_in(4)
 def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str) -> None:
     """C40: the part is contained in the page, a redirect leads where the plain one does, a refusal stays one."""
     path = path_of(site, name)

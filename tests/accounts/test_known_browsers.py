@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import links
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -87,6 +88,7 @@ def test_the_row_holds_only_the_digest_of_the_cookie(site: Site, known: Browser)
     assert execute(site, "SELECT user_id, secret_hash FROM known_browser") == [(1, digest)]
 
 
+@deep
 def test_two_people_may_share_a_browser(site: Site, mailbox: Mailbox, known: Browser) -> None:
     register(known, mailbox, "david")
     cookie = known.cookies[COOKIE]
@@ -127,6 +129,7 @@ def test_after_a_long_absence_a_browser_is_new_again(site: Site, mailbox: Mailbo
 
 
 @pytest.mark.alike
+@deep
 def test_after_a_change_of_password_only_this_browser_is_known(any_site: Site, mailbox: Mailbox) -> None:
     """Whoever had the old password may have made a browser known."""
     here = registered_at(any_site.browser(), mailbox)
@@ -144,6 +147,7 @@ def test_after_a_change_of_password_only_this_browser_is_known(any_site: Site, m
     assert (told_of_here, told_of_both) == (1, 2)
 
 
+@deep
 def test_after_this_wasnt_me_that_browser_is_new_again(site: Site, mailbox: Mailbox) -> None:
     here, thief = registered_at(site.browser(), mailbox), used_at(site.browser())
 
@@ -160,6 +164,7 @@ def test_after_this_wasnt_me_that_browser_is_new_again(site: Site, mailbox: Mail
 
 
 @pytest.mark.alike
+@deep
 def test_a_person_has_at_most_fifty_known_browsers(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
     rows = ", ".join(f"(1, 'old-{number}', 0, :long_ago)" for number in range(60))
@@ -187,6 +192,7 @@ def test_an_email_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, k
     assert execute(site, "SELECT count(*) FROM outbox_email WHERE kind = 'new_sign_in'") == [(0,)]
 
 
+@deep
 def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mailbox: Mailbox, known: Browser) -> None:
     """C10"""
     for _time in range(12):
@@ -197,6 +203,7 @@ def test_a_program_that_logs_in_again_and_again_fills_no_mailbox(site: Site, mai
 
 
 @pytest.mark.parametrize("names", [["susan"], [f"somebody{number}" for number in range(6)]], ids=["name", "network"])
+@deep
 def test_guessers_at_the_same_client_ip_do_not_lock_the_owner_out(
     site: Site, mailbox: Mailbox, names: list[str]
 ) -> None:
@@ -234,6 +241,7 @@ def test_the_right_password_in_a_known_browser_starts_its_count_anew(site: Site,
         assert statuses == [422] * 4
 
 
+@deep
 def test_a_browser_known_for_another_account_gains_nothing(site: Site, mailbox: Mailbox, known: Browser) -> None:
     """C12: neither more tries at susan's password, nor more tries in all."""
     register(site.browser(), mailbox, "david")

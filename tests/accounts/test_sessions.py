@@ -7,6 +7,7 @@ from http.cookies import SimpleCookie
 import pytest
 import time_machine
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -176,6 +177,7 @@ def test_a_remembered_session_slides_on_for_ninety_days_and_no_longer(any_site: 
 
 
 @pytest.mark.alike
+@deep
 def test_a_person_has_at_most_twenty_sessions_and_the_oldest_end_first(any_site: Site, mailbox: Mailbox) -> None:
     for name in ("susan", "david"):
         register(any_site.browser(), mailbox, name)

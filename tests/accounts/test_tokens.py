@@ -15,7 +15,7 @@ import pytest
 import time_machine
 from sqlmodel import insert
 
-from tests.depth import some
+from tests.depth import one_in, some
 from tests.mailbox import Mailbox
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
@@ -287,6 +287,7 @@ PASTED = {
 
 
 @pytest.mark.parametrize("kind", some([kind for kind in FORGED if kind not in UNSPEAKABLE | PASTED], 4))
+@one_in(4)
 def test_a_forged_link_gets_the_one_page_and_changes_nothing(standing: Site, mangled_page: str, kind: str) -> None:
     """C13"""
     browser = standing.browser()
@@ -348,6 +349,7 @@ ENDPOINTS = {
 
 
 @pytest.mark.parametrize("used_for", [purpose for purpose in Purpose if purpose is not Purpose.ADD_APP])
+@one_in(3)
 def test_a_link_of_one_kind_opens_no_other_page(standing: Site, used_for: Purpose) -> None:
     """C14"""
     browser, path = standing.browser(), ENDPOINTS[used_for]

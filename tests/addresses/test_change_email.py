@@ -9,6 +9,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, OLD, ask, ask_and_find_link, change, links, signed_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
@@ -140,6 +141,7 @@ def test_the_answer_is_the_same_whoever_has_the_new_address(
     assert answers == dict.fromkeys(answers, expected)
 
 
+@deep
 def test_the_work_is_the_same_whoever_has_the_new_address(
     site: Site,
     mailbox: Mailbox,
@@ -191,6 +193,7 @@ def test_an_address_that_is_not_free_gets_an_email_that_says_so(
     assert sent == [(1, "sent")], "among the emails that susan sees it looks like any other"
 
 
+@deep
 def test_one_a_minute_for_an_address_and_five_an_hour_for_an_account(site: Site, susan: Browser) -> None:
     """C04, C10: neither the new address nor the old one is flooded."""
     statuses = []
@@ -253,6 +256,7 @@ def test_what_none_of_our_forms_sends_is_refused(standing: Site, kind: str) -> N
     assert table(standing, "outbox_email") == before
 
 
+@deep
 def test_extra_fields_change_nothing(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C36: whose address changes is decided by the session."""
     register(site.browser(), mailbox, "david")
@@ -283,6 +287,7 @@ def test_the_emails_are_posted_with_the_request_or_not_at_all(
     assert len(table(silent, "address_change")) == 1
 
 
+@deep
 def test_a_site_without_mail_says_so(
     make_settings: Callable[..., Settings], site: Site, susan: Browser, start_site: Callable[[Settings], Site]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -111,6 +112,7 @@ def test_the_session_goes_on_under_a_new_id(site: Site, susan: Browser, link: st
     assert not is_logged_in(stolen)
 
 
+@deep
 def test_somebody_else_who_confirms_stays_who_they_are(site: Site, mailbox: Mailbox, susan: Browser, link: str) -> None:
     """C36: the link's account changes, and nobody is logged in to it by that."""
     david = signed_in(site, mailbox, "david")
@@ -149,6 +151,7 @@ def test_of_fifty_confirmations_at_once_one_wins(any_site: Site, mailbox: Mailbo
 
 
 @pytest.mark.alike
+@deep
 def test_of_two_live_links_the_use_of_one_ends_both(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -174,6 +177,7 @@ def test_a_second_request_never_confirms_what_the_first_link_was_not_sent_to(
 
 
 @pytest.mark.races
+@deep
 def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -187,6 +191,7 @@ def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
     assert sorted([address(any_site), address(any_site, "david")])[1] == NEW
 
 
+@deep
 def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
     site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -204,6 +209,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("event", ["used", "password reset", "disabled", "not me"])
+@one_in(2)
 def test_a_request_ends_with_the_accounts_other_links(
     site: Site, mailbox: Mailbox, susan: Browser, link: str, event: str
 ) -> None:
@@ -227,6 +233,7 @@ def test_a_request_ends_with_the_accounts_other_links(
     assert address(site) == before
 
 
+@deep
 def test_an_email_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """No link is minted that would be dead at once."""
     execute(site, "UPDATE mail_status SET paused_at = '2026-01-01 00:00:00' WHERE id = 1") or execute(
@@ -257,6 +264,7 @@ def test_a_link_works_for_a_day_and_not_a_second_longer(site: Site, mailbox: Mai
 
 
 @pytest.mark.parametrize("start", ["/confirm_email/", "/undo_email/"])
+@deep
 def test_a_mangled_confirmation_link_says_so(site: Site, mailbox: Mailbox, susan: Browser, start: str) -> None:
     change(susan, mailbox)
     path = links(mailbox, NEW if "confirm" in start else OLD, start)[0][:-5]
@@ -291,6 +299,7 @@ def test_registering_waits_while_the_old_address_can_be_undone_to(
     assert execute(any_site, "SELECT username FROM user_account") == [("susan",)]
 
 
+@deep
 def test_an_old_address_is_free_again_after_its_time(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     change(susan, mailbox)
     subjects = []

@@ -9,6 +9,7 @@ import time_machine
 from sqlalchemy import insert
 
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
@@ -64,6 +65,7 @@ def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbo
     assert emails_about(mailbox, NEW, "Reset") == [], "the thief's mailbox gets nothing that opens the account"
 
 
+@deep
 def test_the_owner_is_told_and_the_thief_gets_no_link(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     undo = change(thief, mailbox)
 
@@ -90,6 +92,7 @@ def test_looking_at_the_link_changes_nothing(site: Site, mailbox: Mailbox, thief
     assert dump(site) == before
 
 
+@deep
 def test_undoing_works_under_htmx_and_without_cookies(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     undo = change(thief, mailbox)
 
@@ -111,6 +114,7 @@ def test_the_oldest_owner_wins(site: Site, mailbox: Mailbox, thief: Browser) -> 
     assert account(site) == OLD
 
 
+@deep
 def test_the_oldest_owner_wins_even_if_they_press_last(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     owners = change(thief, mailbox)
     thiefs = change(thief, mailbox, NEW, OTHER)
@@ -122,6 +126,7 @@ def test_the_oldest_owner_wins_even_if_they_press_last(site: Site, mailbox: Mail
 
 
 @pytest.mark.races
+@deep
 def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C17: many presses of both, in any order: no 5xx, and the first owner has the account."""
     owners = change(thief, mailbox)
@@ -139,6 +144,7 @@ def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: 
 
 
 @pytest.mark.alike
+@deep
 def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
     any_site: Site, mailbox: Mailbox, thief: Browser
 ) -> None:
@@ -158,6 +164,7 @@ def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
     assert any_site.browser().post(owners).status_code == 410, "and there is nothing left to undo for the owner"
 
 
+@deep
 def test_a_new_change_after_an_undone_one_can_be_undone(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     site.browser().post(change(thief, mailbox))
     with time_machine.travel(time.time() + 3700):
@@ -175,6 +182,7 @@ def test_a_new_change_after_an_undone_one_can_be_undone(site: Site, mailbox: Mai
     assert account(site) == OLD
 
 
+@deep
 def test_undoing_ends_what_the_thief_has_prepared(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C19: a pending change, recovery codes, and a pause of reset emails."""
     undo = change(thief, mailbox)
@@ -221,6 +229,7 @@ def test_a_used_undo_link_is_refused(site: Site, mailbox: Mailbox, thief: Browse
     assert "This link has been used" in page.text
 
 
+@deep
 def test_a_disabled_account_is_not_opened_and_the_link_waits(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C19: the host has locked it; afterwards the link still gives the power back."""
     undo = change(thief, mailbox)
@@ -281,6 +290,7 @@ def test_the_admin_imports_nobody_with_an_address_that_can_be_restored(
 
 
 @pytest.mark.alike
+@deep
 def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
     any_site: Site, mailbox: Mailbox, thief: Browser, start_site: Callable[..., Site]
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.people.crowd import import_people
 from tests.sites import Browser, Site
@@ -105,6 +106,7 @@ def test_an_admin_reads_of_somebody_elses_emails_as_somebody_elses(site: Site, a
     assert not re.search(r"\byou", names + page.partition("</ol>")[0], re.IGNORECASE)
 
 
+@deep
 def test_a_person_who_lost_the_second_step_logs_in_once_it_is_removed(
     site: Site, admin: Browser, susan: Browser
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_deleted_account_is_hidden_and_can_be_enabled_until_it_is_gone(
 
 
 @pytest.mark.parametrize("action", ["disable", "enable", "send_reset_link", "remove_factors", "delete"])
+@one_in(3)
 def test_each_action_asks_for_the_password_when_the_last_proof_is_old(site: Site, admin: Browser, action: str) -> None:
     before = execute(site, "SELECT disabled_at, epoch FROM user_account ORDER BY id")
     wait_until_posted(site)

@@ -17,6 +17,7 @@ from time_machine import Traveller
 
 from tests.archives.test_export import full_disk
 from tests.archives.test_import import ME, note, outbox, zipped
+from tests.depth import deep, one_in
 from tests.mailbox import PATIENCE
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import words_in
@@ -112,6 +113,7 @@ def test_without_a_proof_nothing_is_taken(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/import", "/import/", "/login", "//import/upload"])
+@one_in(4)
 def test_a_pass_opens_one_door_only(site: Site, path: str) -> None:
     susan = prove(arrive(site))
 
@@ -172,6 +174,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
+@one_in(3)
 def test_what_cannot_be_an_archive_is_refused_at_once(site: Site, kind: str) -> None:
     files, words = REFUSED[kind]
     answer = prove(arrive(site)).post("/import/upload", files=files)
@@ -193,6 +196,7 @@ def test_too_large_a_file_is_refused(
     assert answer.status_code == 413
 
 
+@deep
 def test_what_turns_out_to_be_unreadable_is_said_and_does_no_harm(site: Site) -> None:
     """Its list of members says that it's small."""
     content = saying(packed(outbox__json=b" " * (zips.MOST_BYTES + 5)), 5)
@@ -225,6 +229,7 @@ def upload_again(browser: Browser, content: bytes) -> str:
     return answer.text
 
 
+@deep
 def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -> None:
     """With what was added counted once, and no post twice."""
     any_site.app.state.imports.stop()

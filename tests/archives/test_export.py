@@ -21,6 +21,7 @@ from sqlmodel import SQLModel, insert, select, text, update
 from time_machine import Traveller
 
 from tests.deletion.test_delete_account import arrive
+from tests.depth import deep
 from tests.mailbox import PATIENCE, Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
@@ -121,6 +122,7 @@ def test_posts_are_a_table_in_which_nothing_is_a_formula(site: Site, mailbox: Ma
     assert [bool(row["edited"]) for row in rows] == [False, True]
 
 
+@deep
 def test_the_outbox_is_one_that_other_programs_read(site: Site, mailbox: Mailbox) -> None:
     """ActivityStreams 2.0: an OrderedCollection of Create activities, each with its Note."""
     susan = live(site)
@@ -208,6 +210,7 @@ def test_an_export_takes_the_password(site: Site, mailbox: Mailbox) -> None:
     assert execute(site, "SELECT * FROM account_export") == []
 
 
+@deep
 def test_an_export_can_be_asked_for_twice_a_day(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     ask(susan)
@@ -231,6 +234,7 @@ def test_an_export_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
     assert "That file is gone. Ask for a new one." in answer.text
 
 
+@deep
 def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     values = {"user_id": 1, "expires_at": now() + timedelta(days=1), "leased_until": now() + timedelta(seconds=50)}
@@ -248,6 +252,7 @@ PART = {"hx-request": "true", "hx-request-type": "partial"}
 
 
 @pytest.mark.alike
+@deep
 def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
     """The claim of one that died runs out; one that wakes up late can't write into the file of the other."""
     susan = live(any_site)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.archives.test_export import ask, live, wait_until_ready
 from tests.deletion.test_delete_account import arrive
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD
@@ -49,6 +50,7 @@ def posts(site: Site) -> list[tuple[Any, ...]]:
     return execute(site, "SELECT body, created_at FROM post WHERE author_id = 1 ORDER BY id")
 
 
+@deep
 def test_somebody_who_comes_back_under_a_new_name_has_the_old_posts(
     site: Site, mailbox: Mailbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +71,7 @@ def test_somebody_who_comes_back_under_a_new_name_has_the_old_posts(
     assert execute(site, "SELECT followed_id FROM follow WHERE follower_id = 3") == [(2,)]
 
 
+@deep
 def test_a_mastodon_post_becomes_plain_text_and_mentions_nobody_here(
     site: Site, mailbox: Mailbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +153,7 @@ def _written(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
+@one_in(4)
 def test_a_hostile_archive_is_refused_in_a_sentence(site: Site, mailbox: Mailbox, tmp_path: Path, kind: str) -> None:
     with pytest.raises(Refused, match="Nothing was imported") as refused:
         import_archive.run(site.settings, "susan", HOSTILE[kind](tmp_path))

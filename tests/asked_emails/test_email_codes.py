@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.recovery.test_reset_request import DISABLED, HTMX, KNOWN, UNKNOWN, with_people, without_typed
 from tests.sites import SECRET_KEY, Browser, Site
@@ -73,6 +74,7 @@ def test_the_code_leads_to_the_form_of_the_link_and_dies_with_it(susan: Site, ma
 @pytest.mark.parametrize(
     "spelled", ["{0}{1}", " {0}  {1} ", "{0}-{1}", "{0}\u00a0{1}", "Your code: {0} {1}.", "{0}\t{1}"]
 )
+@one_in(3)
 def test_a_pasted_code_works_with_what_comes_along(susan: Site, mailbox: Mailbox, spelled: str) -> None:
     browser = susan.browser(follow_redirects=False)
     page = ask(browser)
@@ -181,6 +183,7 @@ def test_five_tries_and_then_the_right_code_is_refused_and_the_link_works(susan:
 
 
 @pytest.mark.races
+@deep
 def test_of_many_guesses_at_once_five_are_looked_at(any_site: Site, mailbox: Mailbox) -> None:
     """C17: counted before the code is looked at, on both databases."""
     register(any_site.browser(), mailbox)
@@ -196,6 +199,7 @@ def test_of_many_guesses_at_once_five_are_looked_at(any_site: Site, mailbox: Mai
     assert statuses == {422: 5, 429: 15}
 
 
+@deep
 def test_over_many_requests_the_guesses_for_one_account_have_a_limit(susan: Site) -> None:
     statuses = []
     for number in range(5):
@@ -269,6 +273,7 @@ def test_whenever_it_is_written_the_code_is_known_while_the_link_works(
         "UPDATE user_account SET email = 'moved@example.com'",
     ],
 )
+@one_in(3)
 def test_what_ends_the_link_ends_the_code(susan: Site, mailbox: Mailbox, changed: object) -> None:
     """C19"""
     browser = susan.browser(follow_redirects=False)
@@ -341,6 +346,7 @@ def test_a_wrong_code_is_answered_alike_whoever_was_asked_for(
 
 
 @pytest.mark.alike
+@deep
 def test_a_code_costs_the_same_statements_whoever_was_asked_for(
     any_site: Site,
     mailbox: Mailbox,

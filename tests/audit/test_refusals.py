@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
@@ -40,6 +41,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Said:
         ("my secret, typed into the wrong field", None, "m…"),
     ],
 )
+@one_in(2)
 def test_a_refused_log_in_is_in_the_log(
     site: Site, mailbox: Mailbox, said: Said, typed: str, user: int | None, masked: str
 ) -> None:

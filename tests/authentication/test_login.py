@@ -7,6 +7,7 @@ import argon2
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -28,6 +29,7 @@ def susan(site: Site, mailbox: Mailbox) -> str:
 @pytest.mark.parametrize(
     "typed", ["Susan", "susan", "SUSAN", " susan ", "susan@example.com", "Susan@Example.COM", " susan@example.com\t"]
 )
+@one_in(2)
 def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, susan: str, typed: str) -> None:
     browser = site.browser()
 
@@ -52,6 +54,7 @@ def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, s
         ("\u017fusan", PASSWORD),
     ],
 )
+@one_in(3)
 def test_every_mismatch_gets_the_same_words(site: Site, susan: str, typed: str, password: str) -> None:
     """C12"""
     browser = site.browser()
@@ -216,6 +219,7 @@ def test_an_attempt_over_the_limit_costs_no_hash(site: Site, susan: str) -> None
 
 @pytest.mark.dear_passwords
 @pytest.mark.alike
+@deep
 def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
     cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
@@ -235,6 +239,7 @@ def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mai
 
 
 @pytest.mark.parametrize("stored", ["!", "", "plain text", "$argon2id$v=19$broken", "$2b$12$abcdefghijklmnopqrstuv"])
+@one_in(2)
 def test_an_account_without_a_sound_hash_opens_by_a_link_only(
     site: Site, mailbox: Mailbox, susan: str, stored: str
 ) -> None:

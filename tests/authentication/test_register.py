@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, register, without_token
@@ -155,6 +156,7 @@ def test_a_name_is_taken_however_it_is_spelled(any_site: Site, mailbox: Mailbox)
         "\u0661\u0662\u0663",
     ],
 )
+@one_in(4)
 def test_an_impossible_name_is_refused_beside_its_field(site: Site, link: str, name: str) -> None:
     status, text = finish(site, link, name)
 
@@ -164,6 +166,7 @@ def test_an_impossible_name_is_refused_beside_its_field(site: Site, link: str, n
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 30, "___", "007", "A_z"])
+@one_in(3)
 def test_every_valid_name_is_accepted(site: Site, link: str, name: str) -> None:
     assert "Welcome" in finish(site, link, name)[1]
 
@@ -243,6 +246,7 @@ def test_looking_at_a_link_does_not_spend_it(site: Site, link: str) -> None:
 
 
 @pytest.mark.races
+@deep
 def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     """The database decides."""
     addresses = [f"person{number}@example.com" for number in range(6)]
@@ -258,6 +262,7 @@ def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox:
 
 
 @pytest.mark.races
+@deep
 def test_of_twenty_uses_of_one_link_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
     """C17: for registration links, whose use is the account itself."""
     ask(any_site)

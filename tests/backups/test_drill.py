@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.backups.test_copies import damage
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.missing import unavailable
 from tests.sites import Browser, Site
@@ -61,6 +62,7 @@ def test_no_email_to_a_real_person_is_written(backup: Path, elsewhere: Settings,
 
 
 @pytest.mark.parametrize("kind", ["cut", "damaged", "another file", "empty", "missing", "another database"])
+@one_in(3)
 def test_what_is_no_backup_is_refused_in_a_line_that_names_it(
     backup: Path, elsewhere: Settings, kind: str, tmp_path: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_what_is_no_backup_is_refused_in_a_line_that_names_it(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@deep
 def test_a_backup_whose_site_does_not_work_fails_the_drill(backup: Path, elsewhere: Settings) -> None:
     """The drill is no form: what fails on the restored site fails it."""
     broken = replace(elsewhere, reset_token_minutes=0)  # the link is dead when it comes
@@ -106,6 +109,7 @@ def test_a_dump_of_postgresql_wants_an_empty_database(postgres_url: str, elsewhe
         list(drill.run(elsewhere, tmp_path / "dump", into=postgres_url))
 
 
+@deep
 def test_a_dump_of_postgresql_lets_people_in_from_an_empty_database(
     postgres_url: str, empty_postgres_url: str, elsewhere: Settings, tmp_path: Path
 ) -> None:

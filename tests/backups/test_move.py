@@ -15,6 +15,7 @@ from sqlalchemy import Column, Table, select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
+from tests.depth import deep
 from tests.inspection import query
 from tests.posts.wall import let_post
 from tests.processes import KEPT, PYTHON, SECRET_KEY, Process
@@ -155,6 +156,7 @@ def test_the_site_goes_on_in_the_new_database(
 
 
 @pytest.mark.races
+@deep
 def test_the_next_row_of_every_table_has_a_number_of_its_own(pair: Pair) -> None:
     fill(pair[0])
     moved(pair)
@@ -200,6 +202,7 @@ def test_a_move_that_was_cut_short_goes_on(cut_short: Pair) -> None:
 
 
 @pytest.mark.alike
+@deep
 def test_nothing_else_begins_with_a_half_filled_database(
     cut_short: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,6 +242,7 @@ def test_a_database_that_is_in_use_is_not_moved(
 
 
 @pytest.mark.alike
+@deep
 def test_a_database_with_somebody_in_it_is_not_moved_into(pair: Pair, tmp_path: Path) -> None:
     fill(pair[0])
     moved(pair)
@@ -258,6 +262,7 @@ def test_a_database_of_something_else_is_left_alone(pair: Pair) -> None:
         query(pair[1], "SELECT * FROM user_account")
 
 
+@deep
 def test_a_row_that_does_not_fit_is_named_and_mended(sqlite_url: str, empty_postgres_url: str) -> None:
     """SQLite keeps longer texts than a column is for."""
     fill(sqlite_url)

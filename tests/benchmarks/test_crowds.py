@@ -7,11 +7,13 @@ import pytest
 
 from tests.benchmarks import crowds, growth
 from tests.benchmarks.crowds import Crowd
+from tests.depth import deep
 from tests.sites import Site
 from webapp.settings import Settings
 
 
 @pytest.mark.alike
+@deep
 def test_a_crowd_is_answered_with_what_is_measured(
     database_url: str, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import PART, arrive, import_people, let_follow, let_part, names_in
 from tests.posts.test_mentions import told
@@ -238,6 +239,7 @@ def test_a_feed_leaves_out_hidden_people_for_a_reader_who_is_logged_in(site: Sit
     assert "heron" in site.browser().get("/user/bob/feed.atom").text, "what strangers may read is no secret"
 
 
+@deep
 def test_many_hidden_people_cost_no_extra_statement(any_site: Site, susan: Browser) -> None:
     crowd = [f"fan{number}" for number in range(20)]
     import_people(any_site, "ann", *crowd)

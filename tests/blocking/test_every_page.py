@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from tests.blocking.scene import HERON, SPARROW, Scene, shows_bob, without_names
+from tests.depth import deep
 from tests.people.crowd import PART, let_part
 from tests.test_sweeps import ROUTES
 from tests.watching import dump, execute, standing_site, wait_until_posted
@@ -48,6 +49,7 @@ def test_the_sweep_sees_a_person_whom_nobody_hides(scene: Scene) -> None:
     assert all("ann" in seen[name] for name in ("profile", "post", "followers", "following"))
 
 
+@deep
 def test_a_muted_person_is_seen_only_where_people_go_on_purpose(scene: Scene) -> None:
     scene.susan.post("/mute/bob")
 

@@ -17,6 +17,7 @@ import pytest
 import time_machine
 
 from tests import hostile
+from tests.depth import one_in
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
@@ -189,6 +190,7 @@ ENCODED = base64.encodebytes(STATUS.partition("\n\n")[2].encode()).decode()
         ("\n", "\r\n"),
     ],
 )
+@one_in(3)
 def test_a_report_is_read_as_odd_servers_write_it(site: Site, path: str, old: str, new: str) -> None:
     usual = DSN.format(path=path, fields=GONE)
     assert old in usual
@@ -319,6 +321,7 @@ def test_mailguns_signature_is_a_key_unless_it_is_old_or_wrong(site: Site) -> No
         '{"Type": "Notification", "Message": "\\ud800"}',
     ],
 )
+@one_in(3)
 def test_what_is_no_report_is_refused_and_never_an_error(site: Site, body: str) -> None:
     assert send(site, body).status_code in {200, 422}
     assert marked(site) == []
@@ -464,6 +467,7 @@ REPORTERS = [of_ses, of_postmark, of_postmark_late, of_mailgun, of_mailgun_late,
 
 
 @pytest.mark.parametrize("reporter", REPORTERS)
+@one_in(3)
 def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_works_again(
     site: Site, susan: Browser, reporter: Callable[[str, datetime], str]
 ) -> None:

@@ -8,11 +8,13 @@ from playwright.sync_api import expect
 
 from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
 
 
+@deep
 def test_an_address_is_changed_and_taken_back_by_its_owner(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:

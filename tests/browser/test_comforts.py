@@ -47,6 +47,7 @@ def test_a_mistake_keeps_what_was_typed_and_leads_to_it(scripted: Visitor) -> No
     expect(scripted.page).to_have_url(f"{scripted.url}/login")
 
 
+@deep
 def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> None:
     scripted.goto("/login")
 
@@ -72,6 +73,7 @@ def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Vis
     assert is_still_loaded(scripted)
 
 
+@deep
 def test_a_fresh_link_is_asked_for_without_a_page_load(scripted: Visitor) -> None:
     link = scripted.has_account().has_link()
     scripted.goto(link)
@@ -87,6 +89,7 @@ def test_a_fresh_link_is_asked_for_without_a_page_load(scripted: Visitor) -> Non
     assert is_still_loaded(scripted)
 
 
+@deep
 def test_too_often_is_said_in_the_form(scripted: Visitor) -> None:
     scripted.asks_for_reset()
     scripted.follow("Wrong address?")
@@ -156,6 +159,7 @@ def test_a_double_click_posts_once(scripted: Visitor) -> None:
     assert len(scripted.posts) == 1
 
 
+@deep
 def test_submitting_twice_in_one_breath_posts_once(scripted: Visitor) -> None:
     scripted.goto("/reset_password_request")
     scripted.fill(email=scripted.address)
@@ -167,6 +171,7 @@ def test_submitting_twice_in_one_breath_posts_once(scripted: Visitor) -> None:
     assert len(scripted.posts) == 1
 
 
+@deep
 def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None:
     scripted.expected.add(413)
     scripted.goto("/register")
@@ -246,6 +251,7 @@ def test_a_password_can_be_looked_at_and_leaves_as_a_password(scripted: Visitor,
     assert scripted.page.evaluate("window.left") == "password"
 
 
+@deep
 def test_show_password_is_not_offered_where_it_can_not_work(visitor: Visitor) -> None:
     visitor.goto("/login")
 
@@ -266,6 +272,7 @@ def test_success_is_a_real_navigation_for_password_managers(visitor: Visitor) ->
     visitor.is_at_home()
 
 
+@deep
 def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
     """C48: each form says what its fields are, and nothing forbids pasting into them."""
 
@@ -296,6 +303,7 @@ def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
     expect(scripted.page.get_by_role("textbox", name="New password")).to_have_value(NEW_PASSWORD)
 
 
+@deep
 def test_new_emails_appear_in_the_open_mailbox(scripted: Visitor) -> None:
     scripted.goto("/mailbox")
     stays_loaded(scripted)
@@ -306,6 +314,7 @@ def test_new_emails_appear_in_the_open_mailbox(scripted: Visitor) -> None:
     assert is_still_loaded(scripted)
 
 
+@deep
 def test_the_mailbox_leaves_the_reader_where_they_are(scripted: Visitor) -> None:
     """A list that looks again every few seconds must not take the focus away."""
     scripted.has_account()
@@ -320,6 +329,7 @@ def test_the_mailbox_leaves_the_reader_where_they_are(scripted: Visitor) -> None
     expect(row).to_be_focused()
 
 
+@deep
 def test_the_keyboard_alone_is_enough(visitor: Visitor) -> None:
     visitor.has_account()
     visitor.goto("/login")
@@ -333,6 +343,7 @@ def test_the_keyboard_alone_is_enough(visitor: Visitor) -> None:
     visitor.is_at_home()
 
 
+@deep
 def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) -> None:
     visitor.goto("/login")
 
@@ -345,6 +356,7 @@ def test_the_first_stop_of_the_keyboard_leads_past_the_header(visitor: Visitor) 
 
 
 @pytest.mark.parametrize("has_javascript", ["script", pytest.param("noscript", marks=deep)], indirect=True)
+@deep
 def test_a_double_click_shows_what_the_first_press_did(visitor: Visitor) -> None:
     """One email, and no word of having to wait for another."""
     visitor.goto("/register")
@@ -370,6 +382,7 @@ TYPED = {
 }
 
 
+@deep
 def test_whatever_is_typed_into_any_form_is_there_after_a_reload(scripted: Visitor) -> None:
     found: dict[str, list[str]] = {}
     for path, names in TYPED.items():
@@ -387,6 +400,7 @@ def test_whatever_is_typed_into_any_form_is_there_after_a_reload(scripted: Visit
     assert scripted.page.evaluate("sessionStorage.length") == 0
 
 
+@deep
 def test_what_was_saved_is_not_taken_for_a_draft(scripted: Visitor) -> None:
     """About me has a text of before, which what was typed replaces: it is neither doubled nor brought back."""
     scripted.is_logged_in()

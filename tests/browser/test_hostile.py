@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -83,6 +83,7 @@ def test_another_site_can_not_log_anybody_in(
 
 
 @HOSTS
+@deep
 def test_another_site_can_not_log_anybody_out(
     visitor: Visitor, other_site: Callable[[str], OtherSite], host: str
 ) -> None:
@@ -120,6 +121,7 @@ def test_no_other_site_can_show_ours_in_a_frame(
 
 
 @TYPED
+@deep
 def test_what_is_typed_comes_back_as_text(visitor: Visitor, text: str) -> None:
     """C38: in every field of every form that a stranger can open."""
     visitor.goto("/login")
@@ -143,6 +145,7 @@ def test_what_is_typed_comes_back_as_text(visitor: Visitor, text: str) -> None:
 
 
 @TYPED
+@deep
 def test_what_is_typed_behind_a_link_comes_back_as_text(visitor: Visitor, text: str) -> None:
     """C38"""
     visitor.asks_for_account()
@@ -184,6 +187,7 @@ def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visi
     visitor.has_no_foreign_markup()
 
 
+@deep
 def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]) -> None:
     """C38: in the list of sessions, and in the email that tells of a new one."""
     victim, elsewhere = (new_visitor(user_agent=" ".join(HOSTILE)) for _browser in range(2))
@@ -203,6 +207,7 @@ def test_what_a_browser_calls_itself_is_text(new_visitor: Callable[..., Visitor]
 
 @pytest.mark.parametrize("path", ["/{}", "/login?next={}", "/reset_password_request?email={}", "/reset_password/{}"])
 @TYPED
+@one_in(4)
 def test_what_stands_in_the_address_bar_is_shown_as_text(scripted: Visitor, path: str, text: str) -> None:
     """C38"""
     scripted.page.goto(path.format(text.replace("/", "%2F").replace("#", "%23").replace("&", "%26")))

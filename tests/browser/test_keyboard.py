@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import Visitor
 from tests.browser.walls import has_posted, in_menu_of, says
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -99,6 +100,7 @@ def test_what_a_button_swaps_never_takes_the_focus_away(scripted: Visitor) -> No
     assert has_focus(scripted)
 
 
+@deep
 def test_with_forced_colours_what_is_pressed_or_filled_keeps_its_edge(scripted: Visitor) -> None:
     scripted.is_logged_in()
     scripted.page.emulate_media(forced_colors="active")
@@ -117,6 +119,7 @@ MARKED = """() => [...document.querySelectorAll("[aria-current=page]")]
     .map((it) => (it.getAttribute("aria-label") ?? it.textContent).trim())"""
 
 
+@deep
 def test_the_page_that_one_is_on_is_marked(scripted: Visitor) -> None:
     pages = {"/": "Home", "/explore": "Explore", "/search": "Search", "/settings": "Settings", "/sessions": "Sessions"}
     scripted.is_logged_in()

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from tests import sites
 from tests.browser.visitor import SCROLLS
-from tests.depth import share
+from tests.depth import one_in, share
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Site
 from tests.test_sweeps import path_of
@@ -72,6 +72,7 @@ def answers(place: Site, reader: sites.Browser, who: str) -> Iterator[tuple[str,
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
+@one_in(3)
 def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Page, who: str) -> None:
     """One test for each reader: some forty pages in as many tenths of a second."""
     reader = readers_of(place)[who]

@@ -11,6 +11,7 @@ from playwright.sync_api import CDPSession
 from tests.browser.listening import ListeningSite
 from tests.browser.states import finishes_app
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -71,6 +72,7 @@ def test_a_passkey_is_added_and_logs_in_by_the_button(visitor: Visitor) -> None:
     assert visitor.name not in str(credential["userHandle"])
 
 
+@deep
 def test_a_second_one_on_the_same_device_is_told_apart_from_one_that_failed(visitor: Visitor) -> None:
     Device(visitor)
     add(visitor)
@@ -81,6 +83,7 @@ def test_a_second_one_on_the_same_device_is_told_apart_from_one_that_failed(visi
     visitor.sees("This device has a passkey for your account already.")
 
 
+@deep
 def test_what_was_not_unlocked_is_cancelled_and_nothing_is_sent(visitor: Visitor) -> None:
     Device(visitor).does_not_unlock()
     before = list(visitor.posts)
@@ -91,6 +94,7 @@ def test_what_was_not_unlocked_is_cancelled_and_nothing_is_sent(visitor: Visitor
     assert visitor.posts == before
 
 
+@deep
 def test_the_browser_itself_refuses_an_address(visitor: Visitor) -> None:
     """Why the development site is at localhost: the same page by its number gets no passkey."""
     Device(visitor)
@@ -118,6 +122,7 @@ def test_a_passkey_proves_who_is_asking_and_the_page_keeps_what_was_typed(visito
     visitor.sees(visitor.new_address)
 
 
+@deep
 def test_a_passkey_answers_for_password_and_code_where_the_app_is_removed(
     visitor: Visitor, site: ListeningSite
 ) -> None:
@@ -137,6 +142,7 @@ def test_a_passkey_answers_for_password_and_code_where_the_app_is_removed(
     visitor.sees("The authenticator app is removed.")
 
 
+@deep
 def test_a_proof_that_is_cancelled_says_so_and_a_password_still_does(visitor: Visitor) -> None:
     device = Device(visitor)
     add(visitor)
@@ -153,6 +159,7 @@ def test_a_proof_that_is_cancelled_says_so_and_a_password_still_does(visitor: Vi
     visitor.sees("Your password is changed")
 
 
+@deep
 def test_the_form_that_makes_a_passkey_takes_another_as_proof_and_then_goes_on(
     visitor: Visitor, site: ListeningSite
 ) -> None:

@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from tests.browser import neighbours
 from tests.browser.neighbours import WHY, neighbour_of
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 
 pytestmark = pytest.mark.browser
 
@@ -28,6 +29,7 @@ def test_the_button_follows_and_unfollows_where_it_stands(visitor: Visitor) -> N
     visitor.sees("0 followers")
 
 
+@deep
 def test_a_report_reaches_the_admin_and_the_decision_the_author(visitor: Visitor) -> None:
     neighbours.post_removed(visitor)
 

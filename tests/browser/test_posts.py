@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor, both_ways
 from tests.browser.walls import has_posted, in_menu_of, says
+from tests.depth import deep
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +27,7 @@ def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
     expect(post).to_be_visible()
 
 
+@deep
 def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: Visitor) -> None:
     visitor.is_logged_in()
     box = visitor.page.get_by_label("What's new?")
@@ -41,6 +43,7 @@ def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: V
 DRAFTS = "Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))"
 
 
+@deep
 def test_what_somebody_was_writing_is_gone_from_the_browser_when_they_leave(scripted: Visitor) -> None:
     """V14.3.1: it is kept for them, and found by nobody who sits down after them."""
     scripted.is_logged_in()

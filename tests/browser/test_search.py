@@ -14,6 +14,7 @@ from tests.depth import deep
 pytestmark = pytest.mark.browser
 
 
+@deep
 def test_a_stranger_finds_a_post_and_its_author_from_explore(visitor: Visitor) -> None:
     visitor.is_logged_in()
     says(visitor, f"A quince tree in {visitor.name}'s garden.")
@@ -49,6 +50,7 @@ def test_the_results_follow_what_is_typed_and_reading_goes_on_in_the_box(scripte
 
 
 @pytest.mark.parametrize("text", [HOSTILE[0], *(pytest.param(text, marks=deep) for text in HOSTILE[1:])])
+@deep
 def test_what_is_typed_and_found_stays_text(scripted: Visitor, text: str) -> None:
     """C38"""
     typed = " ".join(text[:100].split()[:-1])  # whole words of it

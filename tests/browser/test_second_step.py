@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.states import sets_up_app
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -35,6 +36,7 @@ def test_a_person_sets_up_an_app_and_a_thief_with_the_password_stays_outside(
     visitor.is_at_home()
 
 
+@deep
 def test_a_person_who_lost_the_phone_and_the_password_gets_in_with_mailbox_and_sheet(visitor: Visitor) -> None:
     app = sets_up_app(visitor)
     visitor.logs_out()

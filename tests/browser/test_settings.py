@@ -4,6 +4,7 @@ import pytest
 
 from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -25,6 +26,7 @@ def test_a_changed_password_leaves_only_this_browser_logged_in(visitor: Visitor)
     visitor.is_at_home()
 
 
+@deep
 def test_a_person_finds_a_session_and_ends_it(visitor: Visitor) -> None:
     """C34"""
     visitor.is_logged_in()
@@ -37,6 +39,7 @@ def test_a_person_finds_a_session_and_ends_it(visitor: Visitor) -> None:
     assert not visitor.is_logged_in_on_phone()
 
 
+@deep
 def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
     """In a browser that knows nobody."""
     visitor.has_account()
@@ -51,6 +54,7 @@ def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
     visitor.sees_heading("These emails are on again")
 
 
+@deep
 def test_a_person_chooses_a_name_and_which_emails_come(visitor: Visitor) -> None:
     visitor.is_logged_in()
     visitor.goto("/edit_profile")

@@ -50,6 +50,7 @@ def test_a_person_forgets_the_password_and_gets_back_in(visitor: Visitor) -> Non
     visitor.is_at_home()
 
 
+@deep
 def test_logging_in_leads_to_where_one_was_going(visitor: Visitor) -> None:
     visitor.has_account()
 
@@ -107,6 +108,7 @@ def test_a_wrong_password_is_refused_and_the_name_stays(visitor: Visitor) -> Non
     visitor.is_stranger()
 
 
+@deep
 def test_forgot_your_password_carries_what_was_typed(visitor: Visitor) -> None:
     """Without JavaScript once the form has been sent; with it, at once."""
     visitor.goto("/login")
@@ -146,6 +148,7 @@ def test_back_after_logging_out_shows_nothing_private(
     expect(visitor.page.locator(".site-header")).not_to_contain_text(visitor.name)
 
 
+@deep
 def test_an_expired_link_is_renewed_by_one_button(visitor: Visitor) -> None:
     link = visitor.has_account().has_link()
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=13)):
@@ -180,6 +183,7 @@ def test_a_used_link_says_so_and_offers_a_fresh_one(visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("button", name="Email me a fresh link")).to_be_visible()
 
 
+@deep
 def test_a_link_that_is_used_while_its_form_is_open_says_so(visitor: Visitor) -> None:
     """C16, C18: the form was opened twice; the second sending finds the link used."""
     link = visitor.has_account().has_link()

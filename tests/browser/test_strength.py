@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 
 pytestmark = pytest.mark.browser
 
@@ -38,6 +39,7 @@ def test_strength_is_said_and_shown(scripted: Visitor) -> None:
     assert requests == [], "nothing leaves the browser while one types"
 
 
+@deep
 def test_nothing_is_measured_before_something_is_typed(scripted: Visitor) -> None:
     comes_to_choose(scripted)
 
@@ -48,6 +50,7 @@ def test_nothing_is_measured_before_something_is_typed(scripted: Visitor) -> Non
     expect(scripted.page.get_by_role("meter")).to_have_count(0)
 
 
+@deep
 def test_a_password_is_pasted_whole_and_refused_rather_than_cut(scripted: Visitor) -> None:
     """C48: managers paste; a longer one than the site takes is refused in words."""
     long = "a long phrase " * 20
@@ -70,6 +73,7 @@ def test_a_password_is_pasted_whole_and_refused_rather_than_cut(scripted: Visito
     scripted.sees("Use 256 characters or fewer.")
 
 
+@deep
 def test_without_script_the_advice_stands_there_and_the_reason_after(visitor: Visitor) -> None:
     comes_to_choose(visitor)
     expect(visitor.page.get_by_label("Password", exact=True)).to_have_accessible_description(

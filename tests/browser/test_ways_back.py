@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -68,6 +69,7 @@ def test_a_person_with_neither_password_nor_mail_gets_back_in_with_a_code(visito
     visitor.sees("You have no codes.")
 
 
+@deep
 def test_codes_can_be_copied(scripted: Visitor) -> None:
     scripted.context.grant_permissions(["clipboard-read", "clipboard-write"])
     scripted.is_logged_in()
@@ -83,6 +85,7 @@ def test_codes_can_be_copied(scripted: Visitor) -> None:
 
 
 @pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app"])
+@deep
 def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, path: str) -> None:
     scripted.is_logged_in()
     scripted.goto(path)

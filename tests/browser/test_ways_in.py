@@ -13,6 +13,7 @@ from tests.browser.listening import ListeningSite
 from tests.browser.states import sets_up_app
 from tests.browser.test_passkeys import Device, add
 from tests.browser.visitor import PHONE, Visitor
+from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
 from webapp.database import Database
 from webapp.factors.upkeep import PendingRemovals
@@ -65,6 +66,7 @@ def begins_to_wait(person: Visitor) -> None:
     person.sees_heading("The wait has begun")
 
 
+@deep
 def test_a_person_who_lost_everything_but_the_mailbox_waits_and_gets_in(visitor: Visitor, site: ListeningSite) -> None:
     sets_up_app(visitor)
     visitor.logs_out()
@@ -84,6 +86,7 @@ def test_a_person_who_lost_everything_but_the_mailbox_waits_and_gets_in(visitor:
         visitor.is_at_home()
 
 
+@deep
 def test_a_thief_of_the_mailbox_gets_no_further_than_the_wait_which_the_owner_stops(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:

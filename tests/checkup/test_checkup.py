@@ -6,6 +6,7 @@ import time
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator
@@ -139,6 +140,7 @@ def ask_for_test_link(susan: Browser, mailbox: Mailbox) -> str:
         "something, minutes later",
     ],
 )
+@one_in(4)
 def test_it_says_whether_a_program_opened_the_link_first(
     site: Site, susan: Browser, mailbox: Mailbox, looks: list[dict[str, str]], minutes: int, words: str
 ) -> None:
@@ -165,6 +167,7 @@ def test_a_visit_in_the_persons_own_browser_is_not_taken_for_a_programs(
     assert NOBODY in site.browser().post(link, headers=PHONE).text
 
 
+@deep
 def test_a_visit_to_an_older_link_says_nothing_of_the_newest(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     older = ask_for_test_link(susan, mailbox)
     with time_machine.travel(time.time() + 2):
@@ -230,6 +233,7 @@ def test_a_code_of_the_app_is_taken_and_recovery_codes_in_its_place_are_not(site
     assert "your authenticator app works" in right.text
 
 
+@deep
 def test_an_app_without_codes_is_the_weakest_point(site: Site, susan: Browser) -> None:
     set_up_app(susan)
     execute(site, "DELETE FROM recovery_code")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.posts.wall import words_in
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import log_in
@@ -58,6 +59,7 @@ def enter(site: Site, name: str) -> Browser:
 
 
 @pytest.mark.alike
+@deep
 def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
     make_site: Callable[[str], Site], database_url: str
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
     assert "The hedgehog is innocent" in host.get("/admin/reports").text
 
 
+@deep
 def test_strangers_can_read_everybody_but_the_one_who_does_not_want_it(village: Site) -> None:
     stranger, neighbour = village.browser(), enter(village, "noor")
 
@@ -102,6 +105,7 @@ def test_whoever_is_mentioned_or_followed_is_somebody_and_every_word_is_fit_to_p
 
 
 @pytest.mark.parametrize("clock", ["00:01", "12:00", "23:59"])
+@one_in(2)
 def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
     make_site: Callable[[str], Site], sqlite_url: str, clock: str
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_deployed_site_is_refused(
     assert execute(start_site(Settings.from_environment()), "SELECT id FROM user_account") == []
 
 
+@deep
 def test_the_russian_community_speaks_russian(make_site: Callable[[str], Site], sqlite_url: str) -> None:
     """Its people read the site in Russian, log in with a password that the site would take, and find a complaint."""
     site = make_site(sqlite_url)

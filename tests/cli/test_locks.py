@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.tutorial import TutorialDatabase
+from tests.depth import one_in
 from tests.inspection import query
 from tests.moderation.cases import post
 from tests.people.crowd import import_people
@@ -111,6 +112,7 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", [name for name, arguments in ARGUMENTS.items() if arguments is not None])
+@one_in(3)
 def test_a_visitor_can_write_while_a_command_speaks(
     run: Run, start_site: Callable[[Settings], Site], sqlite_url: str, tmp_path: Path, command: str
 ) -> None:

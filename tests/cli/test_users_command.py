@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import deep
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator
@@ -141,6 +142,7 @@ def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site,
 
 
 @pytest.mark.alike
+@deep
 def test_what_is_required_of_admins_is_said_where_it_is_taken_away(
     any_site: Site, mailbox: Mailbox, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.depth import deep, one_in
 from tests.people.crowd import arrive, import_people, let_part, names_in
 from tests.posts.wall import PART, let_post, say, words_in
 from tests.sites import Browser, Site
@@ -26,6 +27,7 @@ def counted(browser: Browser, path: str = "/settings") -> int:
     return int(found[1]) if found else 0
 
 
+@deep
 def test_what_is_new_is_counted_on_every_page_until_the_page_is_opened(susan: Browser, bob: Browser) -> None:
     number = say(susan, "A post.")
     assert counted(susan) == 0
@@ -64,6 +66,7 @@ def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
 @pytest.mark.parametrize(
     "how", ["mute", "block", "blocked", "deleted", "removed", "disabled", "imported", "unfollowed"]
 )
+@one_in(3)
 def test_what_the_page_does_not_show_is_not_counted(any_site: Site, susan: Browser, bob: Browser, how: str) -> None:
     """The count and the page are two statements; they must agree."""
     number = say(bob, "Hello, @susan.")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from time_machine import Traveller
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
 from tests.posts.test_mentions import posts_in, told
@@ -70,6 +71,7 @@ def test_a_reply_to_a_reply_stands_under_the_first_post(susan: Browser, bob: Bro
 
 @pytest.mark.alike
 @pytest.mark.parametrize("gone", ["deleted", "removed", "disabled", "never was"])
+@one_in(2)
 def test_nobody_replies_to_what_they_cant_see(any_site: Site, susan: Browser, bob: Browser, gone: str) -> None:
     number = say(susan)
     if gone == "deleted":

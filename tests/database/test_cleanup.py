@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 from sqlmodel import SQLModel
 
+from tests.depth import deep
 from tests.mailbox import PATIENCE
 from tests.sites import Site
 from tests.stories import ask_for_reset
@@ -117,6 +118,7 @@ def test_what_has_ended_goes_and_the_rest_stays(
 
 
 @pytest.mark.alike
+@deep
 def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     """They go in batches, and between the batches others write."""
     add(any_site, SecurityEvent, *(an_event(number, 200 * DAY) for number in range(10_000)))

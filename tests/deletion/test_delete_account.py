@@ -154,6 +154,7 @@ def test_the_button_brings_everything_back_and_a_look_does_nothing(any_site: Sit
     assert "This link has been used" in again.text
 
 
+@deep
 def test_a_link_undoes_its_own_deletion_only(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     delete(susan)
     first = mailbox.link(SUSAN, subject=SUBJECT)
@@ -176,6 +177,7 @@ def test_undoing_works_until_the_last_minute(site: Site, mailbox: Mailbox, passe
         assert site.browser().post(link).status_code == status
 
 
+@deep
 def test_somebody_who_logs_in_meanwhile_is_told_and_gets_the_link_again(
     site: Site, mailbox: Mailbox, susan: Browser
 ) -> None:
@@ -192,6 +194,7 @@ def test_somebody_who_logs_in_meanwhile_is_told_and_gets_the_link_again(
     assert site.browser().post(mailbox.link(SUSAN, 2, SUBJECT)).url.path == "/login"
 
 
+@deep
 def test_a_person_robbed_of_the_address_can_undo_the_deletion(site: Site, mailbox: Mailbox) -> None:
     """A thief knows the password, moves the account to an address of theirs, and has it deleted."""
     [thief] = arrive(site, "susan")
@@ -221,6 +224,7 @@ def test_this_was_not_me_brings_it_back_locked(site: Site, mailbox: Mailbox, sus
     assert execute(site, "SELECT * FROM account_deletion") == []
 
 
+@deep
 def test_the_username_and_the_address_stay_taken_meanwhile(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     delete(susan)
 
@@ -389,6 +393,7 @@ def test_the_address_can_come_back_under_a_new_name(gone: Site) -> None:
     assert answer.url.path == "/"
 
 
+@deep
 def test_an_account_with_much_goes_in_batches_and_others_are_served(site: Site, susan: Browser) -> None:
     execute(site, insert(Post).values([{"author_id": 1, "body": f"word {number}"} for number in range(2000)]))
     delete(susan)

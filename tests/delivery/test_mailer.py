@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from tests.depth import deep, one_in
 from tests.inspection import query, wait_for_rows
 from tests.mail.posting import post
 from tests.mailserver import Certificates, MailServer
@@ -103,6 +104,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
+@one_in(4)
 def test_the_answer_is_the_same_whatever_the_server_does(
     sqlite_url: str,
     start_site: StartSite,
@@ -187,6 +189,7 @@ def test_emails_wait_for_a_server_that_is_away(
     assert states == [("sent", 1, 250)] * 12
 
 
+@deep
 def test_a_server_that_is_away_is_tried_with_one_email_at_a_time(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
@@ -307,6 +310,7 @@ def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     assert len(mail_server.emails) == 10
 
 
+@deep
 def test_registrations_by_strangers_use_up_nobodys_reset(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:

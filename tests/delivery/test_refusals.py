@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.depth import some
+from tests.depth import deep, one_in, some
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import Certificates
 from tests.replies.postfix_replies import REPLIES
@@ -85,6 +85,7 @@ STEPS = ["MAIL", "RCPT", "DATA", "DOT"]
 
 
 @pytest.mark.parametrize("answer", some(sorted(set(OURS)), 5))  # tests/replies/test_blame.py tells all of them apart
+@one_in(2)
 def test_our_own_trouble_loses_no_email_and_blocks_no_address(server: ScriptedServer, site: Site, answer: str) -> None:
     """C71: at each step of the conversation, for a person each"""
     for step in STEPS:
@@ -104,6 +105,7 @@ def test_our_own_trouble_loses_no_email_and_blocks_no_address(server: ScriptedSe
 @pytest.mark.parametrize(
     "answer", ["550 go away", "550 5.1.1 <{}>: User unknown", "554 5.7.1 <{}>: Recipient address rejected"]
 )
+@one_in(3)
 def test_when_the_first_emails_to_several_people_are_refused_alike_it_is_us(
     server: ScriptedServer, site: Site, answer: str
 ) -> None:
@@ -163,6 +165,7 @@ def test_ehlo_names_the_sites_host_or_mail_helo(
     assert make_settings(base_url="http://127.0.0.1:8000").helo == "[127.0.0.1]"
 
 
+@deep
 def test_a_server_that_takes_its_time_gets_it_and_one_email(
     server: ScriptedServer, make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site]
 ) -> None:
@@ -231,6 +234,7 @@ SPELLED = [
 
 
 @pytest.mark.parametrize("spelled", some(SPELLED, 2))
+@one_in(2)
 def test_no_address_in_the_servers_words_is_shown_whole(
     server: ScriptedServer, site: Site, caplog: pytest.LogCaptureFixture, spelled: str
 ) -> None:

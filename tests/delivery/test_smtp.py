@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.depth import some
+from tests.depth import deep, one_in, some
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import PASSWORD, Certificates, MailServer
 from tests.sites import SECRET_KEY, Site
@@ -88,6 +88,7 @@ def ask(site: Site, address: str = "newcomer@example.com") -> None:
 
 
 @pytest.mark.parametrize(("step", "answer", "expected"), some(OUTCOMES, 2), ids=str)
+@one_in(3)
 def test_every_answer_of_a_server_ends_in_its_state(
     scripted: ScriptedServer,
     start: Callable[..., Site],
@@ -110,6 +111,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
 
 
 @pytest.mark.parametrize(("step", "answer"), some(PASSING, 3), ids=str)
+@one_in(3)
 def test_an_email_arrives_once_the_trouble_is_over(
     scripted: ScriptedServer,
     start: Callable[..., Site],
@@ -224,6 +226,7 @@ def test_emails_share_a_connection(mail_server: MailServer, start: Callable[...,
     assert mail_server.logins == 1
 
 
+@deep
 def test_no_more_connections_than_set_are_opened(scripted: ScriptedServer, start: Callable[..., Site]) -> None:
     """C62"""
     site = start(scripted.settings, mail_connections=2)
@@ -334,6 +337,7 @@ def posted(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize("path", ["/register", "/reset_password_request"])
 @pytest.mark.parametrize("typed", HOSTILE)
+@one_in(3)
 def test_an_address_that_says_more_than_an_address_is_refused(
     posted: tuple[Site, MailServer], path: str, typed: str
 ) -> None:
@@ -364,6 +368,7 @@ def test_a_strange_address_is_mailed_as_it_is_and_nobody_else(posted: tuple[Site
 
 
 @pytest.mark.parametrize("typed", [" susan@example.com\r\n", "\tSUSAN@EXAMPLE.COM ", "Susan@Example.Com", "SuSaN"])
+@one_in(2)
 def test_a_person_is_mailed_at_the_stored_address_however_it_was_typed(
     start: Callable[..., Site], mail_server: MailServer, typed: str
 ) -> None:

@@ -12,6 +12,7 @@ import time_machine
 from sqlalchemy import insert
 from time_machine import Traveller
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
@@ -149,6 +150,7 @@ def test_what_is_older_than_a_week_is_not_told(
 
 
 @pytest.mark.alike
+@deep
 def test_a_digest_comes_once_a_week_in_the_persons_hour(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
@@ -207,6 +209,7 @@ def crowd(
 
 
 @pytest.mark.alike
+@deep
 def test_several_processes_plan_ten_thousand_people_a_little_at_a_time(crowd: Site) -> None:
     crowd.run(Digests(crowd.settings).run_batch, crowd.app.state.database)
     [(first,)] = execute(crowd, "SELECT count(*) FROM outbox_email")

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from httpx2 import Response
 
+from tests.depth import one_in
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import let_post, say
 from tests.sites import Browser, Site
@@ -192,6 +193,7 @@ def test_a_site_without_public_pages_has_no_feeds(
         ("if-modified-since", "nonsense", 200),
     ],
 )
+@one_in(4)
 def test_a_reader_gets_only_what_it_does_not_have(site: Site, header: str, value: str, status: int) -> None:
     import_people(site, "susan")
     let_post(site, ("susan", "Hello."))

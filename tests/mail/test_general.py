@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
+from tests.depth import deep
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import Delivered, MailServer
 from tests.sites import Site
@@ -124,6 +125,7 @@ def party(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("party")
+@deep
 def test_the_example_of_the_documentation_works(site: Site, mailbox: Mailbox) -> None:
     async def invite() -> None:
         async with site.app.state.database.session(is_writing=True) as db:

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from sqlmodel import col, select
 
+from tests.depth import one_in
 from tests.mail.posting import AN_HOUR, post
 from webapp.accounts.models import User
 from webapp.database import Database, now
@@ -161,6 +162,7 @@ async def test_an_email_that_mailers_died_of_twice_comes_by_itself(database: Dat
 
 
 @pytest.mark.parametrize("verdict", Verdict)
+@one_in(4)
 async def test_a_worker_whose_lease_has_run_out_changes_nothing(database: Database, verdict: Verdict) -> None:
     await post(database)
     (late,) = await claim(database, "one")

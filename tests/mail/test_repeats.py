@@ -12,6 +12,7 @@ import anyio
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
@@ -52,6 +53,7 @@ def test_every_kind_of_email_is_waited_for_or_batched() -> None:
 
 
 @pytest.mark.parametrize("kind", BATCHED)
+@one_in(3)
 def test_every_notice_says_how_often_it_happened(make_settings: Callable[..., Settings], kind: str) -> None:
     """C66: in the subject, the text and the HTML of everything that the kind may write."""
     settings = make_settings()
@@ -191,6 +193,7 @@ def test_a_members_loop_of_own_changes_does_not_use_up_anothers_reset(
     assert recipients["susan@example.com"] >= 3
 
 
+@deep
 def test_what_a_member_waits_for_on_every_page_does_not_use_up_anothers_reset(
     make_settings: Callable[..., Settings],
     sqlite_url: str,
@@ -218,6 +221,7 @@ def test_what_a_member_waits_for_on_every_page_does_not_use_up_anothers_reset(
     assert [email.recipients for email in mail_server.emails].count(("susan@example.com",)) == 1
 
 
+@deep
 def test_a_thief_who_changes_the_password_again_and_again_sends_two_emails_that_tell_of_all(
     site: Site, browser: Browser
 ) -> None:

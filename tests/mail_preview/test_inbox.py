@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox, link_in
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
@@ -126,6 +127,7 @@ def test_hostile_content_is_shown_as_text(browser: Browser, hostile_email: str, 
     ["unknown", "%2e%2e", "..%2fsite.db", "*", "[a-z]*", "20261122", "x" * 300, "%00", "a%0d%0ab", "%ff"],
 )
 @pytest.mark.parametrize("suffix", ["", "/html", "/source"])
+@one_in(4)
 def test_an_unknown_email_is_not_found(browser: Browser, hostile_email: str, email_id: str, suffix: str) -> None:
     answer = browser.get(f"/mailbox/{email_id}{suffix}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people, let_follow, names_in
 from tests.sites import Browser, Site
@@ -138,6 +139,7 @@ def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: S
 
 
 @pytest.mark.alike
+@deep
 def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_hosted: Site) -> None:
     second = post(any_hosted, "bob", "More watches")
     arrive(any_hosted, "ann").post(f"/posts/{second}/report", data={"reason": "Again!"})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from time_machine import Traveller
 
+from tests.depth import deep
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people
 from tests.posts.wall import say
@@ -154,6 +155,7 @@ def test_somebody_who_reports_everything_is_asked_to_wait(hosted: Site, susan: B
     assert len(table(hosted, "report")) == 5
 
 
+@deep
 def test_many_reports_are_one_email_to_each_admin(hosted: Site, clock: Traveller) -> None:
     import_people(hosted, "carl")
     second = post(hosted, "carl")
@@ -208,6 +210,7 @@ def test_the_admins_page_needs_as_many_statements_for_one_post_as_for_many(hoste
     assert len(of_reports[0]) == len(of_reports[1]) == 3  # those of accounts that are gone are read, too
 
 
+@deep
 def test_an_edit_after_a_report_hides_nothing_from_the_admin(any_hosted: Site) -> None:
     """And its author, who may edit it as before, learns nothing of the report."""
     susan, bob, host = arrive(any_hosted), arrive(any_hosted, "robert"), arrive(any_hosted, "host")

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, change, links
+from tests.depth import deep
 from tests.mailbox import Mailbox, link_in, paths_in
 from tests.sites import Browser, Site
 from tests.stories import (
@@ -104,6 +105,7 @@ def test_nobody_else_learns_that_the_password_is_locked(any_site: Site, not_me: 
     assert "match" in seen[0][1]
 
 
+@deep
 def test_it_works_without_cookies_and_whoever_is_logged_in(
     site: Site, mailbox: Mailbox, link: str, not_me: str
 ) -> None:
@@ -130,6 +132,7 @@ def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
     assert (table(site, "user_account"), table(site, "security_event")) == before
 
 
+@deep
 def test_a_later_email_can_be_reported_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
     site.browser().post(not_me)
     with time_machine.travel(time.time() + 5):
@@ -155,6 +158,7 @@ def test_this_wasnt_me_is_in_the_audit_log(site: Site, susan: Browser, not_me: s
 
 
 @pytest.mark.parametrize("typed", [SUSAN, "susan"])
+@deep
 def test_for_a_day_nobody_can_have_reset_emails_sent(site: Site, mailbox: Mailbox, not_me: str, typed: str) -> None:
     with time_machine.travel(START):
         site.browser().post(not_me)
@@ -215,6 +219,7 @@ def test_the_person_gets_a_link_in_spite_of_the_pause(
     assert not is_logged_in(susan)
 
 
+@deep
 def test_the_persons_email_comes_though_strangers_have_used_up_the_hours_emails(site: Site, mailbox: Mailbox) -> None:
     """C10: three emails an hour for whoever asks, and the person's own beside them."""
     register(site.browser(), mailbox)
@@ -230,6 +235,7 @@ def test_the_persons_email_comes_though_strangers_have_used_up_the_hours_emails(
         assert mailbox.last(SUSAN, count=5).subject == "Reset your password on Microblog"
 
 
+@deep
 def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
     """C10"""
     statuses = []
@@ -263,6 +269,7 @@ def test_it_restores_an_address_that_was_changed_since(any_site: Site, mailbox: 
     assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/"
 
 
+@deep
 def test_pressed_again_after_the_reset_it_locks_again(site: Site, mailbox: Mailbox, not_me: str) -> None:
     """Somebody has got in again: the email at hand must not claim that all is well."""
     site.browser().post(not_me)
@@ -278,6 +285,7 @@ def test_pressed_again_after_the_reset_it_locks_again(site: Site, mailbox: Mailb
     assert (was_in, is_logged_in(thief)) == (True, False)
 
 
+@deep
 def test_no_change_of_the_account_kills_the_link(site: Site, link: str, not_me: str) -> None:
     """A hijacker has set a password of their own, and is logged in with it."""
     site.browser().post(link, data={"password": NEW_PASSWORD})
@@ -289,6 +297,7 @@ def test_no_change_of_the_account_kills_the_link(site: Site, link: str, not_me: 
     assert not is_logged_in(hijacker)
 
 
+@deep
 def test_the_notice_of_a_change_offers_it(site: Site, mailbox: Mailbox, link: str) -> None:
     site.browser().post(link, data={"password": NEW_PASSWORD})
 
@@ -314,6 +323,7 @@ def test_the_link_works_for_three_days(site: Site, mailbox: Mailbox, hours: floa
 
 
 @pytest.mark.parametrize("path", ["{link}", "{link}/email"])
+@deep
 def test_a_link_that_is_cut_off_says_so(site: Site, mailbox: Mailbox, not_me: str, path: str) -> None:
     """C13"""
     answer = site.browser().post(path.format(link=not_me[:-4]))
@@ -342,6 +352,7 @@ def test_a_deleted_account_has_no_such_page(site: Site, not_me: str) -> None:
     assert site.browser().post(not_me).status_code == 404
 
 
+@deep
 def test_a_site_without_mail_offers_no_email(
     make_settings: Callable[..., Settings], sqlite_url: str, site: Site, not_me: str, start_site: Callable[..., Site]
 ) -> None:
@@ -360,6 +371,7 @@ def test_an_unknown_event_has_words_too(site: Site, susan: Browser) -> None:
     assert "Something happened to the account." in site.browser().get(path).text
 
 
+@deep
 def test_the_account_stays_locked_when_the_pause_is_over(site: Site, not_me: str) -> None:
     site.browser().post(not_me)
 

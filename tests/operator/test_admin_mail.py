@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import deep, one_in
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
@@ -71,6 +72,7 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> N
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.alike
+@one_in(3)
 def test_the_mails_page_opens_to_admins_only(hosted: Site, admin: Browser, path: str) -> None:
     assert hosted.mailbox
     stranger, person = hosted.browser(follow_redirects=False), hosted.browser(follow_redirects=False)
@@ -154,6 +156,7 @@ def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_
     assert server.wait_for(before + 1)[-1].recipients == ("typo@example.com",)
 
 
+@deep
 def test_a_person_whose_address_was_refused_gets_what_they_ask_for_once_it_takes_emails_again(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
@@ -178,6 +181,7 @@ def wait_for_given_up(admin: Browser, count: int) -> str:
 
 @pytest.mark.parametrize("email", ["x", "0", "-1", "9" * 30, "1\x00"])
 @pytest.mark.alike
+@one_in(3)
 def test_an_unknown_email_is_refused_in_words(admin: Browser, email: str) -> None:
     answer = admin.post("/admin/mail/send_again", data={"letter": email})
 
@@ -203,6 +207,7 @@ def mark(page: str) -> str:
 
 
 @pytest.mark.alike
+@deep
 def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox
     susan = hosted.browser()
@@ -230,6 +235,7 @@ def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hoste
 
 @pytest.mark.parametrize("mark", ["", "x", "0" * 32, "ж" * 32, "gone@example.com"])
 @pytest.mark.alike
+@one_in(3)
 def test_a_mark_that_stands_for_nothing_is_refused(hosted: Site, admin: Browser, mark: str) -> None:
     let_bounce(hosted, "gone@example.com")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import ask_for_reset, log_in, register
@@ -37,6 +38,7 @@ def without_pid(name: str) -> str:
     ["", "Bearer ", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Bearer  {KEY}", KEY, f"Basic {KEY}", "Bearer ключ"],
 )
 @pytest.mark.alike
+@one_in(4)
 def test_without_the_key_there_is_no_such_page(site: Site, given: str) -> None:
     browser = site.browser()
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from time_machine import Traveller
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
 from tests.posts.test_mentions import told
@@ -102,6 +103,7 @@ def test_nobody_edits_somebody_elses_post_or_one_that_is_gone(any_site: Site, su
 
 
 @pytest.mark.alike
+@deep
 def test_only_newly_mentioned_people_are_told(
     any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser
 ) -> None:

@@ -14,6 +14,7 @@ import time_machine
 from cryptography.hazmat.primitives.asymmetric import ec
 from httpx2 import Response
 
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import CAN_SYNC, PRESENT, SYNCED, VERIFIED, Authenticator, options_of
@@ -55,6 +56,7 @@ def events_of(site: Site) -> list[str]:
     return [kind for (kind,) in execute(site, "SELECT kind FROM security_event ORDER BY id")]
 
 
+@deep
 def test_an_added_passkey_logs_in_without_a_password(site: Site, susan: Browser, phone: Authenticator) -> None:
     page = add(susan, phone)
     other = site.browser()
@@ -84,6 +86,7 @@ def test_every_change_is_told_by_email_and_written_down(
 
 
 @pytest.mark.parametrize("path", ["/passkeys", "/passkeys/1", "/passkeys/1/remove"])
+@one_in(3)
 def test_each_change_takes_the_password(site: Site, susan: Browser, phone: Authenticator, path: str) -> None:
     add(susan, phone)
     options = options_of(susan.get("/passkeys").text)
@@ -122,6 +125,7 @@ def test_nobody_touches_somebody_elses_passkey(
     assert "<strong>My phone" not in david.get("/passkeys").text
 
 
+@deep
 def test_what_was_asked_for_one_account_adds_to_no_other(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     david = site.browser()
     register(david, mailbox, "david")
@@ -208,6 +212,7 @@ def test_what_no_browser_sends_is_refused_in_words(site: Site, susan: Browser, p
 
 
 @pytest.mark.parametrize("number", range(0, len(MADE_UP), 4))
+@one_in(2)
 def test_what_no_browser_sends_is_not_added(site: Site, susan: Browser, number: int) -> None:
     """C46"""
     statuses = {
@@ -233,6 +238,7 @@ def test_an_answer_opens_once_and_only_for_a_while(site: Site, susan: Browser, p
 
 
 @pytest.mark.races
+@deep
 def test_of_one_answer_sent_many_times_at_once_one_opens(any_site: Site, mailbox: Mailbox) -> None:
     """C17, on both databases."""
     phone, susan = Authenticator(), any_site.browser()
@@ -248,6 +254,7 @@ def test_of_one_answer_sent_many_times_at_once_one_opens(any_site: Site, mailbox
     assert Counter(answers) == {303: 1, 422: 9}
 
 
+@deep
 def test_a_counter_that_falls_is_written_down_and_refuses_nobody(
     site: Site, susan: Browser, phone: Authenticator
 ) -> None:
@@ -373,6 +380,7 @@ def test_a_reset_ends_the_passkeys_that_a_thief_may_have_added(
     assert table(site, "passkey") == []
 
 
+@deep
 def test_a_session_that_is_kept_keeps_the_passkey_that_opened_it_and_no_other(
     site: Site, susan: Browser, phone: Authenticator
 ) -> None:
@@ -398,6 +406,7 @@ def test_changing_the_password_in_a_session_without_a_passkey_ends_all_passkeys(
     assert enter(site.browser(), phone).status_code == 422
 
 
+@deep
 def test_a_passkey_answers_the_second_step_and_nobody_is_told_that_it_was_not(
     site: Site, susan: Browser, phone: Authenticator
 ) -> None:

@@ -10,6 +10,7 @@ import time_machine
 from httpx2 import Response
 from pydantic import BaseModel
 
+from tests.depth import deep, one_in
 from tests.factors.steps import app_page, set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator, options_of
@@ -57,6 +58,7 @@ def prove(browser: Browser, device: Authenticator, path: str, fields: dict[str, 
 
 
 @pytest.mark.parametrize("path", FORMS)
+@one_in(3)
 def test_a_page_that_asks_for_the_password_takes_a_passkey_instead(
     susan: Browser, phone: Authenticator, path: str
 ) -> None:
@@ -76,6 +78,7 @@ def test_it_counts_for_the_pages_after_it_as_a_password_does(susan: Browser, pho
     assert 'name="current_password"' not in susan.get(app_page(susan)).text
 
 
+@deep
 def test_another_passkey_is_added_with_the_proof_of_the_first(site: Site, susan: Browser, phone: Authenticator) -> None:
     laptop, options = Authenticator(), options_of(susan.get("/passkeys").text)
     fields = {"name": "My laptop", "handle": options["user"]["id"], "credential": laptop.make(options)}
@@ -86,6 +89,7 @@ def test_another_passkey_is_added_with_the_proof_of_the_first(site: Site, susan:
 
 @pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app/remove"])
 @pytest.mark.parametrize("before", [OLD, "SELECT 1"], ids=["the last proof is old", "it is young"])
+@one_in(4)
 def test_it_answers_instead_of_password_and_code(
     site: Site, susan: Browser, phone: Authenticator, path: str, before: str
 ) -> None:
@@ -113,6 +117,7 @@ OF_A_PROOF = {name: changed for name, changed in WRONG.items() if "handle" not i
 
 
 @pytest.mark.parametrize("number", range(0, len(OF_A_PROOF), 4))
+@one_in(4)
 def test_what_is_not_quite_right_proves_nothing(site: Site, susan: Browser, phone: Authenticator, number: int) -> None:
     """Four of them on one site, for nobody may try oftener."""
     before = execute(site, "SELECT password_hash, epoch FROM user_account")
@@ -135,6 +140,7 @@ def test_somebody_elses_passkey_proves_nothing(site: Site, susan: Browser, mailb
     assert is_refused(prove(susan, davids, "/export", {}))
 
 
+@deep
 def test_an_answer_counts_once_in_its_session_and_for_ten_minutes(
     site: Site, susan: Browser, phone: Authenticator
 ) -> None:
@@ -173,6 +179,7 @@ def test_a_password_that_is_typed_goes_before_a_passkey(susan: Browser, phone: A
     assert susan.post("/letters", data=FORMS["/letters"] | fields).status_code == 200
 
 
+@deep
 def test_a_button_without_a_page_takes_it_and_carries_no_proof_along(
     make_settings: Callable[..., Settings],
     start_site: Callable[[Settings], Site],

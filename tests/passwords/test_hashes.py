@@ -10,6 +10,7 @@ import argon2
 import bcrypt
 import pytest
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, log_in, register
@@ -42,6 +43,7 @@ CHEAP = ("Werkzeug of old", "Django, bcrypt over SHA-256", "Devise")
 
 
 @pytest.mark.parametrize("software", MADE)
+@one_in(4)
 def test_a_hash_is_read_as_others_write_it_and_is_that_of_the_password_alone(software: str) -> None:
     kept = hashes.read(MADE[software])
 
@@ -145,6 +147,7 @@ def work_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 @pytest.mark.alike
+@deep
 def test_every_log_in_does_the_same_work_whoever_made_the_hash(
     any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +171,7 @@ def test_every_log_in_does_the_same_work_whoever_made_the_hash(
     assert [name for name in seen if seen[name] != seen["susan"]] == []
 
 
+@deep
 def test_a_hash_from_elsewhere_is_made_anew_at_the_first_log_in(site: Site) -> None:
     people = {f"user{number}": MADE[software] for number, software in enumerate(CHEAP)}
     add(site, people)
@@ -194,6 +198,7 @@ TYPED = "\ufb01nf gr\u00f6\u00dfere K\u00e4fer \u2163"  # a ligature and a Roman
 
 @pytest.mark.parametrize("now", FORMS)
 @pytest.mark.parametrize("then", FORMS)
+@one_in(3)
 async def test_a_password_is_the_same_however_a_keyboard_sends_it(anyio_backend: str, then: str, now: str) -> None:
     """SP 800-63B-4, 3.1.1.2."""
     hasher = Hasher()

@@ -6,6 +6,7 @@ from email import message_from_bytes
 import pytest
 from time_machine import Traveller
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.sites import Site
@@ -55,6 +56,7 @@ def named_in(email: Received) -> list[str]:
 
 
 @pytest.mark.alike
+@deep
 def test_all_who_come_within_a_minute_are_in_one_email(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     visitors = {name: arrive(bob, name) for name in ("susan", "ann", "carl")}
     for name in visitors:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep, one_in
 from tests.people.crowd import PART, arrive, import_people, let_follow, names_in
 from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table
@@ -49,6 +50,7 @@ def test_pressed_twice_it_has_been_pressed_once(site: Site) -> None:
 
 
 @pytest.mark.races
+@deep
 def test_two_follows_at_once_count_once(any_site: Site) -> None:
     """C17: no error, and one row."""
     susan = arrive(any_site)
@@ -80,6 +82,7 @@ def ann(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("path", ["/follow/{}", "/unfollow/{}", "/user/{}/followers", "/user/{}/following"])
 @pytest.mark.parametrize("who", ["nobody", "bob", "no%20name", "%00", "x" * 300])
+@one_in(4)
 def test_unknown_and_disabled_people_look_the_same(ann: Browser, path: str, who: str) -> None:
     method = "GET" if path.startswith("/user") else "POST"
     answer = ann.request(method, path.format(who))
@@ -113,6 +116,7 @@ def test_under_htmx_the_button_changes_in_its_place_and_the_count_with_it(susan:
     assert "<html" not in answer.text + after.text
 
 
+@deep
 def test_somebody_who_follows_and_unfollows_all_the_time_is_asked_to_wait(susan: Browser) -> None:
     for _ in range(15):
         susan.post("/follow/bob", headers=PART)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.depth import one_in
 from tests.people.crowd import arrive, import_people
 from tests.sites import Site
 from webapp.people import avatars
@@ -12,6 +13,7 @@ NO_NAMES = ["SUSAN@example.com", "susan%00", "susan%0A", "ſusan"]
 
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.alike
+@one_in(2)
 def test_what_cant_be_a_username_leads_to_nobody(any_site: Site, name: str) -> None:
     """C01, C46: else an address would show a stranger whether it has an account, and whose."""
     import_people(any_site, "susan")

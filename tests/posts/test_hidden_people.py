@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import let_post, numbers_in
 from tests.sites import Browser, Site
@@ -59,6 +60,7 @@ def test_where_profiles_are_not_public_no_picture_tells_who_is_here(
 
 
 @pytest.mark.alike
+@deep
 def test_explore_looks_past_hidden_people_only_so_far(any_site: Site) -> None:
     """Of a site where most hide, each page reads a bounded number of posts; the way on leads to all of them."""
     import_people(any_site, "ann", "hal")

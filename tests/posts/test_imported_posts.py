@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from tests.depth import deep
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import words_in
 from tests.sites import Browser, Site
@@ -45,6 +46,7 @@ def walk(browser: Browser, path: str) -> list[str]:
         page = browser.get(older[1])
 
 
+@deep
 def test_a_profile_shows_posts_by_date_whenever_they_were_imported(any_site: Site) -> None:
     susan = arrive(any_site)
     write(susan, "back", "again")
@@ -70,6 +72,7 @@ def test_the_next_page_is_right_also_if_the_last_post_is_gone(any_site: Site) ->
     assert words_in(susan.get(older[1]))[0] == "old 24"
 
 
+@deep
 def test_nobody_gets_them_as_news(any_site: Site) -> None:
     """Not at home, in explore, in feeds, in a digest, nor as those who posted last."""
     reader, susan = arrive(any_site, "reader"), arrive(any_site)

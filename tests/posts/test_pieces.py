@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.depth import share
+from tests.depth import one_in, share
 from tests.people.crowd import arrive, let_part
 from tests.posts.wall import say
 from tests.sites import Browser, Site
@@ -61,6 +61,7 @@ def seen(reader: Browser, page: str) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
+@one_in(3)
 def test_every_reader_sees_what_a_fresh_page_would_show(crowd: Site, change: str) -> None:
     author = arrive(crowd)
     readers = [author, arrive(crowd, "ann"), arrive(crowd, "ivan"), arrive(crowd, "host"), crowd.browser()]

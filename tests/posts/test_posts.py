@@ -5,6 +5,7 @@ import re
 import pytest
 from time_machine import Traveller
 
+from tests.depth import one_in
 from tests.people.crowd import arrive
 from tests.posts.wall import PART, numbers_in, say, words_in
 from tests.sites import Browser, Site
@@ -56,6 +57,7 @@ def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(sus
     ],
     ids=["empty", "long", "turning", "nul"],
 )
+@one_in(3)
 def test_an_impossible_post_is_refused_beside_the_field_and_stays_typed(
     site: Site, body: str, words: str, headers: dict[str, str]
 ) -> None:
@@ -129,6 +131,7 @@ def test_under_htmx_the_place_of_the_post_shows_undo_and_then_the_post(susan: Br
 
 @pytest.mark.parametrize(("seconds", "status"), [(9, 303), (16, 422)])
 @pytest.mark.parametrize("headers", [{}, PART], ids=["page", "part"])
+@one_in(2)
 def test_a_post_can_be_brought_back_for_ten_seconds(
     site: Site, clock: Traveller, seconds: int, status: int, headers: dict[str, str]
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_removed_post_is_not_deleted_or_brought_back_by_its_author(site: Site)
 
 @pytest.mark.parametrize("number", ["0", "99", "9223372036854775807", "9223372036854775808", "9" * 60, "-1", "x"])
 @pytest.mark.alike
+@one_in(3)
 def test_a_number_that_no_post_has_leads_nowhere(susan: Browser, number: str) -> None:
     """C46: also one that fits no column."""
     say(susan)

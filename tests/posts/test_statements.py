@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.depth import deep
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
 from tests.sites import Browser, Site
@@ -12,6 +13,7 @@ PAGES = {"/": 2, "/explore": 2, "/user/bob": 3, "/user/bob/1": 3, "/news?of=home
 
 
 @pytest.mark.alike
+@deep
 def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Site) -> None:
     susan, crowd = arrive(any_site), [f"fan{number}" for number in range(50)]
     import_people(any_site, "bob", *crowd)

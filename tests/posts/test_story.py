@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import log_in, register
@@ -11,6 +12,7 @@ from tests.watching import execute, wait_until_posted
 
 
 @pytest.mark.alike
+@deep
 def test_two_people_follow_post_mention_get_emails_and_end_them_with_one_click(
     any_site: Site, mailbox: Mailbox
 ) -> None:

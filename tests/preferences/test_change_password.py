@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from httpx2 import Response
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -113,6 +114,7 @@ def test_guesses_at_the_current_password_are_throttled_as_log_ins_are(site: Site
 
 
 @pytest.mark.races
+@deep
 def test_of_two_changes_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
     """C17: both with the right password, from two browsers."""
     browsers = [logged_in(any_site, mailbox), any_site.browser()]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from httpx2 import Response
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register
@@ -64,6 +65,7 @@ def test_a_profile_is_public_until_its_owner_says_otherwise(site: Site, susan: B
     assert profile(site)[3]
 
 
+@deep
 def test_a_new_name_is_a_security_event_and_a_new_line_is_none(site: Site, susan: Browser) -> None:
     for name in ("susan", "SUSAN", "sue"):
         save(susan, name, LINE)
@@ -75,6 +77,7 @@ def test_a_new_name_is_a_security_event_and_a_new_line_is_none(site: Site, susan
     ]
 
 
+@deep
 def test_a_renamed_person_logs_in_with_the_new_name_and_stays_logged_in(site: Site, susan: Browser) -> None:
     save(susan, "sue")
 
@@ -169,6 +172,7 @@ def test_a_profile_shows_the_lines_as_they_were_written(susan: Browser) -> None:
     assert ">I watch herons.\nAsk me about tea.</textarea>" in susan.get("/edit_profile").text
 
 
+@deep
 def test_a_person_takes_another_picture_which_all_pages_show_at_once(susan: Browser) -> None:
     susan.post("/", data={"body": "Look at me."})
     before = susan.get("/user/susan/avatar.svg?v=2").text
@@ -191,6 +195,7 @@ def test_a_person_takes_another_picture_which_all_pages_show_at_once(susan: Brow
     assert susan.get("/user/susan/avatar.svg?v=2.1").text != before
 
 
+@deep
 def test_no_other_field_is_changed(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C36: what the form does not have, and whose profile it is."""
     register(site.browser(), mailbox, "david")

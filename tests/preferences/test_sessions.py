@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register
@@ -54,6 +55,7 @@ def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser
 
 
 @pytest.mark.alike
+@deep
 def test_one_session_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     register(any_site.browser(), mailbox)
@@ -81,6 +83,7 @@ def test_a_person_logged_out_of_one_device_is_told_which(site: Site, mailbox: Ma
 
 
 @pytest.mark.alike
+@deep
 def test_all_other_sessions_are_ended_at_once(any_site: Site, mailbox: Mailbox) -> None:
     """C34"""
     for name in ("susan", "david"):
@@ -149,6 +152,7 @@ def test_an_impossible_session_ends_nothing(visitor: Browser, odd: str) -> None:
     assert is_logged_in(visitor)
 
 
+@deep
 def test_what_has_ended_by_itself_is_not_listed(site: Site, susan: Browser) -> None:
     """C28"""
     for number, change in enumerate(["expires_at = created_at", "epoch = epoch + 1"]):

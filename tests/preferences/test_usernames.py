@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from httpx2 import Response
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, link_in, paths_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
@@ -112,6 +113,7 @@ def test_the_former_owner_may_go_back(site: Site, susan: Browser) -> None:
 
 
 @pytest.mark.races
+@deep
 def test_nobody_gets_a_username_at_the_moment_it_is_given_up(any_site: Site, mailbox: Mailbox) -> None:
     susan = logged_in(any_site, mailbox)
 
@@ -150,6 +152,7 @@ def test_after_thirty_days_a_reset_by_the_old_username_goes_to_nobody(
     assert mailbox.all(subject=RESET_SUBJECT) == []
 
 
+@deep
 def test_five_usernames_an_hour(susan: Browser) -> None:
     statuses = [rename(susan, f"sue_{number}").status_code for number in range(6)]
 
@@ -224,6 +227,7 @@ def test_a_username_that_only_contains_a_reserved_word_is_allowed(standing: Site
 
 
 @pytest.mark.parametrize("name", RESERVED)
+@one_in(4)
 def test_nobody_can_take_a_username_that_speaks_for_the_site(standing: Site, visitor: Browser, name: str) -> None:
     """Neither by registering nor by renaming."""
     by_registering = invited(standing, name, "speaks@example.com")

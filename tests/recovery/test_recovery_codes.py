@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from httpx2 import Response
 
+from tests.depth import deep
 from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
@@ -137,6 +138,7 @@ def test_of_codes_made_at_once_only_ten_work(any_site: Site, susan: Browser) -> 
     assert execute(any_site, "SELECT count(*) FROM recovery_code") == [(10,)]
 
 
+@deep
 def test_codes_asked_for_before_a_reset_are_not_made_after_it(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     """C33: somebody with the old password stands in the hash of the first code while susan resets it."""
     link = forget_and_find_link(any_site.browser(), mailbox)
@@ -205,6 +207,7 @@ def test_a_used_recovery_code_is_refused(standing: Site, code: str) -> None:
 
 
 @pytest.mark.races
+@deep
 def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str]) -> None:
     """C17"""
     browsers = [any_site.browser(follow_redirects=False) for _number in range(50)]
@@ -331,6 +334,7 @@ def test_the_email_of_a_used_code_ends_what_it_opened(site: Site, mailbox: Mailb
     assert recover(thief, paper[1]).status_code == 422
 
 
+@deep
 def test_the_not_me_of_another_email_ends_the_codes_too(site: Site, mailbox: Mailbox, paper: list[str]) -> None:
     """C68: a thief may have made them."""
     site.browser().post("/reset_password_request", data={"email": SUSAN})
@@ -373,6 +377,7 @@ def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
 
 
 @pytest.mark.alike
+@deep
 def test_the_codes_go_with_the_account(any_site: Site, paper: list[str]) -> None:
     """C19"""
     assert len(table(any_site, "recovery_code")) == 10

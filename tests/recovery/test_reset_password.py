@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
@@ -71,6 +72,7 @@ def spellings(link: str) -> list[str]:
 
 
 @pytest.mark.alike
+@deep
 def test_a_used_link_is_refused_in_every_spelling(any_site: Site, link: str) -> None:
     """C16: no spelling of a used link sets a password again."""
     any_site.browser().post(link, data={"password": NEW_PASSWORD})
@@ -171,6 +173,7 @@ def test_a_link_works_for_ten_minutes_and_not_a_second_longer(
         (3 * 86400, "It expired 3 days ago."),
     ],
 )
+@one_in(2)
 def test_an_expired_link_says_since_when(site: Site, mailbox: Mailbox, late: int, words: str) -> None:
     register(site.browser(), mailbox)
     with time_machine.travel(int(START), tick=False):
@@ -184,6 +187,7 @@ def test_an_expired_link_says_since_when(site: Site, mailbox: Mailbox, late: int
     assert "susan" not in page.text, "whoever holds an old link is not told whose it was"
 
 
+@deep
 def test_a_link_is_worth_as_many_minutes_as_the_settings_say(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -345,6 +349,7 @@ def test_under_htmx_a_used_link_leads_to_the_page_that_says_so(site: Site, link:
         ("x" * 100 + "y" * 200, "That&#39;s too long. Use 256 characters"),
     ],
 )
+@one_in(3)
 def test_a_bad_password_is_refused_beside_its_field_and_the_link_lives_on(
     site: Site, link: str, password: str, words: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from httpx2 import Response
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register, without_token
@@ -145,6 +146,7 @@ START = time.time() + 3000
 
 
 @pytest.mark.parametrize("typed", [KNOWN, UNKNOWN, DISABLED, "susan", "nobdy"])
+@one_in(2)
 def test_one_a_minute_and_three_an_hour_whoever_is_asked_for(silent_site: Site, typed: str) -> None:
     """C04: the limits hang on what was typed, not on whether anybody is behind it."""
     answers = limited(silent_site, typed)
@@ -216,6 +218,7 @@ def test_a_refusal_is_the_same_whoever_is_asked_for(peopled_site: Site, headers:
     assert "still works" in answers[KNOWN][2]
 
 
+@deep
 def test_nobody_is_sent_away_for_longer_than_an_hour_however_often_a_stranger_asked(silent_site: Site) -> None:
     """The email that a stranger asked for long ago no longer works, and is not spoken of; the other ways are."""
     for hour in range(11):
@@ -235,6 +238,7 @@ def test_nobody_is_sent_away_for_longer_than_an_hour_however_often_a_stranger_as
     assert later.status_code == 200
 
 
+@deep
 def test_a_stranger_who_asks_all_day_long_keeps_nobody_out_for_longer_than_an_hour(
     peopled_site: Site, mailbox: Mailbox
 ) -> None:
@@ -266,6 +270,7 @@ def seconds_until_an_email_comes(site: Site, mailbox: Mailbox, second: float) ->
     return waited
 
 
+@deep
 def test_asking_changes_nothing_but_the_outbox_and_the_counts(peopled_site: Site, mailbox: Mailbox) -> None:
     """C11: neither the password nor the sessions nor the log-in of the account."""
     browser = peopled_site.browser()
@@ -366,6 +371,7 @@ def test_what_was_typed_is_carried_from_the_log_in_and_shown_as_text(browser: Br
     assert "&lt;script&gt;alert(1)" in page.text
 
 
+@deep
 def test_at_most_three_emails_an_hour_reach_a_person_however_the_account_is_named(
     peopled_site: Site, mailbox: Mailbox
 ) -> None:

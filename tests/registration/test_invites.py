@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.depth import deep, one_in
 from tests.people.crowd import arrive
 from tests.registration.conftest import Start
 from tests.registration.test_modes import asked_link, plain
@@ -76,12 +77,14 @@ def test_a_member_invites_somebody_who_registers(site: Site) -> None:
 
 
 @pytest.mark.parametrize("mode", ["open", "invite", "approval", "domains"])
+@one_in(2)
 def test_an_invitation_opens_in_every_mode_but_one(start: Start, mode: str) -> None:
     site = start(mode, member_invites=1, registration_domains=("example.org",))
 
     assert "Welcome, friend!" in finish(site, accept(site, invite(arrive(site))))[1]
 
 
+@deep
 def test_of_a_closed_site_no_invitation_opens(
     start: Start, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
@@ -136,6 +139,7 @@ def test_the_last_place_is_taken_once(any_inviting: Site) -> None:
     assert sum("This invitation is over" in text for _status, text in answers) == 4
 
 
+@deep
 def test_nobody_makes_more_places_than_there_are(any_inviting: Site) -> None:
     """Also in several tabs at once."""
     susans = [arrive(any_inviting) for _tab in range(4)]
@@ -181,6 +185,7 @@ def test_nobody_revokes_somebody_elses_invitation(site: Site) -> None:
     ],
     ids=["disabled", "another epoch", "expired", "gone"],
 )
+@one_in(2)
 def test_what_ends_an_account_ends_its_invitations(site: Site, what: str) -> None:
     """C19: also the email that was asked for meanwhile."""
     link = invite(arrive(site), 3)
@@ -195,6 +200,7 @@ def test_what_ends_an_account_ends_its_invitations(site: Site, what: str) -> Non
     assert len(table(site, "user_account")) == 1
 
 
+@deep
 def test_a_new_password_ends_what_a_thief_has_made(site: Site) -> None:
     """C68"""
     susan, thief = arrive(site), arrive(site)
@@ -218,6 +224,7 @@ def test_somebody_who_asks_on_their_own_takes_nobodys_place(site: Site) -> None:
     assert execute(site, "SELECT taken FROM invite") == [(0,)]
 
 
+@deep
 def test_the_code_of_the_email_is_worth_its_invitation(site: Site) -> None:
     link = invite(arrive(site))
     browser = site.browser()
@@ -233,6 +240,7 @@ def test_the_code_of_the_email_is_worth_its_invitation(site: Site) -> None:
     assert execute(site, "SELECT taken FROM invite") == [(1,)]
 
 
+@deep
 def test_an_email_that_is_asked_for_again_keeps_the_invitation(site: Site) -> None:
     browser = site.browser()
     page = browser.post(invite(arrive(site)), data={"email": FRIEND}).url.path
@@ -260,6 +268,7 @@ def test_an_email_that_is_asked_for_again_keeps_the_invitation(site: Site) -> No
     ],
     ids=str,
 )
+@one_in(3)
 def test_a_mistake_is_told_and_nothing_is_lost(site: Site, fields: dict[str, str], words: str) -> None:
     form = {"name": "for Ann", "places": "1", "days": "7"} | fields
 
@@ -284,6 +293,7 @@ def tokens_path(site: Site) -> str:
     return f"/invite/{tokens.issue(site.settings, Purpose.INVITE, 1, timedelta(hours=1))}"
 
 
+@deep
 def test_the_page_takes_as_many_statements_for_many_as_for_one(start: Start) -> None:
     site = start("invite", member_invites=20)
     susan = arrive(site)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import time_machine
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.registration.conftest import Start
 from tests.sites import Site
 from tests.stories import PASSWORD, without_token
@@ -47,6 +47,7 @@ def plain(text: str, name: str) -> str:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("headers", [{}, pytest.param(PART, marks=deep)], ids=["plain", "part"])
 @pytest.mark.parametrize("domain", ["example.com", "example.org"])
+@one_in(2)
 def test_no_mode_tells_who_is_here(start: Start, mode: str, headers: dict[str, str], domain: str) -> None:
     """C12: known, unknown, disabled, waiting and refused addresses, all of one length."""
     site = start(mode, **DOMAINS)
@@ -108,6 +109,7 @@ def test_somebody_the_admin_invites_comes_in_whatever_the_mode(start: Start, mod
         ("domains", "new@example.org", 200),
     ],
 )
+@one_in(3)
 def test_a_link_opens_what_todays_mode_allows(start: Start, mode: str, address: str, status: int) -> None:
     """It was mailed when the site was open; the admin has changed their mind since."""
     site = start(mode, **DOMAINS)
@@ -216,6 +218,7 @@ def fill(site: Site, seconds: float, **fields: str) -> tuple[int, str]:
     ],
     ids=["a person", "a slow one", "haste", "the trap", "a space in it", "no stamp of ours", "a forged one"],
 )
+@one_in(3)
 def test_a_robot_is_answered_like_everybody_and_gets_no_email(
     start: Start, seconds: float, fields: dict[str, str], emails: int
 ) -> None:

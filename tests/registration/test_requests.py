@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import time_machine
 
+from tests.depth import deep
 from tests.people.crowd import PART, arrive
 from tests.registration.conftest import Start
 from tests.registration.test_modes import NEW, ask, asked_link, invited
@@ -162,6 +163,7 @@ def test_a_refusal_without_a_reason_says_none(site: Site) -> None:
     assert "Why:" not in site.mailbox.last("susan@example.com").text
 
 
+@deep
 def test_a_refused_person_can_ask_again_after_a_while(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -236,6 +238,7 @@ def test_at_most_a_backlog_waits(start: Start) -> None:
     assert 'name="email"' in site.browser().get("/register").text
 
 
+@deep
 def test_at_most_a_backlog_waits_on_postgresql_too(
     any_approving: Site, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:
@@ -251,6 +254,7 @@ def test_at_most_a_backlog_waits_on_postgresql_too(
 
 
 @pytest.mark.races
+@deep
 def test_approved_and_refused_at_once_one_of_them_wins(any_approving: Site) -> None:
     hosts = [arrive(any_approving, "host") for _tab in range(6)]
     request(any_approving)
@@ -360,6 +364,7 @@ def test_nobody_else_decides(site: Site, what: str) -> None:
     assert execute(site, "SELECT refused_at FROM registration_request") == [(None,)]
 
 
+@deep
 def test_the_page_takes_as_many_statements_for_many_as_for_one(site: Site) -> None:
     admin = arrive(site, "host")
     counts = []

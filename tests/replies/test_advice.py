@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.depth import one_in
 from tests.mailserver import Certificates
 from tests.sites import SECRET_KEY
 from tests.smtp_script import ScriptedServer
@@ -53,6 +54,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, database_url
 
 @pytest.mark.parametrize(("step", "answer", "words"), REFUSALS)
 @pytest.mark.parametrize("command", [["doctor"], ["send-test-mail", "susan@example.com"]], ids=lambda words: words[0])
+@one_in(3)
 def test_each_way_of_refusing_gets_true_advice(
     server: ScriptedServer,
     capsys: pytest.CaptureFixture[str],

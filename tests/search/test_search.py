@@ -7,6 +7,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
+from tests.depth import deep, one_in
 from tests.people.crowd import PART, arrive, import_people, names_in
 from tests.posts.wall import let_post, numbers_in, say
 from tests.sites import Browser, Site
@@ -86,6 +87,7 @@ def test_people_are_found_by_the_name_and_the_words_that_they_have_now(any_site:
         ("UPDATE user_account SET is_public = FALSE WHERE id = 2", 1, 1),
     ],
 )
+@one_in(2)
 def test_what_is_hidden_is_never_found(any_site: Site, hidden: str, to_strangers: int, to_members: int) -> None:
     import_people(any_site, "susan")
     bob = arrive(any_site, "bob")
@@ -196,6 +198,7 @@ def test_found_people_can_be_followed_from_there(site: Site) -> None:
 
 
 @pytest.mark.alike
+@deep
 def test_a_client_ip_searches_thirty_times_a_minute_at_most(any_site: Site) -> None:
     browser, [rate] = any_site.browser("192.0.2.1"), SEARCHES.rates
 
@@ -229,6 +232,7 @@ def test_something_other_than_a_page_number_is_refused(site: Site, before: str) 
     assert site.browser().get("/search", params={"q": "garden", "before": before}).status_code == 400
 
 
+@deep
 def test_a_search_needs_as_many_statements_for_one_as_for_many(any_site: Site) -> None:
     susan, crowd = arrive(any_site), [f"fan{number}" for number in range(15)]
     import_people(any_site, "bob", *crowd[:1])

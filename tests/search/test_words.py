@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.depth import one_in
 from tests.people.crowd import import_people, names_in
 from tests.posts.wall import let_post, numbers_in
 from tests.sites import Site
@@ -41,6 +42,7 @@ def library(
         *("^foo", "foo:", "(foo", "foo'bar", "foo\\", "-foo", "foo & bar!", "{foo}", "+foo", '"" foo', "foo * bar"),
     ],
 )
+@one_in(4)
 def test_a_post_is_found_by_its_words(library: Site, typed: str) -> None:
     page = library.browser().get("/search", params={"q": typed})
 
@@ -84,6 +86,7 @@ def test_a_post_is_not_found_by_other_words(library: Site, typed: str) -> None:
         ("username:bob", []),
     ],
 )
+@one_in(4)
 def test_people_are_found_by_how_their_names_begin_and_by_what_they_say(
     library: Site, typed: str, names: list[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Guesses at the second step are few, for the account and for the client_ip; a known browser is counted separately."""
 
+from tests.depth import deep
 from tests.factors.steps import App, log_in_with
 from tests.sites import Browser, Site
 from tests.stories import is_logged_in, log_in
@@ -22,6 +23,7 @@ def test_the_sixth_guess_within_five_minutes_is_not_looked_at(site: Site, app: A
     assert not is_logged_in(browser)
 
 
+@deep
 def test_another_log_in_with_the_password_does_not_start_the_count_anew(site: Site, app: App) -> None:
     browser = site.browser()
     for _time in range(5):
@@ -32,6 +34,7 @@ def test_another_log_in_with_the_password_does_not_start_the_count_anew(site: Si
     assert guess(browser, 1) == [429]
 
 
+@deep
 def test_many_client_ips_share_twenty_guesses(site: Site, app: App) -> None:
     for number in range(4):
         browser = site.browser(f"198.51.100.{number}")
@@ -43,6 +46,7 @@ def test_many_client_ips_share_twenty_guesses(site: Site, app: App) -> None:
     assert guess(last, 1) == [429]
 
 
+@deep
 def test_a_known_browser_is_counted_by_itself(site: Site, app: App) -> None:
     own = site.browser()
     log_in_with(own, app)

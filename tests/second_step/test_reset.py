@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.depth import deep
 from tests.factors.steps import App, log_in_with
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator, options_of
@@ -37,6 +38,7 @@ def test_a_recovery_code_answers_too(site: Site, app: App, mailbox: Mailbox) -> 
     assert site.browser().post(link, data={"password": NEW_PASSWORD, "code": app.codes[3]}).url.path == "/login"
 
 
+@deep
 def test_one_sheet_of_codes_is_not_both_factors(site: Site, app: App) -> None:
     """A recovery code that led to the form has replaced the mailbox: another one does not replace the app, too."""
     browser = site.browser()
@@ -65,6 +67,7 @@ def test_the_admins_link_asks_for_it_as_well(site: Site, app: App) -> None:
 
 
 @pytest.mark.parametrize("typed", ["000000", "aaaa-bbbb-cccc"])
+@deep
 def test_guesses_are_limited(site: Site, app: App, mailbox: Mailbox, typed: str) -> None:
     link = forget_and_find_link(site.browser(), mailbox)
     browser = site.browser()
@@ -74,6 +77,7 @@ def test_guesses_are_limited(site: Site, app: App, mailbox: Mailbox, typed: str)
     assert statuses == [422] * 5 + [429]
 
 
+@deep
 def test_making_new_recovery_codes_takes_the_factor_they_can_replace(site: Site, app: App) -> None:
     """Otherwise somebody with the password and a session could make some, and remove the app with them."""
     thief: Browser = site.browser()
@@ -110,6 +114,7 @@ def with_passkey(site: Site, app: App) -> Authenticator:
     return phone
 
 
+@deep
 def test_a_passkey_answers_too_and_is_the_only_one_to_stay(site: Site, app: App, mailbox: Mailbox) -> None:
     """It was shown by who has the link: the others may be a thief's."""
     phone, thiefs = with_passkey(site, app), Authenticator()
@@ -128,6 +133,7 @@ def test_a_passkey_answers_too_and_is_the_only_one_to_stay(site: Site, app: App,
     assert enter(site.browser(), thiefs).status_code == 422
 
 
+@deep
 def test_a_passkey_with_a_sheet_of_codes_is_two_factors(site: Site, app: App) -> None:
     phone, browser = with_passkey(site, app), site.browser()
     form = browser.post("/recover", data={"username": "susan", "code": app.codes[1]})
@@ -136,6 +142,7 @@ def test_a_passkey_with_a_sheet_of_codes_is_two_factors(site: Site, app: App) ->
     assert browser.post(form.url.path, data=answer).url.path == "/login"
 
 
+@deep
 def test_a_passkey_that_nothing_asks_for_stays_if_it_is_shown(site: Site, mailbox: Mailbox) -> None:
     susan, phone = site.browser(), Authenticator()
     register(susan, mailbox)
@@ -152,6 +159,7 @@ def test_a_passkey_that_nothing_asks_for_stays_if_it_is_shown(site: Site, mailbo
     assert enter(site.browser(), phone).url.path == "/"
 
 
+@deep
 def test_a_thief_of_the_mailbox_gets_nowhere_with_a_passkey_that_is_not_the_accounts(
     site: Site, app: App, mailbox: Mailbox
 ) -> None:

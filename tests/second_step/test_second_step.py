@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import time_machine
 
+from tests.depth import deep, one_in
 from tests.factors.steps import App, log_in_with
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
@@ -86,6 +87,7 @@ def test_the_half_way_cookie_opens_nothing(site: Site, app: App) -> None:
 
 
 @pytest.mark.parametrize(("steps", "is_right"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+@one_in(2)
 def test_a_code_is_good_a_step_before_and_after_its_time(site: Site, app: App, steps: int, is_right: bool) -> None:
     browser = site.browser()
     execute(site, "UPDATE factor SET last_step = 0")
@@ -97,6 +99,7 @@ def test_a_code_is_good_a_step_before_and_after_its_time(site: Site, app: App, s
 
 
 @pytest.mark.parametrize(("steps", "minutes"), [(6, 3), (-9, 4), (20, 10), (2, 1)])
+@one_in(2)
 def test_a_phone_whose_clock_is_far_off_is_told(site: Site, app: App, steps: int, minutes: int) -> None:
     browser = site.browser()
     log_in(browser)
@@ -120,6 +123,7 @@ def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) ->
 
 
 @pytest.mark.races
+@deep
 def test_of_fifty_log_ins_with_one_code_one_gets_in(any_site: Site, mailbox: Mailbox) -> None:
     """C17: on both databases. Known browsers, so that no limit decides it."""
     app = with_app(any_site.browser(), mailbox)
@@ -155,6 +159,7 @@ def test_a_recovery_code_stands_in_for_the_app_once(site: Site, app: App, mailbo
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "aaaa-bbbb", "٣٣٣٣٣٣", "x" * 101])
+@one_in(3)
 def test_what_cant_be_a_code_is_told_and_counts_for_nothing(site: Site, app: App, code: str) -> None:
     browser = site.browser()
     log_in(browser)
@@ -199,6 +204,7 @@ def test_a_trusted_browser_is_not_asked_again_for_thirty_days(site: Site, app: A
         assert log_in(browser).url.path == STEP
 
 
+@deep
 def test_the_trust_ends_with_its_session(site: Site, app: App) -> None:
     trusted, owner = site.browser(), site.browser()
     log_in_with(trusted, app, trust="1")
@@ -223,6 +229,7 @@ def test_the_owner_is_told_of_a_password_that_got_no_further(site: Site, app: Ap
     assert len(mailbox.all("susan@example.com", UNFINISHED)) == 1
 
 
+@deep
 def test_nobody_is_told_of_a_log_in_that_was_finished(site: Site, app: App, mailbox: Mailbox) -> None:
     browser = site.browser()
     log_in(browser)

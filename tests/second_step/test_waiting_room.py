@@ -7,6 +7,7 @@ import time
 import pytest
 import time_machine
 
+from tests.depth import deep
 from tests.factors.steps import App, log_in_with, set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator
@@ -59,6 +60,7 @@ def test_after_three_days_the_password_alone_logs_in(site: Site, app: App, mailb
     assert "The wait is over" in mailbox.last(SUSAN, subject="Your second step on Microblog was removed").text
 
 
+@deep
 def test_an_email_a_day_says_so(site: Site, app: App, mailbox: Mailbox) -> None:
     ask(site, mailbox)
 
@@ -93,6 +95,7 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is None
 
 
+@deep
 def test_the_link_in_the_last_email_works_too(site: Site, app: App, mailbox: Mailbox) -> None:
     """Two hours before it is due, and whoever follows it is logged in nowhere."""
     ask(site, mailbox)
@@ -108,6 +111,7 @@ def test_the_link_in_the_last_email_works_too(site: Site, app: App, mailbox: Mai
         assert log_in(site.browser()).url.path == "/login/second_step"
 
 
+@deep
 def test_a_log_in_by_passkey_or_in_a_trusted_browser_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     phone, trusted = Authenticator(), site.browser()
     log_in_with(trusted, app, trust="1")
@@ -133,6 +137,7 @@ async def begin_to_wait(site: Site) -> None:
         await db.commit()
 
 
+@deep
 def test_somebody_who_is_logged_in_sees_the_wait_and_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     owner = site.browser()
     log_in_with(owner, app)
@@ -158,6 +163,7 @@ def test_the_password_alone_neither_begins_nor_stops_it(site: Site, app: App, ma
     assert due(site) is not None
 
 
+@deep
 def test_the_form_behind_a_reset_link_leads_there_by_another_email(site: Site, app: App, mailbox: Mailbox) -> None:
     link = forget_and_find_link(site.browser(), mailbox)
 
@@ -168,6 +174,7 @@ def test_the_form_behind_a_reset_link_leads_there_by_another_email(site: Site, a
 
 
 @pytest.mark.parametrize("statement", ["UPDATE user_account SET epoch = epoch + 1", "DELETE FROM factor"])
+@deep
 def test_a_link_from_before_begins_nothing(site: Site, app: App, mailbox: Mailbox, statement: str) -> None:
     browser = site.browser()
     log_in(browser)
@@ -179,6 +186,7 @@ def test_a_link_from_before_begins_nothing(site: Site, app: App, mailbox: Mailbo
     assert due(site) is None
 
 
+@deep
 def test_an_app_that_was_set_up_anew_is_not_removed_by_an_old_wait(site: Site, app: App, mailbox: Mailbox) -> None:
     owner = site.browser()
     log_in_with(owner, app)

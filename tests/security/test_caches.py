@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
+from tests.depth import one_in
 from tests.sites import Site
 from tests.stories import ask_for_reset, forget_and_find_link, log_in, register, without_token
 from tests.test_sweeps import ROUTES, path_of
@@ -55,6 +56,7 @@ def sense(answer: Answer) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("name", READERS)
+@one_in(4)
 def test_what_one_visitor_asked_for_is_not_what_the_next_one_gets(site: Site, name: str) -> None:
     """And where a header changes the answer, the answer says so to caches, or forbids them to keep it."""
     path = path_of(site, name)

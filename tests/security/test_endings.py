@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from tests.addresses.steps import NEW, ask_and_find_link, change, links
 from tests.archives.test_export import wait_until_ready
 from tests.asked_emails.test_email_codes import code_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, link_in
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.registration.test_invites import invite
@@ -263,6 +264,7 @@ def test_all_that_a_thief_holds_opens_something_before(site: Site, mailbox: Mail
 
 
 @pytest.mark.parametrize("event", EVENTS)
+@one_in(2)
 def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
 
@@ -302,6 +304,7 @@ def at_once(*works: Callable[[], object]) -> list[object]:
 
 
 @pytest.mark.races
+@deep
 def test_a_log_in_while_the_owner_logs_everybody_out_is_worth_nothing(any_site: Site, mailbox: Mailbox) -> None:
     """C33, C68: a session or a known browser of the old epoch that is written after its end is worth nothing."""
     life = Life(any_site, mailbox)
@@ -318,6 +321,7 @@ def test_a_log_in_while_the_owner_logs_everybody_out_is_worth_nothing(any_site: 
 
 
 @pytest.mark.races
+@deep
 def test_two_endings_at_once_raise_the_epoch_twice(any_site: Site, mailbox: Mailbox) -> None:
     """An epoch that was read, raised and written back would come out too low, and an old link alive again."""
     register(any_site.browser(), mailbox)
@@ -333,6 +337,7 @@ def test_two_endings_at_once_raise_the_epoch_twice(any_site: Site, mailbox: Mail
     assert execute(any_site, "SELECT epoch FROM user_account") == [(48,)]
 
 
+@deep
 def test_an_email_to_a_thief_that_was_late_carries_no_live_link(
     site: Site, mailbox: Mailbox, start_site: Callable[..., Site], make_settings: Callable[..., object]
 ) -> None:

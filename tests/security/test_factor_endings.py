@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import change
+from tests.depth import one_in
 from tests.factors.steps import log_in_with, set_up_app
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
@@ -163,6 +164,7 @@ def test_all_that_a_thief_holds_is_worth_something_before(site: Site, mailbox: M
 
 
 @pytest.mark.parametrize("event", EVENTS)
+@one_in(2)
 def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     """C68"""
     life = Life(site, mailbox)

@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from httpx2 import Response as Answer
 
+from tests.depth import one_in
 from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
@@ -57,6 +58,7 @@ def sense(answer: Answer) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
+@one_in(4)
 def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Browser, name: str) -> None:
     """C40: neither sees nor does what wants a log-in."""
     before = dump(site)
@@ -70,6 +72,7 @@ def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Brow
 
 
 @pytest.mark.parametrize("name", POSTS)
+@one_in(4)
 def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, name: str) -> None:
     """C40: the same status, and no more words than the page has."""
     path = path_of(site, name)
@@ -88,6 +91,7 @@ def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, na
 
 @WISH
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}], ids=repr)
+@one_in(3)
 def test_another_site_with_htmx_headers_gets_no_further(
     site: Site, stranger: Browser, headers: dict[str, str], wish: dict[str, str]
 ) -> None:
@@ -98,6 +102,7 @@ def test_another_site_with_htmx_headers_gets_no_further(
 
 
 @WISH
+@one_in(2)
 def test_a_member_with_htmx_headers_is_still_no_admin(site: Site, wish: dict[str, str]) -> None:
     """C40, C36"""
     susan = site.browser(follow_redirects=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import one_in
 from tests.factors.steps import scan, set_up_app, setup_field
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_roles import ADMIN, ANYONE, LINK, WRITES
@@ -139,6 +140,7 @@ def test_the_tables_name_every_route_that_changes_something() -> None:
 
 
 @pytest.mark.parametrize("name", list(PROVED))
+@one_in(2)
 def test_an_old_proof_is_asked_for_again_in_the_page_and_nothing_is_lost(standing: Site, name: str) -> None:
     path, fields_of = PROVED[name]
     susan = standing.browser()
@@ -185,6 +187,7 @@ def test_the_table_names_every_route_of_the_admins_that_changes_something() -> N
 
 
 @pytest.mark.parametrize("name", list(BY_ADMIN))
+@one_in(3)
 def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site, name: str) -> None:
     """Who has stolen an admin's cookie pauses no mail with it, and disables nobody."""
     path, fields, before = BY_ADMIN[name]
@@ -225,6 +228,7 @@ def unchanging(site: Site) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", list(BESIDE_AN_APP))
+@one_in(3)
 def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing: Site, name: str) -> None:
     """Somebody with the password and a session, or a trusted browser, adds no passkey of their own."""
     path, fields_of = BESIDE_AN_APP[name]
@@ -248,6 +252,7 @@ def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing
 
 
 @pytest.mark.parametrize("name", ["pause_mail", "act_on_person", "approve_request", "remove_post"])
+@one_in(2)
 def test_an_admins_password_alone_is_not_enough_either(hosted: Site, name: str) -> None:
     path, fields, before = BY_ADMIN[name]
     susan = hosted.browser()

@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import SQLModel
 
 from tests.archive_imports.test_upload import EMPTY as EMPTY_ARCHIVE
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -257,6 +257,7 @@ def test_nobody_else_changes_what_is_susans(site: Site, susan: Browser, name: st
 
 
 @pytest.mark.parametrize("name", [name for name in WRITES if name in ADMIN])
+@one_in(3)
 def test_only_admins_decide(site: Site, name: str) -> None:
     """C36"""
     path = aimed(site, name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from httpx2 import Response
 
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
@@ -85,6 +86,7 @@ def test_an_email_on_its_way_shows_its_address_masked(
         ("state = 'ready', attempts = 3", "Not delivered yet; we keep trying"),
     ],
 )
+@one_in(3)
 def test_what_became_of_an_email_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
     execute(site, f"UPDATE outbox_email SET {change} WHERE kind = 'reset_password'")
 
@@ -101,6 +103,7 @@ def test_nobody_sees_the_emails_of_another(site: Site, mailbox: Mailbox, susan: 
     assert listed(david) == []
 
 
+@deep
 def test_the_last_twenty_are_listed_newest_first(site: Site, susan: Browser) -> None:
     columns = (
         "kind, recipient, parameters, language, user_id, message_id, state,"

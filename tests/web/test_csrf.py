@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import is_logged_in, log_in, register
@@ -121,6 +122,7 @@ LYING: list[list[tuple[str, str]]] = [
 
 
 @pytest.mark.parametrize("lies", LYING, ids=lambda lies: lies[0][0])
+@one_in(3)
 def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lies: list[tuple[str, str]]) -> None:
     """C09: links in emails and pages begin with BASE_URL, whatever a proxy or a visitor says."""
     register(site.browser(), mailbox)
@@ -169,6 +171,7 @@ def test_a_deployed_site_on_loopback_answers_to_its_one_name(migrated_sqlite: Pa
         ("https://blog.example:8443", "blog.example", 400),
     ],
 )
+@one_in(3)
 def test_the_port_that_a_scheme_means_may_be_said(
     migrated_sqlite: Path, tmp_path: Path, base_url: str, host: str, status: int
 ) -> None:
@@ -247,6 +250,7 @@ def spoken(port: int, request: str) -> bytes:
         ("GET //evil.example/nowhere HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n\n", b"404"),
     ],
 )
+@one_in(3)
 def test_host_headers_are_judged_alike_behind_the_real_server(port: int, request_: str, status: bytes) -> None:
     """C09: absolute form, two hosts and none, as bytes on the wire."""
     answer = spoken(port, request_)

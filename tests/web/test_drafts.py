@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from httpx2 import Response
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
@@ -44,6 +45,7 @@ def test_what_was_typed_when_the_session_had_ended_is_there_after_the_next_log_i
     assert box(shared.get("/")) == "", "once"
 
 
+@deep
 def test_it_is_there_for_who_has_logged_out_in_another_tab(shared: Browser) -> None:
     shared.post("/logout")
 
@@ -61,6 +63,7 @@ def test_somebody_else_who_logs_in_does_not_see_the_draft(site: Site, shared: Br
     assert box(log_in(shared)) == TYPED, "but who typed it has it still"
 
 
+@deep
 def test_it_is_kept_for_a_quarter_of_an_hour(site: Site, shared: Browser) -> None:
     execute(site, "DELETE FROM session")
     shared.post("/", data={"body": TYPED})
@@ -69,6 +72,7 @@ def test_it_is_kept_for_a_quarter_of_an_hour(site: Site, shared: Browser) -> Non
         assert box(log_in(shared)) == ""
 
 
+@deep
 def test_of_a_browser_in_which_nobody_has_logged_in_nothing_is_kept(site: Site, shared: Browser) -> None:
     stranger = site.browser()
 
@@ -90,6 +94,7 @@ def test_no_password_is_kept(site: Site, shared: Browser, field: str) -> None:
     assert PASSWORD not in page
 
 
+@deep
 def test_what_is_still_to_be_said_is_not_said_to_somebody_else(site: Site, shared: Browser) -> None:
     """The first one's browser was closed before the page came."""
     shared.follow_redirects = False
@@ -100,6 +105,7 @@ def test_what_is_still_to_be_said_is_not_said_to_somebody_else(site: Site, share
     assert "Profile saved." not in shared.get("/").text
 
 
+@deep
 def test_who_registers_while_somebody_else_is_logged_in_is_welcomed(
     site: Site, shared: Browser, mailbox: Mailbox
 ) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
@@ -34,6 +35,7 @@ def breaks_with(site: Site, error: BaseException, path: str = "/broken", *, meth
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, RuntimeError, AssertionError, UnicodeError, RecursionError])
 @pytest.mark.parametrize("headers", [{}, {"hx-request": "true", "hx-request-type": "partial"}], ids=["page", "part"])
+@one_in(3)
 def test_an_unhandled_exception_gives_the_page_with_a_number_and_no_trace(
     site: Site, caplog: pytest.LogCaptureFixture, kind: type[Exception], headers: dict[str, str]
 ) -> None:
@@ -182,6 +184,7 @@ def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> N
 
 @pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError(SECRET), 500), (Busy(), 503)], ids=["500", "503"])
 @pytest.mark.parametrize(("path", "field"), [("/", "body"), ("/edit_profile", "about_me"), ("/change_email", "email")])
+@one_in(3)
 def test_what_was_typed_into_a_form_that_failed_is_in_it_again(
     site: Site, mailbox: Mailbox, error: Exception, status: int, path: str, field: str
 ) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.depth import one_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 from tests.test_sweeps import ROUTES
@@ -145,12 +146,14 @@ def test_the_tables_name_every_form() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
+@one_in(3)
 def test_a_form_has_the_texts_that_the_table_says(susan: Browser, name: str) -> None:
     assert set(texts(susan, path_of(name))) == TEXTS[name]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), Busy()], ids=["500", "503"])
 @pytest.mark.parametrize("name", TEXTS)
+@one_in(3)
 def test_what_was_typed_is_in_the_form_again_after_an_error(
     site: Site, susan: Browser, name: str, error: Exception
 ) -> None:
@@ -167,6 +170,7 @@ def test_what_was_typed_is_in_the_form_again_after_an_error(
 
 
 @pytest.mark.parametrize("name", TEXTS)
+@one_in(3)
 def test_what_was_typed_is_in_the_form_again_after_logging_in_again(site: Site, susan: Browser, name: str) -> None:
     path = path_of(name)
     typed = {text: f"typed into {text}" for text in TEXTS[name]}
@@ -180,6 +184,7 @@ def test_what_was_typed_is_in_the_form_again_after_logging_in_again(site: Site, 
 
 
 @pytest.mark.parametrize("name", TEXTS)
+@one_in(3)
 def test_a_mistake_leaves_in_the_form_what_was_typed(susan: Browser, name: str) -> None:
     """Too long for every field, by far."""
     path, typed = path_of(name), {text: f"{text} " + "x" * 1500 for text in TEXTS[name]}

@@ -12,6 +12,7 @@ import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.depth import one_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import standing_site
@@ -141,6 +142,7 @@ def test_the_fuzz_would_see_a_redirect_that_leaves() -> None:
 
 
 @pytest.mark.parametrize("target", [target for target in ELSEWHERE if target.isprintable()][:20])
+@one_in(4)
 def test_the_log_in_leads_nowhere_else(site: Site, target: str) -> None:
     """C43: by the address, by the hidden field, and for who is logged in already."""
     browser = site.browser(follow_redirects=False)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Route
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, register
@@ -69,6 +70,7 @@ def test_there_are_links_to_sweep() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
+@one_in(4)
 def test_whatever_clings_to_a_whole_link_is_dropped(visitor: Browser, path: str) -> None:
     clean = path.format(token=TOKEN)
     for mangled, what in MANGLED.items():
@@ -95,6 +97,7 @@ def test_a_clean_link_is_answered_at_once(visitor: Browser, path: str) -> None:
 
 @pytest.mark.parametrize("path", OPEN)
 @pytest.mark.parametrize("kind", LACKING)
+@one_in(4)
 def test_a_link_that_lacks_something_is_left_as_it_is(visitor: Browser, path: str, kind: str) -> None:
     assert visitor.get(path.format(token=quote(LACKING[kind]))).status_code == 404
 

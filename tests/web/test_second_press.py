@@ -16,7 +16,7 @@ import time_machine
 from httpx2 import Response
 from starlette.routing import Route
 
-from tests.depth import some
+from tests.depth import deep, one_in, some
 from tests.factors.steps import APP, app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE, Mailbox, paths_in
 from tests.people.crowd import import_people
@@ -334,6 +334,7 @@ def test_every_route_that_takes_a_form_is_pressed_twice_or_says_why_not(village:
 
 
 @pytest.mark.parametrize("name", STORIES)
+@one_in(3)
 def test_of_two_presses_in_a_row_the_second_shows_what_the_first_did(village: Village, name: str) -> None:
     browser, form = STORIES[name](village)
     before = dict(browser.cookies)
@@ -372,6 +373,7 @@ def test_of_two_presses_at_once_one_is_worked_on(any_village: Village, name: str
     assert browser.get(answers[1].headers["location"]).status_code == 200
 
 
+@deep
 def test_of_many_presses_on_several_processes_one_is_worked_on(
     any_village: Village, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -383,6 +385,7 @@ def test_of_many_presses_on_several_processes_one_is_worked_on(
     assert execute(any_village.site, "SELECT count(*) FROM post WHERE body = 'Said once'") == [(1,)]
 
 
+@deep
 def test_of_very_many_presses_only_the_last_few_wait(village: Village) -> None:
     """Each that waits asks the database again and again; a thousand kept SQLite busy for minutes."""
     (browser, form), is_hashing, may_go_on = STORIES["login"](village), Event(), Event()
@@ -433,6 +436,7 @@ def test_what_is_done_again_on_purpose_is_done_again(village: Village) -> None:
     assert execute(village.site, "SELECT count(*) FROM post WHERE body LIKE 'again%'") == [(5,)]
 
 
+@deep
 def test_an_answer_ends_with_the_session_that_it_opened(village: Village) -> None:
     """C68: after a log-out or a reset the same press is a new one; it is no way back in."""
     browser, form = STORIES["login"](village)
