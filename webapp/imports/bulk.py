@@ -54,10 +54,10 @@ def _next_size(size: int, took: float) -> int:
 
 
 async def insert(
-    db: AsyncSession, into: SqlTable, columns: Sequence[str], rows: Sequence[Sequence[str]], usual: Mapping[str, Any]
+    db: AsyncSession, into: SqlTable, columns: Sequence[str], rows: Sequence[Sequence[str]], defaults: Mapping[str, Any]
 ) -> None:
-    """Inserts rows of texts, in their order; all other columns have the `usual` values. Raises IntegrityError."""
-    others = {name: value for name, value in usual.items() if name not in columns and value is not None}
+    """Inserts rows of texts, in their order; all other columns have the `defaults` values. Raises IntegrityError."""
+    others = {name: value for name, value in defaults.items() if name not in columns and value is not None}
     statement = _statement(into, columns, list(others), db.get_bind().dialect.name == "sqlite")
     await execute(db, statement, {**others, "rows": json.dumps(rows)})
 

@@ -79,11 +79,11 @@ async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
     """Raises IntegrityError; and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
-    usual = users.new("", "", "").model_dump(exclude={"id"})
+    defaults = users.new("", "", "").model_dump(exclude={"id"})
     if any(account.profile for account in accounts):
-        await execute(db, table(User).insert(), [{**usual, **account.row} for account in accounts])
+        await execute(db, table(User).insert(), [{**defaults, **account.row} for account in accounts])
     else:
-        await bulk.insert(db, table(User), Account._fields[:4], [account[:4] for account in accounts], usual)
+        await bulk.insert(db, table(User), Account._fields[:4], [account[:4] for account in accounts], defaults)
     await _remember(db, accounts)
     emails, names = {account.email for account in accounts}, {account.username_key for account in accounts}
     if emails & await reserved_emails.held(db) or names & await usernames.held(db):
