@@ -9,7 +9,7 @@ from httpx2 import Response
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens
 from webapp.mail.kinds import KINDS
@@ -213,3 +213,37 @@ def test_a_log_in_cannot_silence_the_email_about_itself(
     [about_both] = site.mailbox.all(address, "A new log-in")
     assert about_both.subject.endswith(" (2 times)"), "hers and the thief's, and nothing of what came after"
     assert len(site.mailbox.all(address, "Emails about your account")) == 1
+
+
+EVENTS: list[tuple[str, dict[str, str]]] = [
+    ("/change_email", {"email": "thief@example.org"}),
+    ("/recovery_codes", {}),
+    ("/edit_profile", {"username": "susan_b", "about_me": ""}),
+    ("/sessions/end_others", {}),
+    ("/change_password", {"password": NEW_PASSWORD}),
+]
+
+
+@pytest.mark.parametrize("is_silenced", [False, True])
+def test_no_switch_silences_what_had_already_happened(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], is_silenced: bool
+) -> None:
+    """C67: a thief logs in, does all of it, and turns every email off before a mailer comes to any."""
+    silent = start_site(make_settings(database_url=sqlite_url, mailer="process"))
+    address = "susan@example.com"
+    invitation = tokens.register_link(silent.settings, address).removeprefix("https://blog.example")
+    silent.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
+    log_in(silent.browser())
+    thief = silent.browser()
+    log_in(thief)
+    for path, fields in EVENTS:
+        assert thief.post(path, data=fields | {"current_password": PASSWORD}).status_code == 200
+    if is_silenced:
+        off(thief, current_password=NEW_PASSWORD)
+        assert checked(thief) == []
+
+    wait_until_posted(start_site(make_settings(database_url=sqlite_url)))
+
+    sent = {kind for (kind,) in execute(silent, "SELECT kind FROM outbox_email WHERE state = 'sent'")}
+    told = {"new_sign_in", "address_change_asked", "recovery_codes_made", "username_changed", "sessions_ended"}
+    assert sent >= told | {"password_changed"} | ({"emails_turned_off"} if is_silenced else set())
