@@ -31,6 +31,7 @@ FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its li
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
 _SHAPE = re.compile(SHAPE)
+_LARGEST_ID = 2**63 - 1  # that the databases can look for
 
 
 class Purpose(StrEnum):
@@ -141,6 +142,8 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
     issued = payload["iat"]
     wanted = str if purpose is Purpose.REGISTER else int
     if tuple(map(type, (*said, issued))) != (wanted, int, int, str, str, int):
+        raise TokenMalformed
+    if wanted is int and not 0 <= payload[purpose.value] <= _LARGEST_ID:
         raise TokenMalformed
     claim = Claim(*said)
     if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():
