@@ -199,6 +199,8 @@ def test_a_test_email_is_sent_and_the_server_quoted(
     [
         ("AUTH", "535 5.7.8 Username and Password not accepted", "MAIL_USERNAME and MAIL_PASSWORD"),
         ("MAIL", "550 5.7.1 not your address", "MAIL_SENDER"),
+        ("MAIL", "421 4.3.2 shutting down", "nothing yet"),
+        ("RCPT", "450 4.2.0 Greylisted for a while", "nothing: the server greylists strangers"),
         ("RCPT", "550 5.1.1 no such person", "the address: the server says that nobody has it"),
         ("DOT", "554 5.7.1 looks like spam", "the server's words above"),
         ("CONNECT", "554 5.7.1 your network is blocked", "the server's words above"),

@@ -183,7 +183,7 @@ async def _mail_server(settings: Settings) -> Finding:
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         await hang_up(client)
         words = _("%(reason)s. Check: %(advice)s")
-        said = {"reason": advice.words_of(error), "advice": advice.advice(settings, error)}
+        said = {"reason": advice.words_of(error).rstrip("."), "advice": advice.advice(settings, error)}
         return Finding(FAILURE, subject, words % said)
     words = _("%(how)s; it takes emails from %(sender)s")
     if settings.mail_username:

@@ -45,6 +45,8 @@ def _of_certificate(settings: Settings, why: str) -> str:
     if "key usage" in why:
         words = _("%(why)s. The authority must issue it for servers, with keyUsage and basicConstraints set.")
         return words % {"why": why}
+    if settings.mail_ca_file:
+        return _("%(why)s. It was not issued by the authority in MAIL_CA_FILE.") % {"why": why}
     return _("%(why)s. If it is an authority of your own, name its certificate in MAIL_CA_FILE.") % {"why": why}
 
 
@@ -65,7 +67,7 @@ def _of_answer(settings: Settings, error: aiosmtplib.SMTPResponseException) -> s
         return _(
             "the server does not send for us to other domains: allow this machine there, or log in (MAIL_USERNAME)."
         )
-    if "sender" in text or isinstance(error, aiosmtplib.SMTPSenderRefused):
+    if "sender" in text or (error.code >= 500 and isinstance(error, aiosmtplib.SMTPSenderRefused)):
         words = _("MAIL_SENDER (%(sender)s) must be an address that this server lets you use.")
         return words % {"sender": settings.sender}
     if any(words in text for words in ("rate", "too many", "limit", "throttl")):
