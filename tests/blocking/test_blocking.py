@@ -1,6 +1,7 @@
 """Mute somebody, and they never learn of it; block somebody, and neither of you is here for the other."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from time_machine import Traveller
@@ -13,6 +14,8 @@ from tests.posts.test_mentions import told
 from tests.posts.wall import let_post, say, words_in
 from tests.sites import Browser, Site
 from tests.watching import execute, statements
+from webapp.accounts import users
+from webapp.digests import missed
 
 
 @pytest.fixture
@@ -139,6 +142,32 @@ def test_no_email_tells_of_a_hidden_person(
 
     assert told(any_site, mailbox, "susan@example.com") == []
     assert [email.subject for email in mailbox.all("susan@example.com") if "bob" in email.subject] == []
+
+
+@pytest.mark.parametrize(
+    ("how", "one", "other"), [("mute", "susan", "bob"), ("block", "susan", "bob"), ("block", "bob", "susan")]
+)
+@pytest.mark.alike
+def test_a_digest_leaves_out_hidden_people(
+    any_site: Site, susan: Browser, bob: Browser, how: str, one: str, other: str
+) -> None:
+    """Their posts, their mentions, and that they follow, whoever has hidden whom; even a follow that no block ended."""
+    let_follow(any_site, ("susan", "bob"), ("bob", "susan"))
+    say(bob, "A heron.")
+    say(bob, "Another, @susan.")
+    execute(any_site, "UPDATE user_account SET last_seen_at = '2026-01-01 00:00:00+00:00'")
+
+    async def missed_by_susan() -> object:
+        async with any_site.app.state.database.session() as db:
+            user = await users.find(db, "susan")
+            assert user
+            return await missed.by(db, user)
+
+    before: Any = any_site.run(missed_by_susan)
+    let_part(any_site, how, one, other)
+
+    assert (len(before.posts), len(before.mentions), before.followers) == (1, 1, ["bob"])
+    assert not any_site.run(missed_by_susan)
 
 
 def test_lists_and_counts_agree_and_leave_out_hidden_people(any_site: Site, susan: Browser) -> None:
