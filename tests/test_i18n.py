@@ -147,6 +147,20 @@ def test_emails_are_in_the_readers_language_whoever_asks_and_whatever_else_is_wr
     assert mailbox.last("new0@example.com").message["Content-Language"] == "ru"
 
 
+def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(site: Site, mailbox: Mailbox) -> None:
+    """It can't know the language, so it names those of all, also where nobody has such an account."""
+    for name, language in (("susan", "en"), ("olga", "ru")):
+        register(in_language(site, language), mailbox, name)
+
+    for name in ("susan", "olga", "nobody"):
+        page = in_language(site, "ru").post("/reset_password_request", data={"email": name}).text
+        facts = re.sub(r"<[^>]+>", " ", page.partition("<dl")[2].partition("</dl>")[0])
+        assert " ".join(facts.split()).endswith("Новый пароль на Microblog или Reset your password on Microblog")
+
+    subjects = [mailbox.last(f"{name}@example.com", count=2).subject for name in NAMES]
+    assert subjects == ["Reset your password on Microblog", "Новый пароль на Microblog"]
+
+
 NAMES, OWN = ("susan", "olga"), ["en", "ru"]
 
 

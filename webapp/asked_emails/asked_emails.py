@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 
 from itsdangerous import BadSignature, TimestampSigner
 
+from webapp import i18n
 from webapp.database import now
+from webapp.i18n import gettext as _
 from webapp.rate_limits import EMAILS
 from webapp.settings import Settings
 
@@ -24,6 +26,9 @@ WAIT_SECONDS = EMAILS.rates[0].seconds
 REPEATABLE = {"reset_password", "register", "app_link"}
 # Carries a code beside its link.
 WITH_CODE = {"reset_password", "register", "confirm_email", "app_link"}
+
+# Comes in the language of an account, if there is one, and not in that of the page.
+OF_AN_ACCOUNT = {"reset_password", "factor_removal_link"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,30 @@ class Asked:
     @property
     def has_code(self) -> bool:
         return self.kind in WITH_CODE
+
+
+def subject(settings: Settings, kind: str) -> str:
+    """What to look for in the mailbox, in the current language."""
+    words = {
+        "reset_password": _("Reset your password on %(site)s"),
+        "factor_removal_link": _("Log in to %(site)s without your second step"),
+        "app_link": _("Set up an authenticator app on %(site)s"),
+        "register": _("Your registration on %(site)s"),
+        "confirm_email": _("Your new email on %(site)s"),
+    }
+    return words[kind] % {"site": settings.site_name}
+
+
+def other_subjects(settings: Settings, kind: str) -> list[tuple[str, str]]:
+    """The other languages it may come in, and its subject there. The account decides, and the page can't say which."""
+    if kind not in OF_AN_ACCOUNT:
+        return []
+    found = []
+    for language in settings.languages:
+        if language != i18n.current():
+            with i18n.use(language):
+                found.append((language, subject(settings, kind)))
+    return found
 
 
 def new_id() -> str:

@@ -112,12 +112,15 @@ def check_email_page(
     """The page with the email's sender and subject, a field for its code in the browser that asked, and a button that
     sends it again after `wait` seconds.
     """
+    settings = request.app.state.settings
     return pages.render(
         request,
         "authentication/check_email.html",
         part="panel",
         form=form,
         asked=asked,
+        subject=asked_emails.subject(settings, asked.kind),
+        other_subjects=asked_emails.other_subjects(settings, asked.kind),
         token=token,
         is_delayed=is_delayed,
         wait=wait,
