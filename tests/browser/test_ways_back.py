@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser import states
 from tests.browser.visitor import Visitor
 from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
@@ -84,15 +85,10 @@ def test_codes_can_be_copied(scripted: Visitor) -> None:
     assert scripted.page.evaluate("navigator.clipboard.readText()").split() == codes
 
 
-@pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app"])
+@pytest.mark.parametrize("come", [states.recovery_codes_made, states.authenticator_app])
 @deep
-def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, path: str) -> None:
-    scripted.is_logged_in()
-    scripted.goto(path)
-    if path == "/recovery_codes":
-        scripted.fill(current_password=PASSWORD)
-        scripted.press("Make ten new codes")
-        scripted.sees_heading("Your recovery codes")
+def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, come: Callable[[Visitor], None]) -> None:
+    come(scripted)
     codes = scripted.page.locator("#codes code").all_inner_texts()
 
     scripted.page.emulate_media(media="print")
@@ -105,3 +101,12 @@ def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, path:
     expect(scripted.page.locator(".site-header")).to_be_hidden()
     expect(scripted.page.locator(".qr-frame")).to_be_visible(visible=False)
     expect(scripted.page.get_by_role("button")).to_have_count(0)
+
+
+@deep
+def test_with_forced_colours_the_code_to_scan_stays_dark_on_white(scripted: Visitor) -> None:
+    states.authenticator_app(scripted)
+
+    scripted.page.emulate_media(forced_colors="active")
+
+    expect(scripted.page.locator(".qr-frame")).to_have_css("background-color", "rgb(255, 255, 255)")
