@@ -31,7 +31,7 @@ FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its li
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
 _SHAPE = re.compile(SHAPE)
-_LARGEST_ID = 2**63 - 1  # that the databases can look for
+_LARGEST_ID = 2**31 - 1  # that both databases can look for
 
 
 class Purpose(StrEnum):
