@@ -82,10 +82,9 @@ def posts_in(email: Received) -> list[str]:
 
 
 @pytest.mark.alike
-def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
-    any_site: Site, susan: Browser, mailbox: Mailbox
-) -> None:
-    [mine, hers, _other] = let_post(any_site, ("bob", "Buy now"), ("ann", "Hello @susan"), ("ann", "To nobody"))
+def test_it_shows_posts_and_mentions_and_tells_of_followers(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    posts = ("bob", "Buy at evil.example now"), ("ann", "Hello @susan"), ("ann", "To nobody")
+    [mine, hers, _other] = let_post(any_site, *posts)
     let_follow(any_site, ("ann", "susan"))
     plan(any_site)
 
@@ -93,7 +92,8 @@ def test_it_tells_of_posts_mentions_and_followers_and_quotes_nobody(
 
     assert posts_in(email) == [f"/user/ann/{hers}", f"/user/bob/{mine}"]
     assert "You have 1 new follower: ann" in email.text
-    assert "Buy now" not in email.text
+    assert "\n    Buy at [link] now\n" in email.text
+    assert "\n    Hello @susan\n" in email.text
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in email.source
 
 

@@ -98,7 +98,7 @@ def test_nobody_gets_them_as_news(any_site: Site) -> None:
     assert "1 new post" in reader.get("/news?after=0").text
     assert "only old" not in any_site.browser().get("/explore/feed.atom").text
     assert found.mentions == []
-    assert [number for _name, number in found.posts] == [1]
+    assert [post.id for post in found.posts] == [1]
     assert "walter" not in arrive(any_site, "newcomer").get("/").text
     assert execute(any_site, "SELECT kind FROM outbox_email WHERE kind = 'mention'") == []
 

@@ -1,4 +1,4 @@
-"""The email itself. It names people and links to their posts, but quotes nobody: it comes in the site's own name."""
+"""The email itself. It shows the posts themselves, without their links."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,8 @@ from webapp.i18n import N_
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.notifications.switches import reader
+from webapp.posts.emails import quotes
+from webapp.posts.timeline import Told
 from webapp.settings import Settings
 
 KIND = "digest"
@@ -25,7 +27,11 @@ FOLLOWERS_NAMED = 5
 
 def _samples(settings: Settings) -> list[Draft]:
     susan = a_sample_person()
-    some = [("ann", 9), ("carl_the_second", 8), ("ann", 7)]
+    some = [
+        Told("ann", 9, "The first tomatoes are ripe!"),
+        Told("carl_the_second", 8, "Rain at last, @susan.\nMore of it: https://weather.example/"),
+        Told("ann", 7, "Has anybody seen my watering can?"),
+    ]
     return [
         _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
         _draft(settings, susan, Missed([], some[:1], False, [])),
@@ -54,9 +60,9 @@ def _draft(settings: Settings, user: User, what: Missed) -> Draft:
     posts = what.posts[: LINKED - len(mentions)]
     values: dict[str, Any] = {
         "username": user.username,
-        "mentions": _links(settings, mentions),
+        "mentions": quotes(settings, mentions),
         "mention_count": len(what.mentions),
-        "posts": _links(settings, posts),
+        "posts": quotes(settings, posts),
         "post_count": len(what.posts),
         "is_more": what.is_more,
         "followers": what.followers[-FOLLOWERS_NAMED:][::-1],
@@ -65,7 +71,3 @@ def _draft(settings: Settings, user: User, what: Missed) -> Draft:
         "unsubscribe_link": unsubscribe,
     }
     return Draft(KIND, user.email, values, user.id, unsubscribe=unsubscribe)
-
-
-def _links(settings: Settings, posts: list[tuple[str, int]]) -> list[tuple[str, str]]:
-    return [(name, f"{settings.base_url}/user/{name}/{post_id}") for name, post_id in posts]

@@ -9,6 +9,7 @@ from webapp.accounts.models import User
 from webapp.database import now
 from webapp.people import follows
 from webapp.posts import timeline
+from webapp.posts.timeline import Told
 
 AT_MOST_FROM = timedelta(days=7)
 MOST_READ = 100  # posts by people they follow; beyond that it says "and more"
@@ -16,10 +17,10 @@ MOST_READ = 100  # posts by people they follow; beyond that it says "and more"
 
 @dataclass(frozen=True)
 class Missed:
-    """Posts as (author's username, post's number), newest first. No post is in both lists."""
+    """Posts are newest first. None is in both lists."""
 
-    mentions: list[tuple[str, int]]
-    posts: list[tuple[str, int]]
+    mentions: list[Told]
+    posts: list[Told]
     is_more: bool  # whether there are more posts; they aren't counted
     followers: list[str]
 
@@ -34,7 +35,8 @@ async def by(db: AsyncSession, user: User) -> Missed:
     mentions = (await timeline.mentions(db, user.id, since, end))[::-1]
     page = await timeline.home(db, user.id, MOST_READ)
     fresh = [card for card in page.cards if card.created_at >= since]
-    told = {post_id for _name, post_id in mentions}
-    posts = [(card.username, card.id) for card in fresh if card.author_id != user.id and card.id not in told]
+    told = {post.id for post in mentions}
+    untold = [card for card in fresh if card.author_id != user.id and card.id not in told]
+    posts = [Told(card.username, card.id, card.body) for card in untold]
     is_more = page.older is not None and len(fresh) == MOST_READ
     return Missed(mentions, posts, is_more, await follows.began_between(db, user.id, since, end))

@@ -1,8 +1,6 @@
-"""The email about mentions: one for all within a minute.
+"""The email about mentions: one for all within a minute. It shows the posts themselves, without their links."""
 
-It quotes nobody: a stranger's words and links must not arrive in the site's own name.
-"""
-
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +15,8 @@ from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
 from webapp.posts import timeline
+from webapp.posts.text import without_links
+from webapp.posts.timeline import Told
 from webapp.settings import Settings
 
 LINKED = 10
@@ -25,7 +25,11 @@ EXPIRES_AFTER = timedelta(days=2)
 
 def _samples(settings: Settings) -> list[Draft]:
     susan = a_sample_person()
-    posts = [("john", 7), ("ann_the_second", 8), ("john", 9)]
+    posts = [
+        Told("john", 7, "@susan, your tomatoes are ripe!\nI've watered them."),
+        Told("ann_the_second", 8, "Look what @susan grew: https://tomatoes.example/"),
+        Told("john", 9, "Thanks, @susan."),
+    ]
     return [_draft(settings, susan, posts[:1]), _draft(settings, susan, posts * 4)]
 
 
@@ -45,14 +49,20 @@ async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft
     return _draft(settings, user, posts) if posts else None
 
 
-def _draft(settings: Settings, user: User, posts: list[tuple[str, int]]) -> Draft:
+def _draft(settings: Settings, user: User, posts: list[Told]) -> Draft:
     unsubscribe = unsubscribe_link(settings, user.id, "mention")
-    links = [(name, f"{settings.base_url}/user/{name}/{post_id}") for name, post_id in posts[:LINKED]]
+    shown = quotes(settings, posts[:LINKED])
     values: dict[str, Any] = {
         "username": user.username,
-        "posts": links,
+        "posts": shown,
         "count": len(posts),
-        "others": len(posts) - len(links),
+        "others": len(posts) - len(shown),
         "unsubscribe_link": unsubscribe,
     }
     return Draft("mention", user.email, values, user.id, unsubscribe=unsubscribe)
+
+
+def quotes(settings: Settings, posts: Sequence[Told]) -> list[tuple[str, str, str]]:
+    """Of each post its author's username, where it stands, and its words."""
+    base = f"{settings.base_url}/user"
+    return [(name, f"{base}/{name}/{post_id}", without_links(body)) for name, post_id, body in posts]

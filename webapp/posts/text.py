@@ -37,6 +37,8 @@ _PIECE = regex.compile(
     r"|(?<![\w@/.+-])@(?P<name>[A-Za-z0-9_]{3,30})(?![\w@])",
     regex.IGNORECASE,
 )
+# What a mail program may turn into a link by itself: whatever has a scheme, or letters behind a dot.
+_MAY_BECOME_LINK = regex.compile(r"://|\w[.\u3002\uff0e\uff61]\p{L}{2}")
 _links = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
 # What linkify-it takes for part of a path.
 _QUOTES_BEHIND = "*_~\u2026\u2019\u201d\u00bb\u3002\uff0c\uff01\uff1f\u3001"
@@ -83,6 +85,12 @@ def clean(text: str) -> str:
 def mentioned(text: str) -> list[str]:
     """The names a text mentions, in lower case and in order, each once, whether or not they exist."""
     return list(dict.fromkeys(piece.name.lower() for piece in _pieces(text) if piece.name))
+
+
+def without_links(text: str) -> str:
+    """The words of a text, for an email in the site's own name: nothing that people write leads anywhere from it."""
+    words = regex.split(r"(\s+)", text)
+    return "".join(_("[link]") if _MAY_BECOME_LINK.search(word) else word for word in words)
 
 
 def markup(text: str, names: Container[str]) -> Markup:

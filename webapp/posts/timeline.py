@@ -6,7 +6,7 @@ Pages are cut at a post's number, not after a count, so a page stays the same wh
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 from sqlalchemy import Select, select
@@ -139,11 +139,19 @@ async def news_to_explore(db: AsyncSession, user_id: int, after: int) -> int:
     return await _number(db, statements.NEWS_TO_EXPLORE, {"user_id": user_id, "after": after})
 
 
-async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[tuple[str, int]]:
-    """Posts by others that mention a person, in that time, as (author's username, post's number)."""
+class Told(NamedTuple):
+    """A post that an email tells of: its author's username, its number and its text."""
+
+    username: str
+    id: int
+    body: str
+
+
+async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[Told]:
+    """Posts by others that mention a person, in that time."""
     at_that_time = _mentions.c.created_at >= start, _mentions.c.created_at < end
     query = (
-        select(_users.c.username, _posts.c.id)
+        select(_users.c.username, _posts.c.id, _posts.c.body)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
         .join(_users, _posts.c.author_id == _users.c.id)
         .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *at_that_time)
@@ -151,7 +159,7 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
         .where(blocks.not_hidden("post.author_id"))
         .order_by(_posts.c.id)
     )
-    return [(name, post_id) for name, post_id in await execute(db, query, _of_viewer(user_id))]
+    return [Told(*row) for row in await execute(db, query, _of_viewer(user_id))]
 
 
 async def people_to_follow(db: AsyncSession, user_id: int, most: int) -> list[ListedPerson]:

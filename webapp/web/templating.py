@@ -115,14 +115,15 @@ def site_description(settings: Settings) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Text wrapped at 72 characters. Longer words, such as links, stay whole."""
+    """Text wrapped at 72 characters. Longer words, such as links, stay whole, and what is indented stays indented."""
     return "\n".join(
         line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
     )
 
 
 def _wrapped_line(line: str) -> str:
-    return textwrap.fill(line, LINE, break_long_words=False, break_on_hyphens=False)
+    indent = line[: -len(line.lstrip())]
+    return textwrap.fill(line, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 @pass_context
