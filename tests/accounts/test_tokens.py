@@ -312,7 +312,7 @@ def issued(purpose: Purpose) -> str:
     if purpose is Purpose.NOT_ME:
         return tokens.not_me_link(SETTINGS, 1, "new_sign_in", "susan@example.com").rpartition("/")[2]
     subjects: dict[Purpose, int | str] = {Purpose.REGISTER: "nobody@example.com", Purpose.UNDO_EMAIL: 2}
-    about = "new_sign_in" if purpose is Purpose.UNSUBSCRIBE else ""
+    about = "mention" if purpose is Purpose.UNSUBSCRIBE else ""
     return tokens.issue(SETTINGS, purpose, subjects.get(purpose, 1), TEN_MINUTES, about=about)
 
 

@@ -89,7 +89,7 @@ TEMPLATES = [
     "sessions_ended",
     "username_changed",
 ]
-OPTIONAL = ["digest", "mention", "new_follower", "new_sign_in"]
+OPTIONAL = ["digest", "mention", "new_follower"]
 # There is nothing to do, but to write to the host.
 WITHOUT_LINK = [
     "account_deleted_by_admin",
@@ -318,7 +318,7 @@ class Sweep:
         """The host follows Fay and mentions her, and then has enough of what she posts."""
         fays, hosts = addresses.replace("NUMBER", "f"), addresses.replace("NUMBER", "h")
         fay, host = self._arrive(site, "Fay_1", fays), self._arrive(site, "Host_1", hosts)
-        fay.post("/letters", data=dict.fromkeys(OPTIONAL, "1"))
+        fay.post("/letters", data=dict.fromkeys([*OPTIONAL, "new_sign_in"], "1"))
         fay.post("/", data={"body": "Cheap watches, only today!"})
         fay.post("/", data={"body": "And bags."})
         to_fay, why = ("Fay_1", where, fays, host), {"reason": "Advertising is not wanted here."}

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import known_browsers, users
 from webapp.accounts.models import User
 from webapp.accounts.reserved_emails import Reservation
-from webapp.accounts.tokens import not_me_link, unsubscribe_link
+from webapp.accounts.tokens import not_me_link
 from webapp.i18n import N_
 from webapp.mail import status
 from webapp.mail.kinds import Draft, email_kind
@@ -49,7 +49,8 @@ async def password_changed(db: AsyncSession, settings: Settings, email: Claimed)
 async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has logged in with a new browser, if they had this email switched on at that moment.
 
-    A thief who logs in and turns these emails off must not silence the one about that log-in.
+    A thief who logs in and turns these emails off must not silence the one about that log-in. Turning them off takes
+    the password, so no link in the email does it.
     """
     assert email.user_id is not None
     user = await users.get(db, email.user_id)
@@ -101,14 +102,13 @@ def _password_changed_draft(settings: Settings, user_id: int, address: str, deta
 
 
 def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user_id, "new_sign_in")
     values = details | {
         "browser": known_browsers.described(details["browser"]),
         "sessions_link": f"{settings.base_url}/sessions",
         "not_me_link": not_me_link(settings, user_id, "new_sign_in", address),
-        "unsubscribe_link": unsubscribe,
+        "emails_link": f"{settings.base_url}/letters",
     }
-    return Draft("new_sign_in", address, values, user_id, unsubscribe=unsubscribe)
+    return Draft("new_sign_in", address, values, user_id)
 
 
 def a_sample_person() -> User:

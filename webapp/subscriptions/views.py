@@ -36,7 +36,8 @@ async def emails(request: Request) -> Response:
 
 
 async def unsubscribe(request: Request) -> Response:
-    """The page behind the unsubscribe link of an optional email.
+    """The page behind the unsubscribe link of an optional email. Emails about safety have none: turning them off takes
+    the password.
 
     A POST turns it off whoever sends it, and whatever its body says: mail programs do this by themselves, without
     cookies (RFC 8058).
@@ -54,7 +55,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
     try:
         claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
         user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
-        if user is None or kind is None or not kind.is_optional:
+        if user is None or kind is None or not kind.is_optional or kind.is_security:
             raise TokenMalformed
     except Refused as refused:
         return email_links.bad(request, refused, "unsubscribe")
