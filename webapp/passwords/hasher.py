@@ -112,7 +112,7 @@ class Hasher:
     @asynccontextmanager
     async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
         if self._in_hand >= self._most_waiting or any(self._places[who] >= self._most_of(who) for who in by):
-            raise Busy
+            raise Busy("As many passwords as may wait are waiting to be hashed.")
         self._in_hand += 1
         self._places.update(by)
         try:
