@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from multiprocessing.context import ForkProcess
 
 import uvicorn
@@ -81,7 +82,9 @@ def _supervise(config: uvicorn.Config, listener: socket.socket, count: int) -> i
             log.error("worker ended", extra={"fields": {"process": worker.pid, "exit_code": worker.exitcode}})
         if any(worker.exitcode == STARTUP_FAILURE for worker in ended):
             return _stop(workers, STARTUP_FAILURE)
-        if signal.sigtimedwait(STOP, PAUSE):
+        if ended:
+            time.sleep(PAUSE)
+        if STOP & signal.sigpending():  # sigtimedwait() may return nonsense once it was stopped and continued
             break
         workers = [_started(config, listener) if worker in ended else worker for worker in workers]
     return _stop(workers, 0)
