@@ -9,7 +9,7 @@ FIRST = --dist loadfile --no-loadscope-reorder -m "not browser and not soak and 
 # Some images switch it off. Each of the tests' processes would then make the bytecode of every test module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run audit test test-cases test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
+.PHONY: help run audit test test-all test-quick test-neighbours soak bench lint format promises screenshots lighthouse translations translation pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,12 +30,10 @@ test: .venv/test ## every check, and tests of everything; five minutes
 	  $(BIN)/python -m pytest -q -n 2 -m browser tests/browser; browser=$$?; \
 	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
 
-test-cases: .venv/test ## every case of every test; CI runs this after `make test`
+test-all: .venv/test ## every case of every test; CI runs this after `make test`
 	$(BIN)/python -m pytest -q -n 3 --everything $(FIRST)
 	$(BIN)/python -m pytest -q -n 2 --everything -m browser tests/browser
-
-test-all: test-cases ## those, and the tests with real processes that look at the clock
-	$(BIN)/python -m pytest -q -n 3 --everything -m "not soak and not neighbours" tests/reliability
+	$(BIN)/python -m pytest -q -n 2 --everything -m "not soak and not neighbours" tests/reliability
 
 test-quick: .venv/test ## the tests that need no browser
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours"

@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what only `make test-cases` runs: deep cases, some of many, and one of two twins that are alike."""
+    """Leaves out what only `make test-all` runs: deep cases, some of many, and one of two twins that are alike."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("--everything"):
         return

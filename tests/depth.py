@@ -1,4 +1,4 @@
-"""How much of a sweep runs: `make test` takes a fair part of its cases, `make test-cases` takes them all."""
+"""How much of a sweep runs: `make test` takes a fair part of its cases, `make test-all` takes them all."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 
 Case = TypeVar("Case")
-# A case or a test that only `make test-cases` runs, as CI does: another one of its room or its sweep is in `make test`.
+# A case or a test that only `make test-all` runs, as CI does: another one of its room or its sweep is in `make test`.
 deep = pytest.mark.deep
 _everything: list[bool] = []
 

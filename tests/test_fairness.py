@@ -82,6 +82,7 @@ def test_of_ninety_posts_of_one_link_with_free_names_only_the_first_is_hashed(
 
 @pytest.mark.dear_passwords
 @pytest.mark.parametrize("path", ["/change_password", pytest.param("/recovery_codes", marks=pytest.mark.deep)])
+@deep
 def test_a_members_ninety_changes_at_once_are_limited_and_leave_a_neighbours_log_in_alone(
     site: Site, mailbox: Mailbox, path: str
 ) -> None:

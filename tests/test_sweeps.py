@@ -385,6 +385,7 @@ OURS = [
 
 
 @pytest.mark.parametrize("name", [route.name for route in ROUTES if "POST" in (route.methods or ())])
+@one_in(4)
 def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str) -> None:
     """C29: the guard refuses nothing of ours; log-out and the like then want a log-in, and bounces a key."""
     path = path_of(site, name)

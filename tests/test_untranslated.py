@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import one_in
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import REFUSED, path_of
@@ -100,6 +101,7 @@ def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: 
 
 
 @pytest.mark.parametrize("filled", ["", "\x00", "x" * 5_000, "nonsense"], ids=["empty", "invisible", "long", "wrong"])
+@one_in(2)
 def test_every_mistake_is_said_in_translation(site: Site, readers: dict[str, Browser], filled: str) -> None:
     mistakes = dict.fromkeys(FIELDS, filled)
 

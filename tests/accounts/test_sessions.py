@@ -137,6 +137,7 @@ def test_log_out_is_a_button_not_a_link(site: Site, susan: str) -> None:
 
 
 @pytest.mark.parametrize(("second", "is_open"), [(DAY - 1, True), (DAY, False)])
+@deep
 def test_a_session_that_is_not_remembered_ends_after_a_day(site: Site, susan: str, second: int, is_open: bool) -> None:
     """C28: by the server's clock, whatever the browser keeps."""
     with at(0):

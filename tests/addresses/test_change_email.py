@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import NEW, OLD, ask, ask_and_find_link, change, links, signed_in
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
@@ -125,6 +125,7 @@ def asked(browser: Browser, email: str, headers: dict[str, str]) -> tuple[int, d
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+@one_in(2)
 def test_the_answer_is_the_same_whoever_has_the_new_address(
     site: Site, mailbox: Mailbox, susan: Browser, headers: dict[str, str]
 ) -> None:

@@ -139,6 +139,7 @@ def press_at_once(site: Site, paths: list[str]) -> list[int]:
 
 
 @pytest.mark.races
+@deep
 def test_of_fifty_confirmations_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C17"""
     before = execute(any_site, "SELECT epoch FROM user_account")[0][0]

@@ -59,6 +59,7 @@ def wait_until_done(site: Site) -> None:
         time.sleep(0.02)
 
 
+@one_in(2)
 def test_the_posts_are_there_with_their_dates_and_the_page_says_what_is_not(any_site: Site, tmp_path: Path) -> None:
     susan = arrive(any_site)
     import_people(any_site, "david", "erin", "frank", "gina")

@@ -109,6 +109,7 @@ def test_the_file_has_everything_and_reads_well_without_the_site(any_site: Site,
         assert page.rstrip().endswith("</html>")
 
 
+@deep
 def test_posts_are_a_table_in_which_nothing_is_a_formula(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     susan.post("/posts/3/edit", data={"body": "Look, @david: <b>https://example.org/herons</b>"})

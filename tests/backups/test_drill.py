@@ -49,6 +49,7 @@ def test_a_good_backup_lets_people_in_and_sends_their_emails(backup: Path, elsew
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@deep
 def test_no_email_to_a_real_person_is_written(backup: Path, elsewhere: Settings, tmp_path: Path) -> None:
     """Nor caught: its link would open the real site, whose key this is."""
     caught: list[str] = []

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Table, select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.posts.wall import let_post
 from tests.processes import KEPT, PYTHON, SECRET_KEY, Process
@@ -121,6 +121,7 @@ def moved(pair: Pair) -> str:
     return "\n".join(said)
 
 
+@one_in(2)
 def test_every_row_of_every_table_moves(pair: Pair) -> None:
     fill(pair[0])
     before = everything(pair[0])
@@ -191,6 +192,7 @@ def copied(pair: Pair) -> int:
 
 
 @pytest.mark.races
+@deep
 def test_a_move_that_was_cut_short_goes_on(cut_short: Pair) -> None:
     before = copied(cut_short)
 
@@ -311,6 +313,7 @@ def test_a_database_that_is_not_up_to_date_is_not_moved(pair: Pair) -> None:
         ("AFTER INSERT ON post BEGIN DELETE FROM post WHERE id = 1040; END", "rows of post are missing"),
     ],
 )
+@one_in(2)
 def test_a_copy_that_is_not_the_same_is_found(sqlite_url: str, tmp_path: Path, trigger: str, words: str) -> None:
     """Here the new database spoils what it is given, as a faulty disk might."""
     to = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
@@ -326,6 +329,7 @@ def test_a_copy_that_is_not_the_same_is_found(sqlite_url: str, tmp_path: Path, t
     assert everything(sqlite_url) == everything(to)
 
 
+@one_in(2)
 def test_nobody_writes_into_the_old_database_meanwhile(pair: Pair) -> None:
     """Even a site that is started too early. Reading goes on."""
     fill(pair[0], 40)

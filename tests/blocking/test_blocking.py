@@ -239,6 +239,7 @@ def test_a_blocked_author_can_be_reported_by_nobody_who_cant_see_the_post_but_th
     assert susan.get(f"/posts/{number}/report").status_code == 404
 
 
+@deep
 def test_the_export_of_a_blocked_person_says_nothing_of_the_block(site: Site) -> None:
     susan, bob = arrive(site), arrive(site, "bob")
     import_people(site, "ann")

@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from alembic.util import CommandError
 
+from tests.depth import one_in
 from tests.inspection import query
 from webapp.database import migrations
 from webapp.settings import ROOT
@@ -32,6 +33,7 @@ def test_a_difference_between_history_and_models_is_found(database_url: str) -> 
         command.check(migrations.config(database_url))
 
 
+@one_in(2)
 def test_the_history_can_be_walked_back_and_forth(database_url: str) -> None:
     everything = tables(database_url)
 

@@ -12,7 +12,7 @@ import time_machine
 from sqlmodel import insert, update
 
 from tests.addresses.steps import ask_and_find_link, change
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, link_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -167,6 +167,7 @@ def test_a_link_undoes_its_own_deletion_only(site: Site, mailbox: Mailbox, susan
 
 
 @pytest.mark.parametrize(("passed", "status"), [(DAYS - timedelta(minutes=1), 200), (DAYS, 410)])
+@one_in(2)
 def test_undoing_works_until_the_last_minute(site: Site, mailbox: Mailbox, passed: timedelta, status: int) -> None:
     [susan] = arrive(site, "susan")
     with time_machine.travel(now(), tick=False) as clock:

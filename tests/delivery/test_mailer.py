@@ -445,6 +445,7 @@ def test_an_email_that_breaks_its_mailer_harms_no_other(
     assert [state for state, _attempts, _code in states] == ["sent", "dead", "sent"]
 
 
+@one_in(2)
 def test_two_mailers_on_one_database_never_send_an_email_twice(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:

@@ -173,6 +173,7 @@ def test_for_a_day_nobody_can_have_reset_emails_sent(site: Site, mailbox: Mailbo
     assert arrived == [0, 0, 1]
 
 
+@deep
 def test_an_old_reset_link_is_no_way_round_the_pause(site: Site, mailbox: Mailbox, link: str, not_me: str) -> None:
     site.browser().post(not_me)
 

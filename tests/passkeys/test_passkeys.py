@@ -197,6 +197,7 @@ MADE_UP += ['{"rawId":1,"response":1}', '{"rawId":"x","response":{}}']
 MADE_UP += ['{"rawId":"x","response":{"clientDataJSON":"AAAA"}}', json.dumps({"rawId": "x" * 11000, "response": {}})]
 
 
+@deep
 def test_what_no_browser_sends_is_refused_in_words(site: Site, susan: Browser, phone: Authenticator) -> None:
     """C46"""
     add(susan, phone)

@@ -45,6 +45,7 @@ async def test_every_character_counts(anyio_backend: str, length: int) -> None:
 
 
 @pytest.mark.alike
+@deep
 def test_the_longest_password_works_over_http_and_counts_whole(any_site: Site, mailbox: Mailbox) -> None:
     """C47"""
     longest = ("p\u00e4ss w\u00f6rd " * 40)[: MAX_LENGTH - 1] + "!"

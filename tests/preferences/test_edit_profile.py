@@ -155,6 +155,7 @@ def test_a_line_that_is_too_long_is_told_how_long_it_may_be(visitor: Browser) ->
     ],
 )
 @pytest.mark.alike
+@deep
 def test_a_line_has_140_characters_however_they_are_written(
     any_site: Site, mailbox: Mailbox, typed: str, kept: str
 ) -> None:

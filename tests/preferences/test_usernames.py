@@ -70,6 +70,7 @@ def test_the_owner_is_told_with_a_way_to_say_that_it_was_not_them(mailbox: Mailb
 
 
 @pytest.mark.alike
+@deep
 def test_a_username_that_was_given_up_is_kept_for_thirty_days(any_site: Site, mailbox: Mailbox) -> None:
     susan = logged_in(any_site, mailbox)
     david = logged_in(any_site, mailbox, "david")

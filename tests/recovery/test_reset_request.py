@@ -82,6 +82,7 @@ def test_the_answer_is_the_same_whoever_is_asked_for(peopled_site: Site, headers
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+@one_in(2)
 def test_the_answer_to_a_name_is_the_same_whoever_has_it(peopled_site: Site, headers: dict[str, str]) -> None:
     """C01"""
     with time_machine.travel(START, tick=False):
@@ -328,6 +329,7 @@ LOOK_ALIKES = [
 ]
 
 
+@deep
 def test_look_alikes_never_mail_another_address(peopled_site: Site, mailbox: Mailbox) -> None:
     """C06: whatever is typed, an email goes to the stored address or to nobody, never to the typed one."""
     statuses = set()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.depth import deep
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import Stage, stage
 from tests.reliability.visitors import visiting
@@ -36,6 +37,7 @@ FULL = pytest.param(Size(requests=1000, processes=4), id="full", marks=pytest.ma
 
 @DATABASES
 @pytest.mark.parametrize("size", [SMALL, FULL])
+@deep
 async def test_a_victim_gets_three_emails_whatever_is_asked_from_wherever(
     size: Size, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:
@@ -58,6 +60,7 @@ async def test_a_victim_gets_three_emails_whatever_is_asked_from_wherever(
 
 
 @DATABASES
+@deep
 async def test_a_log_in_with_the_old_password_that_a_reset_overtakes_opens_nothing(
     database_url: str, tmp_path: Path
 ) -> None:

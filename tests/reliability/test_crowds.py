@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from tests.depth import deep
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import WebProcess, stage
 from tests.reliability.visitors import Answer, Visitor, slow_visitors, visiting
@@ -59,6 +60,7 @@ async def test_two_hundred_log_ins_at_once_leave_the_site_serving_and_small(
 
 
 @pytest.mark.parametrize("is_ended", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["served", "and ended"])
+@deep
 async def test_two_hundred_slow_visitors_keep_nobody_waiting(
     is_ended: bool, sqlite_url: str, tmp_path: Path, figure: Figure
 ) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.depth import deep
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import Stage, stage
 from tests.reliability.visitors import Crowd, Visitor, visiting
@@ -34,7 +33,7 @@ class Measure:
     megabytes: float
 
 
-SMALL = pytest.param(Size(requests=1_000, emails=100), id="small", marks=deep)  # it looks at the machine's memory
+SMALL = pytest.param(Size(requests=1_000, emails=100), id="small", marks=pytest.mark.soak)  # it weighs the process
 FULL = pytest.param(Size(requests=18_000, emails=2_000), id="full", marks=pytest.mark.soak)
 
 

@@ -57,6 +57,7 @@ async def test_of_all_who_use_a_link_at_once_one_wins(
 
 @pytest.mark.parametrize("database_url", ["postgresql", pytest.param("sqlite", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize("size", [TWO_SMALL, TWO_FULL])
+@deep
 async def test_of_all_who_use_two_live_links_at_once_one_wins(
     size: Size, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import deep
 from tests.reliability import ledger
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import stage
@@ -28,7 +27,7 @@ class Size:
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(emails=60), id="small", marks=deep),  # it looks at the clock
+        pytest.param(Size(emails=60), id="small", marks=pytest.mark.soak),  # it looks at the clock
         pytest.param(Size(emails=1500, processes=4), id="full", marks=pytest.mark.soak),
     ],
 )

@@ -65,6 +65,7 @@ def test_what_was_answered_is_there_after_the_power_went_out(site: Host, process
     assert lost == []
 
 
+@deep
 def test_what_was_answered_too_early_is_found_missing(site: Host) -> None:
     """The fault planted: else the test above would say nothing."""
     process = site.start(

@@ -13,7 +13,7 @@ from threading import Barrier
 import httpx2
 import pytest
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.inspection import query, wait_for_rows
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, MailServer
@@ -102,6 +102,7 @@ def test_a_bad_configuration_is_refused_with_one_line(
 
 
 @pytest.mark.parametrize("server", [["uvicorn", "--factory", "webapp.app:create_app"], ["webapp.server"]])
+@one_in(2)
 def test_several_workers_refuse_it_too_and_do_not_begin_again_for_ever(
     sqlite_url: str, make_host: MakeHost, server: list[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_several_workers_refuse_it_too_and_do_not_begin_again_for_ever(
     assert faults[0].startswith(words)
 
 
+@deep
 def test_all_that_is_wrong_is_said_at_once(sqlite_url: str, make_host: MakeHost) -> None:
     """C58"""
     host = make_host(sqlite_url, SECRET_KEY="", BASE_URL="", MAIL_SERVER="")
@@ -184,6 +186,7 @@ def host_with_link(make_host: MakeHost, database_url: str, scripted: ScriptedSer
     return host, link_in(scripted.wait_for_emails(1)[0].text)
 
 
+@deep
 def test_mail_scanners_do_not_use_up_a_link(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
     """C20"""
     host, link = host_with_link(make_host, sqlite_url, scripted)
@@ -228,6 +231,7 @@ def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHo
 
 
 @pytest.mark.parametrize("database_url", ["postgresql", pytest.param("sqlite", marks=deep)], indirect=True)
+@deep
 def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:
@@ -277,6 +281,7 @@ def test_an_email_survives_a_kill_in_the_middle_of_its_sending(
     assert wait_for_rows(database_url, "SELECT attempts FROM outbox_email WHERE state = 'sent'") == [(2,)]
 
 
+@deep
 def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
     sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:

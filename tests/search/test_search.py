@@ -139,6 +139,7 @@ def test_where_no_page_is_public_strangers_are_sent_to_log_in_and_back_to_what_t
     assert numbers_in(search(susan, "елка")) == [number]
 
 
+@deep
 def test_older_posts_come_page_by_page_and_people_only_on_the_first(any_site: Site) -> None:
     susan = arrive(any_site)
     introduce(susan, about_me="garden & more")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.depth import deep
 from tests.factors.steps import App, log_in_with
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator
@@ -43,6 +44,7 @@ def thief(site: Site, **cookies: str) -> Browser:
     return browser
 
 
+@deep
 def test_none_of_it_is_a_session_half_of_one_or_a_trusted_browser(site: Site, stored: list[str]) -> None:
     sendable = [text for text in stored if text.isascii()]
     assert len(sendable) > 30

@@ -264,7 +264,7 @@ def test_all_that_a_thief_holds_opens_something_before(site: Site, mailbox: Mail
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@one_in(2)
+@one_in(4)
 def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlmodel import SQLModel
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.test_limit_sweep import EXCEPTIONS, SENT, no_app_afterwards, path_of, site, susan
@@ -61,6 +61,7 @@ def is_told(site: Site) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in SENT if name not in NOT_BY_COOKIE])
+@one_in(2)
 def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_owner_is_told(
     site: Site, susan: Browser, name: str
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from httpx2 import Response
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
@@ -83,6 +83,7 @@ def test_of_a_browser_in_which_nobody_has_logged_in_nothing_is_kept(site: Site, 
 
 
 @pytest.mark.parametrize("field", ["current_password", "password"])
+@one_in(2)
 def test_no_password_is_kept(site: Site, shared: Browser, field: str) -> None:
     execute(site, "DELETE FROM session")
 

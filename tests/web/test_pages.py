@@ -12,7 +12,7 @@ import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import standing_site
@@ -122,6 +122,7 @@ def stays_here(location: str) -> bool:
 @given(st.text(alphabet=st.one_of(st.sampled_from("/\\:@.?#%\t\n\r\x00 ehvil"), st.characters()), max_size=30))
 @example("//evil.example")
 @example("/\t/evil.example")
+@deep
 def test_whatever_is_asked_for_a_browser_stays_here(target: str) -> None:
     """C43: as typed, and decoded once more by somebody on the way."""
     location = local_path(target)

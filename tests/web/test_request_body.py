@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.depth import one_in
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
@@ -55,6 +56,7 @@ def cookie(site: Site) -> str:
     return "Cookie: " + "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
 
 
+@one_in(2)
 def test_half_a_form_keeps_nobody_else_waiting(site: Site, port: int, cookie: str) -> None:
     """C63: on no route; and susan's session, her admin's rights and a good link come with each."""
     halves = {name: head("POST", path_of(site, name), HOST, cookie, *FORM) + b"body=x&email=y" for name in POSTS}
