@@ -19,10 +19,10 @@ run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
 test: .venv/test ## every check, and tests of everything; five minutes
-	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. Listed once by themselves, they
-	# are compiled once, and not by each of the four processes.
+	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. The first time they are listed by
+	# themselves: so they are compiled once, and not by each of the four processes.
 	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
-	  $(BIN)/python -m pytest -qq --collect-only $(FIRST) >/dev/null; \
+	  [ -e tests/__pycache__ ] || $(BIN)/python -m pytest -qq --collect-only $(FIRST) >/dev/null; \
 	  $(BIN)/python -m pytest -q -n 4 $(FIRST); tests=$$?; \
 	  wait $$linting; lint=$$?; cat .lint.log; exit $$((tests + lint))
 	# What waits runs beside what computes: the real processes beside the browser.

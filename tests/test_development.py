@@ -151,6 +151,7 @@ def test_a_taken_port_is_told_in_one_sentence_before_anything_claims_to_run(chec
     )
 
 
+@deep
 def test_what_is_changed_is_seen_at_once(checkout: Checkout) -> None:
     process = checkout.start("--empty")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.depth import deep
 from tests.processes import Host, wait_for_page
 
 PATIENCE = 30
@@ -37,6 +38,7 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker ended"') == 1
 
 
+@deep
 def test_workers_still_share_their_memory_after_a_garbage_collection(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
         host.serve("tests.collected:create_app", "--workers", "2")

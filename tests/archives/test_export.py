@@ -326,6 +326,7 @@ def test_a_full_disk_only_delays_an_export(site: Site, mailbox: Mailbox, clock: 
 
 
 @pytest.mark.alike
+@deep
 def test_an_export_is_held_for_as_long_as_it_takes(any_site: Site, clock: Traveller) -> None:
     """Each step renews the lease, so nobody else begins with it."""
     any_site.app.state.exports.stop()

@@ -225,6 +225,7 @@ def test_nothing_else_begins_with_a_half_filled_database(
 
 
 @pytest.mark.parametrize("own", ["sqlite_url", "postgres_url"])
+@deep
 def test_a_database_that_is_in_use_is_not_moved(
     request: pytest.FixtureRequest,
     make_settings: Callable[..., Settings],

@@ -58,6 +58,7 @@ def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> Non
 
 
 @pytest.mark.parametrize("path", ["/register", pytest.param("/reset_password_request", marks=deep)])
+@deep
 def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Visitor, path: str) -> None:
     scripted.goto(path)
     stays_loaded(scripted)
@@ -186,6 +187,7 @@ def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None
 
 
 @pytest.mark.parametrize("status", [502, *(pytest.param(status, marks=deep) for status in (500, 503))])
+@deep
 def test_a_failure_before_or_behind_a_proxy_is_said_and_the_text_stays(scripted: Visitor, status: int) -> None:
     scripted.expected.add(status)
     scripted.goto("/register")
@@ -258,6 +260,7 @@ def test_show_password_is_not_offered_where_it_can_not_work(visitor: Visitor) ->
     expect(visitor.page.locator(".field-show:visible")).to_have_count(int(visitor.has_javascript))
 
 
+@deep
 def test_success_is_a_real_navigation_for_password_managers(visitor: Visitor) -> None:
     """With JavaScript too: a manager offers to save when the page with the form goes away."""
     visitor.goto(visitor.has_account().has_link())

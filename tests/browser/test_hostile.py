@@ -62,6 +62,7 @@ def other_site() -> Iterator[Callable[[str], OtherSite]]:
 
 
 @HOSTS
+@deep
 def test_another_site_can_not_log_anybody_in(
     visitor: Visitor, other_site: Callable[[str], OtherSite], host: str
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_browser_itself_refuses_an_address(visitor: Visitor) -> None:
     assert visitor.page.evaluate(refused) == "SecurityError"
 
 
+@deep
 def test_a_passkey_proves_who_is_asking_and_the_page_keeps_what_was_typed(visitor: Visitor) -> None:
     Device(visitor)
     add(visitor)

@@ -5,12 +5,13 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor, both_ways
 from tests.browser.walls import has_posted, in_menu_of, says
-from tests.depth import deep
+from tests.depth import deep, one_in
 
 pytestmark = pytest.mark.browser
 
 
 @both_ways
+@one_in(2)
 def test_a_person_posts_deletes_and_brings_back(visitor: Visitor) -> None:
     visitor.is_logged_in()
     post = says(visitor, "<b>Bold</b> words")
@@ -58,6 +59,7 @@ def test_what_somebody_was_writing_is_gone_from_the_browser_when_they_leave(scri
     assert scripted.page.evaluate(DRAFTS) == []
 
 
+@deep
 def test_older_posts_are_one_press_away(visitor: Visitor) -> None:
     """With script they come to the end of the page, and reading goes on at the first of them."""
     visitor.is_logged_in()
@@ -84,6 +86,7 @@ def test_the_counter_counts_as_people_do(scripted: Visitor) -> None:
     expect(counter).to_have_text("3 too many")
 
 
+@deep
 def test_news_is_asked_for_while_somebody_looks(scripted: Visitor) -> None:
     scripted.page.clock.install()
     scripted.is_logged_in()

@@ -8,7 +8,7 @@ import time_machine
 from playwright.sync_api import Browser, expect
 
 from tests.browser.visitor import Visitor, both_ways
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 @both_ways
+@one_in(2)
 def test_a_person_registers_by_the_link_in_the_email(visitor: Visitor) -> None:
     visitor.asks_for_account()
     visitor.opens_mailbox()
@@ -223,6 +224,7 @@ def test_a_link_cut_off_by_the_mail_program_says_so(visitor: Visitor, start: str
     expect(visitor.page.locator("input[name=email]")).to_be_visible()
 
 
+@deep
 def test_a_person_who_is_logged_in_resets_the_password_of_another_account(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:

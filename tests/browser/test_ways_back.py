@@ -46,6 +46,7 @@ def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     visitor.is_at_home()
 
 
+@deep
 def test_a_person_with_neither_password_nor_mail_gets_back_in_with_a_code(visitor: Visitor) -> None:
     visitor.is_logged_in()
     visitor.goto("/settings")

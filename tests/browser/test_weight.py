@@ -95,6 +95,7 @@ def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Vill
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(375, marks=deep)])
+@deep
 def test_a_narrow_header_says_its_words_whole(browser: Browser, place: Village, width: int) -> None:
     context = browser.new_context(base_url=place.url, viewport={"width": width, "height": 700})
     page = context.new_page()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.depth import deep
 from tests.mailserver import Certificates, MailServer
 from tests.processes import Host
 from tests.sites import Site
@@ -295,6 +296,7 @@ def test_a_site_without_a_server_says_so(run: Run) -> None:
 # The whole program
 
 
+@deep
 def test_python_m_webapp_is_the_command_line(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
         file = tmp_path / "people.csv"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.tutorial import TutorialDatabase
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.moderation.cases import post
 from tests.people.crowd import import_people
@@ -133,6 +133,7 @@ def test_a_visitor_can_write_while_a_command_speaks(
     assert terminal.getvalue()
 
 
+@deep
 def test_a_long_list_that_nobody_reads_keeps_nobody_waiting(sqlite_url: str) -> None:
     """The pipe is full after some hundred lines, and the command waits for its reader."""
     database = sqlite_url.partition(":///")[2]

@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 
 from tests.cli.conftest import Run
 from tests.databases import execute_on
+from tests.depth import deep
 from tests.inspection import query
 from tests.missing import unavailable
 from tests.processes import KEPT, PYTHON, SECRET_KEY
@@ -76,6 +77,7 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
 
 
 @pytest.mark.alike
+@deep
 def test_migrating_goes_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
     """Three processes: what they do is the same as from a shell."""
     assert migrate(later, database_url, "--dry-run") == (0, "would do 0002: Remember what people like to eat.\n")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import deep
 from tests.inspection import query
 from tests.processes import KEPT, PYTHON
 from webapp.settings import ROOT
@@ -52,6 +53,7 @@ def test_the_site_is_at_hand_and_awaited(type_lines: Type) -> None:
     assert "Traceback" not in said
 
 
+@deep
 def test_a_line_that_fails_is_undone_and_the_next_one_goes_on(type_lines: Type, sqlite_url: str) -> None:
     said = type_lines(
         "db.add(users.new('susan', 'susan@example.com', '!')); await db.flush(); 1 / 0",
@@ -66,6 +68,7 @@ def test_a_line_that_fails_is_undone_and_the_next_one_goes_on(type_lines: Type, 
     assert query(sqlite_url, "SELECT username FROM user_account") == [("peter",)]
 
 
+@deep
 def test_nobody_waits_for_a_person_at_the_prompt(type_lines: Type, sqlite_url: str) -> None:
     """C73: a line has been typed, and the next one is being thought of."""
     visit = (

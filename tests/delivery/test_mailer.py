@@ -511,6 +511,7 @@ def test_an_email_reaches_its_server_soon_after_the_answer(
 
 
 @pytest.mark.parametrize(("visitors", "at_least"), [(RUSH_VISITORS - 1, 0.0), (RUSH_VISITORS, 0.5)])
+@deep
 def test_emails_give_way_to_many_visitors(
     sqlite_url: str,
     start_site: StartSite,

@@ -10,6 +10,7 @@ from http.client import HTTPResponse
 
 import pytest
 
+from tests.depth import deep
 from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.settings import ROOT
@@ -40,6 +41,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(port: int, begun: bytes) ->
     assert 0.7 < time.monotonic() - began < 8
 
 
+@deep
 def test_a_second_head_is_not_waited_for_either(port: int) -> None:
     with connected(port, head("GET", "/health", HOST) + b"GET /hea") as connection:
         began = time.monotonic()
@@ -62,6 +64,7 @@ def test_an_endless_head_is_cut_off(port: int) -> None:
     assert sent < 50 * MAX_BYTES
 
 
+@deep
 def test_what_comes_in_time_is_answered(port: int) -> None:
     """Also in pieces, with the largest body there may be, and again and again on one connection."""
     body = b"username=" + b"a" * 40_000
