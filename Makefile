@@ -18,7 +18,7 @@ help: ## this list
 run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
-test: .venv/test ## every check, and tests of everything; five minutes
+test: .venv/test ## every check, and tests of everything; under six minutes
 	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. The first time they are listed by
 	# themselves: so they are compiled once, and not by each of the four processes.
 	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
