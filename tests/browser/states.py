@@ -404,8 +404,7 @@ def emails(person: Visitor) -> None:
 @state
 def unsubscribed(person: Visitor) -> None:
     person.is_logged_in()
-    person.has_phone()
-    person.goto(links(person.mailbox, person.address, "/unsubscribe/")[0])
+    person.goto(person.is_mentioned())
     person.press("Turn them off")
     person.sees_heading("These emails are off")
 

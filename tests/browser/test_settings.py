@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.addresses.steps import links
 from tests.browser.visitor import Visitor
 from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
@@ -43,10 +42,8 @@ def test_a_person_finds_a_session_and_ends_it(visitor: Visitor) -> None:
 def test_emails_are_turned_off_by_a_link_and_on_again(visitor: Visitor) -> None:
     """In a browser that knows nobody."""
     visitor.has_account()
-    visitor.has_phone()
-    path = links(visitor.mailbox, visitor.address, "/unsubscribe/")[0]
 
-    visitor.goto(path)
+    visitor.goto(visitor.is_mentioned())
     visitor.press("Turn them off")
     visitor.sees_heading("These emails are off")
     visitor.press("Turn them on again")

@@ -3,10 +3,12 @@
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import httpx2
 import pytest
+import time_machine
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
 
@@ -187,6 +189,15 @@ class Visitor:
             send(quick, "/register", email=self.new_address)
             link = links(self.mailbox, self.new_address, "/register/")[0]
             send(quick, link, username=f"{self.name}b", password=PASSWORD)
+
+    def is_mentioned(self) -> str:
+        """Somebody mentions this person, who has an account, and a minute passes. The link that ends such emails."""
+        self.has_account_at_new_address()
+        with self.quick() as other:
+            send(other, "/login", username=f"{self.name}b", password=PASSWORD)
+            send(other, "/", body=f"Hello @{self.name}")
+        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=70)):
+            return links(self.mailbox, self.address, "/unsubscribe/")[0]
 
     def is_logged_in(self) -> "Visitor":
         """Has an account, and is logged in in this browser, which shows the home page."""
