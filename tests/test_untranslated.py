@@ -25,8 +25,8 @@ NAMES_AND_NUMBERS = re.compile(
     r"|\b(ann|bob|dora|emil|fay|gus|hanna|ida|john|jon)\b"
     r"|Cheap watches, only today! Write to me\.|Advertising( is not wanted here)?\."
     r"|This site is for people from Bristol\."
-    r"|your tomatoes are ripe|I've watered them|The first tomatoes are ripe|Look what @susan grew|Thanks, @susan"
-    r"|Rain at last|More of it|Has anybody seen my watering can"
+    r"|your tomatoes are ripe|I've watered them|The first tomatoes are ripe|Look what @susan grew"
+    r"|Thanks, @susan|Rain at last|More of it|have you seen my watering can"
 )
 UNTRANSLATED = re.compile(r"\b[^\W\d_]*[aeiouyAEIOUY][^\W\d_]*\b")
 SAID = {"aria-label", "title", "alt", "placeholder"}  # and what scripts say: data-...

@@ -6,6 +6,7 @@ import time
 import pytest
 import time_machine
 
+from tests.addresses.steps import signed_in
 from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
@@ -20,10 +21,7 @@ SUSAN = "susan@example.com"
 
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
-    browser = site.browser()
-    register(browser, mailbox)
-    log_in(browser)
-    return browser
+    return signed_in(site, mailbox)
 
 
 def codes_of(susan: Browser) -> list[str]:

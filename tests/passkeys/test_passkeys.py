@@ -14,6 +14,7 @@ import time_machine
 from cryptography.hazmat.primitives.asymmetric import ec
 from httpx2 import Response
 
+from tests.addresses.steps import signed_in
 from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
@@ -29,10 +30,7 @@ CHALLENGE, LOG_IN = "/login/passkey/challenge", "/login/passkey"
 
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
-    browser = site.browser()
-    register(browser, mailbox)
-    log_in(browser)
-    return browser
+    return signed_in(site, mailbox)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.addresses.steps import signed_in
 from tests.factors.steps import APP, App, app_page, scan, set_up_app, setup_field
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -18,10 +19,7 @@ SUSAN, SUBJECT = "susan@example.com", "Set up an authenticator app"
 
 @pytest.fixture
 def susan(site: Site, mailbox: Mailbox) -> Browser:
-    browser = site.browser()
-    register(browser, mailbox)
-    log_in(browser)
-    return browser
+    return signed_in(site, mailbox)
 
 
 def typed(page: str) -> tuple[App, dict[str, str]]:

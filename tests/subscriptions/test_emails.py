@@ -187,17 +187,22 @@ def test_other_emails_are_turned_off_and_on_without_a_password(susan: Browser) -
     assert statuses == [200, 422]
 
 
+def thief_of_susan(site: Site) -> Browser:
+    """Who has logged in after her, on a site where no mailer has come to any email yet."""
+    invitation = tokens.register_link(site.settings, "susan@example.com").removeprefix("https://blog.example")
+    site.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
+    log_in(site.browser())
+    thief = site.browser()
+    log_in(thief)
+    return thief
+
+
 def test_a_log_in_cannot_silence_the_email_about_itself(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
     """C67: it was decided when it happened, though no mailer had come to it yet."""
     silent = start_site(make_settings(database_url=sqlite_url, mailer="process"))
-    address = "susan@example.com"
-    invitation = tokens.register_link(silent.settings, address).removeprefix("https://blog.example")
-    silent.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
-    log_in(silent.browser())
-    thief = silent.browser()
-    log_in(thief)
+    thief = thief_of_susan(silent)
     off(thief, current_password=PASSWORD)
     log_in(silent.browser())
 
@@ -206,9 +211,9 @@ def test_a_log_in_cannot_silence_the_email_about_itself(
 
     assert site.mailbox
     assert "new_sign_in" not in checked(thief)
-    [about_both] = site.mailbox.all(address, "A new log-in")
+    [about_both] = site.mailbox.all("susan@example.com", "A new log-in")
     assert about_both.subject.endswith(" (2 times)"), "hers and the thief's, and nothing of what came after"
-    assert len(site.mailbox.all(address, "Emails about your account")) == 1
+    assert len(site.mailbox.all("susan@example.com", "Emails about your account")) == 1
 
 
 EVENTS: list[tuple[str, dict[str, str]]] = [
@@ -226,12 +231,7 @@ def test_no_switch_silences_what_had_already_happened(
 ) -> None:
     """C67: a thief logs in, does all of it, and turns every email off before a mailer comes to any."""
     silent = start_site(make_settings(database_url=sqlite_url, mailer="process"))
-    address = "susan@example.com"
-    invitation = tokens.register_link(silent.settings, address).removeprefix("https://blog.example")
-    silent.browser().post(invitation, data={"username": "susan", "password": PASSWORD})
-    log_in(silent.browser())
-    thief = silent.browser()
-    log_in(thief)
+    thief = thief_of_susan(silent)
     for path, fields in EVENTS:
         assert thief.post(path, data=fields | {"current_password": PASSWORD}).status_code == 200
     if is_silenced:

@@ -28,9 +28,9 @@ FOLLOWERS_NAMED = 5
 def _samples(settings: Settings) -> list[Draft]:
     susan = a_sample_person()
     some = [
-        Told("ann", 9, "The first tomatoes are ripe!"),
+        Told("ann", 9, "The first tomatoes are ripe, @susan!"),
         Told("carl_the_second", 8, "Rain at last, @susan.\nMore of it: https://weather.example/"),
-        Told("ann", 7, "Has anybody seen my watering can?"),
+        Told("ann", 7, "@susan, have you seen my watering can?"),
     ]
     return [
         _draft(settings, susan, Missed(some * 3, some * 5, True, ["bob", "dora", "emil", "fay", "gus", "ida", "jon"])),
