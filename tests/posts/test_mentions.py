@@ -44,7 +44,9 @@ def posts_in(email: Received) -> list[str]:
 def test_who_is_mentioned_gets_an_email_with_the_words_and_none_of_their_links(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:
-    post_id = say(susan, "@Bob: buy 1.5 kg at https://evil.example/now, evil.example or a@evil.example\ntoday!")
+    post_id = say(
+        susan, "@Bob: buy 1.5 kg at https://evil.example/now, evil.\u200bexample, 10.0.0.1/x or a@evil.example\ntoday!"
+    )
     clock.shift(70)
 
     [email] = told(any_site, mailbox)
@@ -52,8 +54,8 @@ def test_who_is_mentioned_gets_an_email_with_the_words_and_none_of_their_links(
     assert email.subject == "susan mentioned you on Microblog"
     assert posts_in(email) == [f"/user/susan/{post_id}"]
     assert b"evil.example" not in email.source
-    assert "\n    @Bob: buy 1.5 kg at [link] [link] or [link]\n    today!\n" in email.text
-    assert "@Bob: buy 1.5 kg at [link] [link] or [link]<br>today!" in email.html
+    assert "\n    @Bob: buy 1.5 kg at [link] [link] [link] or [link]\n    today!\n" in email.text
+    assert "@Bob: buy 1.5 kg at [link] [link] [link] or [link]<br>today!" in email.html
 
 
 @pytest.mark.alike

@@ -37,8 +37,8 @@ _PIECE = regex.compile(
     r"|(?<![\w@/.+-])@(?P<name>[A-Za-z0-9_]{3,30})(?![\w@])",
     regex.IGNORECASE,
 )
-# What a mail program may turn into a link by itself: whatever has a scheme, or letters behind a dot.
-_MAY_BECOME_LINK = regex.compile(r"://|\w[.\u3002\uff0e\uff61]\p{L}{2}")
+# What a mail program may turn into a link by itself: a scheme, letters behind a dot, or four numbers with dots.
+_MAY_BECOME_LINK = regex.compile(r"://|\w[.\u2024\u3002\uff0e\uff61]\p{Cf}*\p{L}{2}|\d(\.\d+){3}")
 _links = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
 # What linkify-it takes for part of a path.
 _QUOTES_BEHIND = "*_~\u2026\u2019\u201d\u00bb\u3002\uff0c\uff01\uff1f\u3001"
