@@ -146,7 +146,7 @@ def test_five_attempts_in_five_minutes_for_a_name_and_a_client_ip(site: Site, su
     assert statuses == [422] * 5
     assert sixth.status_code == 429
     assert 240 < int(sixth.headers["retry-after"]) <= 300
-    assert "Too many tries." in sixth.text
+    assert "Too many attempts." in sixth.text
     assert not is_logged_in(browser)
 
 

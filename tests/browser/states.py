@@ -42,7 +42,7 @@ def login_throttled(person: Visitor) -> None:
         person.fill(username=person.name, password="not the password")
         with person.page.expect_response(f"{person.url}/login"):
             person.press("Log in")
-    person.sees("Too many tries.")
+    person.sees("Too many attempts.")
 
 
 @state

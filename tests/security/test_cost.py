@@ -169,7 +169,7 @@ LOOKS: dict[str, tuple[Callable[[str], object], int]] = {
 
 
 def refused(work: Callable[[], object]) -> None:
-    with pytest.raises(tokens.Refused):
+    with pytest.raises(tokens.TokenInvalid):
         work()
 
 

@@ -21,7 +21,7 @@ from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
 from webapp import i18n
 from webapp.accounts import tokens
-from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenMalformed
 from webapp.names.identities import canonical_address, canonical_identity
 from webapp.settings import Settings
 from webapp.web import client_ip
@@ -56,7 +56,7 @@ def verified(token: str) -> Claim | None:
     """What a token says, or None for a refusal; anything else is the caller's failure."""
     try:
         return tokens.verify(SETTINGS, RESET, token)
-    except Refused:
+    except TokenInvalid:
         return None
 
 

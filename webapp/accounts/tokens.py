@@ -66,18 +66,18 @@ class Claim:
     to: str = ""
 
 
-class Refused(Exception):
+class TokenInvalid(Exception):
     """The token is refused. `reason` picks the sentence to show; `minutes` is how long ago it expired."""
 
     reason = "mangled"
     minutes = 0
 
 
-class TokenMalformed(Refused):
+class TokenMalformed(TokenInvalid):
     """Incomplete, forged, or signed for something else."""
 
 
-class TokenStale(Refused):
+class TokenStale(TokenInvalid):
     """Ours, but no longer valid. `claim` is what it said."""
 
     def __init__(self, claim: Claim) -> None:

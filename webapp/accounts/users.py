@@ -44,6 +44,11 @@ async def get(db: AsyncSession, user_id: int) -> User | None:
     return await db.get(User, user_id)
 
 
+async def owner(db: AsyncSession, user_id: int) -> User:
+    """The account that a session or another row belongs to, which is never without one."""
+    return await db.get_one(User, user_id)
+
+
 async def find(db: AsyncSession, identity: str) -> User | None:
     """The person with a canonical username or address."""
     statement = _BY_EMAIL if "@" in identity else _BY_NAME

@@ -117,8 +117,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
     await refusals.works_again(db, settings, change.old_email)
     await _end_undoing(db, change, _changes.c.id > change.id)
     await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
-    user = await users.get(db, change.user_id)
-    assert user is not None
+    user = await users.owner(db, change.user_id)
     await db.refresh(user)
     since = col(Factor.created_at) > change.confirmed_at
     await methods.remove(db, settings, user, client, since, how="not_me")

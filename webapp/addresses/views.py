@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended, Keep, Overtaken
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
@@ -64,7 +64,7 @@ async def confirm_email(request: Request) -> Response:
     except Taken:
         await request.state.db.rollback()
         form.refuse("", _("Another account uses this email by now, so this one can't have it."))
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "confirm_email")
     token = request.path_params["token"]
     return pages.render(request, "addresses/confirm_email.html", part="panel", form=form, change=change, token=token)
@@ -82,7 +82,7 @@ async def undo_email(request: Request) -> Response:
     except Taken:
         await request.state.db.rollback()
         form.refuse("", _("Another account has this email by now. Write to whoever runs this site."))
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "undo_email")
     token = request.path_params["token"]
     return pages.render(request, "addresses/undo_email.html", part="panel", form=form, change=change, token=token)
@@ -107,7 +107,7 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
 
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:
-    """The change that a link is for. Raises Refused; a link is used up once what it does can't be done any more."""
+    """The change that a link is for. Raises TokenInvalid; a link is used once what it does can't be done any more."""
     claim = verify(request.app.state.settings, purpose, request.path_params["token"])
     change = await changes.get(request.state.db, int(claim.subject))
     if change is None:

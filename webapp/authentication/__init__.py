@@ -1,1 +1,1 @@
-"""Log in, log out, register, and who is asking."""
+"""Log in, log out, who is asking, and how they prove it again; also the page that waits for an email."""

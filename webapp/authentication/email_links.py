@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended
-from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, Refused, TokenMalformed, stamp
+from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, TokenInvalid, TokenMalformed, stamp
 from webapp.asked_emails import asked_emails, email_codes
 from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
@@ -210,7 +210,7 @@ def with_codes(words: str, ended: Ended) -> str:
     return " ".join([words, *([codes] if ended.codes else []), *([passkeys] if ended.passkeys else [])])
 
 
-def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Response:
+def bad(request: Request, refused: TokenInvalid, kind: str, page: str = "") -> Response:
     """Logs that a link was refused, and tells the visitor why.
 
     `page` is the path of the link's own page, if it isn't the one that was asked for.
@@ -222,7 +222,7 @@ def bad(request: Request, refused: Refused, kind: str, page: str = "") -> Respon
     return bad_page(request, refused, kind, Form(RenewResetLink))
 
 
-def bad_page(request: Request, refused: Refused, kind: str, form: Form[RenewResetLink]) -> Response:
+def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[RenewResetLink]) -> Response:
     code = form.status if form.errors else 404 if isinstance(refused, TokenMalformed) else 410
     return pages.render(
         request,

@@ -35,8 +35,9 @@ MOST_NEW_SIGN_INS = 10  # an hour, in case a program logs in again and again
 )
 async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password has just been changed, whoever did it."""
-    assert email.user_id is not None
-    return _password_changed_draft(settings, email.user_id, email.recipient, await told(db, email, codes=0, passkeys=0))
+    return _password_changed_draft(
+        settings, email.owner_id, email.recipient, await told(db, email, codes=0, passkeys=0)
+    )
 
 
 @email_kind(
@@ -52,8 +53,7 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
     A thief who logs in and turns these emails off must not silence the one about that log-in. Turning them off takes
     the password, so no link in the email does it.
     """
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.disabled_at is not None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
     details = await told(db, email, browser="", client_ip="")
@@ -62,8 +62,7 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
     """To an address that an account has moved away from, but can still go back to."""
-    user = await users.get(db, hold.user_id)
-    assert user is not None
+    user = await users.owner(db, hold.user_id)
     return a_reserved_draft(settings, address, user.username, hold.until, user.language)
 
 

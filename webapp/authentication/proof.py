@@ -25,7 +25,7 @@ from webapp.factors.second_step import Wrong
 from webapp.i18n import gettext as _
 from webapp.names import identities
 from webapp.passkeys import ceremony, passkeys
-from webapp.passkeys.ceremony import Refused
+from webapp.passkeys.ceremony import PasskeyInvalid
 from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
@@ -170,7 +170,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
     db, state, client = request.state.db, request.app.state, client_info(request)
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("log in", identities.identity_or_nonsense(typed), client.client_ip):
-        words, uses = _("Too many tries. You can try again in %(wait)s."), await throttle.of(db, typed, client)
+        words, uses = _("Too many attempts. You can try again in %(wait)s."), await throttle.of(db, typed, client)
         if refused := await too_often(request, form, *uses, words=words):
             events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
             return None
@@ -195,7 +195,7 @@ async def try_passkey(
     looked at, and the connection is freed meanwhile. The caller commits the use together with what it opens.
     """
     db, settings, client = request.state.db, request.app.state.settings, client_info(request)
-    words = _("Too many tries. You can try again in %(wait)s.")
+    words = _("Too many attempts. You can try again in %(wait)s.")
     by = [client.client_ip, *([] if of is None else [str(of)])]
     if await too_often(request, form, *((rate_limits.PASSKEY_LOG_IN, each) for each in by), words=words):
         return None
@@ -204,14 +204,14 @@ async def try_passkey(
         answer = ceremony.read(credential)
         found = await passkeys.find(db, answer.credential_id)
         if found is None or (found[1].id != of if of else found[0].handle != answer.handle):
-            raise Refused
+            raise PasskeyInvalid
         await release(db)
         used = await run_sync(ceremony.used, settings, about, answer, found[0].public_key)
         again = await passkeys.find(db, answer.credential_id)  # it may have been removed meanwhile
         if again is None or again[1].epoch != found[1].epoch:
-            raise Refused
+            raise PasskeyInvalid
         await passkeys.note_use(db, settings, again[0], used, client)
-    except (Refused, TooOften):
+    except (PasskeyInvalid, TooOften):
         await release(db)
         events.refused(Refusal.PASSKEY, client, user_id=of)
         return None
@@ -225,10 +225,10 @@ async def try_code(request: Request, form: Form[Any], user: User, typed: str, *,
     are limited for the account, the client IP and the browser, and counted before the code is checked.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
-    words = _("Too many tries. You can try again in %(wait)s.")
+    words = _("Too many attempts. You can try again in %(wait)s.")
     try:
         second_step.check_shape(typed, takes_codes=takes_codes)
-        if refused := await too_often(request, form, *await second_step.tries(db, user, client), words=words):
+        if refused := await too_often(request, form, *await second_step.attempts(db, user, client), words=words):
             events.refused(Refusal.SECOND_STEP_THROTTLED, client, user_id=user.id, seconds=refused.seconds)
             return ""
         await db.commit()

@@ -23,8 +23,7 @@ LIFETIME = timedelta(hours=24)
 )
 async def checkup(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who wants to know whether our emails arrive."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     return None if user is None or user.disabled_at is not None else _draft(settings, user)
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.checkup import openings, ways
@@ -62,7 +62,7 @@ async def checkup_email(request: Request) -> Response:
     form, db, client = await Form.of(request, EmptyForm), request.state.db, auth.client_info(request)
     try:
         user, claim = await _owner(request)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "checkup")
     if form.is_valid:
         words = [_("The test link arrived, whole and unchanged.")]
@@ -150,8 +150,7 @@ async def checkup_app(request: Request) -> Response:
 
 @limited(rate_limits.CHECKUP, at_once=True)
 async def _app_works(request: Request, form: Form[CheckApp]) -> bool:
-    user = await users.get(request.state.db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
+    user = await users.owner(request.state.db, request.state.user.id)
     if not await proof.try_code(request, form, user, form.data.code, takes_codes=False):
         return False
     await ways.note(request.state.db, user.id, "checkup_at")

@@ -35,8 +35,7 @@ async def account_deletion(db: AsyncSession, settings: Settings, email: Claimed)
 
     Without an address of its own it goes to the account's, because somebody with the password tried to log in.
     """
-    assert email.user_id is not None
-    user, deletion = await users.get(db, email.user_id), await deletions.of(db, email.user_id)
+    user, deletion = await users.get(db, email.owner_id), await deletions.of(db, email.owner_id)
     if user is None or deletion is None or deletion.due_at < now():
         return None
     recipient = email.recipient if "@" in email.recipient else user.email

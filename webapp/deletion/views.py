@@ -8,7 +8,7 @@ from webapp import rate_limits
 from webapp.accounts import deletions, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
-from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed, verify
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.deletion import emails, forms
@@ -47,7 +47,7 @@ async def undo_deletion(request: Request) -> Response:
             return await _undone(request, deletion, user)
     except Overtaken:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "undo_deletion")
     return pages.render(
         request,
@@ -78,7 +78,7 @@ async def _asked(request: Request, form: Form[forms.DeleteAccount], user: User) 
 
 
 async def _deletion_of(request: Request) -> tuple[AccountDeletion, User]:
-    """The deletion that a link undoes. Raises Refused; the link is used up once there is nothing left to undo."""
+    """The deletion that a link undoes. Raises TokenInvalid; the link is used up once there is nothing left to undo."""
     db = request.state.db
     claim = verify(request.app.state.settings, Purpose.UNDO_DELETION, request.path_params["token"])
     deletion = await deletions.get(db, int(claim.subject))

@@ -79,7 +79,7 @@ async def left(db: AsyncSession, user_id: int) -> int:
     return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
 
 
-def tries(identity: str, client_ip: str) -> list[Use]:
+def attempts(identity: str, client_ip: str) -> list[Use]:
     """What an attempt with a code counts for. Commit it before checking the code."""
     of_identity = (rate_limits.RECOVER, f"{identity} {client_ip}"), (rate_limits.RECOVER_ANYWHERE, identity)
     return [*of_identity, (rate_limits.RECOVER_CLIENT_IP, client_ip)]
@@ -138,8 +138,7 @@ async def _spend(
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
     if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:
         return None
-    user, remaining = await users.get(db, row.user_id), await left(db, row.user_id)
-    assert user is not None
+    user, remaining = await users.owner(db, row.user_id), await left(db, row.user_id)
     what = {"instead_of": instead_of} if instead_of else {}
     await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining, **what)
     await _tell(db, settings, user, "recovery_code_used", left=remaining, **what)

@@ -126,7 +126,7 @@ async def answer(
     return "code"
 
 
-async def tries(db: AsyncSession, user: User, client: ClientInfo) -> list[Use]:
+async def attempts(db: AsyncSession, user: User, client: ClientInfo) -> list[Use]:
     """What an attempt counts for. Commit it before checking the code, so that simultaneous guesses count, too."""
     if await known_browsers.is_known(db, user.id, client.browser_mark, user.epoch):
         return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts.tokens import Purpose, Refused, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed, verify
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links
@@ -63,7 +63,7 @@ async def invitation(request: Request) -> Response:
     form = await Form.of(request, Register, email=email_links.typed_before(request))
     try:
         invited = await _invitation(request)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "invite")
     mark = asked_id(request, form) if form.is_valid else ""
     sent = None
@@ -102,7 +102,7 @@ async def _made(request: Request, form: Form[MakeInvite]) -> bool:
 
 
 async def _invitation(request: Request) -> Invitation:
-    """Raises Refused."""
+    """Raises TokenInvalid."""
     settings = request.app.state.settings
     claim = verify(settings, Purpose.INVITE, request.path_params["token"])
     try:

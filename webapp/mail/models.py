@@ -150,3 +150,9 @@ class Claimed:
     fence: int
     code: int | None
     reason: str | None
+
+    @property
+    def owner_id(self) -> int:
+        """The account that the email is about, for the kinds that are always posted with one."""
+        assert self.user_id is not None, f"{self.kind} is posted with an account"
+        return self.user_id

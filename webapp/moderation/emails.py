@@ -61,8 +61,7 @@ async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) ->
 )
 async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the author of a removed post."""
-    assert email.user_id is not None
-    user, post = await users.get(db, email.user_id), await db.get(Post, email.parameters["post_id"])
+    user, post = await users.get(db, email.owner_id), await db.get(Post, email.parameters["post_id"])
     if user is None or user.disabled_at is not None or post is None:
         return None
     return _removed_draft(settings, user, post)
@@ -76,8 +75,7 @@ async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> 
 )
 async def account_disabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose account was disabled. Not sent if it has been enabled again."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.disabled_at is None:
         return None
     return _disabled_draft(settings, user, email.parameters.get("reason", ""))

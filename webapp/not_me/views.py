@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp.accounts import deletions, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, Refused, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
 from webapp.authentication import auth, email_links
 from webapp.not_me import not_me
 from webapp.web import pages
@@ -19,7 +19,7 @@ async def report_not_me(request: Request) -> Response:
     form = await Form.of(request, EmptyForm)
     try:
         user, claim = await _reporter(request)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "not_me")
     if form.is_valid:
         db, client = request.state.db, auth.client_info(request)
@@ -43,12 +43,12 @@ async def email_reset_link(request: Request) -> Response:
         if sent:
             return email_links.check_email(request, sent)
         return await _not_me_page(request, form, user, claim)
-    except Refused:
+    except TokenInvalid:
         return pages.redirect(request, page)  # which says what is wrong
 
 
 async def _reporter(request: Request) -> tuple[User, Claim]:
-    """The person whose email had the link. Raises Refused; no change of the account disables such a link."""
+    """The person whose email had the link. Raises TokenInvalid; no change of the account disables such a link."""
     db, settings = request.state.db, request.app.state.settings
     claim = verify(settings, Purpose.NOT_ME, request.path_params["token"])
     user = await users.get(db, int(claim.subject))

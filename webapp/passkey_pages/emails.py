@@ -48,8 +48,7 @@ async def passkey_removed(db: AsyncSession, settings: Settings, email: Claimed) 
 
 
 async def _written(db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
-    assert email.user_id is not None
-    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email, name="", before=""))
+    return _draft(settings, email.kind, email.owner_id, email.recipient, await told(db, email, name="", before=""))
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:

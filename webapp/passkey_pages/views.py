@@ -20,7 +20,7 @@ from webapp.i18n import gettext as _
 from webapp.passkey_pages.forms import AddPasskey, LogIn, RemovePasskey, RenamePasskey
 from webapp.passkeys import ceremony
 from webapp.passkeys import passkeys as keys
-from webapp.passkeys.ceremony import Refused
+from webapp.passkeys.ceremony import PasskeyInvalid
 from webapp.passkeys.passkeys import LOG_IN, Duplicate, TooMany
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
@@ -118,7 +118,7 @@ async def _added(request: Request, form: Form[AddPasskey]) -> bool:
         made = await run_sync(ceremony.made, settings, about, data.credential)
         await keys.add(db, settings, user, made, data.handle, name, client)
         await db.commit()
-    except Refused:
+    except PasskeyInvalid:
         form.refuse("", _("The passkey couldn't be added: its answer came too late, or was meant for another site."))
     except Duplicate:
         form.refuse("", _("That passkey is on the list already."))
@@ -179,9 +179,7 @@ async def decline_passkey(request: Request) -> Response:
 
 
 async def _account(request: Request) -> User:
-    user = await users.get(request.state.db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
-    return user
+    return await users.owner(request.state.db, request.state.user.id)
 
 
 async def _chosen(request: Request) -> Passkey:

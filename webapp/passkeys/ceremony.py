@@ -20,7 +20,7 @@ ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (the registry of COSE algorit
 RANDOM_BYTES, MAC_BYTES = 24, 32
 
 
-class Refused(Exception):
+class PasskeyInvalid(Exception):
     """Not a passkey's answer to a recent challenge of ours."""
 
 
@@ -88,31 +88,31 @@ def to_use(settings: Settings, about: str, only: list[str] | None = None) -> dic
 
 
 def read(credential: str) -> Answer:
-    """Who claims to have answered. Raises Refused for what no browser sends."""
+    """Who claims to have answered. Raises PasskeyInvalid for what no browser sends."""
     try:
         sent = json.loads(credential)
         answer = Answer(str(sent["rawId"]), str(sent["response"].get("userHandle") or ""), sent)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refused from None
+        raise PasskeyInvalid from None
     return answer
 
 
 def made(settings: Settings, about: str, credential: str) -> Made:
-    """The passkey that was made for this. Raises Refused. Loads the library the first time."""
+    """The passkey that was made for this. Raises PasskeyInvalid. Loads the library the first time."""
     server, answer = _server(settings), read(credential)
     challenge = _asked(settings, about, answer)
     try:
         data = server.register_complete(_state(challenge), answer.sent)
         key = data.credential_data
         if key.public_key[3] not in ALGORITHMS or _text(key.credential_id) != answer.credential_id:
-            raise Refused
+            raise PasskeyInvalid
         return Made(answer.credential_id, _text(bytes(key)), data.counter, _is_synced(data))
     except Exception:  # for bytes that a stranger made up, the library raises all kinds of errors
-        raise Refused from None
+        raise PasskeyInvalid from None
 
 
 def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Used:
-    """The passkey's answer. Raises Refused unless this passkey gave it, for this, just now, unlocked by its owner."""
+    """The passkey's answer: given by this passkey, for this, just now, unlocked by its owner. Raises PasskeyInvalid."""
     from fido2.webauthn import AttestedCredentialData, AuthenticationResponse
 
     challenge = _asked(settings, about, answer)
@@ -122,7 +122,7 @@ def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Use
         data = AuthenticationResponse.from_dict(answer.sent).response.authenticator_data
         return Used(challenge, data.counter, _is_synced(data))
     except Exception:
-        raise Refused from None
+        raise PasskeyInvalid from None
 
 
 def _server(settings: Settings) -> Any:
@@ -149,17 +149,17 @@ def _challenge(settings: Settings, about: str) -> bytes:
 
 
 def _asked(settings: Settings, about: str, answer: Answer) -> bytes:
-    """The challenge that was answered, if it is ours, for this, and not too old. Raises Refused."""
+    """The challenge that was answered, if it is ours, for this, and not too old. Raises PasskeyInvalid."""
     try:
         client_data = json.loads(_bytes(answer.sent["response"]["clientDataJSON"]))
         challenge = _bytes(client_data["challenge"])
         is_embedded = client_data.get("crossOrigin", False)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refused from None
+        raise PasskeyInvalid from None
     said, signature = challenge[:-MAC_BYTES], challenge[-MAC_BYTES:]
     is_ours = any(hmac.compare_digest(signature, _signature(key, about, said)) for key in settings.keys("passkey"))
     if is_embedded or not is_ours or time.time() > int.from_bytes(said[RANDOM_BYTES:]) + LIFETIME_SECONDS:
-        raise Refused
+        raise PasskeyInvalid
     return challenge
 
 

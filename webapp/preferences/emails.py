@@ -25,8 +25,7 @@ EVERYWHERE = {"is_everywhere": True, "codes": 10}
 )
 async def username_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose username was changed, whoever did it."""
-    assert email.user_id is not None
-    return _draft(settings, email.user_id, email.recipient, await told(db, email, before=""))
+    return _draft(settings, email.owner_id, email.recipient, await told(db, email, before=""))
 
 
 @email_kind(
@@ -40,9 +39,8 @@ async def username_changed(db: AsyncSession, settings: Settings, email: Claimed)
 )
 async def sessions_ended(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose other sessions, one or all, were ended from one that may be a thief's."""
-    assert email.user_id is not None
     details = await told(db, email, codes=0, browser="", is_everywhere=True)
-    return _sessions_ended_draft(settings, email.user_id, email.recipient, details)
+    return _sessions_ended_draft(settings, email.owner_id, email.recipient, details)
 
 
 def _sessions_ended_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:

@@ -63,8 +63,7 @@ async def language(request: Request) -> Response:
 @login_required
 async def edit_profile(request: Request) -> Response:
     db = request.state.db
-    user = await users.get(db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
+    user = await users.owner(db, request.state.user.id)
     is_public = "1" if user.is_public else ""
     form = await Form.of(
         request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public

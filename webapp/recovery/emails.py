@@ -52,8 +52,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
 )
 async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose account has new recovery codes, whoever made them."""
-    assert email.user_id is not None
-    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email))
+    return _draft(settings, email.kind, email.owner_id, email.recipient, await told(db, email))
 
 
 @email_kind(
@@ -66,9 +65,8 @@ async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claim
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose recovery code was used, whoever used it."""
-    assert email.user_id is not None
-    left = await codes.left(db, email.user_id)
-    return _draft(settings, email.kind, email.user_id, email.recipient, await told(db, email, left=left))
+    left = await codes.left(db, email.owner_id)
+    return _draft(settings, email.kind, email.owner_id, email.recipient, await told(db, email, left=left))
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:

@@ -19,7 +19,7 @@ from webapp.settings import Settings
 async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = "") -> tuple[User, Claim]:
     """The owner of a reset link, and what the link says; `opened` is its form's stamp.
 
-    Raises Refused; a link counts as used once its account has left the link's epoch.
+    Raises TokenInvalid; a link counts as used once its account has left the link's epoch.
     """
     claim = verify(settings, Purpose.RESET_PASSWORD, token, opened)
     user = await users.get(db, int(claim.subject))

@@ -12,7 +12,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import (
     FROM_CODE,
     Claim,
-    Refused,
+    TokenInvalid,
     TokenStale,
     reset_link,
 )
@@ -59,7 +59,7 @@ async def reset_password(request: Request) -> Response:
             return response
     except Overtaken:
         return pages.redirect(request, request.url.path)  # where the link now says that it was used
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "reset")
     return pages.render(
         request,
@@ -78,7 +78,7 @@ async def reset_password(request: Request) -> Response:
 
 
 async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> Response | None:
-    """Sets the password, or says in the form why not. Raises Refused and Overtaken."""
+    """Sets the password, or says in the form why not. Raises TokenInvalid and Overtaken."""
     db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
     await release(db)  # nobody holds a connection while waiting for a turn
     async with state.turns.of("reset", str(user_id)):
@@ -129,7 +129,7 @@ async def email_removal_link(request: Request) -> Response:
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         user, _claim = await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
-    except Refused:
+    except TokenInvalid:
         return pages.redirect(request, page)  # which says what is wrong
     sent = await email_links.send(request, form, "factor_removal_link", f"lost {user.id}", user_id=user.id)
     if sent:
@@ -147,7 +147,7 @@ async def renew_reset_link(request: Request) -> Response:
         subject = refused.claim.subject
         sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
         return email_links.check_email(request, sent) if sent else email_links.bad_page(request, refused, "reset", form)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "reset", page)
     return pages.redirect(request, page)
 
@@ -167,9 +167,9 @@ async def recover(request: Request) -> Response:
 async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """The code's owner; or None, with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
-    words = _("Too many tries. You can try again in %(wait)s.")
+    words = _("Too many attempts. You can try again in %(wait)s.")
     typed, by_stranger = form.data.username, not await throttle.known_owner(db, form.data.username, client)
-    if refused := await too_often(request, form, *codes.tries(typed, client.client_ip), words=words):
+    if refused := await too_often(request, form, *codes.attempts(typed, client.client_ip), words=words):
         events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
         return None
     await db.commit()  # before the code is looked at, so that guesses at once count too

@@ -1,1 +1,1 @@
-"""Who may come in: the site's mode, requests that an admin decides, and no robots."""
+"""Register: prove a mailbox, choose a username, and wait for the admin where the site's mode says so."""

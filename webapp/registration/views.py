@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from webapp import i18n, rate_limits
 from webapp.accounts import tokens, users
-from webapp.accounts.tokens import Claim, Purpose, Refused, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.asked_emails import asked_emails
 from webapp.audit import events
@@ -55,7 +55,7 @@ async def finish_registration(request: Request) -> Response:
         response = await _finished(request, form, address, way, invite_id) if form.is_valid else None
         if response:
             return response
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "register")
     except NotLive:
         await release(request.state.db)
@@ -132,7 +132,7 @@ def _paused() -> str:
 
 
 async def _proved(request: Request, form: Form[forms.FinishRegistration]) -> Claim:
-    """What a registration link says. Raises Refused; a link is used once its address has an account."""
+    """What a registration link says. Raises TokenInvalid; a link is used once its address has an account."""
     token = request.path_params["token"]
     claim = verify(request.app.state.settings, Purpose.REGISTER, token, form.values["opened"])
     if await users.has_account(request.state.db, str(claim.subject)):
@@ -169,7 +169,7 @@ def _check(request: Request, form: Form[forms.FinishRegistration], address: str,
 async def _finished(
     request: Request, form: Form[forms.FinishRegistration], address: str, way: Way, invite_id: int
 ) -> Response | None:
-    """Adds the account, or the request for one, or says in the form why not. Raises Refused or NotLive."""
+    """Adds the account, or the request for one, or says in the form why not. Raises TokenInvalid or NotLive."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
     await release(db)  # nobody holds a connection while waiting for a turn

@@ -43,8 +43,7 @@ A_DAY = timedelta(days=1)
 )
 async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who is setting up an authenticator app: a thief of the password could keep them out with one."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.disabled_at is not None or await methods.has_second_step(db, user.id):
         return None
     return _app_link_draft(settings, user, email.parameters.get("asked_id", ""))
@@ -80,8 +79,7 @@ async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -
 )
 async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password was used by somebody who then didn't pass the second step. One an hour is enough."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.disabled_at is not None:
         return None
     if await second_step.is_finished(db, email.parameters.get("pending", 0)):
@@ -99,8 +97,7 @@ async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Cl
 )
 async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has lost their second factor: the link that begins the wait."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.disabled_at is not None or not await methods.has_second_step(db, user.id):
         return None
     return _removal_link_draft(settings, user)
@@ -114,8 +111,7 @@ async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claim
 )
 async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose factors are about to be removed: once when somebody asks for it, and then once a day."""
-    assert email.user_id is not None
-    user = await users.get(db, email.user_id)
+    user = await users.get(db, email.owner_id)
     if user is None or user.factor_removal_due_at is None:
         return None
     return _waiting_draft(settings, user, user.factor_removal_due_at)

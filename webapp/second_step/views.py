@@ -6,7 +6,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.factors import methods, removal
 from webapp.factors import second_step as steps
@@ -54,7 +54,7 @@ async def factor_removal(request: Request) -> Response:
     form = await Form.of(request, EmptyForm)
     try:
         user = await _owner(request, Purpose.FACTOR_REMOVAL)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "factor_removal")
     is_begun = form.is_valid and (removal.is_waiting(user) or await _begun(request, form, user))
     if is_begun and not pages.asks_for_part(request):
@@ -67,7 +67,7 @@ async def keep_factors(request: Request) -> Response:
     form = await Form.of(request, EmptyForm)
     try:
         user = await _owner(request, Purpose.KEEP_FACTORS)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "keep_factors")
     if form.is_valid:
         await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
@@ -126,7 +126,7 @@ async def _page(request: Request, form: Form[SecondStep], user: User, came_for: 
 
 
 async def _owner(request: Request, purpose: Purpose) -> User:
-    """The person whose link it is. Raises Refused; one that begins a wait is used up when the account leaves its
+    """The person whose link it is. Raises TokenInvalid; one that begins a wait is used up when the account leaves its
     epoch.
     """
     db, settings = request.state.db, request.app.state.settings

@@ -11,7 +11,7 @@ from webapp.accounts import sessions, tokens, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, TokenUsed
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.proof import proved
@@ -68,7 +68,7 @@ async def authenticator_app(request: Request) -> Response:
     try:
         if shown is None:  # what was shown behind the link may be sent for as long as it lasts
             _check_link(request)
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "authenticator_app")
     if form.is_valid and shown is None:
         form.refuse("", _("That took too long, so here is a new picture. Scan it, and type from the new sheet."))
@@ -134,8 +134,7 @@ async def recovery_codes(request: Request) -> Response:
 async def stop_factor_removal(request: Request) -> Response:
     """Stops a removal that somebody asked for by an emailed link."""
     await Form.read(request, EmptyForm)
-    user = await users.get(request.state.db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
+    user = await users.owner(request.state.db, request.state.user.id)
     await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
     await request.state.db.commit()
     page = request.app.url_path_for("sign_in_methods")
@@ -143,7 +142,7 @@ async def stop_factor_removal(request: Request) -> Response:
 
 
 def _check_link(request: Request) -> None:
-    """Raises Refused if the link isn't this person's, or too old."""
+    """Raises TokenInvalid if the link isn't this person's, or too old."""
     user: SessionUser = request.state.user
     claim = tokens.verify(request.app.state.settings, Purpose.ADD_APP, request.path_params["token"])
     if claim.subject != user.id:

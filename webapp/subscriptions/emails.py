@@ -21,8 +21,7 @@ A_SAMPLE = {"username": "susan", "about": "new_sign_in", "when": A_SAMPLE_DAY}
 )
 async def emails_turned_off(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose emails about the safety of the account were turned off, whoever did it."""
-    assert email.user_id is not None
-    return _draft(settings, email.user_id, email.recipient, await told(db, email, about=""))
+    return _draft(settings, email.owner_id, email.recipient, await told(db, email, about=""))
 
 
 def _draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:

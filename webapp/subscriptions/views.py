@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
-from webapp.accounts.tokens import Purpose, Refused, TokenMalformed, verify
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, verify
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.proof import proved
@@ -57,7 +57,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
         if user is None or kind is None or not kind.is_optional or kind.is_security:
             raise TokenMalformed
-    except Refused as refused:
+    except TokenInvalid as refused:
         return email_links.bad(request, refused, "unsubscribe")
     if is_post:
         form = Form(EmptyForm)
@@ -91,8 +91,7 @@ async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bo
 @limited(rate_limits.SWITCHES)
 async def _switched(request: Request, form: Form[Any], chosen: dict[str, bool]) -> Response:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
-    user = await users.get(db, request.state.user.id)
-    assert user is not None, "a session goes with its account"
+    user = await users.owner(db, request.state.user.id)
     await choices.choose(db, settings, user, chosen, client)
     await db.commit()
     return pages.redirect(request, "/letters", flash=_("Saved. You'll only get the emails you want."))
