@@ -64,7 +64,7 @@ def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
 
 @pytest.mark.alike
 @pytest.mark.parametrize(
-    "how", ["mute", "block", "blocked", "deleted", "removed", "disabled", "imported", "unfollowed"]
+    "how", ["mute", "block", "blocked", "edited", "deleted", "removed", "disabled", "imported", "unfollowed"]
 )
 @one_in(3)
 def test_what_the_page_does_not_show_is_not_counted(any_site: Site, susan: Browser, bob: Browser, how: str) -> None:
@@ -82,14 +82,16 @@ def test_what_the_page_does_not_show_is_not_counted(any_site: Site, susan: Brows
     elif how == "imported":
         execute(any_site, "DELETE FROM mention")
         execute(any_site, f"UPDATE post SET id = -1 WHERE id = {number}")
-        execute(any_site, "INSERT INTO mention SELECT -1, 1, false, created_at FROM post")
+        execute(any_site, "INSERT INTO mention SELECT -1, 1, false, created_at, NULL FROM post")
+    elif how == "edited":
+        bob.post(f"/posts/{number}/edit", data={"body": "Hello, somebody."})
     else:
         bob.post("/unfollow/susan")
 
     count, page = counted(susan), susan.get("/mentions")
 
     assert count == len(words_in(page)) + len(names_in(page.text))
-    assert count == {"deleted": 1, "removed": 1, "imported": 1, "unfollowed": 1}.get(how, 0)
+    assert count == {"deleted": 1, "removed": 1, "imported": 1, "edited": 1, "unfollowed": 1}.get(how, 0)
 
 
 @pytest.mark.alike

@@ -201,8 +201,8 @@ _NEWS = """
     (SELECT count(*) FROM (
         SELECT 1 FROM mention
         JOIN post ON post.id = mention.post_id JOIN user_account AS other ON other.id = post.author_id
-        WHERE mention.user_id = user_account.id AND mention.created_at > {since} AND other.id <> user_account.id
-        AND post.id > 0 AND post.deleted_at IS NULL AND post.removed_at IS NULL
+        WHERE mention.user_id = user_account.id AND mention.created_at > {since} AND mention.ended_at IS NULL
+        AND other.id <> user_account.id AND post.id > 0 AND post.deleted_at IS NULL AND post.removed_at IS NULL
         AND other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
     ) AS mentions)
     + (SELECT count(*) FROM (

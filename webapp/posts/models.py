@@ -55,7 +55,10 @@ class Post(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """A post mentions a person, since it was written or edited; as a reply it does so whatever it says."""
+    """A post mentions a person, since it was written or edited; as a reply it does so whatever it says.
+
+    It counts until an edit takes the name out, and stays, because whoever was told of a post is never told again.
+    """
 
     __tablename__ = "mention"
     __table_args__ = (
@@ -67,3 +70,4 @@ class Mention(SQLModel, table=True):
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     is_reply: bool = False
     created_at: datetime = Field(default_factory=now)
+    ended_at: datetime | None = None

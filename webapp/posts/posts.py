@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Boolean, ColumnElement, func, insert, select, type_coerce, update
-from sqlalchemy import delete as delete_rows
+from sqlalchemy import Boolean, ColumnElement, case, func, insert, null, select, type_coerce, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -54,17 +53,14 @@ async def write(
 
 
 async def edit(db: AsyncSession, settings: Settings, author_id: int, post_id: int, body: str) -> bool:
-    """Gives a person's own post another clean body; False if it is too late. Only those it newly mentions are told."""
+    """Gives a person's own post another clean body; False if it is too late. Nobody is told of it a second time."""
     moment = now()
     changed = update(_posts).where(*_editable(author_id, post_id)).values(body=body, edited_at=moment)
     if not (await execute(db, changed)).rowcount:
         return False
     people = await _mentioned(db, author_id, text.mentioned(body))
-    before = set((await execute(db, select(_mentions.c.user_id).where(_mentions.c.post_id == post_id))).scalars())
-    gone = before - {person.id for person in people}
-    lost = _mentions.c.post_id == post_id, _mentions.c.user_id.in_(gone), _mentions.c.is_reply.is_(False)
-    await execute(db, delete_rows(_mentions).where(*lost))
-    new = [person for person in people if person.id not in before]
+    known = await _end_and_resume(db, post_id, {person.id for person in people}, moment)
+    new = [person for person in people if person.id not in known]
     await _note_mentions(db, post_id, new, moment)
     await _tell(db, settings, author_id, new, moment)
     return True
@@ -137,12 +133,9 @@ async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: S
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Hides a person's own post; returns whether there was one. It is gone for good a while later."""
-    own = (_posts.c.id == post_id, _posts.c.author_id == author_id)
-    hidden = (
-        update(_posts)
-        .where(*own, _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None))
-        .values(deleted_at=now())
-    )
+    own = _posts.c.id == post_id, _posts.c.author_id == author_id
+    seen = _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
+    hidden = update(_posts).where(*own, *seen).values(deleted_at=now())
     return bool((await execute(db, hidden)).rowcount)
 
 
@@ -200,6 +193,14 @@ async def _note_mentions(
     rows = [{"post_id": post_id, "user_id": each, "is_reply": each == answers, "created_at": moment} for each in ids]
     if rows:
         await execute(db, insert(_mentions), rows)
+
+
+async def _end_and_resume(db: AsyncSession, post_id: int, named: Collection[int], moment: datetime) -> set[int]:
+    """Of all the people a post has ever mentioned, whom it returns, it now mentions those it names or answers."""
+    is_meant = _mentions.c.user_id.in_(named) | _mentions.c.is_reply
+    until = case((is_meant, null()), else_=func.coalesce(_mentions.c.ended_at, moment))
+    changed = update(_mentions).where(_mentions.c.post_id == post_id).values(ended_at=until)
+    return set((await execute(db, changed.returning(_mentions.c.user_id))).scalars())
 
 
 async def _tell(

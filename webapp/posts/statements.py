@@ -161,11 +161,15 @@ def among(numbers: TextualSelect, *, only_public: bool) -> Query:
 @cache
 def about(most: int) -> Query:
     """Others' posts that mention the viewer, each with the time since which it does."""
-    mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.post_id < bindparam("before")
+    mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.ended_at.is_(None)
     query = _cards(only_public=False).join(_mentions, _mentions.c.post_id == _posts.c.id)
     query = query.add_columns(_mentions.c.created_at.label("mentioned_at"))
     of_others = _posts.c.author_id != bindparam("viewer_id", type_=Integer), is_news(), _SUGGESTED[False]
-    return query.where(*mine, *of_others).order_by(_mentions.c.post_id.desc()).limit(_number_of_rows(most))
+    return (
+        query.where(*mine, _mentions.c.post_id < bindparam("before"), *of_others)
+        .order_by(_mentions.c.post_id.desc())
+        .limit(_number_of_rows(most))
+    )
 
 
 @cache

@@ -154,9 +154,9 @@ async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetim
         select(_users.c.username, _posts.c.id, _posts.c.body)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
         .join(_users, _posts.c.author_id == _users.c.id)
-        .where(_mentions.c.user_id == user_id, _posts.c.author_id != user_id, *at_that_time)
+        .where(_mentions.c.user_id == user_id, _mentions.c.ended_at.is_(None), *at_that_time)
         .where(*statements.shown(), statements.is_news(), _users.c.disabled_at.is_(None))
-        .where(blocks.not_hidden("post.author_id"))
+        .where(_posts.c.author_id != user_id, blocks.not_hidden("post.author_id"))
         .order_by(_posts.c.id)
     )
     return [Told(*row) for row in await execute(db, query, _of_viewer(user_id))]
