@@ -10,11 +10,16 @@ from starlette.routing import Route
 from tests.blocking.scene import HERON, SPARROW, Scene, shows_bob, without_names
 from tests.depth import deep
 from tests.people.crowd import PART, let_part
+from tests.registration.test_invites import invite
 from tests.test_sweeps import ROUTES
 from tests.watching import dump, execute, standing_site, wait_until_posted
 
 # Pages to which one goes for a person or a post; the others bring them up.
 GONE_TO = {"profile", "post", "find_post", "reply", "report", "followers", "following", "profile_feed", "block"}
+# What only its owner is sent, or only shows what whoever opens it did: the rest is passed on to others.
+OWN_LINKS = {"factor_removal", "keep_factors", "finish_registration", "check_email", "email_code", "reset_password"}
+OWN_LINKS |= {"renew_reset_link", "email_removal_link", "report_not_me", "email_reset_link", "authenticator_app"}
+OWN_LINKS |= {"checkup_email", "confirm_email", "undo_email", "undo_deletion", "unsubscribe", "subscribe_again"}
 ABOUT = [route for route in ROUTES if {"username", "post_id"} & set(route.param_convertors)]
 FORM = {"body": "Hello?", "reason": "Because", "next": "/settings"}
 
@@ -103,6 +108,26 @@ def test_requests_about_a_visible_person_do_change_something(scene: Scene) -> No
 
     changed = {name for name, rows in kept(scene).items() if rows != before[name]}
     assert changed >= {"post", "mention", "report", "follow"}
+
+
+@pytest.mark.parametrize("pair", [("bob", "susan"), ("susan", "bob")])
+def test_an_invitation_passed_on_to_whom_a_block_hides_its_maker_from_is_over(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    passed_on = {route.name for route in ROUTES if "token" in route.param_convertors} - OWN_LINKS
+    link = invite(scene.bob)
+    before = [scene.susan.get(link), scene.ann.get(link), scene.site.browser().get(link)]
+
+    let_part(scene.site, "block", *pair)
+    after = [scene.susan.get(link), scene.ann.get(link), scene.site.browser().get(link)]
+    asked = scene.susan.post(link, data={"email": "other@example.com"})
+
+    assert passed_on == {"invitation"}
+    assert [answer.status_code for answer in before] == [200, 200, 200]
+    assert [answer.status_code for answer in [*after, asked]] == [410, 200, 200, 410]
+    assert "This invitation is over" in after[0].text
+    assert not shows_bob(after[0])
+    assert not shows_bob(asked)
 
 
 def path_of(route: Route, username: str, post_id: int) -> str:

@@ -102,11 +102,14 @@ async def _made(request: Request, form: Form[MakeInvite]) -> bool:
 
 
 async def _invitation(request: Request) -> Invitation:
-    """Raises TokenInvalid."""
-    settings = request.app.state.settings
+    """Raises TokenInvalid, as for one that is over also if a block hides its maker from whoever is logged in."""
+    settings, viewer = request.app.state.settings, request.state.user
     claim = verify(settings, Purpose.INVITE, request.path_params["token"])
+    seen = blocks.not_blocked("user_account.id")
     try:
-        return await members_invites.find(request.state.db, settings, int(claim.subject))
+        return await members_invites.find(
+            request.state.db, settings, int(claim.subject), seen, viewer.id if viewer else 0
+        )
     except NotLive:
         raise TokenUsed(claim) from None
 

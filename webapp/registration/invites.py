@@ -16,6 +16,9 @@ from webapp.settings import Settings
 MOST_DAYS = 30
 MOST_LISTED = 100
 
+# The SQL condition of the accounts that the statement's `viewer_id` can see.
+Seen = ColumnElement[bool] | TextClause
+
 _invites, _uses, _users = table(Invite), table(InviteUse), table(User)
 
 
@@ -71,11 +74,9 @@ async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch:
     return max(0, settings.member_invites - int((await execute(db, given)).scalar_one()))
 
 
-async def of(
-    db: AsyncSession, settings: Settings, user_id: int, epoch: int, seen: ColumnElement[bool] | TextClause
-) -> list[Listed]:
-    """A member's invitations, newest first, and who came by each, if the member can see them: `seen` says whom, the
-    member being its `viewer_id`. Two statements, however many there are.
+async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int, seen: Seen) -> list[Listed]:
+    """A member's invitations, newest first, and who came by each, if the member can see them. Two statements, however
+    many there are.
     """
     mine = select(_invites).where(_invites.c.user_id == user_id).order_by(_invites.c.id.desc()).limit(MOST_LISTED)
     came = select(_uses.c.invite_id, _users.c.username).join(_users, _users.c.id == _uses.c.user_id)
@@ -93,11 +94,13 @@ async def revoke(db: AsyncSession, user_id: int, invite_id: int) -> bool:
     return bool((await execute(db, update(_invites).where(*which).values(revoked_at=now()))).rowcount)
 
 
-async def find(db: AsyncSession, settings: Settings, invite_id: int) -> Invitation:
-    """Raises NotLive."""
+async def find(
+    db: AsyncSession, settings: Settings, invite_id: int, seen: Seen | None = None, viewer_id: int = 0
+) -> Invitation:
+    """Raises NotLive, also if its maker isn't `seen` by the viewer."""
     query = select(_invites.c.id, _users.c.username).join(_users, _users.c.id == _invites.c.user_id)
-    which = _invites.c.id == min(invite_id, LAST_ID), _is_open(), _is_of_member()
-    row = (await execute(db, query.where(*which))).first() if are_on(settings) else None
+    which = _invites.c.id == min(invite_id, LAST_ID), _is_open(), _is_of_member(), *([] if seen is None else [seen])
+    row = (await execute(db, query.where(*which), {"viewer_id": viewer_id})).first() if are_on(settings) else None
     if row is None:
         raise NotLive
     return Invitation(row.id, row.username)
