@@ -13,7 +13,7 @@ from tests.cli.test_locks import ARGUMENTS
 from webapp.settings import ROOT
 
 PAGES = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").rglob("*.md"))]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *PAGES]
+DOCUMENTS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *PAGES]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
