@@ -16,7 +16,7 @@ from webapp.database import Database, execute
 
 pytestmark = pytest.mark.anyio
 
-WRITE = text("UPDATE outbox_email SET kind = kind")
+WRITE = text("INSERT INTO limit_window (key, count, ends) VALUES (hex(randomblob(8)), 0, 0)")
 
 
 class Disk:
@@ -48,8 +48,8 @@ async def write(database: Database) -> None:
         await db.commit()
 
 
-async def write_directly(database: Database) -> None:
-    async with database.direct(is_writing=True) as db:
+async def write_directly(database: Database, *, waits_for_disk: bool = True) -> None:
+    async with database.direct(is_writing=True, waits_for_disk=waits_for_disk) as db:
         await db.run(WRITE.text, ())
         await db.commit()
 
@@ -105,6 +105,43 @@ async def test_what_cannot_be_flushed_is_not_promised(database: Database) -> Non
     await write(database)
 
     assert disk.flushes == 2
+
+
+async def test_a_commit_that_changed_nothing_needs_no_flush(database: Database) -> None:
+    disk = Disk()
+    database.flush.sync = disk.sync
+
+    async with database.session(is_writing=True) as db:
+        await execute(db, text("UPDATE outbox_email SET kind = 'none' WHERE id = 0"))
+        await db.commit()
+
+    assert disk.flushes == 0
+
+
+async def test_what_may_happen_again_is_flushed_without_anybody_waiting(database: Database) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def sync(_file: int) -> None:
+        has_begun.set()
+        may_end.wait(20)
+
+    database.flush.sync = sync
+    await write_directly(database, waits_for_disk=False)
+
+    assert await asyncio.to_thread(has_begun.wait, 20)
+    may_end.set()
+
+
+async def test_the_log_tells_when_that_fails(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    disk.is_broken = True
+    database.flush.sync = disk.sync
+
+    await write_directly(database, waits_for_disk=False)
+
+    async with asyncio.timeout(20):
+        while "flush_failed" not in caplog.text:
+            await asyncio.sleep(0.001)
 
 
 async def test_nobody_but_its_owner_may_read_a_new_database(tmp_path: Path) -> None:

@@ -127,13 +127,15 @@ class Database:
         info = {"doorbell": self.wake, "flush": self.flush}
         return DurableSession(engine, expire_on_commit=False, info=info)
 
-    def direct(self, *, is_writing: bool = False, is_single: bool = False) -> Direct:
+    def direct(self, *, is_writing: bool = False, is_single: bool = False, waits_for_disk: bool = True) -> Direct:
         """A transaction for prepared statements only, as a context manager. It has its own connection.
 
-        If it has a single statement, PostgreSQL takes one round trip instead of three, and commits it at once.
+        If it has a single statement, PostgreSQL takes one round trip instead of three, and commits it at once. What may
+        happen again after a power cut needn't wait for SQLite's disk.
         """
         drivers = FOR_ONE if is_single else DRIVERS
-        return Direct(self.engine, {"doorbell": self.wake}, self._committed, is_writing=is_writing, drivers=drivers)
+        then = self._committed if waits_for_disk else self._committed_in_memory
+        return Direct(self.engine, {"doorbell": self.wake}, then, is_writing=is_writing, drivers=drivers)
 
     async def try_write(self, at_most_every: float = 0) -> None:
         """Writes and commits something that leaves no trace. Raises whatever a full or read-only disk, or server,
@@ -173,6 +175,10 @@ class Database:
         _wake(transaction)
         if transaction.is_writing:
             await self.flush.wait()
+
+    async def _committed_in_memory(self, transaction: Direct) -> None:
+        _wake(transaction)
+        self.flush.begin()
 
 
 class DurableSession(AsyncSession):

@@ -8,10 +8,13 @@ is read from its beginning, so a flush covers everything before it, whichever pr
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+log = logging.getLogger("webapp.database")
 
 
 class Flush:
@@ -22,6 +25,7 @@ class Flush:
         self._log = ""
         self._committed = self._flushed = 0
         self._running: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "flush")
 
     def watch(self, connection: Any, _record: object) -> None:
@@ -45,8 +49,20 @@ class Flush:
                 self._running = asyncio.create_task(self._flush())
             await asyncio.shield(self._running)
 
+    def begin(self) -> None:
+        """Flushes everything committed so far, and waits for nothing. The log tells of a failure."""
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._catch_up())
+
     def close(self) -> None:
         self._thread.shutdown(wait=False)
+
+    async def _catch_up(self) -> None:
+        try:
+            while self._flushed < self._committed:
+                await self.wait()
+        except OSError:
+            log.exception("flush_failed")
 
     async def _flush(self) -> None:
         until = self._committed

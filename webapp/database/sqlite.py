@@ -50,6 +50,7 @@ class OneTripConnection:
     begin: str | None = None
     has_lock = False
     commits = 0
+    changes = 0  # before this transaction
     after_commit: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, opened: sqlite3.Connection, thread: ThreadPoolExecutor, patience: Patience) -> None:
@@ -83,7 +84,8 @@ class OneTripConnection:
             return await self.rollback()  # nothing was written
         self.has_lock = False
         self.opened.commit()
-        self.after_commit()
+        if self.opened.total_changes > self.changes:
+            self.after_commit()
         self.commits += 1
         if self.commits % self._patience.commits == 0:
             await self._in_thread(self._checkpoint)
@@ -118,7 +120,7 @@ class OneTripConnection:
         deadline = time.monotonic() + self._patience.seconds
         while not _has_run(lambda: self.opened.execute(BEGIN_WRITING), deadline):
             await asyncio.sleep(_pause())
-        self.has_lock = True
+        self.has_lock, self.changes = True, self.opened.total_changes
 
     def _read(self, begin: str | None, work: Callable[[], None]) -> None:
         if begin:
@@ -197,9 +199,7 @@ class HotPath:
 
 
 def _has_run(statement: Callable[[], object], deadline: float) -> bool:
-    """Whether the statement ran; if not, try it again. Raises what SQLite raises, and after the deadline that it is
-    busy.
-    """
+    """Whether the statement ran; if not, try it again. Raises what SQLite raises, and at last that it is busy."""
     try:
         statement()
     except sqlite3.OperationalError as error:

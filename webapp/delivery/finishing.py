@@ -39,7 +39,10 @@ class Finishing:
                 self._wire_is_clear.set()
 
     async def finish(self, email: Claimed, outcome: Outcome) -> None:
-        """Stores an outcome, together with others that came meanwhile; returns once it is committed."""
+        """Stores an outcome, together with others that came meanwhile; returns once it is committed.
+
+        It doesn't wait for SQLite's disk: after a power cut the email is sent again, as if its server hadn't answered.
+        """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended.append((email, outcome, committed))
         async with self._lock:
@@ -56,7 +59,7 @@ class Finishing:
     async def _commit_ended(self) -> None:
         batch, self._ended = self._ended, []
         try:
-            async with self.database.direct(is_writing=True) as db:
+            async with self.database.direct(is_writing=True, waits_for_disk=False) as db:
                 results = [(email, outcome) for email, outcome, _future in batch]
                 await outbox.finish(db, results, self.pace.retries)
                 await db.commit()
