@@ -155,10 +155,10 @@ def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(si
     for name in ("susan", "olga", "nobody"):
         page = in_language(site, "ru").post("/reset_password_request", data={"email": name}).text
         facts = re.sub(r"<[^>]+>", " ", page.partition("<dl")[2].partition("</dl>")[0])
-        assert " ".join(facts.split()).endswith("Новый пароль на Microblog или Reset your password on Microblog")
+        assert " ".join(facts.split()).endswith("Новый пароль для сайта Microblog или Reset your password on Microblog")
 
     subjects = [mailbox.last(f"{name}@example.com", count=2).subject for name in NAMES]
-    assert subjects == ["Reset your password on Microblog", "Новый пароль на Microblog"]
+    assert subjects == ["Reset your password on Microblog", "Новый пароль для сайта Microblog"]
 
 
 NAMES, OWN = ("susan", "olga"), ["en", "ru"]

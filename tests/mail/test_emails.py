@@ -635,7 +635,7 @@ def test_text_and_html_of_an_email_say_the_same(emails: list[OutboxEmail]) -> No
         paragraphs = [" ".join(paragraph.split()) for paragraph in email.text.split("\n\n") if paragraph.strip()]
 
         assert len(paragraphs) >= 4
-        assert [paragraph for paragraph in paragraphs if paragraph not in seen] == []
+        assert [it for it in paragraphs if it.removesuffix(":") not in seen] == []  # in the text, a link follows
 
 
 def test_an_email_names_the_account_it_is_about(emails: list[OutboxEmail]) -> None:

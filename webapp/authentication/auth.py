@@ -125,7 +125,7 @@ async def _lacks(request: Request) -> str:
         return _("Admin pages open only for people with a second step. Set up an authenticator app first.")
     mark = client_info(request).browser_mark
     is_passed = user.second_proved_at or await known_browsers.is_trusted(request.state.db, user.id, mark, user.epoch)
-    return "" if is_passed else _("Here you logged in without your second step. Log out, and log in with it.")
+    return "" if is_passed else _("You logged in here without your second step. Log out, then log in with it.")
 
 
 def client_info(request: Request) -> ClientInfo:

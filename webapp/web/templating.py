@@ -83,6 +83,7 @@ def environment(settings: Settings) -> Environment:
         "has_passkeys": settings.can_have_passkeys,
         "public_profiles": settings.public_profiles,
         "open_registration": settings.registration in {"open", "approval", "domains"},
+        "wants_approval": settings.registration == "approval",
         "member_invites": settings.member_invites if settings.registration != "closed" else 0,
         "languages": [(name, i18n.own_name(name)) for name in settings.languages],
     }
