@@ -1,12 +1,16 @@
 """Passwords: hashed whole, and never at the price of the rest of the site."""
 
 import asyncio
+import re
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import anyio
 import argon2
+import asyncpg
 import pytest
 from anyio.lowlevel import checkpoint
 from argon2.exceptions import VerifyMismatchError
@@ -15,15 +19,16 @@ from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
-from tests.watching import execute
+from tests.watching import execute, statements
 from webapp import imports
 from webapp.accounts import users
 from webapp.database.cleanup import CleanupTask
 from webapp.imports.import_users import add_accounts
-from webapp.passwords import hasher, hashes
+from webapp.passwords import hasher, hashes, places
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import ARGON2, MAX_LENGTH, WORKERS, Hasher
 from webapp.rate_limits import Busy
+from webapp.settings import ROOT, Settings
 
 pytestmark = pytest.mark.dear_passwords
 
@@ -36,12 +41,12 @@ async def test_every_character_counts(anyio_backend: str, length: int) -> None:
     """C47: nothing is cut off, as bcrypt cuts after 72 bytes and C strings at a NUL."""
     hasher = Hasher()
     password = ("ab\u00e9\U0001f600" * 64)[: length - 1]
-    stored = await hasher.hash(password + "x")
+    stored = await hasher.hash(None, password + "x")
 
-    assert await hasher.is_right(password + "x", stored)
-    assert not await hasher.is_right(password + "y", stored)
-    assert not await hasher.is_right(password, stored)
-    assert not await hasher.is_right(password + "x ", stored)
+    assert await hasher.is_right(None, password + "x", stored)
+    assert not await hasher.is_right(None, password + "y", stored)
+    assert not await hasher.is_right(None, password, stored)
+    assert not await hasher.is_right(None, password + "x ", stored)
 
 
 @pytest.mark.alike
@@ -77,7 +82,7 @@ async def test_a_missing_hash_costs_as_much_as_a_wrong_password(anyio_backend: s
     watched = WatchedArgon2(ARGON2)
     hasher = Hasher(watched)
 
-    assert not await hasher.is_right("anything at all", None)
+    assert not await hasher.is_right(None, "anything at all", None)
     assert watched.runs == ["verify"]
 
 
@@ -102,18 +107,18 @@ async def test_a_wrong_password_costs_one_whole_hash_whatever_is_stored(anyio_ba
     comparing = ComparingArgon2()
     hasher = Hasher(comparing)
 
-    assert not await hasher.is_right("anything at all", stored)
+    assert not await hasher.is_right(None, "anything at all", stored)
     assert comparing.compared == [TODAYS + hashes.DUMMY]
 
 
 async def test_the_dummy_hash_opens_nothing(anyio_backend: str) -> None:
-    assert not await Hasher().is_right("", None)
+    assert not await Hasher().is_right(None, "", None)
 
 
 async def test_a_hash_is_argon2id_at_the_promised_costs_and_salted(anyio_backend: str) -> None:
     hasher = Hasher()
 
-    one, two = await hasher.hash("correct horse"), await hasher.hash("correct horse")
+    one, two = await hasher.hash(None, "correct horse"), await hasher.hash(None, "correct horse")
 
     assert one.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert one != two
@@ -132,7 +137,7 @@ async def test_hashing_leaves_the_event_loop_free(anyio_backend: str) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(tick)
         await checkpoint()
-        await Hasher().hash("correct horse")
+        await Hasher().hash(None, "correct horse")
         tasks.cancel_scope.cancel()
 
     assert ticks >= 3
@@ -145,7 +150,7 @@ async def test_requests_beyond_the_queue_are_sent_away(anyio_backend: str) -> No
 
     async def use() -> None:
         try:
-            await hasher.hash("correct horse")
+            await hasher.hash(None, "correct horse")
             ends.append("hashed")
         except Busy:
             ends.append("busy")
@@ -183,40 +188,108 @@ def test_nothing_is_held_while_a_password_is_hashed(any_site: Site, mailbox: Mai
     execute(any_site, "UPDATE user_account SET password_hash = :cheap", cheap=cheap)
     log_in(browser)
     changed = browser.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+    browser.post("/recovery_codes", data={"current_password": NEW_PASSWORD})
+    browser.post("/recover", data={"username": "susan", "code": "abcd-efgh-jkmn"})
     browser.post(forget_and_find_link(browser, mailbox), data={"password": PASSWORD})
 
     assert changed.url.path != "/change_password"
     assert log_in(any_site.browser()).url.path == "/"
-    assert Counter(any_site.argon2.runs) == {"hash": 4, "verify": 4}
+    assert Counter(any_site.argon2.runs) == {"hash": 4 + 10, "verify": 4 + 2}
     assert held == {"while hashing": 0}
+
+
+def test_whatever_hashes_for_a_request_hands_over_its_session() -> None:
+    """So that its connection is free meanwhile: only the hasher hashes, and it has no other way to do it."""
+    files = {file: file.read_text() for file in (ROOT / "webapp").rglob("*.py")}
+
+    assert [file for file, text in files.items() if re.search(r"\.(hash|is_right|matching)\(\s*None", text)] == []
+    assert {file.name for file, text in files.items() if "from argon2" in text} == {"hasher.py", "hashes.py"}
+
+
+def test_a_guess_without_a_place_runs_no_statement(site: Site, mailbox: Mailbox) -> None:
+    """C65"""
+    register(site.browser(), mailbox)
+    site.app.state.hasher = Hasher(site.argon2, most_of_strangers=0)
+    code = {"username": "susan", "code": "abcd-efgh-jkmn"}
+
+    with statements(site) as run:
+        answers = [log_in(site.browser()), site.browser().post("/recover", data=code)]
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert run == []
+
+
+@pytest.mark.postgresql
+def test_guesses_that_wait_at_the_database_leave_connections_to_others(
+    postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    """C65: all of these count what was typed in one row, which somebody holds; a process has eight connections."""
+    site = start_site(make_settings(database_url=postgres_url))
+    assert site.mailbox
+    register(site.browser(), site.mailbox)
+    owner = site.browser(follow_redirects=False)
+    log_in(owner)
+    log_in(site.browser(), "nobody_here")
+
+    async def hold() -> asyncpg.Connection:
+        holder = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+        await holder.execute("BEGIN; SELECT 1 FROM limit_window FOR UPDATE")
+        return holder
+
+    async def wait_for_waiting(holder: asyncpg.Connection) -> None:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while site.app.state.hasher.in_hand < 12 or await holder.fetchval(waiting) < places.MOST_AT_DATABASE:
+            await asyncio.sleep(0.01)
+
+    async def let_go(holder: asyncpg.Connection) -> None:
+        await holder.close()
+
+    holder = site.run(hold)
+    with ThreadPoolExecutor(12) as strangers:
+        answers = [strangers.submit(log_in, site.browser(), "nobody_here", "a guess") for _number in range(12)]
+        site.run(wait_for_waiting, holder)
+        hers = log_in(owner).status_code
+        site.run(let_go, holder)
+
+    assert hers == 303
+    assert {answer.result().status_code for answer in answers} <= {422, 503}, "after six seconds a statement gives up"
 
 
 async def test_one_visitor_has_no_more_than_a_share_of_the_places(anyio_backend: str) -> None:
     """C65: by client_ip, and by account over many of them."""
     hasher = Hasher(most_of_one=3)
-    of_one_ip = [hasher.hash("correct horse", "192.0.2.1", f"account {number}") for number in range(8)]
-    of_one_account = [hasher.hash("correct horse", f"198.51.100.{number}", "susan") for number in range(8)]
+    of_one_ip = [hasher.hash(None, "correct horse", "192.0.2.1", f"account {number}") for number in range(8)]
+    of_one_account = [hasher.hash(None, "correct horse", f"198.51.100.{number}", "susan") for number in range(8)]
 
     results = await asyncio.gather(*of_one_ip, *of_one_account, return_exceptions=True)
-    afterwards = await hasher.hash("correct horse", "192.0.2.1", "susan")
+    afterwards = await hasher.hash(None, "correct horse", "192.0.2.1", "susan")
 
     assert [isinstance(result, Busy) for result in results] == ([False] * 3 + [True] * 5) * 2
     assert hashes.is_sound(afterwards), "every place was given back"
 
 
+async def guess(hasher: Hasher, stored: str, *by: str) -> bool:
+    """A guess from a browser that the account isn't known by."""
+    with hasher.place(*by, by_stranger=True) as place:
+        return await place.matching(None, "guess", stored) is not None
+
+
 async def test_strangers_together_leave_places_to_people_who_are_known(anyio_backend: str) -> None:
     """C65: however many networks they have."""
     hasher = Hasher(most_waiting=8, most_of_strangers=5)
-    stored = await hasher.hash("correct horse")
-    guesses = [hasher.is_right("guess", stored, f"198.51.100.{number}", by_stranger=True) for number in range(20)]
-    hers = [hasher.is_right("correct horse", stored, "192.0.2.1", "susan"), hasher.hash("correct horse", "192.0.2.2")]
+    stored = await hasher.hash(None, "correct horse")
+    guesses = [guess(hasher, stored, f"198.51.100.{number}") for number in range(20)]
+    hers = [
+        hasher.is_right(None, "correct horse", stored, "192.0.2.1", "susan"),
+        hasher.hash(None, "correct horse", "192.0.2.2"),
+    ]
 
     results = await asyncio.gather(*guesses, *hers, return_exceptions=True)
 
     assert Counter(map(type, results[:20])) == {bool: 5, Busy: 15}
     assert results[20] is True
     assert hashes.is_sound(str(results[21]))
-    assert not await hasher.is_right("guess", stored, "198.51.100.1", by_stranger=True), "every place was given back"
+    assert not await guess(hasher, stored, "198.51.100.1"), "every place was given back"
 
 
 def test_when_strangers_have_all_their_places_known_browsers_and_links_still_work(site: Site, mailbox: Mailbox) -> None:
@@ -249,7 +322,7 @@ async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None
     hasher, served = Hasher(), []
 
     async def be_served(client_ip: str, number: int) -> None:
-        await hasher.hash("correct horse", client_ip)
+        await hasher.hash(None, "correct horse", client_ip)
         served.append((client_ip, number))
 
     crowd = [be_served("192.0.2.1", number) for number in range(18)]
@@ -258,16 +331,46 @@ async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None
     assert served.index(("192.0.2.2", 0)) <= 2 * WORKERS + 1, "threads end in the order they like"
 
 
+async def test_people_who_are_known_are_served_before_all_strangers(anyio_backend: str) -> None:
+    """C65"""
+    hasher, served = Hasher(), []
+    stored = await hasher.hash(None, "correct horse")
+
+    async def be_served(by: str, *, is_stranger: bool) -> None:
+        await (guess(hasher, stored, by) if is_stranger else hasher.hash(None, "correct horse", by))
+        served.append(by)
+
+    strangers = [be_served(f"198.51.100.{number}", is_stranger=True) for number in range(20)]
+    await asyncio.gather(*strangers, be_served("susan", is_stranger=False))
+
+    assert served.index("susan") <= 2 * WORKERS, "threads end in the order they like"
+
+
+async def test_guesses_take_no_place_from_the_account_or_the_network_they_are_about(anyio_backend: str) -> None:
+    """C65"""
+    hasher = Hasher(most_of_one=3)
+    stored = await hasher.hash(None, "correct horse")
+    guesses = [guess(hasher, stored, "192.0.2.1", "susan") for _number in range(8)]
+    hers = [hasher.is_right(None, "correct horse", stored, "192.0.2.1", "susan") for _number in range(3)]
+
+    results = await asyncio.gather(*guesses, *hers, return_exceptions=True)
+
+    assert Counter(map(type, results[:8])) == {bool: 3, Busy: 5}
+    assert results[8:] == [True] * 3
+
+
 @deep
 async def test_a_visitor_who_leaves_while_waiting_frees_their_place(anyio_backend: str) -> None:
     hasher = Hasher()
-    waiting = [asyncio.create_task(hasher.hash("correct horse", "192.0.2.1")) for _number in range(12)]
+    waiting = [asyncio.create_task(hasher.hash(None, "correct horse", "192.0.2.1")) for _number in range(12)]
     await asyncio.sleep(0)
     for task in waiting[1::2]:
         task.cancel()
 
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    afterwards = await asyncio.wait_for(asyncio.gather(*(hasher.hash("correct horse") for _number in range(4))), 5)
+    afterwards = await asyncio.wait_for(
+        asyncio.gather(*(hasher.hash(None, "correct horse") for _number in range(4))), 5
+    )
 
     assert sum(isinstance(result, str) for result in results) >= 6
     assert len(afterwards) == 4

@@ -41,7 +41,7 @@ def import_people(site: Site, *names: str) -> None:
 
 @cache
 def _password_hash() -> str:
-    return asyncio.run(Hasher(CHEAP).hash(PASSWORD))
+    return asyncio.run(Hasher(CHEAP).hash(None, PASSWORD))
 
 
 def let_follow(site: Site, *pairs: tuple[str, str]) -> None:

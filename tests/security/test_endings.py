@@ -18,7 +18,6 @@ from tests.registration.test_invites import invite
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
-from webapp import rate_limits
 from webapp.accounts import endings, known_browsers, tokens, users
 from webapp.accounts.models import User
 from webapp.audit.events import ClientInfo
@@ -93,8 +92,7 @@ class Life:
         mark, client = self.thiefs_mark, ClientInfo("192.0.2.9", "a browser", self.thiefs_mark)
 
         async def look(db: AsyncSession, user: User) -> bool:
-            uses = await throttle.of(db, "susan", client)
-            is_apart = uses[0][0] is rate_limits.LOG_IN_KNOWN_BROWSER
+            is_apart = await throttle.known_owner(db, "susan", client) is not None
             is_known = await known_browsers.is_known(db, user.id, mark, user.epoch)
             return is_apart or is_known or mark in await known_browsers.remember(db, user.id, mark, user.epoch)
 

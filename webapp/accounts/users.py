@@ -7,7 +7,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database
 from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
@@ -88,8 +87,7 @@ async def register(
     """
     if not await is_free(db, settings, username):  # also before hashing, which is expensive
         raise Taken("username")
-    await database.release(db)
-    password_hash = await hasher.hash(password, client.client_ip, email)
+    password_hash = await hasher.hash(db, password, client.client_ip, email)
     return await add(db, settings, username, email, password_hash, language, client)
 
 
@@ -150,8 +148,7 @@ async def change_password(
     Raises Overtaken if the account has left the epoch in which `user` was read. Frees the connection while it
     hashes. Raises Busy.
     """
-    await database.release(db)
-    password_hash = await hasher.hash(password, client.client_ip, user.email)
+    password_hash = await hasher.hash(db, password, client.client_ip, user.email)
     unchanged = col(User.epoch) == user.epoch, col(User.disabled_at).is_(None)
     password_changes: dict[str, Any] = {"password_hash": password_hash, "password_locked_at": None}
     ended = await end_everything(

@@ -8,7 +8,7 @@ from sqlalchemy import table as named_table
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, i18n
+from webapp import i18n
 from webapp.accounts import users
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
@@ -18,7 +18,7 @@ from webapp.database.hot import Prepared
 from webapp.i18n import gettext as _
 from webapp.names import identities
 from webapp.passwords.costs import other_costs
-from webapp.passwords.hasher import Hasher, normal
+from webapp.passwords.hasher import Place, normal
 
 # By its name, since it belongs to a room above this one.
 _requests = named_table("registration_request", *map(column, ("email", "username_key", "password_hash", "expires_at")))
@@ -78,21 +78,19 @@ class WaitsForAdmin(Closed):
         super().__init__(0, words)
 
 
-async def authenticate(
-    db: AsyncSession, hasher: Hasher, typed: str, password: str, client: ClientInfo, *, by_stranger: bool
-) -> User | None:
+async def authenticate(db: AsyncSession, place: Place, typed: str, password: str, client: ClientInfo) -> User | None:
     """The person with this username or address and password. Takes just as long if there is no such account.
 
-    Frees the connection while it hashes. Raises Busy, or Closed, which only somebody with the password gets to see.
+    Frees the connection while it hashes. Raises Closed, which only somebody with the password gets to see.
     """
     identity = identities.identity_or_nonsense(typed)
     # Read no more than this before hashing: making an object of a row would take longer than finding none.
     credentials = _CREDENTIALS_BY_EMAIL if "@" in identity else _CREDENTIALS_BY_NAME
-    found = await credentials.row(db, {"identity": identity, "moment": now()})
-    by, costs = (client.client_ip, identity), await other_costs(db)
-    await database.release(db)
+    async with place.with_database(db):
+        found = await credentials.row(db, {"identity": identity, "moment": now()})
+        costs = await other_costs(db)
     user_id, epoch, password_hash = found or (None, None, None)
-    form = await hasher.matching(password, password_hash, *by, costs=costs, by_stranger=by_stranger)
+    form = await place.matching(db, password, password_hash, costs)
     if form is not None and user_id is None:
         events.refused(Refusal.WAITS_FOR_ADMIN, client, typed=typed)
         raise WaitsForAdmin
@@ -105,9 +103,8 @@ async def authenticate(
     if user.password_locked_at is not None:
         events.refused(Refusal.PASSWORD_LOCKED, client, user_id=user_id, typed=typed)
         raise PasswordLocked(user.id)
-    if hasher.is_outdated(user.password_hash) or form != normal(password):
-        await database.release(db)
-        new_hash = await hasher.hash(password, *by)
+    if place.hasher.is_outdated(user.password_hash) or form != normal(password):
+        new_hash = await place.hash(db, password)
         unchanged = col(User.id) == user.id, col(User.password_hash) == user.password_hash
         await db.exec(update(User).where(*unchanged).values(password_hash=new_hash))
     return user

@@ -168,16 +168,17 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
     The right password starts the counts anew, in the transaction that the caller commits. Raises Closed.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
-    await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("log in", identities.identity_or_nonsense(typed), client.client_ip):
-        words, uses = _("Too many attempts. You can try again in %(wait)s."), await throttle.of(db, typed, client)
-        if refused := await too_often(request, form, *uses, words=words):
-            events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
-            return None
-        await db.commit()  # before the password is looked at, so that guesses at once count too
-        user = await credentials.authenticate(
-            db, state.hasher, typed, password, client, by_stranger=not throttle.is_of_known_browser(uses)
-        )
+    identity, owner = identities.identity_or_nonsense(typed), await throttle.known_owner(db, typed, client)
+    by = (client.client_ip, identity) if owner is None else (client.browser_mark,)
+    async with state.turns.of(db, "log in", identity, by[0]):
+        with state.hasher.place(*by, by_stranger=owner is None) as place:
+            words, uses = _("Too many attempts. You can try again in %(wait)s."), throttle.of(typed, client, owner)
+            async with place.with_database(db):
+                if refused := await too_often(request, form, *uses, words=words):
+                    events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
+                    return None
+                await db.commit()  # before the password is looked at, so that guesses at once count too
+            user = await credentials.authenticate(db, place, typed, password, client)
         if user is not None:
             # The account's row first, as in whatever ends everything: otherwise the two could deadlock.
             await users.note_password_used(db, user.id)

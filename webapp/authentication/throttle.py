@@ -6,6 +6,8 @@ which the person has logged in before is counted separately, so no guesser locks
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from sqlmodel import col, select
@@ -14,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
+from webapp.database import release
 from webapp.names import identities
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -23,37 +26,36 @@ class Turns:
     """Does expensive work one at a time for each key, within this process, so that cheap checks refuse most of it.
 
     If one link is used many times at once, the first use hashes, and the others find that it has been used. If many
-    right passwords arrive at once, each starts the count again before the next is counted. Nobody may hold a connection
-    while waiting here.
+    right passwords arrive at once, each starts the count again before the next is counted.
     """
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
-    def of(self, *key: str) -> asyncio.Lock:
-        """A lock to hold, with `async with`, from the cheap checks until what was right or wrong is written."""
-        return self._locks.setdefault(key, asyncio.Lock())
+    @asynccontextmanager
+    async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
+        """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection."""
+        await release(db)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            yield
 
 
-async def of(db: AsyncSession, typed: str, client: ClientInfo) -> list[Use]:
-    """What an attempt counts for. Commit it before checking the password, so that simultaneous guesses count, too.
-
-    The work is the same whether or not there is such an account.
+def of(typed: str, client: ClientInfo, owner: int | None) -> list[Use]:
+    """What an attempt counts for; `owner` is the account's if it is known by the browser. Commit it before checking the
+    password, so that simultaneous guesses count, too.
     """
-    identity, owner = identities.identity_or_nonsense(typed), await known_owner(db, typed, client)
+    identity = identities.identity_or_nonsense(typed)
     if owner is not None:
         in_browser = _in_browser(owner, client)
         return [(rate_limits.LOG_IN_KNOWN_BROWSER, in_browser), (rate_limits.LOG_INS_KNOWN_BROWSER, in_browser)]
     return [*_of_identity(identity, client), (rate_limits.LOG_IN_CLIENT_IP, client.client_ip)]
 
 
-def is_of_known_browser(uses: list[Use]) -> bool:
-    """Whether what an attempt counts for says that it comes from a browser that the account is known by."""
-    return any(limit is rate_limits.LOG_IN_KNOWN_BROWSER for limit, _who in uses)
-
-
 async def known_owner(db: AsyncSession, typed: str, client: ClientInfo) -> int | None:
-    """The person with this username or email, if they have logged in with this browser before."""
+    """The person with this username or email, if they have logged in with this browser before.
+
+    The work is the same whether or not there is such an account.
+    """
     if not client.browser_mark:
         return None
     identity = identities.identity_or_nonsense(typed)

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.cli import Refused
-from webapp.database import now, release
+from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.imports import import_users
 from webapp.moderation import reports
@@ -94,9 +94,8 @@ async def _find(db: AsyncSession, community: dict[str, Any]) -> Filled | None:
     addresses = {_address(each, community): each["name"] for each in community["people"]}
     rows = await db.exec(select(User.username, User.email, User.password_hash).where(col(User.email).in_(addresses)))
     hashes = {name: password_hash for name, email, password_hash in rows if addresses[email] == name}
-    await release(db)
     hasher, password = Hasher(), community["password"]
-    unchanged = {each for each in set(hashes.values()) if await hasher.is_right(password, each)}
+    unchanged = {each for each in set(hashes.values()) if await hasher.is_right(db, password, each)}
     names = [name for name in addresses.values() if hashes.get(name) in unchanged]
     return Filled(names, password, admin=community["people"][0]["name"]) if names else None
 
@@ -109,7 +108,7 @@ async def _add_accounts(
     db: AsyncSession, settings: Settings, community: dict[str, Any], moment: datetime, language: str
 ) -> dict[str, int]:
     """Adds the accounts, all with one hash so that nobody waits for twelve; returns their ids by name."""
-    password_hash = await Hasher().hash(community["password"])
+    password_hash = await Hasher().hash(db, community["password"])
     file = io.StringIO()
     rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
     csv.writer(file).writerows([("username", "email", "password_hash"), *rows])

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, rate_limits
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import RecoveryCode, User
@@ -22,7 +22,7 @@ from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.mail import kinds
-from webapp.passwords.hasher import Hasher
+from webapp.passwords.hasher import Hasher, Place
 from webapp.rate_limits import Use
 from webapp.settings import Settings
 
@@ -56,11 +56,10 @@ async def make(
     Older codes stop working. Raises Overtaken if the account has left the epoch in which `user` was read. Frees the
     connection while it hashes. Raises Busy.
     """
-    await database.release(db)
     made = [canonical(code) for code in shown] or _new_codes()
     by = client.client_ip, user.email
     rows = [
-        RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(code[LABEL:], *by))
+        RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(db, code[LABEL:], *by))
         for code in made
     ]
     alone = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
@@ -86,29 +85,25 @@ def attempts(identity: str, client_ip: str) -> list[Use]:
 
 
 async def use(
-    db: AsyncSession,
-    hasher: Hasher,
-    settings: Settings,
-    identity: str,
-    code: str,
-    client: ClientInfo,
-    *,
-    by_stranger: bool,
+    db: AsyncSession, place: Place, settings: Settings, identity: str, code: str, client: ClientInfo
 ) -> User | None:
     """Uses up a code; returns its owner. If it is used several times at once, one attempt succeeds.
 
-    The work is the same whatever is wrong with the name or the code. Frees the connection while it hashes. Raises Busy.
+    The work is the same whatever is wrong with the name or the code. Frees the connection while it hashes.
     """
-    user = await users.find(db, identity)
-    row = await _checked(db, hasher, user, code, client.client_ip, identity, by_stranger=by_stranger)
+    async with place.with_database(db):
+        user = await users.find(db, identity)
+        row = await _of_label(db, user, code)
+    row = await _checked(db, place, user, row, code)
     return await _spend(db, settings, row, client, "") if row else None
 
 
 async def stand_in(
     db: AsyncSession, hasher: Hasher, settings: Settings, user: User, code: str, client: ClientInfo
 ) -> bool:
-    """Uses up a known person's code in place of a factor; returns whether it was right. Otherwise like `use`."""
-    row = await _checked(db, hasher, user, code, client.client_ip, user.username_key)
+    """Uses up a known person's code in place of a factor; returns whether it was right. Like `use`, but raises Busy."""
+    with hasher.place(client.client_ip, user.username_key) as place:
+        row = await _checked(db, place, user, await _of_label(db, user, code), code)
     return row is not None and await _spend(db, settings, row, client, "factor") is not None
 
 
@@ -117,14 +112,17 @@ def new() -> list[str]:
     return [_spelled(code) for code in _new_codes()]
 
 
-async def _checked(
-    db: AsyncSession, hasher: Hasher, user: User | None, code: str, *by: str, by_stranger: bool = False
-) -> RecoveryCode | None:
-    """The row of a code that is right and unused; None, after the same work, if it isn't."""
+async def _of_label(db: AsyncSession, user: User | None, code: str) -> RecoveryCode | None:
+    """The row whose code begins like this one."""
     of_user = {"user_id": user.id if user else 0, "label": code[:LABEL]}
-    row = (await db.exec(_BY_LABEL, params=of_user)).first()
-    await database.release(db)
-    is_right = await hasher.is_right(code[LABEL:], row.code_hash if row else None, *by, by_stranger=by_stranger)
+    return (await db.exec(_BY_LABEL, params=of_user)).first()
+
+
+async def _checked(
+    db: AsyncSession, place: Place, user: User | None, row: RecoveryCode | None, code: str
+) -> RecoveryCode | None:
+    """The row if its code is right and unused; None, after the same work, if it isn't."""
+    is_right = await place.matching(db, code[LABEL:], row.code_hash if row else None) is not None
     if user is None or user.disabled_at is not None or row is None or row.used_at is not None or not is_right:
         return None
     return row

@@ -1,17 +1,16 @@
 """Hashes passwords and checks them. strength.py says which ones are too easy to guess."""
 
-import asyncio
 import unicodedata
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 import anyio
 from anyio.to_thread import run_sync
 from argon2 import PasswordHasher, Type
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.passwords import hashes
-from webapp.rate_limits import Busy
+from webapp.passwords.places import Asking, Places
 
 MAX_LENGTH = 256
 MOST_TYPED = 4 * MAX_LENGTH  # one character may be typed as up to four
@@ -23,7 +22,6 @@ MOST_OF_ONE = 20
 # Of these, for all guesses from browsers that the account isn't known by. The rest are for people in their own browser
 # and for who follows a link, even while somebody with a thousand networks tries passwords.
 MOST_OF_STRANGERS = 60
-_STRANGERS = "all strangers together"
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
 ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
@@ -33,7 +31,8 @@ class Hasher:
     """Hashes off the event loop, two at a time: each takes 19 MiB and a core.
 
     `by` says for whom: first the client_ip, then the account or what stands for it. Client IPs take turns, so that
-    ninety requests from one keep nobody else waiting.
+    ninety requests from one keep nobody else waiting. What hashes takes the request's database session, and frees its
+    connection: a hash takes long, and others want to go on.
     """
 
     def __init__(
@@ -44,56 +43,72 @@ class Hasher:
         most_of_one: int = MOST_OF_ONE,
         most_of_strangers: int = MOST_OF_STRANGERS,
     ) -> None:
-        self._argon2 = argon2
-        self._most_waiting = most_waiting
-        self._most_of_one = most_of_one
-        self._most_of_strangers = most_of_strangers
-        self._limiter = anyio.CapacityLimiter(WORKERS)
-        self._free = WORKERS
-        self._places: Counter[str] = Counter()
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._in_hand = 0
+        self.argon2 = argon2
+        self.limiter = anyio.CapacityLimiter(WORKERS)
+        self.places = Places(WORKERS, most=most_waiting, most_of_one=most_of_one, most_of_strangers=most_of_strangers)
 
     @property
     def in_hand(self) -> int:
         """How many are being hashed or waiting."""
-        return self._in_hand
+        return self.places.in_hand
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made elsewhere, or at a cost other than today's."""
-        return not password_hash.startswith("$argon2") or self._argon2.check_needs_rehash(password_hash)
+        return not password_hash.startswith("$argon2") or self.argon2.check_needs_rehash(password_hash)
 
-    async def hash(self, password: str, *by: str) -> str:
-        """The argon2id hash. Raises Busy if too many are waiting, or too many for the same `by`."""
-        async with self._place(by):
-            return await run_sync(self._argon2.hash, normal(password), limiter=self._limiter)
+    @contextmanager
+    def place(self, *by: str, by_stranger: bool = False) -> Iterator["Place"]:
+        """A place among those who wait, from now on. A guess `by_stranger` comes from a browser that the account isn't
+        known by. Raises Busy if too many are waiting, or too many for the same `by`.
+        """
+        asking = Asking(by, by_stranger)
+        with self.places.taken(asking):
+            yield Place(self, asking)
 
-    async def is_right(self, password: str, password_hash: str | None, *by: str, by_stranger: bool = False) -> bool:
+    async def hash(self, db: AsyncSession | None, password: str, *by: str) -> str:
+        """The argon2id hash. Raises Busy."""
+        with self.place(*by) as place:
+            return await place.hash(db, password)
+
+    async def is_right(self, db: AsyncSession | None, password: str, password_hash: str | None, *by: str) -> bool:
         """Whether the password matches the hash; takes just as long without a hash. Raises Busy."""
-        return await self.matching(password, password_hash, *by, by_stranger=by_stranger) is not None
+        with self.place(*by) as place:
+            return await place.matching(db, password, password_hash) is not None
+
+
+class Place:
+    """A place that somebody has, from before anything is looked up for them until the hash is done."""
+
+    def __init__(self, hasher: Hasher, asking: Asking) -> None:
+        self.hasher = hasher
+        self._asking = asking
+
+    def with_database(self, db: AsyncSession) -> AbstractAsyncContextManager[None]:
+        """What is read or counted before the hash. Strangers wait for one another, so that they leave connections to
+        others, and what isn't committed at its end is undone.
+        """
+        return self.hasher.places.with_database(self._asking, db)
+
+    async def hash(self, db: AsyncSession | None, password: str) -> str:
+        async with self.hasher.places.turn(self._asking, db):
+            return await run_sync(self.hasher.argon2.hash, normal(password), limiter=self.hasher.limiter)
 
     async def matching(
-        self,
-        password: str,
-        password_hash: str | None,
-        *by: str,
-        costs: Sequence[str] = (),
-        by_stranger: bool = False,
+        self, db: AsyncSession | None, password: str, password_hash: str | None, costs: Sequence[str] = ()
     ) -> str | None:
         """The form of the password that matches the hash, or None.
 
         It takes just as long without a hash, or with a cheaper one. `costs` are all the costs that other hashes of the
-        site may have; each is paid every time. A guess `by_stranger` comes from a browser that the account isn't known
-        by. Raises Busy.
+        site may have; each is paid every time.
         """
-        async with self._place((*by, _STRANGERS) if by_stranger else by):
-            return await run_sync(self._matching, password, password_hash, costs, limiter=self._limiter)
+        async with self.hasher.places.turn(self._asking, db):
+            return await run_sync(self._matching, password, password_hash, costs, limiter=self.hasher.limiter)
 
     def _matching(self, password: str, password_hash: str | None, costs: Sequence[str]) -> str | None:
         """An account without a password, or with one that can't be checked, takes as long as any other."""
         own = hashes.cost_of(password_hash) if password_hash and hashes.is_sound(password_hash) else ""
         costliest = {}
-        for cost in sorted({cost_of(self._argon2), *costs, own} - {""}, key=hashes.share):
+        for cost in sorted({cost_of(self.hasher.argon2), *costs, own} - {""}, key=hashes.share):
             costliest[hashes.share(cost)[0]] = cost
         tries = [(form, cost) for cost in sorted(costliest.values()) for form in _forms(password)]
         fits = [form for form, cost in tries if self._matches_at(form, cost, own, password_hash)]
@@ -103,57 +118,11 @@ class Hasher:
         """Whether the password matches the hash, if the hash's own cost is part of this one; pays all of this one."""
         (kind, spent), is_right = hashes.share(own), False
         if password_hash and own and kind == hashes.share(cost)[0]:
-            is_right = hashes.is_of(self._argon2, password, password_hash)
+            is_right = hashes.is_of(self.hasher.argon2, password, password_hash)
         else:
             spent = 0
-        hashes.spend(self._argon2, password, cost, spent)
+        hashes.spend(self.hasher.argon2, password, cost, spent)
         return is_right
-
-    @asynccontextmanager
-    async def _place(self, by: Sequence[str]) -> AsyncIterator[None]:
-        if self._in_hand >= self._most_waiting or any(self._places[who] >= self._most_of(who) for who in by):
-            raise Busy("As many passwords as may wait are waiting to be hashed.")
-        self._in_hand += 1
-        self._places.update(by)
-        try:
-            await self._turn(by[0] if by else "")
-            try:
-                yield
-            finally:
-                self._next()
-        finally:
-            self._in_hand -= 1
-            self._places = self._places - Counter(by)  # subtraction also drops those with none left
-
-    def _most_of(self, who: str) -> int:
-        return self._most_of_strangers if who == _STRANGERS else self._most_of_one
-
-    async def _turn(self, who: str) -> None:
-        """Returns once one of the workers is free, and takes it."""
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(who, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # our turn had come
-                self._next()
-            raise
-
-    def _next(self) -> None:
-        """Gives a worker to the first in line. Others from the same place go behind everybody else."""
-        while self._waiting:
-            who = next(iter(self._waiting))
-            turns = self._waiting.pop(who)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[who] = turns
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
 
 
 def normal(password: str) -> str:

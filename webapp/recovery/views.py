@@ -20,7 +20,6 @@ from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, proof, throttle
 from webapp.authentication.forms import RenewResetLink, check_password
-from webapp.database import release
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.names.identities import visible
@@ -80,8 +79,7 @@ async def reset_password(request: Request) -> Response:
 async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> Response | None:
     """Sets the password, or says in the form why not. Raises TokenInvalid and Overtaken."""
     db, state, client, password = request.state.db, request.app.state, auth.client_info(request), form.data.password
-    await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("reset", str(user_id)):
+    async with state.turns.of(db, "reset", str(user_id)):
         # Of many at once, the first has used the link, and the others cost no hash.
         token, opened = request.path_params["token"], form.values["opened"]
         user, claim = await reset.owner(db, state.settings, token, opened)
@@ -168,13 +166,15 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """The code's owner; or None, with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     words = _("Too many attempts. You can try again in %(wait)s.")
-    typed, by_stranger = form.data.username, not await throttle.known_owner(db, form.data.username, client)
-    if refused := await too_often(request, form, *codes.attempts(typed, client.client_ip), words=words):
-        events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
-        return None
-    await db.commit()  # before the code is looked at, so that guesses at once count too
-    more = {"by_stranger": by_stranger}
-    user = await codes.use(db, state.hasher, state.settings, typed, form.data.code, client, **more)
+    typed, owner = form.data.username, await throttle.known_owner(db, form.data.username, client)
+    by = (client.client_ip, typed) if owner is None else (client.browser_mark,)
+    with state.hasher.place(*by, by_stranger=owner is None) as place:
+        async with place.with_database(db):
+            if refused := await too_often(request, form, *codes.attempts(typed, client.client_ip), words=words):
+                events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
+                return None
+            await db.commit()  # before the code is looked at, so that guesses at once count too
+        user = await codes.use(db, place, state.settings, typed, form.data.code, client)
     if user is None:
         events.refused(Refusal.CODE, client, typed=typed)
         form.refuse("", _("That username or email and code don't match, or the code has been used."))

@@ -10,7 +10,7 @@ from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import database, rate_limits
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
@@ -81,8 +81,7 @@ async def ask(
     """
     if not await users.is_free(db, settings, asked.username):
         raise Taken("username")
-    await database.release(db)
-    password_hash = await hasher.hash(password, by.client_ip, asked.email)
+    password_hash = await hasher.hash(db, password, by.client_ip, asked.email)
     # Others who ask at the same time wait here, so the backlog is never exceeded.
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
     await _add(db, settings, asked, password_hash)

@@ -172,8 +172,7 @@ async def _finished(
     """Adds the account, or the request for one, or says in the form why not. Raises TokenInvalid or NotLive."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     of_client_ip = rate_limits.FINISH_REGISTRATION_CLIENT_IP, client.client_ip
-    await release(db)  # nobody holds a connection while waiting for a turn
-    async with state.turns.of("register", address):
+    async with state.turns.of(db, "register", address):
         await _proved(request, form)  # of many at once, the first has used the link, and the others cost no hash
         if await too_often(request, form, (rate_limits.FINISH_REGISTRATION, address), of_client_ip):
             return None

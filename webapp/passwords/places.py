@@ -1,0 +1,116 @@
+"""Who may wait for a hash, and whose turn is next."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import release
+from webapp.rate_limits import Busy
+
+# Strangers' guesses that are at the database at once. A process has eight connections, or one.
+MOST_AT_DATABASE = 3
+_STRANGERS = "all strangers together"
+
+Line = dict[str, deque[asyncio.Future[None]]]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """For whom a place is. A stranger's guess counts by itself: it takes nothing from the person it is about."""
+
+    by: tuple[str, ...]
+    is_stranger: bool
+
+    @property
+    def network(self) -> str:
+        return self.by[0] if self.by else ""
+
+    @property
+    def counted(self) -> list[str]:
+        return [*(f"guess {each}" for each in self.by), _STRANGERS] if self.is_stranger else list(self.by)
+
+
+class Places:
+    """A bounded number of places for those who wait. Nobody has more than a share, and strangers together neither.
+
+    People who are known go before strangers, and among either the networks take turns.
+    """
+
+    def __init__(self, workers: int, *, most: int, most_of_one: int, most_of_strangers: int) -> None:
+        self.in_hand = 0
+        self._free = workers
+        self._most = most
+        self._most_of_one = most_of_one
+        self._most_of_strangers = most_of_strangers
+        self._taken: Counter[str] = Counter()
+        self._known: Line = {}
+        self._strangers: Line = {}
+        self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
+
+    @contextmanager
+    def taken(self, asking: Asking) -> Iterator[None]:
+        """Takes a place, at once or not at all. Raises Busy."""
+        if self.in_hand >= self._most or any(self._taken[who] >= self._most_of(who) for who in asking.counted):
+            raise Busy("As many passwords as may wait are waiting to be hashed.")
+        self.in_hand += 1
+        self._taken.update(asking.counted)
+        try:
+            yield
+        finally:
+            self.in_hand -= 1
+            self._taken = self._taken - Counter(asking.counted)  # subtraction also drops those with none left
+
+    @asynccontextmanager
+    async def with_database(self, asking: Asking, db: AsyncSession) -> AsyncIterator[None]:
+        """What is read or counted before a hash. Strangers wait for one another here, before they take a connection."""
+        await release(db)
+        async with self._at_database if asking.is_stranger else nullcontext():
+            try:
+                yield
+            finally:
+                await release(db)
+
+    @asynccontextmanager
+    async def turn(self, asking: Asking, db: AsyncSession | None) -> AsyncIterator[None]:
+        """One of the workers. Whoever waits for it, or has it, holds no connection."""
+        if db is not None:
+            await release(db)
+        await self._wait(self._strangers if asking.is_stranger else self._known, asking.network)
+        try:
+            yield
+        finally:
+            self._next()
+
+    def _most_of(self, who: str) -> int:
+        return self._most_of_strangers if who == _STRANGERS else self._most_of_one
+
+    async def _wait(self, line: Line, network: str) -> None:
+        """Returns once one of the workers is free, and takes it."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        line.setdefault(network, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # our turn had come
+                self._next()
+            raise
+
+    def _next(self) -> None:
+        """Gives a worker to the first in line. Others from the same network go behind everybody else."""
+        while line := self._known or self._strangers:
+            network = next(iter(line))
+            turns = line.pop(network)
+            turn = turns.popleft()
+            if turns:
+                line[network] = turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
