@@ -86,6 +86,14 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, Any]]] = {
         "postgresql+asyncpg://blog@/blog",
         {"host": ["/var/run/postgresql"], "port": [5432]},
     ),
+    "postgresql://blog@%2Frun%2Fpostgresql:5433/blog": (
+        "postgresql+asyncpg://blog@/blog",
+        {"host": ["/run/postgresql"], "port": [5433]},
+    ),
+    "postgresql://blog@%2Frun%2Fone:5433,%2Frun%2Ftwo/blog": (
+        "postgresql+asyncpg://blog@/blog",
+        {"host": ["/run/one", "/run/two"], "port": [5433, 5432]},
+    ),
     "postgresql://u:p@/d?host=/cloudsql/project:europe-west1:blog": (
         "postgresql+asyncpg://u:p@/d",
         {"host": ["/cloudsql/project:europe-west1:blog"], "port": [5432]},

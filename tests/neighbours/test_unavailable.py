@@ -1,6 +1,8 @@
 """A real PostgreSQL that is away in each way that one can be is known to be away, and a fault of ours is not."""
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from tests.processes import free_port
+from tests.processes import SECRET_KEY, free_port
+from webapp.cli import main
 from webapp.database.refusals import is_away
 from webapp.settings.database_url import read
 
@@ -84,6 +87,7 @@ AWAY: dict[str, Callable[[str], Any]] = {
     "statement too slow": lambda url: run(url, "SET statement_timeout = '100ms'", "SELECT pg_sleep(5)"),
     "nobody listens": lambda _url: run(f"postgresql://blog@127.0.0.1:{free_port()}/d", "SELECT 1"),
     "no such socket": lambda _url: run("postgresql://blog@/d?host=/nowhere", "SELECT 1"),
+    "no route to it": lambda _url: run("postgresql://blog@[fd00::1]/d?connect_timeout=2", "SELECT 1"),
     "no such host": lambda _url: run("postgresql://blog@no-such-host.invalid/d", "SELECT 1"),
     "no server takes writes": lambda url: run(
         f"{url}&target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don", "SELECT 1"
@@ -102,3 +106,21 @@ def test_what_is_away_is_known(url: str, way: str) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011
         asyncio.run((AWAY | OURS)[way](url))
     assert is_away(raised.value) is (way in AWAY), repr(raised.value)
+
+
+@pytest.mark.parametrize("command", [["users", "list"], ["migrate"], ["doctor"]], ids=" ".join)
+def test_a_command_waits_for_no_frozen_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """C72: the driver itself would wait for a minute to connect, and for ever for an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://blog@127.0.0.1:{silent.getsockname()[1]}/d")
+        for name, value in {"BASE_URL": "https://blog.example", "SECRET_KEY": SECRET_KEY, "MAILER": "off"}.items():
+            monkeypatch.setenv(name, value)
+        began = time.monotonic()
+
+        assert main.main(command) == 1
+
+    printed = capsys.readouterr()
+    assert "it didn't answer in time" in printed.out + printed.err
+    assert time.monotonic() - began < 45

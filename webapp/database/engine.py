@@ -69,8 +69,8 @@ class Database:
     """The database of one application.
 
     `doorbell` is set whenever a commit left work for a background task of this process. `visitors` is how many requests
-    the process is answering; they go before such tasks. A patient database, which migrations need, lets its statements
-    take as long as they take.
+    the process is answering; they go before such tasks. A patient database is for commands, such as migrations, whose
+    statements may take minutes.
     """
 
     def __init__(self, url: str, *, is_patient: bool = False, sqlite_patience: sqlite.Patience = sqlite.USUAL) -> None:
@@ -78,7 +78,7 @@ class Database:
         # SQLite: several connections would only wait for each other's locks, and slowly. PostgreSQL: those of two
         # processes fit into the twenty that a platform's smallest plan allows.
         url, arguments = database_url.read(url)
-        limits = {} if is_patient else postgresql.TIME_LIMITS
+        limits = postgresql.PATIENT_LIMITS if is_patient else postgresql.TIME_LIMITS
         connect = {"async_creator_fn": partial(sqlite.connect, patience=sqlite_patience)}
         most, options = (1, connect) if self.is_sqlite else (8, limits | arguments)
         # Sessions end their transactions themselves; another ROLLBACK would be one more trip to SQLite's thread.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Seconds for opening a connection, and for a statement: a database that is frozen or overrun is a page that says so,
 # within ten seconds. They are the driver's, since poolers refuse the server's own as startup parameters.
 TIME_LIMITS = {"timeout": 5.0, "command_timeout": 6.0}
+# The same for commands, which would otherwise wait for a frozen server for ever, and say nothing.
+PATIENT_LIMITS = {"timeout": 10.0, "command_timeout": 600.0}
 
 
 class Pooler:

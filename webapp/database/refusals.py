@@ -17,11 +17,16 @@ AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutE
 # SQLAlchemy: a connection that is lost, a log-in that is refused, a transaction that may only read, too little of
 # something, a lock that is not free, a server that stops or starts, and its own trouble with files.
 STATES = ("08", "28", "3D", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+# Why there is no way to the server, if no class of Python's own says so: its socket is gone or shut, or its machine is.
+NO_WAY = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+    *(errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL),
+}
 
 
 def is_away(error: BaseException) -> bool:
     """Whether the database is unavailable for the moment: not our fault, and worth another try."""
-    if isinstance(error, AWAY) or _is_missing_socket(error) or _is_full(error):
+    if isinstance(error, AWAY) or _has_no_way(error) or _is_full(error):
         return True
     if not isinstance(error, DBAPIError):
         return False
@@ -30,21 +35,43 @@ def is_away(error: BaseException) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    """What the database said, in one line."""
+    """What the database said, in one line; in our words if it said nothing, or the driver something dark."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _("its certificate isn't trusted: %(reason)s") % {"reason": cause.verify_message}
+    if isinstance(cause, FileNotFoundError):
+        return _("there is no socket in the folder that DATABASE_URL names")
+    if isinstance(cause, socket.gaierror):
+        return _("nobody knows the host that DATABASE_URL names (%(reason)s)") % {"reason": cause.strerror}
+    return (str(cause) or _silence(cause)).splitlines()[0]
+
+
+def _silence(cause: BaseException) -> str:
+    return _("it didn't answer in time") if isinstance(cause, TimeoutError) else type(cause).__name__
 
 
 def with_advice(error: Exception) -> str:
-    """The same, and what to check if the disk may be why."""
-    return f"{in_words(error)}. {of_the_disk(error)}".rstrip()
+    """The same, and what to check if the disk or a certificate may be why."""
+    return f"{in_words(error)}. {of_the_disk(error) or _of_the_certificate(error)}".rstrip()
 
 
 def what_to_check(error: Exception) -> str:
     otherwise = _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
     disk = of_the_disk(error)
-    return disk if disk and "unable to open" not in in_words(error) else f"{otherwise} {disk}".rstrip()
+    if disk and "unable to open" not in in_words(error):
+        return disk
+    return _of_the_certificate(error) or f"{otherwise} {disk}".rstrip()
+
+
+def _of_the_certificate(error: Exception) -> str:
+    if not isinstance(getattr(error, "orig", None) or error, ssl.SSLCertVerificationError):
+        return ""
+    return _(
+        "If the server's authority is its provider's own, name the file with it in DATABASE_URL:"
+        " sslmode=verify-full&sslrootcert=/path/to/file.pem."
+    )
 
 
 def of_the_disk(error: Exception) -> str:
@@ -85,9 +112,14 @@ def reraise(error: BaseException, dialect: Dialect, *, is_lost: bool) -> NoRetur
     raise error
 
 
-def _is_missing_socket(error: BaseException) -> bool:
-    """Whether the server's socket is gone, as after PostgreSQL stops. Only errors about opened files name a file."""
-    return isinstance(error, FileNotFoundError) and error.filename is None
+def _has_no_way(error: BaseException) -> bool:
+    """Whether the server can't be reached, as while its machine is off. Only errors about opened files name a file.
+
+    If a name has several addresses, each of which failed in a way of its own, asyncio's error has no number.
+    """
+    if not isinstance(error, OSError) or error.filename is not None:
+        return False
+    return error.errno in NO_WAY or str(error).startswith("Multiple exceptions")
 
 
 def _is_full(error: BaseException) -> bool:

@@ -124,7 +124,8 @@ def _places(hosts: str, ports: str) -> list[tuple[str, int]]:
 
 def _place(text: str) -> tuple[str, str]:
     if text.startswith("/"):
-        return text, ""
+        folder, _colon, port = text.rpartition(":")  # as libpq reads postgresql://blog@%2Frun%2Fpostgresql:5433/blog
+        return (folder, port) if port.isdecimal() else (text, "")
     if match := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d*))?|([\w.-]+)(?::(\d*))?", text):
         with suppress(UnicodeError):  # an empty label, or one that is too long
             (match[3] or "").encode("idna")
