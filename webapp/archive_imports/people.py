@@ -7,12 +7,13 @@ from sqlalchemy import Integer, Table, bindparam, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, table
+from webapp.database import execute, now, table
+from webapp.names.usernames import KeptUsername
 from webapp.people import blocks, follows
 from webapp.people.models import Block, Follow, Mute
 
 AT_ONCE = 400  # names in a statement
-_users = table(User)
+_users, _kept = table(User), table(KeptUsername)
 
 
 class Kind(NamedTuple):
@@ -49,8 +50,9 @@ async def plan(db: AsyncSession, user_id: int, kind: str, names: Sequence[str]) 
         known |= await _known(db, user_id, kind, keys[start : start + AT_ONCE])
     who, whom = list(KINDS[kind].pairs.columns)[:2]
     there = set((await execute(db, select(whom).where(who == user_id))).scalars()) if known else set()
-    new = [number for number in known.values() if number not in there]
-    return Plan(new, len(known) - len(new), [name for key, name in typed.items() if key not in known])
+    found = dict.fromkeys(known.values())
+    new = [number for number in found if number not in there]
+    return Plan(new, len(found) - len(new), [name for key, name in typed.items() if key not in known])
 
 
 async def add(db: AsyncSession, user_id: int, kind: str, numbers: Sequence[int]) -> None:
@@ -59,6 +61,10 @@ async def add(db: AsyncSession, user_id: int, kind: str, numbers: Sequence[int])
 
 
 async def _known(db: AsyncSession, user_id: int, kind: str, keys: Sequence[str]) -> dict[str, int]:
-    theirs = _users.c.username_key.in_(keys), _users.c.disabled_at.is_(None), _users.c.id != user_id
-    query = select(_users.c.username_key, _users.c.id).where(*theirs, _REACHABLE.get(kind, _NOT_BLOCKED_BY))
-    return {row.username_key: row.id for row in await execute(db, query, {"viewer_id": user_id})}
+    """Who is known by these names, or was until a short while ago: a new name is no way out of a block."""
+    here = _users.c.disabled_at.is_(None), _users.c.id != user_id, _REACHABLE.get(kind, _NOT_BLOCKED_BY)
+    named = select(_users.c.username_key, _users.c.id).where(_users.c.username_key.in_(keys), *here)
+    renamed = select(_kept.c.username_key, _users.c.id).join_from(_kept, _users, _users.c.id == _kept.c.user_id)
+    renamed = renamed.where(_kept.c.username_key.in_(keys), _kept.c.kept_until > now(), *here)
+    found = await execute(db, renamed, {"viewer_id": user_id}), await execute(db, named, {"viewer_id": user_id})
+    return {key: number for rows in found for key, number in rows}
