@@ -55,8 +55,8 @@ soak: .venv/test ## the reliability figures at full size; about 40 minutes
 	$(BIN)/python -m pytest -v -m soak tests
 	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/web/test_pages.py
 
-bench: .venv/test ## measure: ratios side by side, in one run
-	status=0; for part in tests.benchmarks tests.benchmarks.growth tests.benchmarks.durability; do $(BIN)/python -m $$part || status=1; done; exit $$status
+bench: .venv/test ## measure: ratios side by side, in one run; twelve minutes at most
+	$(BIN)/python -m tests.benchmarks
 
 promises: .venv/test ## write into docs/promises.md which tests prove what
 	$(BIN)/python -m tests.promises

@@ -39,9 +39,10 @@ Records = Iterable[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Crowd:
-    """So many people, all with the same password. The first READERS follow FOLLOWS_EACH, as all do; the next MANY."""
+    """So many people, all with the same password. The first READERS follow so many, as all do; the next MANY."""
 
     people: int
+    follows: int = FOLLOWS_EACH
 
     @property
     def posts(self) -> int:
@@ -70,7 +71,7 @@ class Crowd:
 
     def _follows(self, chance: random.Random) -> Records:
         for follower in range(1, self.people + 1):
-            count = MANY if READERS < follower <= 2 * READERS else FOLLOWS_EACH
+            count = MANY if READERS < follower <= 2 * READERS else self.follows
             for followed in chance.sample(range(1, self.people + 1), count):
                 if followed != follower:
                     yield follower, followed, NOW

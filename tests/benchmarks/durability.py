@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 
 from tests.benchmarks import load, servers
 from tests.benchmarks.account_pages import reset_request
+from tests.benchmarks.load import Figures
 from tests.benchmarks.report import Reach, Report
 from tests.benchmarks.servers import Server
 from tests.reliability import unflushed
@@ -48,31 +49,40 @@ def _be_full(connection: Any, _record: object) -> None:
 
 
 def measure() -> Report:
-    report = Report(("connections", *(f"{name}, answers/s" for name in SITES), "of NORMAL", "of FULL"))
+    report = Report(
+        (
+            "connections",
+            *(f"{name}, answers/s" for name in SITES),
+            "of NORMAL",
+            "of FULL",
+            *(f"{name}, p99 ms" for name in SITES),
+        )
+    )
     with ExitStack() as stack:
         client = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
         sites = {name: stack.enter_context(_site(factory)) for name, factory in SITES.items()}
         first = 0
         for connections in CONNECTIONS:
-            rates: dict[str, list[float]] = {name: [] for name in SITES}
+            rounds: dict[str, list[Figures]] = {name: [] for name in SITES}
             for _round in range(ROUNDS):
                 for name, site in sites.items():
                     work = partial(reset_request, site.host)
                     figures = client.submit(load.run, site.port, work, first, SECONDS, connections).result()
                     assert set(figures.statuses) == {200}, figures.statuses
-                    rates[name].append(figures.rate)
+                    rounds[name].append(figures)
                     first += figures.answers + connections
-            _add(report, connections, {name: statistics.median(rounds) for name, rounds in rates.items()})
+            _add(report, connections, rounds.values())
     return report
 
 
-def _add(report: Report, connections: int, rates: dict[str, float]) -> None:
-    shared, full, normal = rates.values()
-    told = (f"{rate:.0f}" for rate in rates.values())
-    report.rows.append((str(connections), *told, f"{shared / normal:.2f}", f"{shared / full:.2f}"))
+def _add(report: Report, connections: int, sites: Collection[list[Figures]]) -> None:
+    shared, full, normal = rates = [statistics.median(one.rate for one in rounds) for rounds in sites]
+    told = (f"{rate:.0f}" for rate in rates)
+    slowest = (f"{statistics.median(one.p99 for one in rounds):.1f}" for rounds in sites)
+    report.add(str(connections), *told, f"{shared / normal:.2f}", f"{shared / full:.2f}", *slowest)
     if connections >= 32:
         what = f"{connections} connections, shared flush, of FULL"
-        report.reaches.append(Reach(what, shared / full, "times", at_least=1.2))
+        report.reach(Reach(what, shared / full, "times", at_least=1.2))
 
 
 @contextmanager
@@ -94,6 +104,4 @@ def _site(factory: str) -> Iterator[Server]:
 
 
 if __name__ == "__main__":
-    measured = measure()
-    print(measured)
-    sys.exit(0 if measured.is_met else 1)
+    sys.exit(0 if measure().is_met else 1)

@@ -35,6 +35,7 @@ def mail_sink() -> Iterator[MailSink]:
     here, there = _spawning.Pipe()
     process = _spawning.Process(target=_serve, args=(there, delay, emails), daemon=True)
     process.start()
+    there.close()  # or nobody would notice that the process ended before it began to listen
     try:
         yield MailSink(here.recv(), delay, emails)
     finally:

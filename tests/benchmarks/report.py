@@ -1,7 +1,11 @@
-"""What a benchmark has to say: a table, and whether each figure reaches what it should."""
+"""What a benchmark has to say, each line as soon as it is known: a table, and whether each figure reaches its mark."""
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+
+say = partial(print, flush=True)
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,33 @@ class Reach:
 
 @dataclass
 class Report:
+    """A table whose rows are told as they come, with the marks between them."""
+
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    reaches: list[Reach] = field(default_factory=list)
+    tell: Callable[[str], None] = say
+    missed: list[Reach] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.add(*self.header)
 
     @property
     def is_met(self) -> bool:
-        return all(reach.is_met for reach in self.reaches)
+        return not self.missed
 
     def __str__(self) -> str:
-        table = [self.header, *self.rows]
-        widths = [max(len(row[column]) for row in table) for column in range(len(self.header))]
-        lines = ["  ".join(_aligned(cell, width) for cell, width in zip(row, widths, strict=True)) for row in table]
-        return "\n".join([*lines, "", *self.notes, "", *map(str, self.reaches)])
+        return "\n".join(["Every mark is met." if self.is_met else "Missed:", *map(str, self.missed)])
+
+    def add(self, *row: str) -> None:
+        widths = [max(len(name), 10) for name in self.header]
+        self.tell("  ".join(_aligned(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def note(self, words: str) -> None:
+        self.tell(words)
+
+    def reach(self, reach: Reach) -> None:
+        self.tell(str(reach))
+        if not reach.is_met:
+            self.missed.append(reach)
 
 
 def _aligned(cell: str, width: int) -> str:

@@ -74,12 +74,18 @@ class Memory:
 
 @contextmanager
 def serve(
-    app: str, path: str, log: Path, environment: dict[str, str] | None = None, server: Sequence[str] = OURS
+    app: str,
+    path: str,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    server: Sequence[str] = OURS,
+    workers: int = 2,
 ) -> Iterator[Server]:
-    """Serves with two workers, until the block ends; begins once `path` is answered."""
+    """Serves until the block ends; begins once `path` is answered."""
     port = free_port()
-    command = [sys.executable, "-m", *server, app, "--port", str(port), "--workers", "2"]
+    command = [sys.executable, "-m", *server, app, "--port", str(port), "--workers", str(workers)]
     variables = os.environ | (environment or {}) | {"BASE_URL": f"http://127.0.0.1:{port}"}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile everything anew
     with log.open("wb") as lines:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=variables, stdout=lines, stderr=lines)
