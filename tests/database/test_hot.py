@@ -144,7 +144,7 @@ async def test_half_of_a_transaction_is_never_committed(database: Database) -> N
     assert await kinds(database) == ["register", "register"]
 
 
-async def test_the_doorbell_rings_with_the_commit(database: Database, begin: Begin) -> None:
+async def test_the_mailer_is_woken_by_the_commit(database: Database, begin: Begin) -> None:
     async with begin(is_writing=True) as db:
         wake_after_commit(db)
         await ADD.rows(db, EMAIL)

@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 
 from webapp.accounts.models import User
-from webapp.database import CLOCKS_DIFFER
+from webapp.database import CLOCKS_DIFFER, LAST_ID
 from webapp.settings import NOT_ME_HOURS, Settings
 
 REGISTER_LIFETIME = timedelta(hours=24)
@@ -31,7 +31,6 @@ FORM_GRACE = timedelta(minutes=5)  # to send a form that was opened while its li
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 SHAPE = HEADER + r"\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{43}"
 _SHAPE = re.compile(SHAPE)
-_LARGEST_ID = 2**31 - 1  # that both databases can look for
 
 
 class Purpose(StrEnum):
@@ -143,7 +142,7 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
     wanted = str if purpose is Purpose.REGISTER else int
     if tuple(map(type, (*said, issued))) != (wanted, int, int, str, str, int):
         raise TokenMalformed
-    if wanted is int and not 0 <= payload[purpose.value] <= _LARGEST_ID:
+    if wanted is int and not 0 <= payload[purpose.value] <= LAST_ID:
         raise TokenMalformed
     claim = Claim(*said)
     if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():

@@ -43,6 +43,12 @@ async def get(db: AsyncSession, user_id: int) -> User | None:
     return await db.get(User, user_id)
 
 
+async def get_active(db: AsyncSession, user_id: int) -> User | None:
+    """The account, unless it is gone, disabled or being deleted."""
+    user = await get(db, user_id)
+    return user if user is not None and user.disabled_at is None else None
+
+
 async def owner(db: AsyncSession, user_id: int) -> User:
     """The account that a session or another row belongs to, which is never without one."""
     return await db.get_one(User, user_id)

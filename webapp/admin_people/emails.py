@@ -20,8 +20,8 @@ from webapp.settings import Settings
 )
 async def account_enabled(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose account the admin has enabled. Not sent if it was disabled again."""
-    user = await users.get(db, email.user_id or 0)
-    return None if user is None or user.disabled_at is not None else _draft(settings, user)
+    user = await users.get_active(db, email.owner_id)
+    return _draft(settings, user) if user else None
 
 
 def _draft(settings: Settings, user: User) -> Draft:

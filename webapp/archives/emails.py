@@ -29,8 +29,8 @@ async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
 )
 async def export_ready(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose export is ready. Not sent if it has already been deleted."""
-    user, export = await users.get(db, email.owner_id), await exports.latest(db, email.owner_id)
-    if user is None or user.disabled_at is not None or export is None or export.state != READY:
+    user, export = await users.get_active(db, email.owner_id), await exports.latest(db, email.owner_id)
+    if user is None or export is None or export.state != READY:
         return None
     return _draft(settings, user)
 

@@ -146,7 +146,6 @@ async def log_in(
 ) -> None:
     """Opens a session in the epoch in which the password, or a passkey, was checked; ends the browser's old one.
 
-
     The caller has made all checks, and says what answered the `second` step and whether to trust the browser from now
     on. Whoever was logged in here before is logged out. A pending removal of factors is stopped.
     """

@@ -53,8 +53,8 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
     A thief who logs in and turns these emails off must not silence the one about that log-in. Turning them off takes
     the password, so no link in the email does it.
     """
-    user = await users.get(db, email.owner_id)
-    if user is None or user.disabled_at is not None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
+    user = await users.get_active(db, email.owner_id)
+    if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
     details = await told(db, email, browser="", client_ip="")
     return _new_sign_in_draft(settings, user.id, email.recipient, details)

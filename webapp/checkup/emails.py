@@ -23,8 +23,8 @@ LIFETIME = timedelta(hours=24)
 )
 async def checkup(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who wants to know whether our emails arrive."""
-    user = await users.get(db, email.owner_id)
-    return None if user is None or user.disabled_at is not None else _draft(settings, user)
+    user = await users.get_active(db, email.owner_id)
+    return _draft(settings, user) if user else None
 
 
 def _draft(settings: Settings, user: User) -> Draft:

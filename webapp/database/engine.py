@@ -68,7 +68,7 @@ def is_recent(moment: datetime, span: timedelta) -> bool:
 class Database:
     """The database of one application.
 
-    `doorbell` is set whenever a commit left work for a background task of this process. `visitors` is how many requests
+    `wake` is set whenever a commit left work for a background task of this process. `visitors` is how many requests
     the process is answering; they go before such tasks. A patient database is for commands, such as migrations, whose
     statements may take minutes.
     """
@@ -124,7 +124,7 @@ class Database:
     def open(self, *, is_writing: bool = False) -> AsyncSession:
         """A session that the caller must release."""
         engine = self.writing if is_writing else self.reading
-        info = {"doorbell": self.wake, "flush": self.flush}
+        info = {"wake": self.wake, "flush": self.flush}
         return DurableSession(engine, expire_on_commit=False, info=info)
 
     def direct(self, *, is_writing: bool = False, is_single: bool = False, waits_for_disk: bool = True) -> Direct:
@@ -135,7 +135,7 @@ class Database:
         """
         drivers = FOR_ONE if is_single else DRIVERS
         then = self._committed if waits_for_disk else self._committed_in_memory
-        return Direct(self.engine, {"doorbell": self.wake}, then, is_writing=is_writing, drivers=drivers)
+        return Direct(self.engine, {"wake": self.wake}, then, is_writing=is_writing, drivers=drivers)
 
     async def try_write(self, at_most_every: float = 0) -> None:
         """Writes and commits something that leaves no trace. Raises whatever a full or read-only disk, or server,
@@ -223,11 +223,11 @@ def _execute(session: Session, statement: Executable, parameters: Any) -> Cursor
 
 
 def wake_after_commit(db: Transaction) -> None:
-    """Sets the database's doorbell once this transaction has committed."""
-    db.info["must_ring"] = True
+    """Wakes the background tasks of this process once this transaction has committed."""
+    db.info["must_wake"] = True
 
 
 @event.listens_for(Session, "after_commit")
 def _wake(session: Session | Direct) -> None:
-    if session.info.pop("must_ring", False):
-        session.info["doorbell"].set()
+    if session.info.pop("must_wake", False):
+        session.info["wake"].set()

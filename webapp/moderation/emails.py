@@ -61,10 +61,8 @@ async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) ->
 )
 async def post_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the author of a removed post."""
-    user, post = await users.get(db, email.owner_id), await db.get(Post, email.parameters["post_id"])
-    if user is None or user.disabled_at is not None or post is None:
-        return None
-    return _removed_draft(settings, user, post)
+    user, post = await users.get_active(db, email.owner_id), await db.get(Post, email.parameters["post_id"])
+    return _removed_draft(settings, user, post) if user and post else None
 
 
 @email_kind(

@@ -34,8 +34,8 @@ async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> 
 
 async def reader(db: AsyncSession, email: Claimed) -> User | None:
     """The person an optional email is for; None if they are gone, disabled, or don't want it."""
-    user = await users.get(db, email.owner_id)
-    if user is None or user.disabled_at is not None or not await wants(db, email.owner_id, email.kind):
+    user = await users.get_active(db, email.owner_id)
+    if user is None or not await wants(db, email.owner_id, email.kind):
         return None
     return user
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, now, table
+from webapp.database import LAST_ID, execute, now, table
 from webapp.names.identities import USERNAME
 from webapp.people import blocks
 from webapp.people.blocks import Relation
@@ -40,7 +40,7 @@ class Key:
         microseconds, _dash, number = text.partition("-")
         if not all(part.isascii() and part.isdecimal() and len(part) < 17 for part in (microseconds, number)):
             return None
-        if int(number) > 2**31 - 1:
+        if int(number) > LAST_ID:
             return None
         return cls(_EPOCH + timedelta(microseconds=int(microseconds)), int(number))
 

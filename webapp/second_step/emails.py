@@ -43,8 +43,8 @@ A_DAY = timedelta(days=1)
 )
 async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who is setting up an authenticator app: a thief of the password could keep them out with one."""
-    user = await users.get(db, email.owner_id)
-    if user is None or user.disabled_at is not None or await methods.has_second_step(db, user.id):
+    user = await users.get_active(db, email.owner_id)
+    if user is None or await methods.has_second_step(db, user.id):
         return None
     return _app_link_draft(settings, user, email.parameters.get("asked_id", ""))
 
@@ -79,10 +79,8 @@ async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -
 )
 async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password was used by somebody who then didn't pass the second step. One an hour is enough."""
-    user = await users.get(db, email.owner_id)
-    if user is None or user.disabled_at is not None:
-        return None
-    if await second_step.is_finished(db, email.parameters.get("pending", 0)):
+    user = await users.get_active(db, email.owner_id)
+    if user is None or await second_step.is_finished(db, email.parameters.get("pending", 0)):
         return None
     if await status.sent_to(db, user.id, email.kind, email.created_at - timedelta(hours=1), before=email):
         return None
@@ -97,8 +95,8 @@ async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Cl
 )
 async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has lost their second factor: the link that begins the wait."""
-    user = await users.get(db, email.owner_id)
-    if user is None or user.disabled_at is not None or not await methods.has_second_step(db, user.id):
+    user = await users.get_active(db, email.owner_id)
+    if user is None or not await methods.has_second_step(db, user.id):
         return None
     return _removal_link_draft(settings, user)
 
