@@ -74,7 +74,7 @@ def test_the_owner_is_told_and_the_thief_gets_no_link(site: Site, mailbox: Mailb
 
     told, lost = mailbox.last(OLD), mailbox.last(NEW)
     assert told.subject == "Your account on Microblog has this email again"
-    assert lost.subject == "The change of an email on Microblog was undone"
+    assert lost.subject == "A change of email on Microblog was undone"
     assert OLD not in lost.text + lost.html
     assert links(mailbox, NEW, "/not_me/", 0) == []
     assert "https://blog.example/" not in lost.text

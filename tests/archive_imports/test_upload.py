@@ -287,7 +287,7 @@ def test_an_upload_that_kills_whoever_imports_it_is_given_up(site: Site, tmp_pat
         execute(site, "UPDATE archive_import SET leased_until = '2026-01-01 00:00:00'")
     site.run(importer.Importer(site.settings, site.app.state.database).do_one)
 
-    assert "t work through it." in susan.get("/import").text
+    assert "t finish it. Please tell" in susan.get("/import").text
     assert execute(site, "SELECT 1 FROM post") == []
 
 

@@ -320,7 +320,7 @@ def test_a_full_disk_only_delays_an_export(site: Site, mailbox: Mailbox, clock: 
         late = susan.get("/export", headers=PART).text
     site.run(maker(site).do_one)
 
-    assert ["takes longer than usual" in page for page in (soon, late)] == [False, True]
+    assert ["taking longer than usual" in page for page in (soon, late)] == [False, True]
     assert mailbox.link(SUSAN, subject=SUBJECT) == "/export"
     assert json.loads(download(site, susan).read("outbox.json"))["totalItems"] == 302
 

@@ -111,7 +111,7 @@ def test_what_is_left_out_is_told_with_the_reason(run: Run, app_db: TutorialData
         "Left out: the username 'JOHN' is taken, or kept for its last owner.",
         "Left out: 'not an address' doesn't look like an email address.",
         "Left out: 1 post. There's an invisible character in it that can't be used. Type that part again.",
-        "Left out: 1 post of nobody who is there.",
+        "Left out: 1 post of people who are not in app.db.",
         "Left out: 1 follow of people who are not here.",
         "Left out: 1 message. There is nothing of the kind here.",
         "Mend their names or addresses in a copy of app.db and run this again: it adds what is missing.",

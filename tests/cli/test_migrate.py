@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
 
     ended = run("migrate", "--dry-run")
 
-    assert (ended.code, ended.out) == (0, "would do 0001: initial.\n")
+    assert (ended.code, ended.out) == (0, "would apply 0001: initial.\n")
     assert not (tmp_path / "new").exists()
 
 
@@ -80,8 +80,8 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
 @deep
 def test_migrating_goes_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
     """Three processes: what they do is the same as from a shell."""
-    assert migrate(later, database_url, "--dry-run") == (0, "would do 0002: Remember what people like to eat.\n")
-    assert migrate(later, database_url, "--to", "0002") == (0, "do 0002: Remember what people like to eat.\n")
+    assert migrate(later, database_url, "--dry-run") == (0, "would apply 0002: Remember what people like to eat.\n")
+    assert migrate(later, database_url, "--to", "0002") == (0, "apply 0002: Remember what people like to eat.\n")
     assert query(database_url, "SELECT meal FROM post") == []
     assert migrate(later, database_url, "--to", "0001") == (0, "undo 0002: Remember what people like to eat.\n")
     assert query(database_url, "SELECT version_num FROM alembic_version") == [("0001",)]

@@ -164,7 +164,7 @@ def test_what_is_required_of_admins_is_said_where_it_is_taken_away(
     with_it = says()
     _code, removed = run("remove-factors", "susan")
 
-    assert without[0] == "An admin, to whom the admin pages stay closed until they set up an authenticator app"
+    assert without[0] == "An admin, but without access to the admin pages until they set up an authenticator app"
     assert without[1].startswith(
         "WARNING ADMIN_TWO_FACTORS: no second step yet, so the admin pages stay closed to susan@"
     )

@@ -221,7 +221,7 @@ def test_this_was_not_me_brings_it_back_locked(site: Site, mailbox: Mailbox, sus
     assert "Your account is locked" in site.browser().post(not_me).text
 
     assert site.browser().get("/user/susan").status_code == 200
-    assert "waits for its owner" in log_in(site.browser()).text
+    assert "is waiting for its owner" in log_in(site.browser()).text
     assert execute(site, "SELECT * FROM account_deletion") == []
 
 

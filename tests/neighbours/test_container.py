@@ -97,7 +97,7 @@ def test_it_serves_with_a_read_only_root_and_no_rights(image: str, tmp_path: Pat
         buildah("rm", container)
 
     said = [line for line in done.stdout.splitlines() if not line.startswith("{")]
-    assert said == ["do 0001: initial.", "HEALTHY", "LOGIN 200", "ENDED WITH 143"], done.stdout + done.stderr
+    assert said == ["apply 0001: initial.", "HEALTHY", "LOGIN 200", "ENDED WITH 143"], done.stdout + done.stderr
     assert "Finished server process" in done.stderr, "it had time to end what it was doing"
     assert config["User"] not in {"", "0", "root"}
     assert (data / "microblog.db").stat().st_mode & 0o777 == 0o600

@@ -83,7 +83,7 @@ def test_it_locks_the_password_until_the_owner_sets_a_new_one(any_site: Site, ma
 
     for answer in (by_name, by_address):
         assert answer.status_code == 422
-        assert "This account waits for its owner to set a new password by email." in answer.text
+        assert "This account is waiting for its owner to set a new password by email." in answer.text
     assert "We&#39;ve just sent the link to its email." in by_name.text
     assert "You can ask again in " in by_address.text, "no more than one email a minute"
     assert log_in(any_site.browser()).status_code == 422
@@ -261,7 +261,7 @@ def test_it_restores_an_address_that_was_changed_since(any_site: Site, mailbox: 
 
     assert "Its email has been changed since. It'll be yours again." in page.text
     assert "Your account is locked" in answer.text
-    assert "This account waits for its owner" in log_in(any_site.browser()).text
+    assert "This account is waiting for its owner" in log_in(any_site.browser()).text
     assert execute(any_site, "SELECT email FROM user_account") == [(SUSAN,)]
     assert links(mailbox, SUSAN, "/reset_password/", 3)
     wait_until_posted(any_site)
@@ -381,4 +381,4 @@ def test_the_account_stays_locked_when_the_pause_is_over(site: Site, not_me: str
 
     assert "Your account is locked" in page.text
     assert "Until " not in page.text
-    assert "This account waits for its owner" in answer.text
+    assert "This account is waiting for its owner" in answer.text

@@ -89,7 +89,7 @@ def test_a_session_from_before_the_app_opens_and_changes_nothing(guarded: Site) 
     refused = before.get("/admin/mail")
     before.follow_redirects = False
 
-    assert "Here you logged in without your second step" in refused.text
+    assert "You logged in here without your second step" in refused.text
     assert opened(before) == []
     log_in_with(owner, app, trust="1")
     owner.post("/logout")

@@ -95,12 +95,12 @@ def _post(settings: Settings, item: Any) -> ArchivedPost:
     if isinstance(item, dict) and item.get("type") == "Announce":
         raise ValueError(N_("a post of somebody else's, only passed on"))
     if not isinstance(note, dict) or note.get("type") != "Note":
-        raise ValueError(N_("no post that we know"))
+        raise ValueError(N_("not a post that we know"))
     if PUBLIC not in [*_listed(note.get("to")), *_listed(note.get("cc"))]:
         raise ValueError(N_("not public"))
     answered = note.get("inReplyTo")
     if answered and not str(answered).startswith(str(item.get("actor") or "\0")):
-        raise ValueError(N_("an answer to somebody else"))
+        raise ValueError(N_("a reply to somebody else"))
     try:
         body = text.clean(_body(settings, note))
     except ValueError:

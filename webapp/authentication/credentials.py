@@ -57,7 +57,7 @@ class PasswordLocked(Closed):
     kind = "reset_password"
 
     def __init__(self, user_id: int) -> None:
-        super().__init__(user_id, _("This account waits for its owner to set a new password by email."))
+        super().__init__(user_id, _("This account is waiting for its owner to set a new password by email."))
 
 
 class BeingDeleted(Closed):

@@ -50,7 +50,7 @@ def _must_differ(source: str, to: str) -> None:
         raise Refused(str(refused).replace("DATABASE_URL", "--to")) from None
     old, new = endpoints.file_of(source), endpoints.file_of(to)
     if is_same or (new and new == old):
-        raise Refused(_("--to names the database that the site has already."))
+        raise Refused(_("--to names the database that the site already uses."))
     if old and not old.is_file():
         raise Refused(_("There is no database at %(source)s.") % {"source": old})
     if new and not new.parent.is_dir():

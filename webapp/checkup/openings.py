@@ -65,14 +65,14 @@ def of_others(user: User) -> str:
     if seconds > AT_ONCE.total_seconds():
         words = _("It had been opened before, by %(browser)s from the network %(client_ip)s.")
         opened = words % {"browser": known_browsers.described(user.checkup_opened_agent or ""), "client_ip": network}
-        return f"{opened} {_('If that was not you, a program looks into your emails. It uses up no link of ours.')}"
+        return opened + " " + _("If that wasn't you, a program opens the links in your emails. It doesn't use ours up.")
     words = ngettext(
         "A program had opened it before you, %(num)s second after you asked, from the network %(client_ip)s.",
         "A program had opened it before you, %(num)s seconds after you asked, from the network %(client_ip)s.",
         seconds,
     )
     opened = words % {"num": seconds, "client_ip": network}
-    return f"{opened} {_('It looks into your emails, and uses up no link of ours.')}"
+    return opened + " " + _("It opens the links in your emails, but doesn't use ours up.")
 
 
 def _is_others(user: User, client: ClientInfo) -> bool:

@@ -82,7 +82,7 @@ def _account(user: User) -> list[str]:
         words = _("Password locked since %(time)s: somebody said that it wasn't them")
         lines.append(words % {"time": _time(user.password_locked_at)})
     if user.factor_removal_due_at:
-        words = _("The second step goes on %(time)s: somebody who reads the mailbox asked for that")
+        words = _("The second step will be removed on %(time)s: somebody who can read the mailbox asked for that")
         lines.append(words % {"time": _time(user.factor_removal_due_at)})
     if user.reset_paused_until and user.reset_paused_until > now():
         words = _("Gets no reset emails until %(time)s, because somebody answered one with 'this wasn't me'")
@@ -94,7 +94,7 @@ def _admin(settings: Settings, user: User, has_second_step: bool) -> list[str]:
     if user.email not in settings.admin_addresses:
         return []
     if settings.admin_two_factors and not has_second_step:
-        return [_("An admin, to whom the admin pages stay closed until they set up an authenticator app")]
+        return [_("An admin, but without access to the admin pages until they set up an authenticator app")]
     return [_("An admin")]
 
 

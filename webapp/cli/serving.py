@@ -73,7 +73,7 @@ def _step(step: migrations.Step, *, is_dry_run: bool) -> str:
     if step.is_back:
         words = _("would undo %(revision)s: %(words)s") if is_dry_run else _("undo %(revision)s: %(words)s")
     else:
-        words = _("would do %(revision)s: %(words)s") if is_dry_run else _("do %(revision)s: %(words)s")
+        words = _("would apply %(revision)s: %(words)s") if is_dry_run else _("apply %(revision)s: %(words)s")
     return words % {"revision": step.revision, "words": step.words}
 
 
@@ -85,7 +85,7 @@ def _unknown_revision(words: str) -> str:
     if revision == "base":
         return _("Going back to the very beginning would delete everything. If you want that, delete the database.")
     words = _(
-        "This version of Microblog knows no revision '%(revision)s'. Is the database, or its backup, of a newer one?"
+        "This version of Microblog knows no revision '%(revision)s'. Is the database, or its backup, from a newer one?"
     )
     return words % {"revision": revision}
 

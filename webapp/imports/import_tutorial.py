@@ -189,7 +189,7 @@ def _lines(source: Source, report: Report) -> Iterator[str]:
     for why, count in report.posts.items():
         yield _("Left out: %(what)s.") % {"what": _number(count, "posts")} + f" {why}"
     if orphans := sum(count for number, count in report.lost.items() if number not in report.people):
-        yield _("Left out: %(counted)s of nobody who is there.") % {"counted": _number(orphans, "posts")}
+        yield _("Left out: %(counted)s of people who are not in app.db.") % {"counted": _number(orphans, "posts")}
     if lost := len(source.pairs) - report.new["follows"] - report.here["follows"]:
         yield _("Left out: %(counted)s of people who are not here.") % {"counted": _number(lost, "follows")}
     for name, count in source.others.items():

@@ -78,7 +78,7 @@ def _proxies(settings: Settings) -> Finding:
         words = _("0, but https means a proxy is in front, so all visitors look like one; say how many proxies")
         return Finding(WARNING, "TRUSTED_PROXIES", words)
     if hops and not settings.is_https:
-        words = _("%(hops)s, but no proxy is needed for %(url)s: visitors may say where they come from")
+        words = _("%(hops)s, but no proxy is needed for %(url)s: visitors can claim any IP address")
         return Finding(WARNING, "TRUSTED_PROXIES", words % {"hops": hops, "url": settings.base_url})
     words = _("%(hops)s; each must add to X-Forwarded-For, or set it")
     return Finding(OK, "TRUSTED_PROXIES", words % {"hops": hops})
@@ -90,7 +90,7 @@ def _passkeys(settings: Settings) -> Finding:
     if settings.can_have_passkeys:
         words = _("tied to the name %(host)s: with another host in BASE_URL nobody's passkey works any more")
         return Finding(OK, _("passkeys"), words % host)
-    words = _("off: browsers give none to %(host)s, only to a name (no IP address) with https, or to localhost")
+    words = _("off: browsers allow none for %(host)s, only for a name (not an IP address) with https, or for localhost")
     return Finding(WARNING, _("passkeys"), words % host)
 
 
@@ -133,7 +133,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
             number = (await execute(db, text(version))).scalar_one()
             name = "SQLite" if database.is_sqlite else "PostgreSQL"
             if database.is_sqlite and sqlite3.sqlite_version_info < SOUND_SQLITE:
-                words = _("SQLite %(version)s: before 3.51.3 it has a rare fault with several processes")
+                words = _("SQLite %(version)s: before 3.51.3 it has a rare bug with several processes")
                 yield Finding(WARNING, _("database"), words % {"version": number})
             else:
                 yield Finding(OK, _("database"), f"{name} {number}")
@@ -211,7 +211,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Finding]:
     for name, is_there in (("SPF", has_spf), ("DMARC", has_dmarc)):
         words = _("%(domain)s has a record") if is_there else _("%(domain)s has no record: emails may land in spam")
         yield Finding(OK if is_there else WARNING, name, words % {"domain": domain})
-    yield Finding(WARNING, "DKIM", _("can't be seen from here; the mail server signs, and its selector is its own"))
+    yield Finding(WARNING, "DKIM", _("can't be checked from here: the mail server signs, with a selector of its own"))
 
 
 async def _txt(name: str) -> list[str] | None:

@@ -83,7 +83,7 @@ async def passkeys(request: Request) -> Response:
     if request.method == "POST" and not is_possible:
         form.refuse("", _("This site can't have passkeys."))
     if form.is_valid and not form.data.credential:
-        form.refuse("", _("Passkeys need JavaScript, and a browser that knows them."))
+        form.refuse("", _("Passkeys need JavaScript, and a browser that supports them."))
     if form.is_valid and await _added(request, form):
         words = _("The passkey is added. You can log in with it from now on.")
         return pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)

@@ -100,7 +100,7 @@ def _of_connection(settings: Settings, error: Exception) -> str:
     if "ssl" in text or "wrong version" in text or (port == 465 and isinstance(error, TimeoutError)):
         return _("465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round.")
     if isinstance(error, TimeoutError):
-        return _("port %(port)s seems blocked: many hosts block 25; ask yours, or try 587 or 465.") % {"port": port}
+        return _("port %(port)s seems blocked: many hosters block 25; ask yours, or try 587 or 465.") % {"port": port}
     if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
         return _("MAIL_SERVER: no machine has this name.")
     if isinstance(error, aiosmtplib.SMTPConnectError):
