@@ -18,17 +18,16 @@ help: ## this list
 run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
-test: .venv/test ## every check, and tests of everything; under six minutes
-	# mypy keeps one core busy for half a minute: the tests have the other meanwhile. The first time they are listed by
-	# themselves: so they are compiled once, and not by each of the four processes.
-	@make --no-print-directory lint >.lint.log 2>&1 & linting=$$!; \
+test: .venv/test ## every check, and tests of everything; about five minutes
+	# What waits runs beside what computes: style and types, and then the browser, beside the tests of everything else.
+	# The first time those are listed by themselves: so they are compiled once, and not by each of their processes.
+	@{ make --no-print-directory lint; lint=$$?; $(BIN)/python -m pytest -q -m browser tests/browser; exit $$((lint + $$?)); } \
+	    >.beside.log 2>&1 & beside=$$!; \
 	  [ -e tests/__pycache__ ] || $(BIN)/python -m pytest -qq --collect-only $(FIRST) >/dev/null; \
-	  $(BIN)/python -m pytest -q -n 4 $(FIRST); tests=$$?; \
-	  wait $$linting; lint=$$?; cat .lint.log; exit $$((tests + lint))
-	# What waits runs beside what computes: the real processes beside the browser.
-	@$(BIN)/python -m pytest -q -n 3 -m "not soak and not neighbours" tests/reliability >.reliability.log 2>&1 & waiting=$$!; \
-	  $(BIN)/python -m pytest -q -n 2 -m browser tests/browser; browser=$$?; \
-	  wait $$waiting; processes=$$?; cat .reliability.log; exit $$((browser + processes))
+	  $(BIN)/python -m pytest -q -n 3 $(FIRST); tests=$$?; \
+	  wait $$beside; beside=$$?; cat .beside.log; exit $$((tests + beside))
+	# The real processes wait most of the time, and have the machine to themselves: how soon they answer is measured.
+	@$(BIN)/python -m pytest -q -n 4 -m "not soak and not neighbours" tests/reliability
 
 test-all: .venv/test ## every case of every test; CI runs this after `make test`
 	$(BIN)/python -m pytest -q -n 3 --everything $(FIRST)
