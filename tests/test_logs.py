@@ -14,6 +14,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import ask, configured_log, dump, wait_until_posted
+from webapp.database import Database
 from webapp.logs import JSONLines, Plain, mask
 from webapp.settings import Settings
 
@@ -232,3 +233,9 @@ def test_another_server_keeps_lines_of_its_own(make_settings: Callable[..., Sett
         logger.info("Booting worker with pid: %s", 7)
 
         assert theirs.getvalue().endswith("Booting worker with pid: 7\n")
+
+
+def test_a_site_that_stops_logs_nothing_of_its_pool(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:
+    site.run(Database(site.settings.database_url).close)
+
+    assert [line for line in lines() if "database" in str(line["logger"])] == []

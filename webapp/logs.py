@@ -37,6 +37,8 @@ def configure(settings: Settings) -> None:
         logger.handlers[:] = [handler] if name in SPEAKERS else []
         logger.propagate = False
     logging.getLogger("webapp").setLevel(logging.INFO)
+    # SQLAlchemy names a pool's logger after its class, and ours would tell of each stop that it was disposed.
+    logging.getLogger("webapp.database.waits").setLevel(logging.WARNING)
     # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization). The
     # number of the process and of the thread must be: gunicorn and hypercorn have them in lines of their own.
     logging.logMultiprocessing = False
