@@ -132,6 +132,17 @@ NOTE_PARAMETERS = [
     "CREATE TRIGGER note_email AFTER INSERT ON outbox_email"
     " BEGIN INSERT INTO posted_email VALUES (NEW.kind, NEW.parameters); END",
 ]
+# Between the event and its email somebody turns off, for the account, every email that no switch should stop any more:
+# those without a switch, and those about its safety, which are decided when they are posted.
+STOPPABLE = sorted(name for name, kind in KINDS.items() if kind.is_optional and not kind.is_security)
+TURN_OFF_WHAT_WAS_POSTED = [
+    "CREATE TABLE turned_off (kind TEXT)",
+    "CREATE TRIGGER turn_off AFTER INSERT ON outbox_email WHEN NEW.kind NOT IN (" + str(STOPPABLE)[1:-1] + ")"
+    " BEGIN INSERT OR REPLACE INTO email_switch (user_id, kind, is_wanted) SELECT id, NEW.kind, false FROM user_account"
+    " WHERE id = NEW.user_id OR email = NEW.recipient; INSERT INTO turned_off VALUES (NEW.kind); END",
+    "CREATE TRIGGER turn_on AFTER UPDATE OF state ON outbox_email WHEN NEW.state = 'sent'"
+    " BEGIN DELETE FROM email_switch WHERE kind = NEW.kind AND kind NOT IN (" + str(STOPPABLE)[1:-1] + "); END",
+]
 # Which event an email is about, or all that is in it: without that there is nothing to write.
 ESSENTIAL = {"change", "post_id"}
 
@@ -224,6 +235,7 @@ class Sweep:
         self.emails: dict[tuple[str, str, str], OutboxEmail] = {}
         self.kinds: set[str] = set()
         self.site: Site  # the one that writes at the moment
+        self.turned_off: set[str] = set()
         self.page = ""  # what the last step was answered with
         self.posted: dict[str, dict[str, object]] = {}  # what the site noted for each kind, as one email has it
 
@@ -244,11 +256,12 @@ class Sweep:
         )
         with Site(settings) as site:
             self.site = site
-            for statement in NOTE_PARAMETERS:
+            for statement in NOTE_PARAMETERS + TURN_OFF_WHAT_WAS_POSTED:
                 execute(site, statement)
             self._write_all(site, name, language, addresses)
             self.posted |= {kind: json.loads(told) for kind, told in execute(site, "SELECT * FROM posted_email")}
         self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM outbox_email")}
+        self.turned_off |= {kind for (kind,) in query(url, "SELECT kind FROM turned_off")}
 
     def _write_all(self, site: Site, name: str, language: str, addresses: str) -> None:
         browser, newcomer, owner = site.browser(), addresses.replace("NUMBER", "n"), addresses.replace("NUMBER", "o")
@@ -480,6 +493,12 @@ def test_the_sweep_leaves_no_kind_out(sweep: Sweep) -> None:
     through_the_general_door = {"general", "alarm"}
     assert sweep.kinds == set(KINDS) - through_the_general_door
     assert set(sweep.emails) == {(template, language, site) for template in TEMPLATES for site, language in WRITTEN}
+
+
+def test_every_email_of_the_sweep_came_although_it_was_turned_off_as_soon_as_it_was_posted(sweep: Sweep) -> None:
+    """C67: nobody silences what has happened, except the emails that people get only for as long as they want them."""
+    assert sweep.turned_off == sweep.kinds - set(STOPPABLE)
+    assert STOPPABLE == ["digest", "mention", "new_follower"]
 
 
 def test_the_sweep_leaves_no_template_out() -> None:
