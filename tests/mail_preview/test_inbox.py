@@ -210,3 +210,12 @@ def test_the_mailbox_folder_is_made_on_demand(tmp_path: Path, site: Site) -> Non
     site.run(MailboxTransport(folder).deliver, "susan@example.com", b"Subject: x\r\n\r\n")
 
     assert len(list(folder.glob("*.eml"))) == 1
+
+
+def test_only_the_owner_reads_the_emails(tmp_path: Path, site: Site) -> None:
+    """A link opens an account, also that of somebody who shares the machine."""
+    folder = tmp_path / "instance" / "mailbox"
+
+    site.run(MailboxTransport(folder).deliver, "susan@example.com", b"Subject: a link\r\n\r\nhttps://blog.example/\r\n")
+
+    assert [file.stat().st_mode & 0o777 for file in (folder, *folder.iterdir())] == [0o700, 0o600]

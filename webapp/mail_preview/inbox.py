@@ -35,10 +35,11 @@ class MailboxTransport:
         return False
 
     def _keep(self, message: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # links in emails are their reader's alone
         name = f"{datetime.now():%Y%m%d%H%M%S%f}-{uuid.uuid4().hex[:8]}"
         unfinished = self.folder / f"{name}.part"
-        unfinished.write_bytes(message)
+        with open(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(message)
         os.replace(unfinished, self.folder / f"{name}.eml")
         for old in sorted(self.folder.glob("*.eml"))[:-KEPT]:
             old.unlink(missing_ok=True)
