@@ -31,7 +31,9 @@ AFTER = [".", ")", ">", "/", ",", ";", ":", "!", "?", '"', "'", "`", "]", "}", "
 SPACES = [" ", "\t", "\n", "\r\n", "\u00a0", "\u200b", "\ufeff", "\u2028", "=\r\n", "=\n", "\r\n> ", "\n>> ", "\u00ad"]
 MANGLED = {
     **{f"{TOKEN}{sign}": sign for sign in AFTER},
-    **{f"{TOKEN}{signs}": signs for signs in [").", ">.", ".)", "...", "**", ")]", ".\n", "> ", "//"]},
+    **{
+        f"{TOKEN}{signs}": signs for signs in [").", ">.", ".)", "...", "**", ")]", ".\n", "> ", "//", "&gt;", "&#62;."]
+    },
     **{f"{space}{TOKEN}": space for space in SPACES if "=" not in space},
     **{f"{TOKEN}{space}": space for space in SPACES},
     **{f"{TOKEN[:MIDDLE]}{space}{TOKEN[MIDDLE:]}": space for space in SPACES},

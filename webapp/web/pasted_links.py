@@ -9,9 +9,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-# Soft line breaks of quoted-printable (RFC 2045, 6.7); white space, visible or not; what stands around a link in
-# a text. None of it is ever part of a path with a token.
-_NEVER_OURS = re.compile(r"=\r?\n|[\s\u00ad\u200b-\u200f\u2028-\u202f\u2060\ufeff<>()\[\]{}\"'`“”„‘’‚«»,;:!?*|\\^…]")
+# Soft line breaks of quoted-printable (RFC 2045, 6.7); brackets and spaces as HTML has them; white space, visible or
+# not; what stands around a link in a text. None of it is ever part of a path with a token.
+_NEVER_OURS = re.compile(
+    r"=\r?\n|&(?:[lg]t|quot|nbsp|#[0-9]+);"
+    r"|[\s\u00ad\u200b-\u200f\u2028-\u202f\u2060\ufeff<>()\[\]{}\"'`“”„‘’‚«»,;:!?*|\\^…]"
+)
 _AT_THE_END = "._-/~"
 
 
