@@ -68,6 +68,14 @@ def test_no_russian_sentence_ends_with_a_day() -> None:
     assert [text for text in texts if re.search(r"%\((day|date)\)s\.(?!\w)", text)] == []
 
 
+def test_no_russian_text_would_have_to_decline_the_name_of_the_site() -> None:
+    """«на сайте Тихая почта», since «на Тихая почта» is wrong, and nobody can know the right form."""
+    russian = i18n.TRANSLATIONS / "ru" / "LC_MESSAGES" / "messages.po"
+    before = re.compile(r"\b(?:в|до|для|за|из|к|на|о|об|от|по|про|с|у|администратор[а-я]*) %\(site\)s", re.IGNORECASE)
+
+    assert [text for message in messages(russian) for text in strings(message) if before.search(text)] == []
+
+
 @pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
 def test_the_compiled_catalogue_is_the_one_that_is_shown(file: Path) -> None:
     compiled = mofile.read_mo(io.BytesIO(file.with_suffix(".mo").read_bytes()))
