@@ -77,7 +77,7 @@ from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, form_answers, pages
 from webapp.web.compression import Compression
 from webapp.web.csrf import CrossSiteWrites
-from webapp.web.database_session import DatabaseSession
+from webapp.web.database_session import MOST_BY_ANYBODY, DatabaseSession
 from webapp.web.form_answers import FormAnswer
 from webapp.web.front import Front
 from webapp.web.hosts import ForeignHost
@@ -145,6 +145,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.hasher = Hasher()
     app.state.requests = Requests()
     app.state.turns = throttle.Turns()
+    app.state.anybody = asyncio.Semaphore(MOST_BY_ANYBODY)
     app.state.reserved_usernames = reserved.reserved(settings, words_in_paths(app.routes))
     app.state.exports = Maker(settings, database, templates)
     app.state.imports = Importer(settings, database)

@@ -77,7 +77,7 @@ async def send(
     # If the browser is known by the account, its owner is asking.
     by_anybody = user_id is None and not await throttle.known_owner(request.state.db, recipient, client)
     try:
-        async with prepared(request) as db:
+        async with prepared(request, by_anybody=by_anybody) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
             is_delayed = await kinds.post(
                 db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, **parameters

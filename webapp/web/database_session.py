@@ -1,7 +1,7 @@
 """One database session for each request."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from webapp.database import Database
 from webapp.database.engine import release
 from webapp.database.hot import Direct
 from webapp.web.request_body import SAFE_METHODS as SAFE_METHODS
+
+MOST_BY_ANYBODY = 3  # at the database at once; a process has eight connections, or one
 
 
 class DatabaseSession:
@@ -67,11 +69,13 @@ class State(dict[str, Any]):
 
 
 @asynccontextmanager
-async def prepared(request: Request) -> AsyncIterator[Direct]:
+async def prepared(request: Request, *, by_anybody: bool = False) -> AsyncIterator[Direct]:
     """The request's transaction for prepared statements only: with it, asking for an email costs a third less.
 
-    It replaces the session, which ends first: a request never has two at once.
+    It replaces the session, which ends first: a request never has two at once. What anybody may have sent waits here
+    for others like it, before it takes a connection: they may all count in one row.
     """
     await release(request.state.db)
-    async with request.app.state.database.direct(is_writing=True) as db:
+    state = request.app.state
+    async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=True) as db:
         yield db
