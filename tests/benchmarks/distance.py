@@ -119,6 +119,7 @@ def _measure(
                         f"{figures.rate:.0f}",
                         f"{figures.p50:.1f}",
                         f"{figures.p99:.1f}",
+                        str(figures.statuses.get(503, 0)),
                     )
                     report.add(f"{milliseconds:g} ms", str(count), name, *told)
                     if count == processes[0]:

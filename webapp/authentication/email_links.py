@@ -74,8 +74,9 @@ async def send(
     parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
     parameters |= {"asked_id": asked.id} if has_page else {}
     parameters |= {"invite": invite} if invite else {}
-    # If the browser is known by the account, its owner is asking.
-    by_anybody = user_id is None and not await throttle.known_owner(request.state.db, recipient, client)
+    # If the browser is known by the account, its owner is asking. Who comes with none needs no session for that.
+    is_owner = bool(client.browser_mark) and await throttle.known_owner(request.state.db, recipient, client)
+    by_anybody = user_id is None and not is_owner
     try:
         async with prepared(request, by_anybody=by_anybody) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))

@@ -75,7 +75,7 @@ async def prepared(request: Request, *, by_anybody: bool = False) -> AsyncIterat
     It replaces the session, which ends first: a request never has two at once. What anybody may have sent waits here
     for others like it, before it takes a connection: they may all count in one row.
     """
-    await release(request.state.db)
+    await request.scope["state"].release()
     state = request.app.state
     async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=True) as db:
         yield db
