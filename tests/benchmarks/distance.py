@@ -1,9 +1,9 @@
 """The database on another machine: web processes that have 1 and 20 ms to PostgreSQL and back, and the mailer as well.
 
 The way is a proxy on loopback that holds back all that goes to the server for so long; answers come back at once, so
-each trip takes that long. It stands for a network, as few kernels let anybody delay one. Between it and the server is
-PgBouncer, if it is installed, which lends a connection for a transaction. The trips of a page are counted there, when
-one person asks.
+each trip takes that long. It stands for a network, as few kernels let anybody delay one. The trips of a page are
+counted there, when one person asks. The last rows go through PgBouncer, if it is installed, which lends a connection
+for a transaction: there each statement takes a trip more, since no prepared one may be kept.
 
     python -m tests.benchmarks.distance [--milliseconds 1 20] [--processes 1 2 4]
 
@@ -44,7 +44,7 @@ MILLISECONDS, PROCESSES = (1.0, 20.0), (1, 2, 4)
 CROWD = Crowd(1_000, follows=10)
 MOST_TRIPS = 3
 ALONE, SECONDS, WARMING = 20, 1.0, 0.5
-POOL = 20  # connections that the pooler lends
+POOL, POOLED_PROCESSES = 20, 2  # connections that the pooler lends, and web processes behind it
 _spawning = multiprocessing.get_context("spawn")
 
 Request = Callable[[str, int], bytes]
@@ -69,7 +69,17 @@ PAGES: dict[str, Request] = {
 
 def measure(milliseconds: Sequence[float] = MILLISECONDS, processes: Sequence[int] = PROCESSES) -> Report:
     report = Report(
-        ("round trip", "processes", f"{'page':13}", "trips", "ms, alone", "answers/s", "p50 ms", "p99 ms", "refused")
+        (
+            f"{'round trip':16}",
+            "processes",
+            f"{'page':13}",
+            "trips",
+            "ms, alone",
+            "answers/s",
+            "p50 ms",
+            "p99 ms",
+            "refused",
+        )
     )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -80,28 +90,31 @@ def measure(milliseconds: Sequence[float] = MILLISECONDS, processes: Sequence[in
         environment = _environment(nearby, sink.port)
         subprocess.run([sys.executable, "-m", "webapp", "migrate"], env=os.environ | environment, check=True)
         crowds.fill(nearby, CROWD)
-        if has_pooler := bool(shutil.which("pgbouncer")):
-            server = make_url(stack.enter_context(pgbouncer(nearby, "transaction", POOL)))
-        report.note(f"Through PgBouncer: {'yes' if has_pooler else 'no, it is not installed'}")
         for each in milliseconds:
             with _way(server, each / 1000) as way:
-                environment["DATABASE_URL"] = way.url
-                _measure(report, each, way, environment, folder, client, processes)
+                _measure(report, f"{each:g} ms", way, environment, folder, client, processes)
+        if not shutil.which("pgbouncer"):
+            report.note("PgBouncer is not installed.")
+            return report
+        pooler = make_url(stack.enter_context(pgbouncer(nearby, "transaction", POOL)))
+        for each in milliseconds:
+            with _way(pooler, each / 1000) as way:
+                _measure(report, f"{each:g} ms, PgBouncer", way, environment, folder, client, [POOLED_PROCESSES])
     return report
 
 
 def _measure(
     report: Report,
-    milliseconds: float,
+    distance: str,
     way: "Way",
     environment: dict[str, str],
     folder: Path,
     client: ProcessPoolExecutor,
     processes: Sequence[int],
 ) -> None:
-    first = 0
+    first, environment = 0, environment | {"DATABASE_URL": way.url}
     for count in processes:
-        log = folder / f"log-{milliseconds}-{count}"
+        log = folder / f"{distance}, {count}.log"
         with servers.serve("webapp.app:create_app", "/login", log, environment, workers=count) as site:
             first += 10_000
             alone = {name: _alone(site, way, write, client, first) for name, write in PAGES.items()}
@@ -121,9 +134,9 @@ def _measure(
                         f"{figures.p99:.1f}",
                         str(figures.statuses.get(503, 0)),
                     )
-                    report.add(f"{milliseconds:g} ms", str(count), name, *told)
-                    if count == processes[0]:
-                        report.reach(Reach(f"{name}, {milliseconds:g} ms away", trips, "trips", at_most=MOST_TRIPS))
+                    report.add(distance, str(count), name, *told)
+                    if count == processes[0] and "PgBouncer" not in distance:
+                        report.reach(Reach(f"{name}, {distance} away", trips, "trips", at_most=MOST_TRIPS))
 
 
 def _alone(site: Server, way: "Way", write: Request, client: ProcessPoolExecutor, first: int) -> tuple[float, float]:
