@@ -30,8 +30,8 @@ from tests.benchmarks.servers import Server
 from webapp.app import create_app
 from webapp.settings import Settings
 
-ROUNDS = 5
-SECONDS = 1.5
+ROUNDS = 4
+SECONDS = 1.2
 CROWD = Crowd(20_000, follows=10)
 POSTS_PER_PAGE = 25
 DELAYS = (0.0, 0.05, 1.0)  # of each answer of the mail server, in seconds

@@ -43,7 +43,7 @@ from tests.neighbours.poolers import pgbouncer
 MILLISECONDS, PROCESSES = (1.0, 20.0), (1, 2, 4)
 CROWD = Crowd(1_000, follows=10)
 MOST_TRIPS = 3
-ALONE, SECONDS, WARMING = 20, 1.0, 0.5
+ALONE, SECONDS, WARMING = 10, 0.8, 0.4
 POOL, POOLED_PROCESSES = 20, 2  # connections that the pooler lends, and web processes behind it
 _spawning = multiprocessing.get_context("spawn")
 
@@ -113,11 +113,12 @@ def _measure(
     processes: Sequence[int],
 ) -> None:
     first, environment = 0, environment | {"DATABASE_URL": way.url}
+    alone: dict[str, tuple[float, float]] = {}
     for count in processes:
         log = folder / f"{distance}, {count}.log"
         with servers.serve("webapp.app:create_app", "/login", log, environment, workers=count) as site:
             first += 10_000
-            alone = {name: _alone(site, way, write, client, first) for name, write in PAGES.items()}
+            alone = alone or {name: _alone(site, way, write, client, first) for name, write in PAGES.items()}
             with _mailer(environment, log.with_suffix(".mailer")):
                 for name, write in PAGES.items():
                     for seconds in (WARMING, SECONDS):
