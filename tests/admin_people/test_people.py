@@ -1,5 +1,6 @@
 """The admin's page of people: who is here, and what an admin does to an account, with the person told."""
 
+import html
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -149,6 +150,38 @@ def test_each_action_asks_for_the_password_when_the_last_proof_is_old(site: Site
 def test_no_admin_disables_another_admin(admin: Browser, action: str) -> None:
     assert "only the command line can do that" in act(admin, action, "host", reason="Because.").lower()
     assert is_logged_in(admin)
+
+
+@pytest.mark.parametrize("action", ["disable", "delete", "disable_user"])
+def test_of_two_admins_who_decide_at_once_one_does_and_the_other_is_told_to_look_again(
+    site: Site, admin: Browser, susan: Browser, action: str
+) -> None:
+    """The other decides while the first one's password is checked, after the account was read."""
+    susan.post("/", data={"body": "Cheap watches."})
+    path = "/admin/reports/1/disable" if action == "disable_user" else f"/admin/people/susan/{action}"
+    form = {"reason": "Watches.", "current_password": PASSWORD}
+    arrive(site, "peter").post("/posts/1/report", data={"reason": "Watches."})
+
+    with time_machine.travel(now() + timedelta(minutes=16)):
+        other, said = arrive(site, "host"), []
+
+        def decide(_run: str) -> None:
+            site.argon2.meanwhile = lambda _run: None
+            said.append(act(other, "disable", reason="Faster."))
+
+        site.argon2.meanwhile = decide
+        late = admin.post(path, data=form)
+
+    assert "account is disabled." in said[0]
+    assert "account has just changed. Look at it again" in html.unescape(late.text)
+    assert late.status_code == 422
+    wait_until_posted(site)
+    assert execute(
+        site, "SELECT count(*) FROM outbox_email WHERE kind IN ('account_disabled', 'account_deletion')"
+    ) == [(1,)]
+    assert execute(site, "SELECT kind FROM security_event WHERE kind IN ('disabled', 'deletion_asked')") == [
+        ("disabled",)
+    ]
 
 
 def test_people_are_found_by_a_part_of_the_name_or_the_whole_address(admin: Browser) -> None:

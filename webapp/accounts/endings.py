@@ -80,9 +80,10 @@ async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) 
 async def set_disabled(db: AsyncSession, user: User, is_disabled: bool, by: ClientInfo = events.BY_OPERATOR) -> None:
     """Disables an account, or enables it again, which also cancels its deletion. Either way, everything ends.
 
-    Somebody whose account is disabled while it is being deleted can't undo the deletion.
+    Somebody whose account is disabled while it is being deleted can't undo the deletion. Raises Overtaken if the
+    account has changed since it was read: of two who decide at once, one does.
     """
-    await end_everything(db, user.id, disabled_at=now() if is_disabled else None)
+    await end_everything(db, user.id, col(User.epoch) == user.epoch, disabled_at=now() if is_disabled else None)
     theirs = col(AccountDeletion.user_id) == user.id
     if is_disabled:
         await db.exec(

@@ -1,10 +1,13 @@
 """What the admin can do about an account, on a page or by command. Each is logged, and told to the person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions, endings
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -25,7 +28,8 @@ async def disable(db: AsyncSession, settings: Settings, person: User, reason: st
     """Disables an account: it is hidden, and everything ends. Raises NotNow."""
     if person.disabled_at is not None and await deletions.of(db, person.id) is None:
         raise NotNow(_("%(name)s is disabled already.") % {"name": person.username})
-    await decisions.disable(db, settings, person, reason, by)
+    with _as_it_was_read(person):
+        await decisions.disable(db, settings, person, reason, by)
 
 
 async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:
@@ -35,7 +39,8 @@ async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientI
     deletion = await deletions.of(db, person.id)
     if deletion and deletion.due_at <= now():
         raise NotNow(_("It's too late: what %(name)s had here is being deleted.") % {"name": person.username})
-    await endings.set_disabled(db, person, False, by)
+    with _as_it_was_read(person):
+        await endings.set_disabled(db, person, False, by)
     await kinds.post(db, settings, "account_enabled", person.email, user_id=person.id, language=person.language)
 
 
@@ -58,8 +63,21 @@ async def remove_factors(db: AsyncSession, settings: Settings, person: User, by:
 
 
 async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
-    """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that."""
-    deletion = await decisions.delete(db, settings, person, reason, by)
+    """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that. Raises
+    NotNow.
+    """
+    with _as_it_was_read(person):
+        deletion = await decisions.delete(db, settings, person, reason, by)
     if settings.sends_mail:
         await deletion_emails.tell(db, settings, person)
     return deletion
+
+
+@contextmanager
+def _as_it_was_read(person: User) -> Iterator[None]:
+    """Of several admins who decide about a person at once, one does; the others are told to look again."""
+    try:
+        yield
+    except Overtaken:
+        words = _("%(name)s's account has just changed. Look at it again, then decide.")
+        raise NotNow(words % {"name": person.username}) from None

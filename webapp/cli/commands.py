@@ -130,7 +130,10 @@ async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Na
 async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that."""
     user = await _person(db, options.name)
-    deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
+    try:
+        deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
+    except NotNow as refused:
+        raise Refused(str(refused)) from None
     await db.commit()
     words = _("%(name)s is hidden and logged out, and will be deleted for good on %(day)s.")
     yield words % {"name": user.username, "day": f"{deletion.due_at:%Y-%m-%d %H:%M} UTC"}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import update
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions, endings, users
@@ -43,15 +44,17 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
 
 
 async def disable(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> None:
-    """Disables an account: its posts are hidden, and its links and sessions end."""
+    """Disables an account: its posts are hidden, and its links and sessions end. Raises Overtaken."""
     await endings.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
     await _tell(db, settings, "account_disabled", person, reason=reason)
 
 
 async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
-    """Deletes an account: hidden at once, gone for good some days later. Its owner can't undo that."""
-    deletion = await deletions.ask(db, settings, person, by, reason=reason)
+    """Deletes an account: hidden at once, gone for good some days later. Its owner can't undo that. Raises
+    Overtaken.
+    """
+    deletion = await deletions.ask(db, settings, person, by, col(User.epoch) == person.epoch, reason=reason)
     await reports.settle_author(db, person.id, Outcome.DELETED)
     return deletion
 

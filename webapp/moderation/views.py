@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
+from webapp.accounts.endings import Overtaken
 from webapp.audit.events import ClientInfo
 from webapp.authentication.auth import admin_required, login_required
 from webapp.authentication.proof import proved, proved_button
@@ -98,7 +99,14 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
     person = await users.get(db, post.author_id)
     if person is None:
         return False
-    await decisions.disable(db, settings, person, form.data.reason, _by(request))
+    try:
+        if person.disabled_at is not None:
+            raise Overtaken  # by another admin
+        await decisions.disable(db, settings, person, form.data.reason, _by(request))
+    except Overtaken:
+        words = _("%(name)s's account has just changed. Look at it again, then decide.")
+        form.refuse("", words % {"name": person.username})
+        return False
     await db.commit()
     return True
 
