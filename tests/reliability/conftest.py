@@ -1,18 +1,24 @@
 """The figures that a run measured, printed in its last lines."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 Figure = Callable[[str, object], None]
 PREFIX = "figure "
-WAITS_MOST = {"test_shutdown", "test_mail_server"}
+TAKES_LONG = {"test_shutdown", "test_mail_server", "test_crashes", "test_writes"}
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What mostly waits comes first, so that another worker is busy beside it."""
-    items.sort(key=lambda item: item.path.stem not in WAITS_MOST)
+    """Each that takes long stands before a short one: workers are given two tests at a time, beginning at the head."""
+    own = [item for item in items if item.path.parent == Path(__file__).parent]
+    others = [item for item in items if item not in own]
+    long = [item for item in own if item.path.stem in TAKES_LONG]
+    short = [item for item in own if item not in long]
+    items[:] = [item for pair in zip_longest(long, short) for item in pair if item] + others
 
 
 @pytest.fixture
