@@ -70,17 +70,13 @@ HTMX = "hx-request: true\r\nhx-request-type: partial\r\n"
 
 def reset_request(host: str, number: int) -> bytes:
     """As htmx sends the form: each time for another address, every second one known."""
-    address = f"{_person(number // 2)}@example.com" if number % 2 else f"unknown{number}@example.com"
+    address = f"person{1 + number // 2}@example.com" if number % 2 else f"unknown{number}@example.com"
     return form("/reset_password_request", f"email={quote(address)}", HTMX, host, number)
 
 
 def log_in(host: str, number: int) -> bytes:
-    fields = f"username={_person(number)}&password={PASSWORD.replace(' ', '+')}"
+    fields = f"username=person{1 + number % CROWD.people}&password={PASSWORD.replace(' ', '+')}"
     return form("/login", fields, "", host, number + (1 << 20))
-
-
-def _person(number: int) -> str:
-    return f"person{1 + number % CROWD.people}"
 
 
 login_page = partial(page, "/login")
@@ -99,15 +95,16 @@ class Bench:
         self.driver = driver
         self.site = site
         self.sink = sink
-        self._asked: Counter[Request] = Counter()
+        self._asked: Counter[tuple[int, Request]] = Counter()
 
     def run(self, server: Server, request: Request, seconds: float = SECONDS) -> Figures:
         """One round. Raises AssertionError if anything but what is expected was answered."""
-        arguments = (server.port, partial(request, server.host), self._asked[request], seconds)
+        asked = server.port, request
+        arguments = (server.port, partial(request, server.host), self._asked[asked], seconds)
         used = server.processor_seconds()
         figures = self.client.submit(load.run, *arguments).result()
         figures = replace(figures, processor=server.processor_seconds() - used)
-        self._asked[request] += figures.answers + CONNECTIONS
+        self._asked[asked] += figures.answers + CONNECTIONS
         expected = 200 if server is not self.site else REDIRECTS.get(request, 200)
         assert set(figures.statuses) == {expected}, f"answers by status: {figures.statuses}"
         return figures
@@ -293,7 +290,8 @@ def _sites(url: str, folder: Path, sink: MailSink) -> Iterator[tuple[Server, Ser
         "POSTS_PER_PAGE": str(POSTS_PER_PAGE),
         "BARE_STATEMENTS": str(folder / "statements"),
     }
-    subprocess.run([sys.executable, "-m", "webapp", "migrate"], env=os.environ | environment, check=True)
+    for command in (["-m", "webapp", "migrate"], ["-c", "import webapp.server"]):  # so all is compiled
+        subprocess.run([sys.executable, *command], env=os.environ | environment, check=True)
     crowds.fill(url, CROWD)
     _record(url, folder / "statements")
     with (

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -58,12 +59,17 @@ def profile(host: str, number: int) -> bytes:
     return home(host, number).replace(b"GET / ", f"GET /user/person{1 + number % READERS} ".encode(), 1)
 
 
+def reset(host: str, number: int) -> bytes:
+    return reset_request(host, 2 * number)  # for an address that nobody asked for before
+
+
+NUMBERS = count(0, 10_000)  # the first of each round
 PAGES: dict[str, Request] = {
     "log-in page": partial(page, "/login"),
     "home": home,
     "explore": explore,
     "profile": profile,
-    "reset request": reset_request,
+    "reset request": reset,
 }
 
 
@@ -112,18 +118,16 @@ def _measure(
     client: ProcessPoolExecutor,
     processes: Sequence[int],
 ) -> None:
-    first, environment = 0, environment | {"DATABASE_URL": way.url}
+    environment = environment | {"DATABASE_URL": way.url}
     alone: dict[str, tuple[float, float]] = {}
-    for count in processes:
-        log = folder / f"{distance}, {count}.log"
-        with servers.serve("webapp.app:create_app", "/login", log, environment, workers=count) as site:
-            first += 10_000
-            alone = alone or {name: _alone(site, way, write, client, first) for name, write in PAGES.items()}
+    for workers in processes:
+        log = folder / f"{distance}, {workers}.log"
+        with servers.serve("webapp.app:create_app", "/login", log, environment, workers=workers) as site:
+            alone = alone or {name: _alone(site, way, write, client) for name, write in PAGES.items()}
             with _mailer(environment, log.with_suffix(".mailer")):
                 for name, write in PAGES.items():
                     for seconds in (WARMING, SECONDS):
-                        first += 10_000
-                        asked = site.port, partial(write, site.host), first, seconds
+                        asked = site.port, partial(write, site.host), next(NUMBERS), seconds
                         figures = client.submit(load.run, *asked).result()
                         assert set(figures.statuses) <= {200, 503}, (name, figures.statuses)
                     trips, taken = alone[name]
@@ -135,14 +139,14 @@ def _measure(
                         f"{figures.p99:.1f}",
                         str(figures.statuses.get(503, 0)),
                     )
-                    report.add(distance, str(count), name, *told)
-                    if count == processes[0] and "PgBouncer" not in distance:
+                    report.add(distance, str(workers), name, *told)
+                    if workers == processes[0] and "PgBouncer" not in distance:
                         report.reach(Reach(f"{name}, {distance} away", trips, "trips", at_most=MOST_TRIPS))
 
 
-def _alone(site: Server, way: "Way", write: Request, client: ProcessPoolExecutor, first: int) -> tuple[float, float]:
+def _alone(site: Server, way: "Way", write: Request, client: ProcessPoolExecutor) -> tuple[float, float]:
     """The usual number of trips for a page, and its milliseconds, when one person asks."""
-    trips, taken = [], []
+    first, trips, taken = next(NUMBERS), [], []
     for number in range(ALONE):
         before = way.trips
         figures = client.submit(load.run, site.port, partial(write, site.host), first + number, 0, 1).result()

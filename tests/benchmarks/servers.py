@@ -19,6 +19,7 @@ import asyncpg
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile everything anew
 START_PATIENCE = 30.0
 STOP_PATIENCE = 30.0
 OURS = ("webapp.server",)
@@ -85,7 +86,6 @@ def serve(
     port = free_port()
     command = [sys.executable, "-m", *server, app, "--port", str(port), "--workers", str(workers)]
     variables = os.environ | (environment or {}) | {"BASE_URL": f"http://127.0.0.1:{port}"}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile everything anew
     with log.open("wb") as lines:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=variables, stdout=lines, stderr=lines)
