@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import i18n as languages
 from webapp.accounts import users
 from webapp.database import Database, now
+from webapp.database.refusals import is_away
 from webapp.delivery import budget
 from webapp.delivery.pace import Pace
 from webapp.mail import outbox, refusals, status
@@ -171,9 +172,9 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
     try:
         with languages.use(await _language(db, settings, email.user_id, email.language)):
             draft = await KINDS[email.kind].write(db, settings, email)
-    except DBAPIError:
-        raise
     except Exception as error:
+        if isinstance(error, DBAPIError) or is_away(error):
+            raise
         return _not_written(email, error)
     if draft is None:
         return Outcome(Verdict.NOBODY)
