@@ -33,8 +33,8 @@ SHOWN = """
     account_deletion.asked_at account_export.asked_at archive_import.asked_at decided_report.decided_at
     error_report.last_seen_at
     factor.last_used_at follow.created_at known_browser.last_seen_at mail_status.paused_at mail_status.trouble_since
-    mention.created_at mention.ended_at passkey.created_at passkey.last_used_at pending_log_in.finished_at post.edited_at
-    post.removed_at recovery_code.created_at recovery_code.used_at registration_request.created_at
+    mention.created_at mention.ended_at passkey.created_at passkey.last_used_at pending_log_in.finished_at
+    post.edited_at post.removed_at recovery_code.created_at recovery_code.used_at registration_request.created_at
     registration_request.refused_at report.created_at report.settled_at security_event.created_at session.created_at
     user_account.checkup_at user_account.checkup_opened_at user_account.checkup_sent_at user_account.codes_checked_at
     user_account.created_at user_account.disabled_at
