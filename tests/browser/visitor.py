@@ -69,6 +69,8 @@ class Visitor:
         self.mailbox = mailbox
         self.has_javascript = has_javascript
         self._begin(number)
+        # While one page fades into the next, a press lands on their pictures, and in a frame Playwright doesn't notice.
+        options = {"reduced_motion": "reduce", **options}
         self.context = browser.new_context(
             base_url=url, java_script_enabled=has_javascript, extra_http_headers=self.headers, **options
         )
@@ -247,6 +249,7 @@ class Visitor:
 
     def follows_in_email(self, label: str) -> None:
         """Presses the button in the email, which is shown in a frame."""
+        self.page.wait_for_load_state()  # with its frames
         self.page.frame_locator("iframe").first.get_by_role("link", name=label, exact=True).click()
 
     # What people see.
