@@ -222,5 +222,5 @@ def test_an_edit_after_a_report_hides_nothing_from_the_admin(any_hosted: Site) -
     page = host.get("/admin/reports").text
 
     assert edited.url.path == f"/user/robert/{number}"
-    assert "It said then:" not in before
-    assert page.index("A lovely day.") < page.index("It said then:") < page.index("Buy at &lt;b&gt;my&lt;/b&gt; shop!")
+    assert "it said:" not in before
+    assert page.index("A lovely day.") < page.index("it said:") < page.index("Buy at &lt;b&gt;my&lt;/b&gt; shop!")

@@ -209,13 +209,15 @@ def test_a_used_recovery_code_is_refused(standing: Site, code: str) -> None:
 @pytest.mark.races
 @deep
 def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str]) -> None:
-    """C17"""
+    """C17. One address may have twenty attempts in hand, so most of the others are told to come back."""
     browsers = [any_site.browser(follow_redirects=False) for _number in range(50)]
 
     with ThreadPoolExecutor(50) as crowd:
         statuses = list(crowd.map(lambda browser: recover(browser, paper[0]).status_code, browsers))
 
-    assert sorted(statuses) == [303] + [422] * 49
+    assert statuses.count(303) == 1
+    assert set(statuses) <= {303, 422, 503}
+    assert statuses.count(422) >= 19
     assert execute(any_site, "SELECT count(*) FROM recovery_code WHERE used_at IS NOT NULL") == [(1,)]
     assert execute(any_site, "SELECT count(*) FROM outbox_email WHERE kind = 'recovery_code_used'") == [(1,)]
 
