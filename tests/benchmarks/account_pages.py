@@ -147,6 +147,8 @@ class Bench:
 
     def whole_path(self) -> float:
         """Emails a second, from the first request until the last email is with the mail server."""
+        self.sink.answer_after(0)
+        time.sleep(2 * max(DELAYS))  # it may still hold an answer back, with which another database's round ended
         before, started = self.sink.emails, time.monotonic()
         self.run(self.site, reset_request, seconds=2 * SECONDS)
         seen, last = self.sink.emails, time.monotonic()
