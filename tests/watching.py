@@ -13,11 +13,12 @@ from urllib.parse import unquote
 
 import anyio
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import Executable, select, text
 from sqlmodel import SQLModel
 
 from tests.mailbox import PATIENCE
-from tests.sites import SECRET_KEY, Site
+from tests.sites import CHEAP, SECRET_KEY, Site
 from webapp import logs
 from webapp.database import now
 from webapp.database.hot import Direct
@@ -144,7 +145,9 @@ def configured_log(settings: Settings) -> Iterator["logging.StreamHandler[TextIO
 
 
 @contextmanager
-def standing_site(migrated_sqlite: Path, folder: Path, **changes: Any) -> Iterator[Site]:
+def standing_site(
+    migrated_sqlite: Path, folder: Path, hashed_as: PasswordHasher = CHEAP, /, **changes: Any
+) -> Iterator[Site]:
     """A site for the tests of a whole module that leave it as they found it."""
     shutil.copy(migrated_sqlite, folder / "site.db")
     values: dict[str, Any] = {
@@ -154,7 +157,7 @@ def standing_site(migrated_sqlite: Path, folder: Path, **changes: Any) -> Iterat
         "mailbox": folder / "mailbox",
         "trusted_proxies": 1,
     }
-    with Site(Settings(**(values | changes))) as site:
+    with Site(Settings(**(values | changes)), hashed_as) as site:
         yield site
 
 

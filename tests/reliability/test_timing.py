@@ -19,6 +19,7 @@ from tests.reliability.conftest import Figure
 from tests.sites import Site
 from tests.watching import execute, standing_site
 from webapp.imports import import_users
+from webapp.passwords.hasher import ARGON2
 
 # The fields of each form; {} is the address of somebody who is here, or of nobody.
 FORMS = {
@@ -49,10 +50,12 @@ _numbers = itertools.count(1)
 def site(
     request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """A site whose emails are sent by a process of their own: nothing but answers is measured."""
+    """A site whose emails are sent by a process of their own: nothing but answers is measured. It hashes at the real
+    cost, as do the hashes of those who are here.
+    """
     url = request.getfixturevalue("standing_postgres_url") if request.param == "postgresql" else None
-    changes = {"database_url": url} if url else {}
-    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("timed"), mailer="process", **changes) as site:
+    changes = {"mailer": "process"} | ({"database_url": url} if url else {})
+    with standing_site(migrated_sqlite, tmp_path_factory.mktemp("timed"), ARGON2, **changes) as site:
         yield site
 
 
