@@ -35,7 +35,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    """What the database said, in one line; in our words if it said nothing, or the driver something dark."""
+    """What the database said, in one line; in our words if it said nothing, or nothing that helps."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     cause = getattr(error, "orig", None) or error

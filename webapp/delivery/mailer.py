@@ -31,7 +31,7 @@ from webapp.settings import Settings
 log = logging.getLogger("webapp.mail")
 
 RUSH_VISITORS = 3  # while so many wait for their pages, emails keep to their share of the process
-COST = 5.0  # times the writing: lookups, also of who isn't here, sending and recording take four times as long
+COST = 5.0  # times the writing: lookups (also for nobody), sending and recording take four times as long
 # How many emails are written ahead for each connection, so that it never waits for one.
 WRITTEN_AHEAD = 2
 HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
