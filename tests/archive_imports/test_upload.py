@@ -64,9 +64,10 @@ def test_the_posts_are_there_with_their_dates_and_the_page_says_what_is_not(any_
     susan = arrive(any_site)
     import_people(any_site, "david", "erin", "frank", "gina")
     execute(any_site, "INSERT INTO block SELECT 5, 1, created_at FROM user_account WHERE id = 5")
-    lists = {"following": ["gina"], "muted": ["erin", "nobody"], "blocked": ["frank", "gina"], "profile": ["x"]}
+    lists = {"following": ["gina", "susan"], "muted": ["erin", "x_y"], "blocked": ["frank", "gina"], "profile": ["x"]}
     account = {name: [{"username": each} for each in names] for name, names in lists.items()}
-    table = f"Account address,Show boosts\ndavid@{any_site.settings.host},true\nsomebody@else.example,true\n"
+    here = any_site.settings.host
+    table = f"Account address,Show boosts\ndavid@{here},true\nSusan@{here},true\nsomebody@else.example,true\n"
     items = [note("one"), note("for friends", to=[f"{ME}/followers"]), note("x" * 500)]
     members = {"outbox__json": outbox(*items), "following_accounts__csv": table, "account__json": account}
     content = zipped(tmp_path, **members).read_bytes()

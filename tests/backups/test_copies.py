@@ -15,6 +15,7 @@ from tests.posts.wall import let_post
 from tests.sites import Browser, Site
 from tests.stories import register
 from tests.watching import dump
+from webapp import i18n
 from webapp.backups import Refused, copies, postgresql
 from webapp.cli.main import main
 
@@ -36,7 +37,7 @@ def test_a_backup_has_what_is_still_in_the_wal(site: Site, browser: Browser, mai
         said = copies.make(site.settings.database_url, backup)
         shutil.copy(source, tmp_path / "a copy of the file alone")
 
-    assert "1 accounts, 50 posts" in said
+    assert "checked. 1 account, 50 posts, 0 follows, " in said
     assert len(rows(backup, "post")) == 50
     assert len(rows(tmp_path / "a copy of the file alone", "post")) < 50
 
@@ -47,6 +48,16 @@ def test_every_row_of_every_table_is_in_it(site: Site, browser: Browser, mailbox
     before = {name: len(rows) for name, rows in dump(site).items()}
 
     assert {name: len(rows(tmp_path / "backup", name)) for name in before} == before
+
+
+def test_what_is_in_it_is_counted_in_the_admins_language(
+    site: Site, browser: Browser, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    register(browser, mailbox)
+    let_post(site, ("susan", "hello"), count=2)
+
+    with i18n.use("ru"):
+        assert "1 аккаунт, 2 поста, 0 подписок" in copies.make(site.settings.database_url, tmp_path / "backup")
 
 
 def test_only_its_owner_can_read_a_backup(sqlite_url: str, tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ class Kind(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to do about a list: the ids of those to add, how many are already there, and the names that nobody has."""
+    """What to do about a list: the ids of those to add, how many are already there, and the names that nobody has.
+
+    Its owner is none of these.
+    """
 
     new: Sequence[int]
     already: int
@@ -50,7 +53,7 @@ async def plan(db: AsyncSession, user_id: int, kind: str, names: Sequence[str]) 
         known |= await _known(db, user_id, kind, keys[start : start + AT_ONCE])
     who, whom = list(KINDS[kind].pairs.columns)[:2]
     there = set((await execute(db, select(whom).where(who == user_id))).scalars()) if known else set()
-    found = dict.fromkeys(known.values())
+    found = dict.fromkeys(number for number in known.values() if number != user_id)
     new = [number for number in found if number not in there]
     return Plan(new, len(found) - len(new), [name for key, name in typed.items() if key not in known])
 
@@ -62,7 +65,7 @@ async def add(db: AsyncSession, user_id: int, kind: str, numbers: Sequence[int])
 
 async def _known(db: AsyncSession, user_id: int, kind: str, keys: Sequence[str]) -> dict[str, int]:
     """Who is known by these names, or was until a short while ago: a new name is no way out of a block."""
-    here = _users.c.disabled_at.is_(None), _users.c.id != user_id, _REACHABLE.get(kind, _NOT_BLOCKED_BY)
+    here = _users.c.disabled_at.is_(None), _REACHABLE.get(kind, _NOT_BLOCKED_BY)
     named = select(_users.c.username_key, _users.c.id).where(_users.c.username_key.in_(keys), *here)
     renamed = select(_kept.c.username_key, _users.c.id).join_from(_kept, _users, _users.c.id == _kept.c.user_id)
     renamed = renamed.where(_kept.c.username_key.in_(keys), _kept.c.kept_until > now(), *here)

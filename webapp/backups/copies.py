@@ -8,10 +8,10 @@ from pathlib import Path
 
 from webapp.backups import Refused, must_be_new, postgresql
 from webapp.database import refusals
+from webapp.i18n import decimal, ngettext, number
 from webapp.i18n import gettext as _
 
 PATIENCE = 60.0  # seconds to wait for a writer of SQLite
-SHOWN = {"user_account": "accounts", "post": "posts", "follow": "follows", "outbox_email": "emails"}
 
 
 def make(database_url: str, file: Path) -> str:
@@ -26,7 +26,8 @@ def make(database_url: str, file: Path) -> str:
     except OSError as error:
         words = _("%(file)s can't be written: %(reason)s.")
         raise Refused(words % {"file": file, "reason": error.strerror or error}) from None
-    return f"{file}: {file.stat().st_size / 1e6:,.1f} MB, checked. {what}"
+    words = _("%(file)s: %(size)s MB, checked. %(what)s")
+    return words % {"file": file, "size": decimal(file.stat().st_size / 1e6), "what": what}
 
 
 def _written(database_url: str, part: Path) -> str:
@@ -50,13 +51,24 @@ def describe(file: Path) -> str:
                 )
             if db.execute("PRAGMA foreign_key_check").fetchone():
                 raise Refused(_("%(file)s is damaged: rows point to others that are not there.") % {"file": file})
-            counts = {words: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name, words in SHOWN.items()}
+            counts = ", ".join(_counts(db))
             [version] = db.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise Refused(
             _("%(file)s is damaged, or is no backup of a site: %(reason)s.") % {"file": file, "reason": error}
         ) from None
-    return f"{', '.join(f'{count:,} {words}' for words, count in counts.items())}; migration {version}."
+    return _("%(counts)s; migration %(version)s.") % {"counts": counts, "version": version}
+
+
+def _counts(db: sqlite3.Connection) -> Iterator[str]:
+    people, posts, follows, emails = (
+        db.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+        for name in ("user_account", "post", "follow", "outbox_email")
+    )
+    yield ngettext("%(num)s account", "%(num)s accounts", people) % {"num": number(people)}
+    yield ngettext("%(num)s post", "%(num)s posts", posts) % {"num": number(posts)}
+    yield ngettext("%(num)s follow", "%(num)s follows", follows) % {"num": number(follows)}
+    yield ngettext("%(num)s email", "%(num)s emails", emails) % {"num": number(emails)}
 
 
 def _copy_sqlite(source: Path, part: Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from webapp.backups import Refused
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.settings import database_url
 
 
@@ -28,7 +29,7 @@ def describe(file: Path) -> str:
     if "user_account" not in tables:
         raise Refused(_("%(file)s is a dump of something else: it has no accounts.") % {"file": file})
     _run("pg_restore", [f"--file={os.devnull}", str(file)])  # reads all of it
-    return f"{len(tables)} tables."
+    return ngettext("%(num)s table.", "%(num)s tables.", len(tables)) % {"num": len(tables)}
 
 
 def restore(file: Path, url: str) -> None:

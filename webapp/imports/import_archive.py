@@ -49,7 +49,8 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
         async with database.session() as db:
             user = await users.find_typed(db, name)
         if user is None or user.disabled_at is not None:
-            raise Refused(f"Nobody who can log in here has the username or email '{name}'.")
+            words = _("Nobody who can log in here has the username or email '%(name)s'.")
+            raise Refused(words % {"name": name})
         await _add(database, report, [ImportedPost(user.id, post.body, post.created_at) for post in archive.posts])
         for kind, names in archive.people.items():
             await _restore(database, report, user.id, kind, names)
