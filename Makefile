@@ -5,6 +5,7 @@ PORT ?= 8000
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 FIRST = --dist loadfile --no-loadscope-reorder -m "not browser and not soak and not neighbours" --ignore tests/reliability
+TIMED = tests/reliability/test_timing.py tests/passkeys
 .DEFAULT_GOAL := help
 # Some images switch it off. Each of the tests' processes would then make the bytecode of every test module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -50,9 +51,11 @@ format: .venv/test ## put the code in shape
 test-neighbours: .venv/test ## the tests with real proxies, poolers and mail servers; what is not installed is named
 	$(BIN)/python -m pytest -q -m "neighbours and not soak" tests/neighbours tests/reliability
 
-soak: .venv/test ## the reliability figures at full size; about 40 minutes
-	$(BIN)/python -m pytest -v -m soak tests
-	$(BIN)/python -m pytest -v --hypothesis-profile=thorough tests/security/test_fuzz.py tests/web/test_pages.py
+soak: .venv/test ## the reliability figures at full size; about 25 minutes
+	$(BIN)/python -m pytest -v -n 2 -m soak tests $(TIMED:%=--ignore %)
+	# Where milliseconds are compared, nothing runs beside.
+	$(BIN)/python -m pytest -v -m soak $(TIMED)
+	$(BIN)/python -m pytest -v -n 2 --dist loadfile --hypothesis-profile=thorough tests/security/test_fuzz.py tests/web/test_pages.py
 
 bench: .venv/test ## measure: ratios side by side, in one run; twelve minutes at most
 	$(BIN)/python -m tests.benchmarks
