@@ -105,7 +105,7 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
     try:
         user = await proof.try_password(request, form, form.data.username, form.data.password)
     except Closed as closed:
-        form.refuse("", f"{closed} {await _email_link(request, closed)}" if closed.kind else str(closed))
+        form.explain(f"{closed} {await _email_link(request, closed)}" if closed.kind else str(closed))
         return None
     if user is None and not form.errors:
         form.refuse("", _("That username or email and password don't match."))

@@ -36,7 +36,8 @@ class Longest:
 
 
 class Form(Generic[Shape]):
-    """`values` as typed, `errors` by field ("" for the whole form), and `data` once there are none.
+    """`values` as typed, `errors` by field ("" for the whole form), and `data` once there are none. A `notice` says why
+    it goes no further although nobody made a mistake.
 
     The answer that shows this form must have its `status` and `headers`.
     """
@@ -47,6 +48,7 @@ class Form(Generic[Shape]):
             name: value for name, value in (values or {}).items() if name in shape.model_fields
         }
         self.errors: dict[str, str] = {}
+        self.notice = ""
         self.status = 200
         self.headers: dict[str, str] = {}
         self._data: Shape | None = None
@@ -84,6 +86,11 @@ class Form(Generic[Shape]):
         """Says what is wrong with a field, or with the whole form if the field is ""."""
         self.errors[field] = words
         self.status = status
+
+    def explain(self, words: str) -> None:
+        """Says why the form goes no further although nobody made a mistake."""
+        self.notice = words
+        self.status = 422
 
     def refuse_for_now(self, words: str, refused: TooOften) -> None:
         """Says that this was asked too often; `words` contain the %(wait)s until the next try."""
