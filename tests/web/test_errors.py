@@ -199,7 +199,7 @@ def test_what_was_typed_into_a_form_that_failed_is_in_it_again(
 
     assert answer.status_code == status
     assert "What you typed is kept." in answer.text
-    assert f'href="{path}">Back to the form</a>' in answer.text
+    assert 'href="">Back to the form</a>' in answer.text
     assert "A long thought" in back.text
     assert "It isn&#39;t sent yet." in back.text
     assert PASSWORD not in back.text
@@ -219,3 +219,22 @@ def test_of_a_form_with_a_secret_address_nothing_is_kept(site: Site, mailbox: Ma
     assert answer.status_code == 500
     assert "What you typed is kept" not in answer.text
     assert "draft" not in " ".join(susan.cookies)
+    assert 'href="">Back to the form</a>' in answer.text, "and the address isn't repeated"
+    assert link not in answer.text
+
+
+def test_a_page_that_failed_can_be_tried_again(site: Site) -> None:
+    breaks_with(site, Busy(), "/explore", methods=("GET",))
+
+    assert 'class="button" href="">Try again</a>' in site.browser().get("/explore?before=7").text
+
+
+def test_a_button_that_failed_leads_back_to_its_page(site: Site) -> None:
+    breaks_with(site, Busy(), "/logout", methods=("POST",))
+    page = f"{site.settings.base_url}/user/susan?before=7"
+
+    answer = site.browser().post("/logout", headers={"referer": page})
+    from_link = site.browser().post("/logout", headers={"referer": f"{site.settings.base_url}/check_email/{'x' * 80}"})
+
+    assert 'class="button" href="/user/susan?before=7">Back</a>' in answer.text
+    assert 'class="button" href="/">To the start page</a>' in from_link.text

@@ -26,7 +26,12 @@ FORMS = {
     for route in ROUTES
     if {"GET", "POST"} <= (route.methods or set()) and "token" not in route.param_convertors
 }
-FOR_STRANGERS = {"login", "register", "reset_password_request", "recover"}
+FOR_STRANGERS = {
+    "login": {"username"},
+    "register": {"email"},
+    "reset_password_request": {"email"},
+    "recover": {"username"},
+}
 TEXTS = {
     "home": {"body"},
     "edit_post": {"body"},
@@ -167,6 +172,42 @@ def test_what_was_typed_is_in_the_form_again_after_an_error(
     assert answer.status_code in {500, 503}
     assert re.search(r"What you typed is kept", answer.text)
     assert texts(susan, path) == typed
+
+
+@pytest.mark.parametrize("name", FOR_STRANGERS)
+def test_what_a_stranger_typed_is_in_the_form_again_after_an_error(site: Site, name: str) -> None:
+    """But no password and no code, only once, and not if somebody has logged in meanwhile."""
+    path, stranger, shared = path_of(name), site.browser(), site.browser()
+    typed = {text: f"typed into {text}" for text in FOR_STRANGERS[name]}
+    route = refuses(site, path, Busy())
+
+    answers = [each.post(path, data={**typed, "password": PASSWORD, "code": "123456"}) for each in (stranger, shared)]
+    site.app.router.routes.remove(route)
+    execute(site, "DELETE FROM limit_window")
+    back, again = stranger.get(path).text, texts(stranger, path)
+    log_in(shared)
+    shared.post("/logout")
+
+    assert all("What you typed is kept." in answer.text for answer in answers)
+    assert FOR_STRANGERS[name] <= texts_of(back, path).keys()
+    assert typed.items() <= texts_of(back, path).items()
+    assert "It isn&#39;t sent yet." in back
+    assert PASSWORD not in back
+    assert "123456" not in back
+    assert not typed.items() & again.items(), "once"
+    assert not typed.items() & texts(shared, path).items()
+
+
+def test_a_stranger_comes_back_to_the_form_while_the_database_is_away(site: Site) -> None:
+    """The form fails before it is routed anywhere."""
+    execute(site, "ALTER TABLE limit_window RENAME TO away")
+
+    answer = site.browser().post("/reset_password_request", data={"email": "susan"})
+    execute(site, "ALTER TABLE away RENAME TO limit_window")
+
+    assert answer.status_code == 503
+    assert "What you typed is kept." in answer.text
+    assert 'href="">Back to the form</a>' in answer.text
 
 
 @pytest.mark.parametrize("name", TEXTS)

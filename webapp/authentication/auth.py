@@ -92,7 +92,8 @@ async def _to_log_in(request: Request) -> Response:
     came_for = request.url.path if is_page else "/"
     suffix = f"?next={quote(came_for)}" if came_for != "/" else ""
     response = pages.redirect(request, request.app.url_path_for("login") + suffix)
-    if request.method == "POST" and drafts.keep(request, response, came_for, await typed(request)):
+    is_kept = request.method == "POST" and drafts.last_account(request) != ""
+    if is_kept and drafts.keep(request, response, came_for, await typed(request)):
         words = _("You were logged out meanwhile. Log in again: what you typed is still here.")
         pages.say(request, response, words, "notice")
     return response
@@ -202,6 +203,7 @@ async def log_out(request: Request, response: Response) -> None:
     await _end_cookie(request)
     await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, client_info(request))
     cookies.delete(request, response, COOKIE)
+    drafts.forget(request, response)
 
 
 async def _recognize(request: Request, user: User, client: ClientInfo, *, was_here: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a person had typed when their session ended: it is back in the form once they log in again.
+"""What a person had typed when their session ended or the site failed: it is back in the form when they open it again.
 
 Somebody else who logs in next in that browser never sees it: a cookie says whose account was the last.
 """
@@ -26,14 +26,19 @@ def belong_to(request: Request, response: Response, user_id: int) -> None:
     cookies.write(request, response, ACCOUNT_COOKIE, _account(request.app.state.settings, user_id), ACCOUNT_SECONDS)
 
 
+def last_account(request: Request) -> str:
+    """Marks the account that was logged in last in this browser; "" if there was none."""
+    return cookies.read(request, ACCOUNT_COOKIE)
+
+
 def keep(request: Request, response: Response, path: str, values: dict[str, str]) -> bool:
     """Keeps what was typed into the form at a path, except passwords; returns whether there was anything to keep.
 
-    It is for whoever logged in last in this browser; if nobody did, for nobody.
+    It is for whoever logged in last in this browser, or for a stranger if nobody logs in meanwhile.
     """
     typed = {name: value for name, value in values.items() if value.strip() and not _is_secret(name)}
-    whose = cookies.read(request, ACCOUNT_COOKIE)
-    value = _serializer(request.app.state.settings).dumps([whose, path, typed]) if typed and whose else ""
+    whose = last_account(request)
+    value = _serializer(request.app.state.settings).dumps([whose, path, typed]) if typed else ""
     if not value or len(value) > MOST_BYTES:
         return False
     cookies.write(request, response, COOKIE, value, KEPT_SECONDS)
@@ -49,16 +54,21 @@ def take(request: Request) -> dict[str, str]:
         whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS)
     except BadSignature:
         return {}
-    if path != request.url.path or user is None or whose != _account(settings, user.id):
+    if path != request.url.path or whose != (_account(settings, user.id) if user else last_account(request)):
         return {}
     request.state.draft = typed
     return dict(typed)
 
 
-def forget(request: Request, response: Response) -> None:
+def forget_shown(request: Request, response: Response) -> None:
     """Deletes it, once it has been shown."""
     if getattr(request.state, "draft", None):
-        cookies.delete(request, response, COOKIE)
+        forget(request, response)
+
+
+def forget(request: Request, response: Response) -> None:
+    """Deletes it, when somebody logs out: strangers may come next."""
+    cookies.delete(request, response, COOKIE)
 
 
 def _is_secret(name: str) -> bool:

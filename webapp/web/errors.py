@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Message, Scope, Send
 
 from webapp.database import refusals
@@ -16,6 +17,7 @@ from webapp.web import drafts, forms, pages
 
 log = logging.getLogger("webapp.errors")
 LONG_PART = re.compile(r"[^/]{60,}")
+SOON_OVER = {408, 429, 500, 503}
 
 # Tells the admin about an error: the exception, where it happened, and the request's id.
 Report = Callable[[Exception, str, str], Awaitable[None]]
@@ -30,11 +32,11 @@ def page(
 ) -> Response:
     """The page for a status, with the given sentence or the usual one.
 
-    What was `typed` into the form that failed is kept for it, and the page leads back there.
+    It leads back to the form, where what was `typed` is kept, or to the page whose button was pressed.
     """
     heading, usual = _words(status)
     keeping = Response()
-    way_back = request.url.path if typed and drafts.keep(request, keeping, request.url.path, typed) else ""
+    is_again = status in SOON_OVER and _is_page(request)
     response = pages.render(
         request,
         "error.html",
@@ -42,7 +44,10 @@ def page(
         headers=headers,
         heading=heading,
         message=message or usual,
-        way_back=way_back,
+        is_again=is_again,
+        is_form=request.method == "POST",
+        is_kept=is_again and bool(typed) and drafts.keep(request, keeping, request.url.path, typed or {}),
+        way_back="" if is_again else _page_before(request),
         request_id=request.scope["state"].get("request_id") if status >= 500 else None,
     )
     response.raw_headers += [header for header in keeping.raw_headers if header[0] == b"set-cookie"]
@@ -90,6 +95,18 @@ def _answer(request: Request, error: Exception, typed: dict[str, str]) -> Respon
         return page(request, 400)  # nobody reads it any more
     log.error("unhandled", exc_info=error)
     return page(request, 500, typed=typed)
+
+
+def _is_page(request: Request) -> bool:
+    """Whether the same address shows a page. It may never have been routed, so this looks for itself."""
+    looked_at = {**request.scope, "method": "GET"}
+    return any(route.matches(looked_at)[0] is Match.FULL for route in request.app.routes)
+
+
+def _page_before(request: Request) -> str:
+    """The page with the button that was pressed; "" if nothing was, or if its address is a secret."""
+    page = pages.page_before(request) if request.method == "POST" else "/"
+    return "" if page == "/" or LONG_PART.search(page) else page
 
 
 def _words(status: int) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def render(
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
         cookies.delete(request, response, "flash")
-        drafts.forget(request, response)
+        drafts.forget_shown(request, response)
     return response
 
 
