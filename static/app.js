@@ -179,6 +179,19 @@ function waitFor(button) {
   })();
 }
 
+// How long a link still works; a form that was opened in time may be sent a little later.
+const GRACE = 300; // seconds, as in webapp/accounts/tokens.py
+
+function countDown(line) {
+  const end = Date.now() + line.dataset.expires * 1000, said = JSON.parse(line.dataset.words);
+  line.removeAttribute("data-expires");
+  (function tick() {
+    const left = (end - Date.now()) / 1000;
+    line.textContent = said[left > 0 ? Math.min(Math.ceil(left / 60) + 1, said.length - 1) : Number(left > -GRACE)];
+    if (left > -GRACE && line.isConnected) setTimeout(tick, 1000);
+  })();
+}
+
 function endUndo(form) {
   const button = form.querySelector("button");
   setTimeout(() => {
@@ -268,6 +281,7 @@ function prepare() {
   for (const button of all(".field-show[hidden]")) button.hidden = false;
   for (const button of all("button[data-copies]")) button.hidden = !navigator.clipboard;
   for (const button of all("[data-wait]")) waitFor(button);
+  for (const line of all("[data-expires]")) countDown(line);
   for (const form of all("[data-undo]")) endUndo(form);
   restoreDrafts();
   countAlong();

@@ -2,7 +2,7 @@
 
 // How strong a new password looks while it is typed. It is only ever measured here; the site judges what is sent.
 
-const FEWEST_DIFFERENT = 5, FEWEST_UNFORESEEN = 6; // as in webapp/accounts/weakness.py
+const FEWEST_DIFFERENT = 5, FEWEST_UNFORESEEN = 6; // as in webapp/passwords/strength.py
 const PAUSE = 300; // milliseconds: a screen reader need not hear of every key
 
 // Characters that continue a run, such as "aaa", "abc" or "321", add nothing.
@@ -11,8 +11,11 @@ function unforeseen(codes) {
   return codes.filter((_code, place) => place < 2 || step(place) !== step(place - 1) || Math.abs(step(place)) > 1).length;
 }
 
+// By code points, and composed, as the site counts: some keyboards send an accent as a character of its own.
+const charactersOf = (password) => Array.from(password.normalize("NFKC"));
+
 function strengthOf(password, least, name) {
-  const typed = Array.from(password); // by code points, as the site counts
+  const typed = charactersOf(password);
   if (typed.length < least) return "short";
   const text = name.length > 2 ? password.toLowerCase().replaceAll(name.toLowerCase(), "") : password.toLowerCase();
   const codes = Array.from(text, (character) => character.codePointAt(0));
@@ -27,7 +30,7 @@ function nameBeside(field) {
 }
 
 function showStrength(field, box) {
-  const least = Number(box.dataset.least), length = Array.from(field.value).length;
+  const least = Number(box.dataset.least), length = charactersOf(field.value).length;
   const strength = strengthOf(field.value, least, nameBeside(field));
   const levels = ["weak", "fair", "good", "strong"];
   // The first quarter of the bar is for reaching the minimum length.

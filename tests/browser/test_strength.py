@@ -19,6 +19,7 @@ STRENGTHS = [
     ("abcdefghijklmn", "Easy to guess.", "1"),
     ("susan-at-home-susan", "Fair. One more word makes it stronger.", "2"),
     ("a quite different staple", "Strong.", "4"),
+    ("e\u0301" * 11, "11 of 12 characters", "0.916667"),
 ]
 
 

@@ -111,3 +111,20 @@ def test_with_forced_colours_the_code_to_scan_stays_dark_on_white(scripted: Visi
     scripted.page.emulate_media(forced_colors="active")
 
     expect(scripted.page.locator(".qr-frame")).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
+def test_the_time_left_counts_on(scripted: Visitor) -> None:
+    """C15: and the form says when it is too late for it, too."""
+    link = scripted.has_account().has_link()
+    scripted.page.clock.install()
+    scripted.goto(link)
+    line = scripted.page.locator(".panel-note").first
+
+    for passes, words in (
+        ("00", r"This link works for another (9|10) minutes\."),
+        ("05:00", r"This link works for another (4|5) minutes\."),
+        ("05:01", r"This link has just expired\. You can still save within a few minutes\."),
+        ("05:00", r"This link has expired\."),
+    ):
+        scripted.page.clock.fast_forward(passes)
+        expect(line).to_have_text(re.compile(words))

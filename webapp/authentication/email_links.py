@@ -1,7 +1,5 @@
 """What people see when they ask for an email, or follow a link that doesn't work."""
 
-import math
-import time
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -11,7 +9,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended
-from webapp.accounts.tokens import REGISTER_LIFETIME, Claim, TokenInvalid, TokenMalformed, stamp
+from webapp.accounts.tokens import REGISTER_LIFETIME, TokenInvalid, TokenMalformed, stamp
 from webapp.asked_emails import asked_emails, email_codes
 from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
@@ -179,11 +177,6 @@ def typed_before(request: Request) -> str:
 def opened(request: Request, form: Form[Any]) -> str:
     """The stamp of the form behind a link. It keeps the time of the first opening when the form is shown again."""
     return form.values["opened"] or stamp(request.app.state.settings, request.path_params["token"])
-
-
-def minutes_left(claim: Claim) -> int:
-    """How many minutes a link still works; a form opened in time has a little longer."""
-    return max(0, math.ceil((claim.expires_at - time.time()) / 60))
 
 
 async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:

@@ -48,8 +48,8 @@ def of(password: str, min_length: int, *context: str) -> str | None:
     text = normal(password)
     if len(text) < min_length:
         return ngettext(
-            "Too short. Use %(num)s character or more; a few random words work well.",
-            "Too short. Use %(num)s characters or more; a few random words work well.",
+            "Too short. Use %(num)s character or more.",
+            "Too short. Use %(num)s characters or more.",
             min_length,
         ) % {"num": min_length}
     text = text.casefold()[:MAX_LENGTH]  # one character may have become eighteen

@@ -5,6 +5,11 @@
 A reset logs nobody in. The only thing it keeps is that a known browser stays known.
 """
 
+import json
+import math
+import time
+from typing import Any
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
@@ -12,6 +17,8 @@ from webapp.accounts.endings import Ended, Keep
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
 from webapp.audit.events import ClientInfo, Event
+from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
 
@@ -45,3 +52,21 @@ async def finish(
     who has lost the phone has nothing else. It has a passkey if one was shown.
     """
     return await users.change_password(db, hasher, settings, user, password, client, Event.PASSWORD_RESET, keep)
+
+
+def time_left(claim: Claim) -> dict[str, Any]:
+    """How long a link still works: the `words` for now, and what a script needs to count on: the `seconds` from now,
+    and what to say after the form's last moment, before that, and with one minute left, with two, and so on.
+    """
+    seconds = claim.expires_at - time.time()
+    minutes = max(0, math.ceil(seconds / 60))
+    expired = _("This link has just expired. You can still save within a few minutes.")
+    said = [_("This link has expired."), expired, *map(_minutes_left, range(1, minutes + 1))]
+    return {"words": said[-1], "seconds": math.floor(seconds), "said": json.dumps(said, ensure_ascii=False)}
+
+
+def _minutes_left(minutes: int) -> str:
+    words = ngettext(
+        "This link works for another %(num)s minute.", "This link works for another %(num)s minutes.", minutes
+    )
+    return words % {"num": minutes}

@@ -67,7 +67,7 @@ async def reset_password(request: Request) -> Response:
         form=form,
         username=user.username,
         options=json.dumps(ceremony.to_use(request.app.state.settings, _about(user))),
-        minutes=email_links.minutes_left(claim),
+        left=reset.time_left(claim),
         opened=email_links.opened(request, form),
         token=token,
         ways=await methods.of(request.state.db, user.id),
