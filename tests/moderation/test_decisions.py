@@ -167,7 +167,7 @@ def test_the_audit_log_says_what_the_admin_did_and_who_it_was(hosted: Site, admi
         hosted, "SELECT kind, client_ip, user_agent FROM security_event WHERE kind IN ('post_removed', 'disabled')"
     )
 
-    assert sorted(rows) == [("disabled", "", "the host's page: host"), ("post_removed", "", "the host's page: host")]
+    assert sorted(rows) == [("disabled", "", "the admin's page: host"), ("post_removed", "", "the admin's page: host")]
 
 
 @pytest.mark.parametrize("action", ["remove", "disable"])

@@ -88,7 +88,7 @@ def test_an_admin_approves_a_request_and_the_person_gets_in(site: Site) -> None:
     ]
     assert table(site, "registration_request") == []
     events = "SELECT user_agent FROM security_event WHERE kind = 'registered' AND user_id = 2"
-    assert execute(site, events) == [("the host's page: host",)]
+    assert execute(site, events) == [("the admin's page: host",)]
 
 
 def logged_in(site: Site, name: str) -> Browser:

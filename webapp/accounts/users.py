@@ -1,5 +1,6 @@
 """Accounts as the rest of the site sees them: register, find, change the password."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, exists
@@ -10,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
+from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -161,14 +163,22 @@ async def change_password(
         db, user.id, *unchanged, keep=keep._replace(browser=client.browser_mark), **password_changes
     )
     await events.note(db, event, user.id, client, ended=ended.sessions)
-    told: dict[str, Any] = {
-        "when": now().isoformat(),
-        "codes": ended.codes,
-        "passkeys": ended.passkeys,
-        "username": user.username,
-    }
-    await kinds.post(db, settings, "password_changed", user.email, user_id=user.id, **told)
+    await tell(db, settings, user, "password_changed", codes=ended.codes, passkeys=ended.passkeys)
     return ended
+
+
+async def tell(
+    db: AsyncSession,
+    settings: Settings,
+    user: User | SessionUser,
+    kind: str,
+    *,
+    delay: timedelta = timedelta(),
+    **details: Any,
+) -> None:
+    """Posts an email about what has just happened to an account, in its language, whatever that of the page."""
+    told = {"username": user.username, "when": now().isoformat()} | details
+    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, delay=delay, **told)
 
 
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
@@ -179,6 +189,11 @@ async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a username or address, however it is spelled."""
     return await find(db, identities.identity_or_nonsense(typed))
+
+
+def reset_paused_until(user: User) -> datetime | None:
+    """Until when nobody else can have reset emails sent to the person; None if they can."""
+    return user.reset_paused_until if user.reset_paused_until and user.reset_paused_until > now() else None
 
 
 def unused_hash_costs() -> ColumnElement[bool]:

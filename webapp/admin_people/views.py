@@ -14,13 +14,13 @@ from webapp.accounts.users import Taken
 from webapp.admin_people import actions, people
 from webapp.admin_people.actions import NotNow
 from webapp.admin_people.forms import PersonDecision, RequestDecision
+from webapp.audit import events
 from webapp.audit.events import ClientInfo
 from webapp.authentication import proof
 from webapp.authentication.auth import admin_required
-from webapp.database import release
+from webapp.database import LAST_ID, release
 from webapp.i18n import gettext as _
 from webapp.moderation.forms import MOST_CHARACTERS
-from webapp.posts import timeline
 from webapp.registration import requests
 from webapp.registration.requests import Decided
 from webapp.web import pages
@@ -203,7 +203,7 @@ async def _after(request: Request, form: Form[RequestDecision], words: str | Non
 async def _list(request: Request, form: Form[RequestDecision], said: str = "") -> Response:
     db, state = request.state.db, request.query_params.get("state", "")
     typed = request.query_params.get("q", "")[:320]
-    found = await people.find(db, typed, state, number_in_query(request, "before", timeline.LAST))
+    found = await people.find(db, typed, state, number_in_query(request, "before", LAST_ID))
     return pages.render(
         request,
         "admin_people/admin_people.html",
@@ -228,5 +228,4 @@ async def _person(request: Request) -> User:
 
 
 def _by(request: Request) -> ClientInfo:
-    """The admin, for the log of somebody else's account: who, but not from where."""
-    return ClientInfo(user_agent=f"the host's page: {request.state.user.username}")
+    return events.by_admin(request.state.user.username)

@@ -130,5 +130,4 @@ def outdated() -> ColumnElement[bool]:
 
 
 def _signer(settings: Settings) -> TimestampSigner:
-    keys = [key.hex() for key in reversed(settings.keys("upload"))]
-    return TimestampSigner(keys, salt="upload", digest_method=hashlib.sha256)
+    return TimestampSigner(settings.signing_keys("upload"), salt="upload", digest_method=hashlib.sha256)

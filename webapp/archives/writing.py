@@ -71,7 +71,7 @@ class Archive:
         """Writes all of it; returns how many bytes."""
         await self._look()
         with i18n.use(self.user.language), zipfile.ZipFile(self._pieces, "w", zipfile.ZIP_DEFLATED) as zipped:
-            self._add(zipped, "actor.json", json.dumps(activities.actor(self.settings, self.user), indent=1))
+            zipped.writestr("actor.json", json.dumps(activities.actor(self.settings, self.user), indent=1))
             await self._write_account(zipped)
             await self._write_outbox(zipped)
             await self._write_csv(zipped)
@@ -140,10 +140,7 @@ class Archive:
             member.write(b"\xef\xbb\xbf")  # otherwise Excel guesses another encoding
             _write_rows(member, [("number", "created", "edited", "reply to", "text", "removed because")])
             async for some in self._posts():
-                _write_rows(
-                    member,
-                    [_row(row) for row in some],
-                )
+                _write_rows(member, [_row(row) for row in some])
 
     async def _write_months(self, zipped: zipfile.ZipFile) -> None:
         """index.html, and a page for each month, since a person may have written for many years."""
@@ -164,7 +161,7 @@ class Archive:
         names = {title: [row["username"] for row in lists[title]] for title in ("following", "followers")}
         values = {"months": months, "posts": len(self._numbers), "names": names}
         index = self._rendered("head", title=self.user.username, root="") + self._rendered("index", **values)
-        self._add(zipped, "index.html", index + self._rendered("foot"))
+        zipped.writestr("index.html", index + self._rendered("foot"))
 
     def _close(self, page: IO[bytes] | None) -> None:
         if page is not None:
@@ -174,10 +171,6 @@ class Archive:
     def _rendered(self, name: str, **values: Any) -> bytes:
         template = self.templates.get_template(f"archives/_{name}.html")
         return template.render(person=self.user, language=i18n.current(), **values).encode()
-
-    @staticmethod
-    def _add(zipped: zipfile.ZipFile, name: str, content: str | bytes) -> None:
-        zipped.writestr(name, content)
 
 
 def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:

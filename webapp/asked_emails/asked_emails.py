@@ -132,5 +132,4 @@ def _second_half(key: bytes, half: str) -> str:
 
 
 def _signer(settings: Settings) -> TimestampSigner:
-    keys = [key.hex() for key in reversed(settings.keys("asked_email"))]
-    return TimestampSigner(keys, salt="asked_email", digest_method=hashlib.sha256)
+    return TimestampSigner(settings.signing_keys("asked_email"), salt="asked_email", digest_method=hashlib.sha256)

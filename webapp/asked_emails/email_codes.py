@@ -27,14 +27,13 @@ from webapp.accounts.tokens import (
     issue,
 )
 from webapp.asked_emails.asked_emails import Asked
-from webapp.database import now, table
+from webapp.database import CLOCKS_DIFFER, now, table
 from webapp.database.hot import Prepared
 from webapp.names.usernames import KeptUsername
 from webapp.settings import Settings
 
 CODE_DIGITS = 8
 STEPS = 10  # possible ends within a link's lifetime
-CLOCKS_DIFFER = 60  # seconds, between the machine that wrote the email and this one
 
 _users, _kept = table(User), table(KeptUsername)
 
@@ -60,7 +59,7 @@ class Target:
     def ends(self, moment: float) -> range:
         """All possible ends of a link that works at that moment."""
         first = (int(moment) // self.step + 1) * self.step
-        return range(first, self.last_end(moment + CLOCKS_DIFFER) + 1, self.step)
+        return range(first, self.last_end(moment + CLOCKS_DIFFER.total_seconds()) + 1, self.step)
 
 
 def to_reset(settings: Settings, user_id: int, epoch: int) -> Target:

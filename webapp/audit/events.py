@@ -93,7 +93,13 @@ class Refusal(StrEnum):
     NOT_ALLOWED = "not_allowed"
 
 
-BY_OPERATOR = ClientInfo(user_agent="the host's command line")
+BY_OPERATOR = ClientInfo(user_agent="the admin's command line")
+BY_SOME_ADMIN = ClientInfo(user_agent="the admin's page")  # whose account is gone
+
+
+def by_admin(username: str) -> ClientInfo:
+    """An admin on a page, for the log of somebody else's account: who, but not from where."""
+    return ClientInfo(user_agent=f"{BY_SOME_ADMIN.user_agent}: {username}")
 
 
 async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo, **details: object) -> None:

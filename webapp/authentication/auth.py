@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
@@ -17,11 +16,10 @@ from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
-from webapp.database import Database, now
+from webapp.database import Database
 from webapp.factors import removal, second_step
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
-from webapp.mail import kinds
 from webapp.notifications import switches
 from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
@@ -213,12 +211,8 @@ async def _recognize(request: Request, user: User, client: ClientInfo, *, was_he
     is_first = not known and not user.epoch and not was_here
     is_news = client.browser_mark not in known and not is_first
     if is_news and await switches.wants(db, user.id, "new_sign_in"):
-        details: dict[str, Any] = {
-            "when": now().isoformat(),
-            "browser": client.user_agent[:300],
-            "client_ip": client.client_ip,
-        }
-        await kinds.post(db, settings, "new_sign_in", user.email, user_id=user.id, username=user.username, **details)
+        browser, client_ip = client.user_agent[:300], client.client_ip
+        await users.tell(db, settings, user, "new_sign_in", browser=browser, client_ip=client_ip)
 
 
 async def _end_cookie(request: Request) -> None:

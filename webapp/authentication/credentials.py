@@ -9,8 +9,8 @@ from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n
-from webapp.accounts import users
-from webapp.accounts.models import AccountDeletion, User
+from webapp.accounts import deletions, users
+from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Refusal
 from webapp.database import now, table
@@ -112,8 +112,7 @@ async def authenticate(db: AsyncSession, place: Place, typed: str, password: str
 
 async def _refuse_being_deleted(db: AsyncSession, user: User, typed: str, client: ClientInfo) -> None:
     """Raises BeingDeleted if that is why the account is disabled and its owner can undo it."""
-    mine = col(AccountDeletion.user_id) == user.id, col(AccountDeletion.reason) == ""
-    due_at = (await db.exec(select(AccountDeletion.due_at).where(*mine))).first()
-    if due_at and now() < due_at:
+    deletion = await deletions.of(db, user.id)
+    if deletion and deletions.is_undoable(deletion):
         events.refused(Refusal.BEING_DELETED, client, user_id=user.id, typed=typed)
-        raise BeingDeleted(user.id, due_at)
+        raise BeingDeleted(user.id, deletion.due_at)

@@ -10,6 +10,7 @@ from webapp.backups import Refused, must_be_new, postgresql
 from webapp.database import refusals
 from webapp.i18n import decimal, ngettext, number
 from webapp.i18n import gettext as _
+from webapp.settings.database_url import sqlite_file
 
 PATIENCE = 60.0  # seconds to wait for a writer of SQLite
 
@@ -31,8 +32,8 @@ def make(database_url: str, file: Path) -> str:
 
 
 def _written(database_url: str, part: Path) -> str:
-    if database_url.startswith("sqlite"):
-        _copy_sqlite(_file_of(database_url), part)
+    if source := sqlite_file(database_url):
+        _copy_sqlite(source, part)
         what = describe(part)
     else:
         what = postgresql.dump(database_url, part)
@@ -85,10 +86,6 @@ def _copy_sqlite(source: Path, part: Path) -> None:
 
 def _open(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
-
-
-def _file_of(database_url: str) -> Path:
-    return Path(database_url.partition(":///")[2].partition("?")[0])
 
 
 @contextmanager

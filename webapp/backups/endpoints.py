@@ -14,10 +14,11 @@ from sqlmodel import SQLModel
 
 from webapp.backups import Refused
 from webapp.database import Database
+from webapp.i18n import gettext as _
+from webapp.settings.database_url import sqlite_file
 
 AT_ONCE = 500
 PATIENCE = 1.0  # seconds for connections that are just closing
-IN_USE = "{what} is in use: stop the site, its mailer and whatever else has it open ({who}), then run this again."
 OTHERS = """
     SELECT count(*), coalesce(string_agg(DISTINCT nullif(application_name, ''), ', '), 'by itself unnamed')
     FROM pg_stat_activity WHERE backend_type = 'client backend'
@@ -27,8 +28,9 @@ Key = Sequence[Any]
 
 
 def file_of(url: str) -> Path | None:
-    """SQLite's file; None for PostgreSQL."""
-    return Path(url.partition(":///")[2].partition("?")[0]).resolve() if url.startswith("sqlite") else None
+    """SQLite's file, by the one path that leads to it whatever the URL says; None for PostgreSQL."""
+    file = sqlite_file(url)
+    return file.resolve() if file else None
 
 
 @asynccontextmanager
@@ -59,7 +61,7 @@ def _must_be_alone_with(file: Path, what: str) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            raise Refused(IN_USE.format(what=what, who=f"`fuser {file}` names it")) from None
+            raise Refused(_in_use(what, _("`fuser %(file)s` names it") % {"file": file})) from None
 
 
 async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
@@ -74,8 +76,13 @@ async def _must_be_alone(connection: AsyncConnection, what: str) -> None:
         if not count:
             return
         if time.monotonic() > deadline:
-            raise Refused(IN_USE.format(what=what, who=f"connections: {count}, {names}"))
+            raise Refused(_in_use(what, _("connections: %(count)s, %(names)s") % {"count": count, "names": names}))
         await asyncio.sleep(0.1)
+
+
+def _in_use(what: str, who: str) -> str:
+    words = _("%(what)s is in use: stop the site, its mailer and whatever else has it open (%(who)s), then try again.")
+    return words % {"what": what, "who": who}
 
 
 async def keep_writers_out(connection: AsyncConnection) -> None:

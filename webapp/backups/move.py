@@ -65,7 +65,7 @@ def _mark(source: str) -> str:
 
 async def _is_begun(to: str, mark: str) -> bool:
     """Whether an earlier run of this move has begun to fill the database. Raises Refused if it holds anything else."""
-    async with endpoints.connected(to, "The database of --to") as new:
+    async with endpoints.connected(to, _("The database of --to")) as new:
         version = await migrations.version(new)
         if version == mark:
             return True
@@ -87,8 +87,8 @@ async def _is_begun(to: str, mark: str) -> bool:
 async def _move(source: str, to: str, say: Say) -> None:
     tables = SQLModel.metadata.sorted_tables
     async with (
-        endpoints.connected(source, "The database") as old,
-        endpoints.connected(to, "The database of --to") as new,
+        endpoints.connected(source, _("The database")) as old,
+        endpoints.connected(to, _("The database of --to")) as new,
     ):
         if await migrations.version(old) != migrations.newest():
             raise Refused(_("The database is not up to date: run `python -m webapp migrate` first."))

@@ -118,7 +118,6 @@ async def _add_accounts(
     for each in community["people"]:
         user = await users.find(db, each["name"])
         assert user
-        assert user.id
         await profiles.change(db, user, each["about"], each.get("is_public", True))
         joined = update(User).where(col(User.id) == user.id)
         await db.exec(joined.values(created_at=_joined(each, moment), language=language))

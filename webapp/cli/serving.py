@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -25,6 +24,7 @@ from webapp.database import Database, migrations, refusals
 from webapp.i18n import gettext as _
 from webapp.operator import test_email
 from webapp.settings import INSTANCE, ROOT, Settings
+from webapp.settings.database_url import sqlite_file
 from webapp.web import templating
 from webapp.web.protocol import BoundedProtocol
 
@@ -54,8 +54,8 @@ def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool =
     """
     url = settings.database_url
     try:
-        if url.startswith("sqlite") and not is_dry_run:
-            Path(url.partition(":///")[2]).parent.mkdir(parents=True, exist_ok=True)
+        if (file := sqlite_file(url)) and not is_dry_run:
+            file.parent.mkdir(parents=True, exist_ok=True)
         steps = migrations.steps(url, to) if is_dry_run else migrations.go(url, to)
     except CommandError as error:
         raise Refused(_unknown_revision(str(error))) from None

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
+from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import Database, execute, now, table
 from webapp.mail.kinds import KINDS
@@ -122,8 +123,8 @@ async def _others(db: AsyncSession, settings: Settings, user_id: int, username: 
     names = {username.lower(), *addresses}
     await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
     await execute(db, delete(_events).where(_events.c.user_id == user_id))
-    by_admin = f"the host's page: {username}"
-    await execute(db, update(_events).where(_events.c.user_agent == by_admin).values(user_agent="the host's page"))
+    by_them, by_some = events.by_admin(username).user_agent, events.BY_SOME_ADMIN.user_agent
+    await execute(db, update(_events).where(_events.c.user_agent == by_them).values(user_agent=by_some))
     await execute(db, delete(table(RefusedAddress)).where(table(RefusedAddress).c.address.in_(addresses)))
     asked = table(RegistrationRequest)
     await execute(db, delete(asked).where(asked.c.email.in_(addresses)))
@@ -134,8 +135,8 @@ async def _others(db: AsyncSession, settings: Settings, user_id: int, username: 
 
 async def _client_ips(db: AsyncSession, user_id: int) -> set[str]:
     sessions = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
-    events = select(_events.c.client_ip).where(_events.c.user_id == user_id)
-    return set((await execute(db, sessions.union(events))).scalars())
+    seen = select(_events.c.client_ip).where(_events.c.user_id == user_id)
+    return set((await execute(db, sessions.union(seen))).scalars())
 
 
 def _counted(user_id: int, names: set[str], client_ips: set[str]) -> set[str]:

@@ -100,7 +100,7 @@ class Dispatcher:
                     await self._end(email, written)
                 await asyncio.sleep(0)
 
-    async def _drafts(self, batch: Sequence[Claimed]) -> list["Drafted"]:
+    async def _drafts(self, batch: Sequence[Claimed]) -> list[Drafted]:
         """Looks up what emails will say, in one transaction; if one of them breaks it, in one each."""
         try:
             async with self.database.session(is_writing=True) as db:
@@ -118,7 +118,7 @@ class Dispatcher:
 
     async def _drafted(
         self, db: AsyncSession, batch: Sequence[Claimed]
-    ) -> tuple[list["Drafted"], list[tuple[Claimed, Outcome]]]:
+    ) -> tuple[list[Drafted], list[tuple[Claimed, Outcome]]]:
         """The emails that can be written, and what became of the others."""
         drafts: list[tuple[Claimed, Draft]] = []
         ended: list[tuple[Claimed, Outcome]] = []

@@ -63,7 +63,7 @@ async def _readers(db: AsyncSession, hour: int, after: int) -> list[_Reader]:
         .order_by(col(User.id))
         .limit(BATCH)
     )
-    return [_Reader(number or 0, address, language) for number, address, language in await db.exec(query)]
+    return [_Reader(*row) for row in await db.exec(query)]
 
 
 async def _post(db: AsyncSession, settings: Settings, reader: _Reader) -> None:

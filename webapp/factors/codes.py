@@ -21,7 +21,6 @@ from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
-from webapp.mail import kinds
 from webapp.passwords.hasher import Hasher, Place
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -68,7 +67,7 @@ async def make(
     await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
     db.add_all(rows)
     await events.note(db, Event.RECOVERY_CODES_MADE, user.id, client)
-    await _tell(db, settings, user, "recovery_codes_made")
+    await users.tell(db, settings, user, "recovery_codes_made")
     return [_spelled(code) for code in made]
 
 
@@ -137,16 +136,10 @@ async def _spend(
     if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:
         return None
     user, remaining = await users.owner(db, row.user_id), await left(db, row.user_id)
-    what = {"instead_of": instead_of} if instead_of else {}
+    what: dict[str, Any] = {"instead_of": instead_of} if instead_of else {}
     await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining, **what)
-    await _tell(db, settings, user, "recovery_code_used", left=remaining, **what)
+    await users.tell(db, settings, user, "recovery_code_used", left=remaining, **what)
     return user
-
-
-async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
-    """Posts an email in the account's language, whatever the request's."""
-    details = {"username": user.username, "when": now().isoformat()} | more
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)
 
 
 def _spelled(code: str) -> str:

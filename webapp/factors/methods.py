@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from webapp.accounts import known_browsers
+from webapp.accounts import known_browsers, users
 from webapp.accounts.models import Passkey, RecoveryCode, Session, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -20,7 +20,6 @@ from webapp.database import execute, now
 from webapp.factors import sealing, totp
 from webapp.factors.models import Factor, FactorKind
 from webapp.factors.sealing import Unreadable
-from webapp.mail import kinds
 from webapp.settings import Settings
 
 BATCH = 100
@@ -129,7 +128,7 @@ async def add_app(
 async def note_added(db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo) -> None:
     """Records in the caller's transaction that a factor was added, and tells the person."""
     await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=kind.value)
-    await _tell(db, settings, user, "factor_added")
+    await users.tell(db, settings, user, "factor_added")
 
 
 async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:
@@ -167,7 +166,7 @@ async def remove(
         await known_browsers.distrust(db, user.id)
         for kind in removed:
             await events.note(db, Event.FACTOR_REMOVED, user.id, client, factor=kind, how=how)
-        await _tell(db, settings, user, "factor_removed", factor="all" if how else removed[0], how=how)
+        await users.tell(db, settings, user, "factor_removed", factor="all" if how else removed[0], how=how)
     return len(removed)
 
 
@@ -211,8 +210,3 @@ def _sealed(settings: Settings, user_id: int, secret: str) -> dict[str, Any]:
 def _about(user_id: int) -> str:
     """Binds a secret to its account: copied into another row, it opens nothing."""
     return f"app of {user_id}"
-
-
-async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, **more: Any) -> None:
-    details = {"username": user.username, "when": now().isoformat()} | more
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, **details)

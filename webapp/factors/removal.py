@@ -8,18 +8,17 @@ The clock is two columns of the account's row. The account's owner sees it on ev
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now
 from webapp.factors import methods
-from webapp.mail import kinds
 from webapp.settings import Settings
 
 TOLD_EVERY = timedelta(days=1)
@@ -54,9 +53,7 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
     if (await execute(db, stopped)).rowcount != 1:
         return False
     await events.note(db, Event.FACTOR_REMOVAL_STOPPED, user.id, client)
-    details: dict[str, Any] = {"username": user.username, "when": now().isoformat()}
-    kind, language = "factor_removal_stopped", user.language
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **details)
+    await users.tell(db, settings, user, "factor_removal_stopped")
     return True
 
 
@@ -96,7 +93,4 @@ async def _claim(db: AsyncSession, is_due: ColumnElement[bool]) -> Sequence[User
 
 async def _tell(db: AsyncSession, settings: Settings, user: User) -> None:
     assert user.factor_removal_due_at is not None
-    due = user.factor_removal_due_at.isoformat()
-    details: dict[str, Any] = {"username": user.username, "due": due, "when": now().isoformat()}
-    kind, language = "factor_removal_waiting", user.language
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **details)
+    await users.tell(db, settings, user, "factor_removal_waiting", due=user.factor_removal_due_at.isoformat())

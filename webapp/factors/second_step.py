@@ -8,21 +8,19 @@ Nobody is logged in meanwhile. If the second step isn't finished, the owner is t
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import known_browsers
+from webapp.accounts import known_browsers, users
 from webapp.accounts.models import User
 from webapp.audit.events import ClientInfo
 from webapp.database import now, recent
 from webapp.factors import codes, methods, totp
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
-from webapp.mail import kinds
 from webapp.passwords.hasher import Hasher
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -51,11 +49,8 @@ async def begin(db: AsyncSession, settings: Settings, user: User, client: Client
     )
     db.add(pending)
     await db.flush()
-    details: dict[str, Any] = {"username": user.username, "pending": pending.id}
-    details["when"] = pending.created_at.isoformat()
-    details |= {"browser": pending.user_agent, "client_ip": pending.client_ip}
-    kind, language = "second_step_unfinished", user.language
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, delay=LIFETIME, **details)
+    seen = {"pending": pending.id, "browser": pending.user_agent, "client_ip": pending.client_ip}
+    await users.tell(db, settings, user, "second_step_unfinished", delay=LIFETIME, **seen)
     return secret
 
 

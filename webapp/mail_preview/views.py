@@ -8,10 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from webapp.mail_preview import inbox as mailboxes
-from webapp.mail_preview import lint
-from webapp.mail_preview import samples as galleries
+from webapp.mail_preview import inbox, lint, samples
 from webapp.mail_preview.inbox import Received
+from webapp.mail_preview.samples import Sample
 from webapp.web import pages, security_headers
 
 # Emails need inline styles and must run no script. They are shown in a frame of the mailbox page.
@@ -23,9 +22,7 @@ FRAME_POLICY = f"{security_headers.CONTENT_SECURITY_POLICY}; frame-src 'self'"
 
 
 async def mailbox(request: Request) -> Response:
-    return pages.render(
-        request, "mail_preview/mailbox.html", part="emails", emails=mailboxes.received(_folder(request))
-    )
+    return pages.render(request, "mail_preview/mailbox.html", part="emails", emails=inbox.received(_folder(request)))
 
 
 async def mailbox_email(request: Request) -> Response:
@@ -44,9 +41,7 @@ async def mailbox_source(request: Request) -> Response:
 
 async def gallery(request: Request) -> Response:
     state = request.app.state
-    return pages.render(
-        request, "mail_preview/gallery.html", samples=galleries.samples(state.settings, state.templates)
-    )
+    return pages.render(request, "mail_preview/gallery.html", samples=samples.samples(state.settings, state.templates))
 
 
 async def gallery_email(request: Request) -> Response:
@@ -89,15 +84,15 @@ def _folder(request: Request) -> Path:
 
 
 def _email(request: Request) -> Received:
-    email = mailboxes.find(_folder(request), request.path_params["id"])
+    email = inbox.find(_folder(request), request.path_params["id"])
     if email is None:
         raise HTTPException(404)
     return email
 
 
-def _sample(request: Request) -> galleries.Sample:
+def _sample(request: Request) -> Sample:
     state = request.app.state
-    sample = galleries.find(state.settings, state.templates, request.path_params["id"])
+    sample = samples.find(state.settings, state.templates, request.path_params["id"])
     if sample is None:
         raise HTTPException(404)
     return sample

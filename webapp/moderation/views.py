@@ -9,6 +9,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
+from webapp.audit import events
 from webapp.audit.events import ClientInfo
 from webapp.authentication.auth import admin_required, login_required
 from webapp.authentication.proof import proved, proved_button
@@ -138,5 +139,4 @@ def _decided(request: Request, words: str) -> Response:
 
 
 def _by(request: Request) -> ClientInfo:
-    """The admin, for the log of somebody else's account: who, but not from where."""
-    return ClientInfo(user_agent=f"the host's page: {request.state.user.username}")
+    return events.by_admin(request.state.user.username)

@@ -24,11 +24,6 @@ def is_reported(user: User, claim: Claim) -> bool:
     return user.password_locked_at is not None and user.password_locked_at >= _written(claim)
 
 
-def paused_until(user: User) -> datetime | None:
-    """Until when nobody else can have reset emails sent to the person; None if they can."""
-    return user.reset_paused_until if user.reset_paused_until and user.reset_paused_until > now() else None
-
-
 def is_to_owner(settings: Settings, user: User, claim: Claim) -> bool:
     """Whether the link was sent to the account's current address."""
     return tokens.was_mailed_to(settings, claim, user.email)

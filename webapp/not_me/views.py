@@ -76,6 +76,6 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
         is_only_asked=claim.about == "reset_password",
         is_reported=not_me.is_reported(user, claim),
         is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
-        paused_until=not_me.paused_until(user),
+        paused_until=users.reset_paused_until(user),
         token=request.path_params["token"],
     )

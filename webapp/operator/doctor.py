@@ -9,7 +9,6 @@ import aiosmtplib
 import dns.asyncresolver
 import dns.exception
 import dns.resolver
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -140,7 +139,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
             if not database.is_sqlite:
                 yield await _durability(db)
             there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
-            newest = ScriptDirectory.from_config(migrations.config(settings.database_url)).get_current_head()
+            newest = migrations.newest()
             if there == newest:
                 yield Finding(OK, _("migrations"), _("at %(version)s, the newest") % {"version": there})
                 if waiting := await methods.waiting_for_reseal(db, settings):

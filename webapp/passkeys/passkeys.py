@@ -1,19 +1,18 @@
 """An account's passkeys: list, add, find, use, rename, remove. They last as long as the account's epoch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
+from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
-from webapp.mail import kinds
 from webapp.passkeys.ceremony import Made, Used
 from webapp.settings import Settings
 
@@ -127,6 +126,4 @@ async def _tell(
     db: AsyncSession, settings: Settings, user: User, event: Event, client: ClientInfo, name: str, before: str = ""
 ) -> None:
     await events.note(db, event, user.id, client, name=name)
-    told: dict[str, Any] = {"username": user.username, "when": now().isoformat(), "name": name, "before": before}
-    kind, language = event.value, user.language
-    await kinds.post(db, settings, kind, user.email, user_id=user.id, language=language, **told)
+    await users.tell(db, settings, user, event.value, name=name, before=before)

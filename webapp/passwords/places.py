@@ -26,7 +26,7 @@ class Asking:
     is_stranger: bool
 
     @property
-    def network(self) -> str:
+    def client_ip(self) -> str:
         return self.by[0] if self.by else ""
 
     @property
@@ -37,7 +37,7 @@ class Asking:
 class Places:
     """A bounded number of places for those who wait. Nobody has more than a share, and strangers together neither.
 
-    People who are known go before strangers, and among either the networks take turns.
+    People who are known go before strangers, and among either the client IPs take turns.
     """
 
     def __init__(self, workers: int, *, most: int, most_of_one: int, most_of_strangers: int) -> None:
@@ -79,7 +79,7 @@ class Places:
         """One of the workers. Whoever waits for it, or has it, holds no connection."""
         if db is not None:
             await release(db)
-        await self._wait(self._strangers if asking.is_stranger else self._known, asking.network)
+        await self._wait(self._strangers if asking.is_stranger else self._known, asking.client_ip)
         try:
             yield
         finally:
@@ -88,13 +88,13 @@ class Places:
     def _most_of(self, who: str) -> int:
         return self._most_of_strangers if who == _STRANGERS else self._most_of_one
 
-    async def _wait(self, line: Line, network: str) -> None:
+    async def _wait(self, line: Line, client_ip: str) -> None:
         """Returns once one of the workers is free, and takes it."""
         if self._free:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        line.setdefault(network, deque()).append(turn)
+        line.setdefault(client_ip, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -103,13 +103,13 @@ class Places:
             raise
 
     def _next(self) -> None:
-        """Gives a worker to the first in line. Others from the same network go behind everybody else."""
+        """Gives a worker to the first in line. Others from the same client IP go behind everybody else."""
         while line := self._known or self._strangers:
-            network = next(iter(line))
-            turns = line.pop(network)
+            client_ip = next(iter(line))
+            turns = line.pop(client_ip)
             turn = turns.popleft()
             if turns:
-                line[network] = turns
+                line[client_ip] = turns
             if not turn.done():
                 turn.set_result(None)
                 return

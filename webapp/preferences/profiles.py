@@ -1,17 +1,14 @@
 """A person's profile: the username, a few words about themselves, and who may read their posts."""
 
-from typing import Any
-
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
-from webapp.database import now
-from webapp.mail import kinds
 from webapp.names import usernames
 from webapp.settings import Settings
 
@@ -39,9 +36,7 @@ async def rename(db: AsyncSession, settings: Settings, user: User, username: str
     if username.lower() != before.lower():
         await _hand_over(db, settings, user, before, username)
     await events.note(db, Event.RENAMED, user.id, client, before=before, after=username)
-    details: dict[str, Any] = {"username": username, "before": before, "when": now().isoformat()}
-    kind, address = "username_changed", user.email
-    await kinds.post(db, settings, kind, address, user_id=user.id, language=user.language, **details)
+    await users.tell(db, settings, user, "username_changed", before=before)
 
 
 async def _hand_over(db: AsyncSession, settings: Settings, user: User, before: str, after: str) -> None:

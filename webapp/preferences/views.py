@@ -1,5 +1,7 @@
 """The pages of your own account: profile, password, language and sessions."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,10 +16,9 @@ from webapp.audit.events import Event
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.authentication.forms import check_password, check_username
-from webapp.database import now, release
+from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.mail import kinds
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
@@ -146,10 +147,9 @@ async def end_other_sessions(request: Request) -> Response:
 
 
 async def _tell_of_end(request: Request, *, browser: str = "", is_everywhere: bool = False, codes: int = 0) -> None:
-    user, when = request.state.user, now().isoformat()
-    told = {"username": user.username, "when": when, "browser": browser, "is_everywhere": is_everywhere, "codes": codes}
-    settings, about = request.app.state.settings, "sessions_ended"
-    await kinds.post(request.state.db, settings, about, user.email, user_id=user.id, language=user.language, **told)
+    db, settings, user = request.state.db, request.app.state.settings, request.state.user
+    told: dict[str, Any] = {"browser": browser, "is_everywhere": is_everywhere, "codes": codes}
+    await users.tell(db, settings, user, "sessions_ended", **told)
 
 
 def _others_ended(ended: Ended) -> str:

@@ -11,7 +11,6 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, notice, told
-from webapp.database import now
 from webapp.factors import codes
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
@@ -40,7 +39,9 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or user.disabled_at is not None:
         return None
-    if not email.parameters.get("by_owner") and (_is_paused(user) or await _is_over_limit(db, settings, user, email)):
+    if not email.parameters.get("by_owner") and (
+        users.reset_paused_until(user) or await _is_over_limit(db, settings, user, email)
+    ):
         return None
     return _reset_password_draft(settings, user, email.parameters.get("asked_id", ""))
 
@@ -77,10 +78,6 @@ async def _typed(db: AsyncSession, identity: str) -> User | None:
         return user
     former = await usernames.former_owner(db, identity)
     return await users.get(db, former) if former else None
-
-
-def _is_paused(user: User) -> bool:
-    return user.reset_paused_until is not None and user.reset_paused_until > now()
 
 
 async def _is_over_limit(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> bool:

@@ -43,5 +43,4 @@ def sign_of(settings: Settings, trap: str, seen: str) -> str:
 
 
 def _signer(settings: Settings) -> TimestampSigner:
-    keys = [key.hex() for key in reversed(settings.keys("registration_form"))]
-    return TimestampSigner(keys, salt="seen", digest_method=hashlib.sha256)
+    return TimestampSigner(settings.signing_keys("registration_form"), salt="seen", digest_method=hashlib.sha256)

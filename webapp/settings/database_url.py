@@ -5,6 +5,7 @@ Everything it may contain: https://www.postgresql.org/docs/current/libpq-connect
 
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -54,6 +55,11 @@ def _sqlite(rest: str) -> str:
         option = parameters.partition("=")[0]
         raise ValueError(Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=option))
     return f"sqlite+aiosqlite://{file}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for any other."""
+    return Path(url.partition(":///")[2].partition("?")[0]) if url.startswith("sqlite") else None
 
 
 def files(arguments: Arguments) -> list[str]:

@@ -159,6 +159,10 @@ class Settings:
         """The keys that still verify: the current one first, then the fallbacks."""
         return [_derive(secret, purpose) for secret in (self.secret_key, *self.secret_key_fallbacks)]
 
+    def signing_keys(self, purpose: str) -> list[str]:
+        """The same for itsdangerous, which signs with the last of its keys."""
+        return [key.hex() for key in reversed(self.keys(purpose))]
+
 
 @lru_cache(64)
 def _derive(secret: str, purpose: str) -> bytes:

@@ -1,14 +1,11 @@
 """Choosing which emails you want, and telling the owner if that makes the account less safe."""
 
-from typing import Any
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
-from webapp.database import now
-from webapp.mail import kinds
 from webapp.mail.kinds import KINDS
 from webapp.notifications import switches
 from webapp.settings import Settings
@@ -25,6 +22,4 @@ async def choose(db: AsyncSession, settings: Settings, user: User, chosen: dict[
 
 async def _tell(db: AsyncSession, settings: Settings, user: User, kind: str, client: ClientInfo) -> None:
     await events.note(db, Event.EMAILS_TURNED_OFF, user.id, client, letter=kind)
-    details: dict[str, Any] = {"username": user.username, "about": kind, "when": now().isoformat()}
-    address, language = user.email, user.language
-    await kinds.post(db, settings, "emails_turned_off", address, user_id=user.id, language=language, **details)
+    await users.tell(db, settings, user, "emails_turned_off", about=kind)

@@ -81,5 +81,5 @@ def _account(settings: Settings, user_id: int) -> str:
 
 
 def _serializer(settings: Settings) -> URLSafeTimedSerializer:
-    keys = [key.hex() for key in reversed(settings.keys("draft"))]
+    keys = settings.signing_keys("draft")
     return URLSafeTimedSerializer(keys, salt="draft of", signer_kwargs={"digest_method": hashlib.sha256})

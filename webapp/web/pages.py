@@ -32,7 +32,7 @@ def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> 
     app.state.templates = env
     app.state.settings = settings
     app.state.new_form_id = second_press.new_id
-    keys = [key.hex() for key in reversed(settings.keys("flash"))]
+    keys = settings.signing_keys("flash")
     app.state.flash = URLSafeTimedSerializer(keys, salt="said to", signer_kwargs={"digest_method": hashlib.sha256})
     return env
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.database.engine import Database
+from webapp.settings.database_url import sqlite_file
 
 HEAD = "head"
 MOVING = "moving "  # the revision while `move` fills a database, so that no site starts on it
@@ -50,7 +51,7 @@ def steps(database_url: str, to: str = HEAD) -> list[Step]:
     found = script.get_revision(to) if to else None
     if found is None:
         raise CommandError(f"Can't locate revision identified by '{to}'")
-    file = Path(database_url.partition(":///")[2]) if database_url.startswith("sqlite") else None
+    file = sqlite_file(database_url)
     # SQLite would create a missing file just by opening it.
     there = None if file and not file.exists() else asyncio.run(_current(database_url))
     if there and there != script.get_revision(there).revision:  # which raises if it is not known
