@@ -143,6 +143,21 @@ def test_every_test_in_a_browser_says_so() -> None:
     assert [file.name for file in files if "pytest.mark.browser" not in file.read_text()] == []
 
 
+def test_a_page_is_in_the_folder_of_the_room_that_shows_it() -> None:
+    """What several rooms show has an underscore before its name, or is in the folder of one of them."""
+    pages = [page for page in (ROOT / "templates").glob("*/*.html") if not page.name.startswith("_")]
+    names = [page.relative_to(ROOT / "templates") for page in pages if page.parent.name != "email"]
+    views = {room: (ROOT / "webapp" / room / "views.py") for room in {name.parent for name in names}}
+
+    assert len(names) > 50
+    assert [str(room) for room, view in views.items() if not view.is_file()] == []
+    assert [name.as_posix() for name in names if f'"{name.as_posix()}"' not in _source_of(name.parent.name)] == []
+
+
+def _source_of(room: str) -> str:
+    return "".join(file.read_text() for file in (ROOT / "webapp" / room).glob("*.py"))
+
+
 def test_no_module_is_longer_than_a_few_screens() -> None:
     """A longer one holds two things: give the second a module, or a room, with a name of its own."""
     lengths = {file: len(file.read_text().splitlines()) for file in modules()}

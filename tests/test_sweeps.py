@@ -541,7 +541,7 @@ def test_a_form_says_itself_what_is_missing() -> None:
     forms = re.compile(r"<form\b((?:[^>{]|\{\{.*?\}\}|\{%.*?%\})*)>(.*?)</form>", re.DOTALL)
     wanted = re.compile(r"\b(?:field|area|own_password|proof)\(|\brequired\b")
     # There, nobody is to make a passkey before the browser has seen the password.
-    names = [name for name in TEMPLATES if not name.startswith(("email/", "passkeys/"))]
+    names = [name for name in TEMPLATES if not name.startswith(("email/", "passkey_pages/"))]
 
     filled = [(name, head) for name in names for head, body in forms.findall(source(name)) if wanted.search(body)]
     silent = [(name, head) for name, head in filled if 'role="search"' not in head]

@@ -42,15 +42,15 @@ SHOWN_BY = {
     "not_me/report_not_me.html": "not_me",
     "people/neighbours.html": "followers",
     "posts/deleted.html": "post_deleted",
-    "preferences/unsubscribe.html": "unsubscribed",
+    "subscriptions/unsubscribe.html": "unsubscribed",
 }
 # Wants a passkey, a site that approves, hours of waiting, or a browser without scripts; or is like `remove_post`.
 NOT_LOOKED_AT = {
     "authentication/prove.html",
     "moderation/disable_user.html",
-    "passkeys/passkey.html",
-    "passkeys/remove_passkey.html",
-    "posts/gone.html",
+    "passkey_pages/passkey.html",
+    "passkey_pages/remove_passkey.html",
+    "own_posts/gone.html",
     "posts/news.html",
     "registration/registration_waiting.html",
 }

@@ -22,7 +22,9 @@ async def edit_post(request: Request) -> Response:
     if body is None and not await posts.is_own(db, user.id, post_id):
         raise HTTPException(404)
     if body is None and request.method != "POST":
-        return pages.render(request, "posts/gone.html", status=410, words=_("A post can be edited for ten minutes."))
+        return pages.render(
+            request, "own_posts/gone.html", status=410, words=_("A post can be edited for ten minutes.")
+        )
     form = await Form.of(request, Write, body=body or "")
     if form.is_valid and await _edited(request, form, post_id, body):
         return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Post saved."))
@@ -72,7 +74,7 @@ async def restore_post(request: Request) -> Response:
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     if not await posts.restore(db, user.id, post_id):
         words = _("That post is gone. You can undo for ten seconds.")
-        return pages.render(request, "posts/gone.html", part="gone", status=422, words=words)
+        return pages.render(request, "own_posts/gone.html", part="gone", status=422, words=words)
     await db.commit()
     if pages.asks_for_part(request):
         card = await timeline.one(db, post_id, viewer_id=user.id)

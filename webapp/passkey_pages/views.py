@@ -95,7 +95,7 @@ async def passkeys(request: Request) -> Response:
     others = [passkey.credential_id for passkey in listed]
     return pages.render(
         request,
-        "passkeys/passkeys.html",
+        "passkey_pages/passkeys.html",
         form=form,
         listed=listed,
         is_possible=is_possible,
@@ -137,7 +137,7 @@ async def passkey(request: Request) -> Response:
     if form.is_valid and await _renamed(request, form, chosen):
         page = request.app.url_path_for("passkeys")
         return pages.redirect(request, page, flash=_("The passkey is now called %(name)s.") % {"name": form.data.name})
-    return pages.render(request, "passkeys/passkey.html", part="form", form=form, passkey=chosen)
+    return pages.render(request, "passkey_pages/passkey.html", part="form", form=form, passkey=chosen)
 
 
 @proved
@@ -156,7 +156,7 @@ async def remove_passkey(request: Request) -> Response:
     if form.is_valid and await _removed(request, form, chosen):
         page = request.app.url_path_for("passkeys")
         return pages.redirect(request, page, flash=_("%(name)s no longer opens your account.") % {"name": chosen.name})
-    return pages.render(request, "passkeys/remove_passkey.html", part="form", form=form, passkey=chosen)
+    return pages.render(request, "passkey_pages/remove_passkey.html", part="form", form=form, passkey=chosen)
 
 
 @proved

@@ -6,6 +6,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database.hot import Prepared
+from webapp.i18n import gettext as _
 from webapp.passwords import hashes
 from webapp.passwords.hasher import ARGON2, cost_of
 
@@ -32,10 +33,10 @@ async def remember_costs(db: AsyncSession, imported: Iterable[str]) -> None:
     new = {hashes.cost_of(each) for each in imported} - known - {cost_of(ARGON2)}
     kinds = {hashes.share(cost)[0] for cost in known | new}
     if len(kinds) > MOST_COSTS:
-        raise ValueError(
-            f"the hashes have more than {MOST_COSTS} different costs, and every log-in would pay all of them: "
-            + ", ".join(sorted(kinds))
+        words = _(
+            "the hashes have more than %(most)s different costs, and every log-in would pay all of them: %(costs)s"
         )
+        raise ValueError(words % {"most": MOST_COSTS, "costs": ", ".join(sorted(kinds))})
     db.add_all(HashCost(cost=cost) for cost in sorted(new))
     await db.flush()
 

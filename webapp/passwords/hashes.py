@@ -15,6 +15,9 @@ from contextlib import suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from webapp.i18n import N_
+from webapp.i18n import gettext as _
+
 LONGEST = 200  # what the column holds
 # What a hash may cost: 128 MiB at most, and about half a second. For argon2 and scrypt that is how much memory they go
 # through, in KiB.
@@ -24,11 +27,11 @@ MOST_PBKDF2 = 1_500_000  # turns
 MOST_BCRYPT = 13  # a power of two
 BCRYPT_BYTES = 72  # bcrypt only looks at the first 72 bytes of a password
 DIGESTS = {"sha1": 40, "sha256": 64, "sha512": 128}  # characters in hexadecimal
-UNKNOWN = (
+UNKNOWN = N_(
     "the password_hash is none that can be checked here: argon2, bcrypt, scrypt or pbkdf2,"
     " as Werkzeug, Django and Devise write them"
 )
-TOO_COSTLY = "the password_hash is too costly to check: more than 128 MiB of memory or half a second"
+TOO_COSTLY = N_("the password_hash is too costly to check: more than 128 MiB of memory or half a second")
 
 _BCRYPT64 = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _SALT = r"[!-#%-~]{1,64}"
@@ -58,9 +61,9 @@ def read(text: str) -> str:
         if match := re.fullmatch(shape, text, re.ASCII):
             hash_ = kept(match)
             if len(hash_) > LONGEST:
-                raise ValueError(UNKNOWN)
+                raise ValueError(_(UNKNOWN))
             return hash_
-    raise ValueError(UNKNOWN)
+    raise ValueError(_(UNKNOWN))
 
 
 def is_sound(hash_: str) -> bool:
@@ -143,35 +146,35 @@ def _pbkdf2(typed: bytes, digest: str, turns: int, salt: str) -> str:
 def _kept_argon2(found: re.Match[str]) -> str:
     memory, turns, lanes = map(int, found.groups()[1:])
     if memory > MOST_MEMORY or memory * turns > MOST_WORK or lanes > MOST_LANES:
-        raise ValueError(TOO_COSTLY)
+        raise ValueError(_(TOO_COSTLY))
     if not turns or not lanes or memory < 8 * lanes:
-        raise ValueError(UNKNOWN)
+        raise ValueError(_(UNKNOWN))
     return found[1]
 
 
 def _kept_bcrypt(found: re.Match[str]) -> str:
     """Since 2014, $2a$ and $2y$ mean the same as $2b$. Only two bits of the salt's last character count."""
     if int(found[2]) > MOST_BCRYPT:
-        raise ValueError(TOO_COSTLY)
+        raise ValueError(_(TOO_COSTLY))
     if int(found[2]) < 4:
-        raise ValueError(UNKNOWN)
+        raise ValueError(_(UNKNOWN))
     last = _BCRYPT64[_BCRYPT64.index(found[4]) & 0b110000]
     return f"{'sha256' if found[1] else ''}$2b${found[2]}${found[3]}{last}{found[5]}"
 
 
 def _kept_scrypt(n: int, r: int, p: int, salt: str, digest: str) -> str:
     if n * r > MOST_MEMORY * 8 or n * r * p > MOST_SCRYPT_WORK or p > MOST_LANES:
-        raise ValueError(TOO_COSTLY)
+        raise ValueError(_(TOO_COSTLY))
     if not n > 1 or n & (n - 1) or not r or not p:
-        raise ValueError(UNKNOWN)
+        raise ValueError(_(UNKNOWN))
     return f"scrypt:{n}:{r}:{p}${salt}${digest}"
 
 
 def _kept_pbkdf2(digest: str, turns: int, salt: str, derived: str) -> str:
     if turns > MOST_PBKDF2:
-        raise ValueError(TOO_COSTLY)
+        raise ValueError(_(TOO_COSTLY))
     if not turns or len(derived) != DIGESTS[digest]:
-        raise ValueError(UNKNOWN)
+        raise ValueError(_(UNKNOWN))
     return f"pbkdf2:{digest}:{turns}${salt}${derived}"
 
 
@@ -179,7 +182,7 @@ def _hexadecimal(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).hex()
     except ValueError:
-        raise ValueError(UNKNOWN) from None
+        raise ValueError(_(UNKNOWN)) from None
 
 
 _READERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (

@@ -80,7 +80,7 @@ async def profile(request: Request) -> Response:
     """A person and their posts; if the viewer has blocked them, only a way to undo that."""
     db, seen = request.state.db, await _seen(request)
     if seen.relation.is_blocked:
-        return pages.render(request, "people/blocked.html", person=seen.person)
+        return pages.render(request, "posts/blocked.html", person=seen.person)
     before = number_in_query(request, "before", timeline.LAST, is_signed=True)
     page = await timeline.of(db, seen.person.id, _most(request), before, viewer_id=_viewer_id(request))
     return pages.render(

@@ -32,7 +32,7 @@ async def emails(request: Request) -> Response:
         return response
     sent = await history.latest(db, user.id)
     labels = [(kind, _(KINDS[kind].label)) for kind in wanted]
-    return pages.render(request, "preferences/emails.html", part="form", form=form, sent=sent, switches=labels)
+    return pages.render(request, "subscriptions/emails.html", part="form", form=form, sent=sent, switches=labels)
 
 
 async def unsubscribe(request: Request) -> Response:
@@ -68,7 +68,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         await db.commit()
     return pages.render(
         request,
-        "preferences/unsubscribe.html",
+        "subscriptions/unsubscribe.html",
         part="panel",
         username=user.username,
         label=_(kind.label),

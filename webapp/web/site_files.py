@@ -1,14 +1,15 @@
 """The files that browsers and robots ask for by name: icons, the manifest, robots.txt."""
 
+from collections.abc import Iterable
+
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from webapp.web.static_files import STATIC
 from webapp.web.templating import site_description
 
 KEPT_FOR_A_DAY = {"cache-control": "public, max-age=86400"}
-# What search engines needn't look at: links from emails, which open accounts, and the pages of an account.
-UNLISTED = ("/register/", "/reset_password/", "/not_me/", "/confirm_email/", "/undo_email/", "/unsubscribe/", "/search")
 
 
 async def favicon(_request: Request) -> Response:
@@ -45,5 +46,11 @@ async def manifest(request: Request) -> Response:
 async def robots(request: Request) -> Response:
     """Where search engines may go: nowhere, if strangers may read nothing."""
     is_public = request.app.state.settings.public_profiles
-    lines = [f"Disallow: {path}" for path in (UNLISTED if is_public else ("/",))]
+    lines = [f"Disallow: {path}" for path in (_unlisted(request.app.routes) if is_public else ["/"])]
     return PlainTextResponse("\n".join(["User-agent: *", *lines, ""]), headers=KEPT_FOR_A_DAY)
+
+
+def _unlisted(routes: Iterable[BaseRoute]) -> list[str]:
+    """What search engines needn't look at: links from emails, which open accounts; and the search."""
+    with_token = (route for route in routes if isinstance(route, Route) and "token" in route.param_convertors)
+    return [*dict.fromkeys(route.path.partition("{")[0] for route in with_token), "/search"]
