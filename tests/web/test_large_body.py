@@ -89,7 +89,8 @@ def test_what_is_not_a_whole_form_is_refused(site: Site, request_: bytes, status
 
 
 def test_two_at_once_and_one_for_each_person(site: Site) -> None:
-    with taking(site, wait_seconds=0.2) as port, connected(port, started(1000) + START):
+    patient = Patience(start_seconds=30, max_seconds=30)
+    with taking(site, wait_seconds=0.2, patience=patient) as port, connected(port, started(1000) + START):
         again = status_of(port, sent(10))
         other = status_of(port, sent(10, "david"))
         with connected(port, started(1000, "erin") + START):

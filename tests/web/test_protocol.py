@@ -65,19 +65,23 @@ def test_an_endless_head_is_cut_off(port: int) -> None:
 
 
 @deep
-def test_what_comes_in_time_is_answered(port: int) -> None:
-    """Also in pieces, with the largest body there may be, and again and again on one connection."""
+def test_what_comes_in_time_is_answered(site: Site) -> None:
+    """Also in pieces, with the largest body there may be, and again and again on one connection, which takes longer."""
+    max_seconds = 3.0
     body = b"username=" + b"a" * 40_000
     form = head(
         "POST", "/login", HOST, "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"
     )
-    with connected(port, b"") as connection:
+    bounded = functools.partial(BoundedProtocol, max_seconds=max_seconds)
+    began = time.monotonic()
+    with serving(site, http=bounded) as port, connected(port, b"") as connection:
         for _ in range(3):
             for piece in (form[:20], form[20:] + body[:100], body[100:]):
                 connection.sendall(piece)
                 time.sleep(0.3)
             assert status_of_whole_answer(connection) == 422
             time.sleep(0.3)
+    assert time.monotonic() - began > max_seconds
 
 
 def test_what_follows_a_body_is_no_header(port: int) -> None:
