@@ -76,6 +76,16 @@ def test_no_russian_text_would_have_to_decline_the_name_of_the_site() -> None:
     assert [text for message in messages(russian) for text in strings(message) if before.search(text)] == []
 
 
+def test_no_russian_line_begins_with_a_dash_and_a_number_stays_with_what_it_counts() -> None:
+    with i18n.use("ru"):
+        hours = i18n.ngettext("%(num)s hour", "%(num)s hours", 5) % {"num": 5}
+        texts = [i18n.gettext(text) for text in texts_of_the_code() if isinstance(text, str)]
+
+    assert hours == "5\u00a0часов"
+    assert sum("\u00a0—" in text for text in texts) > 20
+    assert [text for text in texts if " —" in text] == []
+
+
 @pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
 def test_the_compiled_catalogue_is_the_one_that_is_shown(file: Path) -> None:
     compiled = mofile.read_mo(io.BytesIO(file.with_suffix(".mo").read_bytes()))
@@ -92,7 +102,8 @@ def test_every_number_finds_its_form(file: Path) -> None:
     with i18n.use(file.parts[-3]):
         for message in plurals:
             one, many = message.id
-            assert {i18n.ngettext(one, many, number) for number in COUNTS} == set(strings(message))
+            shown = {i18n.ngettext(one, many, number).replace("\u00a0", " ") for number in COUNTS}
+            assert shown == {text.replace("\u00a0", " ") for text in strings(message)}
     assert len(plurals) > 5
 
 

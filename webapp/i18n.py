@@ -24,6 +24,8 @@ _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<
 TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
+# What a line doesn't part in Russian: a dash and the word before it, a number and what it counts.
+_TOGETHER = re.compile(r" (?=—)|(%\((?:num|count|ended|most)\)s|\b\d+) (?=[А-яё])")
 _ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 _OF_A_TERMINAL = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _language: ContextVar[str] = ContextVar("language", default="en")
@@ -122,15 +124,32 @@ def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str) 
     return next((name for name in chosen if name in offered), None) or choose(accept_language, offered)
 
 
+def typeset(text: str) -> str:
+    """A Russian text with spaces that don't break where a typographer wants none to."""
+    return _TOGETHER.sub(lambda found: f"{found[1] or ''}\u00a0", text)
+
+
 @cache
 def _catalogue(language: str) -> catalogues.NullTranslations:
     if language == PSEUDO:
         return _Pseudo()
-    return catalogues.translation("messages", TRANSLATIONS, [language], fallback=True)
+    kind = _Russian if language == "ru" else catalogues.GNUTranslations
+    return catalogues.translation("messages", TRANSLATIONS, [language], kind, fallback=True)
 
 
 def _locale(language: str) -> str:
     return "en" if language == PSEUDO else language
+
+
+class _Russian(catalogues.GNUTranslations):
+    def gettext(self, message: str) -> str:
+        return typeset(super().gettext(message))
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return typeset(super().ngettext(msgid1, msgid2, n))
+
+    def pgettext(self, context: str, message: str) -> str:
+        return typeset(super().pgettext(context, message))
 
 
 class _Pseudo(catalogues.NullTranslations):

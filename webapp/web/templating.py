@@ -117,9 +117,8 @@ def site_description(settings: Settings) -> str:
 
 def _wrapped(text: str) -> str:
     """Text wrapped at 72 characters. Longer words, such as links, stay whole, and what is indented stays indented."""
-    return "\n".join(
-        line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines()
-    )
+    lines = (line if len(line) <= LINE or " " not in line else _wrapped_line(line) for line in text.splitlines())
+    return "\n".join(lines).replace("\u00a0", " ")  # they have done their work, and would stick to a link
 
 
 def _wrapped_line(line: str) -> str:
@@ -147,7 +146,7 @@ def ago(when: datetime) -> Markup:
 
 @pass_context
 def _day(_context: Context, when: datetime) -> str:
-    return format_date(when.astimezone(UTC), "long", locale=i18n.locale())
+    return i18n.typeset(format_date(when.astimezone(UTC), "long", locale=i18n.locale()))
 
 
 @lru_cache(10_000)
@@ -155,7 +154,7 @@ def _exact(when: datetime, language: str) -> str:
     """To the minute, as people write it in the language, which is the one in force."""
     moment, name = when.astimezone(UTC), i18n.locale()
     day, time = format_date(moment, "long", locale=name), format_time(moment, "short", locale=name)
-    return i18n.gettext("%(day)s at %(time)s UTC") % {"day": day, "time": time}
+    return i18n.gettext("%(day)s at %(time)s UTC") % {"day": i18n.typeset(day), "time": time}
 
 
 @lru_cache(10_000)
@@ -166,4 +165,4 @@ def _time_tag(when: datetime, language: str) -> Markup:
 
 @lru_cache(10_000)
 def _ago_words(minutes: int, name: str) -> str:
-    return format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name)
+    return i18n.typeset(format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name))
