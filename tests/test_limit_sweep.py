@@ -14,7 +14,7 @@ from tests.factors.steps import app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
 from tests.watching import execute, give_passkey, standing_site
 from webapp import rate_limits
@@ -246,11 +246,26 @@ def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, nam
 def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site, susan: Browser, name: str) -> None:
     path = path_of(site, susan, name)
     execute(site, "DELETE FROM limit_window")
-    stranger = site.browser("198.51.100.77")
+    stranger = site.browser("2001:db8:48:1::1")
     stranger.cookies.set("__Host-asked", "a browser")
     stranger.post(path, data=STRANGERS[name])
 
-    assert counted(site, "198.51.100.77") != []
+    limits = counted(site, "2001:db8:48:1::/64")
+    assert limits != []
+    assert counted(site, "2001:db8:48::/48") == [f"{limit}_48" for limit in limits], "and for its neighbours together"
+
+
+def test_whoever_has_65536_networks_is_not_so_many_visitors(site: Site) -> None:
+    """One rented server has them all: an IPv6 /48."""
+    execute(site, "DELETE FROM limit_window")
+    ask_for_reset(site.browser("2001:db8:48:1::1"), "nobody-1@example.com")
+    [key] = [key for (key,) in execute(site, "SELECT key FROM limit_window") if "_48" in key]
+    execute(site, "UPDATE limit_window SET count = :most WHERE key = :key", most=20 * 16 - 1, key=key)
+
+    networks = ["2001:db8:48:2::1", "2001:db8:48:3::1", "2001:db8:49:1::1"]
+    answers = [ask_for_reset(site.browser(each), f"nobody@{index}.example") for index, each in enumerate(networks)]
+
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
 
 
 LOOKS: dict[str, Callable[[Browser], Response]] = {

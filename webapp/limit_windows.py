@@ -1,6 +1,8 @@
-"""The windows of rate limits, one row each, and the statements that count in many of them at once."""
+"""What a rate limit is; the windows of all of them, one row each; and the statements that count in many at once."""
 
+from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_network
 
 from sqlalchemy import ColumnElement, text
 from sqlmodel import Field, SQLModel, col
@@ -9,6 +11,47 @@ from webapp.database import now
 from webapp.database.hot import Prepared
 
 KEPT = 3600  # seconds after its end, because `last` asks when it began
+# A whole IPv6 /48 may do what so many client IPs may.
+WIDER, WIDER_TIMES = 48, 16
+
+
+@dataclass(frozen=True)
+class Rate:
+    times: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
+
+    Once it was done more often than `after`, the rates in `then` also apply: a slower pace instead of a long wait.
+    What is counted for a client_ip by itself is `of_client_ip`: an IPv6 one also counts for the /48 around it.
+    """
+
+    name: str
+    rates: tuple[Rate, ...]
+    after: Rate | None = None
+    then: tuple[Rate, ...] = ()
+    of_client_ip: bool = False
+
+    @property
+    def counted(self) -> tuple[Rate, ...]:
+        return (*self.rates, *self.then, self.after) if self.after else self.rates
+
+    @property
+    def of_wider(self) -> "Limit":
+        """The same for a whole IPv6 /48."""
+        return Limit(f"{self.name}_48", tuple(Rate(rate.times * WIDER_TIMES, rate.seconds) for rate in self.rates))
+
+
+def wider(client_ip: str) -> str:
+    """The /48 that an IPv6 client_ip is in, else "".
+
+    Whoever rents a server or opens a tunnel may get a whole one: 65,536 client IPs. But so many phones of one company
+    may share it, too.
+    """
+    return str(ip_network(client_ip).supernet(new_prefix=WIDER)) if client_ip.endswith("::/64") else ""
 
 
 class LimitWindow(SQLModel, table=True):

@@ -7,7 +7,6 @@ transaction that counted it is rolled back: nobody can make somebody else's wait
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, text
@@ -19,32 +18,10 @@ from webapp import limit_windows
 from webapp.database import execute, now
 from webapp.database.hot import Transaction
 from webapp.i18n import ngettext
-from webapp.limit_windows import LimitWindow
+from webapp.limit_windows import Limit as Limit
+from webapp.limit_windows import LimitWindow, wider
+from webapp.limit_windows import Rate as Rate
 from webapp.settings import Settings
-
-
-@dataclass(frozen=True)
-class Rate:
-    times: int
-    seconds: int
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
-
-    Once it was done more often than `after`, the rates in `then` also apply: a slower pace instead of a long wait.
-    """
-
-    name: str
-    rates: tuple[Rate, ...]
-    after: Rate | None = None
-    then: tuple[Rate, ...] = ()
-
-    @property
-    def counted(self) -> tuple[Rate, ...]:
-        return (*self.rates, *self.then, self.after) if self.after else self.rates
-
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # Every limit of the site. First what an account can do to itself, which nobody may loop over with a stolen session:
@@ -76,30 +53,30 @@ SMALL_CHANGES = Limit("small_changes", (Rate(60, MINUTE), Rate(600, HOUR)))  # c
 # Guesses at a password: for a typed username or email and a client_ip; for a client_ip, whatever is typed; and for what
 # is typed over all of them. An account has two things to type, so there are 100 in a row at most (NIST SP 800-63B-4).
 LOG_IN = Limit("login", (Rate(5, 5 * MINUTE),))
-LOG_IN_CLIENT_IP = Limit("login_network", (Rate(30, MINUTE),))
+LOG_IN_CLIENT_IP = Limit("login_network", (Rate(30, MINUTE),), of_client_ip=True)
 LOG_IN_ANYWHERE = Limit("login_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
 # For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
 LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
 LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
 # Answers of passkeys, which nobody guesses: from a client_ip, and for who is logged in; and each opens something once.
-PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),))
+PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),), of_client_ip=True)
 PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))  # guesses at a recovery code, in the same way
-RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),))
+RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),), of_client_ip=True)
 RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
 # Guesses at the second step, whose six digits are few. A browser that the account is known by is counted separately.
 SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
-SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),))
+SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),), of_client_ip=True)
 SECOND_STEP_ANYWHERE = Limit("second_step_anywhere", (), after=Rate(20, 30 * DAY), then=(Rate(1, 5 * MINUTE),))
 SECOND_STEP_KNOWN_BROWSER = Limit("second_step_known", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 # The form behind a registration link: for its address, and for a client_ip.
 FINISH_REGISTRATION = Limit("finish_registration", (Rate(10, 10 * MINUTE), Rate(50, DAY)))
-FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),))
+FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 10 * MINUTE),), of_client_ip=True)
 # Emails that a visitor asks for: of each kind for what was typed, whether anybody has it or not; and for a client_ip.
 # After ten in a day it is one an hour: a stranger who asks all day makes nobody wait longer than that.
 MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
-EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),))
+EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),), of_client_ip=True)
 # For an account, whatever was typed. Counted when they are written, a little later, and so for a little less:
 # anybody who asks again when the page says they can gets an email.
 NEARLY_AN_HOUR = HOUR - 10 * MINUTE
@@ -109,8 +86,8 @@ RESET_EMAILS = Limit(
 # Guesses at the code of one such email; of all emails of its kind for what was typed; and from a client_ip.
 EMAIL_CODE = Limit("email_code", (Rate(5, DAY),))
 EMAIL_CODES = Limit("email_codes", (Rate(10, HOUR), Rate(20, DAY)))
-EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),))
-SEARCHES = Limit("search", (Rate(30, MINUTE),))  # for a client_ip, and for an account
+EMAIL_CODES_CLIENT_IP = Limit("email_codes_network", (Rate(30, HOUR),), of_client_ip=True)
+SEARCHES = Limit("search", (Rate(30, MINUTE),), of_client_ip=True)  # for a client_ip, and for an account
 WAITED_FOR_FIRST = Limit("waited_for_first", (Rate(8, HOUR),))  # emails that go before notices, for an account
 # Emails that would otherwise come too often.
 NEW_FOLLOWER = Limit("follower", (Rate(1, DAY),))  # somebody who leaves and comes back is announced once
@@ -157,9 +134,11 @@ class TooOften(Exception):
 async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
     """Counts one use of each limit by somebody, all in one statement.
 
-    Raises TooOften if any is over its rate; the caller must then roll back, so that none of it counts.
+    What is counted for an IPv6 client_ip also counts for the /48 around it. Raises TooOften if any is over its rate;
+    the caller must then roll back, so that none of it counts.
     """
     moment = now().timestamp()
+    uses = (*uses, *((limit.of_wider, around) for limit, who in uses if (around := _around(limit, who))))
     windows = {use: _windows(settings, *use) for use in uses}
     # Each key once, and sorted: two processes that lock the same rows lock them in the same order.
     rows = sorted({key: rate for of_use in windows.values() for rate, key in of_use.items()}.items())
@@ -230,6 +209,10 @@ def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mappin
     """How many uses the rate allows at the moment."""
     is_slowed = limit.after is not None and counted[windows[limit.after]][0] > limit.after.times
     return rate.times if rate in limit.rates or (rate in limit.then and is_slowed) else math.inf
+
+
+def _around(limit: Limit, who: str) -> str:
+    return wider(who) if limit.of_client_ip else ""
 
 
 def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:

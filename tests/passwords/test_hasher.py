@@ -278,6 +278,18 @@ async def guess(hasher: Hasher, stored: str, *by: str) -> bool:
         return await place.matching(None, "guess", stored) is not None
 
 
+async def test_a_stranger_with_65536_networks_has_the_places_of_one(anyio_backend: str) -> None:
+    """C65: an IPv6 /48."""
+    hasher = Hasher(most_of_one=3)
+    stored = await hasher.hash(None, "correct horse")
+    guesses = [guess(hasher, stored, f"2001:db8:48:{number}::/64", f"account {number}") for number in range(8)]
+
+    results = await asyncio.gather(*guesses, guess(hasher, stored, "2001:db8:49:1::/64"), return_exceptions=True)
+
+    assert Counter(map(type, results[:8])) == {bool: 3, Busy: 5}
+    assert results[8] is False
+
+
 async def test_strangers_together_leave_places_to_people_who_are_known(anyio_backend: str) -> None:
     """C65: however many networks they have."""
     hasher = Hasher(most_waiting=8, most_of_strangers=5)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.depth import deep
 from tests.sites import Site
-from tests.wire import connected, head, said, serving
+from tests.wire import PATIENCE, connected, head, said, serving
 from webapp.settings import ROOT
 from webapp.web.protocol import MAX_BYTES, BoundedProtocol
 from webapp.web.request_head import HOW_TO_START
@@ -49,6 +49,26 @@ def test_a_second_head_is_not_waited_for_either(port: int) -> None:
 
     assert answer.count(b"HTTP/1.1 200 OK") == 1
     assert 0.7 < time.monotonic() - began < 15  # uvicorn's own wait for another request comes first
+
+
+@deep
+def test_whoever_reads_no_answer_is_hung_up_on(site: Site) -> None:
+    """C50: or thousands would, and no socket be left for anybody else."""
+    stylesheet = re.findall(r'href="(/static/[^"]+[.]css)"', site.browser().get("/login").text)[0]
+    protocol = functools.partial(BoundedProtocol, max_unread_seconds=0.5)
+    asked, deadline = head("GET", stylesheet, HOST) * 1000, time.monotonic() + PATIENCE
+    with serving(site, http=protocol) as port, connected(port, b"") as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        deaf.setblocking(False)
+        while time.monotonic() < deadline:
+            try:
+                asked = asked[deaf.send(asked or b"GET") :]
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:
+                break
+
+    assert time.monotonic() < deadline
 
 
 def test_an_endless_head_is_cut_off(port: int) -> None:

@@ -182,9 +182,13 @@ class Database:
 
 
 class DurableSession(AsyncSession):
-    """A session whose commit returns once the data is on the disk. The connection is free meanwhile."""
+    """A session whose commit returns once the data is on the disk. The connection is free meanwhile.
+
+    Afterwards its `info` has `has_written`, if there was anything to commit.
+    """
 
     async def commit(self) -> None:
+        self.info["has_written"] = self.info.get("has_written") or self.in_transaction()
         await super().commit()
         await self.info["flush"].wait()
 

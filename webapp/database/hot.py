@@ -86,6 +86,7 @@ class Direct:
         if self._driver and self.is_writing:
             async with self._refusals():
                 await self._driver.commit()
+            self.info["has_written"] = True
         self._give_back()
         await self._after_commit(self)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import release
+from webapp.limit_windows import wider
 from webapp.rate_limits import Busy
 
 # Strangers' guesses that are at the database at once. A process has eight connections, or one.
@@ -26,12 +27,15 @@ class Asking:
     is_stranger: bool
 
     @property
-    def client_ip(self) -> str:
-        return self.by[0] if self.by else ""
+    def turns(self) -> str:
+        """Who takes turns: a client_ip, or the /48 around one of IPv6."""
+        return (wider(self.by[0]) or self.by[0]) if self.by else ""
 
     @property
-    def counted(self) -> list[str]:
-        return [*(f"guess {each}" for each in self.by), _STRANGERS] if self.is_stranger else list(self.by)
+    def counted(self) -> set[str]:
+        if not self.is_stranger:
+            return set(self.by)
+        return {_STRANGERS, *(f"guess {each}" for each in (*self.by, self.turns))}
 
 
 class Places:
@@ -79,7 +83,7 @@ class Places:
         """One of the workers. Whoever waits for it, or has it, holds no connection."""
         if db is not None:
             await release(db)
-        await self._wait(self._strangers if asking.is_stranger else self._known, asking.client_ip)
+        await self._wait(self._strangers if asking.is_stranger else self._known, asking.turns)
         try:
             yield
         finally:

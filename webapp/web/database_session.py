@@ -56,11 +56,18 @@ class State(dict[str, Any]):
     def __init__(self, known: dict[str, Any], open_session: Callable[[], AsyncSession]) -> None:
         super().__init__(known)
         self._open_session = open_session
+        self.infos: list[dict[str, Any]] = []
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the request has committed anything so far."""
+        return any(info.get("has_written") for info in self.infos)
 
     def __missing__(self, name: str) -> AsyncSession:
         if name != "db":
             raise KeyError(name)
         self["db"] = db = self._open_session()
+        self.infos.append(db.info)
         return db
 
     async def release(self) -> None:
@@ -78,4 +85,5 @@ async def prepared(request: Request, *, by_anybody: bool = False) -> AsyncIterat
     await request.scope["state"].release()
     state = request.app.state
     async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=True) as db:
+        request.scope["state"].infos.append(db.info)
         yield db

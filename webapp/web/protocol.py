@@ -1,4 +1,5 @@
-"""How uvicorn reads requests here: as usual, except that the head has a limit of size and time.
+"""How uvicorn speaks HTTP here: as usual, except that the head has a limit of size and time, and so has an answer that
+nobody reads.
 
 Nor is anything added to the head later: a proxy may let forged headers pass after a body (RFC 9110, 6.5.1).
 """
@@ -10,6 +11,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_SECONDS = 20.0
+MAX_UNREAD_SECONDS = 60.0  # in which a phone that reads a kilobyte a second makes room for more
 MAX_BYTES = 256 * 1024  # a read may bring the body along; request_head.py says what a head may have
 _MARK = "microblog.bounded_head"
 
@@ -20,20 +22,42 @@ def has_read(scope: Scope) -> bool:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Hangs up on a client that doesn't finish its head. uvicorn itself would keep the connection, and what came."""
+    """Hangs up on a client that doesn't finish its head, or doesn't read. uvicorn itself would keep the connection, and
+    what came or waits.
+    """
 
-    def __init__(self, *arguments: Any, max_seconds: float = MAX_SECONDS, **more: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        max_seconds: float = MAX_SECONDS,
+        max_unread_seconds: float = MAX_UNREAD_SECONDS,
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
         self._awaits_head, self._size, self._max_seconds = True, 0, max_seconds
+        self._max_unread_seconds = max_unread_seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._waiting = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer()
+        self._watch = self.loop.call_later(self._max_unread_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_unread()
+        self._watch.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._max_unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_unread()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
@@ -68,6 +92,19 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _look(self) -> None:
+        """Once the last answer is written, too: of a connection to be closed, something must have left since."""
+        waiting = self.transport.get_write_buffer_size() if self.transport.is_closing() else 0
+        if waiting and waiting == self._waiting:
+            return self.transport.abort()
+        self._waiting = waiting
+        self._watch = self.loop.call_later(self._max_unread_seconds, self._look)
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _hang_up(self) -> None:
         if not self.transport.is_closing():

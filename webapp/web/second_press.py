@@ -3,7 +3,8 @@
 A browser shows the answer to the last press. So a double click would register somebody and say that the address already
 has an account, or send an email and say "you can ask again in 60 seconds". This takes care of all forms: `pages.render`
 gives the forms of each page an id, and a form that comes again with the same id and content shows the first answer,
-cookies included. Only successes are kept: whoever made a mistake is told so each time.
+cookies included. Only successes are kept: whoever made a mistake is told so each time. And only of what was written to
+the database, which is limited: what changes nothing can be done again, and nobody fills the table with it.
 """
 
 import asyncio
@@ -123,7 +124,7 @@ class SecondPress:
         async def settle_and_send(message: Message) -> None:
             nonlocal is_settled
             if message["type"] == "http.response.start":
-                await _try(_settle(press, message))
+                await _try(_settle(press, message, has_written=scope["state"].has_written))
                 is_settled = True
             await send(message)
 
@@ -134,9 +135,10 @@ class SecondPress:
                 await asyncio.shield(_try(press.forget()))
 
 
-async def _settle(press: Press, start: Message) -> None:
+async def _settle(press: Press, start: Message, *, has_written: bool) -> None:
     headers = [each for each in MutableHeaders(raw=start["headers"]).items() if each[0] in KEPT_HEADERS]
-    await (press.keep(Answer(start["status"], headers)) if start["status"] in WORKED else press.forget())
+    is_kept = has_written and start["status"] in WORKED
+    await (press.keep(Answer(start["status"], headers)) if is_kept else press.forget())
 
 
 async def _try(work: Awaitable[None]) -> None:
