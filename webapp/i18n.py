@@ -25,7 +25,7 @@ TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
 # What a line doesn't part in Russian: a dash and the word before it, a number and what it counts.
-_TOGETHER = re.compile(r" (?=—)|(%\((?:num|count|ended|most)\)s|\b\d+) (?=[А-яё])")
+_TOGETHER = re.compile(r" (?=—)|(%\((?:num|count|ended|most)\)s|\b\d+) (?=[А-яё]{3}|МБ)")
 _ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 _OF_A_TERMINAL = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _language: ContextVar[str] = ContextVar("language", default="en")
