@@ -67,6 +67,7 @@ class Life:
         fields = {"handle": options["user"]["id"], "credential": self.phone.make(options)}
         self.thief.post("/passkeys", data=fields | {"current_password": PASSWORD})
         self.codes = re.findall(r"<code>([0-9a-z-]{14})</code>", page)
+        self.thief.post("/letters", data={"current_password": PASSWORD})
 
     def marks(self, order: str = "") -> list[str]:
         return [mark for (mark,) in execute(self.site, f"{MARK} {order}")]
@@ -85,6 +86,7 @@ class Life:
             "password": self.opens(PASSWORD),
             "recovery code": self.recovers(self.codes[0]),
             "passkey": self.enters(),
+            "silence": self.is_silenced(),
         }
 
     def is_known(self) -> bool:
@@ -127,6 +129,10 @@ class Life:
 
     def run(self, work: Callable[..., Awaitable[object]]) -> object:
         return by_hand(self.site, work)
+
+    def is_silenced(self) -> bool:
+        """Whether emails about log-ins are off."""
+        return bool(execute(self.site, "SELECT 1 FROM email_switch WHERE kind = 'new_sign_in' AND NOT is_wanted"))
 
 
 def by_hand(site: Site, work: Callable[..., Awaitable[object]], *, commits: bool = True) -> object:
@@ -285,7 +291,9 @@ def test_the_owner_gets_back_in_and_nobody_else(site: Site, mailbox: Mailbox, ev
         assert site.browser().post(fresh, data={"password": NEW_PASSWORD}).url.path == "/login"
 
     assert life.opens(NEW_PASSWORD)
-    assert not any(life.held().values())
+    held = life.held()
+    assert held.pop("silence") is (event is a_reset), "which asks nobody whether somebody else was in the account"
+    assert not any(held.values())
 
 
 def test_a_deleted_account_leaves_nothing_that_opens(site: Site, mailbox: Mailbox) -> None:

@@ -14,6 +14,7 @@ from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
 from webapp.i18n import gettext as _
+from webapp.notifications import switches
 from webapp.settings import Settings
 
 PAUSE = timedelta(hours=24)
@@ -43,11 +44,13 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
-    """Ends everything, locks the password, pauses reset emails, and undoes a later change of address.
+    """Ends everything, locks the password, pauses reset emails, undoes a later change of address, and turns emails
+    about log-ins on again.
 
     If somebody with the password was deleting the account, that is undone as well. An authenticator app stays: the
     mailbox alone removes none. Returns how many sessions ended. Does nothing the second time.
     """
+    await db.refresh(user, with_for_update=True)  # a thief may be confirming another address at this moment
     if is_reported(user, claim):
         return 0
     ended = await sessions.count(db, user)
@@ -56,6 +59,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE, "disabled_at": deletions.undone()}
     await endings.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
     await deletions.forget(db, user.id, client)
+    await switches.turn_security_on(db, user.id)
     await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)

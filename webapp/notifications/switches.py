@@ -1,7 +1,7 @@
 """Optional emails: which there are, who wants them, and how people change that."""
 
 from sqlalchemy import text
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
@@ -30,6 +30,12 @@ async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> 
     if not KINDS[kind].is_optional:
         raise KeyError(kind)
     await execute(db, _CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
+
+
+async def turn_security_on(db: AsyncSession, user_id: int) -> None:
+    """Turns on again what tells of the account's safety: whoever was in the account may have turned it off."""
+    silenced = [name for name, kind in KINDS.items() if kind.is_security and kind.default_on]
+    await db.exec(delete(EmailSwitch).where(col(EmailSwitch.user_id) == user_id, col(EmailSwitch.kind).in_(silenced)))
 
 
 async def reader(db: AsyncSession, email: Claimed) -> User | None:
