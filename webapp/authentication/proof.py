@@ -96,7 +96,9 @@ async def prove(
         user, with_second = await _by_passkey(request, form), True
     else:
         user, with_second = await _by_typing(request, form, takes_password, takes_code), takes_code
-    if user is None:
+    if user is not None and user.epoch != asking.epoch:  # this session has ended while its proof was looked at
+        form.refuse("", _("Your account has just changed. Try again."))
+    if user is None or user.epoch != asking.epoch:
         return None
     await sessions.note_proof(request.state.db, asking.session_id, with_second=with_second)
     await request.state.db.commit()

@@ -116,6 +116,8 @@ async def _added(request: Request, form: Form[AddPasskey]) -> bool:
     try:
         await db.commit()
         made = await run_sync(ceremony.made, settings, about, data.credential)
+        if user.epoch != request.state.user.epoch:  # what ends everything came between the visitor and their account
+            raise Overtaken
         await keys.add(db, settings, user, made, data.handle, name, client)
         await db.commit()
     except PasskeyInvalid:
