@@ -432,3 +432,17 @@ async def test_an_email_that_waits_as_planned_is_left_alone(database: Database) 
 
     async with database.session(is_writing=True) as db:
         assert await status.mend_times(db) == 0
+
+
+@pytest.mark.alike
+async def test_what_is_worth_sending_for_days_is_tried_again_after_a_refusal(database: Database) -> None:
+    """C67: the email that brings a deleted account back is waited for, and a 552 may be a full mailbox."""
+    for days in (5, 1):
+        await post(database, 1, timedelta(days=days), kind="account_deletion")
+
+    for email in await claim(database):
+        await finish(database, email, Outcome(Verdict.NEVER, 552, "mailbox full"))
+
+    async with database.session() as db:
+        states = list(await db.exec(select(OutboxEmail.state).order_by(col(OutboxEmail.id))))
+    assert states == [READY, DEAD]

@@ -1,7 +1,7 @@
 """The outbox: rows that say what to write to whom, but never the email itself; and the outcomes."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Any
 
@@ -156,3 +156,13 @@ class Claimed:
         """The account that the email is about, for the kinds that are always posted with one."""
         assert self.user_id is not None, f"{self.kind} is posted with an account"
         return self.user_id
+
+    @property
+    def must_arrive(self) -> bool:
+        """Whether to try again though it was refused for good: a warning, or what is waited for and lasts for days."""
+        lasts = self.expires_at - self.created_at > timedelta(days=1) and self.priority == Priority.WAITED_FOR
+        return lasts or self.priority == Priority.NOTICE
+
+    def is_overtaken(self, epoch: int) -> bool:
+        """Whether it was asked for in an epoch that the account has left since."""
+        return bool(self.parameters.get("epoch", epoch) != epoch)

@@ -166,7 +166,7 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
     }
     if outcome.verdict is Verdict.SENT:
         row |= {"new_state": SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
-    elif outcome.verdict is Verdict.NEVER and outcome.code and email.priority == Priority.NOTICE:
+    elif outcome.verdict is Verdict.NEVER and outcome.code and email.must_arrive:
         # The mailbox may just be full, and a warning must arrive: tried again hours apart, until it is too late.
         row |= {"new_due_at": moment + refused_delay(email.attempts)}
     elif outcome.verdict is Verdict.NEVER:
