@@ -10,6 +10,7 @@ from tests.factors.steps import APP, App, app_page, scan, set_up_app, setup_fiel
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import log_in, register
+from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.settings import Settings
@@ -105,3 +106,20 @@ def test_a_site_without_mail_takes_the_password_alone(
     page = browser.get(APP)
 
     assert "Your authenticator app is set up" in browser.post(page.url.path, data=typed(page.text)[1]).text
+
+
+def test_who_was_logged_out_has_no_more_of_them_sent(site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    """C68: the page that waits for the email outlives the session. Its button did, too."""
+    log_in(thief := site.browser())
+    waiting = thief.post(APP).url.path
+    mailbox.last(SUSAN, subject=SUBJECT)
+    execute(site, "DELETE FROM limit_window")
+    assert thief.post(waiting).status_code == 200
+    mailbox.last(SUSAN, subject=SUBJECT, count=2)
+
+    susan.post("/sessions/end_others")
+    execute(site, "DELETE FROM limit_window")
+    assert thief.post(waiting, data={"again": "1"}).status_code == 200
+
+    wait_until_posted(site)
+    assert len(mailbox.all(SUSAN, SUBJECT)) == 2

@@ -37,7 +37,7 @@ class Asked:
 
     `typed` is empty for an email to the address of the account `user_id`, whose link the visitor has followed. `id` is
     this request's own, and is in the outbox, too. `browser` is the mark of the browser that asked: the email's code
-    works only there. For a new address, `change` is the request and `epoch` the account's.
+    works only there. For a new address, `change` is the request. For that, and `by_owner`, `epoch` is the account's.
     """
 
     kind: str

@@ -56,11 +56,13 @@ async def send(
     asked_id: str = "",
     has_page: bool = True,
     invite: int = 0,
+    epoch: int | None = None,
 ) -> Sent | None:
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
 
     Given the `asked_id` of a page that is already waiting for an email, the codes of both emails work there. Without a
-    page (`has_page`), the email has no code.
+    page (`has_page`), the email has no code. With an `epoch`, it is only sent while the account is in it:
+    whoever waits at the page may have been thrown out meanwhile.
     """
     settings = request.app.state.settings
     if not settings.sends_mail:
@@ -68,19 +70,16 @@ async def send(
         return None
     client = auth.client_info(request)
     this_id, browser = asked_id or asked_emails.new_id(), browser_mark(request)
-    asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, invite=invite)
-    parameters: dict[str, Any] = {"by_owner": True} if by_owner else {}
-    parameters |= {"asked_id": asked.id} if has_page else {}
-    parameters |= {"invite": invite} if invite else {}
+    asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, epoch=epoch or 0, invite=invite)
+    said = {"by_owner": by_owner or None, "asked_id": asked.id if has_page else None, "invite": invite or None}
+    more: dict[str, Any] = {name: value for name, value in {**said, "epoch": epoch}.items() if value is not None}
     # If the browser is known by the account, its owner is asking. Who comes with none needs no session for that.
     is_owner = bool(client.browser_mark) and await throttle.known_owner(request.state.db, recipient, client)
     by_anybody = user_id is None and not is_owner
     try:
         async with prepared(request, by_anybody=by_anybody) as db:
             await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
-            is_delayed = await kinds.post(
-                db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, **parameters
-            )
+            is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, **more)
             await db.commit()
     except TooOften as refused:
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)

@@ -60,6 +60,7 @@ async def check_email(request: Request) -> Response:
             "by_owner": asked.by_owner,
             "asked_id": asked.id,
             "invite": asked.invite,
+            "epoch": asked.epoch if asked.by_owner else None,
         }
         sent = await email_links.send(request, form, asked.kind, asked.recipient, asked.user_id, **more)
         if sent:

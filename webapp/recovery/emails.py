@@ -37,7 +37,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     pause that such a link starts nor by the emails that strangers asked for.
     """
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
-    if user is None or user.disabled_at is not None:
+    if user is None or user.disabled_at is not None or email.is_overtaken(user.epoch):
         return None
     if not email.parameters.get("by_owner") and (
         users.reset_paused_until(user) or await _is_over_limit(db, settings, user, email)

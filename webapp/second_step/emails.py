@@ -44,7 +44,7 @@ A_DAY = timedelta(days=1)
 async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who is setting up an authenticator app: a thief of the password could keep them out with one."""
     user = await users.get_active(db, email.owner_id)
-    if user is None or await methods.has_second_step(db, user.id):
+    if user is None or email.is_overtaken(user.epoch) or await methods.has_second_step(db, user.id):
         return None
     return _app_link_draft(settings, user, email.parameters.get("asked_id", ""))
 

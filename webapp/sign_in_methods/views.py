@@ -48,7 +48,7 @@ async def email_app_link(request: Request) -> Response:
     if not settings.sends_mail:
         link = tokens.app_link(settings, user.id, user.epoch)
         return pages.redirect(request, link.removeprefix(settings.base_url))
-    more: dict[str, Any] = {"user_id": user.id, "by_owner": True}
+    more: dict[str, Any] = {"user_id": user.id, "by_owner": True, "epoch": user.epoch}
     sent = await email_links.send(request, form, "app_link", f"app {user.id}", **more) if form.is_valid else None
     if sent:
         return email_links.check_email(request, sent)
