@@ -64,6 +64,7 @@ PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))  # guesses at a recovery code, in the same way
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),), of_client_ip=True)
 RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))
+RECOVER_KNOWN_BROWSER = Limit("recover_known", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 # Guesses at the second step, whose six digits are few. A browser that the account is known by is counted separately.
 SECOND_STEP = Limit("second_step", (Rate(5, 5 * MINUTE), Rate(20, HOUR)))
 SECOND_STEP_CLIENT_IP = Limit("second_step_network", (Rate(30, MINUTE),), of_client_ip=True)

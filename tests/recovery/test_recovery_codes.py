@@ -293,6 +293,22 @@ def test_guesses_are_limited_for_each_name_and_client_ip(standing: Site, code: s
     assert later == 422
 
 
+def test_strangers_who_guess_keep_nobody_from_a_browser_that_is_known(standing: Site, code: str) -> None:
+    """C12, C36: after fifty failures in a row there is one guess a minute in all others, and strangers can take it."""
+    known = standing.browser()
+    log_in(known)
+    execute(standing, "DELETE FROM limit_window")
+    with time_machine.travel(START + 4000, tick=False):
+        statuses = [recover(standing.browser(), NEVER).status_code for _try in range(51)]
+        owner = recover(known, code)
+        tries = [recover(known, NEVER).status_code for _try in range(5)]
+        execute(standing, "DELETE FROM limit_window")
+
+    assert statuses == [422] * 50 + [429]
+    assert owner.url.path.startswith("/reset_password/")
+    assert tries == [422] * 4 + [429]
+
+
 def test_guesses_are_limited_for_each_client_ip(standing: Site) -> None:
     """C12"""
     guesser = standing.browser("198.51.100.77")

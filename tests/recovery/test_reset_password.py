@@ -13,6 +13,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, table, wait_until_posted
+from webapp.recovery.reset import LOCKING_UP
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
@@ -508,3 +509,33 @@ def test_asking_for_a_name_reaches_the_stored_address(site: Site, mailbox: Mailb
     ask_for_reset(site.browser(), "sUSAN_42")
 
     assert "Reset" in mailbox.last("susan_42@example.com", count=2).subject
+
+
+@pytest.mark.alike
+def test_what_a_thief_used_up_the_owner_has_again_after_a_reset(site: Site, link: str) -> None:
+    """C33, C65: new codes, the old username, an address of their own: whoever knew the password could keep them from
+    these.
+    """
+    owner, thief = site.browser(), site.browser()
+    log_in(thief)
+    used = [_changes(thief, PASSWORD, f"mallory{number}") for number in range(6)]
+
+    owner.post(link, data={"password": NEW_PASSWORD})
+    log_in(owner, "mallory4", NEW_PASSWORD)
+
+    assert used == [(200, 200, 200)] * 5 + [(429, 429, 429)]
+    assert _changes(owner, NEW_PASSWORD, "susan") == (200, 200, 200)
+
+
+def test_but_an_account_does_not_keep_more_usernames_from_others(site: Site, link: str) -> None:
+    for limit in LOCKING_UP:
+        assert all(rate.seconds <= 86400 for rate in limit.counted), limit.name
+
+
+def _changes(browser: Browser, password: str, username: str) -> tuple[int, int, int]:
+    proof = {"current_password": password}
+    return (
+        browser.post("/recovery_codes", data=proof | {"about": username}).status_code,
+        browser.post("/edit_profile", data=proof | {"username": username, "about_me": ""}).status_code,
+        browser.post("/change_email", data=proof | {"email": f"{username}@example.org"}).status_code,
+    )

@@ -8,10 +8,12 @@ A reset logs nobody in. The only thing it keeps is that a known browser stays kn
 import json
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Ended, Keep
 from webapp.accounts.models import User
@@ -21,6 +23,18 @@ from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
+
+# What an owner may do at once after a reset, however often somebody else has done it.
+LOCKING_UP = (
+    rate_limits.CHANGE_PASSWORD,
+    rate_limits.CHANGE_EMAIL,
+    replace(rate_limits.CHANGE_USERNAME, rates=rate_limits.OWN_CHANGES),  # but the account keeps no more usernames
+    rate_limits.RECOVERY_CODES,
+    rate_limits.FACTORS,
+    rate_limits.PASSKEYS,
+    rate_limits.SWITCHES,
+    rate_limits.ENDING_SESSIONS,
+)
 
 
 async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = "") -> tuple[User, Claim]:
@@ -70,3 +84,8 @@ def _minutes_left(minutes: int) -> str:
         "This link works for another %(num)s minute.", "This link works for another %(num)s minutes.", minutes
     )
     return words % {"num": minutes}
+
+
+async def begin_counts_anew(db: AsyncSession, settings: Settings, user_id: int) -> None:
+    """Whoever was in the account may have used up its limits; the owner, who has a new password now, needs them."""
+    await rate_limits.forget(db, settings, *((limit, str(user_id)) for limit in LOCKING_UP))

@@ -91,6 +91,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         await throttle.forget(db, state.settings, user, client)
+        await reset.begin_counts_anew(db, state.settings, user_id)
         await db.commit()
     page = f"/login?{urlencode({'username': user.username})}"
     return pages.redirect(request, page, flash=_changed(request, user, ended))
@@ -170,7 +171,7 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     by = (client.client_ip, typed) if owner is None else (client.browser_mark,)
     with state.hasher.place(*by, by_stranger=owner is None) as place:
         async with place.with_database(db):
-            if refused := await too_often(request, form, *codes.attempts(typed, client.client_ip), words=words):
+            if refused := await too_often(request, form, *codes.attempts(typed, client, owner), words=words):
                 events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
                 return None
             await db.commit()  # before the code is looked at, so that guesses at once count too
