@@ -525,6 +525,20 @@ def test_a_report_without_a_date_is_of_the_day_of_its_return_path(site: Site, su
     assert (same_day, next_day) == ({"marked": 1}, {"marked": 0})
 
 
+def test_nor_is_a_report_with_a_later_date(site: Site, susan: Browser) -> None:
+    """Whoever read Susan's mailbox for a moment has the return path, and must not mark her address again and again."""
+    noon = (datetime.now(UTC) + timedelta(days=1)).replace(hour=12)
+    with time_machine.travel(noon, tick=False) as clock:
+        path = return_paths.of(site.settings, SUSAN)
+        clock.shift(86_400)
+        log_in(susan)
+        susan.post("/email_works")
+
+        forged = send(site, of_dsn(path, noon + timedelta(days=20))).json()
+
+    assert forged == {"marked": 0}
+
+
 def test_whoever_registers_has_just_shown_that_the_address_works(
     site: Site, path: str, request: pytest.FixtureRequest
 ) -> None:

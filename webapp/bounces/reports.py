@@ -69,9 +69,10 @@ def sent_by(raw: bytes, day: datetime) -> datetime:
     """The earliest time at which the email had already been sent, going by the day it left and the dates in the
     message.
 
-    Some of these come from servers whose clocks are wrong, but none of the email's own can be from an earlier day.
+    Some of these come from servers whose clocks are wrong, but none of the email's own can be from an earlier day. Nor
+    from a later one: whoever has read an email knows its return path, and could write any date.
     """
-    return min((moment for moment in _dates(raw) if moment >= day), default=day + timedelta(days=1))
+    return min(moment for moment in [*_dates(raw), day + timedelta(days=1)] if moment >= day)
 
 
 def _dates(raw: bytes) -> Iterator[datetime]:
