@@ -24,6 +24,7 @@ from webapp.i18n import ngettext
 from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
 
+MOST_MINUTES = 60  # that a link works, whatever RESET_TOKEN_MINUTES says
 # What an owner may do at once after a reset, however often somebody else has done it.
 LOCKING_UP = (
     rate_limits.CHANGE_PASSWORD,
@@ -73,7 +74,7 @@ def time_left(claim: Claim) -> dict[str, Any]:
     and what to say after the form's last moment, before that, and with one minute left, with two, and so on.
     """
     seconds = claim.expires_at - time.time()
-    minutes = max(0, math.ceil(seconds / 60))
+    minutes = min(max(0, math.ceil(seconds / 60)), MOST_MINUTES)
     expired = _("This link has just expired. You can still save within a few minutes.")
     said = [_("This link has expired."), expired, *map(_minutes_left, range(1, minutes + 1))]
     return {"words": said[-1], "seconds": math.floor(seconds), "said": json.dumps(said, ensure_ascii=False)}
