@@ -244,7 +244,7 @@ def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: M
     page, part = susan.get("/export").text, susan.get("/export", headers=PART).text
 
     assert "600 of 6000 steps are done." in page
-    assert 'href="/export">Look again' in page
+    assert 'href="/export">Refresh' in page
     assert part.lstrip().startswith('<div id="progress"')
     assert 'value="600"' in part
 

@@ -250,8 +250,8 @@ def factor_removal(person: Visitor) -> None:
 @state
 def factor_removal_begun(person: Visitor) -> None:
     factor_removal(person)
-    person.press("Begin the wait")
-    person.sees_heading("The wait has begun")
+    person.press("Start the wait")
+    person.sees_heading("The wait has started")
 
 
 @state
@@ -360,7 +360,7 @@ def export_ready(person: Visitor) -> None:
     """The page finds out by itself that the file is there."""
     export(person)
     person.fill(current_password=PASSWORD)
-    person.press("Put it together")
+    person.press("Make the file")
     person.sees("Your file is ready. We keep it until:")
     expect(person.page.get_by_role("button", name="Download")).to_be_visible()
 

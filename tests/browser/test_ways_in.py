@@ -62,8 +62,8 @@ def begins_to_wait(person: Visitor) -> None:
     person.press("Email me a link")
     person.sees_that_mail_is_coming()
     person.goto(person.mailbox.link(person.address, subject=BEGINS))
-    person.press("Begin the wait")
-    person.sees_heading("The wait has begun")
+    person.press("Start the wait")
+    person.sees_heading("The wait has started")
 
 
 @deep
@@ -102,8 +102,8 @@ def test_a_thief_of_the_mailbox_gets_no_further_than_the_wait_which_the_owner_st
     thief.press("Email me a link")
     thief.sees_that_mail_is_coming()
     thief.goto(thief.mailbox.link(visitor.address, subject=BEGINS))
-    thief.press("Begin the wait")
-    thief.sees_heading("The wait has begun")
+    thief.press("Start the wait")
+    thief.sees_heading("The wait has started")
 
     visitor.logs_in(PASSWORD)
     visitor.fill(code=app.code())

@@ -90,7 +90,7 @@ def test_what_goes_and_what_stays_is_said_before_and_after(susan: Browser) -> No
     after = susan.post("/delete_account", data=TYPED).text
 
     for page in (before, after):
-        assert "Your username, unreadable to anybody: for a year nobody else can have it." in page
+        assert "Your username, scrambled so that nobody can read it: for a year nobody else can have it." in page
         assert "What an admin decided about reports" in page
 
 

@@ -77,7 +77,7 @@ def test_a_person_logged_out_of_one_device_is_told_which(site: Site, mailbox: Ma
     susan.post(f"/sessions/{phone_id}/end")
 
     told = mailbox.last("susan@example.com", subject="You were logged out of a device")
-    assert "logged it out of Firefox on Android on " in " ".join(told.text.split())
+    assert "UTC: Firefox on Android." in " ".join(told.text.split())
     assert "recovery codes" not in told.text
     assert "/not_me/" in told.text
 

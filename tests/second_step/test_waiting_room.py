@@ -31,7 +31,7 @@ def ask(site: Site, mailbox: Mailbox) -> Browser:
     assert "Check your email" in panel
     assert 'name="code"' not in panel, "its email carries none"
     page = site.browser().post(mailbox.link(SUSAN, subject=LINK))
-    assert "The wait has begun" in page.text
+    assert "The wait has started" in page.text
     mailbox.last(SUSAN, subject=WAITS)  # a day later it would be too late for it
     return browser
 
@@ -170,7 +170,7 @@ def test_the_form_behind_a_reset_link_leads_there_by_another_email(site: Site, a
     answer = site.browser().post(f"{link}/lost_second_step")
 
     assert "Check your email" in answer.text
-    assert "The wait has begun" in site.browser().post(mailbox.link(SUSAN, subject=LINK)).text
+    assert "The wait has started" in site.browser().post(mailbox.link(SUSAN, subject=LINK)).text
 
 
 @pytest.mark.parametrize("statement", ["UPDATE user_account SET epoch = epoch + 1", "DELETE FROM factor"])
