@@ -141,6 +141,15 @@ HOSTILE = {
     "many rows": lambda folder: zipped(
         folder, outbox__json=outbox(), following_accounts__csv="Account address\n" + "x@y\n" * 100_001
     ),
+    "a row of commas": lambda folder: zipped(
+        folder, outbox__json=outbox(), following_accounts__csv="Account address\n" + "," * 100_000
+    ),
+    "columns without end, in many rows": lambda folder: zipped(
+        folder, outbox__json=outbox(), following_accounts__csv="," * 3_000_000 + "\nx" * 90_000
+    ),
+    "rows that are no text": lambda folder: zipped(
+        folder, outbox__json=outbox(), following_accounts__csv=b"Account address\n\xff@x"
+    ),
     "a bomb": lambda folder: zipped(folder, outbox__json=" " * (zips.MOST_BYTES + 1)),
     "a bomb that says it is small": lying,
 }
@@ -171,6 +180,7 @@ def test_a_path_that_leads_out_is_never_written(
         written.writestr("../escaped.txt", "x")
         written.writestr("/tmp/../escaped.txt", "x")
         written.writestr("outbox.json", json.dumps(outbox(note("one"))))
+        written.writestr("following_accounts.csv", "")
 
     bring(site, capsys, file)
 
@@ -184,7 +194,7 @@ def test_a_path_that_leads_out_is_never_written(
         {"type": "Create"}, {"type": "Create", "object": []}, note("x", to=5, cc=None), note("x", to={"a": 1}),
         note("x", published=1e400), note("x", published="9999-99-99"), note("\x00\u202e"), note(""), 7, None, [[]],
         note("x") | {"object": {"type": "Note", "to": [PUBLIC], "content": None}},
-        note("x", summary=["a"], to=[PUBLIC], source={"mediaType": "text/plain"}),
+        note("x", summary=["a"], to=[PUBLIC], source={"mediaType": "text/plain"}), note("half \ud800 a character"),
     ],
 )  # fmt: skip
 def test_a_broken_post_is_left_out_and_the_others_come_in(site: Site, tmp_path: Path, broken: Any) -> None:

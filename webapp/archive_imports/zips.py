@@ -15,10 +15,13 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Run
 END, LOCATOR = b"PK\5\6", b"PK\6\7"
 END_SIZE, LOCATOR_SIZE, LONGEST_COMMENT = 22, 20, 65535
 ENCRYPTED = 1
+# zipfile unpacks no more of these at a time than was asked for. Of the others, 1 KB may become gigabytes in memory.
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 NO_ZIP = N_("That's no zip file, or it was damaged or cut off on the way.")
 NO_ARCHIVE = N_("There are no posts in that zip: it has no outbox.json.")
 LOCKED = N_("That zip has a password. Make one without.")
+UNUSUAL = N_("That zip is compressed in an unusual way. Make one with the usual compression.")
 TOO_LARGE = N_("That zip unpacks to more than we can take.")
 
 
@@ -43,6 +46,8 @@ def opened(file: Path | IO[bytes]) -> zipfile.ZipFile:
     for member in (each for each in zipped.infolist() if each.filename in READ):
         if member.flag_bits & ENCRYPTED:
             raise Unreadable(LOCKED)
+        if member.compress_type not in COMPRESSIONS:
+            raise Unreadable(UNUSUAL)
         if member.file_size > MOST_BYTES:
             raise Unreadable(TOO_LARGE)
     return zipped

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.archive_imports import people, reading
-from webapp.archive_imports.reading import NOT_HERE, Archive
+from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
 from webapp.archive_imports.zips import Unreadable
 from webapp.database import Database
 from webapp.i18n import gettext as _
@@ -51,7 +51,7 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
         if user is None or user.disabled_at is not None:
             words = _("Nobody who can log in here has the username or email '%(name)s'.")
             raise Refused(words % {"name": name})
-        await _add(database, report, [ImportedPost(user.id, post.body, post.created_at) for post in archive.posts])
+        await _add(database, report, user.id, archive.posts)
         for kind, names in archive.people.items():
             await _restore(database, report, user.id, kind, names)
     finally:
@@ -59,9 +59,9 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
     return report
 
 
-async def _add(database: Database, report: Report, written: Sequence[ImportedPost]) -> None:
-    async def add(db: AsyncSession, some: Sequence[ImportedPost]) -> None:
-        report.posts += await posts.import_all(db, some)
+async def _add(database: Database, report: Report, user_id: int, written: Sequence[ArchivedPost]) -> None:
+    async def add(db: AsyncSession, some: Sequence[ArchivedPost]) -> None:
+        report.posts += await posts.import_all(db, [ImportedPost(user_id, post.body, post.created_at) for post in some])
 
     await bulk.in_turns(database, written, add)
 

@@ -26,9 +26,9 @@ _FLAG = regex.compile(r"[\U0001f1e6-\U0001f1ff]{2}")
 _LINE_BREAK = regex.compile(r"\r\n?|[\n\u0085\u2028\u2029]")
 _BLANK_LINES = regex.compile(r"\n{3,}")
 _TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MOST_MARKS + 1}}}")
-# Controls, and the signs that turn the direction of writing round and so let a text read other than it is
-# (CVE-2021-42574). The plain marks U+200E, U+200F and U+061C stay: they turn nothing round.
-_FORBIDDEN = regex.compile(r"[\p{Cc}\u202a-\u202e\u2066-\u2069\ufff9-\uffff--[\n\t]]", regex.VERSION1)
+# Controls, halves of characters, and the signs that turn the direction of writing round and so let a text read other
+# than it is (CVE-2021-42574). The plain marks U+200E, U+200F and U+061C stay: they turn nothing round.
+_FORBIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufff9-\uffff--[\n\t]]", regex.VERSION1)
 # Letters that show nothing: with no other character, the post would look empty.
 _VISIBLE = regex.compile(r"[\p{L}\p{N}\p{P}\p{S}--[\u115f\u1160\u3164\uffa0\u2800]]", regex.VERSION1)
 # Where a link or a mention begins, and how far a link can reach at most; how far it does, linkify-it says.
