@@ -191,7 +191,8 @@ def test_what_is_not_quite_right_is_not_added(
 
 
 MADE_UP = ["", "{}", "[]", "null", "1", '"x"', "{", "[" * 5000, "\u0000", "é" * 4000]
-MADE_UP += ['{"rawId":"\\ud800","response":{"userHandle":"\\ud800"}}']
+MADE_UP += ['{"rawId":"\\ud800","response":{}}', '{"rawId":"x","response":{"userHandle":"\\ud800"}}']
+MADE_UP += ['{"rawId":"\\u0000","response":{"userHandle":"\\u0000"}}']
 MADE_UP += ['{"rawId":1,"response":1}', '{"rawId":"x","response":{}}']
 MADE_UP += ['{"rawId":"x","response":{"clientDataJSON":"AAAA"}}', json.dumps({"rawId": "x" * 11000, "response": {}})]
 

@@ -94,6 +94,9 @@ def read(credential: str) -> Answer:
         answer = Answer(str(sent["rawId"]), str(sent["response"].get("userHandle") or ""), sent)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PasskeyInvalid from None
+    named = answer.credential_id + answer.handle
+    if not (named.isascii() and named.isprintable()):  # no database can be asked for "\ud800", nor PostgreSQL for "\0"
+        raise PasskeyInvalid
     return answer
 
 
