@@ -138,7 +138,7 @@ def test_an_old_or_forged_pass_or_somebody_elses_opens_nothing(site: Site) -> No
     assert execute(site, "SELECT 1 FROM archive_import") == []
 
 
-def packed(compression: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+def packed(compression: int = zipfile.ZIP_DEFLATED, /, **members: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as written:
         for name, content in members.items():
