@@ -204,6 +204,12 @@ def test_a_broken_post_is_left_out_and_the_others_come_in(site: Site, tmp_path: 
     assert len(archive.posts) + sum(archive.left_out.values()) == 2
 
 
+@pytest.mark.parametrize(("name", "why"), [("nowhere.zip", "No such file or directory"), ("", "Is a directory")])
+def test_a_file_that_is_not_there_is_not_called_broken(site: Site, tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(Refused, match=f"can't be read: {why}"):
+        import_archive.run(site.settings, "susan", tmp_path / name)
+
+
 def test_nobody_of_that_name(site: Site, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="Nobody who can log in here"):
         import_archive.run(site.settings, "nobody", zipped(tmp_path, outbox__json=outbox(note("x"))))

@@ -35,7 +35,10 @@ class Report:
 def run(settings: Settings, name: str, file: Path) -> int:
     """Brings in what it can while the site runs, and says what it couldn't. Raises Refused."""
     try:
-        archive = reading.read(settings, file)
+        with file.open("rb") as opened:
+            archive = reading.read(settings, opened)
+    except OSError as error:
+        raise Refused(_("%(file)s can't be read: %(reason)s.") % {"file": file, "reason": error.strerror}) from None
     except Unreadable as refused:
         raise Refused(f"{file.name}: {_(str(refused))} {_('Nothing was imported.')}") from None
     for line in _lines(archive, asyncio.run(_import(settings, name, archive))):
