@@ -255,7 +255,7 @@ let relative, exact;
 
 function exactly(time) {
   exact ??= new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
-  return exact.format(new Date(time.dateTime));
+  return exact.format(new Date(time.dateTime)).replace(/(\d) (?=\p{L}\.)/u, "$1\u00a0"); // what a year is followed by stays beside it
 }
 
 function tellTime() {

@@ -15,6 +15,7 @@ function show(form) {
 function sayIn(form, sentence) {
   const line = form.querySelector("[data-said]");
   line.textContent = sentence;
+  line.className = sentence === form.dataset.failed ? "form-error" : "form-notice"; // cancelling is no mistake
   line.hidden = !sentence;
 }
 

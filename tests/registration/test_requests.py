@@ -18,7 +18,7 @@ from tests.stories import PASSWORD, is_logged_in, log_in
 from tests.watching import execute, statements, table, wait_until_posted
 from webapp.settings import Settings
 
-WAITS, NO_MATCH = "Your request is still waiting", "password don&#39;t match."
+WAITS, NO_MATCH = 'form-notice" role="alert">Your request is still waiting', "password don&#39;t match."
 WHY = "I tend a garden <b>in Leeds</b>."
 
 
