@@ -4,6 +4,7 @@ import base64
 import hmac
 import itertools
 import json
+import string
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,15 @@ def verified(token: str) -> Claim | None:
         return None
 
 
-@given(st.one_of(ANY_TEXT, st.from_regex(tokens._SHAPE, fullmatch=True), st.builds(".".join, st.lists(ANY_TEXT))))
+def url_text(least: int, most: int) -> st.SearchStrategy[str]:
+    return st.text(string.ascii_letters + string.digits + "-_", min_size=least, max_size=most)
+
+
+# To find a text for `tokens.SHAPE` takes hypothesis a hundred times as long.
+OF_OUR_SHAPE = st.builds(".".join, st.tuples(st.just(tokens.HEADER), url_text(1, 100), url_text(43, 43)))
+
+
+@given(st.one_of(ANY_TEXT, OF_OUR_SHAPE, st.builds(".".join, st.lists(ANY_TEXT))))
 def test_no_text_passes_for_a_token(text: str) -> None:
     """C13"""
     assert verified(text) is None
