@@ -76,7 +76,9 @@ def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
             if run == "verify" and not answers:
                 execute(standing, LONG_AGO)
                 answers.append(pool.submit(thief.post, path, data=fields | {"current_password": PASSWORD}))
+                deadline = time.monotonic() + PATIENCE
                 while execute(standing, NOT_SEEN):
+                    assert time.monotonic() < deadline, "the session's visit was never noted"
                     time.sleep(0.01)
                 by_hand(standing, lambda db, user: endings.log_out_everywhere(db, user.id))
                 after.extend(execute_each(standing, SEEN))
@@ -109,8 +111,9 @@ def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_m
                 assert change
                 await changes.confirm(db, postgres_site.settings, change, events.BY_OPERATOR, NOTHING)
                 pressed = pool.submit(lambda: postgres_site.browser().post(not_me).text)
-                while not (await execute_in(db, text(WAITS))).all():
-                    await anyio.sleep(0.01)
+                with anyio.fail_after(PATIENCE):
+                    while not (await execute_in(db, text(WAITS))).all():
+                        await anyio.sleep(0.01)
                 await db.commit()
                 return pressed
 
