@@ -1,12 +1,15 @@
 """Where a request comes from. TRUSTED_PROXIES alone decides whom to believe."""
 
 import logging
+import re
 from ipaddress import ip_address, ip_network
 
 from starlette.requests import Request
 
 log = logging.getLogger("webapp.requests")
 FORWARDED = ("x-forwarded-for", "forwarded")
+# Some proxies write the port, too, such as Azure's Application Gateway.
+WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([^\[\]]+)\](?::[0-9]+)?")
 
 
 def of(request: Request) -> str:
@@ -27,6 +30,8 @@ def of(request: Request) -> str:
 
 
 def _network(name: str) -> str:
+    if with_port := WITH_PORT.fullmatch(name):
+        name = with_port[1] or with_port[2]
     try:
         address = ip_address(name.partition("%")[0])
     except ValueError:
