@@ -42,7 +42,7 @@ def test_a_good_backup_lets_people_in_and_sends_their_emails(backup: Path, elsew
 
     said = list(drill.run(elsewhere, backup))
 
-    assert "1 accounts" in said[0]
+    assert "1 account," in said[0]
     assert "the new one works" in said[-2]
     assert said[-1].startswith("The backup is good: back in ")
     assert backup.read_bytes() == before
