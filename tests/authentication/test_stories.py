@@ -20,7 +20,7 @@ def test_a_person_registers_forgets_the_password_and_gets_back_in(any_site: Site
 
     assert (answer.url.path, answer.url.query) == ("/login", b"username=susan")
     assert re.search(r'<input id="password"[^>]* autofocus>', answer.text), "the next field to fill in"
-    assert "susan&#39;s password is changed. It was logged out on 1 device." in answer.text
+    assert "susan&#39;s password is changed. 1 device was logged out." in answer.text
     assert not is_logged_in(browser), "a reset ends all sessions"
     assert "don&#39;t match" in log_in(browser, password=PASSWORD).text
     log_in(browser, password=NEW_PASSWORD)

@@ -167,7 +167,7 @@ def test_a_code_leads_to_a_new_password(any_site: Site, susan: Browser, paper: l
 
     assert page.url.path.startswith("/reset_password/")
     assert "For <strong>susan</strong>. You'll be logged out on 1 device." in page.text
-    assert "susan&#39;s password is changed. It was logged out on 1 device." in answer.text
+    assert "susan&#39;s password is changed. 1 device was logged out." in answer.text
     assert not is_logged_in(susan)
     assert log_in(locked_out, password=NEW_PASSWORD).url.path == "/"
     assert "Its recovery codes will stop working, too." in page.text

@@ -218,7 +218,7 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
 
     answer = resetting.post(link, data={"password": NEW_PASSWORD})
 
-    assert "It was logged out on 3 devices." in answer.text
+    assert "3 devices were logged out." in answer.text
     assert [is_logged_in(browser) for browser in [*browsers, resetting]] == [False] * 4
     assert "session" not in str(answer.headers.get("set-cookie"))
     assert log_in(any_site.browser(), password=PASSWORD).status_code == 422
@@ -229,8 +229,8 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
 @pytest.mark.parametrize(
     ("hours", "before", "after"),
     [
-        (1, "You'll be logged out on 2 devices.", "password is changed. It was logged out on 2 devices."),
-        (25, "You'll be logged out on 1 device.", "password is changed. It was logged out on 1 device."),
+        (1, "You'll be logged out on 2 devices.", "password is changed. 2 devices were logged out."),
+        (25, "You'll be logged out on 1 device.", "password is changed. 1 device was logged out."),
         (15 * 24, "For <strong>susan</strong>.</p>", "password is changed. Log in"),
     ],
 )

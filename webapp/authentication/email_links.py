@@ -192,7 +192,7 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str
 
 
 def logged_out_on(devices: int) -> str:
-    words = ngettext("It was logged out on %(ended)s device.", "It was logged out on %(ended)s devices.", devices)
+    words = ngettext("%(ended)s device was logged out.", "%(ended)s devices were logged out.", devices)
     return words % {"ended": devices}
 
 
