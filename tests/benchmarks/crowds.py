@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -33,6 +34,10 @@ COLUMNS = {
     " last_seen_at proved_at expires_at",
 }
 WORDS = "One of very many posts, about as long as posts are: some have a link, https://example.com/a/path, some don't."
+
+# Made anew after the rows: put in row by row, those of a million people take most of the time.
+_SQLITE_INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
+_POSTGRES_INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = $1 AND indexname LIKE 'ix%'"
 
 Records = Iterable[tuple[Any, ...]]
 
@@ -72,7 +77,7 @@ class Crowd:
     def _follows(self, chance: random.Random) -> Records:
         for follower in range(1, self.people + 1):
             count = MANY if READERS < follower <= 2 * READERS else self.follows
-            for followed in chance.sample(range(1, self.people + 1), count):
+            for followed in sorted(chance.sample(range(1, self.people + 1), count)):
                 if followed != follower:
                     yield follower, followed, NOW
 
@@ -96,26 +101,43 @@ def fill(url: str, crowd: Crowd) -> None:
 
 def _fill_sqlite(file: str, crowd: Crowd) -> None:
     def plain(value: Any) -> Any:
-        return value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
+        return _stored(value) if isinstance(value, datetime) else value
 
     with sqlite3.connect(file) as connection:
         for pragma in ("synchronous=OFF", "cache_size=-500000"):
             connection.execute(f"PRAGMA {pragma}")
         for table, records in crowd.tables().items():
+            indexes = connection.execute(_SQLITE_INDEXES, (table,)).fetchall()
+            for name, _made_by in indexes:
+                connection.execute(f"DROP INDEX {name}")
             names = COLUMNS[table].split()
             places = ", ".join("?" * len(names))
             rows = (tuple(map(plain, record)) for record in records)
             connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
+            for _name, made_by in indexes:
+                connection.execute(made_by)
     connection.close()
+
+
+@lru_cache
+def _stored(moment: datetime) -> str:
+    """A moment as SQLAlchemy writes it for SQLite."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 async def _fill_postgres(url: str, crowd: Crowd) -> None:
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(plain)
     await connection.execute("SET session_replication_role = replica")  # nobody checks each row's foreign keys
+    await connection.execute("SET maintenance_work_mem = '1GB'")
     for table, records in crowd.tables().items():
+        indexes = await connection.fetch(_POSTGRES_INDEXES, table)
+        for name, _made_by in indexes:
+            await connection.execute(f"DROP INDEX {name}")
         columns = COLUMNS[table].split()
         await connection.copy_records_to_table(table, records=records, columns=columns)
+        for _name, made_by in indexes:
+            await connection.execute(made_by)
         if "id" in columns:
             await connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
     await connection.execute("VACUUM ANALYZE")  # as the server does by itself, a little later
