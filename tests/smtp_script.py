@@ -201,7 +201,7 @@ class _Talk:
         if isinstance(answer, Fault):
             raise _Gone
         if answer:
-            self.writer.write(answer.encode() + b"\r\n")
+            self.writer.write(answer.encode("utf-8", "surrogateescape") + b"\r\n")
             await self.writer.drain()
         if answer.startswith("421"):
             raise _Gone

@@ -21,6 +21,7 @@ _ADDRESS = re.compile(
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 # Characters that begin a new line, or that drive a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SPACES = "\t\u00a0\u202f"
 # The id of the current request; None in background tasks.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 
@@ -63,6 +64,14 @@ def mask_all(text: str, *known: str) -> str:
         for spelled in (address, address.replace("@", "="), address.replace("@", "%40")):
             text = re.sub(re.escape(spelled), mask(address), text, flags=re.IGNORECASE)
     return _ADDRESS.sub(lambda found: mask(f"{found[1]}@{found[3]}"), text)
+
+
+def printable(text: str) -> str:
+    """A line whose every character is one that shows or a space: none drives a terminal or turns the writing round,
+    and each fits into the log and the database. Mail servers answer in any encoding, and browsers call themselves
+    anything.
+    """
+    return "".join(sign if sign.isprintable() or sign in _SPACES else "?" for sign in text)
 
 
 def redact(text: str) -> str:

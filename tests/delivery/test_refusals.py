@@ -211,6 +211,30 @@ def test_a_security_email_waits_after_a_refusal_and_is_never_suppressed(server: 
     assert "password" in str(server.wait_for_emails(3)[-1].message["Subject"])
 
 
+@pytest.mark.parametrize(("step", "table"), [("RCPT", "outbox_email"), ("CONNECT", "mail_status")])
+def test_a_server_may_answer_in_any_encoding(
+    server: ScriptedServer,
+    make_settings: Callable[..., Settings],
+    database_url: str,
+    start_site: Callable[[Settings], Site],
+    step: str,
+    table: str,
+) -> None:
+    """Not in UTF-8, with a zero, and with what drives a terminal: it is noted, and the next email leaves."""
+    site = start_site(make_settings(**server.settings, mail_connections=1, database_url=database_url))
+    column = "reason" if table == "outbox_email" else "trouble_reason"
+    said = b"550 5.1.1 No such user: " + "нет такого".encode("cp1251") + b"\x00\x1b[2J\xe2\x80\xae"
+    server.once(step, said.decode("utf-8", "surrogateescape"))
+
+    ask(site)
+    [(noted,)] = wait_for_rows(database_url, f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL")
+    ask(site, "other@example.com")
+
+    assert "No such user: ??? ?" in noted
+    assert noted.isprintable()
+    server.wait_for(lambda server: any(email.recipients == ("other@example.com",) for email in server.emails))
+
+
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_only_what_can_wait_is_suppressed(kind: str) -> None:
     """C67: the dispatcher asks for nothing else."""

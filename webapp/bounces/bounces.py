@@ -9,7 +9,7 @@ from webapp import rate_limits
 from webapp.bounces import providers, reports
 from webapp.bounces.reports import Report
 from webapp.delivery import return_paths
-from webapp.logs import mask
+from webapp.logs import mask, printable
 from webapp.mail import refusals
 from webapp.settings import Settings
 
@@ -48,8 +48,7 @@ async def is_new(db: AsyncSession, settings: Settings, event: dict[str, object])
 async def _mark(db: AsyncSession, settings: Settings, found: list[Report]) -> list[str]:
     news = [report for report in found if await _is_news(db, settings, report)]
     for report in news:
-        reason = "".join(character for character in report.reason if character.isprintable())
-        await refusals.mark(db, report.addresses[0].lower(), report.source, reason)
+        await refusals.mark(db, report.addresses[0].lower(), report.source, printable(report.reason))
         log.warning("bounced", extra={"fields": {"source": report.source, "address": mask(report.addresses[0])}})
     return [mask(report.addresses[0]) for report in news]
 

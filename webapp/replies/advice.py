@@ -3,7 +3,6 @@
 import aiosmtplib
 
 from webapp.i18n import gettext as _
-from webapp.logs import mask_all
 from webapp.replies import blame, outcomes
 from webapp.replies.blame import GREYLISTED, Blame
 from webapp.settings import Settings
@@ -14,8 +13,8 @@ PATIENCE = 30.0  # seconds for each answer, while somebody is watching
 def words_of(error: Exception, *known: str) -> str:
     """What the server or the network said, with addresses masked."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return f"{error.code} {mask_all(error.message, *known)}"
-    return mask_all(" ".join(str(error).split()) or type(error).__name__, *known)
+        return f"{error.code} {outcomes.said(error, *known)}"
+    return outcomes.said(error, *known)
 
 
 def encryption(settings: Settings) -> str:

@@ -5,7 +5,7 @@ import ssl
 
 import aiosmtplib
 
-from webapp.logs import mask_all
+from webapp.logs import mask_all, printable
 from webapp.mail.models import Outcome, Verdict
 from webapp.replies import blame
 from webapp.replies.blame import Blame
@@ -23,10 +23,9 @@ OF_US = {
 
 def of(error: Exception, stage: str, recipient: str) -> Outcome:
     """The outcome of an email whose SMTP conversation failed at a stage."""
+    words = said(error, recipient)
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        words = mask_all(" ".join(error.message.split()), recipient)
         return _of_answer(error, stage, words, recipient)
-    words = mask_all(" ".join(str(error).split()) or type(error).__name__, recipient)
     if found := certificate_error(error):
         return Outcome(Verdict.UNAVAILABLE, None, f"The server's certificate is not in order: {why(found)}")
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
@@ -36,6 +35,12 @@ def of(error: Exception, stage: str, recipient: str) -> Outcome:
     if stage == DATA:
         return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
     return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")
+
+
+def said(error: Exception, *known: str) -> str:
+    """What the server or the network said, in one line, with addresses masked."""
+    words = error.message if isinstance(error, aiosmtplib.SMTPResponseException) else str(error)
+    return mask_all(printable(" ".join(words.split())) or type(error).__name__, *known)
 
 
 def certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
