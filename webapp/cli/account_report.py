@@ -16,6 +16,7 @@ from webapp.database import execute, now, table
 from webapp.factors import codes, methods
 from webapp.factors.models import Factor
 from webapp.i18n import gettext as _
+from webapp.logs import printable
 from webapp.passkeys import passkeys
 from webapp.settings import Settings
 
@@ -109,7 +110,7 @@ def _deletion(deletion: AccountDeletion | None) -> list[str]:
 
 def _factor(factor: Factor) -> str:
     used = _time(factor.last_used_at) if factor.last_used_at else "-"
-    named = _printable(f"{factor.kind} {factor.name}").strip()
+    named = printable(f"{factor.kind} {factor.name}").strip()
     return _("%(factor)s, since %(since)s, last used %(used)s") % {
         "factor": named,
         "since": _time(factor.created_at),
@@ -122,7 +123,7 @@ def _passkey(passkey: Passkey) -> str:
     words = _("%(name)s, on this device alone, since %(since)s, last used %(used)s")
     if passkey.is_synced:
         words = _("%(name)s, synced, since %(since)s, last used %(used)s")
-    return words % {"name": _printable(passkey.name), "since": _time(passkey.created_at), "used": used}
+    return words % {"name": printable(passkey.name), "since": _time(passkey.created_at), "used": used}
 
 
 def _sessions(user: User) -> Any:
@@ -136,7 +137,7 @@ def _session(session: Session) -> str:
         "seen": _time(session.last_seen_at),
         "until": _time(session.expires_at),
     }
-    return f"{session.id}\t{times}\t{session.client_ip}\t{_printable(session.user_agent)}"
+    return f"{session.id}\t{times}\t{session.client_ip}\t{printable(session.user_agent)}"
 
 
 def _changes(user_id: int) -> Any:
@@ -159,13 +160,8 @@ def _state(change: AddressChange, user: User) -> str:
 def _event(event: SecurityEvent) -> str:
     details = " ".join(f"{name}={value}" for name, value in event.details.items())
     parts = [_time(event.created_at), event.kind, event.client_ip, event.user_agent, details]
-    return _printable("\t".join(parts)).rstrip()
+    return printable("\t".join(parts)).rstrip()
 
 
 def _time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}"
-
-
-def _printable(text: str) -> str:
-    """Browsers may call themselves anything; none of it may control the admin's terminal."""
-    return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)

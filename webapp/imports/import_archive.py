@@ -18,6 +18,7 @@ from webapp.database import Database
 from webapp.i18n import gettext as _
 from webapp.i18n import number
 from webapp.imports import Refused, bulk
+from webapp.logs import printable
 from webapp.posts import posts
 from webapp.posts.posts import ImportedPost
 from webapp.settings import Settings
@@ -89,10 +90,5 @@ def _lines(archive: Archive, report: Report) -> Iterator[str]:
     for reason, count in archive.left_out.most_common():
         yield _("Left out: %(reason)s: %(num)s") % {"reason": _(reason), "num": number(count)}
     if report.unknown:
-        names = _printable(", ".join(list(report.unknown)[:50]))
+        names = printable(", ".join(list(report.unknown)[:50])[:2000])
         yield _("Left out: %(reason)s: %(num)s") % {"reason": _(NOT_HERE), "num": names}
-
-
-def _printable(text: str) -> str:
-    """Anybody may have made the archive; none of it may control the admin's terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text[:2000])

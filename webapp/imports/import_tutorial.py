@@ -29,6 +29,7 @@ from webapp.posts import posts, text
 from webapp.posts.posts import ImportedPost
 from webapp.preferences.forms import ABOUT_ME_LENGTH, few_lines
 from webapp.settings import Settings
+from webapp.web import words
 
 _users = table(User)
 
@@ -98,7 +99,7 @@ async def _take_people(
 
 def _account(row: Row, settings: Settings, first_post: datetime | None, report: Report) -> Account:
     """Raises ValueError. A password that can't be checked here is left out."""
-    username, about = str(row["username"] or "").strip(), few_lines(str(row.get("about_me") or ""))
+    username, about = str(row["username"] or "").strip(), words.made_readable(few_lines(str(row.get("about_me") or "")))
     account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD, settings.mail_local_domains)
     seen = _moment(row.get("last_seen"))
     since = min(filter(None, (first_post, seen)), default=now())

@@ -21,6 +21,7 @@ from webapp.i18n import N_, ngettext, number
 from webapp.i18n import gettext as _
 from webapp.imports import Refused, bulk, csv_rows
 from webapp.imports.csv_rows import Row
+from webapp.logs import printable
 from webapp.names import identities, usernames
 from webapp.passwords import hashes
 from webapp.passwords.costs import remember_costs
@@ -188,7 +189,7 @@ def kept_hash(password_hash: str) -> str:
 
 def quoted(text: str) -> str:
     shown = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
-    return "'" + "".join(character if character.isprintable() else "?" for character in shown) + "'"
+    return f"'{printable(shown)}'"
 
 
 def _shortened(problems: list[str]) -> Iterator[str]:

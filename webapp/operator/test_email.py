@@ -10,6 +10,7 @@ import aiosmtplib
 from webapp.database import now
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.i18n import gettext as _
+from webapp.logs import printable
 from webapp.mail import mime
 from webapp.names import identities
 from webapp.replies import advice
@@ -39,7 +40,7 @@ async def send(settings: Settings, address: str, patience: float = advice.PATIEN
         await hang_up(client)
         _say(_("The server says: %(words)s") % {"words": advice.words_of(error, address)})
         return _say(_("What to check: %(advice)s") % {"advice": advice.advice(settings, error)}, 1)
-    _say(_("The server says: %(words)s") % {"words": f"{answer.code} {answer.message}"})
+    _say(_("The server says: %(words)s") % {"words": f"{answer.code} {printable(answer.message)}"})
     return _say(_("The email to %(address)s is on its way.") % {"address": address})
 
 
