@@ -138,6 +138,19 @@ def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: S
     assert is_logged_in(any_hosted.app.state.bob)
 
 
+def test_the_email_about_a_removed_post_leads_nowhere(hosted: Site, admin: Browser) -> None:
+    """The post may be a thief's, and the email is in the site's own name."""
+    hosted.app.state.bob.post("/", data={"body": "See https://evil.example/login or evil.example."})
+
+    admin.post("/admin/reports/2/remove", data=WHY)
+
+    assert emails_to(hosted, "bob") != []
+    assert hosted.mailbox
+    email = hosted.mailbox.last("bob@example.com", subject="A post of yours")
+    assert "See [link] or [link]" in email.text
+    assert "evil.example" not in email.text + email.html
+
+
 @pytest.mark.alike
 @deep
 def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_hosted: Site) -> None:

@@ -21,7 +21,7 @@ from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import CAN_SYNC, PRESENT, SYNCED, VERIFIED, Authenticator, options_of
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, forget_and_find_link, is_logged_in, log_in, register
-from tests.watching import execute, statements, table
+from tests.watching import execute, statements, table, wait_until_posted
 from webapp.settings import Settings
 
 SUSAN = "susan@example.com"
@@ -81,6 +81,21 @@ def test_every_change_is_told_by_email_and_written_down(
     assert all("/not_me/" in email.text for email in emails)
     assert events_of(site)[-3:] == ["passkey_added", "passkey_renamed", "passkey_removed"]
     assert enter(site.browser(), phone).status_code == 422
+
+
+def test_no_name_of_a_passkey_is_a_link_in_an_email(
+    site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
+) -> None:
+    """A thief may have chosen it, and the email is in the site's own name."""
+    add(susan, phone, name="https://evil.example")
+    for name in ("Not you? evil.example/reset", "My phone"):
+        susan.post("/passkeys/1", data={"name": name, "current_password": PASSWORD})
+    wait_until_posted(site)
+
+    emails = [email.text + email.html for email in mailbox.all(SUSAN) if "A passkey was" in email.subject]
+    assert len(emails) == 3
+    assert all("[link]" in email for email in emails)
+    assert not [email for email in emails if "evil.example" in email]
 
 
 @pytest.mark.parametrize("path", ["/passkeys", "/passkeys/1", "/passkeys/1/remove"])

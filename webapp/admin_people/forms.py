@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, StringConstraints
 
 from webapp.authentication.forms import Proved
-from webapp.moderation.forms import MOST_CHARACTERS, one_paragraph
+from webapp.moderation.forms import MOST_CHARACTERS
+from webapp.web import words
 
-MaybeReason = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS), BeforeValidator(one_paragraph)]
+MaybeReason = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS), BeforeValidator(words.paragraph)]
 
 
 class PersonDecision(Proved):

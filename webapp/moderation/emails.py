@@ -17,6 +17,7 @@ from webapp.moderation.reports import Case
 from webapp.posts.models import Post
 from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
+from webapp.web.words import without_links
 
 # The email lists what is waiting when it leaves, so one covers all reports of this time.
 GATHERED = timedelta(minutes=5)
@@ -91,7 +92,7 @@ def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> 
 
 def _removed_draft(settings: Settings, user: User, post: Post) -> Draft:
     words = " ".join(post.body.split())
-    quote = words if len(words) <= QUOTED else f"{words[:QUOTED]}\u2026"
+    quote = without_links(words if len(words) <= QUOTED else f"{words[:QUOTED]}\u2026")
     values = {"username": user.username, "quote": quote, "created": post.created_at, "reason": post.removed_because}
     return Draft("post_removed", user.email, values, user.id)
 

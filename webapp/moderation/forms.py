@@ -5,16 +5,13 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, StringConstraints
 
 from webapp.authentication.forms import Proved
+from webapp.web import words
 
 MOST_CHARACTERS = 300
 
 
-def one_paragraph(text: str) -> str:
-    return " ".join(text.split())
-
-
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
-Reason = Annotated[_Words, BeforeValidator(one_paragraph)]
+Reason = Annotated[_Words, BeforeValidator(words.paragraph)]
 
 
 class Report(BaseModel):

@@ -9,6 +9,7 @@ from webapp.authentication.emails import A_SAMPLE_DAY, notice, told
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
+from webapp.web.words import without_links
 
 A_SAMPLE: dict[str, Any] = {"username": "susan", "when": A_SAMPLE_DAY, "name": "Android", "before": "Firefox"}
 SUSAN = "susan@example.com"
@@ -52,4 +53,7 @@ async def _written(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    return notice(settings, kind, user_id, address, details | {"passkeys_link": f"{settings.base_url}/passkeys"})
+    """A thief may have chosen the names."""
+    names = {which: without_links(details[which]) for which in ("name", "before")}
+    values = details | names | {"passkeys_link": f"{settings.base_url}/passkeys"}
+    return notice(settings, kind, user_id, address, values)

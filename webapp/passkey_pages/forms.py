@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, BeforeValidator, StringConstraints
 
 from webapp.authentication.forms import Credential, Proved
+from webapp.web import words
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)]
+Name = Annotated[str, StringConstraints(max_length=60), BeforeValidator(words.paragraph)]
 
 
 class LogIn(BaseModel):
@@ -24,7 +25,7 @@ class AddPasskey(Proved):
 
 
 class RenamePasskey(Proved):
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=60), BeforeValidator(words.paragraph)]
 
 
 class RemovePasskey(Proved):

@@ -15,9 +15,9 @@ from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader
 from webapp.posts import timeline
-from webapp.posts.text import without_links
 from webapp.posts.timeline import Told
 from webapp.settings import Settings
+from webapp.web.words import without_links
 
 LINKED = 10
 EXPIRES_AFTER = timedelta(days=2)

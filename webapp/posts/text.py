@@ -12,10 +12,10 @@ from markupsafe import Markup, escape
 
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.web import words
 
 MOST_CHARACTERS = 280
 MOST_CODE_POINTS = 4000  # as in the table; no script needs that many for 280 characters
-MOST_MARKS = 30  # in a row on one letter (Unicode Standard Annex 15, stream-safe text)
 MOST_LINK = 2000
 MOST_HOST = 253
 MOST_PATH_SHOWN = 24
@@ -25,10 +25,6 @@ _CHARACTER = regex.compile(r"\X")  # an extended grapheme cluster (Unicode Stand
 _FLAG = regex.compile(r"[\U0001f1e6-\U0001f1ff]{2}")
 _LINE_BREAK = regex.compile(r"\r\n?|[\n\u0085\u2028\u2029]")
 _BLANK_LINES = regex.compile(r"\n{3,}")
-_TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MOST_MARKS + 1}}}")
-# Controls, halves of characters, and the signs that turn the direction of writing round and so let a text read other
-# than it is (CVE-2021-42574). The plain marks U+200E, U+200F and U+061C stay: they turn nothing round.
-_FORBIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufff9-\uffff--[\n\t]]", regex.VERSION1)
 # Letters that show nothing: with no other character, the post would look empty.
 _VISIBLE = regex.compile(r"[\p{L}\p{N}\p{P}\p{S}--[\u115f\u1160\u3164\uffa0\u2800]]", regex.VERSION1)
 # Where a link or a mention begins, and how far a link can reach at most; how far it does, linkify-it says.
@@ -37,8 +33,6 @@ _PIECE = regex.compile(
     r"|(?<![\w@/.+-])@(?P<name>[A-Za-z0-9_]{3,30})(?![\w@])",
     regex.IGNORECASE,
 )
-# What a mail program may turn into a link by itself: a scheme, letters behind a dot, or four numbers with dots.
-_MAY_BECOME_LINK = regex.compile(r"://|\w[.\u2024\u3002\uff0e\uff61]\p{Cf}*\p{L}{2}|\d(\.\d+){3}")
 _links = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
 # What linkify-it takes for part of a path.
 _QUOTES_BEHIND = "*_~\u2026\u2019\u201d\u00bb\u3002\uff0c\uff01\uff1f\u3001"
@@ -61,22 +55,19 @@ def clean(text: str) -> str:
     """The text to store for what was typed. Raises ValueError with words for the visitor."""
     if len(text) > MOST_CODE_POINTS:  # before anything goes through all of them
         raise ValueError(_("That's far too long for a post."))
-    if _TOO_MANY_MARKS.search(text):  # sorting a row of marks takes the square of its length
-        raise ValueError(_("There are too many marks on the letters."))
-    text = unicodedata.normalize("NFC", _LINE_BREAK.sub("\n", text))
-    if _FORBIDDEN.search(text):
-        raise ValueError(_("There's an invisible character in it that can't be used. Type that part again."))
+    readable = words.readable(_LINE_BREAK.sub("\n", text))
+    text = unicodedata.normalize("NFC", readable)  # sorting a row of marks takes the square of its length
     lines = (line.rstrip() for line in text.split("\n"))
     text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
     if not _VISIBLE.search(text):
         raise ValueError(_("Write something first."))
     if (length := count(text)) > MOST_CHARACTERS:
-        words = ngettext(
+        too_long = ngettext(
             "That's %(length)s character. Use %(most)s or fewer.",
             "That's %(length)s characters. Use %(most)s or fewer.",
             length,
         )
-        raise ValueError(words % {"length": length, "most": MOST_CHARACTERS})
+        raise ValueError(too_long % {"length": length, "most": MOST_CHARACTERS})
     if len(text) > MOST_CODE_POINTS:
         raise ValueError(_("There are too many marks on the letters."))
     return text
@@ -85,12 +76,6 @@ def clean(text: str) -> str:
 def mentioned(text: str) -> list[str]:
     """The names a text mentions, in lower case and in order, each once, whether or not they exist."""
     return list(dict.fromkeys(piece.name.lower() for piece in _pieces(text) if piece.name))
-
-
-def without_links(text: str) -> str:
-    """The words of a text, for an email in the site's own name: nothing that people write leads anywhere from it."""
-    words = regex.split(r"(\s+)", text)
-    return "".join(_("[link]") if _MAY_BECOME_LINK.search(word) else word for word in words)
 
 
 def markup(text: str, names: Container[str]) -> Markup:

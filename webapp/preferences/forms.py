@@ -3,9 +3,10 @@
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
 
 from webapp.authentication.forms import Password, Proved, Username
+from webapp.web import words
 
 ABOUT_ME_LENGTH = 140
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -17,7 +18,8 @@ def few_lines(text: str) -> str:
     return _BLANK_LINES.sub("\n\n", lines).strip()
 
 
-AboutMe = Annotated[Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH)], BeforeValidator(few_lines)]
+_About = Annotated[str, StringConstraints(max_length=ABOUT_ME_LENGTH), AfterValidator(words.readable)]
+AboutMe = Annotated[_About, BeforeValidator(few_lines)]
 
 
 class ChangePassword(Proved):

@@ -8,12 +8,9 @@ from pydantic import BaseModel, BeforeValidator, StringConstraints
 from webapp.authentication.forms import Address, Opened, Password, Username
 from webapp.i18n import gettext as _
 from webapp.registration.invites import MOST_DAYS
+from webapp.web import words
 
 MOST_OF_WHY = 500
-
-
-def _one_paragraph(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _whole(high: int) -> Callable[[str], str]:
@@ -37,7 +34,7 @@ class Register(BaseModel):
 class MakeInvite(BaseModel):
     """`name` is for the member alone, such as whom it is for."""
 
-    name: Annotated[str, StringConstraints(max_length=60), BeforeValidator(_one_paragraph)] = ""
+    name: Annotated[str, StringConstraints(max_length=60), BeforeValidator(words.paragraph)] = ""
     places: Annotated[int, BeforeValidator(_whole(100))]
     days: Annotated[int, BeforeValidator(_whole(MOST_DAYS))]
 
@@ -47,4 +44,4 @@ class FinishRegistration(Opened):
 
     username: Username
     password: Password
-    why: Annotated[str, StringConstraints(max_length=MOST_OF_WHY), BeforeValidator(_one_paragraph)] = ""
+    why: Annotated[str, StringConstraints(max_length=MOST_OF_WHY), BeforeValidator(words.paragraph)] = ""
