@@ -70,8 +70,8 @@ from webapp.passwords.hasher import Hasher
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
-from webapp.registration import requests
-from webapp.registration.models import RegistrationRequest
+from webapp.registration import invites, requests
+from webapp.registration.models import Invite, RegistrationRequest
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web import errors, form_answers, pages
@@ -102,6 +102,7 @@ CLEANUP_TASKS = (
     CleanupTask(ArchiveImport, uploads.outdated),
     CleanupTask(RetiredUsername, usernames.no_longer_retired),
     CleanupTask(RegistrationRequest, requests.outdated),
+    CleanupTask(Invite, invites.outdated),
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),

@@ -15,6 +15,7 @@ from webapp.settings import Settings
 
 MOST_DAYS = 30
 MOST_LISTED = 100
+LISTED = timedelta(days=30)  # after its end, for its maker
 
 # The SQL condition of the accounts that the statement's `viewer_id` can see.
 Seen = ColumnElement[bool] | TextClause
@@ -133,6 +134,12 @@ def inviters_of(user_id: int) -> Select[str]:
 def are_on(settings: Settings) -> bool:
     """Whether members may invite at all."""
     return settings.member_invites > 0 and settings.registration != "closed"
+
+
+def outdated() -> ColumnElement[bool]:
+    """The SQL condition for invitations that brought nobody and ended long ago. The others say who came by whom."""
+    is_over: ColumnElement[bool] = (_invites.c.taken == 0) & (_invites.c.expires_at < now() - LISTED)
+    return is_over
 
 
 def _is_open() -> ColumnElement[bool]:

@@ -47,7 +47,7 @@ class Invite(SQLModel, table=True):
     places: int
     taken: int = 0
     created_at: datetime = Field(default_factory=now)
-    expires_at: datetime
+    expires_at: datetime = Field(index=True)
     revoked_at: datetime | None = None
 
 

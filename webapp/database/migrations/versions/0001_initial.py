@@ -354,6 +354,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invite")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_invite_expires_at", "invite", ["expires_at"], unique=False)
     op.create_index("ix_invite_user_id", "invite", ["user_id"], unique=False)
     op.create_table(
         "invite_use",
