@@ -61,6 +61,8 @@ LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HO
 # Answers of passkeys, which nobody guesses: from a client_ip, and for who is logged in; and each opens something once.
 PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),), of_client_ip=True)
 PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
+# For an account, over all networks and browsers: each log-in leaves a line in its history for months.
+LOG_INS = Limit("log_ins", (Rate(200, HOUR), Rate(500, DAY)))
 RECOVER = Limit("recover", (Rate(5, 5 * MINUTE),))  # guesses at a recovery code, in the same way
 RECOVER_CLIENT_IP = Limit("recover_network", (Rate(30, MINUTE),), of_client_ip=True)
 RECOVER_ANYWHERE = Limit("recover_anywhere", (), after=Rate(50, 30 * DAY), then=(Rate(1, MINUTE),))

@@ -10,7 +10,7 @@ import time_machine
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, execute, statements
 from webapp.passwords.hasher import Hasher
 from webapp.settings import Settings
@@ -215,6 +215,41 @@ def test_an_attempt_over_the_limit_costs_no_hash(site: Site, susan: str) -> None
     log_in(browser, "susan", WRONG)
 
     assert site.argon2.runs == []
+
+
+def log_in_often(site: Site, times: int) -> list[int]:
+    """From as many networks, in browsers that susan isn't known by."""
+    return [log_in(site.browser(f"198.51.{number // 250}.{number % 250}")).status_code for number in range(times)]
+
+
+@deep
+def test_log_ins_of_an_account_are_limited_over_all_networks_and_browsers(site: Site, susan: str) -> None:
+    """Each leaves a line in the history for 180 days. Neither a wrong password nor another person is counted."""
+    statuses = log_in_often(site, 201)
+    noted = execute(site, "SELECT count(*) FROM security_event")
+    refused = log_in(site.browser())
+
+    assert statuses == [200] * 200 + [429]
+    assert "You can go on in" in refused.text
+    assert execute(site, "SELECT count(*) FROM security_event") == noted
+    assert log_in(site.browser(), "susan", WRONG).status_code == 422
+
+
+@deep
+def test_a_reset_begins_the_count_of_log_ins_anew(site: Site, susan: str, mailbox: Mailbox) -> None:
+    """Somebody with the password may have used it up."""
+    log_in_often(site, 201)
+    link = forget_and_find_link(site.browser(), mailbox)
+
+    site.browser().post(link, data={"password": NEW_PASSWORD})
+
+    assert is_logged_in_after(site, NEW_PASSWORD)
+
+
+def is_logged_in_after(site: Site, password: str) -> bool:
+    browser = site.browser()
+    log_in(browser, password=password)
+    return is_logged_in(browser)
 
 
 @pytest.mark.dear_passwords

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import wraps
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from webapp import i18n
+from webapp import i18n, rate_limits
 from webapp.accounts import known_browsers, sessions, users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
@@ -23,7 +24,8 @@ from webapp.i18n import gettext as _
 from webapp.notifications import switches
 from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import typed
+from webapp.web.forms import Form, typed
+from webapp.web.limits import too_often
 
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
@@ -131,6 +133,14 @@ def client_info(request: Request) -> ClientInfo:
     """Where a request comes from, for the audit log."""
     mark = known_browsers.mark(cookies.read(request, BROWSER_COOKIE))
     return ClientInfo(client_ip.of(request), request.headers.get("user-agent", ""), mark)
+
+
+async def logs_in_too_often(request: Request, form: Form[Any], user: User) -> bool:
+    """Counts a log-in whose password or passkey was right, before it leaves anything. If that is too often, the form
+    says so.
+    """
+    await users.lock(request.state.db, user.id)  # the account's row first, as in whatever ends everything
+    return await too_often(request, form, (rate_limits.LOG_INS, str(user.id))) is not None
 
 
 async def log_in(

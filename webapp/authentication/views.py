@@ -27,7 +27,7 @@ async def login(request: Request) -> Response:
     if request.method != "POST" and request.state.user:
         return pages.redirect(request, came_for)
     user = await _authenticated(request, form) if form.is_valid else None
-    if user:
+    if user and not await auth.logs_in_too_often(request, form, user):
         response = await _past_password(request, user, came_for, is_remembered=bool(form.data.remember_me))
         await request.state.db.commit()
         return response

@@ -39,7 +39,7 @@ async def log_in_with_passkey(request: Request) -> Response:
     form = await Form.read(request, LogIn)
     came_for = pages.local_path(form.values["next"])
     found = await proof.try_passkey(request, form, LOG_IN, form.data.credential) if form.is_valid else None
-    if found:
+    if found and not await auth.logs_in_too_often(request, form, found[0]):
         user, passkey = found
         response = pages.redirect(request, came_for)
         is_remembered = bool(form.data.remember_me)

@@ -35,6 +35,7 @@ LOCKING_UP = (
     rate_limits.PASSKEYS,
     rate_limits.SWITCHES,
     rate_limits.ENDING_SESSIONS,
+    rate_limits.LOG_INS,
 )
 
 
