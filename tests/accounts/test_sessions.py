@@ -11,7 +11,7 @@ from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
-from tests.watching import execute, statements, table
+from tests.watching import ask, execute, statements, table
 
 START = int(time.time()) + 3000
 HOUR, DAY = 3600, 86400
@@ -41,6 +41,23 @@ def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(site: 
     assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, True, "lax", "/")
     assert (morsel["domain"], morsel["max-age"], morsel["expires"]) == ("", "", "")
     assert len(morsel.value) >= 43, "256 bits"
+
+
+@pytest.mark.parametrize("before", ["\xa0", "\x85", "\x1f", "\t", "\xe2\x80\x80"])
+@pytest.mark.parametrize("after", ["", " ", "\xa0"])
+def test_a_cookie_of_almost_the_same_name_is_none_of_ours(site: Site, susan: str, before: str, after: str) -> None:
+    """C25: browsers let a neighbouring subdomain set it, because it doesn't begin with __Host-."""
+    secret = logged_in(site).cookies["__Host-session"]
+
+    def page(*cookies: str) -> int:
+        headers = [("host", "blog.example"), ("accept-encoding", "identity")]
+        return ask(site, "GET", "/settings", [*headers, *(("cookie", cookie) for cookie in cookies)]).status
+
+    assert page(f"__Host-session={secret}") == 200
+    assert page(f"a=b; __Host-session={secret}") == 200
+    assert page("a=b", f"__Host-session={secret}") == 200
+    assert page(f"{before}__Host-session{after}={secret}") == 303
+    assert page(f"__Host-session={secret}; {before}__Host-session{after}=tossed") == 200
 
 
 def test_every_cookie_of_the_site_is_out_of_reach(site: Site, susan: str) -> None:

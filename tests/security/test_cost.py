@@ -35,6 +35,7 @@ from webapp.posts.timeline import Card
 from webapp.search import words
 from webapp.settings import Settings
 from webapp.web import client_ip, forms, pages, plain_text, templating
+from webapp.web import cookies as web_cookies
 from webapp.web.forms import Form
 from webapp.web.request_head import MAX_HEADER_BYTES
 
@@ -135,8 +136,9 @@ class Stage:
 
 
 def cookies(typed: str) -> None:
-    asked = request(cookie=f'session="{typed}"')
-    asked.cookies.get("session")
+    asked = request(cookie=f'__Host-session="{typed}"')
+    asked.scope["app"] = Stage
+    web_cookies.read(asked, "session")
 
 
 LOOKS: dict[str, tuple[Callable[[str], object], int]] = {

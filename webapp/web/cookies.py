@@ -19,7 +19,14 @@ def delete(request: Request, response: Response, name: str) -> None:
 
 
 def read(request: Request, name: str) -> str:
-    return request.cookies.get(_name(request, name), "")
+    """The value of a cookie of exactly this name, else "".
+
+    Starlette's parser takes every kind of space off a name. But a browser lets a neighbouring subdomain set a cookie
+    whose name begins with such a space, since that isn't `__Host-`; it must not pass for ours.
+    """
+    wanted = f"{_name(request, name)}="
+    pairs = (pair.lstrip(" ") for header in request.headers.getlist("cookie") for pair in header.split(";"))
+    return next((pair.removeprefix(wanted).strip('"') for pair in pairs if pair.startswith(wanted)), "")
 
 
 def written(request: Request, set_cookies: Iterable[str], name: str) -> str:
