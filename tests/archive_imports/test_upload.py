@@ -344,7 +344,7 @@ def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp
             assert claimed
         await asyncio.to_thread(after)
         async with state.database.session(is_writing=True) as db:
-            with pytest.raises(exports.Overtaken):
+            with pytest.raises(exports.LeaseLost):
                 await uploads.hold(db, claimed)
         return await importer.Importer(any_site.settings, state.database).do_one()
 

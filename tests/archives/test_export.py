@@ -259,7 +259,7 @@ def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: S
     susan = live(any_site)
     database = any_site.app.state.database
 
-    async def die() -> exports.Claimed:
+    async def die() -> exports.Lease:
         async with database.session(is_writing=True) as db:
             await exports.ask(db, 1)
             claimed = await exports.claim(db)
@@ -278,7 +278,7 @@ def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: S
         async with database.session(is_writing=True) as db:
             await exports.hold(db, late, done=1)  # type: ignore[arg-type]
 
-    with pytest.raises(exports.Overtaken):
+    with pytest.raises(exports.LeaseLost):
         any_site.run(write_late)
 
 

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.archive_imports import people, reading, uploads
 from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
 from webapp.archive_imports.zips import Unreadable
-from webapp.archives.exports import Claimed, Overtaken
+from webapp.archives.exports import Lease, LeaseLost
 from webapp.archives.maker import Worker
 from webapp.database import Database
 from webapp.i18n import N_
@@ -40,88 +40,88 @@ class Importer(Worker):
         super().__init__(settings, database)
         self._renew_seconds = renew_seconds
 
-    async def claim(self, db: AsyncSession) -> Claimed | None:
+    async def claim(self, db: AsyncSession) -> Lease | None:
         return await uploads.claim(db)
 
-    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
-        await uploads.hand_back(db, claimed)
+    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
+        await uploads.hand_back(db, lease)
 
-    async def work(self, claimed: Claimed) -> None:
+    async def work(self, lease: Lease) -> None:
         try:
-            archive = await self._read(claimed)
+            archive = await self._read(lease)
         except Unreadable as refused:
-            return await self._finish(claimed, {"unreadable": str(refused)})
-        seen = await self._add(claimed, archive)
+            return await self._finish(lease, {"unreadable": str(refused)})
+        seen = await self._add(lease, archive)
         archive.left_out[TOO_MANY] += len(archive.posts) - seen
-        lists = {kind: await self._restore(claimed, archive, kind) for kind in people.KINDS}
+        lists = {kind: await self._restore(lease, archive, kind) for kind in people.KINDS}
         left_out = {reason: count for reason, count in archive.left_out.most_common(MOST_REASONS) if count}
-        await self._finish(claimed, {"seen": seen, "people": lists, "left_out": left_out})
+        await self._finish(lease, {"seen": seen, "people": lists, "left_out": left_out})
 
-    async def _read(self, claimed: Claimed) -> Archive:
-        """Raises Overtaken or Unreadable."""
+    async def _read(self, lease: Lease) -> Archive:
+        """Raises LeaseLost or Unreadable."""
         async with self._database.session() as db:
-            if await uploads.crashes(db, claimed) >= MOST_CRASHES:
+            if await uploads.crashes(db, lease) >= MOST_CRASHES:
                 raise Unreadable(WORE_OUT)
         with TemporaryFile() as file:
-            async for piece in uploads.content(self._database, claimed):
+            async for piece in uploads.content(self._database, lease):
                 await asyncio.to_thread(file.write, piece)
             await asyncio.to_thread(file.flush)  # or a full disk would look like a broken zip
-            return await self._held(claimed, asyncio.to_thread(reading.read, self._settings, file, self._go_on))
+            return await self._held(lease, asyncio.to_thread(reading.read, self._settings, file, self._go_on))
 
     def _go_on(self) -> None:
-        """Asked for each thing in a file, so that a large one keeps no process from ending. Raises Overtaken."""
+        """Asked for each thing in a file, so that a large one keeps no process from ending. Raises LeaseLost."""
         if self.is_stopping:
-            raise Overtaken  # by whoever claims it next
+            raise LeaseLost  # to whoever claims it next
 
-    async def _held(self, claimed: Claimed, work: Coroutine[Any, Any, Archive]) -> Archive:
-        """What the work brings; the lease is renewed for as long as it takes. Raises Overtaken."""
+    async def _held(self, lease: Lease, work: Coroutine[Any, Any, Archive]) -> Archive:
+        """What the work brings; the lease is renewed for as long as it takes. Raises LeaseLost."""
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait([task], timeout=self._renew_seconds))[0]:
                 async with self._database.session(is_writing=True) as db:
-                    await uploads.hold(db, claimed)
+                    await uploads.hold(db, lease)
                     await db.commit()
         finally:
             await asyncio.wait([task])  # it reads a file that is closed afterwards
         return task.result()
 
-    async def _add(self, claimed: Claimed, archive: Archive) -> int:
-        """Adds the posts, newest first; returns how many it reached. Raises Overtaken."""
+    async def _add(self, lease: Lease, archive: Archive) -> int:
+        """Adds the posts, newest first; returns how many it reached. Raises LeaseLost."""
         seen = new = 0
         while seen < len(archive.posts) and new < MOST_NEW:
             self._go_on()
             began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
             seen += len(some)
             async with self._database.session(is_writing=True) as db:
-                await uploads.hold(db, claimed, done=seen, total=len(archive.posts))
-                new += await _import_some(db, claimed, some)
+                await uploads.hold(db, lease, done=seen, total=len(archive.posts))
+                new += await _import_some(db, lease, some)
                 await db.commit()
             await asyncio.sleep(time.monotonic() - began)  # as much time for the visitors as for us
         return seen
 
-    async def _restore(self, claimed: Claimed, archive: Archive, kind: str) -> int:
-        """Follows, mutes or blocks the people in a list; returns how many of them are now. Raises Overtaken."""
+    async def _restore(self, lease: Lease, archive: Archive, kind: str) -> int:
+        """Follows, mutes or blocks the people in a list; returns how many of them are now. Raises LeaseLost."""
         async with self._database.session() as db:
-            plan = await people.plan(db, claimed.user_id, kind, archive.people[kind])
+            plan = await people.plan(db, lease.user_id, kind, archive.people[kind])
         archive.left_out[NOT_HERE] += len(plan.unknown)
         archive.left_out[TOO_MANY] += len(plan.new[MOST_PEOPLE:])
         new = plan.new[:MOST_PEOPLE]
         for start in range(0, len(new), PEOPLE_AT_ONCE):
             began = time.monotonic()
             async with self._database.session(is_writing=True) as db:
-                await uploads.hold(db, claimed)
-                await people.add(db, claimed.user_id, kind, new[start : start + PEOPLE_AT_ONCE])
+                await uploads.hold(db, lease)
+                await people.add(db, lease.user_id, kind, new[start : start + PEOPLE_AT_ONCE])
                 await db.commit()
             await asyncio.sleep(time.monotonic() - began)
         return plan.already + len(new)
 
-    async def _finish(self, claimed: Claimed, report: dict[str, object]) -> None:
+    async def _finish(self, lease: Lease, report: dict[str, object]) -> None:
         async with self._database.session(is_writing=True) as db:
-            await uploads.finish(db, claimed, json.dumps(report))
+            await uploads.finish(db, lease, json.dumps(report))
             await db.commit()
 
 
-async def _import_some(db: AsyncSession, claimed: Claimed, some: Sequence[ArchivedPost]) -> int:
-    new = await posts.import_all(db, [ImportedPost(claimed.user_id, post.body, post.created_at) for post in some])
-    await uploads.add(db, claimed, new)
+async def _import_some(db: AsyncSession, lease: Lease, some: Sequence[ArchivedPost]) -> int:
+    new = await posts.import_all(db, [ImportedPost(lease.user_id, post.body, post.created_at) for post in some])
+    await uploads.add(db, lease, new)
     return new

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts.models import User
 from webapp.archive_imports.models import DONE, ArchiveImport, ImportChunk
 from webapp.archives import exports
-from webapp.archives.exports import Claimed
+from webapp.archives.exports import Lease
 from webapp.database import Database, execute, now, table
 from webapp.settings import Settings
 
@@ -76,52 +76,44 @@ async def latest(db: AsyncSession, user_id: int) -> Latest | None:
     return Latest(*row) if row else None
 
 
-async def claim(db: AsyncSession) -> Claimed | None:
+async def claim(db: AsyncSession) -> Lease | None:
     """Leases the upload that has waited longest. Whoever leased it before and didn't hand it back has crashed."""
     crashed = case((_imports.c.leased_until.is_(None), 0), else_=1)
     return await exports.lease_first(db, _imports, _is_live, crashes=_imports.c.crashes + crashed)
 
 
-async def hand_back(db: AsyncSession, claimed: Claimed) -> None:
+async def hand_back(db: AsyncSession, lease: Lease) -> None:
     """Ends the lease, so that anybody can claim it at once."""
-    await exports.end_lease(db, _imports, claimed)
+    await exports.end_lease(db, _imports, lease)
 
 
-async def crashes(db: AsyncSession, claimed: Claimed) -> int:
+async def crashes(db: AsyncSession, lease: Lease) -> int:
     """How many processes have crashed over an upload."""
-    query = select(_imports.c.crashes).where(_imports.c.id == claimed.id)
+    query = select(_imports.c.crashes).where(_imports.c.id == lease.id)
     return (await execute(db, query)).scalar() or 0
 
 
-async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
-    """Renews the lease, and records the progress. Raises Overtaken."""
-    await exports.renew_lease(db, _imports, claimed, select(_users.c.id).where(_is_live).exists(), **values)
+async def hold(db: AsyncSession, lease: Lease, **values: object) -> None:
+    """Renews the lease, and records the progress. Raises LeaseLost."""
+    await exports.renew_lease(db, _imports, lease, select(_users.c.id).where(_is_live).exists(), **values)
 
 
-async def add(db: AsyncSession, claimed: Claimed, count: int) -> None:
+async def add(db: AsyncSession, lease: Lease, count: int) -> None:
     """Counts new posts in the transaction that adds them, so that after a crash they aren't counted as already here."""
-    counted = update(_imports).where(_imports.c.id == claimed.id).values(added=_imports.c.added + count)
+    counted = update(_imports).where(_imports.c.id == lease.id).values(added=_imports.c.added + count)
     await execute(db, counted)
 
 
-async def content(database: Database, claimed: Claimed) -> AsyncIterator[bytes]:
-    """The file, piece by piece, holding it meanwhile. Raises Overtaken."""
-    number = 0
-    while True:
-        piece = select(_chunks.c.content).where(_chunks.c.import_id == claimed.id, _chunks.c.number == number)
-        async with database.session() as db:
-            found = (await execute(db, piece)).scalar()
-        if found is None:
-            return
-        yield found
-        number += 1
+def content(database: Database, lease: Lease) -> AsyncIterator[bytes]:
+    """The file, piece by piece."""
+    return exports.pieces(database, _chunks, _chunks.c.import_id == lease.id)
 
 
-async def finish(db: AsyncSession, claimed: Claimed, report: str) -> datetime:
-    """Deletes the file and stores the report; returns until when. Raises Overtaken."""
+async def finish(db: AsyncSession, lease: Lease, report: str) -> datetime:
+    """Deletes the file and stores the report; returns until when. Raises LeaseLost."""
     until = now() + REPORTED
-    await hold(db, claimed, state=DONE, report=report, expires_at=until)
-    await execute(db, delete(_chunks).where(_chunks.c.import_id == claimed.id))
+    await hold(db, lease, state=DONE, report=report, expires_at=until)
+    await execute(db, delete(_chunks).where(_chunks.c.import_id == lease.id))
     return until
 
 

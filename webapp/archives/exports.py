@@ -1,5 +1,6 @@
 """Exports as rows: asked for, claimed, made piece by piece, handed over. Knows nothing of zip files."""
 
+import itertools
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,15 +23,15 @@ _exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User
 _is_live = (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None)
 
 
-class Claimed(NamedTuple):
-    """An export that one process is making, or an upload that it is importing."""
+class Lease(NamedTuple):
+    """A lease on an export that one process is making, or on an upload that it is importing."""
 
     id: int
     user_id: int
     fence: int
 
 
-class Overtaken(Exception):
+class LeaseLost(Exception):
     """Another process has it now, or it or its owner's account is gone."""
 
 
@@ -47,15 +48,15 @@ async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
     return (await db.exec(select_rows(AccountExport).where(*mine).order_by(col(AccountExport.id).desc()))).first()
 
 
-async def claim(db: AsyncSession) -> Claimed | None:
+async def claim(db: AsyncSession) -> Lease | None:
     """Leases the export that has waited longest, and deletes what was made of it before."""
-    claimed = await lease_first(db, _exports, _is_live, done=0)
-    if claimed:
-        await execute(db, delete(_chunks).where(_chunks.c.export_id == claimed.id))
-    return claimed
+    lease = await lease_first(db, _exports, _is_live, done=0)
+    if lease:
+        await execute(db, delete(_chunks).where(_chunks.c.export_id == lease.id))
+    return lease
 
 
-async def lease_first(db: AsyncSession, rows: Table, is_live: ColumnElement[bool], **values: object) -> Claimed | None:
+async def lease_first(db: AsyncSession, rows: Table, is_live: ColumnElement[bool], **values: object) -> Lease | None:
     """Leases the export or upload that has waited longest. `is_live` joins it to its owner's account."""
     until = rows.c.leased_until
     is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
@@ -72,34 +73,34 @@ async def lease_first(db: AsyncSession, rows: Table, is_live: ColumnElement[bool
         return None
     leased = update(rows).where(rows.c.id == number)
     leased = leased.values(leased_until=now() + LEASE, fence=rows.c.fence + 1, **values)
-    return Claimed(*(await execute(db, leased.returning(rows.c.id, rows.c.user_id, rows.c.fence))).one())
+    return Lease(*(await execute(db, leased.returning(rows.c.id, rows.c.user_id, rows.c.fence))).one())
 
 
-async def hold(db: AsyncSession, claimed: Claimed, **values: object) -> None:
-    """Renews the lease, and records the progress. Raises Overtaken."""
-    await renew_lease(db, _exports, claimed, **values)
+async def hold(db: AsyncSession, lease: Lease, **values: object) -> None:
+    """Renews the lease, and records the progress. Raises LeaseLost."""
+    await renew_lease(db, _exports, lease, **values)
 
 
 async def renew_lease(
-    db: AsyncSession, rows: Table, claimed: Claimed, *conditions: ColumnElement[bool], **values: object
+    db: AsyncSession, rows: Table, lease: Lease, *conditions: ColumnElement[bool], **values: object
 ) -> None:
     """Renews the lease on an export or upload that meets the `conditions`, and sets other columns with it. Raises
-    Overtaken.
+    LeaseLost.
     """
-    mine = rows.c.id == claimed.id, rows.c.fence == claimed.fence, rows.c.state == WAITING
+    mine = rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING
     held = update(rows).where(*mine, *conditions).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
-        raise Overtaken
+        raise LeaseLost
 
 
-async def hand_back(db: AsyncSession, claimed: Claimed) -> None:
+async def hand_back(db: AsyncSession, lease: Lease) -> None:
     """Ends the lease, so that anybody can claim it at once."""
-    await end_lease(db, _exports, claimed)
+    await end_lease(db, _exports, lease)
 
 
-async def end_lease(db: AsyncSession, rows: Table, claimed: Claimed) -> None:
+async def end_lease(db: AsyncSession, rows: Table, lease: Lease) -> None:
     """Does nothing if another process has it now."""
-    mine = rows.c.id == claimed.id, rows.c.fence == claimed.fence, rows.c.state == WAITING
+    mine = rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING
     await execute(db, update(rows).where(*mine).values(leased_until=None))
 
 
@@ -109,29 +110,32 @@ def is_late(asked_at: datetime, leased_until: datetime | None) -> bool:
     return not is_held and asked_at < now() - LATE_AFTER
 
 
-async def add_chunks(db: AsyncSession, claimed: Claimed, first: int, chunks: list[bytes]) -> None:
-    rows = [{"export_id": claimed.id, "number": first + place, "content": each} for place, each in enumerate(chunks)]
+async def add_chunks(db: AsyncSession, lease: Lease, first: int, chunks: list[bytes]) -> None:
+    rows = [{"export_id": lease.id, "number": first + place, "content": each} for place, each in enumerate(chunks)]
     await execute(db, insert(_chunks), rows)
 
 
-async def finish(db: AsyncSession, claimed: Claimed, size: int) -> datetime:
-    """Makes it available to its owner; returns until when. Raises Overtaken."""
+async def finish(db: AsyncSession, lease: Lease, size: int) -> datetime:
+    """Makes it available to its owner; returns until when. Raises LeaseLost."""
     until = now() + KEPT
-    await hold(db, claimed, state=READY, size=size, expires_at=until)
+    await hold(db, lease, state=READY, size=size, expires_at=until)
     return until
 
 
-async def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
+def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
     """The file, piece by piece: no connection is held while the visitor downloads."""
-    number = 0
-    while True:
-        piece = select(_chunks.c.content).where(_chunks.c.export_id == export_id, _chunks.c.number == number)
+    return pieces(database, _chunks, _chunks.c.export_id == export_id)
+
+
+async def pieces(database: Database, chunks: Table, is_of_file: ColumnElement[bool]) -> AsyncIterator[bytes]:
+    """The pieces of an export or upload in order, each read in a transaction of its own."""
+    for number in itertools.count():
         async with database.session() as db:
+            piece = select(chunks.c.content).where(is_of_file, chunks.c.number == number)
             found = (await execute(db, piece)).scalar()
         if found is None:
             return
         yield found
-        number += 1
 
 
 def outdated() -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.archives import emails, exports
-from webapp.archives.exports import Claimed, Overtaken
+from webapp.archives.exports import Lease, LeaseLost
 from webapp.archives.writing import Archive
 from webapp.database import Database
 from webapp.database.refusals import is_away
@@ -34,43 +34,43 @@ class Worker:
         self._asked = asyncio.Event()
         self.is_stopping = False
 
-    async def claim(self, db: AsyncSession) -> Claimed | None:
+    async def claim(self, db: AsyncSession) -> Lease | None:
         """Leases what has waited longest."""
         raise NotImplementedError
 
-    async def work(self, claimed: Claimed) -> None:
-        """Raises Overtaken."""
+    async def work(self, lease: Lease) -> None:
+        """Raises LeaseLost."""
         raise NotImplementedError
 
-    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
+    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
         """Ends the lease, so that anybody can claim it at once."""
         raise NotImplementedError
 
     async def do_one(self) -> bool:
         """Does what has waited longest; returns whether there was anything."""
         async with self._database.session(is_writing=True) as db:
-            claimed = await self.claim(db)
+            lease = await self.claim(db)
             await db.commit()
-        if claimed is None:
+        if lease is None:
             return False
         try:
-            await self.work(claimed)
-        except Overtaken:
-            log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: claimed.id}})
+            await self.work(lease)
+        except LeaseLost:
+            log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: lease.id}})
             if self.is_stopping:
-                await self._hand_back(claimed)
+                await self._hand_back(lease)
         except Exception as error:
             if is_away(error):
-                await self._hand_back(claimed)
+                await self._hand_back(lease)
             raise
         return True
 
-    async def _hand_back(self, claimed: Claimed) -> None:
+    async def _hand_back(self, lease: Lease) -> None:
         """Leaves it for another try as soon as that can be recorded, which takes a while if the disk is full."""
         while True:
             try:
                 async with self._database.session(is_writing=True) as db:
-                    await self.hand_back(db, claimed)
+                    await self.hand_back(db, lease)
                     return await db.commit()
             except Exception as error:
                 if self.is_stopping or not is_away(error):
@@ -113,28 +113,28 @@ class Maker(Worker):
         super().__init__(settings, database)
         self._templates = templates
 
-    async def claim(self, db: AsyncSession) -> Claimed | None:
+    async def claim(self, db: AsyncSession) -> Lease | None:
         return await exports.claim(db)
 
-    async def hand_back(self, db: AsyncSession, claimed: Claimed) -> None:
-        await exports.hand_back(db, claimed)
+    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
+        await exports.hand_back(db, lease)
 
-    async def work(self, claimed: Claimed) -> None:
+    async def work(self, lease: Lease) -> None:
         async with self._database.session() as db:
-            user = await users.get(db, claimed.user_id)
+            user = await users.get(db, lease.user_id)
         if user is None:
-            raise Overtaken
+            raise LeaseLost
         numbers, done = 0, 0
 
         async def keep(pieces: Sequence[bytes], steps: int) -> None:
             nonlocal numbers, done
             if self.is_stopping:
-                raise Overtaken  # by whoever claims it next
+                raise LeaseLost  # to whoever claims it next
             done += steps
             async with self._database.session(is_writing=True) as db:
-                await exports.hold(db, claimed, done=done, total=archive.steps)
+                await exports.hold(db, lease, done=done, total=archive.steps)
                 if pieces:
-                    await exports.add_chunks(db, claimed, numbers, list(pieces))
+                    await exports.add_chunks(db, lease, numbers, list(pieces))
                 await db.commit()
             numbers += len(pieces)
             await asyncio.sleep(PAUSE_SECONDS)
@@ -142,7 +142,7 @@ class Maker(Worker):
         archive = Archive(self._database, self._settings, self._templates, user, keep)
         size = await archive.write()
         async with self._database.session(is_writing=True) as db:
-            await exports.finish(db, claimed, size)
+            await exports.finish(db, lease, size)
             if self._settings.sends_mail:
                 await emails.tell(db, self._settings, user)
             await db.commit()
