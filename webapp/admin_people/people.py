@@ -16,7 +16,7 @@ from webapp.factors.models import Factor
 from webapp.logs import mask
 from webapp.mail.models import RefusedAddress
 from webapp.notifications import history
-from webapp.notifications.history import Sent
+from webapp.notifications.history import ShownEmail
 from webapp.registration import invites
 
 AT_ONCE = 50
@@ -49,7 +49,7 @@ class Account:
     person: Person
     sessions: Sequence[tuple[str, Session]]
     factors: Sequence[Factor]
-    emails: Sequence[Sent]
+    emails: Sequence[ShownEmail]
     invited_by: str | None
 
 
@@ -74,7 +74,9 @@ async def account(db: AsyncSession, user: User) -> Account:
     )
     browsers = [(known_browsers.described(session.user_agent), session) for session in sessions]
     invited_by = inviters[0].username if inviters else None
-    return Account(_person(row), browsers, factors, [history.sent(email, is_own=False) for email in emails], invited_by)
+    return Account(
+        _person(row), browsers, factors, [history.shown(email, is_own=False) for email in emails], invited_by
+    )
 
 
 def _is_live() -> ColumnElement[bool]:

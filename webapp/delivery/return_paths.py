@@ -31,14 +31,14 @@ def of(settings: Settings, recipient: str) -> str:
     return f"{local}+{day}-{_code(settings.key('return_path'), day, recipient)}@{domain}"
 
 
-class Sent(NamedTuple):
+class SentEmail(NamedTuple):
     """An email that really left: its recipient, and the beginning of the day on which it left."""
 
     recipient: str
     day: datetime
 
 
-def sent(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) -> Sent | None:
+def sent(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) -> SentEmail | None:
     """What was sent to one of the addresses with one of these return paths; None if nothing was."""
     tried = list(dict.fromkeys(candidates))
     for day, code in {(int(day), code.lower()) for path in paths for day, code in _PATH.findall(path)}:
@@ -48,7 +48,7 @@ def sent(settings: Settings, paths: Iterable[str], candidates: Iterable[str]) ->
         for candidate in tried:
             for key in settings.keys("return_path"):
                 if hmac.compare_digest(_code(key, day, candidate), code):
-                    return Sent(candidate.lower(), datetime.fromtimestamp(day * A_DAY, UTC))
+                    return SentEmail(candidate.lower(), datetime.fromtimestamp(day * A_DAY, UTC))
     return None
 
 

@@ -27,7 +27,7 @@ _SHOWN = select(
 
 
 @dataclass(frozen=True)
-class Sent:
+class ShownEmail:
     """An email as its reader may see it. The address is masked, or empty once it was deleted."""
 
     name: str
@@ -36,21 +36,21 @@ class Sent:
     address: str
 
 
-async def latest(db: AsyncSession, user_id: int) -> Sequence[Sent]:
+async def latest(db: AsyncSession, user_id: int) -> Sequence[ShownEmail]:
     """A person's latest emails, newest first, including those to an earlier address."""
-    return [sent(row) for row in await execute(db, latest_of(user_id))]
+    return [shown(row) for row in await execute(db, latest_of(user_id))]
 
 
 def latest_of(user_id: int) -> Select[*tuple[Any, ...]]:
-    """Finds them, each as `sent` reads it."""
+    """Finds them, each as `shown` reads it."""
     newest_first = emails.c.created_at.desc(), emails.c.id.desc()
     return _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST)
 
 
-def sent(row: Any, *, is_own: bool = True) -> Sent:
+def shown(row: Any, *, is_own: bool = True) -> ShownEmail:
     """As the one it was sent to reads it, or as the admin does."""
     outcome = _met_at_provider(row, is_own=is_own) or _outcome(row)
-    return Sent(named(row.kind), row.created_at, outcome, _address(row.recipient))
+    return ShownEmail(named(row.kind), row.created_at, outcome, _address(row.recipient))
 
 
 def named(kind: str) -> str:

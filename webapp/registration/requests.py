@@ -44,8 +44,8 @@ class Decided(Exception):
     """There is no such request any more: it was decided, or nobody answered in time."""
 
 
-class Asked(NamedTuple):
-    """What somebody who asks for an account says."""
+class Applicant(NamedTuple):
+    """Somebody who asks for an account, by their own words."""
 
     username: str
     email: str
@@ -72,22 +72,22 @@ async def is_paused(db: AsyncSession, settings: Settings) -> bool:
 
 
 async def ask(
-    db: AsyncSession, settings: Settings, hasher: Hasher, asked: Asked, password: str, by: ClientInfo
+    db: AsyncSession, settings: Settings, hasher: Hasher, applicant: Applicant, password: str, by: ClientInfo
 ) -> None:
     """Adds the request of somebody who has proved their mailbox, and holds the username. Frees the connection while it
     hashes.
 
     Raises Taken, AlreadyAsked, Paused or Busy.
     """
-    if not await users.is_free(db, settings, asked.username):
+    if not await users.is_free(db, settings, applicant.username):
         raise Taken("username")
-    password_hash = await hasher.hash(db, password, by.client_ip, asked.email)
+    password_hash = await hasher.hash(db, password, by.client_ip, applicant.email)
     # Others who ask at the same time wait here, so the backlog is never exceeded.
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
-    await _add(db, settings, asked, password_hash)
+    await _add(db, settings, applicant, password_hash)
     if times <= 2:
         await _tell_admins(db, settings, FIRST_AFTER if times == 1 else ends - now())
-    await kinds.post(db, settings, "registration_waiting", asked.email, language=asked.language)
+    await kinds.post(db, settings, "registration_waiting", applicant.email, language=applicant.language)
 
 
 async def approve(db: AsyncSession, settings: Settings, request_id: int, by: ClientInfo) -> User:
@@ -137,25 +137,25 @@ def _is_waiting() -> ColumnElement[bool]:
     return col(RegistrationRequest.refused_at).is_(None) & _is_current()
 
 
-async def _add(db: AsyncSession, settings: Settings, asked: Asked, password_hash: str) -> None:
+async def _add(db: AsyncSession, settings: Settings, applicant: Applicant, password_hash: str) -> None:
     """The row, in the place of what has expired."""
     if await is_paused(db, settings):
         raise Paused
-    is_same = (_requests.c.email == asked.email) | (_requests.c.username_key == asked.username.lower())
+    is_same = (_requests.c.email == applicant.email) | (_requests.c.username_key == applicant.username.lower())
     await execute(db, delete(_requests).where(is_same, outdated()))
     until: datetime = now() + KEPT
     row = RegistrationRequest(
-        **asked._asdict(), username_key=asked.username.lower(), password_hash=password_hash, expires_at=until
+        **applicant._asdict(), username_key=applicant.username.lower(), password_hash=password_hash, expires_at=until
     )
     try:
         async with db.begin_nested():
             db.add(row)
             await db.flush()
-            if not await users.is_free(db, settings, asked.username):
+            if not await users.is_free(db, settings, applicant.username):
                 raise Taken("username")
     except IntegrityError:
-        raise (AlreadyAsked() if await of(db, asked.email) else Taken("username")) from None
-    await usernames.retire(db, settings, asked.username, until)
+        raise (AlreadyAsked() if await of(db, applicant.email) else Taken("username")) from None
+    await usernames.retire(db, settings, applicant.username, until)
 
 
 async def _tell_admins(db: AsyncSession, settings: Settings, delay: timedelta) -> None:

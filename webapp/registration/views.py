@@ -18,7 +18,7 @@ from webapp.names.identities import visible
 from webapp.registration import admission, forms, invites, requests, robots
 from webapp.registration.admission import Way
 from webapp.registration.invites import NotLive
-from webapp.registration.requests import AlreadyAsked, Asked, Paused
+from webapp.registration.requests import AlreadyAsked, Applicant, Paused
 from webapp.web import pages
 from webapp.web.forms import Form
 from webapp.web.limits import too_often
@@ -204,9 +204,9 @@ async def _registered(request: Request, form: Form[forms.FinishRegistration], ad
 async def _asked(request: Request, form: Form[forms.FinishRegistration], address: str) -> Response | None:
     """Adds the request that an admin decides. Raises Taken."""
     db, state = request.state.db, request.app.state
-    asked = Asked(form.data.username, address, form.data.why, i18n.current())
+    applicant = Applicant(form.data.username, address, form.data.why, i18n.current())
     try:
-        await requests.ask(db, state.settings, state.hasher, asked, form.data.password, auth.client_info(request))
+        await requests.ask(db, state.settings, state.hasher, applicant, form.data.password, auth.client_info(request))
     except Paused:
         await release(db)
         form.refuse("", _paused())
