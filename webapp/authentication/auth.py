@@ -1,6 +1,6 @@
 """Who is asking, who must log in first, and logging in and out."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -25,12 +25,11 @@ from webapp.notifications import switches
 from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import Form, typed
-from webapp.web.limits import too_often
+from webapp.web.limits import View, too_often
 
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
 PENDING_COOKIE = "second_step"
-View = Callable[[Request], Awaitable[Response]]
 
 
 class CurrentUser:

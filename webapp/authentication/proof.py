@@ -1,9 +1,8 @@
 """Proof of who somebody is: a password or a passkey, asked again before what matters; and a log-in's second step."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import credentials, throttle
-from webapp.authentication.auth import View, client_info
+from webapp.authentication.auth import client_info
 from webapp.authentication.credentials import Closed
 from webapp.authentication.forms import Proved
 from webapp.database import now, release
@@ -30,11 +29,7 @@ from webapp.rate_limits import TooOften
 from webapp.web import pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import FORM_ID, Form, typed
-from webapp.web.limits import too_often
-
-Result = TypeVar("Result")
-More = ParamSpec("More")
-Action = Callable[Concatenate[Request, Form[Any], More], Awaitable[Result]]
+from webapp.web.limits import Action, More, Result, View, too_often
 
 
 def proved(action: Action[More, Result]) -> Action[More, Result | None]:

@@ -13,12 +13,10 @@ from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.people import blocks
-from webapp.people.forms import PersonButton
+from webapp.people.forms import PersonButton, way_back
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited
-
-View = Callable[[Request], Awaitable[Response]]
+from webapp.web.limits import View, limited
 
 
 @login_required
@@ -83,7 +81,7 @@ async def unblock(request: Request, person: User) -> Response:
     if pages.asks_for_part(request):
         return pages.render(request, "blocking/_unblocked.html", part="done", username=person.username)
     words = _("%(username)s is no longer blocked.") % {"username": person.username}
-    return pages.redirect(request, _way_back(form, person), flash=words)
+    return pages.redirect(request, way_back(form, person), flash=words)
 
 
 async def _turn_mute(request: Request, person: User, *, is_wanted: bool) -> Response:
@@ -93,7 +91,7 @@ async def _turn_mute(request: Request, person: User, *, is_wanted: bool) -> Resp
     if not pages.asks_for_part(request):
         if not is_done:
             return errors.page(request, 429, form.errors[""], form.headers)
-        return pages.redirect(request, _way_back(form, person))
+        return pages.redirect(request, way_back(form, person))
     return pages.render(
         request,
         "blocking/_muted.html",
@@ -102,7 +100,7 @@ async def _turn_mute(request: Request, person: User, *, is_wanted: bool) -> Resp
         headers=form.headers,
         username=person.username,
         is_muted=is_wanted if is_done else not is_wanted,
-        next=_way_back(form, person),
+        next=way_back(form, person),
         refusal=form.errors.get("", ""),
     )
 
@@ -129,7 +127,3 @@ async def _unblocked(request: Request, form: Form[PersonButton], person: User) -
     await blocks.unblock(db, me.id, person.id)
     await db.commit()
     return True
-
-
-def _way_back(form: Form[PersonButton], person: User) -> str:
-    return pages.local_path(form.values["next"], f"/user/{person.username}")

@@ -67,7 +67,7 @@ async def _turn(request: Request, *, is_wanted: bool) -> Response:
         return await _refused(request, form, await _seen(request))
     if pages.asks_for_part(request):
         return await _button(request, form, person, is_followed=is_wanted)
-    return pages.redirect(request, _way_back(form, person))
+    return pages.redirect(request, forms.way_back(form, person))
 
 
 @limited(rate_limits.FOLLOWS)
@@ -97,7 +97,7 @@ async def _button(
         status=429 if refusal else 200,
         username=person.username,
         is_followed=is_followed,
-        next=_way_back(form, person),
+        next=forms.way_back(form, person),
         refusal=refusal,
         followers=(await follows.counts(request.state.db, person.id, request.state.user.id)).followers,
     )
@@ -140,7 +140,3 @@ def _after(request: Request) -> Key | None:
     if text and key is None:
         raise HTTPException(400)
     return key
-
-
-def _way_back(form: Form[forms.PersonButton], person: User) -> str:
-    return pages.local_path(form.values["next"], f"/user/{person.username}")
