@@ -75,6 +75,7 @@ def _one_in_so_many(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
 
 
 os.environ["LANGUAGE"] = "en"  # the command line's, whatever whoever runs the tests speaks
+os.environ["no_proxy"] = "localhost,127.0.0.1"  # where all the tests' servers are, on a machine behind a proxy, too
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
