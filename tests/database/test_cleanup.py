@@ -171,7 +171,7 @@ def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     assert count(any_site, SecurityEvent) == 0
     assert len(seen - {0, 10_000}) >= 3, "somebody was served while rows were still to go"
     assert all(rows % BATCH == 0 for rows in seen)
-    assert max(waits) < 2.0
+    assert max(waits) < sum(waits) / 3
 
 
 def test_a_task_that_fails_keeps_no_other_from_being_done(site: Site, caplog: pytest.LogCaptureFixture) -> None:

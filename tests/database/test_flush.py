@@ -5,13 +5,13 @@ import errno
 import os
 import stat
 import threading
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from tests.inspection import wait_for_rows
 from webapp.database import Database, execute
 
 pytestmark = pytest.mark.anyio
@@ -20,16 +20,16 @@ WRITE = text("INSERT INTO limit_window (key, count, ends) VALUES (hex(randomblob
 
 
 class Disk:
-    """How often it was asked to flush; each time it takes a while, or fails."""
+    """How often it was asked to flush; each time something else happens first, or it fails."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.before = before
         self.flushes = 0
         self.is_broken = False
 
     def sync(self, file: int) -> None:
         self.flushes += 1
-        time.sleep(self.seconds)
+        self.before()
         if self.is_broken:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.fsync(file)
@@ -64,9 +64,10 @@ async def test_a_commit_is_on_the_disk_when_it_returns(database: Database, way: 
         assert disk.flushes == count
 
 
-async def test_commits_share_a_flush_and_keep_nobody_from_the_database_meanwhile(database: Database) -> None:
-    await write(database)
-    disk = Disk(seconds=0.6)
+async def test_commits_share_a_flush_and_keep_nobody_from_the_database_meanwhile(
+    database: Database, sqlite_url: str
+) -> None:
+    disk = Disk(before=lambda: wait_for_rows(sqlite_url, "SELECT key FROM limit_window", 20))
     database.flush.sync = disk.sync
 
     await asyncio.gather(*(write(database) for _number in range(20)))

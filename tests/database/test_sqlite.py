@@ -3,11 +3,10 @@
 import asyncio
 import shutil
 import sqlite3
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -27,22 +26,19 @@ async def database(sqlite_url: str) -> AsyncIterator[Database]:
 
 
 @contextmanager
-def another_process(file: Path, *statements: str, seconds: float) -> Iterator[None]:
-    """Has said these statements, and goes away after so many seconds."""
-    is_in_the_way = threading.Event()
+def another_process(file: Path, *statements: str) -> Iterator[sqlite3.Connection]:
+    """Has said these statements, and stands in the way until it is closed."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        for statement in statements:
+            other.execute(statement)
+        yield other
 
-    def be() -> None:
-        with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            for statement in statements:
-                other.execute(statement)
-            is_in_the_way.set()
-            time.sleep(seconds)
 
-    thread = threading.Thread(target=be)
-    thread.start()
-    assert is_in_the_way.wait(5)
-    yield
-    thread.join()
+async def wait_a_while(task: asyncio.Task[Any]) -> None:
+    """Others have their turns meanwhile, and the task is not done."""
+    for _turn in range(50):
+        await asyncio.sleep(0.001)
+        assert not task.done()
 
 
 async def add(database: Database, key: str) -> None:
@@ -57,15 +53,12 @@ async def count(database: Database) -> int:
 
 
 async def test_a_writer_waits_for_its_turn_and_nobody_else_with_it(database: Database, tmp_path: Path) -> None:
-    turns = 0
-    with another_process(tmp_path / "site.db", "BEGIN IMMEDIATE", seconds=0.3):
+    with another_process(tmp_path / "site.db", "BEGIN IMMEDIATE") as other:
         writing = asyncio.create_task(add(database, "late"))
-        while not writing.done():
-            await asyncio.sleep(0.001)
-            turns += 1
+        await wait_a_while(writing)
+        other.close()
+        await writing
 
-    await writing
-    assert turns > 20
     assert await count(database) == 1
 
 
@@ -77,16 +70,18 @@ async def test_a_reader_waits_while_another_process_has_the_file_to_itself(datab
         "INSERT INTO limit_window VALUES ('it', 1, 0)",
         "COMMIT",
     )
-    with another_process(tmp_path / "site.db", *alone, seconds=0.3):
-        found = await count(database)
+    with another_process(tmp_path / "site.db", *alone) as other:
+        reading = asyncio.create_task(count(database))
+        await wait_a_while(reading)
+        other.close()
 
-    assert found == 1
+        assert await reading == 1
 
 
 async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(sqlite_url: str, tmp_path: Path) -> None:
     database = Database(sqlite_url, sqlite_patience=sqlite.Patience(seconds=0.05))
     with (
-        another_process(tmp_path / "site.db", "BEGIN IMMEDIATE", seconds=0.4),
+        another_process(tmp_path / "site.db", "BEGIN IMMEDIATE"),
         pytest.raises(OperationalError, match="locked"),
     ):
         await add(database, "too late")
@@ -97,9 +92,9 @@ async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(sqlite_ur
 
 
 async def test_a_writer_that_is_cancelled_while_it_waits_holds_nothing(database: Database, tmp_path: Path) -> None:
-    with another_process(tmp_path / "site.db", "BEGIN IMMEDIATE", seconds=0.2):
+    with another_process(tmp_path / "site.db", "BEGIN IMMEDIATE"):
         writing = asyncio.create_task(add(database, "never"))
-        await asyncio.sleep(0.05)
+        await wait_a_while(writing)
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing

@@ -128,7 +128,7 @@ def test_the_answer_is_the_same_whatever_the_server_does(
 
     assert (plain.status_code, page.url.path.split("/")[1]) == (303, "check_email")
     assert f"If there's an account for <strong>{identity}</strong>, we've just emailed it a link" in page.text
-    assert seconds < 5, "a hanging server takes longer than that"
+    assert seconds < 30, "a hanging server takes longer than that"
 
 
 # Nothing is lost, and nothing sent twice
@@ -230,7 +230,7 @@ def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
     emails = scripted.wait_for_emails(BATCH + 5)
     wait_until_settled(next_site)
     assert waiting == [("ready", 0, 0)] * (BATCH + 5)
-    assert seconds < 5
+    assert seconds < 30, "it waits no longer for a server that hangs than its grace"
     assert len({email.recipients for email in emails}) == len(scripted.emails) == BATCH + 5
 
 

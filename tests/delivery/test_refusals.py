@@ -170,9 +170,9 @@ def test_a_server_that_takes_its_time_gets_it_and_one_email(
     server: ScriptedServer, make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site]
 ) -> None:
     """RFC 5321, 4.5.3.2: longer than a lease, which is renewed meanwhile, and no other mailer takes it."""
-    server.seconds["DOT"] = 4
+    server.seconds["DOT"] = 10
     settings = make_settings(**(server.settings | {"mail_connections": 1, "database_url": sqlite_url}))
-    short = {"lease": timedelta(seconds=2), "least_lease": timedelta()}
+    short = {"lease": timedelta(seconds=8), "least_lease": timedelta()}
     site = start_site(settings, **short)
 
     ask(site)

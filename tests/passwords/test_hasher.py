@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from argon2.exceptions import VerifyMismatchError
 
 from tests.depth import deep, one_in
-from tests.mailbox import Mailbox
+from tests.mailbox import PATIENCE, Mailbox
 from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
 from tests.watching import execute, statements
@@ -175,7 +175,7 @@ def test_nothing_is_held_while_a_password_is_hashed(any_site: Site, mailbox: Mai
     pool, held = any_site.app.state.database.engine.pool, Counter[str]()
 
     def look(_run: str) -> None:
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + PATIENCE
         while pool.checkedout() and time.monotonic() < deadline:  # the mailer has its turns, too
             time.sleep(0.01)
         held["while hashing"] += pool.checkedout()

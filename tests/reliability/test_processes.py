@@ -135,7 +135,7 @@ def test_the_procfile_serves_and_stops_cleanly(sqlite_url: str, make_host: MakeH
     process = host.start("honcho", "--env", "/dev/null", "start", "web")
     host.wait_until_ready(process)
 
-    page = httpx2.get(f"{host.base_url}/login")
+    page = host.browser().get("/login")
     time.sleep(0.5)  # honcho writes from its signal handler: a signal amid a line of the log would break it
     process.terminate()
 

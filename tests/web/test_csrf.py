@@ -15,6 +15,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import is_logged_in, log_in, register
 from tests.watching import ask, dump, standing_site, statements, wait_until_posted
+from tests.wire import connected, said
 from webapp.settings import Settings
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -226,12 +227,8 @@ def port(
 
 def spoken(port: int, request: str) -> bytes:
     """What the server says to these very bytes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(request.format(port=port).replace("\n", "\r\n").encode())
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-    return answer
+    with connected(port, request.format(port=port).replace("\n", "\r\n").encode()) as connection:
+        return said(connection)
 
 
 @pytest.mark.parametrize(

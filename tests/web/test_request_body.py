@@ -24,7 +24,7 @@ from webapp.web.request_body import Patience, WholeBody
 HOST = "blog.example"
 POSTS = [route.name for route in ROUTES if "POST" in (route.methods or ())]
 FORM = ("Content-Type: application/x-www-form-urlencoded", "Content-Length: 100")
-AT_ONCE = 12
+AT_ONCE = 6
 QUICK = Patience(max_seconds=1.5, start_seconds=0.4, bytes_per_second=500)
 PATIENT = Patience(max_seconds=30, start_seconds=1.5, bytes_per_second=500)
 
