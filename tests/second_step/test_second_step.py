@@ -17,7 +17,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import dump, execute
 from webapp.database import now
 from webapp.factors import sealing
-from webapp.factors.sealing import Unreadable
+from webapp.factors.sealing import CannotDecrypt
 
 STEP = "/login/second_step"
 UNFINISHED = "Somebody knows your password"
@@ -260,7 +260,7 @@ def test_a_secret_sealed_with_the_old_key_works_and_is_sealed_again(site: Site, 
     new = replace(old, secret_key="another key: 0123456789abcdef0123456789", secret_key_fallbacks=(old.secret_key,))
 
     assert sealing.unseal(new, sealed, about) == app.secret
-    with pytest.raises(Unreadable):
+    with pytest.raises(CannotDecrypt):
         sealing.unseal(replace(new, secret_key_fallbacks=()), sealed, about)
-    with pytest.raises(Unreadable):
+    with pytest.raises(CannotDecrypt):
         sealing.unseal(old, sealed, "app of 2")

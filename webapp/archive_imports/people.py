@@ -16,7 +16,7 @@ AT_ONCE = 400  # names in a statement
 _users, _kept = table(User), table(KeptUsername)
 
 
-class Kind(NamedTuple):
+class PeopleList(NamedTuple):
     """Where such pairs are stored, and what adds one; adding it twice changes nothing."""
 
     pairs: Table
@@ -35,9 +35,9 @@ class Plan(NamedTuple):
 
 
 KINDS = {
-    "following": Kind(table(Follow), follows.follow),
-    "muted": Kind(table(Mute), blocks.mute),
-    "blocked": Kind(table(Block), blocks.block),
+    "following": PeopleList(table(Follow), follows.follow),
+    "muted": PeopleList(table(Mute), blocks.mute),
+    "blocked": PeopleList(table(Block), blocks.block),
 }
 # To a blocked person, the other seems not to exist. Nobody can follow or mute somebody they have blocked.
 _NOT_BLOCKED_BY = text(

@@ -34,7 +34,7 @@ _posts = table(Post)
 Keep = Callable[[Sequence[bytes], int], Awaitable[None]]
 
 
-class Pieces(io.RawIOBase):
+class ZipStream(io.RawIOBase):
     """What the zip is written into: it can't seek, and hands over complete pieces."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Archive:
     def __init__(self, database: Database, settings: Settings, templates: Environment, user: User, keep: Keep) -> None:
         self.database, self.settings, self.templates, self.user = database, settings, templates, user
         self._keep = keep
-        self._pieces = Pieces()
+        self._pieces = ZipStream()
         self._numbers: list[int] = []
         self._months: Counter[str] = Counter()
 

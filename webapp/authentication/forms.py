@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationInfo
 
 from webapp.asked_emails.email_codes import CODE_DIGITS
+from webapp.factors import codes
 from webapp.i18n import gettext as _
 from webapp.names import identities, reserved
 from webapp.passwords import hasher, strength
@@ -59,8 +60,8 @@ MaybePassword = Annotated[str, _LONGEST, AfterValidator(_password)]
 
 
 Credential = Annotated[str, StringConstraints(max_length=12_000)]
-
-
+Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+TypedRecoveryCode = Annotated[Code, AfterValidator(codes.canonical)]
 MaybeCode = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
 
 

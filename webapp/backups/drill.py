@@ -17,7 +17,7 @@ from webapp.accounts import users
 from webapp.app import create_app
 from webapp.audit.events import ClientInfo
 from webapp.backups import Refused, copies, postgresql
-from webapp.backups.visitor import Answer, Visitor
+from webapp.backups.visitor import Page, Visitor
 from webapp.database import Database, execute, migrations, table
 from webapp.i18n import decimal
 from webapp.i18n import gettext as _
@@ -154,7 +154,7 @@ async def _make_up(app: Starlette) -> _Person:
     return person
 
 
-async def _log_in(visitor: Visitor, person: _Person) -> Answer:
+async def _log_in(visitor: Visitor, person: _Person) -> Page:
     return await visitor.post("/login", username=person.username, password=person.password)
 
 
@@ -171,7 +171,7 @@ async def _link(settings: Settings, person: _Person, patience: float) -> str:
     raise Refused(words % {"seconds": f"{patience:.0f}"})
 
 
-def _expect(what: str, answer: Answer, status: int, words: str = "") -> None:
+def _expect(what: str, answer: Page, status: int, words: str = "") -> None:
     if answer.status != status or words not in answer.text:
         raise Refused(
             _("On the restored site %(what)s did not work: it answered %(status)s.")

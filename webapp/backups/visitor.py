@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 
-class Answer:
+class Page:
     """A page: its status, where it leads, and what it says."""
 
     def __init__(self, messages: list[Message]) -> None:
@@ -28,13 +28,13 @@ class Visitor:
         self._base = urlsplit(base_url)
         self._cookies: dict[str, str] = {}
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> Page:
         return await self._ask("GET", path, b"")
 
-    async def post(self, path: str, **fields: str) -> Answer:
+    async def post(self, path: str, **fields: str) -> Page:
         return await self._ask("POST", path, urlencode(fields).encode())
 
-    async def _ask(self, method: str, path: str, body: bytes) -> Answer:
+    async def _ask(self, method: str, path: str, body: bytes) -> Page:
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -44,7 +44,7 @@ class Visitor:
             sent.append(message)
 
         await self._app(self._scope(method, path, body), receive, send)
-        answer = Answer(sent)
+        answer = Page(sent)
         self._keep(answer)
         return answer
 
@@ -71,7 +71,7 @@ class Visitor:
             "server": (self._base.hostname, self._base.port),
         }
 
-    def _keep(self, answer: Answer) -> None:
+    def _keep(self, answer: Page) -> None:
         for name, value in answer.headers:
             if name == "set-cookie":
                 self._cookies |= {name: morsel.value for name, morsel in SimpleCookie(value).items()}

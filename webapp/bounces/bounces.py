@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.bounces import providers, reports
-from webapp.bounces.reports import Report
+from webapp.bounces.reports import BounceReport
 from webapp.delivery import return_paths
 from webapp.logs import mask, printable
 from webapp.mail import refusals
@@ -28,12 +28,12 @@ async def take_message(db: AsyncSession, settings: Settings, raw: bytes, to: Ite
     for report in reports.read(message):
         if sent := return_paths.sent(settings, paths, report.addresses):
             sent_by = reports.sent_by(raw, sent.day)
-            proved.append(Report(report.source, (sent.recipient,), report.reason, sent_by))
+            proved.append(BounceReport(report.source, (sent.recipient,), report.reason, sent_by))
     return await _mark(db, settings, proved)
 
 
 async def take_event(db: AsyncSession, settings: Settings, event: dict[str, object]) -> list[str]:
-    """The same for a provider's event, whose sender has already been verified. Raises Unreadable."""
+    """The same for a provider's event, whose sender has already been verified. Raises UnknownReport."""
     return await _mark(db, settings, providers.reports(event))
 
 
@@ -45,7 +45,7 @@ async def is_new(db: AsyncSession, settings: Settings, event: dict[str, object])
     return times == 1
 
 
-async def _mark(db: AsyncSession, settings: Settings, found: list[Report]) -> list[str]:
+async def _mark(db: AsyncSession, settings: Settings, found: list[BounceReport]) -> list[str]:
     news = [report for report in found if await _is_news(db, settings, report)]
     for report in news:
         await refusals.mark(db, report.addresses[0].lower(), report.source, printable(report.reason))
@@ -53,7 +53,7 @@ async def _mark(db: AsyncSession, settings: Settings, found: list[Report]) -> li
     return [mask(report.addresses[0]) for report in news]
 
 
-async def _is_news(db: AsyncSession, settings: Settings, report: Report) -> bool:
+async def _is_news(db: AsyncSession, settings: Settings, report: BounceReport) -> bool:
     """Whether the email was, or may have been, sent after the address was last shown to work."""
     works_since = await refusals.works_since(db, settings, report.addresses[0].lower())
     return works_since is None or report.sent_by is None or report.sent_by > works_since

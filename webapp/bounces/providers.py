@@ -8,26 +8,26 @@ from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import Any
 
-from webapp.bounces.reports import Report
+from webapp.bounces.reports import BounceReport
 from webapp.logs import mask_all
 
 LONGEST = 254  # characters of an address
 MOST_SECONDS = 900  # between a provider's signature and its arrival
 
 
-class Unreadable(ValueError):
+class UnknownReport(ValueError):
     """This is no report of any provider we know."""
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """The JSON of a webhook. Raises Unreadable."""
+    """The JSON of a webhook. Raises UnknownReport."""
     try:
         found = json.loads(body)
         json.dumps(found, ensure_ascii=False).encode()  # half a character (\\ud800) can't be signed or stored
     except (ValueError, RecursionError) as error:
-        raise Unreadable from error
+        raise UnknownReport from error
     if not isinstance(found, dict):
-        raise Unreadable
+        raise UnknownReport
     return found
 
 
@@ -53,8 +53,8 @@ def subscription(event: dict[str, Any]) -> str:
     return str(event.get("SubscribeURL", "")) if event.get("Type") == "SubscriptionConfirmation" else ""
 
 
-def reports(event: dict[str, Any]) -> list[Report]:
-    """The permanent failures and complaints in an event. Raises Unreadable."""
+def reports(event: dict[str, Any]) -> list[BounceReport]:
+    """The permanent failures and complaints in an event. Raises UnknownReport."""
     try:
         if "event-data" in event:
             return list(_mailgun(event["event-data"]))
@@ -65,11 +65,11 @@ def reports(event: dict[str, Any]) -> list[Report]:
         if "notificationType" in event or "eventType" in event:
             return list(_ses(event))
     except (KeyError, TypeError, AttributeError) as error:
-        raise Unreadable from error
-    raise Unreadable
+        raise UnknownReport from error
+    raise UnknownReport
 
 
-def _ses(event: dict[str, Any]) -> Iterator[Report]:
+def _ses(event: dict[str, Any]) -> Iterator[BounceReport]:
     kind = event.get("notificationType") or event.get("eventType")
     sent_by = _moment((event.get("mail") or {}).get("timestamp"))
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
@@ -81,7 +81,7 @@ def _ses(event: dict[str, Any]) -> Iterator[Report]:
             yield _report("complaint", one["emailAddress"], said, sent_by)
 
 
-def _postmark(event: dict[str, Any]) -> Iterator[Report]:
+def _postmark(event: dict[str, Any]) -> Iterator[BounceReport]:
     sent_by = _moment((event.get("Metadata") or {}).get("sent")) or _moment(event.get("BouncedAt"))
     if event["RecordType"] == "SpamComplaint" or event.get("Type") == "SpamComplaint":
         yield _report("complaint", event["Email"], "complaint", sent_by)
@@ -89,7 +89,7 @@ def _postmark(event: dict[str, Any]) -> Iterator[Report]:
         yield _report("bounce", event["Email"], event.get("Description", ""), sent_by)
 
 
-def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
+def _mailgun(event: dict[str, Any]) -> Iterator[BounceReport]:
     sent_by = _moment((event.get("user-variables") or {}).get("sent")) or _moment(event.get("timestamp"))
     if event["event"] == "complained":
         yield _report("complaint", event["recipient"], "complaint", sent_by)
@@ -98,11 +98,11 @@ def _mailgun(event: dict[str, Any]) -> Iterator[Report]:
         yield _report("bounce", event["recipient"], said.get("message") or said.get("description") or "", sent_by)
 
 
-def _report(source: Any, given: str, reason: str, sent_by: datetime | None) -> Report:
+def _report(source: Any, given: str, reason: str, sent_by: datetime | None) -> BounceReport:
     address = parseaddr(given)[1] if isinstance(given, str) and given.isprintable() else ""
     if "@" not in address or len(address) > LONGEST:
-        raise Unreadable
-    return Report(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300], sent_by)
+        raise UnknownReport
+    return BounceReport(source, (address,), mask_all(" ".join(str(reason).split()), address)[:300], sent_by)
 
 
 def _moment(given: object) -> datetime | None:

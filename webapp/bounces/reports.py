@@ -29,7 +29,7 @@ MOST_BREAKS = 200  # blank lines and boundaries: the parser's time grows with th
 
 
 @dataclass(frozen=True)
-class Report:
+class BounceReport:
     """Emails to one of the `addresses`, all of one person, came back for good; or the person complained.
 
     `sent_by` is a moment when the email had already been sent, the earliest that is known.
@@ -49,7 +49,7 @@ def parse(raw: bytes) -> Message:
     return message_from_bytes(b"".join(lines[:end]))
 
 
-def read(message: Message) -> list[Report]:
+def read(message: Message) -> list[BounceReport]:
     """The permanent failures and complaints in a message; nothing that may still arrive or is our own fault."""
     parts = list(message.walk())
     reports = [
@@ -62,7 +62,10 @@ def read(message: Message) -> list[Report]:
         return reports
     from flufl.bounce import all_failures  # takes 25 ms, and only odd messages need it
 
-    return [Report("bounce", (_text(address), *_returned(message)), "") for address in sorted(all_failures(message)[1])]
+    return [
+        BounceReport("bounce", (_text(address), *_returned(message)), "")
+        for address in sorted(all_failures(message)[1])
+    ]
 
 
 def sent_by(raw: bytes, day: datetime) -> datetime:
@@ -88,7 +91,7 @@ def return_paths(message: Message) -> list[str]:
     return [address for _name, address in getaddresses(found) if address]
 
 
-def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
+def _of_delivery(part: Message, message: Message) -> Iterator[BounceReport]:
     """A report for each recipient whose delivery failed, and whose address that was (RFC 3464, 2.3)."""
     for fields in _blocks(part):
         action, status, said = (str(fields.get(name, "")).strip() for name in ("Action", "Status", "Diagnostic-Code"))
@@ -98,7 +101,7 @@ def _of_delivery(part: Message, message: Message) -> Iterator[Report]:
             continue
         named = [_address(fields.get(name)) for name in ("Original-Recipient", "Final-Recipient")]
         addresses = tuple(address for address in named if address) + _returned(message)
-        yield Report("bounce", addresses, mask_all(words, *addresses)[:300])
+        yield BounceReport("bounce", addresses, mask_all(words, *addresses)[:300])
 
 
 def _status_in(said: str) -> str:
@@ -116,7 +119,7 @@ def _is_for_good(status: str, words: str) -> bool:
     return status.startswith("5") and blame.of_answer(max(number, 500), said) is Blame.ADDRESS
 
 
-def _of_feedback(part: Message, message: Message) -> Iterator[Report]:
+def _of_feedback(part: Message, message: Message) -> Iterator[BounceReport]:
     for fields in _blocks(part):
         if str(fields.get("Feedback-Type", "")).strip().lower() in {"abuse", "fraud", "opt-out"}:
             named = [
@@ -124,7 +127,9 @@ def _of_feedback(part: Message, message: Message) -> Iterator[Report]:
                 for name in ("Original-Rcpt-To", "Removal-Recipient")
                 for value in fields.get_all(name, [])
             ]
-            yield Report("complaint", (*(address for address in named if address), *_returned(message)), "complaint")
+            yield BounceReport(
+                "complaint", (*(address for address in named if address), *_returned(message)), "complaint"
+            )
 
 
 def _returned(message: Message) -> tuple[str, ...]:

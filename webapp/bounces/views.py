@@ -34,7 +34,7 @@ async def bounces(request: Request) -> Response:
         if not knows_the_key and not await marks.is_new(db, settings, event):
             return JSONResponse({"marked": 0})
         marked = await (marks.take_event(db, settings, event) if is_event else marks.take_message(db, settings, body))
-    except providers.Unreadable:
+    except providers.UnknownReport:
         return JSONResponse({"problem": "this is no report that is known here"}, 422)
     await db.commit()
     return JSONResponse({"marked": len(marked)})

@@ -19,7 +19,7 @@ from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now
 from webapp.factors import sealing, totp
 from webapp.factors.models import Factor, FactorKind
-from webapp.factors.sealing import Unreadable
+from webapp.factors.sealing import CannotDecrypt
 from webapp.settings import Settings
 
 BATCH = 100
@@ -199,7 +199,7 @@ def _secret(settings: Settings, factor: Factor) -> str | None:
     """An app's secret; None if it was encrypted with a key that is gone."""
     try:
         return sealing.unseal(settings, factor.secret, _about(factor.user_id))
-    except Unreadable:
+    except CannotDecrypt:
         return None
 
 

@@ -14,7 +14,7 @@ PURPOSE = "factor"
 NONCE_BYTES = 12
 
 
-class Unreadable(Exception):
+class CannotDecrypt(Exception):
     """Encrypted with a key that the site no longer has, or for another purpose, or not by us."""
 
 
@@ -33,20 +33,20 @@ def seal(settings: Settings, plain: str, about: str) -> str:
 
 
 def unseal(settings: Settings, sealed: str, about: str) -> str:
-    """Decrypts a text. Raises Unreadable."""
+    """Decrypts a text. Raises CannotDecrypt."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
         data = urlsafe_b64decode(sealed.encode("ascii"))
     except ValueError:
-        raise Unreadable from None
+        raise CannotDecrypt from None
     for key in settings.keys(PURPOSE):
         try:
             return AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], about.encode()).decode()
         except (InvalidTag, ValueError):
             continue
-    raise Unreadable
+    raise CannotDecrypt
 
 
 def _mark(key: bytes) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from webapp.database import now
 from webapp.factors import codes, sealing
-from webapp.factors.sealing import Unreadable
+from webapp.factors.sealing import CannotDecrypt
 from webapp.i18n import ngettext
 from webapp.settings import Settings
 
@@ -109,7 +109,7 @@ def unseal_setup(settings: Settings, sealed: str, user_id: int, epoch: int) -> S
     """What the page showed, within the hour and the epoch; None if it isn't ours."""
     try:
         setup = Setup(**json.loads(sealing.unseal(settings, sealed, _about(user_id, epoch))))
-    except Unreadable:
+    except CannotDecrypt:
         return None
     return setup if now().timestamp() - setup.begun < SETUP_SECONDS else None
 

@@ -25,7 +25,7 @@ from webapp.settings import Settings
 
 
 @dataclass
-class Report:
+class ImportReport:
     """The result of an import."""
 
     posts: int = 0
@@ -47,8 +47,8 @@ def run(settings: Settings, name: str, file: Path) -> int:
     return 0
 
 
-async def _import(settings: Settings, name: str, archive: Archive) -> Report:
-    database, report = Database(settings.database_url, is_patient=True), Report()
+async def _import(settings: Settings, name: str, archive: Archive) -> ImportReport:
+    database, report = Database(settings.database_url, is_patient=True), ImportReport()
     try:
         async with database.session() as db:
             user = await users.find_typed(db, name)
@@ -63,14 +63,14 @@ async def _import(settings: Settings, name: str, archive: Archive) -> Report:
     return report
 
 
-async def _add(database: Database, report: Report, user_id: int, written: Sequence[ArchivedPost]) -> None:
+async def _add(database: Database, report: ImportReport, user_id: int, written: Sequence[ArchivedPost]) -> None:
     async def add(db: AsyncSession, some: Sequence[ArchivedPost]) -> None:
         report.posts += await posts.import_all(db, [ImportedPost(user_id, post.body, post.created_at) for post in some])
 
     await bulk.in_turns(database, written, add)
 
 
-async def _restore(database: Database, report: Report, user_id: int, kind: str, names: Sequence[str]) -> None:
+async def _restore(database: Database, report: ImportReport, user_id: int, kind: str, names: Sequence[str]) -> None:
     async with database.session() as db:
         plan = await people.plan(db, user_id, kind, names)
 
@@ -82,7 +82,7 @@ async def _restore(database: Database, report: Report, user_id: int, kind: str, 
     report.unknown |= dict.fromkeys(plan.unknown)
 
 
-def _lines(archive: Archive, report: Report) -> Iterator[str]:
+def _lines(archive: Archive, report: ImportReport) -> Iterator[str]:
     here = len(archive.posts) - report.posts
     yield _("Posts: %(new)s new, %(here)s here already.") % {"new": number(report.posts), "here": number(here)}
     new = {kind: number(count) for kind, count in report.people.items()}

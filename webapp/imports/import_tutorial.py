@@ -21,7 +21,7 @@ from webapp.database import Database, execute, now, table
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext, number
 from webapp.imports import bulk, import_users, tutorial_db
-from webapp.imports.import_users import Account, Taken
+from webapp.imports.import_users import NewAccount, TakenNames
 from webapp.imports.tutorial_db import Row, Source
 from webapp.people import follows
 from webapp.people.models import Follow
@@ -35,7 +35,7 @@ _users = table(User)
 
 
 @dataclass
-class Report:
+class ImportReport:
     """The result: how many are new, how many were here already, and what was left out for which reason."""
 
     new: Counter[str] = field(default_factory=Counter)
@@ -46,7 +46,7 @@ class Report:
     without_password: list[str] = field(default_factory=list)
 
 
-class Person(NamedTuple):
+class ImportedPerson(NamedTuple):
     """Somebody who is here now."""
 
     id: int
@@ -62,11 +62,11 @@ def run(settings: Settings, file: Path) -> int:
     return 0
 
 
-async def _import(settings: Settings, source: Source) -> Report:
-    database, report = Database(settings.database_url, is_patient=True), Report()
+async def _import(settings: Settings, source: Source) -> ImportReport:
+    database, report = Database(settings.database_url, is_patient=True), ImportReport()
     try:
         async with database.session() as db:
-            taken = await Taken.read(db, settings)
+            taken = await TakenNames.read(db, settings)
         names = await _take_people(database, settings, source, taken, report)
         people = await _numbers(database, names)
         await _take_posts(database, source, people, report)
@@ -77,7 +77,7 @@ async def _import(settings: Settings, source: Source) -> Report:
 
 
 async def _take_people(
-    database: Database, settings: Settings, source: Source, taken: Taken, report: Report
+    database: Database, settings: Settings, source: Source, taken: TakenNames, report: ImportReport
 ) -> dict[int, str]:
     """Adds those who are new; returns the lower-case usernames of all who are here, by their number there."""
     names, accounts, before, first = {}, [], dict(taken.emails_by_name), _first_posts(source)
@@ -97,7 +97,7 @@ async def _take_people(
     return names
 
 
-def _account(row: Row, settings: Settings, first_post: datetime | None, report: Report) -> Account:
+def _account(row: Row, settings: Settings, first_post: datetime | None, report: ImportReport) -> NewAccount:
     """Raises ValueError. A password that can't be checked here is left out."""
     username, about = str(row["username"] or "").strip(), words.made_readable(few_lines(str(row.get("about_me") or "")))
     account = import_users.account_of(username, str(row["email"] or ""), users.NO_PASSWORD, settings.mail_local_domains)
@@ -134,14 +134,16 @@ def _moment(text: object) -> datetime | None:
         return None
 
 
-async def _numbers(database: Database, names: dict[int, str]) -> dict[int, Person]:
+async def _numbers(database: Database, names: dict[int, str]) -> dict[int, ImportedPerson]:
     async with database.session() as db:
         rows = await execute(db, select(_users.c.username_key, _users.c.id, _users.c.created_at))
-        found = {key: Person(number, created_at) for key, number, created_at in rows}
+        found = {key: ImportedPerson(number, created_at) for key, number, created_at in rows}
     return {number: found[key] for number, key in names.items() if key in found}
 
 
-async def _take_posts(database: Database, source: Source, people: dict[int, Person], report: Report) -> None:
+async def _take_posts(
+    database: Database, source: Source, people: dict[int, ImportedPerson], report: ImportReport
+) -> None:
     written = []
     for row in source.posts:
         author, when = people.get(row["user_id"]), _moment(row["timestamp"])
@@ -162,7 +164,9 @@ async def _take_posts(database: Database, source: Source, people: dict[int, Pers
     report.here["posts"] = len(written) - report.new["posts"]
 
 
-async def _take_follows(database: Database, source: Source, people: dict[int, Person], report: Report) -> None:
+async def _take_follows(
+    database: Database, source: Source, people: dict[int, ImportedPerson], report: ImportReport
+) -> None:
     pairs = [(people[one], people[other]) for one, other in source.pairs if one in people and other in people]
     rows = [(one.id, other.id, max(one.created_at, other.created_at)) for one, other in pairs if one != other]
     before = await _follows(database)
@@ -176,7 +180,7 @@ async def _follows(database: Database) -> int:
         return (await execute(db, select(func.count()).select_from(table(Follow)))).scalar_one()
 
 
-def _lines(source: Source, report: Report) -> Iterator[str]:
+def _lines(source: Source, report: ImportReport) -> Iterator[str]:
     yield _("Imported %(counted)s.") % {"counted": _counted(report.new)}
     if any(report.here.values()):
         yield _("Here already: %(counted)s.") % {"counted": _counted(report.here)}

@@ -45,7 +45,7 @@ def run(settings: Settings, file: Path) -> int:
 
 async def add_accounts(db: AsyncSession, settings: Settings, text: str) -> list[str]:
     """Adds the accounts of a CSV text in the caller's transaction; returns what is wrong, naming each bad line."""
-    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await Taken.read(db, settings))
+    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await TakenNames.read(db, settings))
     if not checked.problems:
         await insert(db, checked.accounts)
     return checked.problems
@@ -55,7 +55,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     database = Database(settings.database_url, is_patient=True)
     try:
         async with database.session() as db:
-            taken = await Taken.read(db, settings)
+            taken = await TakenNames.read(db, settings)
         checked = _check(rows, taken, settings.mail_local_domains)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), _("Nothing was imported.")]))
@@ -65,7 +65,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     print(_summary(checked))
 
 
-async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> None:
+async def add_in_turns(database: Database, accounts: Sequence["NewAccount"]) -> None:
     """Raises Refused: at the start if the hashes have too many different costs, later if somebody took a username."""
     async with database.session(is_writing=True) as db:
         await _remember(db, accounts)
@@ -76,7 +76,7 @@ async def add_in_turns(database: Database, accounts: Sequence["Account"]) -> Non
         raise Refused(_(OVERTAKEN)) from None
 
 
-async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
+async def insert(db: AsyncSession, accounts: Sequence["NewAccount"]) -> None:
     """Raises IntegrityError; and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
@@ -84,14 +84,14 @@ async def insert(db: AsyncSession, accounts: Sequence["Account"]) -> None:
     if any(account.profile for account in accounts):
         await execute(db, table(User).insert(), [{**defaults, **account.row} for account in accounts])
     else:
-        await bulk.insert(db, table(User), Account._fields[:4], [account[:4] for account in accounts], defaults)
+        await bulk.insert(db, table(User), NewAccount._fields[:4], [account[:4] for account in accounts], defaults)
     await _remember(db, accounts)
     emails, names = {account.email for account in accounts}, {account.username_key for account in accounts}
     if emails & await reserved_emails.held(db) or names & await usernames.held(db):
         raise Refused(_(OVERTAKEN))
 
 
-async def _remember(db: AsyncSession, accounts: Sequence["Account"]) -> None:
+async def _remember(db: AsyncSession, accounts: Sequence["NewAccount"]) -> None:
     hashes_ = (account.password_hash for account in accounts if account.password_hash != users.NO_PASSWORD)
     try:
         await remember_costs(db, hashes_)
@@ -99,7 +99,7 @@ async def _remember(db: AsyncSession, accounts: Sequence["Account"]) -> None:
         raise Refused(str(too_many)) from None
 
 
-class Account(NamedTuple):
+class NewAccount(NamedTuple):
     """The columns that differ between accounts. Making a `User` of each line would take half of an import's time."""
 
     username: str
@@ -114,7 +114,7 @@ class Account(NamedTuple):
 
 
 @dataclass
-class Taken:
+class TakenNames:
     """The people here already, and the usernames and addresses that nobody else may have."""
 
     emails_by_name: dict[str, str]
@@ -128,7 +128,7 @@ class Taken:
         emails = set(people.values()) | await reserved_emails.held(db)
         return cls(kept | people, emails, await usernames.retired(db, settings))
 
-    def take(self, account: Account) -> None:
+    def take(self, account: NewAccount) -> None:
         """Raises ValueError if somebody has the username or the address."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
             words = _("the username %(name)s is taken, or kept for its last owner")
@@ -142,12 +142,12 @@ class Taken:
 
 @dataclass
 class _Checked:
-    accounts: list[Account] = field(default_factory=list)
+    accounts: list[NewAccount] = field(default_factory=list)
     already_here: int = 0
     problems: list[str] = field(default_factory=list)
 
 
-def _check(rows: Sequence[Row], taken: Taken, local_domains: Collection[str] = ()) -> _Checked:
+def _check(rows: Sequence[Row], taken: TakenNames, local_domains: Collection[str] = ()) -> _Checked:
     checked, before = _Checked(), dict(taken.emails_by_name)
     for row in rows:
         try:
@@ -167,7 +167,7 @@ def _check(rows: Sequence[Row], taken: Taken, local_domains: Collection[str] = (
     return checked
 
 
-def account_of(username: str, typed: str, password_hash: str, local_domains: Collection[str]) -> Account:
+def account_of(username: str, typed: str, password_hash: str, local_domains: Collection[str]) -> NewAccount:
     """Raises ValueError."""
     username = identities.visible(username)
     if not identities.USERNAME.fullmatch(username):
@@ -178,7 +178,7 @@ def account_of(username: str, typed: str, password_hash: str, local_domains: Col
     except ValueError:
         words = _("%(typed)s doesn't look like an email address")
         raise ValueError(words % {"typed": quoted(typed)}) from None
-    return Account(username, username.lower(), email, password_hash)
+    return NewAccount(username, username.lower(), email, password_hash)
 
 
 def kept_hash(password_hash: str) -> str:

@@ -14,7 +14,7 @@ _Words = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTE
 Reason = Annotated[_Words, BeforeValidator(words.paragraph)]
 
 
-class Report(BaseModel):
+class ReportPost(BaseModel):
     """Why somebody reports a post."""
 
     reason: Reason

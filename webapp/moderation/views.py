@@ -24,7 +24,7 @@ from webapp.web.limits import limited, limited_button
 @login_required
 async def report(request: Request) -> Response:
     form, post, me = (
-        await Form.of(request, forms.Report),
+        await Form.of(request, forms.ReportPost),
         await _post(request, request.state.user.id),
         request.state.user,
     )
@@ -113,7 +113,7 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
 
 
 @limited(rate_limits.REPORTS)
-async def _filed(request: Request, form: Form[forms.Report], post: Case) -> bool:
+async def _filed(request: Request, form: Form[forms.ReportPost], post: Case) -> bool:
     """Adds the report."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     if await reports.file(db, post.id, me.id, form.data.reason):

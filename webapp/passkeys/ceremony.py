@@ -35,7 +35,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PasskeyAnswer:
     """Who answered, not yet verified: a passkey's id, and the account's handle as that passkey knows it."""
 
     credential_id: str
@@ -87,11 +87,11 @@ def to_use(settings: Settings, about: str, only: list[str] | None = None) -> dic
     }
 
 
-def read(credential: str) -> Answer:
+def read(credential: str) -> PasskeyAnswer:
     """Who claims to have answered. Raises PasskeyInvalid for what no browser sends."""
     try:
         sent = json.loads(credential)
-        answer = Answer(str(sent["rawId"]), str(sent["response"].get("userHandle") or ""), sent)
+        answer = PasskeyAnswer(str(sent["rawId"]), str(sent["response"].get("userHandle") or ""), sent)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PasskeyInvalid from None
     named = answer.credential_id + answer.handle
@@ -114,7 +114,7 @@ def made(settings: Settings, about: str, credential: str) -> Made:
         raise PasskeyInvalid from None
 
 
-def used(settings: Settings, about: str, answer: Answer, public_key: str) -> Used:
+def used(settings: Settings, about: str, answer: PasskeyAnswer, public_key: str) -> Used:
     """The passkey's answer: given by this passkey, for this, just now, unlocked by its owner. Raises PasskeyInvalid."""
     from fido2.webauthn import AttestedCredentialData, AuthenticationResponse
 
@@ -151,7 +151,7 @@ def _challenge(settings: Settings, about: str) -> bytes:
     return said + _signature(settings.key("passkey"), about, said)
 
 
-def _asked(settings: Settings, about: str, answer: Answer) -> bytes:
+def _asked(settings: Settings, about: str, answer: PasskeyAnswer) -> bytes:
     """The challenge that was answered, if it is ours, for this, and not too old. Raises PasskeyInvalid."""
     try:
         client_data = json.loads(_bytes(answer.sent["response"]["clientDataJSON"]))

@@ -2,12 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
-from webapp.authentication.forms import Credential, Identity, Opened, Password
-from webapp.factors import codes
-
-Code = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(codes.canonical)]
+from webapp.authentication.forms import Credential, Identity, Opened, Password, TypedRecoveryCode
 
 
 class ResetPasswordRequest(BaseModel):
@@ -25,4 +22,4 @@ class ResetPassword(Opened):
 
 class Recover(BaseModel):
     username: Identity
-    code: Code
+    code: TypedRecoveryCode

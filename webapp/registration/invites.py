@@ -24,7 +24,7 @@ _invites, _uses, _users = table(Invite), table(InviteUse), table(User)
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedInvite:
     """An invitation as its maker sees it: `state` is "live", "used", "expired", "revoked" or "ended"."""
 
     invite: Invite
@@ -75,7 +75,7 @@ async def places_left(db: AsyncSession, settings: Settings, user_id: int, epoch:
     return max(0, settings.member_invites - int((await execute(db, given)).scalar_one()))
 
 
-async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int, seen: Seen) -> list[Listed]:
+async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int, seen: Seen) -> list[ListedInvite]:
     """A member's invitations, newest first, and who came by each, if the member can see them. Two statements, however
     many there are.
     """
@@ -86,7 +86,7 @@ async def of(db: AsyncSession, settings: Settings, user_id: int, epoch: int, see
     people: dict[int, list[str]] = {}
     for invite_id, username in uses:
         people.setdefault(invite_id, []).append(username)
-    return [Listed(row, _state(row, epoch), _link(settings, row), people.get(row.id, [])) for row in rows]
+    return [ListedInvite(row, _state(row, epoch), _link(settings, row), people.get(row.id, [])) for row in rows]
 
 
 async def revoke(db: AsyncSession, user_id: int, invite_id: int) -> bool:

@@ -63,7 +63,7 @@ _PEOPLE = f"""
 
 
 @dataclass(frozen=True)
-class Person:
+class FoundPerson:
     """A person who was found, as the person searching sees them."""
 
     id: int
@@ -81,7 +81,7 @@ async def find(
     before: int = LAST,
     *,
     with_people: bool = True,
-) -> tuple[Page, list[Person]]:
+) -> tuple[Page, list[FoundPerson]]:
     """Posts that contain all terms, newest first, and people who match every term, by username, its beginning, or
     their "about me"; for strangers, those they may read.
 
@@ -99,7 +99,7 @@ async def find(
     posts = statements.among(_posts(is_sqlite, most + 1), only_public=viewer_id is None)
     asked = (posts, _people(is_sqlite)) if with_people else (posts,)
     rows, *people = await execute_together(db, parameters, *asked)
-    return timeline.of_rows(rows, most), [Person(*row) for found in people for row in found]
+    return timeline.of_rows(rows, most), [FoundPerson(*row) for found in people for row in found]
 
 
 async def forget(db: AsyncSession, *, is_first: bool) -> bool:

@@ -13,7 +13,7 @@ from webapp.posts import timeline
 from webapp.posts.timeline import Page
 from webapp.rate_limits import TooOften
 from webapp.search import index, words
-from webapp.search.index import Person
+from webapp.search.index import FoundPerson
 from webapp.web import pages
 from webapp.web.forms import number_in_query
 from webapp.web.limits import count_look
@@ -50,7 +50,7 @@ def _page(
     *,
     part: str = "results",
     page: Page | None = None,
-    people: Sequence[Person] = (),
+    people: Sequence[FoundPerson] = (),
     refusal: str = "",
     status: int = 200,
     headers: dict[str, str] | None = None,

@@ -1,10 +1,8 @@
 """The forms of the second step."""
 
-from typing import Annotated
+from pydantic import BaseModel
 
-from pydantic import BaseModel, StringConstraints
-
-Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+from webapp.authentication.forms import Code
 
 
 class SecondStep(BaseModel):
