@@ -108,7 +108,7 @@ class Mailer:
         renewing = asyncio.create_task(self._renew_leases())
         try:
             # A worker never ends by itself: if one does it has failed, and says why when awaited.
-            # The feeder may hang, too: in a full queue, behind a server that hangs.
+            # The dispatcher may hang, too: in a full queue, behind a server that hangs.
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():

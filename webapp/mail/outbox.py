@@ -106,12 +106,12 @@ async def claim(
 
 
 async def claim_alarm(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
-    """Leases one alarm, which is sent first and beyond the hour's budget; None if there is none."""
+    """Leases one alarm, which is sent first and beyond the hour's budget; an empty list if there is none."""
     return await _claim(db, _CLAIM_ALARM, lease, worker=worker, most=1)
 
 
 async def claim_suspect(db: Transaction, worker: str, lease: timedelta = LEASE) -> list[Claimed]:
-    """Leases one email that several mailers have died with, so the next one may, too; None if there is none."""
+    """Leases one email that several mailers have died with, so the next one may, too; else an empty list."""
     return await _claim(db, _CLAIM_SUSPECT, lease, worker=worker, most=1)
 
 

@@ -159,7 +159,6 @@ def given_up(most: int = 50) -> Select[*tuple[Any, ...]]:
         emails.c.state,
         emails.c.code,
         emails.c.reason,
-        emails.c.attempts,
         emails.c.created_at,
         emails.c.finished_at,
     ).where(emails.c.state.in_(GIVEN_UP))

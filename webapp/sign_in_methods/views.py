@@ -198,7 +198,7 @@ async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Respo
 
 @limited(rate_limits.RECOVERY_CODES, at_once=True)
 async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
-    """New codes; or None, with the reason in the form."""
+    """New codes; or none, with the reason in the form."""
     db, state = request.state.db, request.app.state
     try:
         made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
