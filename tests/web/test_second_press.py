@@ -27,7 +27,7 @@ from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database.cleanup import CleanupTask
 from webapp.settings import ROOT, Settings
-from webapp.web import form_answers, second_press
+from webapp.web import form_answers, forms, second_press
 from webapp.web.form_answers import FormAnswer
 
 
@@ -116,7 +116,7 @@ def any_village(make_settings: Callable[..., Settings], database_url: str, start
 
 
 def settled(site: Site) -> Village:
-    site.app.state.new_form_id = second_press.new_id
+    site.app.state.new_form_id = forms.new_id
     import_people(site, "susan", "peter")
     susan, peter = site.browser(), site.browser()
     log_in(susan)
@@ -497,7 +497,7 @@ def test_nobody_fills_the_table_with_what_is_not_counted(village: Village, who: 
         path = route.url_path_for(route.name, **{name: values.get(name, 1) for name in route.param_convertors})
         execute(village.site, "DELETE FROM limit_window")
         execute(village.site, "DELETE FROM form_answer")
-        press(getattr(village, who), (path, {"form_id": second_press.new_id(), "language": "en", "body": "x"}))
+        press(getattr(village, who), (path, {"form_id": forms.new_id(), "language": "en", "body": "x"}))
         if rows_kept(village.site) and not execute(village.site, "SELECT 1 FROM limit_window"):
             filling.append(route.name)
 

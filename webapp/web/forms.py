@@ -4,6 +4,8 @@ The shape of a form is a pydantic model of strings. `Form.read` takes exactly on
 fields, from an ordinary web form in the body and from nowhere else.
 """
 
+import re
+import secrets
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +24,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
 FORM_ID = "form_id"  # the same in all forms of one page: see second_press.py
+_POSTING = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 MAX_DIGITS = 18  # of a number in a query: no database has longer ones
 MAX_CHARACTERS = 2000  # of a field that sets no limit of its own, as it is sent
 MAX_FIELD_BYTES = 48 * 1024  # as they are sent; there, a character outside ASCII takes six to twelve
@@ -182,3 +185,13 @@ def _words(kind: str, context: dict[str, Any]) -> str:
     if kind in {"missing", "string_too_short"}:
         return _("Fill this in.")
     return _("Check this.")
+
+
+def with_ids(html: str, form_id: str) -> str:
+    """Gives every form that changes something its page's id. It is done here so that no template can forget it."""
+    field = f'<input type="hidden" name="{FORM_ID}" value="{form_id}">'
+    return _POSTING.sub(lambda form: form[0] + field, html)
+
+
+def new_id() -> str:
+    return secrets.token_urlsafe(16)

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from webapp import i18n
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
-from webapp.web import cookies, drafts, second_press, templating
+from webapp.web import cookies, drafts, forms, templating
 from webapp.web.forms import Form
 from webapp.web.static_files import Assets
 
@@ -31,7 +31,7 @@ def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> 
     env.globals["static"] = lambda name: assets().url(name)
     app.state.templates = env
     app.state.settings = settings
-    app.state.new_form_id = second_press.new_id
+    app.state.new_form_id = forms.new_id
     keys = settings.signing_keys("flash")
     app.state.flash = URLSafeTimedSerializer(keys, salt="said to", signer_kwargs={"digest_method": hashlib.sha256})
     return env
@@ -64,7 +64,7 @@ def render(
     template = request.app.state.templates.get_template(name)
     html = "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
     answer_headers = {"vary": "HX-Request, HX-Request-Type", **(form.headers if form else {}), **(headers or {})}
-    html = second_press.with_ids(html, request.app.state.new_form_id())
+    html = forms.with_ids(html, request.app.state.new_form_id())
     response = HTMLResponse(html, status, answer_headers)
     if values["flashes"]:
         cookies.delete(request, response, "flash")

@@ -10,7 +10,6 @@ the database, which is limited: what changes nothing can be done again, and nobo
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,20 +34,9 @@ MOST_WAITING = 8
 WORKED = {302, 303}
 KEPT_HEADERS = {"location", "set-cookie"}
 _ID = re.compile(rf"(?:\A|&){FORM_ID}=[\w-]{{22}}(?=&|\Z)".encode())
-_POSTING = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 
 # Whether the cookies of an answer still open what they opened: none of a session that has ended since.
 IsOpen = Callable[[Request, Sequence[str]], Awaitable[bool]]
-
-
-def with_ids(html: str, form_id: str) -> str:
-    """Gives every form that changes something its page's id. It is done here so that no template can forget it."""
-    field = f'<input type="hidden" name="{FORM_ID}" value="{form_id}">'
-    return _POSTING.sub(lambda form: form[0] + field, html)
-
-
-def new_id() -> str:
-    return secrets.token_urlsafe(16)
 
 
 @dataclass
