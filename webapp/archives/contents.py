@@ -23,7 +23,6 @@ import webapp.registration.models  # noqa: F401  (their tables)
 from webapp.accounts.models import User
 from webapp.archives.activities import moment
 from webapp.database import execute, table
-from webapp.deletion import erasure
 from webapp.people import blocks
 
 # Of which table: what its part of the file is called, and the column that says whose a row is.
@@ -92,21 +91,6 @@ PEOPLE = {
 }
 
 _users = table(User)
-
-
-def personal() -> set[tuple[str, str]]:
-    """Each table that has a column saying whose a row is."""
-    by_hand = {("user_account", "id"), ("security_event", "user_id"), ("outbox_email", "user_id")}
-    referring = {(rows.name, owner.name) for rows, owner in erasure.belongings()}
-    return (
-        by_hand
-        | referring
-        | {
-            ("refused_address", "address"),
-            ("registration_request", "email"),
-            ("account_deletion", "user_id"),
-        }
-    )
 
 
 async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:

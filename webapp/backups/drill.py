@@ -171,11 +171,11 @@ async def _link(settings: Settings, person: _Person, patience: float) -> str:
     raise Refused(words % {"seconds": f"{patience:.0f}"})
 
 
-def _expect(what: str, answer: Page, status: int, words: str = "") -> None:
-    if answer.status != status or words not in answer.text:
+def _expect(what: str, page: Page, status: int, words: str = "") -> None:
+    if page.status != status or words not in page.text:
         raise Refused(
             _("On the restored site %(what)s did not work: it answered %(status)s.")
-            % {"what": what, "status": answer.status}
+            % {"what": what, "status": page.status}
         )
 
 

@@ -8,16 +8,12 @@ from starlette.types import Message
 
 
 class Page:
-    """A page: its status, where it leads, and what it says."""
+    """A page: its status, its headers, and what it says."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.status: int = messages[0]["status"]
         self.headers = [(name.decode(), value.decode()) for name, value in messages[0]["headers"]]
         self.text = b"".join(message.get("body", b"") for message in messages[1:]).decode(errors="replace")
-
-    @property
-    def location(self) -> str:
-        return urlsplit(dict(self.headers).get("location", "")).path
 
 
 class Visitor:
@@ -44,9 +40,9 @@ class Visitor:
             sent.append(message)
 
         await self._app(self._scope(method, path, body), receive, send)
-        answer = Page(sent)
-        self._keep(answer)
-        return answer
+        page = Page(sent)
+        self._keep(page)
+        return page
 
     def _scope(self, method: str, path: str, body: bytes) -> Message:
         headers = {
@@ -71,7 +67,7 @@ class Visitor:
             "server": (self._base.hostname, self._base.port),
         }
 
-    def _keep(self, answer: Page) -> None:
-        for name, value in answer.headers:
+    def _keep(self, page: Page) -> None:
+        for name, value in page.headers:
             if name == "set-cookie":
                 self._cookies |= {name: morsel.value for name, morsel in SimpleCookie(value).items()}
