@@ -31,12 +31,11 @@ PG_DUMP = b"PGDMP"
 ROOM = 3  # times the backup's size: the copy, its log, and the mailbox
 
 
-def run(settings: Settings, file: Path, into: str | None = None, patience: float = PATIENCE) -> Iterator[str]:
+def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str]:
     """Reports each step that works, and how long it took. Raises Refused at the first one that doesn't.
 
     A SQLite backup is copied into a temporary folder; a PostgreSQL dump needs `into`, an empty database. No email
-    leaves: those waiting in the backup are deleted from the copy, and new ones are caught in the folder. `patience` is
-    how many seconds to wait for each.
+    leaves: those waiting in the backup are deleted from the copy, and new ones are caught in the folder.
     """
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="microblog-drill-") as name:
@@ -46,7 +45,7 @@ def run(settings: Settings, file: Path, into: str | None = None, patience: float
         yield clock.line(_("restored: %(what)s") % {"what": what})
         migrations.upgrade(url)
         yield clock.line(_("migrated to what this version expects"))
-        yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock, patience))
+        yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock))
     yield _("The backup is good: back in %(seconds)s s.") % {"seconds": decimal(clock.seconds)}
     if into:
         yield _("The database that it was restored into is still there; drop it when you like.")
@@ -117,24 +116,24 @@ class _Person:
     password: str
 
 
-async def _live(settings: Settings, clock: "_Clock", patience: float) -> list[str]:
+async def _live(settings: Settings, clock: "_Clock") -> list[str]:
     """Runs the site with the restored data, and goes through a reset as a person would who forgot their password."""
     app = create_app(settings)
     person = await _make_up(app)
     async with app.router.lifespan_context(app):
         visitor = Visitor(app, settings.base_url)
-        _expect("the log-in", await _log_in(visitor, person), 303)
-        _expect("the home page", await visitor.get("/"), 200, person.username)
-        _expect("the log-out", await visitor.post("/logout"), 303)
+        _expect(_("the log-in"), await _log_in(visitor, person), 303)
+        _expect(_("the home page"), await visitor.get("/"), 200, person.username)
+        _expect(_("the log-out"), await visitor.post("/logout"), 303)
         done = [clock.line(_("a made-up person logged in, read the home page and logged out"))]
-        _expect("the reset form", await visitor.post("/reset_password_request", email=person.email), 303)
-        link = await _link(settings, person, patience)
+        _expect(_("the reset form"), await visitor.post("/reset_password_request", email=person.email), 303)
+        link = await _link(settings, person)
         done.append(clock.line(_("asked for a reset, and the email came")))
         renewed = replace(person, password=secrets.token_urlsafe(18))
-        _expect("the reset page", await visitor.get(link), 200)
-        _expect("the reset", await visitor.post(link, password=renewed.password), 303)
-        _expect("the old password", await _log_in(visitor, person), 422)
-        _expect("the new password", await _log_in(visitor, renewed), 303)
+        _expect(_("the reset page"), await visitor.get(link), 200)
+        _expect(_("the reset"), await visitor.post(link, password=renewed.password), 303)
+        _expect(_("the old password"), await _log_in(visitor, person), 422)
+        _expect(_("the new password"), await _log_in(visitor, renewed), 303)
         done.append(clock.line(_("set a new password by its link: the old one is refused, the new one works")))
     return done
 
@@ -158,17 +157,17 @@ async def _log_in(visitor: Visitor, person: _Person) -> Page:
     return await visitor.post("/login", username=person.username, password=person.password)
 
 
-async def _link(settings: Settings, person: _Person, patience: float) -> str:
+async def _link(settings: Settings, person: _Person) -> str:
     """The path behind the link in the reset email, once it has arrived."""
     assert settings.mailbox
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for email in inbox.received(settings.mailbox):
             if email.to == person.email and (found := re.search(r"/reset_password/\S+", email.text)):
                 return found[0]
         await asyncio.sleep(0.05)
     words = _("The restored site sent no reset email within %(seconds)s s.")
-    raise Refused(words % {"seconds": f"{patience:.0f}"})
+    raise Refused(words % {"seconds": f"{PATIENCE:.0f}"})
 
 
 def _expect(what: str, page: Page, status: int, words: str = "") -> None:
