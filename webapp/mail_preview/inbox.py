@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
 
+from webapp.database import now
 from webapp.mail.models import Outcome, Verdict
 
 KEPT = 200
@@ -36,7 +37,7 @@ class MailboxTransport:
 
     def _keep(self, message: bytes) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # links in emails are their reader's alone
-        name = f"{datetime.now():%Y%m%d%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+        name = f"{now():%Y%m%d%H%M%S%f}-{uuid.uuid4().hex[:8]}"
         unfinished = self.folder / f"{name}.part"
         with open(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(message)
