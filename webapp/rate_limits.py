@@ -6,7 +6,7 @@ transaction that counted it is rolled back: nobody can make somebody else's wait
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, text
@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import limit_windows
 from webapp.database import execute, now
-from webapp.database.hot import Transaction
+from webapp.database.hot import Call, Row, Transaction, rows_together
 from webapp.i18n import ngettext
 from webapp.limit_windows import Limit as Limit
 from webapp.limit_windows import LimitWindow, wider
@@ -134,11 +134,12 @@ class TooOften(Exception):
         return ngettext("%(num)s day", "%(num)s days", days) % {"num": days}
 
 
-async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
-    """Counts one use of each limit by somebody, all in one statement.
+async def count(db: Transaction, settings: Settings, *uses: Use, beside: Sequence[Call] = ()) -> list[list[Row]]:
+    """Counts one use of each limit by somebody, all in one statement. Others may go `beside` it, in the same trip; it
+    returns their rows.
 
     What is counted for an IPv6 client_ip also counts for the /48 around it. Raises TooOften if any is over its rate;
-    the caller must then roll back, so that none of it counts.
+    the caller must then roll back, so that nothing counts and nothing else was done.
     """
     moment = now().timestamp()
     uses = (*uses, *((limit.of_wider, around) for limit, who in uses if (around := _around(limit, who))))
@@ -148,7 +149,8 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
     parameters: dict[str, object] = {"now": moment}
     for number, (key, rate) in enumerate(rows):
         parameters |= {f"key{number}": key, f"ends{number}": moment + rate.seconds}
-    counted = {key: (times, ends) for key, times, ends in await limit_windows.statement(len(rows)).rows(db, parameters)}
+    found, *others = await rows_together(db, (limit_windows.statement(len(rows)), parameters), *beside)
+    counted = {key: (times, ends) for key, times, ends in found}
     waits = [
         counted[key][1] - moment
         for (limit, _who), of_use in windows.items()
@@ -157,6 +159,7 @@ async def count(db: Transaction, settings: Settings, *uses: Use) -> None:
     ]
     if waits:
         raise TooOften(math.ceil(max(waits)))
+    return others
 
 
 async def tally(db: Transaction, settings: Settings, limit: Limit, who: str) -> tuple[int, datetime]:

@@ -44,7 +44,7 @@ class Statement:
 
     def anew(self) -> "Statement":
         """The same, but what is inserted differs from what was inserted before."""
-        if not self.text.lstrip().upper().startswith("INSERT"):
+        if "INSERT INTO" not in self.text.upper():
             return self
         values = tuple(_anew(value) if isinstance(value, str) else value for value in self.values)
         return replace(self, text=_anew(self.text), values=values)

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from webapp.database import Database, wake_after_commit
-from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction
+from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction, rows_together
 from webapp.database.refusals import is_away
 from webapp.mail.outbox import emails
 
@@ -85,6 +85,18 @@ async def test_values_come_back_as_they_went_in(database: Database, begin: Begin
 
     assert found == [(7, {"count": 3, "name": "Zoë"}, MOMENT, None)]
     assert (one, none) == (found[0], None)
+
+
+async def test_statements_that_run_together_give_what_each_gives_alone(database: Database, begin: Begin) -> None:
+    await add(database, 7, 8)
+
+    async with begin(is_writing=True) as db:
+        calls = (ADD, EMAIL | {"id": 9}), (OLDEST, {"moment": MOMENT}), (OLDEST, {"moment": MOMENT - timedelta(days=1)})
+        added, oldest, none = await rows_together(db, *calls)
+        await db.commit()
+
+    assert (added, oldest, none) == ([(True,)], [(7, {"count": 3, "name": "Zoë"}, MOMENT, None)], [])
+    assert await kinds(database) == ["register"] * 3
 
 
 async def test_a_statement_runs_for_each_of_many(database: Database, begin: Begin) -> None:

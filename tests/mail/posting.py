@@ -5,7 +5,9 @@ from datetime import timedelta
 from webapp.database import Database
 from webapp.mail import outbox
 from webapp.mail.models import Priority
+from webapp.settings import Settings
 
+SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="sqlite+aiosqlite://")
 AN_HOUR = timedelta(hours=1)
 
 
@@ -23,10 +25,10 @@ async def post(
         for number in range(count):
             await outbox.post(
                 db,
+                SETTINGS,
                 kind,
                 recipient=f"{name}{number}@example.com",
                 language="en",
-                message_id=outbox.new_message_id("blog.example"),
                 expires_after=expires_after,
                 priority=priority,
                 parameters={"color": "red"},

@@ -71,13 +71,14 @@ async def test_an_email_is_posted_with_its_cause_or_not_at_all(
     database: Database, make_settings: Callable[..., Settings], is_committed: bool, expected: int
 ) -> None:
     async with database.session(is_writing=True) as db:
-        await import_users.add_accounts(db, make_settings(), "username,email\nsusan,susan@example.com")
+        settings = make_settings()
+        await import_users.add_accounts(db, settings, "username,email\nsusan,susan@example.com")
         await outbox.post(
             db,
+            settings,
             "welcome",
             recipient="susan@example.com",
             language="en",
-            message_id="<1@blog.example>",
             expires_after=AN_HOUR,
         )
         await (db.commit() if is_committed else db.rollback())

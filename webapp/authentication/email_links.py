@@ -61,8 +61,8 @@ async def send(
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
 
     Given the `asked_id` of a page that is already waiting for an email, the codes of both emails work there. Without a
-    page (`has_page`), the email has no code. With an `epoch`, it is only sent while the account is in it:
-    whoever waits at the page may have been thrown out meanwhile.
+    page (`has_page`), the email has no code. With an `epoch`, it is only sent while the account is in it: whoever waits
+    may have been thrown out meanwhile.
     """
     settings = request.app.state.settings
     if not settings.sends_mail:
@@ -73,13 +73,15 @@ async def send(
     asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, epoch=epoch or 0, invite=invite)
     said = {"by_owner": by_owner or None, "asked_id": asked.id if has_page else None, "invite": invite or None}
     more: dict[str, Any] = {name: value for name, value in {**said, "epoch": epoch}.items() if value is not None}
-    # If the browser is known by the account, its owner is asking. Who comes with none needs no session for that.
-    is_owner = bool(client.browser_mark) and await throttle.known_owner(request.state.db, recipient, client)
+    async with prepared(request, is_writing=False) as db:
+        is_owner = await throttle.known_owner(db, recipient, client) is not None  # who asks from their own browser
     by_anybody = user_id is None and not is_owner
     try:
         async with prepared(request, by_anybody=by_anybody) as db:
-            await rate_limits.count(db, settings, *rate_limits.email(kind, recipient, client.client_ip))
-            is_delayed = await kinds.post(db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, **more)
+            uses = rate_limits.email(kind, recipient, client.client_ip)
+            is_delayed = await kinds.post(
+                db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, uses=uses, **more
+            )
             await db.commit()
     except TooOften as refused:
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)

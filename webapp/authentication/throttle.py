@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from sqlmodel import col, select
+from sqlalchemy import bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
-from webapp.database import release
+from webapp.database import release, table
+from webapp.database.hot import Prepared, Transaction
 from webapp.names import identities
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -51,7 +52,7 @@ def of(typed: str, client: ClientInfo, owner: int | None) -> list[Use]:
     return [*_of_identity(identity, client), (rate_limits.LOG_IN_CLIENT_IP, client.client_ip)]
 
 
-async def known_owner(db: AsyncSession, typed: str, client: ClientInfo) -> int | None:
+async def known_owner(db: Transaction, typed: str, client: ClientInfo) -> int | None:
     """The person with this username or email, if they have logged in with this browser before.
 
     The work is the same whether or not there is such an account.
@@ -59,10 +60,9 @@ async def known_owner(db: AsyncSession, typed: str, client: ClientInfo) -> int |
     if not client.browser_mark:
         return None
     identity = identities.identity_or_nonsense(typed)
-    has_it = col(User.email if "@" in identity else User.username_key) == identity
-    is_known = col(KnownBrowser.secret_hash) == client.browser_mark, col(KnownBrowser.epoch) == col(User.epoch)
-    query = select(KnownBrowser.user_id).join(User).where(has_it, *is_known)
-    return (await db.exec(query)).first()
+    statement = _BY_EMAIL if "@" in identity else _BY_NAME
+    row = await statement.row(db, {"identity": identity, "browser": client.browser_mark})
+    return row[0] if row else None
 
 
 async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> None:
@@ -77,3 +77,10 @@ def _of_identity(identity: str, client: ClientInfo) -> list[Use]:
 
 def _in_browser(owner: int, client: ClientInfo) -> str:
     return f"{owner} {client.browser_mark}"
+
+
+_users, _browsers = table(User), table(KnownBrowser)
+_IS_KNOWN = _browsers.c.secret_hash == bindparam("browser"), _browsers.c.epoch == _users.c.epoch
+_OWNER = select(_browsers.c.user_id).join(_users).where(*_IS_KNOWN)
+_BY_EMAIL = Prepared(_OWNER.where(_users.c.email == bindparam("identity")))
+_BY_NAME = Prepared(_OWNER.where(_users.c.username_key == bindparam("identity")))

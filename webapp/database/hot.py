@@ -7,6 +7,7 @@ transaction that runs it. Everything else uses a session. docs/architecture.md h
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any, Self
 
 from sqlalchemy import Dialect, PoolProxiedConnection
@@ -173,6 +174,22 @@ class Prepared:
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self.statement, self.columns, dialect)
         return compiled
+
+
+Call = tuple[Prepared, Mapping[str, Any]]
+
+
+async def rows_together(db: Transaction, *calls: Call) -> list[list[Row]]:
+    """Runs statements that all return rows, and of which none needs what another does; returns the rows of each.
+
+    In a direct transaction, that is a single trip to PostgreSQL.
+    """
+    if len(calls) == 1 or not isinstance(db, Direct) or db.dialect.name == "sqlite":
+        return [await prepared.rows(db, parameters) for prepared, parameters in calls]
+    each = [prepared._for(db) for prepared, _parameters in calls]
+    values = [compiled.values(parameters) for compiled, (_, parameters) in zip(each, calls, strict=True)]
+    [answers] = await db.run(postgresql.as_one_text(*(one.text for one in each)), [*chain.from_iterable(values)])
+    return [compiled.converted(answer or ()) for compiled, answer in zip(each, answers, strict=True)]
 
 
 class _Compiled:

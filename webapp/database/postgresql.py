@@ -1,10 +1,11 @@
 """What PostgreSQL needs: time limits, few trips, and care with the poolers that platforms put in front of it."""
 
 import json
+import re
 from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DateTime, ExceptionContext, ScalarSelect, Select, Text, TextualSelect, cast, func, select
@@ -106,6 +107,27 @@ def _as_json(query: Query) -> ScalarSelect[str]:
 @cache
 def _row(*names: str) -> Any:
     return namedtuple("Row", names, rename=True)
+
+
+@cache
+def as_one_text(*statements: str) -> str:
+    """Statements in the driver's own syntax as a single one: for each a column, with its rows as an array.
+
+    Its parameters are theirs, one after the other.
+    """
+    taken, named = 0, []
+    for number, text in enumerate(statements):
+        named.append(f"of_{number} AS ({_PARAMETER.sub(partial(_renumbered, taken), text)})")
+        taken += len(set(_PARAMETER.findall(text)))
+    rows = (f"(SELECT array_agg(of_{number}) FROM of_{number})" for number in range(len(statements)))
+    return f"WITH {', '.join(named)} SELECT {', '.join(rows)}"
+
+
+def _renumbered(taken: int, parameter: re.Match[str]) -> str:
+    return f"${int(parameter[1]) + taken}"
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 class HotPath:

@@ -66,6 +66,7 @@ async def send(
     for recipient in recipients:
         await outbox.post(
             db,
+            settings,
             "alarm" if is_alarm else "general",
             recipient=recipient,
             language=language or languages.current(),

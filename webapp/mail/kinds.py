@@ -5,7 +5,7 @@ the subject) and `email/{name}.html`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -20,7 +20,7 @@ from webapp.database import now
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import outbox, status
 from webapp.mail.models import READY, Claimed, Priority
-from webapp.rate_limits import Limit, Rate
+from webapp.rate_limits import Limit, Rate, Use
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -134,6 +134,7 @@ async def post(
     language: str | None = None,
     delay: timedelta = timedelta(),
     by_anybody: bool = False,
+    uses: Sequence[Use] = (),
     **parameters: Any,
 ) -> bool:
     """Posts an email of a registered kind in the caller's transaction. See `outbox.post`.
@@ -156,15 +157,16 @@ async def post(
         priority = Priority.WAITED_FOR if times <= rate_limits.WAITED_FOR_FIRST.rates[0].times else Priority.NOTICE
     return await outbox.post(
         db,
+        settings,
         kind,
         recipient=recipient,
         language=language or languages.current(),
-        message_id=outbox.new_message_id(settings.host),
         expires_after=KINDS[kind].expires_after,
         user_id=user_id,
         parameters=parameters,
         delay=delay,
         priority=priority,
+        uses=uses,
     )
 
 

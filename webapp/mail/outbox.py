@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, delete, exists, insert, select, update
 
-from webapp import database
+from webapp import database, rate_limits
 from webapp.database import CLOCKS_DIFFER, now, table
-from webapp.database.hot import Prepared, Transaction
+from webapp.database.hot import Prepared, Transaction, rows_together
 from webapp.mail import refusals
 from webapp.mail.models import (
     DEAD,
@@ -31,6 +31,8 @@ from webapp.mail.models import (
     Priority,
     Verdict,
 )
+from webapp.rate_limits import Use
+from webapp.settings import Settings
 
 # Trouble that no mailer has met for this long is over, even if no email has proved it.
 TROUBLE_LASTS = timedelta(minutes=5)
@@ -63,22 +65,26 @@ def new_message_id(host: str) -> str:
 
 async def post(
     db: Transaction,
+    settings: Settings,
     kind: str,
     *,
     recipient: str,
     language: str,
-    message_id: str,
     expires_after: timedelta,
+    message_id: str = "",
     user_id: int | None = None,
     parameters: dict[str, Any] | None = None,
     delay: timedelta = timedelta(),
     priority: Priority = Priority.NOTICE,
+    uses: Sequence[Use] = (),
 ) -> bool:
     """Adds an email to the caller's transaction; the mailer wakes up when that commits.
 
     It leaves after `delay` at the earliest, and after all due emails of a higher priority. After `expires_after` it is
     no longer worth sending. The parameters must be JSON, and hold no secret. Returns whether emails are delayed at the
     moment: the only thing that visitors are told about the mail.
+
+    Posting it may count as `uses` of limits, in the same trip to the database; raises TooOften as `rate_limits.count`.
     """
     created_at = now()
     row = {
@@ -87,14 +93,16 @@ async def post(
         "parameters": parameters or {},
         "language": language,
         "user_id": user_id,
-        "message_id": message_id,
+        "message_id": message_id or new_message_id(settings.host),
         "priority": int(priority),
         "created_at": created_at,
         "due_at": created_at + delay,
         "expires_at": created_at + expires_after,
     }
     database.wake_after_commit(db)
-    [(is_delayed,)] = await _POST.rows(db, row | trouble_seen(created_at))
+    posting = _POST, row | trouble_seen(created_at)
+    counted = rate_limits.count(db, settings, *uses, beside=[posting]) if uses else rows_together(db, posting)
+    [[(is_delayed,)]] = await counted
     return bool(is_delayed)
 
 
@@ -196,20 +204,9 @@ def _lease(email: Claimed) -> dict[str, Any]:
 _SEEN_LATELY = status.c.trouble_seen_at.between(bindparam("seen_since"), bindparam("seen_until"))
 _IN_TROUBLE = status.c.trouble_since.is_not(None) & _SEEN_LATELY
 NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
+_POSTED = "kind recipient parameters language user_id message_id priority created_at due_at expires_at"
 _POST = Prepared(
-    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING),
-    *(
-        "kind",
-        "recipient",
-        "parameters",
-        "language",
-        "user_id",
-        "message_id",
-        "priority",
-        "created_at",
-        "due_at",
-        "expires_at",
-    ),
+    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING), *_POSTED.split()
 )
 _DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))

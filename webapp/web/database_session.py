@@ -76,7 +76,7 @@ class State(dict[str, Any]):
 
 
 @asynccontextmanager
-async def prepared(request: Request, *, by_anybody: bool = False) -> AsyncIterator[Direct]:
+async def prepared(request: Request, *, is_writing: bool = True, by_anybody: bool = False) -> AsyncIterator[Direct]:
     """The request's transaction for prepared statements only: with it, asking for an email costs a third less.
 
     It replaces the session, which ends first: a request never has two at once. What anybody may have sent waits here
@@ -84,6 +84,6 @@ async def prepared(request: Request, *, by_anybody: bool = False) -> AsyncIterat
     """
     await request.scope["state"].release()
     state = request.app.state
-    async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=True) as db:
+    async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=is_writing) as db:
         request.scope["state"].infos.append(db.info)
         yield db
