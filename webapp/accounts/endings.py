@@ -52,6 +52,8 @@ async def end_everything(
 
     Raises Overtaken if the row doesn't match `only_if`. If several try at once, one wins.
     """
+    # Otherwise PostgreSQL, having waited for the row, sees it as it is now, but the other tables as they were.
+    await execute(db, select(col(User.id)).where(col(User.id) == user_id).with_for_update())
     changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
     raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
     epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
@@ -63,6 +65,19 @@ async def end_everything(
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
     unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
     return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
+
+
+async def hold(db: AsyncSession, user_id: int, epoch: int, session_id: int | None = None) -> None:
+    """Lets nobody end anything of an account, or this session, until the transaction is over.
+
+    Raises Overtaken if the account has left that epoch or is disabled, or if the session has ended.
+    """
+    unchanged = col(User.id) == user_id, col(User.epoch) == epoch, col(User.disabled_at).is_(None)
+    held = select(col(User.id)).where(*unchanged)
+    if session_id is not None:
+        held = held.join(Session, col(Session.user_id) == col(User.id)).where(col(Session.id) == session_id)
+    if (await execute(db, held.with_for_update())).first() is None:
+        raise Overtaken
 
 
 async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:

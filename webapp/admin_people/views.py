@@ -17,7 +17,7 @@ from webapp.admin_people.forms import PersonDecision, RequestDecision
 from webapp.audit import events
 from webapp.audit.events import ClientInfo
 from webapp.authentication import proof
-from webapp.authentication.auth import admin_required
+from webapp.authentication.auth import admin_required, while_logged_in
 from webapp.database import LAST_ID, release
 from webapp.i18n import gettext as _
 from webapp.moderation.forms import MOST_CHARACTERS
@@ -147,6 +147,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
 
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
+@while_logged_in
 async def _acted(request: Request, form: Form[PersonDecision], person: User, action: Action) -> Response | None:
     try:
         await action.do(person, form.data.reason, _by(request))
@@ -160,6 +161,7 @@ async def _acted(request: Request, form: Form[PersonDecision], person: User, act
 
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
+@while_logged_in
 async def _approved(request: Request, form: Form[RequestDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:
@@ -177,6 +179,7 @@ async def _approved(request: Request, form: Form[RequestDecision]) -> str | None
 
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
+@while_logged_in
 async def _refused(request: Request, form: Form[RequestDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:

@@ -10,7 +10,7 @@ from webapp.archives.models import READY
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.forms import Proved
 from webapp.database import now
 from webapp.i18n import gettext as _
@@ -51,6 +51,7 @@ async def _page(request: Request, form: Form[Export], part: str) -> Response:
 
 
 @limited(rate_limits.EXPORTS)
+@while_logged_in
 async def _asked(request: Request, form: Form[Export], user: User) -> Response:
     db = request.state.db
     await exports.ask(db, user.id)

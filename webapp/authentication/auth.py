@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import i18n, rate_limits
-from webapp.accounts import known_browsers, sessions, users
+from webapp.accounts import endings, known_browsers, sessions, users
+from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.sessions import ABSOLUTE, SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event, Refusal
-from webapp.database import Database
+from webapp.database import Database, release
 from webapp.factors import removal, second_step
 from webapp.factors.models import PendingLogIn
 from webapp.i18n import gettext as _
@@ -25,7 +26,7 @@ from webapp.notifications import switches
 from webapp.web import client_ip, cookies, drafts, pages
 from webapp.web.database_session import SAFE_METHODS
 from webapp.web.forms import Form, typed
-from webapp.web.limits import View, too_often
+from webapp.web.limits import Action, More, Result, View, too_often
 
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
@@ -81,6 +82,25 @@ def login_required(view: View) -> View:
         return await (_to_log_in if request.state.user is None else view)(request)
 
     return guarded
+
+
+def while_logged_in(action: Action[More, Result]) -> Action[More, Result | None]:
+    """Runs only if the session hasn't ended since the request came in, and until the transaction is over nothing ends
+    it. Otherwise it returns None, and the form says so. It stands on the last line above what changes an account.
+    """
+
+    @wraps(action)
+    async def held(request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs) -> Result | None:
+        user: SessionUser = request.state.user
+        try:
+            await endings.hold(request.state.db, user.id, user.epoch, user.session_id)
+        except Overtaken:
+            await release(request.state.db)
+            form.refuse("", _("Your account has just changed. Try again."))
+            return None
+        return await action(request, form, *arguments, **more)
+
+    return held
 
 
 async def _to_log_in(request: Request) -> Response:

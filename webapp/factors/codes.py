@@ -14,8 +14,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import users
-from webapp.accounts.endings import Overtaken
+from webapp.accounts import endings, users
 from webapp.accounts.models import RecoveryCode, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -61,9 +60,7 @@ async def make(
         RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(db, code[LABEL:], *by))
         for code in made
     ]
-    alone = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
-    if (await db.exec(alone)).first() != user.epoch:  # this also makes others who make codes wait
-        raise Overtaken
+    await endings.hold(db, user.id, user.epoch)  # this also makes others who make codes wait
     await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
     db.add_all(rows)
     await events.note(db, Event.RECOVERY_CODES_MADE, user.id, client)

@@ -11,7 +11,7 @@ from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
 from webapp.audit import events
 from webapp.audit.events import ClientInfo
-from webapp.authentication.auth import admin_required, login_required
+from webapp.authentication.auth import admin_required, login_required, while_logged_in
 from webapp.authentication.proof import proved, proved_button
 from webapp.i18n import gettext as _
 from webapp.moderation import decided, decisions, emails, forms, reports
@@ -86,6 +86,7 @@ async def disable_user(request: Request) -> Response:
 
 @proved
 @limited(rate_limits.SMALL_CHANGES)
+@while_logged_in
 async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> bool:
     db, settings = request.state.db, request.app.state.settings
     await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
@@ -95,6 +96,7 @@ async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> 
 
 @proved
 @limited(rate_limits.SMALL_CHANGES)
+@while_logged_in
 async def _disabled(request: Request, form: Form[forms.Decision], post: Case) -> bool:
     db, settings = request.state.db, request.app.state.settings
     person = await users.get(db, post.author_id)

@@ -12,7 +12,7 @@ from webapp.accounts import known_browsers, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
 from webapp.authentication import auth, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.forms import Login
 from webapp.authentication.proof import proved
 from webapp.factors import second_step
@@ -144,6 +144,7 @@ async def passkey(request: Request) -> Response:
 
 @proved
 @limited(rate_limits.PASSKEYS)
+@while_logged_in
 async def _renamed(request: Request, form: Form[RenamePasskey], chosen: Passkey) -> bool:
     db, settings = request.state.db, request.app.state.settings
     await keys.rename(db, settings, await _account(request), chosen, form.data.name, auth.client_info(request))
@@ -163,6 +164,7 @@ async def remove_passkey(request: Request) -> Response:
 
 @proved
 @limited(rate_limits.PASSKEYS)
+@while_logged_in
 async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
     db, settings = request.state.db, request.app.state.settings
     await keys.remove(db, settings, await _account(request), chosen, auth.client_info(request))

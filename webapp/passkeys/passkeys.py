@@ -7,8 +7,7 @@ from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import users
-from webapp.accounts.endings import Overtaken
+from webapp.accounts import endings, users
 from webapp.accounts.models import Passkey, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -60,9 +59,7 @@ async def add(
 
     Raises Duplicate, TooMany and Overtaken.
     """
-    unchanged = select(User.epoch).where(col(User.id) == user.id, col(User.disabled_at).is_(None)).with_for_update()
-    if (await db.exec(unchanged)).first() != user.epoch:  # this also makes those who add one take turns
-        raise Overtaken
+    await endings.hold(db, user.id, user.epoch)  # this also makes those who add one take turns
     if await count(db, user) >= MOST:
         raise TooMany
     passkey = Passkey(

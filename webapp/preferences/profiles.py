@@ -1,7 +1,7 @@
 """A person's profile: the username, a few words about themselves, and who may read their posts."""
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
@@ -27,7 +27,9 @@ async def rename(db: AsyncSession, settings: Settings, user: User, username: str
 
     The database's unique constraint decides first, and then whom the username is kept for.
     """
-    before = user.username  # the update changes the row in hand, too
+    # Not the row in hand: another session may have given the account another username meanwhile.
+    now_called = select(User.username).where(col(User.id) == user.id).with_for_update()
+    before = (await db.exec(now_called)).one()
     values = {"username": username, "username_key": username.lower()}
     try:
         await db.exec(update(User).where(col(User.id) == user.id).values(values))

@@ -14,7 +14,7 @@ from webapp.accounts.users import Taken
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.forms import check_password, check_username
 from webapp.database import release
 from webapp.i18n import gettext as _
@@ -138,6 +138,11 @@ async def end_other_sessions(request: Request) -> Response:
     """
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
+    try:
+        await endings.hold(db, user.id, user.epoch, user.session_id)  # the owner may be throwing this session out
+    except Overtaken:
+        words = _("Your account has just changed. Try again.")
+        return pages.redirect(request, "/sessions", flash=words, kind="error")
     ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
     await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
@@ -183,6 +188,7 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
 
 
 @limited(rate_limits.CHANGE_USERNAME)
+@while_logged_in
 async def _username_changed(request: Request, form: Form[forms.EditProfile], owner: User) -> bool:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
     try:

@@ -13,7 +13,7 @@ from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
 from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed
 from webapp.authentication import auth, email_links, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.proof import proved
 from webapp.database import now, release
 from webapp.factors import codes, methods, removal, totp
@@ -185,6 +185,7 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
 
 
 @limited(rate_limits.FACTORS)
+@while_logged_in
 async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Response:
     db, state = request.state.db, request.app.state
     await methods.remove(db, state.settings, user, auth.client_info(request), col(Factor.kind) == FactorKind.APP)

@@ -9,7 +9,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, verify
 from webapp.authentication import auth, email_links, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.proof import proved
 from webapp.i18n import gettext as _
 from webapp.mail.kinds import KINDS
@@ -89,6 +89,7 @@ async def _emails_chosen(request: Request, form: Form[Any], wanted: dict[str, bo
 
 @proved
 @limited(rate_limits.SWITCHES)
+@while_logged_in
 async def _switched(request: Request, form: Form[Any], chosen: dict[str, bool]) -> Response:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
     user = await users.owner(db, request.state.user.id)
