@@ -26,7 +26,8 @@ class Limit:
     """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
 
     Once it was done more often than `after`, the rates in `then` also apply: a slower pace instead of a long wait.
-    What is counted for a client_ip by itself is `of_client_ip`: an IPv6 one also counts for the /48 around it.
+    What is counted for a client_ip by itself is `of_client_ip`: an IPv6 one also counts for the /48 around it. What a
+    thief of a session could use up although its owner needs it is `of_session`: each session has its own count.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Limit:
     after: Rate | None = None
     then: tuple[Rate, ...] = ()
     of_client_ip: bool = False
+    of_session: bool = False
 
     @property
     def counted(self) -> tuple[Rate, ...]:

@@ -27,9 +27,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 # Every limit of the site. First what an account can do to itself, which nobody may loop over with a stolen session:
 OWN_CHANGES = (Rate(5, HOUR), Rate(20, DAY))
 CHANGE_PASSWORD = Limit("change_password", OWN_CHANGES)
-RESET_PASSWORD = Limit("reset_password_form", OWN_CHANGES)
 CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
+TAKE_BACK_USERNAME = Limit("take_back_username", OWN_CHANGES)
 EXPORTS = Limit("export", (Rate(2, DAY),))
 DOWNLOADS = Limit("download", (Rate(20, DAY),))
 IMPORTS = Limit("import", (Rate(3, DAY),))
@@ -42,8 +42,12 @@ FACTORS = Limit("factors", OWN_CHANGES)
 PASSKEYS = Limit("passkeys", (Rate(10, HOUR), Rate(20, DAY)))
 CHECKUP = Limit("checkup", (Rate(10, HOUR), Rate(30, DAY)))
 SWITCHES = Limit("switches", OWN_CHANGES)
-ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)))  # also for who was robbed
+EMAIL_WORKS = Limit("email_works", OWN_CHANGES)
 UNSUBSCRIBING = Limit("unsubscribe", (Rate(30, HOUR), Rate(100, DAY)))  # by link, so it mustn't use up the one above
+# What takes no password and throws a thief out. Each session has its own count, because the thief has one, too:
+ENDING_SESSIONS = Limit("end_sessions", (Rate(30, HOUR), Rate(100, DAY)), of_session=True)
+# A removal of factors, counted for the link that asks for it: a fresh one from the mailbox always does.
+FACTOR_REMOVAL = Limit("factor_removal", OWN_CHANGES)
 # What an account does to others, or often; each for an account, however many browsers it has.
 POSTS = Limit("post", (Rate(5, MINUTE), Rate(60, HOUR)))
 FOLLOWS = Limit("follow", (Rate(30, MINUTE), Rate(400, HOUR)))  # follows and unfollows
@@ -58,7 +62,7 @@ LOG_IN_ANYWHERE = Limit("login_anywhere", (), after=Rate(50, 30 * DAY), then=(Ra
 # For an account in one browser that it is known by, which the others don't touch: guesses, and log-ins at all.
 LOG_IN_KNOWN_BROWSER = Limit("login_known", (Rate(5, 5 * MINUTE),))
 LOG_INS_KNOWN_BROWSER = Limit("logins_known", (Rate(20, 5 * MINUTE), Rate(60, HOUR)))
-# Answers of passkeys, which nobody guesses: from a client_ip, and for who is logged in; and each opens something once.
+# Answers of passkeys, which nobody guesses: from a client_ip, and for a session; and each opens something once.
 PASSKEY_LOG_IN = Limit("passkey_log_in", (Rate(30, MINUTE),), of_client_ip=True)
 PASSKEY_CHALLENGE = Limit("passkey_challenge", (Rate(1, HOUR),))
 # For an account, over all networks and browsers: each log-in leaves a line in its history for months.

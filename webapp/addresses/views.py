@@ -42,7 +42,7 @@ async def change_email(request: Request) -> Response:
 
 
 @login_required
-@limited_button(rate_limits.SWITCHES)
+@limited_button(rate_limits.EMAIL_WORKS)
 async def email_works(request: Request) -> Response:
     """The button beside "emails to this address are refused": they are sent again until one comes back."""
     db, user = request.state.db, request.state.user

@@ -194,7 +194,7 @@ async def try_passkey(
     """
     db, settings, client = request.state.db, request.app.state.settings, client_info(request)
     words = _("Too many attempts. You can try again in %(wait)s.")
-    by = [client.client_ip, *([] if of is None else [str(of)])]
+    by = [client.client_ip, *([] if of is None else [about])]  # not the account: a thief with a session of it has tries
     if await too_often(request, form, *((rate_limits.PASSKEY_LOG_IN, each) for each in by), words=words):
         return None
     await db.commit()

@@ -22,7 +22,7 @@ from webapp.registration.invites import Invitation, NoPlaces, NotLive
 from webapp.registration.views import asked_id
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited, limited_button
+from webapp.web.limits import limited
 
 
 @login_required
@@ -44,7 +44,6 @@ async def invites(request: Request) -> Response:
 
 
 @login_required
-@limited_button(rate_limits.INVITES)
 async def revoke_invite(request: Request) -> Response:
     _check_on(request)
     await Form.read(request, EmptyForm)

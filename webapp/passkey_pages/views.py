@@ -163,7 +163,6 @@ async def remove_passkey(request: Request) -> Response:
 
 
 @proved
-@limited(rate_limits.PASSKEYS)
 @while_logged_in
 async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
     db, settings = request.state.db, request.app.state.settings

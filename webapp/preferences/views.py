@@ -19,6 +19,7 @@ from webapp.authentication.forms import check_password, check_username
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.names import usernames
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
 from webapp.web.forms import EmptyForm, Form
@@ -176,7 +177,11 @@ async def _saved(request: Request, form: Form[forms.EditProfile], user: User) ->
 
 
 async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) -> bool | None:
-    """Gives the account its new username, or says in the form why not. The cheapest checks come first."""
+    """Gives the account its new username, or says in the form why not. The cheapest checks come first.
+
+    Taking back one that is kept for the account keeps no more of them from others, so it has a limit of its own.
+    """
+    is_own = await usernames.former_owner(request.state.db, form.data.username) == user.id
     if form.data.username.lower() != user.username_key:
         check_username(form, request.app.state.reserved_usernames)
     if form.is_valid and not await users.is_free(
@@ -184,10 +189,10 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
     ):
         form.refuse("username", str(Taken("username")))
     owner = await proof.prove(request, form) if form.is_valid else None
-    return await _username_changed(request, form, owner) if owner else False
+    change = limited(rate_limits.TAKE_BACK_USERNAME if is_own else rate_limits.CHANGE_USERNAME)(_username_changed)
+    return await change(request, form, owner) if owner else False
 
 
-@limited(rate_limits.CHANGE_USERNAME)
 @while_logged_in
 async def _username_changed(request: Request, form: Form[forms.EditProfile], owner: User) -> bool:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)

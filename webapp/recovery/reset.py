@@ -30,11 +30,12 @@ LOCKING_UP = (
     rate_limits.CHANGE_PASSWORD,
     rate_limits.CHANGE_EMAIL,
     replace(rate_limits.CHANGE_USERNAME, rates=rate_limits.OWN_CHANGES),  # but the account keeps no more usernames
+    rate_limits.TAKE_BACK_USERNAME,
     rate_limits.RECOVERY_CODES,
     rate_limits.FACTORS,
     rate_limits.PASSKEYS,
     rate_limits.SWITCHES,
-    rate_limits.ENDING_SESSIONS,
+    rate_limits.SMALL_CHANGES,
     rate_limits.LOG_INS,
 )
 

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import rate_limits
 from webapp.accounts.endings import NOTHING, Ended, Keep, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import (
@@ -85,8 +84,6 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         user, claim = await reset.owner(db, state.settings, token, opened)
         keep = await _second_factor(request, form, user, claim)
         if keep is None:
-            return None
-        if await too_often(request, form, (rate_limits.RESET_PASSWORD, str(user_id))):
             return None
         await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)

@@ -81,7 +81,7 @@ async def keep_factors(request: Request) -> Response:
 async def _begun(request: Request, form: Form[EmptyForm], user: User) -> bool:
     """Starts the clock, or says in the form that this was too often."""
     db = request.state.db
-    if await too_often(request, form, (rate_limits.FACTORS, str(user.id))):
+    if await too_often(request, form, (rate_limits.FACTOR_REMOVAL, request.path_params["token"])):
         return False
     await removal.ask(db, request.app.state.settings, user, auth.client_info(request))
     await db.commit()

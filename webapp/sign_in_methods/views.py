@@ -24,7 +24,7 @@ from webapp.i18n import gettext as _
 from webapp.sign_in_methods.forms import AddApp, RecoveryCodes, RemoveApp
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
-from webapp.web.limits import limited, limited_button
+from webapp.web.limits import limited
 
 
 @login_required
@@ -130,7 +130,6 @@ async def recovery_codes(request: Request) -> Response:
 
 
 @login_required
-@limited_button(rate_limits.FACTORS)
 async def stop_factor_removal(request: Request) -> Response:
     """Stops a removal that somebody asked for by an emailed link."""
     await Form.read(request, EmptyForm)
@@ -184,7 +183,6 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
     return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
 
 
-@limited(rate_limits.FACTORS)
 @while_logged_in
 async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Response:
     db, state = request.state.db, request.app.state

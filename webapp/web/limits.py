@@ -56,7 +56,7 @@ def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Re
         async def counted(
             request: Request, form: Form[Any], /, *arguments: More.args, **more: More.kwargs
         ) -> Result | None:
-            if await too_often(request, form, (limit, str(request.state.user.id))):
+            if await too_often(request, form, (limit, _who(request, limit))):
                 return None
             if at_once:
                 await request.state.db.commit()
@@ -76,10 +76,17 @@ def limited_button(limit: Limit) -> Callable[[View], View]:
             if request.method in SAFE_METHODS:
                 return await view(request)
             form = await Form.read(request, EmptyForm)
-            if await too_often(request, form, (limit, str(request.state.user.id))):
+            if await too_often(request, form, (limit, _who(request, limit))):
                 return errors.page(request, 429, form.errors[""], form.headers)
             return await view(request)
 
         return counted
 
     return limit_it
+
+
+def _who(request: Request, limit: Limit) -> str:
+    user = request.state.user
+    if not limit.of_session:
+        return str(user.id)
+    return f"session {user.session_id} {user.opened_at.isoformat()}"  # SQLite gives a number again
