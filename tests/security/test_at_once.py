@@ -91,7 +91,8 @@ def at_once(
     The first is about to commit what it has written to the account's row when the second sets out; it commits once the
     second waits for it, or has been answered.
     """
-    commit, seen, second_answer = AsyncSession.commit, [], Future[Response]()
+    commit, second_answer = AsyncSession.commit, Future[Response]()
+    seen: list[list[tuple[Any, ...]]] = []
 
     async def and_meanwhile(db: AsyncSession) -> None:
         if not seen and (await execute_in(db, text(IS_WRITTEN))).all():

@@ -304,6 +304,42 @@ def test_a_deleted_account_leaves_nothing_that_opens(site: Site, mailbox: Mailbo
     assert not any(life.held().values())
 
 
+KEPT: dict[str, Callable[[Life], object]] = {  # in the owner's own browser, which stays known
+    "a new password, in the settings": a_new_password,
+    '"log out everywhere else"': log_out_everywhere_else,
+    "a reset": lambda life: life.owner.post(life.reset, data={"password": NEW_PASSWORD}),
+    "a new address, confirmed": a_new_address,
+    "a new address, confirmed by somebody logged out": lambda life: confirm_logged_out(life),
+    "a change of address, undone": lambda life: life.owner.post(change(life.owner, life.mailbox)),
+    '"this wasn\'t me"': lambda life: life.owner.post(life.not_me),
+}
+
+
+def confirm_logged_out(life: Life) -> None:
+    link = ask_and_find_link(life.owner, life.mailbox)
+    life.owner.post("/logout")
+    life.owner.post(link)
+
+
+@pytest.mark.parametrize("event", KEPT)
+@one_in(2)
+def test_a_copy_of_the_cookies_of_the_browser_that_stays_known_is_worth_nothing(
+    site: Site, mailbox: Mailbox, event: str
+) -> None:
+    """C68: with it, the password and no more, somebody was in without the second step, and no email told of it."""
+    life = Life(site, mailbox)
+    register(site.browser(), mailbox, "david")
+    log_in(life.owner, "david")
+    log_in(life.owner)
+    copied = known_browsers.mark(life.owner.cookies["__Host-browser"])
+
+    KEPT[event](life)
+
+    kept = known_browsers.mark(life.owner.cookies["__Host-browser"])
+    assert copied not in life.marks()
+    assert life.marks().count(kept) == 2, "its owner is known in it, and so is whoever shares it"
+
+
 def at_once(*works: Callable[[], object]) -> list[object]:
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(lambda work: work(), works))

@@ -58,7 +58,7 @@ def new_secret() -> str:
 
 def mark(secret: str) -> str:
     """The hash under which a browser's cookie is stored; empty if the cookie isn't ours."""
-    return hashlib.sha256(secret.encode()).hexdigest() if _SECRET.fullmatch(secret) else ""
+    return _hashed(secret) if _SECRET.fullmatch(secret) else ""
 
 
 async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
@@ -118,6 +118,19 @@ async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int, *
     await db.exec(update(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, *this).values(values))
 
 
+async def renew(db: AsyncSession, mark: str) -> str | None:
+    """Gives a browser a new secret, for everybody who is known in it; returns it, or None if nobody is.
+
+    Otherwise whoever has copied its cookies would stay known with the browser that its owner keeps.
+    """
+    secret = new_secret()
+    values = {"before": mark, "after": _hashed(secret)}
+    renewed = (await execute(db, _RENEW, values)).rowcount
+    if renewed:
+        await execute(db, _RENEW_IN_SESSIONS, values)
+    return secret if renewed else None
+
+
 def outdated() -> ColumnElement[bool]:
     """Browsers not seen for so long that their cookie has expired."""
     return col(KnownBrowser.last_seen_at) < now() - KEPT
@@ -125,6 +138,10 @@ def outdated() -> ColumnElement[bool]:
 
 async def _forget(db: AsyncSession, user_id: int, which: ColumnElement[bool]) -> None:
     await db.exec(delete(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, which))
+
+
+def _hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
@@ -137,3 +154,5 @@ _REMEMBER = text(
     " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, trusted_until ="
     " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
 ).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))
+_RENEW = text("UPDATE known_browser SET secret_hash = :after WHERE secret_hash = :before")
+_RENEW_IN_SESSIONS = text("UPDATE session SET browser_mark = :after WHERE browser_mark = :before")

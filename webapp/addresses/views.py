@@ -129,6 +129,7 @@ async def _confirmed(request: Request, change: Change) -> Response:
     else:
         words = _("Your email is changed. Log in with your username or the new email.")
         response = pages.redirect(request, "/login", flash=words)
+        await auth.renew_browser(request, response)
     await db.commit()
     return response
 
@@ -137,12 +138,14 @@ async def _undone(request: Request, change: Change) -> Response:
     """Redirects to the reset request: a link that works for days must not set a password by itself."""
     db = request.state.db
     await changes.undo(db, request.app.state.settings, change, auth.client_info(request))
-    await db.commit()
     words = _("%(username)s has the email %(address)s again and is logged out everywhere.")
     more = _("The old password no longer works. We'll email you a link to choose a new one.")
     flash = f"{words % {'username': change.username, 'address': change.old_email}} {more}"
     suffix = urlencode({"email": change.username})
-    return pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
+    response = pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)
+    await auth.renew_browser(request, response)
+    await db.commit()
+    return response
 
 
 def _changed(address: str, ended: Ended) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,6 +31,7 @@ from webapp.web.limits import Action, More, Result, View, too_often
 COOKIE = "session"
 BROWSER_COOKIE = "browser"
 PENDING_COOKIE = "second_step"
+KNOWN_SECONDS = int(known_browsers.KEPT.total_seconds())
 
 
 class CurrentUser:
@@ -85,8 +86,8 @@ def login_required(view: View) -> View:
 
 
 def while_logged_in(action: Action[More, Result]) -> Action[More, Result | None]:
-    """Runs only if the session hasn't ended since the request came in, and until the transaction is over nothing ends
-    it. Otherwise it returns None, and the form says so. It stands on the last line above what changes an account.
+    """Runs only if the session hasn't ended meanwhile; nothing ends it until the transaction is over. Otherwise it
+    returns None, and the form says so. It stands right above what changes an account.
     """
 
     @wraps(action)
@@ -174,12 +175,11 @@ async def log_in(
 ) -> None:
     """Opens a session in the epoch in which the password, or a passkey, was checked; ends the browser's old one.
 
-    The caller has made all checks, and says what answered the `second` step and whether to trust the browser from now
-    on. Whoever was logged in here before is logged out. A pending removal of factors is stopped.
+    The caller has made all checks, and says what answered the `second` step and whether to trust the browser. Whoever
+    was logged in here before is logged out. A pending removal of factors is stopped.
     """
-    browser = cookies.read(request, BROWSER_COOKIE)
-    if not known_browsers.mark(browser):
-        browser = known_browsers.new_secret()
+    here = cookies.read(request, BROWSER_COOKIE)
+    browser = here if known_browsers.mark(here) else known_browsers.new_secret()
     db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
     was_here = user.last_seen_at is not None
     await users.note_here(db, user.id)  # the account's row first, as in whatever ends everything
@@ -188,27 +188,16 @@ async def log_in(
     secret = await sessions.open_new(
         db, user, client, is_remembered=is_remembered, passkey=passkey, with_second=bool(second)
     )
-    how: dict[str, object] = {"second": second} if second else {}
-    how |= {"passkey": passkey} if passkey else {}
-    await events.note(db, Event.LOGGED_IN, user.id, client, **how)
+    how: dict[str, object] = {"second": second, "passkey": passkey}
+    await events.note(db, Event.LOGGED_IN, user.id, client, **{name: by for name, by in how.items() if by})
     _hand_over(request, response, secret, is_remembered=is_remembered)
-    cookies.write(request, response, BROWSER_COOKIE, browser, int(known_browsers.KEPT.total_seconds()))
+    cookies.write(request, response, BROWSER_COOKIE, browser, KNOWN_SECONDS)
     drafts.belong_to(request, response, user.id)
     await _recognize(request, user, client, was_here=was_here)
     if trusts:
         await known_browsers.trust(db, user.id, client.browser_mark)
         await events.note(db, Event.BROWSER_TRUSTED, user.id, client)
     await removal.stop(db, request.app.state.settings, user, client)
-
-
-async def ask_second_step(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
-    """After the right password: redirects to the second step. Nobody is logged in yet."""
-    db, client = request.state.db, client_info(request)
-    secret = await second_step.begin(db, request.app.state.settings, user, client, is_remembered=is_remembered)
-    page = request.app.url_path_for("second_step")
-    response = pages.redirect(request, f"{page}?{urlencode({'next': came_for})}" if came_for != "/" else page)
-    cookies.write(request, response, PENDING_COOKIE, secret, int(second_step.LIFETIME.total_seconds()))
-    return response
 
 
 async def pending_log_in(request: Request) -> tuple[PendingLogIn, User] | None:
@@ -218,11 +207,18 @@ async def pending_log_in(request: Request) -> tuple[PendingLogIn, User] | None:
 
 
 async def renew(request: Request, response: Response, epoch: int) -> None:
-    """Carries the current session over into the account's new epoch, under a new id."""
+    """Carries the current session and its browser over into the account's new epoch, each with a new cookie."""
     user: SessionUser = request.state.user
     secret = await sessions.renew(request.state.db, user.session_id, epoch)
     if secret:  # otherwise it has just been ended
         _hand_over(request, response, secret, is_remembered=user.is_remembered)
+    await renew_browser(request, response)
+
+
+async def renew_browser(request: Request, response: Response) -> None:
+    """Gives this browser a new cookie once everything has ended for its owner: somebody may have copied the old one."""
+    if secret := await known_browsers.renew(request.state.db, client_info(request).browser_mark):
+        cookies.write(request, response, BROWSER_COOKIE, secret, KNOWN_SECONDS)
 
 
 async def log_out(request: Request, response: Response) -> None:
@@ -238,8 +234,7 @@ async def _recognize(request: Request, user: User, client: ClientInfo, *, was_he
     db, settings = request.state.db, request.app.state.settings
     known = await known_browsers.remember(db, user.id, client.browser_mark, user.epoch)
     is_first = not known and not user.epoch and not was_here
-    is_news = client.browser_mark not in known and not is_first
-    if is_news and await switches.wants(db, user.id, "new_sign_in"):
+    if client.browser_mark not in known and not is_first and await switches.wants(db, user.id, "new_sign_in"):
         browser, client_ip = client.user_agent[:300], client.client_ip
         await users.tell(db, settings, user, "new_sign_in", browser=browser, client_ip=client_ip)
 

@@ -17,7 +17,7 @@ from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
 from webapp.names.identities import visible
-from webapp.web import pages
+from webapp.web import cookies, pages
 from webapp.web.forms import EmptyForm, Form
 
 
@@ -95,9 +95,19 @@ def _asked(request: Request) -> tuple[Asked, datetime]:
 async def _past_password(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
     """Logs in, or redirects to the second step if the account has one. Only somebody with the password finds out."""
     if await second_step.is_due(request.state.db, user, auth.client_info(request)):
-        return await auth.ask_second_step(request, user, came_for, is_remembered=is_remembered)
+        return await _ask_second_step(request, user, came_for, is_remembered=is_remembered)
     response = pages.redirect(request, came_for)
     await auth.log_in(request, response, user, is_remembered=is_remembered)
+    return response
+
+
+async def _ask_second_step(request: Request, user: User, came_for: str, *, is_remembered: bool) -> Response:
+    """After the right password: redirects to the second step. Nobody is logged in yet."""
+    db, client = request.state.db, auth.client_info(request)
+    secret = await second_step.begin(db, request.app.state.settings, user, client, is_remembered=is_remembered)
+    page = request.app.url_path_for("second_step")
+    response = pages.redirect(request, f"{page}?{urlencode({'next': came_for})}" if came_for != "/" else page)
+    cookies.write(request, response, auth.PENDING_COOKIE, secret, int(second_step.LIFETIME.total_seconds()))
     return response
 
 

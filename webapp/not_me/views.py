@@ -24,9 +24,13 @@ async def report_not_me(request: Request) -> Response:
     if form.is_valid:
         db, client = request.state.db, auth.client_info(request)
         ended = await not_me.report(db, request.app.state.settings, user, claim, client)
+        words = email_links.logged_out_on(ended) if ended else None
+        response = pages.redirect(request, request.url.path, flash=words)
+        if pages.asks_for_part(request):
+            response = await _not_me_page(request, form, user, claim)
+        await auth.renew_browser(request, response)
         await db.commit()
-        if not pages.asks_for_part(request):
-            return pages.redirect(request, request.url.path, flash=email_links.logged_out_on(ended) if ended else None)
+        return response
     return await _not_me_page(request, form, user, claim)
 
 

@@ -89,9 +89,11 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         await throttle.forget(db, state.settings, user, client)
         await reset.begin_counts_anew(db, state.settings, user_id)
+        page = f"/login?{urlencode({'username': user.username})}"
+        response = pages.redirect(request, page, flash=_changed(request, user, ended))
+        await auth.renew_browser(request, response)
         await db.commit()
-    page = f"/login?{urlencode({'username': user.username})}"
-    return pages.redirect(request, page, flash=_changed(request, user, ended))
+    return response
 
 
 async def _second_factor(request: Request, form: Form[ResetPassword], user: User, claim: Claim) -> Keep | None:
