@@ -15,8 +15,8 @@ from webapp.admin_people import actions, people
 from webapp.admin_people.actions import NotNow
 from webapp.admin_people.forms import PersonDecision, RequestDecision
 from webapp.audit import events
-from webapp.audit.events import ClientInfo
-from webapp.authentication import proof
+from webapp.audit.events import ClientInfo, Event
+from webapp.authentication import auth, proof
 from webapp.authentication.auth import admin_required, while_logged_in
 from webapp.database import LAST_ID, release
 from webapp.i18n import gettext as _
@@ -184,6 +184,8 @@ async def _refused(request: Request, form: Form[RequestDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:
         await requests.refuse(db, settings, request_id, form.data.reason)
+        me, client = request.state.user, auth.client_info(request)
+        await events.note(db, Event.REQUEST_REFUSED, me.id, client, request=request_id)
     except Decided:
         await release(db)
         form.refuse("", _already_decided())

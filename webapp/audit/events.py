@@ -58,6 +58,12 @@ class Event(StrEnum):
     IMPORT_ASKED = "import_asked"
     DELETION_ASKED = "deletion_asked"
     DELETION_UNDONE = "deletion_undone"
+    # What an admin did that is no other account's, in the log of their own:
+    POST_KEPT = "post_kept"
+    REQUEST_REFUSED = "request_refused"
+    MAIL_PAUSED = "mail_paused"
+    MAIL_RESUMED = "mail_resumed"
+    MAIL_SENT_AGAIN = "mail_sent_again"
 
 
 @dataclass(frozen=True)

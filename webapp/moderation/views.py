@@ -10,7 +10,8 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
 from webapp.audit import events
-from webapp.audit.events import ClientInfo
+from webapp.audit.events import ClientInfo, Event
+from webapp.authentication import auth
 from webapp.authentication.auth import admin_required, login_required, while_logged_in
 from webapp.authentication.proof import proved, proved_button
 from webapp.i18n import gettext as _
@@ -62,6 +63,8 @@ async def keep_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     post = await _post(request)
     await decisions.keep(request.state.db, post.id)
+    me, client = request.state.user, auth.client_info(request)
+    await events.note(request.state.db, Event.POST_KEPT, me.id, client, post=post.id)
     await request.state.db.commit()
     return _decided(request, _("%(name)s's post stays.") % {"name": post.username})
 

@@ -54,6 +54,7 @@ async def admin_mail(request: Request) -> Response:
 async def pause_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await status.pause(request.state.db)
+    await _note(request, Event.MAIL_PAUSED)
     await request.state.db.commit()
     return pages.redirect(request, "/admin/mail", flash=_("Paused. Emails wait until you resume."))
 
@@ -64,6 +65,7 @@ async def pause_mail(request: Request) -> Response:
 async def resume_mail(request: Request) -> Response:
     await Form.read(request, EmptyForm)
     await status.resume(request.state.db)
+    await _note(request, Event.MAIL_RESUMED)
     await request.state.db.commit()
     return pages.redirect(request, "/admin/mail", flash=_("Resumed."))
 
@@ -77,6 +79,7 @@ async def send_mail_again(request: Request) -> Response:
     if not form.is_valid:
         return pages.redirect(request, "/admin/mail", flash=_("There's no such email."), kind="error")
     count = await status.send_again(request.state.db, request.app.state.settings, kinds.lifetimes(), form.data.letter)
+    await _note(request, Event.MAIL_SENT_AGAIN, emails=count)
     await request.state.db.commit()
     words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)
     return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
@@ -95,11 +98,15 @@ async def address_works_again(request: Request) -> Response:
         return pages.redirect(request, "/admin/mail", flash=words, kind="error")
     await refusals.works_again(db, settings, address)
     if owner := await users.find(db, address):
-        await events.note(db, Event.ADDRESS_WORKS, owner.id, auth.client_info(request), by="admin")
+        await events.note(db, Event.ADDRESS_WORKS, owner.id, events.by_admin(request.state.user.username), by="admin")
     await db.commit()
     return pages.redirect(
         request, "/admin/mail", flash=_("Emails go to %(address)s again.") % {"address": mask(address)}
     )
+
+
+async def _note(request: Request, event: Event, **details: object) -> None:
+    await events.note(request.state.db, event, request.state.user.id, auth.client_info(request), **details)
 
 
 async def health(request: Request) -> Response:
