@@ -9,6 +9,7 @@ import anyio
 import pytest
 from httpx2 import Response
 from sqlalchemy import text
+from sqlmodel import SQLModel
 
 from tests.addresses.steps import NEW, OLD, ask_and_find_link, links
 from tests.depth import one_in
@@ -17,7 +18,7 @@ from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_endings import by_hand
 from tests.security.test_stolen_cookie import OPENS
 from tests.sites import Site
-from tests.stories import NEW_PASSWORD, PASSWORD, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute, execute_each, standing_site
 from webapp.accounts import endings
 from webapp.accounts.endings import NOTHING
@@ -122,3 +123,49 @@ def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_m
 
     assert execute(postgres_site, "SELECT email, password_locked_at IS NULL FROM user_account") == [(OLD, False)]
     assert execute(postgres_site, "SELECT new_email, undone_at IS NULL FROM address_change") == [(NEW, False)]
+
+
+def test_a_session_that_ends_under_way_never_becomes_somebody_elses(standing: Site) -> None:
+    """SQLite gives the highest number again once its row is gone: the new cookie of a new password was that of whoever
+    logged in meanwhile.
+    """
+    assert standing.mailbox
+    register(standing.browser(), standing.mailbox, "mallory")
+    log_in(helper := standing.browser(), "mallory")
+    log_in(thief := standing.browser(follow_redirects=False), "mallory")
+    [(last,)] = execute(standing, "SELECT max(id) FROM session")
+    david = standing.browser()
+    register(david, standing.mailbox, "david")
+    execute(standing, "UPDATE user_account SET epoch = 1 WHERE username = 'david'")
+    execute(standing, "DELETE FROM session WHERE id > :last", last=last)
+
+    def end(run: str) -> None:
+        if run == "hash":
+            standing.argon2.meanwhile = lambda _run: None
+            helper.post(f"/sessions/{last}/end")
+            log_in(david, "david")
+
+    standing.argon2.meanwhile = end
+    answer = thief.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+
+    assert answer.status_code == 303
+    assert "david" not in thief.get("/").text
+    assert is_logged_in(david)
+
+
+# Nothing holds a number of theirs longer than a moment, or it does no harm.
+MAY_COME_AGAIN = {
+    "mail_status": "has one row",
+    "outbox_email": "an email that is being sent keeps its row",
+    "security_event": "is only read by account",
+    "report": "is decided by post",
+    "decided_report": "is only listed",
+}
+
+
+def test_sqlite_never_gives_the_number_again_that_something_still_holds(standing: Site) -> None:
+    made = dict(execute(standing, "SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    tables = SQLModel.metadata.tables.items()
+    numbered = {name for name, table in tables if [column.name for column in table.primary_key] == ["id"]}
+
+    assert {name for name in numbered if "AUTOINCREMENT" not in made[name]} == MAY_COME_AGAIN.keys()

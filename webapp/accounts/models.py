@@ -65,6 +65,8 @@ class Session(SQLModel, table=True):
     """One browser that is logged in. The cookie holds 256 random bits, the row only their SHA-256."""
 
     __tablename__ = "session"
+    # A request that is under way when its session ends must never find somebody else's under its number.
+    __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)
     token_hash: str = Field(max_length=64, unique=True)
@@ -122,6 +124,7 @@ class AddressChange(SQLModel, table=True):
     """
 
     __tablename__ = "address_change"
+    __table_args__ = {"sqlite_autoincrement": True}  # a link holds the number
 
     id: int = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")

@@ -31,6 +31,7 @@ class Factor(SQLModel, table=True):
             postgresql_where=text("kind = 'app'"),
             sqlite_where=text("kind = 'app'"),
         ),
+        {"sqlite_autoincrement": True},
     )
 
     id: int = Field(default=None, primary_key=True)
@@ -51,6 +52,7 @@ class PendingLogIn(SQLModel, table=True):
     """
 
     __tablename__ = "pending_log_in"
+    __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)
     token_hash: str = Field(max_length=64, unique=True)

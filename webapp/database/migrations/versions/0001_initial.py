@@ -222,6 +222,7 @@ def upgrade() -> None:
             ["user_id"], ["user_account.id"], name=op.f("fk_address_change_user_id_user_account"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address_change")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_address_change_created_at", "address_change", ["created_at"], unique=False)
     op.create_index("ix_address_change_user_id", "address_change", ["user_id"], unique=False)
@@ -433,6 +434,7 @@ def upgrade() -> None:
             ["user_id"], ["user_account.id"], name=op.f("fk_factor_user_id_user_account"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_factor")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_factor_user_id", "factor", ["user_id"], unique=False)
     op.create_index(
@@ -460,6 +462,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_log_in")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_pending_log_in_token_hash")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_pending_log_in_created_at", "pending_log_in", ["created_at"], unique=False)
     op.create_index("ix_pending_log_in_user_id", "pending_log_in", ["user_id"], unique=False)
@@ -576,6 +579,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_session_token_hash")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_session_expires_at", "session", ["expires_at"], unique=False)
     op.create_index("ix_session_user_id", "session", ["user_id"], unique=False)
