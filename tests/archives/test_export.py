@@ -104,6 +104,7 @@ def test_the_file_has_everything_and_reads_well_without_the_site(any_site: Site,
     assert "I watch herons." in pages["index.html"]
     assert "<li>david</li>" in pages["index.html"]
     assert all(f'href="{month}"' in pages["index.html"] for month in months)
+    assert f"{now() - timedelta(days=70):%B %Y}</a>" in pages["index.html"]
     for page in pages.values():
         assert not re.search(r'(?:src|<link[^>]+href)="', page), "nothing is fetched"
         assert "Deleted." not in page

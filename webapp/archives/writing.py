@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
+from babel.dates import format_skeleton
 from jinja2 import Environment
 from sqlalchemy import select
 
@@ -144,7 +145,7 @@ class Archive:
 
     async def _write_months(self, zipped: zipfile.ZipFile) -> None:
         """index.html, and a page for each month, since a person may have written for many years."""
-        months = sorted(self._months.items(), reverse=True)
+        months = [(month, _named(month), count) for month, count in sorted(self._months.items(), reverse=True)]
         page: IO[bytes] | None = None
         shown = ""
         async for some in self._posts():
@@ -153,7 +154,7 @@ class Archive:
                 if month != shown or page is None:
                     self._close(page)
                     page, shown = zipped.open(f"posts/{month}.html", "w"), month
-                    page.write(self._rendered("head", title=month, root="../"))
+                    page.write(self._rendered("head", title=_named(month), root="../"))
                 page.write(self._rendered("post", post=post, markup=markup(post.body, ())))
         self._close(page)
         async with self.database.session() as db:
@@ -171,6 +172,12 @@ class Archive:
     def _rendered(self, name: str, **values: Any) -> bytes:
         template = self.templates.get_template(f"archives/_{name}.html")
         return template.render(person=self.user, language=i18n.current(), **values).encode()
+
+
+def _named(month: str) -> str:
+    """As people write it: November 2026."""
+    name = format_skeleton("yMMMM", datetime.fromisoformat(f"{month}-01"), locale=i18n.locale())
+    return name[0].upper() + name[1:]
 
 
 def _write_rows(member: IO[bytes], rows: Sequence[Sequence[object]]) -> None:
