@@ -56,6 +56,12 @@ def wider(client_ip: str) -> str:
     return str(ip_network(client_ip).supernet(new_prefix=WIDER)) if client_ip.endswith("::/64") else ""
 
 
+def mailbox(address: str) -> str:
+    """What many mail servers deliver an address to: they ignore dots, or what follows a +."""
+    local, _at, domain = address.partition("@")
+    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
+
+
 class LimitWindow(SQLModel, table=True):
     """How often something was done since the window began; `ends` is in seconds since 1970."""
 

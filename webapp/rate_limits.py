@@ -19,7 +19,7 @@ from webapp.database import execute, now
 from webapp.database.hot import Call, Row, Transaction, rows_together
 from webapp.i18n import ngettext
 from webapp.limit_windows import Limit as Limit
-from webapp.limit_windows import LimitWindow, wider
+from webapp.limit_windows import LimitWindow, mailbox, wider
 from webapp.limit_windows import Rate as Rate
 from webapp.settings import Settings
 
@@ -83,6 +83,8 @@ FINISH_REGISTRATION_CLIENT_IP = Limit("finish_registration_network", (Rate(30, 1
 # After ten in a day it is one an hour: a stranger who asks all day makes nobody wait longer than that.
 MANY_EMAILS, THEN_SLOWLY = Rate(10, DAY), (Rate(1, HOUR),)
 EMAILS = Limit("email", (Rate(1, MINUTE), Rate(3, HOUR)), after=MANY_EMAILS, then=THEN_SLOWLY)
+# Outsiders' mailboxes: of all kinds together, for whatever reaches the same one (`mailbox`).
+EMAILS_MAILBOX = Limit("emails_mailbox", (Rate(6, HOUR),), after=Rate(20, DAY), then=THEN_SLOWLY)
 EMAILS_CLIENT_IP = Limit("emails_network", (Rate(20, HOUR),), of_client_ip=True)
 # For an account, whatever was typed. Counted when they are written, a little later, and so for a little less:
 # anybody who asks again when the page says they can gets an email.
@@ -107,9 +109,14 @@ BUDGET_ALARM = Limit("budget_alarm", (Rate(1, HOUR),))
 Use = tuple[Limit, str]
 
 
-def email(kind: str, recipient: str, client_ip: str = "") -> tuple[Use, Use]:
-    """What a visitor's request for an email counts for."""
-    return (EMAILS, f"{kind} {recipient}"), (EMAILS_CLIENT_IP, client_ip)
+def email(kind: str, recipient: str, client_ip: str = "", known_browser: str = "") -> list[Use]:
+    """What a visitor's request for an email counts for; in a `known_browser`, for what no stranger uses up."""
+    of_client_ip = EMAILS_CLIENT_IP, client_ip
+    if known_browser:
+        return [(EMAILS, f"{kind} {known_browser}"), of_client_ip]
+    is_any_address = "@" in recipient and kind != "reset_password"  # which only goes to an account, and counts for it
+    of_mailbox = [(EMAILS_MAILBOX, mailbox(recipient))] if is_any_address else []
+    return [(EMAILS, f"{kind} {recipient}"), *of_mailbox, of_client_ip]
 
 
 def email_code(asked_id: str, kind: str, recipient: str, client_ip: str) -> tuple[Use, Use, Use]:

@@ -9,8 +9,9 @@ import time_machine
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.registration.test_invites import invite
 from tests.sites import Site
-from tests.stories import PASSWORD, is_logged_in, register, without_token
+from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
 from tests.watching import disable, execute, statements, table, wait_until_posted
 from webapp.accounts import tokens
 from webapp.settings import Settings
@@ -305,6 +306,32 @@ def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None
     }
 
     assert list(statuses.values()) == [[200, 429]] * 3
+
+
+def test_one_mailbox_gets_six_an_hour_however_its_address_is_spelled_and_by_whatever_form(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    """C10: a stranger with a thousand networks sent 498 emails to one mailbox in three minutes."""
+    site = start_site(make_settings(database_url=sqlite_url, member_invites=3))
+    assert site.mailbox
+    member = site.browser()
+    register(member, site.mailbox, "bob")
+    log_in(member, "bob")
+    invitation = invite(member)
+
+    spelled = [
+        ask(site, address)[0] for address in ("new@x.org", "n.ew@x.org", "ne.w@x.org", "new+a@x.org", "new+b@x.org")
+    ]
+    invited = [site.browser().post(invitation, data={"email": f"new+{tag}@x.org"}).status_code for tag in "cd"]
+    changed = member.post("/change_email", data={"email": "new+e@x.org", "current_password": PASSWORD}).status_code
+    others = [ask(site, address)[0] for address in ("new+f@x.org", "newer@x.org", "new@y.org")]
+    wait_until_posted(site)
+
+    assert spelled == [200] * 5
+    assert invited == [200, 429]
+    assert changed == 429
+    assert others == [429, 200, 200]
+    assert len([email for email in site.mailbox.all() if email.to.endswith("@x.org")]) == 6 + 1
 
 
 def test_emails_of_both_kinds_from_one_client_ip_count_together(site: Site) -> None:

@@ -174,6 +174,22 @@ def test_for_a_day_nobody_can_have_reset_emails_sent(site: Site, mailbox: Mailbo
 
 
 @deep
+def test_for_a_day_a_registration_sends_none_either(site: Site, mailbox: Mailbox, not_me: str) -> None:
+    with time_machine.travel(START):
+        site.browser().post(not_me)
+    arrived = []
+
+    for hours in (1, 23.9, 24.1):
+        with time_machine.travel(START + hours * 3600):
+            answer = site.browser().post("/register", data={"email": SUSAN})
+            wait_until_posted(site)
+        assert "Check your email" in answer.text, "who asks sees no difference"
+        arrived.append(len(mailbox.all(SUSAN)) - 2)
+
+    assert arrived == [0, 0, 1]
+
+
+@deep
 def test_an_old_reset_link_is_no_way_round_the_pause(site: Site, mailbox: Mailbox, link: str, not_me: str) -> None:
     site.browser().post(not_me)
 

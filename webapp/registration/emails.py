@@ -44,7 +44,8 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
         return None
     if await users.has_account(db, address):
         user = await users.find(db, address)
-        return None if user is None or user.disabled_at is not None else _already_registered_draft(settings, user)
+        is_left_alone = user is None or user.disabled_at is not None or users.reset_paused_until(user)
+        return None if user is None or is_left_alone else _already_registered_draft(settings, user)
     hold = await reserved_emails.on(db, address)
     if hold:
         return await address_reserved_draft(db, settings, address, hold)
