@@ -387,6 +387,36 @@ def test_at_most_three_emails_an_hour_reach_a_person_however_the_account_is_name
     assert len(mailbox.all(KNOWN)) == 1 + 3
 
 
+@deep
+def test_strangers_keep_nobody_from_a_reset_email_in_a_browser_that_is_known(any_site: Site, mailbox: Mailbox) -> None:
+    """C04, C10: by name and by address, they use up what an account gets in an hour; the owner's own requests have
+    limits of their own.
+    """
+    known = with_people(any_site, mailbox).browser()
+    log_in(known)
+    known.post("/logout")
+    emails = []
+    for minute in range(3):
+        with time_machine.travel(START + 61 * minute):
+            ask_for_reset(any_site.browser(), KNOWN)
+            ask_for_reset(any_site.browser(), "susan")
+            wait_until_posted(any_site)
+    emails.append(len(mailbox.all(KNOWN, RESET_SUBJECT)))
+
+    with time_machine.travel(START + 700):
+        elsewhere = ask_for_reset(any_site.browser(), KNOWN).status_code
+        here = ask_for_reset(known, KNOWN).status_code
+        at_once = [ask_for_reset(known, typed) for typed in (KNOWN, "susan")]
+        of_others = ask_for_reset(known, "dizzy").status_code
+        wait_until_posted(any_site)
+    emails.append(len(mailbox.all(KNOWN, RESET_SUBJECT)))
+
+    assert (elsewhere, here, of_others) == (429, 200, 200)
+    assert [answer.status_code for answer in at_once] == [429, 429]
+    assert "still works" in at_once[1].text
+    assert emails == [3, 4]
+
+
 def test_a_site_without_mail_says_so(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

@@ -20,7 +20,7 @@ from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import kinds
-from webapp.rate_limits import TooOften
+from webapp.rate_limits import TooOften, Use
 from webapp.settings import Settings
 from webapp.web import cookies, pages
 from webapp.web.database_session import prepared
@@ -71,22 +71,22 @@ async def send(
     client = auth.client_info(request)
     this_id, browser = asked_id or asked_emails.new_id(), browser_mark(request)
     asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, epoch=epoch or 0, invite=invite)
-    said = {"by_owner": by_owner or None, "asked_id": asked.id if has_page else None, "invite": invite or None}
-    more: dict[str, Any] = {name: value for name, value in {**said, "epoch": epoch}.items() if value is not None}
     async with prepared(request, is_writing=False) as db:
-        is_owner = await throttle.known_owner(db, recipient, client) is not None  # who asks from their own browser
-    by_anybody = user_id is None and not is_owner
+        owner = await throttle.known_owner(db, recipient, client)  # who asks from their own browser
+    uses = rate_limits.email(kind, recipient, client.client_ip, f"{owner} {client.browser_mark}" if owner else "")
+    said = {"by_owner": by_owner or None, "asked_id": asked.id if has_page else None, "invite": invite or None}
+    said |= {"in_known_browser": bool(owner) or None, "epoch": epoch}
+    more: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    by_anybody = user_id is None and not owner
     try:
         async with prepared(request, by_anybody=by_anybody) as db:
-            uses = rate_limits.email(kind, recipient, client.client_ip)
             is_delayed = await kinds.post(
                 db, settings, kind, recipient, user_id=user_id, by_anybody=by_anybody, uses=uses, **more
             )
             await db.commit()
     except TooOften as refused:
         events.refused(Refusal.EMAIL_THROTTLED, client, user_id=user_id, typed=recipient, letter=kind)
-        words = await _words(request.state.db, settings, kind, recipient)
-        form.refuse_for_now(words, refused)
+        form.refuse_for_now(await _words(request.state.db, settings, kind, uses[0]), refused)
         return None
     return Sent(is_delayed, asked)
 
@@ -180,10 +180,10 @@ def opened(request: Request, form: Form[Any]) -> str:
     return form.values["opened"] or stamp(request.app.state.settings, request.path_params["token"])
 
 
-async def _words(db: AsyncSession, settings: Settings, kind: str, recipient: str) -> str:
+async def _words(db: AsyncSession, settings: Settings, kind: str, use: Use) -> str:
     """What to tell people who ask too often: that an email was asked for, not whether anybody has got it."""
     again = _("You can ask again in %(wait)s.")
-    sent_at = await rate_limits.last(db, settings, *rate_limits.email(kind, recipient)[0])
+    sent_at = await rate_limits.last(db, settings, *use)
     is_new = kind == "register"
     lifetime = REGISTER_LIFETIME if is_new else timedelta(minutes=settings.reset_token_minutes)
     if sent_at is None or sent_at + lifetime <= now():

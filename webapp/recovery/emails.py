@@ -34,7 +34,8 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody.
 
     With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so it is held back neither by the
-    pause that such a link starts nor by the emails that strangers asked for.
+    pause that such a link starts nor by the emails that strangers asked for. Those don't hold back either what was
+    asked for `in_known_browser`.
     """
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or user.disabled_at is not None or email.is_overtaken(user.epoch):
@@ -85,7 +86,7 @@ async def _is_over_limit(db: AsyncSession, settings: Settings, user: User, email
 
     The outbox's rows couldn't tell: other processes may be writing to the same person at this moment.
     """
-    if email.user_id is not None:
+    if email.user_id is not None or email.parameters.get("in_known_browser"):
         return False
     try:
         await rate_limits.count(db, settings, (rate_limits.RESET_EMAILS, str(user.id)))
