@@ -309,6 +309,21 @@ def test_strangers_who_guess_keep_nobody_from_a_browser_that_is_known(standing: 
     assert tries == [422] * 4 + [429]
 
 
+def test_a_reset_ends_what_strangers_have_guessed(site: Site, paper: list[str]) -> None:
+    """C12: for thirty days after fifty guesses there was one a minute, though the owner had come back."""
+    with time_machine.travel(START, tick=False):
+        guessed = [recover(site.browser(), NEVER, typed).status_code for typed in ["susan", SUSAN] * 51]
+    with time_machine.travel(START + 61, tick=False):
+        owner = site.browser()
+        link = recover(owner, paper[0]).url.path
+        owner.post(link, data={"password": NEW_PASSWORD})
+        after = [recover(site.browser(), NEVER, typed).status_code for typed in ["susan", SUSAN] * 2]
+
+    assert guessed == [422] * 100 + [429] * 2
+    assert link.startswith("/reset_password/")
+    assert after == [422] * 4
+
+
 def test_guesses_are_limited_for_each_client_ip(standing: Site) -> None:
     """C12"""
     guesser = standing.browser("198.51.100.77")

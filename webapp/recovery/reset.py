@@ -89,6 +89,10 @@ def _minutes_left(minutes: int) -> str:
     return words % {"num": minutes}
 
 
-async def begin_counts_anew(db: AsyncSession, settings: Settings, user_id: int) -> None:
-    """Whoever was in the account may have used up its limits; the owner, who has a new password now, needs them."""
-    await rate_limits.forget(db, settings, *((limit, str(user_id)) for limit in LOCKING_UP))
+async def begin_counts_anew(db: AsyncSession, settings: Settings, user: User) -> None:
+    """Whoever was in the account, or guessed, may have used up its limits; the owner has a new password now, and needs
+    them.
+    """
+    of_codes = [(rate_limits.RECOVER_ANYWHERE, identity) for identity in (user.username_key, user.email)]
+    of_account = [(limit, str(user.id)) for limit in (*LOCKING_UP, rate_limits.SECOND_STEP_ANYWHERE)]
+    await rate_limits.forget(db, settings, *of_codes, *of_account)
