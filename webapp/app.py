@@ -57,8 +57,8 @@ from webapp.factors import second_step
 from webapp.factors.models import PendingLogIn
 from webapp.factors.upkeep import PendingRemovals, Resealing
 from webapp.limit_windows import LimitWindow
-from webapp.mail import refusals
-from webapp.mail.models import RefusedAddress
+from webapp.mail import refusals, status
+from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
 from webapp.moderation import decided
 from webapp.moderation.models import DecidedReport
@@ -105,6 +105,7 @@ CLEANUP_TASKS = (
     CleanupTask(Invite, invites.outdated),
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
+    CleanupTask(OutboxEmail, status.outdated),
     CleanupTask(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, users.unused_hash_costs),
     CleanupTask(FormAnswer, form_answers.outdated),

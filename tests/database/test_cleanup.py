@@ -22,6 +22,7 @@ from webapp.audit.models import SecurityEvent
 from webapp.database import cleanup, now
 from webapp.database.cleanup import BATCH, CleanupTask
 from webapp.limit_windows import LimitWindow
+from webapp.mail.models import OutboxEmail, Priority
 from webapp.registration.models import Invite
 
 DAY = timedelta(days=1)
@@ -62,6 +63,13 @@ def an_invite(_number: int, age: timedelta) -> dict[str, Any]:
     return {"user_id": 1, "epoch": 0, "name": "", "places": 1, "taken": 0, "expires_at": now() - age}
 
 
+def an_email(number: int, age: timedelta, *, state: str = "dead", priority: Priority) -> dict[str, Any]:
+    finished, ends = now() - age, now() - age + DAY
+    moments = {"created_at": finished, "due_at": finished, "finished_at": finished, "expires_at": ends}
+    fixed = {"kind": "register", "language": "en", "parameters": {}, "attempts": 1, "crashes": 0, "fence": 1}
+    return {"message_id": f"<{number}@x>", "state": state, "priority": int(priority), **fixed, **moments}
+
+
 Row = Callable[[int, timedelta], dict[str, Any]]
 # What is kept, how one row is made, and how old it may become.
 KEPT: list[tuple[type[SQLModel], Row, timedelta]] = [
@@ -69,7 +77,12 @@ KEPT: list[tuple[type[SQLModel], Row, timedelta]] = [
     (LimitWindow, a_window, timedelta(minutes=70)),
     (SecurityEvent, an_event, 180 * DAY),
     (Invite, an_invite, 30 * DAY),
+    (OutboxEmail, partial(an_email, priority=Priority.WAITED_FOR), 30 * DAY),
+    (OutboxEmail, partial(an_email, priority=Priority.NEWCOMER, state="sent"), 30 * DAY),
+    (OutboxEmail, partial(an_email, priority=Priority.NEWCOMER, state="expired"), DAY),
+    (OutboxEmail, partial(an_email, priority=Priority.ASKED_BY_ANYBODY), DAY),
 ]
+IDS = ["sessions", "limits", "events", "invites", "emails", "sent emails", "newcomers' emails", "strangers' resets"]
 # Why no task deletes the rows of the other tables: what bounds them instead, or who deletes them.
 BOUNDED = {
     "user_account": "the site's people",
@@ -87,7 +100,6 @@ BOUNDED = {
     "export_chunk": "go with the export",
     "import_chunk": "go with the import",
     "mail_status": "one",
-    "outbox_email": "the mailer: mail/status.py",
     "error_report": "one for a place in the code",
 }
 
@@ -128,7 +140,7 @@ def wait_until_tidy(site: Site, model: type[SQLModel], rows: int) -> None:
 
 
 @pytest.mark.alike
-@pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=["sessions", "limits", "events", "invites"])
+@pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=IDS)
 def test_what_has_ended_goes_and_the_rest_stays(
     tidy_site: Site, model: type[SQLModel], row: Row, kept: timedelta
 ) -> None:

@@ -141,7 +141,7 @@ class Dispatcher:
         tell(email, outcome)
 
     async def _tidy(self) -> None:
-        """Now and then deletes a few emails that were finished long ago, and checks the clock."""
+        """Now and then checks the clock."""
         clock = time.time() - time.monotonic()
         was_set_back, self._clock = clock < self._clock - CLOCK_SET_BACK, clock
         if time.monotonic() < self._tidy_at and not was_set_back:
@@ -149,9 +149,8 @@ class Dispatcher:
         async with self.database.session(is_writing=True) as db:
             if count := await status.mend_times(db):
                 log.warning("clock_was_ahead", extra={"fields": {"emails": count}})
-            purged = await status.purge(db)
             await db.commit()
-        self._tidy_at = time.monotonic() + (1 if purged else TIDY_SECONDS)
+        self._tidy_at = time.monotonic() + TIDY_SECONDS
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:

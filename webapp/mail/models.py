@@ -27,6 +27,11 @@ class Priority(IntEnum):
     CAN_WAIT = 2
 
 
+# What strangers may have asked for and was given up: the priorities ASKED_BY_ANYBODY and NEWCOMER. In numbers, as
+# databases use an index over some rows only for the condition that it was made with.
+OF_STRANGERS = "finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"
+
+
 def _partial_index(name: str, *columns: str, where: str) -> Index:
     """An index over some rows only, so that a new email is in just one of them."""
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
@@ -75,6 +80,7 @@ class OutboxEmail(SQLModel, table=True):
     __table_args__ = (
         _partial_index("ix_outbox_email_priority_due_at", "priority", "due_at", where="finished_at IS NULL"),
         _partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+        _partial_index("ix_outbox_email_of_strangers_finished_at", "finished_at", where=OF_STRANGERS),
         _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
 

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
-    delete,
     func,
     literal,
     select,
@@ -25,7 +24,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import database
 from webapp.database import CLOCKS_DIFFER, execute, execute_together, is_recent, now, recent
 from webapp.database.hot import Prepared, Transaction
-from webapp.mail import refusals
+from webapp.mail import models, refusals
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
 from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails, trouble_seen
 from webapp.mail.outbox import status as statuses
@@ -33,7 +32,7 @@ from webapp.settings import Settings
 
 GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
 KEPT = timedelta(days=30)
-PURGED_AT_ONCE = 500
+KEPT_OF_STRANGERS = timedelta(days=1)
 ATTEMPTS_FORGIVEN = 5
 LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
 
@@ -193,10 +192,12 @@ async def send_again(
     return count
 
 
-async def purge(db: AsyncSession) -> int:
-    """Deletes a few of the emails that were finished long ago; returns how many."""
-    old = select(emails.c.id).where(emails.c.finished_at < now() - KEPT).limit(PURGED_AT_ONCE)
-    return (await execute(db, delete(emails).where(emails.c.id.in_(old)))).rowcount
+def outdated() -> ColumnElement[bool]:
+    """The SQL condition for emails that were finished long ago. What strangers may have asked for goes sooner: they can
+    ask for more than the hour's budget lets leave.
+    """
+    of_strangers = (emails.c.finished_at < now() - KEPT_OF_STRANGERS) & text(models.OF_STRANGERS)
+    return (emails.c.finished_at < now() - KEPT) | of_strangers
 
 
 async def mend_times(db: AsyncSession) -> int:

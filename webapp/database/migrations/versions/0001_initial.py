@@ -135,6 +135,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("finished_at IS NOT NULL"),
     )
     op.create_index(
+        "ix_outbox_email_of_strangers_finished_at",
+        "outbox_email",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"),
+        sqlite_where=sa.text("finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"),
+    )
+    op.create_index(
         "ix_outbox_email_user_id_created_at",
         "outbox_email",
         ["user_id", "created_at"],
