@@ -41,6 +41,24 @@ def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: V
     expect(box).to_have_value("x" * 281)
 
 
+FROM_TOP = """(post) => {
+    const range = document.createRange();
+    range.selectNodeContents(post.querySelector(".post-author"));
+    return range.getClientRects()[0].top - post.querySelector(".post-head").getBoundingClientRect().top;
+}"""
+
+
+@deep
+def test_a_name_longer_than_its_line_begins_on_the_first(scripted: Visitor) -> None:
+    scripted.name = f"{'W' * (30 - len(scripted.name))}{scripted.name}"
+    scripted.page.set_viewport_size({"width": 320, "height": 640})
+    scripted.is_logged_in()
+
+    post = says(scripted, "Long names are names, too.")
+
+    assert post.evaluate(FROM_TOP) < 12  # a line has 24 pixels
+
+
 DRAFTS = "Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))"
 
 
