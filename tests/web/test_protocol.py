@@ -15,7 +15,7 @@ from tests.depth import deep
 from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.settings import ROOT
-from webapp.web.protocol import MAX_BYTES, BoundedProtocol
+from webapp.web.protocol import MAX_BYTES, MOST_PIPELINED, BoundedProtocol
 from webapp.web.request_head import HOW_TO_START
 
 HOST = "blog.example"
@@ -65,7 +65,7 @@ class AnswersWhole(BoundedProtocol):
 def test_whoever_reads_no_answer_is_hung_up_on(site: Site, kind: type[BoundedProtocol]) -> None:
     """C50: or thousands would, and no socket be left for anybody else."""
     stylesheet = re.findall(r'href="(/static/[^"]+[.]css)"', site.browser().get("/login").text)[0]
-    protocol = functools.partial(kind, max_unread_seconds=0.5)
+    protocol = functools.partial(kind, max_unread_seconds=0.5, most_pipelined=300)
     asked, last, is_open = head("GET", stylesheet, HOST), head("GET", stylesheet, HOST, "Connection: close"), True
     with serving(site, http=protocol) as port, connected(port, asked * 300 + last) as deaf:
         for byte in asked * 5:
@@ -77,6 +77,18 @@ def test_whoever_reads_no_answer_is_hung_up_on(site: Site, kind: type[BoundedPro
             time.sleep(0.05)
 
     assert not is_open
+
+
+def test_few_requests_wait_on_one_connection(port: int) -> None:
+    """C50: uvicorn would keep thousands, each in a hundred times its size."""
+    asked, last = head("GET", "/health", HOST), head("GET", "/health", HOST, "Connection: close")
+    with connected(port, asked * MOST_PIPELINED + last) as connection:
+        few = said(connection)
+    with connected(port, asked * (MOST_PIPELINED + 1) + last) as connection:
+        many = said(connection)
+
+    assert few.count(b"HTTP/1.1 200 OK") == MOST_PIPELINED + 1
+    assert many.startswith(b"HTTP/1.1 400")
 
 
 def test_an_endless_head_is_cut_off(port: int) -> None:

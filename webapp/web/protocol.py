@@ -1,5 +1,5 @@
 """How uvicorn speaks HTTP here: as usual, except that the head has a limit of size and time, and so has an answer that
-nobody reads.
+nobody reads; nor do many requests wait on one connection.
 
 Nor is anything added to the head later: a proxy may let forged headers pass after a body (RFC 9110, 6.5.1).
 """
@@ -13,12 +13,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_SECONDS = 20.0
 MAX_UNREAD_SECONDS = 60.0  # in which a phone that reads a kilobyte a second makes room for more
 MAX_BYTES = 256 * 1024  # a read may bring the body along; request_head.py says what a head may have
+# Requests on one connection that wait for the answer to an earlier one. Browsers and proxies send none; uvicorn keeps
+# as many as come, in a hundred times their size.
+MOST_PIPELINED = 8
 _MARK = "microblog.bounded_head"
 
 
 def has_read(scope: Scope) -> bool:
     """Whether this protocol read a request."""
     return _MARK in scope.get("extensions", {})
+
+
+class TooMany(Exception):
+    """More than MOST_PIPELINED. The parser takes it for an invalid request: 400, and uvicorn hangs up."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -31,11 +38,12 @@ class BoundedProtocol(HttpToolsProtocol):
         *arguments: Any,
         max_seconds: float = MAX_SECONDS,
         max_unread_seconds: float = MAX_UNREAD_SECONDS,
+        most_pipelined: int = MOST_PIPELINED,
         **more: Any,
     ) -> None:
         super().__init__(*arguments, **more)
         self._awaits_head, self._size, self._max_seconds = True, 0, max_seconds
-        self._max_unread_seconds = max_unread_seconds
+        self._max_unread_seconds, self._most_pipelined = max_unread_seconds, most_pipelined
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._waiting = 0
@@ -69,6 +77,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= self._most_pipelined:
+            raise TooMany
         super().on_message_begin()
         self.scope["extensions"] = {_MARK: {}}
 
