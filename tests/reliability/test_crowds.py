@@ -14,7 +14,7 @@ import pytest
 
 from tests.depth import deep
 from tests.reliability.conftest import Figure
-from tests.reliability.stage import WebProcess, stage
+from tests.reliability.stage import HOST, WebProcess, stage
 from tests.reliability.visitors import Answer, Visitor, slow_visitors, visiting
 from webapp.passwords.hasher import MOST_OF_STRANGERS
 
@@ -82,6 +82,41 @@ async def test_two_hundred_slow_visitors_keep_nobody_waiting(
         assert {answer.status for answer in answers} == {303}
         assert served < 5
         assert seen.slowest < 2.0
+
+
+@pytest.mark.soak
+async def test_five_hundred_connections_of_one_network_keep_no_neighbour_waiting(
+    database_url: str, tmp_path: Path, figure: Figure
+) -> None:
+    """C65: each asks for eight pages at once, again and again."""
+    async with stage(tmp_path, database_url, processes=1) as site:
+        (process,) = site.processes
+        crowd = [asyncio.create_task(ask_again_and_again(process.port)) for _number in range(500)]
+        async with visiting([process.port]) as (neighbour,):
+            await asyncio.sleep(3)
+            taken = []
+            for _look in range(20):
+                began = time.monotonic()
+                assert (await neighbour.get("/explore")).status == 200
+                taken.append(time.monotonic() - began)
+        for asking in crowd:
+            asking.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+    figure("C65", f"a page of a neighbour within {max(taken):.2f} s, half within {sorted(taken)[10]:.2f} s")
+    assert max(taken) < 5.0
+
+
+async def ask_again_and_again(port: int) -> None:
+    """The pages of one network, as fast as they come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    asked = f"GET /explore HTTP/1.1\r\nhost: {HOST}\r\nx-forwarded-for: 198.51.100.7\r\n\r\n".encode()
+    try:
+        writer.write(asked * 8)
+        while piece := await reader.read(65536):
+            writer.write(asked * piece.count(b"HTTP/1.1 "))
+    finally:
+        writer.transport.abort()
 
 
 async def log_in(visitor: Visitor, name: str) -> Answer:

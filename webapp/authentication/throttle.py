@@ -18,6 +18,7 @@ from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
 from webapp.database import release, table
 from webapp.database.hot import Prepared, Transaction
+from webapp.fair_queue import held
 from webapp.names import identities
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -37,7 +38,7 @@ class Turns:
     async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
         """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection."""
         await release(db)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with held(self._locks.setdefault(key, asyncio.Lock())):
             yield
 
 

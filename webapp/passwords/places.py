@@ -1,7 +1,7 @@
-"""Who may wait for a hash, and whose turn is next."""
+"""Who may wait for a hash."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import release
+from webapp.fair_queue import FairQueue, aside, held
 from webapp.limit_windows import wider
 from webapp.rate_limits import Busy
 
 # Strangers' guesses that are at the database at once. A process has eight connections, or one.
 MOST_AT_DATABASE = 3
 _STRANGERS = "all strangers together"
-
-Line = dict[str, deque[asyncio.Future[None]]]
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,14 @@ class Asking:
     is_stranger: bool
 
     @property
-    def turns(self) -> str:
-        """Who takes turns: a client_ip, or the /48 around one of IPv6."""
-        return (wider(self.by[0]) or self.by[0]) if self.by else ""
+    def client_ip(self) -> str:
+        return self.by[0] if self.by else ""
 
     @property
     def counted(self) -> set[str]:
         if not self.is_stranger:
             return set(self.by)
-        return {_STRANGERS, *(f"guess {each}" for each in (*self.by, self.turns))}
+        return {_STRANGERS, *(f"guess {each}" for each in (*self.by, wider(self.client_ip)) if each)}
 
 
 class Places:
@@ -46,13 +44,11 @@ class Places:
 
     def __init__(self, workers: int, *, most: int, most_of_one: int, most_of_strangers: int) -> None:
         self.in_hand = 0
-        self._free = workers
+        self._queue = FairQueue(workers)
         self._most = most
         self._most_of_one = most_of_one
         self._most_of_strangers = most_of_strangers
         self._taken: Counter[str] = Counter()
-        self._known: Line = {}
-        self._strangers: Line = {}
         self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
 
     @contextmanager
@@ -72,7 +68,7 @@ class Places:
     async def with_database(self, asking: Asking, db: AsyncSession) -> AsyncIterator[None]:
         """What is read or counted before a hash. Strangers wait for one another here, before they take a connection."""
         await release(db)
-        async with self._at_database if asking.is_stranger else nullcontext():
+        async with held(self._at_database) if asking.is_stranger else nullcontext():
             try:
                 yield
             finally:
@@ -83,38 +79,12 @@ class Places:
         """One of the workers. Whoever waits for it, or has it, holds no connection."""
         if db is not None:
             await release(db)
-        await self._wait(self._strangers if asking.is_stranger else self._known, asking.turns)
-        try:
-            yield
-        finally:
-            self._next()
+        with aside():
+            await self._queue.enter(asking.client_ip, is_second=asking.is_stranger)
+            try:
+                yield
+            finally:
+                self._queue.leave()
 
     def _most_of(self, who: str) -> int:
         return self._most_of_strangers if who == _STRANGERS else self._most_of_one
-
-    async def _wait(self, line: Line, client_ip: str) -> None:
-        """Returns once one of the workers is free, and takes it."""
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        line.setdefault(client_ip, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # our turn had come
-                self._next()
-            raise
-
-    def _next(self) -> None:
-        """Gives a worker to the first in line. Others from the same client IP go behind everybody else."""
-        while line := self._known or self._strangers:
-            client_ip = next(iter(line))
-            turns = line.pop(client_ip)
-            turn = turns.popleft()
-            if turns:
-                line[client_ip] = turns
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1

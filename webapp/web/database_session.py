@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.database import Database
 from webapp.database.engine import release
 from webapp.database.hot import Direct
+from webapp.fair_queue import held
 from webapp.web.request_body import SAFE_METHODS as SAFE_METHODS
 
 MOST_BY_ANYBODY = 3  # at the database at once; a process has eight connections, or one
@@ -84,6 +85,6 @@ async def prepared(request: Request, *, is_writing: bool = True, by_anybody: boo
     """
     await request.scope["state"].release()
     state = request.app.state
-    async with state.anybody if by_anybody else nullcontext(), state.database.direct(is_writing=is_writing) as db:
+    async with held(state.anybody) if by_anybody else nullcontext(), state.database.direct(is_writing=is_writing) as db:
         request.scope["state"].infos.append(db.info)
         yield db

@@ -92,7 +92,7 @@ def _answer(request: Request, error: Exception, typed: dict[str, str]) -> Respon
         log.warning("unavailable", extra={"fields": {"error": type(error).__name__, "reason": reason}})
         return page(request, 503, headers={"retry-after": "5"}, typed=typed)
     if isinstance(error, ClientDisconnect):
-        return page(request, 400)  # nobody reads it any more
+        return Response(status_code=400)  # nobody reads it
     log.error("unhandled", exc_info=error)
     return page(request, 500, typed=typed)
 

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp.database import refusals
+from webapp.fair_queue import aside
 from webapp.i18n import gettext as _
 from webapp.web import errors
 from webapp.web.request_body import HANG_UP, Patience, TooLarge
@@ -79,7 +80,9 @@ class LargeBody:
             return await self.app(scope, receive, send)
         try:
             async with self._turn(upload.whose):
-                scope["state"]["upload"] = form = await self._read(scope, receive, upload.most_bytes + AROUND)
+                with aside():
+                    form = await self._read(scope, receive, upload.most_bytes + AROUND)
+                scope["state"]["upload"] = form
                 try:
                     await self.app(scope, receive, send)
                 finally:
@@ -92,9 +95,10 @@ class LargeBody:
     @asynccontextmanager
     async def _turn(self, whose: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self.wait_seconds), self._freed:
-                await self._freed.wait_for(lambda: len(self._busy) < AT_ONCE and whose not in self._busy)
-                self._busy.add(whose)
+            with aside():
+                async with asyncio.timeout(self.wait_seconds), self._freed:
+                    await self._freed.wait_for(lambda: len(self._busy) < AT_ONCE and whose not in self._busy)
+                    self._busy.add(whose)
         except TimeoutError:
             raise NoTurn from None
         try:

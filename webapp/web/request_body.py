@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webapp.fair_queue import outside, seconds_waited
+from webapp.rate_limits import Busy
 from webapp.web import errors
 
 MAX_BYTES = 64 * 1024
+MAX_WAIT_SECONDS = 8.0  # for a turn; afterwards it is only told so, which takes a tenth of a page's time
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SAYS_BODY = {b"content-length", b"transfer-encoding"}
 # A client that breaks these rules can't try again on the same connection.
@@ -43,17 +46,22 @@ class WholeBody:
         self.patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _has_none(scope) or "upload" in scope["state"]:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if _has_none(scope) or "upload" in scope["state"]:
+            await _refuse_if_late(scope, receive)
             return await self.app(scope, receive, send)
 
         try:
-            body = await self._read(scope, receive)
+            async with outside():
+                body = await self._read(scope, receive)
         except TooLarge:
             return await errors.page(Request(scope), 413, headers=HANG_UP)(scope, receive, send)
         except TimeoutError:
             return await errors.page(Request(scope), 408, headers=HANG_UP)(scope, receive, send)
 
         scope["state"]["body"] = body  # for the page that says what went wrong with it
+        await _refuse_if_late(scope, receive)
         await self.app(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
@@ -73,6 +81,16 @@ class WholeBody:
                 if not message.get("more_body", False):
                     return bytes(body)
                 limit.reschedule(begun + self.patience.seconds(len(body)))
+
+
+async def _refuse_if_late(scope: Scope, receive: Receive) -> None:
+    """After a wait for a turn: raises Busy if it was too long, and ClientDisconnect if the visitor has left."""
+    if not (waited := seconds_waited()):
+        return
+    if waited > MAX_WAIT_SECONDS:
+        raise Busy(f"It waited {waited:.0f} s for its turn.")
+    if await Request(scope, receive).is_disconnected():
+        raise ClientDisconnect
 
 
 def _has_none(scope: Scope) -> bool:

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.database import Database
+from webapp.fair_queue import aside
 from webapp.settings import Settings
 from webapp.web import client_ip, errors
 from webapp.web.form_answers import Answer, Press
@@ -80,7 +81,11 @@ class SecondPress:
                     return _response(answer)
                 if has_passed():
                     return errors.page(request, 429, headers={"retry-after": "1"})
-                await (asyncio.sleep(LOOK_EVERY) if answer is None else press.forget())
+                if answer is not None:
+                    await press.forget()
+                    continue
+                with aside():
+                    await asyncio.sleep(LOOK_EVERY)
         return None
 
     @contextmanager
