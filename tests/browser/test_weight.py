@@ -111,7 +111,7 @@ def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Vill
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_shifts_while_a_page_comes_in_pieces(browser: Browser, place: Village, size: str) -> None:
     cookies = place.cookies()
-    visits = {"/login": {}, place.reset_link(): {}, "/": cookies, place.newest_post(): cookies}
+    visits = {"/login": {}, place.reset_link(): {}, "/": cookies, place.newest_post(): cookies, "/letters": cookies}
     shifted = {}
     for path, its_cookies in visits.items():
         page = _newcomer(browser, place, SIZES[size], its_cookies)
