@@ -15,19 +15,20 @@ FOR_DEVELOPERS = {"gallery", "gallery_email", "mailbox_email"}  # they show name
 EVERYBODY = ["a stranger", "susan", "david"]
 PAGES = [name for name in NAMES if name not in FOR_MACHINES | FOR_DEVELOPERS]
 FORMS = [route.name for route in ROUTES if "POST" in (route.methods or ()) and route.name != "logout"]
+SUBJECT = {PSEUDO: "⟦Rését", "ru": "Новый пароль"}
 FIELDS = ("username", "email", "password", "password2", "current_password", "body", "about_me", "reason", "code")
 
 
 @contextmanager
-def pseudo_site(migrated_sqlite: Path, folder: Path) -> Iterator[Site]:
-    """A site with susan, who looks after it and writes, and with david and erin."""
-    only = {"languages": (PSEUDO,), "admins": ("susan@example.com",), "member_invites": 5}
+def pseudo_site(migrated_sqlite: Path, folder: Path, language: str = PSEUDO) -> Iterator[Site]:
+    """A site with susan, who looks after it and writes, and with david and erin. Given a language, in that one."""
+    only = {"languages": (language,), "admins": ("susan@example.com",), "member_invites": 5}
     with standing_site(migrated_sqlite, folder, **only) as site:
         assert site.mailbox
         for name in ("susan", "david", "erin"):
             register(site.browser(), site.mailbox, name)
         ask_for_reset(site.browser())
-        site.app.state.link = site.mailbox.link("susan@example.com", subject="⟦Rését")
+        site.app.state.link = site.mailbox.link("susan@example.com", subject=SUBJECT[language])
         for name in ("david", "susan"):
             author = site.browser()
             log_in(author, name)

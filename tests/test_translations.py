@@ -77,7 +77,7 @@ def test_no_russian_text_would_have_to_decline_the_name_of_the_site() -> None:
 
 
 def test_no_russian_line_begins_with_a_dash_and_a_number_stays_with_what_it_counts() -> None:
-    with i18n.use("ru"):
+    with i18n.use("ru", is_typeset=True):
         hours = i18n.ngettext("%(num)s hour", "%(num)s hours", 5) % {"num": 5}
         texts = [i18n.gettext(text) for text in texts_of_the_code() if isinstance(text, str)]
 

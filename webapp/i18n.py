@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale
 from babel.numbers import format_decimal
@@ -24,11 +24,20 @@ _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<
 TRANSLATIONS = ROOT / "webapp" / "translations"
 PSEUDO = "en-XA"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
-# What a line doesn't part in Russian: a dash and the word before it, a number and what it counts.
-_TOGETHER = re.compile(r" (?=—)|(%\((?:num|count|ended|most)\)s|\b\d+) (?=[А-яё]{3}|МБ)")
+# What a line doesn't part in Russian: a dash and the word before it, a number and what it counts, a short word and the
+# next one. Where an address or a name follows, it may be long, and parts.
+_A_NUMBER = r"%\((?:num|count|ended|most|length|max_length|times|size|seconds)\)s"
+_A_TIME = r"%\((?:when|time|day|date|since|until|due)\)s"
+_SHORT = r"(?<![\w-])(?:[авикосуя]|во|до|за|из|ко|на|не|ни|но|об|от|по|со)"
+_TOGETHER = re.compile(
+    rf" (?=—|UTC\b|(?:бы|же|ли)\b)|({_SHORT}(?= (?:[\w«]|{_A_NUMBER}|{_A_TIME}))"
+    rf"|(?:{_A_NUMBER}|\b\d+)(?= (?:[А-яё]{{3}}|МБ|[гс](?:[.;)]|$)))) ",
+    re.IGNORECASE,
+)
 _ACCENTS = str.maketrans("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 _OF_A_TERMINAL = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _language: ContextVar[str] = ContextVar("language", default="en")
+_is_typeset: ContextVar[bool] = ContextVar("is_typeset", default=False)
 
 
 def gettext(text: str) -> str:
@@ -77,11 +86,15 @@ def own_name(language: str) -> str:
 
 
 @contextmanager
-def use(language: str) -> Iterator[None]:
-    token = _language.set(language)
+def use(language: str, *, is_typeset: bool = False) -> Iterator[None]:
+    """Speaks a language inside. Typeset texts have spaces that don't break, for pages and emails; elsewhere those would
+    stick to links and commands. The text of an email gets ordinary ones again.
+    """
+    token, other = _language.set(language), _is_typeset.set(is_typeset)
     try:
         yield
     finally:
+        _is_typeset.reset(other)
         _language.reset(token)
 
 
@@ -119,11 +132,12 @@ def in_argparse(language: str) -> Iterator[None]:
         os.environ |= {"LANGUAGE": before} if before is not None else {}
 
 
-def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str) -> str:
-    """The first language the person has chosen that is offered; else the best for their browser."""
+def pick(offered: tuple[str, ...], chosen: Iterable[str], accept_language: str = "") -> str:
+    """The first language the person has chosen that is offered; else the best for their browser; else the site's."""
     return next((name for name in chosen if name in offered), None) or choose(accept_language, offered)
 
 
+@lru_cache(10_000)
 def typeset(text: str) -> str:
     """A Russian text with spaces that don't break where a typographer wants none to."""
     return _TOGETHER.sub(lambda found: f"{found[1] or ''}\u00a0", text)
@@ -143,13 +157,17 @@ def _locale(language: str) -> str:
 
 class _Russian(catalogues.GNUTranslations):
     def gettext(self, message: str) -> str:
-        return typeset(super().gettext(message))
+        return _for_its_place(super().gettext(message))
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return typeset(super().ngettext(msgid1, msgid2, n))
+        return _for_its_place(super().ngettext(msgid1, msgid2, n))
 
     def pgettext(self, context: str, message: str) -> str:
-        return typeset(super().pgettext(context, message))
+        return _for_its_place(super().pgettext(context, message))
+
+
+def _for_its_place(text: str) -> str:
+    return typeset(text) if _is_typeset.get() else text
 
 
 class _Pseudo(catalogues.NullTranslations):

@@ -50,7 +50,7 @@ class CurrentUser:
         # The person's own language comes before the browser's.
         if user is None or user.language not in request.app.state.settings.languages:
             return await self.app(scope, receive, send)
-        with i18n.use(user.language):
+        with i18n.use(user.language, is_typeset=True):
             await self.app(scope, receive, send)
 
     async def _find(self, cookie: str) -> SessionUser | None:

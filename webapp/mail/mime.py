@@ -25,6 +25,7 @@ _REPEATED = {
     "postmarkapp.com": ("X-PM-Metadata-sent", "{}"),
     "mailgun.org": ("X-Mailgun-Variables", '{{"sent": "{}"}}'),
 }
+_SPACES = re.compile(r"[ \n]+")
 _LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
 
 
@@ -65,16 +66,17 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
         }
     if draft.message is not None:
         return written({"From": settings.sender, "To": draft.recipient} | draft.headers | named, draft.message)
-    with languages.use(language):
+    with languages.use(language, is_typeset=True):
         text = templates.get_template(f"email/{draft.template}.txt")
         html = templates.get_template(f"email/{draft.template}.html")
         repeats = Repeats.of(email)
         values = {**draft.values, "language": language, "repeats": repeats}
-        subject = " ".join("".join(text.blocks["subject"](text.new_context(values))).split())
-        subject = repeats.counted(subject) if repeats else subject
+        heading = _SPACES.sub(" ", "".join(text.blocks["subject"](text.new_context(values)))).strip()
+        heading = repeats.counted(heading) if repeats else heading
         plain = text.render(values)
-        seen = {"subject": subject, "preheader": _preheader(plain), "links": _links(plain, settings)}
+        seen = {"subject": heading, "preheader": _preheader(plain), "links": _links(plain, settings)}
         rich = html.render(values | seen)
+    subject = " ".join(heading.split())  # with ordinary spaces
     named = {"From": settings.sender, "To": draft.recipient, "Subject": subject} | named
     if _is_plain(plain, rich):
         return _assemble(named, plain, rich)

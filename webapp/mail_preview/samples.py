@@ -66,7 +66,7 @@ def _planned(settings: Settings) -> Iterator[_Planned]:
     counts: Counter[str] = Counter()
     for name, kind in kinds.KINDS.items():
         for language in settings.languages:
-            with i18n.use(language):
+            with i18n.use(language, is_typeset=True):
                 drafts = kind.samples(settings)
             for draft in drafts:
                 counts[f"{draft.template}.{language}"] += 1

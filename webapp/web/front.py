@@ -61,7 +61,7 @@ class Front:
         scope.setdefault("state", {})["request_id"] = request_id = secrets.token_hex(8)
         token = current_request.set(request_id)
         current_turn.set(turn)
-        with i18n.use(page_language.of(request, self.languages)):
+        with i18n.use(page_language.of(request, self.languages), is_typeset=True):
             try:
                 await turn.begin()
                 await self._answer(request, receive, send_on)
