@@ -1,14 +1,20 @@
 """The language of the person: what they chose, what the page says, what the browser asks for, in this order."""
 
+import io
 import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
-from tests.stories import ask_for_reset, log_in, register
+from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from webapp import i18n
+from webapp.accounts import tokens
+from webapp.settings import Settings
 
 OFFERED = ("en", "ru", "de")
 
@@ -161,7 +167,40 @@ def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(si
     assert subjects == ["Reset your password on Microblog", "Новый пароль для сайта Microblog"]
 
 
+def test_who_reads_a_language_that_the_site_no_longer_has_gets_its_first(
+    make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    """On pages, in the file with everything, and in emails: an account's own, a stranger's, and those that waited."""
+    settings = make_settings(database_url=database_url, mailer="process", registration="approval")
+    form = {"password": PASSWORD, "why": "Сад"}
+    invited, asks = (tokens.register_link(settings, f"{name}@example.com", how) for name, how in GUESTS)
+    with Site(settings) as before:
+        stranger = in_language(before, "ru")
+        in_language(before, "ru").post(invited, data=form | {"username": "olga"})
+        stranger.post(asks, data=form | {"username": "anna"})
+        stranger.post("/register", data={"email": "new@example.com"})
+
+    site = start_site(replace(settings, languages=("en",), mailer="web"))
+    olga = in_language(site, "ru")
+    log_in(olga, "olga")
+    page = olga.get("/settings").text
+    olga.post("/export", data={"current_password": PASSWORD})
+    assert site.mailbox
+    site.mailbox.last("olga@example.com", subject="Your file")
+    file = zipfile.ZipFile(io.BytesIO(olga.post("/export/download", data={"current_password": PASSWORD}).content))
+    emails = [site.mailbox.last(f"{name}@example.com") for name in ("new", "anna", "olga")]
+
+    assert (spoken(page), spoken(file.read("index.html").decode())) == ("en", "en")
+    assert [email.message["Content-Language"] for email in emails] == ["en"] * 3
+    assert [email.subject for email in emails] == [
+        "Your registration on Microblog",
+        "Your request to join Microblog is waiting",
+        "Your file from Microblog is ready",
+    ]
+
+
 NAMES, OWN = ("susan", "olga"), ["en", "ru"]
+GUESTS = (("olga", ""), ("anna", tokens.ASKED))
 
 
 def in_language(site: Site, language: str) -> Browser:

@@ -71,7 +71,8 @@ class Archive:
     async def write(self) -> int:
         """Writes all of it; returns how many bytes."""
         await self._look()
-        with i18n.use(self.user.language), zipfile.ZipFile(self._pieces, "w", zipfile.ZIP_DEFLATED) as zipped:
+        language = i18n.pick(self.settings.languages, [self.user.language])
+        with i18n.use(language, is_typeset=True), zipfile.ZipFile(self._pieces, "w", zipfile.ZIP_DEFLATED) as zipped:
             zipped.writestr("actor.json", json.dumps(activities.actor(self.settings, self.user), indent=1))
             await self._write_account(zipped)
             await self._write_outbox(zipped)

@@ -169,7 +169,7 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
     if email.expires_at <= now():
         return Outcome(Verdict.LATER, None, "given up: it was too late for it")
     try:
-        with languages.use(await _language(db, settings, email.user_id, email.language)):
+        with languages.use(await _language(db, settings, email.user_id, email.language), is_typeset=True):
             draft = await KINDS[email.kind].write(db, settings, email)
     except Exception as error:
         if isinstance(error, DBAPIError) or is_away(error):
@@ -179,14 +179,18 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
         return Outcome(Verdict.NOBODY)
     if email.user_id is None and draft.user_id is not None:
         await outbox.belongs_to(db, email, draft.user_id)
+    if draft.message is not None:
+        return draft  # written already, in the language that the row says
     spoken = await _language(db, settings, draft.user_id or email.user_id, email.language)
-    return replace(draft, language=draft.language or spoken)
+    return replace(draft, language=languages.pick(settings.languages, [draft.language or spoken]))
 
 
 async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:
-    """The reader's current language; for strangers, that of the page on which the email was asked for."""
+    """The reader's current language; for strangers, that of the page on which the email was asked for. If the site no
+    longer has it, its first.
+    """
     user = await users.get(db, user_id) if user_id else None
-    return user.language if user and user.language in settings.languages else asked_in
+    return languages.pick(settings.languages, [user.language if user else asked_in])
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:
