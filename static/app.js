@@ -255,7 +255,12 @@ let relative, exact;
 
 function exactly(time) {
   exact ??= new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
-  return exact.format(new Date(time.dateTime)).replace(/(\d) (?=\p{L}\.)/u, "$1\u00a0"); // what a year is followed by stays beside it
+  return together(exact.format(new Date(time.dateTime)));
+}
+
+// In Cyrillic, a number stays with its word, as webapp/i18n.py has it.
+function together(words) {
+  return words.replace(/(\d| в) (?=\p{Script=Cyrillic}|\d)/gu, "$1\u00a0");
 }
 
 function tellTime() {
@@ -268,7 +273,7 @@ function countOn() {
     const step = steps.find(([, length]) => seconds >= length);
     if (!step) continue;
     relative ??= new Intl.RelativeTimeFormat(language);
-    time.textContent = relative.format(-Math.round(seconds / step[1]), step[0]);
+    time.textContent = together(relative.format(-Math.floor(seconds / step[1]), step[0]));
   }
 }
 

@@ -10,9 +10,19 @@ from playwright.sync_api import Route, expect
 from tests.browser.visitor import PATIENCE, Visitor
 from tests.depth import deep
 from tests.stories import NEW_PASSWORD, PASSWORD
+from webapp import i18n
+from webapp.web import templating
 
 pytestmark = pytest.mark.browser
 
+SHOW_TIMES = """moments => {
+    for (const moment of moments) {
+        const time = document.createElement("time");
+        time.dateTime = moment;
+        time.dataset.ago = "";
+        document.querySelector("main").append(time);
+    }
+}"""
 GATEWAY = "<!doctype html><title>Bad gateway</title><h1>What a proxy says</h1>"
 
 
@@ -45,6 +55,28 @@ def test_a_mistake_keeps_what_was_typed_and_leads_to_it(scripted: Visitor) -> No
     assert scripted.page.evaluate("history.length") == entries
     scripted.page.go_back()
     expect(scripted.page).to_have_url(f"{scripted.url}/login")
+
+
+@deep
+@pytest.mark.parametrize(("language", "name"), [("en", "English"), ("ru", "Русский")])
+def test_a_page_that_stays_open_counts_on_in_the_words_of_a_new_one(
+    scripted: Visitor, language: str, name: str
+) -> None:
+    """In whole units: what was written three and a half years ago isn't four years old."""
+    days = (0.0008, 0.0403, 0.06, 0.9, 1.6, 6.9, 13, 27, 30.2, 45, 60, 200, 364, 366, 1300)
+    scripted.page.clock.install()
+    scripted.goto("/login")
+    scripted.page.get_by_role("button", name=name).click()
+    expect(scripted.page.locator("html")).to_have_attribute("lang", language)
+    moments = [datetime.now(UTC) - timedelta(days=count) for count in days]
+    with i18n.use(language):
+        words = [re.sub("<[^>]+>", "", templating.ago(moment)) for moment in moments]
+    scripted.page.evaluate(SHOW_TIMES, [moment.isoformat() for moment in moments])
+
+    scripted.page.clock.fast_forward("00:31")
+
+    assert words[-1] == {"en": "3 years ago", "ru": "3\u00a0года назад"}[language]
+    assert scripted.page.locator("main time").all_text_contents() == words
 
 
 @deep

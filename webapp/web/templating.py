@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from babel.dates import format_date, format_time, format_timedelta
+from babel.dates import TIMEDELTA_UNITS, format_date, format_time, format_timedelta
 from jinja2 import (
     Environment,
     FileSystemLoader,
@@ -25,6 +25,8 @@ from webapp.settings import NOT_ME_HOURS, ROOT, Settings
 from webapp.web.constants import WithConstants
 
 MOMENT_SECONDS = 60
+# In seconds, as in app.js.
+UNITS = {"year": 31557600, "month": 2629800, "week": 604800, "day": 86400, "hour": 3600, "minute": 60}
 GROUPED_FROM = 1000  # a number from here on has its thousands grouped
 LINE = 72  # characters of an email's text
 
@@ -165,4 +167,7 @@ def _time_tag(when: datetime, language: str) -> Markup:
 
 @lru_cache(10_000)
 def _ago_words(minutes: int, name: str) -> str:
-    return i18n.typeset(format_timedelta(-timedelta(minutes=minutes), add_direction=True, threshold=1, locale=name))
+    """In whole units that have passed, as app.js counts them: after 59 days it's one month. Babel would round."""
+    unit, length = next((unit, length) for unit, length in UNITS.items() if minutes * 60 >= length)
+    passed = timedelta(seconds=minutes * 60 // length * dict(TIMEDELTA_UNITS)[unit])
+    return i18n.typeset(format_timedelta(-passed, add_direction=True, threshold=1, locale=name))
