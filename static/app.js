@@ -179,7 +179,7 @@ function waitFor(button) {
   })();
 }
 
-// How long a link still works; a form that was opened in time may be sent a little later.
+// How long a link still works; a form that was opened in time may be sent a little later. Then the way on appears.
 const GRACE = 300; // seconds, as in webapp/accounts/tokens.py
 
 function countDown(line) {
@@ -188,7 +188,8 @@ function countDown(line) {
   (function tick() {
     const left = (end - Date.now()) / 1000;
     line.textContent = said[left > 0 ? Math.min(Math.ceil(left / 60) + 1, said.length - 1) : Number(left > -GRACE)];
-    if (left > -GRACE && line.isConnected) setTimeout(tick, 1000);
+    if (left <= -GRACE) line.nextElementSibling.hidden = false;
+    else if (line.isConnected) setTimeout(tick, 1000);
   })();
 }
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from playwright.sync_api import expect
 
 from tests.browser import states
@@ -114,11 +116,12 @@ def test_with_forced_colours_the_code_to_scan_stays_dark_on_white(scripted: Visi
 
 
 def test_the_time_left_counts_on(scripted: Visitor) -> None:
-    """C15: and the form says when it is too late for it, too."""
+    """C15: and the form says when it is too late for it, too, and what to do then."""
     link = scripted.has_account().has_link()
     scripted.page.clock.install()
     scripted.goto(link)
     line = scripted.page.locator(".panel-note").first
+    way_on = scripted.page.get_by_role("link", name="Ask for a fresh link")
 
     for passes, words in (
         ("00", r"This link works for another (9|10) minutes\."),
@@ -126,5 +129,10 @@ def test_the_time_left_counts_on(scripted: Visitor) -> None:
         ("05:01", r"This link has just expired\. You can still save within a few minutes\."),
         ("05:00", r"This link has expired\."),
     ):
+        expect(way_on).to_have_count(0)
         scripted.page.clock.fast_forward(passes)
         expect(line).to_have_text(re.compile(words))
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=16)):
+        way_on.click()
+        scripted.press("Email me a fresh link")
+    scripted.sees_heading("Check your email")
