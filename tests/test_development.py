@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ import pytest
 
 from tests.depth import deep
 from tests.mailbox import Mailbox
-from tests.processes import PYTHON, Process, free_port, wait_for_page
+from tests.processes import KEPT, PYTHON, Process, free_port, wait_for_page
 from tests.stories import NEW_PASSWORD
 from webapp.settings import ROOT
 
@@ -90,7 +91,11 @@ def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout
     browser.post(link, data={"password": NEW_PASSWORD})
     home = browser.post("/login", data={"username": names[1], "password": NEW_PASSWORD})
 
+    command = [PYTHON, "-m", "webapp", "reset-link", names[1]]
+    printed = subprocess.run(command, cwd=checkout.root, env=KEPT, capture_output=True, text=True, check=True).stdout
+
     assert f"Microblog is at http://localhost:{checkout.port}\n" in process.output
+    assert printed.startswith(f"http://localhost:{checkout.port}/reset_password/")
     assert f"at http://localhost:{checkout.port}/mailbox" in process.output
     assert "Reset your password on Microblog" in shown
     assert home.url.path == "/"

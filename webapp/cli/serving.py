@@ -29,6 +29,7 @@ from webapp.web import templating
 from webapp.web.protocol import BoundedProtocol
 
 LOOPBACK = "127.0.0.1"
+PORT_FILE = INSTANCE / "port"
 LOOK_AGAIN = 0.05  # seconds
 Say = Callable[[str], None]
 
@@ -36,11 +37,17 @@ Say = Callable[[str], None]
 def settings(command: str) -> Settings:
     """The deployed site's settings; on a machine without any, the development site's."""
     if not _is_deployed() and (command == "demo" or (INSTANCE / "development.db").exists()):
-        settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
+        settings = Settings.for_development(_development_port())
         if command == "demo":
             _prepare(settings)
         return settings
     return deployed_settings()
+
+
+def _development_port() -> int:
+    """PORT, or that of the last `make run`, so that links lead to it."""
+    said = os.environ.get("PORT") or (PORT_FILE.read_text() if PORT_FILE.exists() else "")
+    return int(said) if said.isdecimal() else 8000
 
 
 def _is_deployed() -> bool:
@@ -104,6 +111,7 @@ def dev(options: argparse.Namespace) -> int:
         os.environ.setdefault("LANGUAGES", ",".join([options.language, *others]))
     settings = Settings.for_development(options.port)
     _prepare(settings)
+    PORT_FILE.write_text(str(options.port))
     is_filled = not (options.empty or _is_deployed())
     print(_("Starting ..."), file=sys.stderr, flush=True)
     lines = asyncio.run(_welcome(settings, options.language, is_filled=is_filled))
@@ -126,7 +134,7 @@ def dev(options: argparse.Namespace) -> int:
 
 def development_app() -> Starlette:
     """What `dev` serves, and reloads."""
-    settings = Settings.for_development(int(os.environ.get("PORT", "8000")))
+    settings = Settings.for_development(_development_port())
     logs.configure(settings)
     return create_app(settings)
 
