@@ -91,12 +91,12 @@ pins: ## remake the pinned requirements from pyproject.toml (wants uv); make pin
 	@[ -x $(BIN)/python ] || echo "Making .venv with $$($(PYTHON) --version) ..."
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Installing what the site needs into .venv; once, and half a minute or so ..."
-	@$(PIP) -r requirements.txt
+	@$(PIP) -r requirements.txt || { echo "That didn't work; pip says why, above. Is this machine online? Then try again."; exit 1; }
 	@touch $@
 
 .venv/test: requirements-dev.txt .venv/run
 	@echo "Installing the test tools into .venv; once, and a minute or so ..."
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt || { echo "That didn't work; pip says why, above. Is this machine online? Then try again."; exit 1; }
 	@touch $@
 
 clean: ## remove .venv; instance/, with the development site's database, stays

@@ -79,6 +79,8 @@ def _proxies(settings: Settings) -> Finding:
     if hops and not settings.is_https:
         words = _("%(hops)s, but no proxy is needed for %(url)s: visitors can claim any IP address")
         return Finding(WARNING, "TRUSTED_PROXIES", words % {"hops": hops, "url": settings.base_url})
+    if not hops:
+        return Finding(OK, "TRUSTED_PROXIES", _("0: visitors come straight to the site"))
     words = _("%(hops)s; each must add to X-Forwarded-For, or set it")
     return Finding(OK, "TRUSTED_PROXIES", words % {"hops": hops})
 
