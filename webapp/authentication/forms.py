@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstrain
 from webapp.asked_emails.email_codes import CODE_DIGITS
 from webapp.factors import codes
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 from webapp.names import identities, reserved
 from webapp.passwords import hasher, strength
 from webapp.settings import Settings
@@ -37,7 +38,12 @@ def _local_domains(info: ValidationInfo) -> Collection[str]:
 
 def _password(text: str) -> str:
     if hasher.is_too_long(text):
-        raise ValueError(_("That's too long. Use %(max_length)s characters or fewer.") % {"max_length": _LONGEST.said})
+        words = ngettext(
+            "That's too long. Use %(num)s character or fewer.",
+            "That's too long. Use %(num)s characters or fewer.",
+            _LONGEST.said,
+        )
+        raise ValueError(words % {"num": _LONGEST.said})
     return text
 
 
