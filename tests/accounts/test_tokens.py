@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -357,6 +358,21 @@ def test_a_link_of_one_kind_opens_no_other_page(standing: Site, used_for: Purpos
     statuses = {made_for: browser.get(path.format(issued(made_for))).status_code for made_for in Purpose}
 
     assert statuses == {made_for: 200 if made_for is used_for else 404 for made_for in Purpose}
+
+
+@pytest.mark.parametrize("purpose", [purpose for purpose in ENDPOINTS if purpose is not Purpose.INVITE])
+@one_in(3)
+def test_the_page_of_an_expired_link_leads_on(standing: Site, purpose: Purpose) -> None:
+    """And not only to the start page. Of an invitation it says who can give another."""
+    subject = "nobody@example.com" if purpose is Purpose.REGISTER else 1
+    late = tokens.issue(SETTINGS, purpose, subject, timedelta(minutes=-5))
+
+    page = standing.browser().get(ENDPOINTS[purpose].format(late))
+
+    panel = page.text.partition('id="panel"')[2].partition("</section>")[0]
+    ways = re.findall(r'class="button[^"]*" href="([^"]+)"|action="([^"]+)"', panel)
+    assert (page.status_code, "This link has expired" in panel) == (410, True)
+    assert {"".join(way) for way in ways} - {"/"}
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
