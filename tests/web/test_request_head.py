@@ -39,8 +39,8 @@ def test_a_head_that_no_browser_sends_is_refused(
 CACHES = {
     "passwords/strength.py": 1,  # the list of common passwords
     "database/hot.py": 0,
-    "database/postgresql.py": 1,  # the columns of statements
-    "i18n.py": 2,  # the catalogues and names of languages that the site offers
+    "database/postgresql.py": 2,  # the columns of statements; and several statements as one
+    "i18n.py": 3,  # the catalogues and names of languages that the site offers; our own texts, and times
     "mail/refusals.py": 1,  # words of ours
     "mail_preview/inbox.py": 1,  # files of a development site
     "mail_preview/samples.py": 1,  # our own samples, for a development site
