@@ -53,7 +53,7 @@ async def end_everything(
     Raises Overtaken if the row doesn't match `only_if`. If several try at once, one wins.
     """
     # Otherwise PostgreSQL, having waited for the row, sees it as it is now, but the other tables as they were.
-    await execute(db, select(col(User.id)).where(col(User.id) == user_id).with_for_update())
+    await lock(db, user_id)
     changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
     raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
     epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
@@ -65,6 +65,11 @@ async def end_everything(
     codes = delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id).returning(col(RecoveryCode.used_at))
     unused = [] if keep.codes else [used_at is None for used_at in (await execute(db, codes)).scalars()]
     return Ended(epoch, ended, sum(unused), await _end_passkeys(db, user_id, epoch, keep))
+
+
+async def lock(db: AsyncSession, user_id: int) -> None:
+    """Keeps others from changing the account until the transaction ends."""
+    await execute(db, select(col(User.id)).where(col(User.id) == user_id).with_for_update())
 
 
 async def hold(db: AsyncSession, user_id: int, epoch: int, session_id: int | None = None) -> None:

@@ -131,11 +131,6 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
     return User(username=username, username_key=key, email=email, password_hash=password_hash, language=language)
 
 
-async def lock(db: AsyncSession, user_id: int) -> None:
-    """Keeps others from changing the account until the transaction ends."""
-    await db.exec(select(User.id).where(col(User.id) == user_id).with_for_update())
-
-
 async def note_here(db: AsyncSession, user_id: int) -> None:
     """Records that the person was here."""
     await db.exec(update(User).where(col(User.id) == user_id).values(last_seen_at=now()))

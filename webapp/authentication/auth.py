@@ -159,7 +159,7 @@ async def logs_in_too_often(request: Request, form: Form[Any], user: User) -> bo
     """Counts a log-in whose password or passkey was right, before it leaves anything. If that is too often, the form
     says so.
     """
-    await users.lock(request.state.db, user.id)  # the account's row first, as in whatever ends everything
+    await endings.lock(request.state.db, user.id)  # the account's row first, as in whatever ends everything
     return await too_often(request, form, (rate_limits.LOG_INS, str(user.id))) is not None
 
 
