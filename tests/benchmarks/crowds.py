@@ -33,7 +33,8 @@ COLUMNS = {
     "session": "id token_hash user_id epoch is_remembered user_agent client_ip browser_mark created_at"
     " last_seen_at proved_at expires_at",
 }
-WORDS = "One of very many posts, about as long as posts are: some have a link, https://example.com/a/path, some don't."
+SHORT = "One of very many posts."
+LONG = f"{SHORT} It is about as long as posts get: some have a link, https://example.com/a/path, and some don't."
 
 # Made anew after the rows: put in row by row, those of a million people take most of the time.
 _SQLITE_INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
@@ -69,10 +70,13 @@ class Crowd:
             yield number, name, name, f"{name}@example.com", password_hash, 0, "en", NOW, NOW, "", True, 0
 
     def _posts(self, chance: random.Random) -> Records:
-        """Half of the posts are everybody's; of the other half a twentieth of the people wrote nearly all."""
+        """Half of the posts are everybody's; of the other half a twentieth of the people wrote nearly all. Every fifth
+        is long.
+        """
         for number in range(1, self.posts + 1):
             share = chance.random() if number % 2 else chance.random() ** 12
-            yield number, 1 + int(share * self.people), WORDS, NOW - timedelta(seconds=self.posts - number), ""
+            words = SHORT if number % 5 else LONG
+            yield number, 1 + int(share * self.people), words, NOW - timedelta(seconds=self.posts - number), ""
 
     def _follows(self, chance: random.Random) -> Records:
         for follower in range(1, self.people + 1):
