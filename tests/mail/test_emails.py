@@ -615,7 +615,7 @@ def test_an_email_has_a_subject_on_one_line(emails: list[OutboxEmail]) -> None:
 
         assert "Microblog" in subject
         assert not re.search(r"[\r\n]", subject)
-        assert f"<title>{subject}</title>" in email.html
+        assert f"<title>{subject}</title>" in email.html.replace("\xa0", " ")
 
 
 def test_every_link_of_an_email_stands_whole_on_a_line_of_its_own(emails: list[OutboxEmail]) -> None:

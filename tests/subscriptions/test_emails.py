@@ -52,7 +52,7 @@ def test_an_email_that_was_sent_is_listed(any_site: Site, mailbox: Mailbox) -> N
     [row] = listed(browser)
 
     assert row.startswith("A link to choose a new password ")
-    assert row.endswith("· Delivered to your mail provider")
+    assert " Delivered to your mail provider " in row
     assert "example.com" not in row, "it is known no more"
 
 
@@ -70,7 +70,7 @@ def test_an_email_on_its_way_shows_its_address_masked(
     [row] = listed(browser)
 
     assert row.startswith("A log-in from a new device ")
-    assert row.endswith("· to s…@example.com · On its way")
+    assert " On its way · to s…@example.com " in row
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_email_on_its_way_shows_its_address_masked(
 def test_what_became_of_an_email_is_said_in_words(site: Site, susan: Browser, change: str, words: str) -> None:
     execute(site, f"UPDATE outbox_email SET {change} WHERE kind = 'reset_password'")
 
-    assert listed(susan)[0].endswith(f"· {words}")
+    assert listed(susan)[0].startswith(f"A link to choose a new password {words} ")
 
 
 def test_nobody_sees_the_emails_of_another(site: Site, mailbox: Mailbox, susan: Browser) -> None:

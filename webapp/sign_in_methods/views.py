@@ -134,8 +134,8 @@ async def stop_factor_removal(request: Request) -> Response:
     """Stops a removal that somebody asked for by an emailed link."""
     await Form.read(request, EmptyForm)
     user = await users.owner(request.state.db, request.state.user.id)
-    await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
-    await request.state.db.commit()
+    if await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request)):
+        await request.state.db.commit()
     page = request.app.url_path_for("sign_in_methods")
     return pages.redirect(request, page, flash=_("Stopped. Your sign-in methods stay as they are."))
 
