@@ -108,7 +108,7 @@ def _fill_sqlite(file: str, crowd: Crowd) -> None:
         return _stored(value) if isinstance(value, datetime) else value
 
     with sqlite3.connect(file) as connection:
-        for pragma in ("synchronous=OFF", "cache_size=-500000"):
+        for pragma in ("synchronous=OFF", "cache_size=-500000", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
         for table, records in crowd.tables().items():
             indexes = connection.execute(_SQLITE_INDEXES, (table,)).fetchall()
