@@ -107,7 +107,7 @@ BY_ADMIN: dict[str, tuple[str, Fields, str]] = {
     "send_mail_again": (
         "/admin/mail/send_again",
         {"letter": "1"},
-        "UPDATE outbox_email SET state = 'dead' WHERE id = 1",
+        "UPDATE outbox_email SET state = 'dead', recipient = 'susan@example.com' WHERE id = 1",
     ),
     "address_works_again": (
         "/admin/mail/works_again",
