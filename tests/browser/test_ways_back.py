@@ -135,4 +135,4 @@ def test_the_time_left_counts_on(scripted: Visitor) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=16)):
         way_on.click()
         scripted.press("Email me a fresh link")
-    scripted.sees_heading("Check your email")
+        scripted.sees_heading("Check your email")

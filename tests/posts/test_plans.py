@@ -1,7 +1,7 @@
 """However many posts, replies and blocks there are, a page reads those it shows: by an index, never all of them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.sites import Site
 from tests.stories import log_in
 from tests.watching import execute
 from webapp.posts import statements
+from webapp.settings import Settings
 
 PEOPLE = 40
 # Many replies under sixty posts, which mention everybody; and everybody has muted and blocked everybody, but for susan.
@@ -50,11 +51,15 @@ READS_ALL = re.compile(r"(?:Seq Scan on|SCAN) (?:post|mention|mute|block|follow)
 
 @pytest.fixture
 def crowded(any_site: Site) -> Site:
-    import_people(any_site, "susan", *(f"fan{number}" for number in range(1, PEOPLE)))
-    let_post(any_site, ("susan", "A post."), count=60)
-    for filling in FILLINGS:
-        execute(any_site, filling)
+    fill(any_site)
     return any_site
+
+
+def fill(site: Site) -> None:
+    import_people(site, "susan", *(f"fan{number}" for number in range(1, PEOPLE)))
+    let_post(site, ("susan", "A post."), count=60)
+    for filling in FILLINGS:
+        execute(site, filling)
 
 
 def test_no_page_of_posts_reads_a_table_through(crowded: Site) -> None:
@@ -77,6 +82,26 @@ def test_no_page_that_people_look_at_reads_a_table_through(crowded: Site) -> Non
     plans = {statement: explained(crowded, statement, values) for statement, values in seen.items()}
     assert READS_ALL.search(explained(crowded, "SELECT body FROM post WHERE body = 'Reply'", ())), "the control"
     assert {statement: told for statement, told in plans.items() if READS_ALL.search(told)} == {}
+
+
+@pytest.mark.postgresql
+def test_a_search_reads_the_newest_posts_and_else_those_with_the_word(
+    postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
+) -> None:
+    """Whichever word it is: to read every post from the newest on, for a word nobody wrote, took seconds."""
+    site = start_site(make_settings(database_url=postgres_url))
+    fill(site)
+
+    with asked(site) as seen:
+        for word in ("reply", "nobody_wrote_it"):
+            assert site.browser().get(f"/search?q={word}").status_code == 200
+
+    [search] = [statement for statement in seen if "tsquery" in statement]
+    told = explained(site, search, seen[search])
+    newest = r"Subquery Scan on found .*?-> +Limit .*?-> +Index Scan Backward using pk_post on post "
+    assert re.search(newest, told, re.S)
+    looked_up = r"Sort Key: \(\(found_1.id \+ 0\)\).*?-> +Bitmap Index Scan on ix_post_words "
+    assert re.search(looked_up, told, re.S)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import text
 
 from tests.depth import deep, one_in
 from tests.people.crowd import PART, arrive, import_people, names_in
@@ -13,9 +12,8 @@ from tests.posts.wall import let_post, numbers_in, say
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD
 from tests.watching import dump, execute, statements, wait_until_posted
-from webapp import database
 from webapp.rate_limits import SEARCHES
-from webapp.search import index, words
+from webapp.search import index
 from webapp.settings import Settings
 
 
@@ -273,23 +271,3 @@ def test_hostile_text_is_shown_as_text(site: Site) -> None:
     assert "<img src=x" not in page.text
     assert 'value="&#34;&#39;&gt;&lt;/textarea&gt;' in page.text
     assert page.text.count("&amp;lt;b&amp;gt; {{ 7*7 }}") == 3
-
-
-@pytest.mark.postgresql
-def test_postgresql_plans_each_search_for_its_own_words(
-    postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
-) -> None:
-    """One plan for all words would read every post to find a word that nobody has written."""
-    site = start_site(make_settings(database_url=postgres_url))
-    plans: list[tuple[int, int]] = []
-
-    async def look() -> None:
-        async with site.app.state.database.session() as db:
-            for _search in range(12):
-                await index.find(db, words.parse("garden"), None, 20)
-            query = text("SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE :like")
-            plans.extend(tuple(row) for row in await database.execute(db, query, {"like": "%tsquery%"}))
-
-    site.run(look)
-
-    assert plans == [(0, 12)]
