@@ -1,11 +1,16 @@
 """What people do on the site, step by step and through the front door."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from httpx2 import Response
 
 from tests.mailbox import Mailbox
-from tests.sites import Browser
+from tests.sites import Browser, Site
+from tests.watching import standing_site
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "a quite different staple"
@@ -52,3 +57,17 @@ def forget_and_find_link(browser: Browser, mailbox: Mailbox, username: str = "su
     before = len(mailbox.all(address, RESET_SUBJECT))
     ask_for_reset(browser, address)
     return mailbox.link(address, before + 1, RESET_SUBJECT)
+
+
+@contextmanager
+def standing_village(migrated_sqlite: Path, folder: Path, **changes: Any) -> Iterator[Site]:
+    """A site for the tests of a whole module that susan looks after, on which david has posted five times."""
+    admins = ("susan@example.com",)
+    with standing_site(migrated_sqlite, folder, admins=admins, member_invites=100, **changes) as site:
+        assert site.mailbox
+        for name in ("susan", "david"):
+            register(site.browser(), site.mailbox, name)
+        log_in(david := site.browser(), "david")
+        for _post in range(5):
+            david.post("/", data={"body": "Hello."})
+        yield site

@@ -14,9 +14,9 @@ from tests.factors.steps import app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, standing_village
 from tests.test_sweeps import ROUTES
-from tests.watching import execute, give_passkey, standing_site
+from tests.watching import execute, give_passkey
 from webapp import rate_limits
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
@@ -127,18 +127,8 @@ EXCEPTIONS = {
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that susan looks after, on which david has posted."""
-    with standing_site(
-        migrated_sqlite, tmp_path_factory.mktemp("limited"), admins=("susan@example.com",), member_invites=100
-    ) as site:
-        assert site.mailbox
-        for name in ("susan", "david"):
-            register(site.browser(), site.mailbox, name)
-        david = site.browser()
-        log_in(david, "david")
-        for _post in range(5):
-            david.post("/", data={"body": "Hello."})
-        yield site
+    with standing_village(migrated_sqlite, tmp_path_factory.mktemp("limited")) as village:
+        yield village
 
 
 @pytest.fixture

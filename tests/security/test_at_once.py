@@ -18,9 +18,9 @@ from tests.depth import one_in
 from tests.mailbox import PATIENCE
 from tests.security.test_stolen_cookie import NOT_BY_COOKIE, OPENS, WORSE
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, log_in, register
+from tests.stories import NEW_PASSWORD, log_in, standing_village
 from tests.test_limit_sweep import PROOF, SENT, form_of, path_of
-from tests.watching import execute, execute_each, standing_site
+from tests.watching import execute, execute_each
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database import execute as execute_in
@@ -57,17 +57,9 @@ SEEN = OPENS | {
 def standing(
     migrated_sqlite: Path, standing_postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """A site that susan looks after, on which david has posted."""
-    folder, url = tmp_path_factory.mktemp("at once"), standing_postgres_url
-    admins = ("susan@example.com",)
-    with standing_site(migrated_sqlite, folder, database_url=url, admins=admins, member_invites=100) as site:
-        assert site.mailbox
-        for name in ("susan", "david"):
-            register(site.browser(), site.mailbox, name)
-        log_in(david := site.browser(), "david")
-        for _post in range(5):
-            david.post("/", data={"body": "Hello."})
-        yield site
+    folder = tmp_path_factory.mktemp("at once")
+    with standing_village(migrated_sqlite, folder, database_url=standing_postgres_url) as village:
+        yield village
 
 
 @pytest.fixture(scope="module")

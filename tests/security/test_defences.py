@@ -11,9 +11,9 @@ from tests.security.test_at_once import AS_BEFORE, LEFT_BEHIND, reset_link, sign
 from tests.security.test_proof import PROVED
 from tests.security.test_stolen_cookie import WORSE
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, log_in, register
+from tests.stories import NEW_PASSWORD, log_in, standing_village
 from tests.test_limit_sweep import DEFENCES, EXCEPTIONS, PROOF, SENT, STRANGERS, form_of, path_of
-from tests.watching import execute, execute_each, standing_site
+from tests.watching import execute, execute_each
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 
@@ -42,16 +42,8 @@ Row = tuple[Any, ...]
 
 @pytest.fixture(scope="module")
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that susan looks after, on which david has posted."""
-    folder, admins = tmp_path_factory.mktemp("defences"), ("susan@example.com",)
-    with standing_site(migrated_sqlite, folder, admins=admins, member_invites=100) as site:
-        assert site.mailbox
-        for name in ("susan", "david"):
-            register(site.browser(), site.mailbox, name)
-        log_in(david := site.browser(), "david")
-        for _post in range(5):
-            david.post("/", data={"body": "Hello."})
-        yield site
+    with standing_village(migrated_sqlite, tmp_path_factory.mktemp("defences")) as village:
+        yield village
 
 
 @pytest.fixture(scope="module")

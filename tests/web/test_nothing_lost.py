@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from tests.depth import one_in
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD, log_in, register
+from tests.stories import PASSWORD, log_in, standing_village
 from tests.test_sweeps import ROUTES
-from tests.watching import execute, standing_site
+from tests.watching import execute
 from webapp.rate_limits import Busy
 from webapp.web import drafts
 
@@ -96,20 +96,10 @@ class Fields(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that susan looks after, on which david has posted."""
-    with standing_site(
-        migrated_sqlite, tmp_path_factory.mktemp("kept"), admins=("susan@example.com",), member_invites=3
-    ) as site:
-        assert site.mailbox
-        for name in ("susan", "david"):
-            register(site.browser(), site.mailbox, name)
-        david = site.browser()
-        log_in(david, "david")
-        david.post("/", data={"body": "Hello."})
-        susan = site.browser()
-        log_in(susan)
+    with standing_village(migrated_sqlite, tmp_path_factory.mktemp("kept")) as village:
+        log_in(susan := village.browser())
         susan.post("/", data={"body": "Hello, david."})
-        yield site
+        yield village
 
 
 @pytest.fixture
@@ -121,7 +111,7 @@ def susan(site: Site) -> Browser:
 
 
 def path_of(name: str) -> str:
-    number = 2 if name == "edit_post" else 1  # one's own
+    number = 6 if name == "edit_post" else 1  # one's own
     return FORMS[name].url_path_for(name, **dict.fromkeys(FORMS[name].param_convertors, number))
 
 
