@@ -14,7 +14,7 @@ from webapp.mail_preview import samples
 from webapp.settings import Settings
 
 NAMES = [
-    "Почта на краю тихого города у моря 🐝",
+    "Почта на краю тихого города у моря 👩‍🚀",
     'The "Sea, Post" (Bristol) 🐝',
 ]
 HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)

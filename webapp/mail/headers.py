@@ -8,6 +8,8 @@ import base64
 from collections.abc import Iterator
 from email.utils import getaddresses
 
+from webapp.settings.environment import is_line
+
 LINE = 76  # characters in a line with an encoded word (RFC 2047, 2)
 OPENING, CLOSING = "=?utf-8?b?", "?="
 MOST_BYTES = 45  # of text in an encoded word of at most 75 characters
@@ -20,7 +22,7 @@ def line(name: str, value: str) -> str:
 
     Raises ValueError for a name or value with a line break or control character.
     """
-    if not value.isprintable() or not (name.isascii() and name.isprintable() and name) or set(" :") & set(name):
+    if not is_line(value) or not (name.isascii() and name.isprintable() and name) or set(" :") & set(name):
         raise ValueError("a header can't have a line break or a control character in it")
     if name.lower() in ADDRESSES:
         return f"{name}: {_mailboxes(name, value)}".replace(": \r\n", ":\r\n", 1)

@@ -65,7 +65,7 @@ class Environment:
     def line(self, name: str, most: int) -> str:
         """A line of text for pages and for the headers of emails."""
         words = self.text(name)
-        if not words.isprintable() or len(words) > most or set(words) & {"<", ">"}:
+        if not is_line(words) or len(words) > most or set(words) & {"<", ">"}:
             self.problems.append(
                 Problem(
                     N_("%(name)s must be one line of at most %(most)s characters, without < and >."),
@@ -128,6 +128,11 @@ class Environment:
                 Problem(N_("%(name)s must look like mailto:name@example.com or https://example.com/page."), name=name)
             )
         return uri
+
+
+def is_line(text: str) -> bool:
+    """Whether a text has no line break or control character. Joiners hold emoji and Persian words together."""
+    return text.replace("\u200d", "").replace("\u200c", "").isprintable()
 
 
 def ascii_host(host: str) -> str:
