@@ -139,6 +139,28 @@ def test_the_last_place_is_taken_once(any_inviting: Site) -> None:
     assert sum("This invitation is over" in text for _status, text in answers) == 4
 
 
+@pytest.mark.parametrize(("mode", "way_on"), [("open", "/register"), ("invite", "/")])
+def test_an_invitation_that_is_over_leads_to_where_one_can_register(start: Start, mode: str, way_on: str) -> None:
+    site = start(mode, member_invites=3)
+    susan = arrive(site)
+    link = invite(susan)
+    susan.post("/invites/1/revoke")
+
+    answer = site.browser().get(link)
+
+    assert answer.status_code == 410
+    assert "This invitation is over" in answer.text
+    assert ("You can also register without one." in answer.text) == (mode == "open")
+    assert f'class="button" href="{way_on}"' in answer.text
+
+
+def test_an_invitation_that_was_cut_off_need_not_have_come_by_email(site: Site) -> None:
+    answer = site.browser().get(invite(arrive(site))[:-5])
+
+    assert answer.status_code == 404
+    assert "Copy the whole link from the message" in answer.text
+
+
 @deep
 def test_nobody_makes_more_places_than_there_are(any_inviting: Site) -> None:
     """Also in several tabs at once."""
