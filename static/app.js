@@ -3,9 +3,10 @@
 // Everything here is a comfort: each page works without it.
 
 // No script is ever evaluated; the policy lets htmx swap in what our own server sent.
+const policy = window.trustedTypes?.createPolicy("htmx", { createHTML: (s) => s, createScript: (s) => s });
+
 htmx.registerExtension("microblog", {
   init(api) {
-    const policy = window.trustedTypes?.createPolicy("htmx", { createHTML: (s) => s, createScript: (s) => s });
     const refuse = () => { throw new Error("script evaluation is disabled"); };
     api.initSecurity(policy, refuse, refuse);
   },
@@ -43,6 +44,21 @@ document.addEventListener("htmx:response:error", (event) => {
 document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx && isPost(event)) say(flash.dataset.offline, "error");
 });
+
+// A whole page, or what a proxy says, takes the place of nothing. Our own page says what is the matter.
+document.addEventListener("htmx:before:swap", (event) => {
+  const { response, text } = event.detail.ctx;
+  if (!SWAPPED.includes(response?.status)) return;
+  const isOurs = response.headers.get("vary")?.includes("HX-Request-Type"), isPage = text.startsWith("<!doctype");
+  if (isOurs && !isPage) return;
+  event.preventDefault();
+  if (isPost(event)) say((isOurs && sentenceOf(text)) || flash.dataset.failed, "error");
+});
+
+function sentenceOf(page) {
+  const html = policy ? policy.createHTML(page) : page;
+  return new DOMParser().parseFromString(html, "text/html").querySelector("h1 + p")?.textContent;
+}
 
 // After a swap, focus moves to the first mistake, or to the heading of the new panel, which becomes the title.
 document.addEventListener("htmx:after:swap", (event) => {

@@ -218,7 +218,7 @@ def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None
     assert is_still_loaded(scripted)
 
 
-@pytest.mark.parametrize("status", [502, *(pytest.param(status, marks=deep) for status in (500, 503))])
+@pytest.mark.parametrize("status", [429, *(pytest.param(status, marks=deep) for status in (500, 502, 503))])
 @deep
 def test_a_failure_before_or_behind_a_proxy_is_said_and_the_text_stays(scripted: Visitor, status: int) -> None:
     scripted.expected.add(status)

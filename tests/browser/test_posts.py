@@ -41,6 +41,20 @@ def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: V
     expect(box).to_have_value("x" * 281)
 
 
+def test_a_button_that_is_pressed_too_often_says_so_and_its_post_stays(scripted: Visitor) -> None:
+    """The answer is a whole page, which never takes the place of a part."""
+    scripted.is_logged_in()
+    post = says(scripted, "Here to stay")
+    statuses = iter(lambda: scripted.context.request.post("/edit_profile/picture", max_redirects=0).status, 429)
+    assert len(list(statuses)) < 100
+
+    in_menu_of(post, "button", "Delete").click()
+
+    expect(scripted.page.locator("#flash")).to_contain_text("That was a lot at once. You can go on in")
+    expect(post).to_contain_text("Here to stay")
+    expect(scripted.page.locator("main")).to_have_count(1)
+
+
 FROM_TOP = """(post) => {
     const range = document.createRange();
     range.selectNodeContents(post.querySelector(".post-author"));
