@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import URL
@@ -15,7 +16,7 @@ from sqlalchemy import URL
 from tests.databases import execute_on, named
 from tests.depth import one_in
 from tests.sites import Site
-from tests.stories import forget_and_find_link, log_in, register
+from tests.stories import forget_and_find_link, log_in, register, without_token
 from tests.watching import ask, dump, execute, standing_site
 from webapp.accounts import tokens
 
@@ -212,6 +213,23 @@ def test_a_form_by_another_spelling_of_its_type_is_a_form(site: Site, content_ty
 
     assert answer.status == 422
     assert "don&#39;t match" in answer.text
+
+
+@pytest.mark.parametrize(("form", "name"), FORMS.items(), ids=FORMS)
+@pytest.mark.alike
+def test_what_a_script_does_not_escape_is_read_as_if_it_had(site: Site, form: str, name: str) -> None:
+    """It is UTF-8 either way (WHATWG URL Standard, 5.1)."""
+    path, typed = form.format(**site.app.state._state), "Ольга; мышь"  # as a password a character too short
+    bodies = f"{name}={typed}".encode(), urlencode({name: typed}).encode()
+
+    plain, escaped = (
+        site.browser(follow_redirects=False).post(path, content=body, headers={"content-type": URLENCODED})
+        for body in bodies
+    )
+
+    assert plain.status_code == escaped.status_code == 422
+    assert without_token(plain.text) == without_token(escaped.text)
+    assert name == "password" or typed in plain.text
 
 
 @pytest.mark.alike
