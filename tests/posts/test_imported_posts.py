@@ -128,3 +128,20 @@ def test_two_imports_at_once_get_numbers_of_their_own(any_site: Site) -> None:
     assert execute(any_site, "SELECT id, body FROM post ORDER BY id DESC") == [
         (-1, "two"), (-2, "one"), (-3, "three"), (-4, "four"),
     ]  # fmt: skip
+
+
+def test_a_page_tells_nothing_of_a_post_that_is_not_on_it(any_site: Site) -> None:
+    """Such as of somebody hidden from strangers: whether there is one with a number, and when it was written."""
+    stranger = any_site.browser()
+    for name in ("susan", "david"):
+        arrive(any_site, name)
+    execute(any_site, "UPDATE user_account SET is_public = false WHERE username = 'david'")
+    bring(any_site, "susan", *(f"late {number}" for number in range(3)), start=START + timedelta(days=10))
+    bring(any_site, "david", "hidden", start=START + timedelta(days=11, hours=12))
+    bring(any_site, "susan", *(f"early {number}" for number in range(3)))
+    [(hidden,)] = execute(any_site, "SELECT id FROM post WHERE body = 'hidden'")
+
+    before = words_in(stranger.get(f"/user/susan?before={hidden}"))
+    execute(any_site, f"DELETE FROM post WHERE id = {hidden}")
+
+    assert before == words_in(stranger.get(f"/user/susan?before={hidden}")) == ["early 2", "early 1", "early 0"]

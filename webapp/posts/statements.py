@@ -187,7 +187,8 @@ def of(most: int, *, is_first: bool, only_public: bool, links_public: bool) -> Q
     newest = newest.order_by(*order).limit(_number_of_rows(most))
     if is_first:
         return newest
-    last = select(_posts.c.created_at).where(_posts.c.id == bindparam("before"))
+    # Only theirs: any other number, such as of a post that is hidden from the viewer, must not tell when that was.
+    last = select(_posts.c.created_at).where(theirs, _posts.c.id == bindparam("before"))
     # The last post of the previous page may be gone by now.
     beside = select(_posts.c.created_at).where(theirs, _posts.c.id < bindparam("before"))
     when = func.coalesce(
