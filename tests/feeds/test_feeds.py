@@ -66,6 +66,16 @@ def test_a_feed_has_all_that_rfc_4287_asks_for(site: Site, path: str, page: str,
     assert entry.findtext(f"{ATOM}author/{ATOM}uri") == "https://blog.example/user/susan"
 
 
+def test_a_post_older_than_a_thousand_years_has_an_id_as_well(site: Site) -> None:
+    """An archive may say so. A date in such an id has four digits for the year (RFC 4151, 2.1)."""
+    say(arrive(site), "Hwæt!")
+    execute(site, "UPDATE post SET created_at = '0999-05-05 00:00:00.000000'")
+
+    [entry] = read(site.browser(), "/user/susan/feed.atom").iter(f"{ATOM}entry")
+
+    assert entry.findtext(f"{ATOM}id") == "tag:blog.example,0999-05-05:post/1"
+
+
 def test_what_a_post_says_comes_as_markup_whose_links_lead_to_the_site(site: Site) -> None:
     say(arrive(site), "Hello, @susan!\nSee https://example.com/")
 

@@ -61,7 +61,7 @@ def write(feed: Feed, settings: Settings) -> bytes:
 def _add_entry(root: ET.Element, card: Card, settings: Settings) -> None:
     entry = _add(root, "entry")
     # An author who is renamed moves the post to another address. Its id must stay the same (RFC 4151).
-    _add(entry, "id", f"tag:{settings.host},{card.created_at.astimezone(UTC):%Y-%m-%d}:post/{card.id}")
+    _add(entry, "id", f"tag:{settings.host},{_moment(card.created_at)[:10]}:post/{card.id}")
     _add(entry, "title", _title(card.body))
     _add(entry, "published", _moment(card.created_at))
     _add(entry, "updated", _moment(card.changed_at))
