@@ -14,7 +14,7 @@ from tests.sites import Site
 from tests.watching import execute, standing_site
 from webapp.search import index, words
 
-SAID = "Привет, Ёлка! Foo-bar <b>Bold</b> Élan, see https://example.com/path or İstanbul: 3.14"
+SAID = "Привет, Ёлка! Foo-bar <b>Bold</b> Élan, see https://example.com/path or İstanbul: 3.14; CO₂ in 5 m²"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -40,6 +40,7 @@ def library(
         *("foo", "bar foo", "foo-bar", '"foo bar"', '"foo bar', "foo_bar", '"foo ba"*', "#foo", "bold", "b", "14"),
         *("example", "path", "example.com/path", "https://example.com/path", '"foo bar b bold" привет', "3.14"),
         *("^foo", "foo:", "(foo", "foo'bar", "foo\\", "-foo", "foo & bar!", "{foo}", "+foo", '"" foo', "foo * bar"),
+        *("CO₂", '"5 m²"', "m²*"),
     ],
 )
 @one_in(4)

@@ -21,6 +21,8 @@ LEAST_BEGINNING = 2
 _PART = regex.compile(r'"[^"]*"?\*?|[^\s"]+')
 _WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*")
 _ACCENTED = regex.compile(r"[\u00c0-\u024f\u1e00-\u1eff]|[ёЁ]")
+# For PostgreSQL's parser, the 2 of CO₂ is no part of a word.
+_RAISED_OR_LOWERED = regex.compile(r"\p{No}+")
 _NAME = regex.compile(r'"?@?(\w+)\*?', regex.ASCII)
 
 
@@ -86,8 +88,11 @@ def _fts5(term: Term) -> str:
 
 
 def _tsquery(term: Term, weight: str = "") -> str:
-    *words, last = [f"'{word}':{weight}" for word in term.words]
-    return f"({' <-> '.join([*words, last + '*' if term.is_beginning else last])})"
+    parts = [part for word in term.words for part in _RAISED_OR_LOWERED.split(word) if part]
+    *words, last = parts or term.words
+    star = "*" if term.is_beginning and len(last) >= LEAST_BEGINNING else ""
+    lexemes = [*(f"'{word}':{weight}" for word in words), f"'{last}':{weight}{star}"]
+    return f"({' <-> '.join(lexemes)})"
 
 
 def _plain(text: str) -> str:
