@@ -5,11 +5,13 @@ import functools
 import logging
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.depth import deep
 from tests.sites import Site
@@ -89,6 +91,33 @@ def test_few_requests_wait_on_one_connection(port: int) -> None:
 
     assert few.count(b"HTTP/1.1 200 OK") == MOST_PIPELINED + 1
     assert many.startswith(b"HTTP/1.1 400")
+
+
+def test_whoever_hangs_up_with_more_requests_waiting_is_not_worked_for(site: Site) -> None:
+    """uvicorn told only the last of them, and on its usual event loop the first then filled the log with a trace."""
+    asked: list[str] = []
+    told: list[str] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await receive()
+        await asyncio.sleep(0.2)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        for _byte in range(2):  # to notice
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.1)
+        told.append((await asyncio.wait_for(receive(), 5))["type"])
+
+    with serving(site, slow, http=BoundedProtocol) as port:
+        with connected(port, b"".join(head("GET", path, HOST) for path in ("/1", "/2", "/3"))) as connection:
+            while not asked:
+                time.sleep(0.01)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no farewell
+        deadline = time.monotonic() + 10
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    assert (asked, told) == (["/1"], ["http.disconnect"])
 
 
 def test_an_endless_head_is_cut_off(port: int) -> None:

@@ -5,10 +5,11 @@ Nor is anything added to the head later: a proxy may let forged headers pass aft
 """
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_SECONDS = 20.0
 MAX_UNREAD_SECONDS = 60.0  # in which a phone that reads a kilobyte a second makes room for more
@@ -47,6 +48,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._waiting = 0
+        self._unanswered: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,6 +59,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._stop_unread()
         self._watch.cancel()
+        for cycle in self._unanswered:  # uvicorn tells only the last, and what works on another writes on, which fails
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -89,11 +94,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._awaits_head, self._size = False, 0
         self._stop_timer()
+        last = self.cycle
         super().on_headers_complete()
+        if self.cycle is not last:
+            self._unanswered.append(self.cycle)
 
     def on_message_complete(self) -> None:
         self._awaits_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._unanswered.popleft()
+        super().on_response_complete()
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self._max_seconds, self._hang_up)
