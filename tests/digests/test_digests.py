@@ -112,6 +112,19 @@ def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Brow
 
 
 @pytest.mark.alike
+def test_five_followers_are_named_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
+    names = [f"new_{number}" for number in range(7)]
+    import_people(any_site, *names)
+    let_follow(any_site, *((name, "susan") for name in names))
+    plan(any_site)
+
+    [email] = digests(any_site, mailbox)
+
+    named, others = re.findall(r"^You have 7 new followers: (.+)$\n\n^And (\d) others\.$", email.text, re.MULTILINE)[0]
+    assert (named.split(", "), others) == (names[:1:-1], "2")
+
+
+@pytest.mark.alike
 def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Again"), count=missed.MOST_READ + 1)
     plan(any_site)
