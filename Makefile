@@ -71,12 +71,20 @@ lighthouse: .venv/test ## ask Lighthouse about the pages and write docs/lighthou
 	$(BIN)/python -m tests.looks.lighthouse
 
 translations: .venv/test ## gather the texts, bring every catalogue up to date and say what is missing
-	$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --add-location=file --project=Microblog -o webapp/translations/messages.pot .
-	$(BIN)/pybabel -q update -i webapp/translations/messages.pot -d webapp/translations --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
-	$(BIN)/pybabel compile -d webapp/translations --statistics
+	@$(BIN)/pybabel -q extract -F pyproject.toml --no-wrap --sort-by-file --add-location=file --project=Microblog -o webapp/translations/messages.pot .
+	@$(BIN)/pybabel -q update -i webapp/translations/messages.pot -d webapp/translations --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	@$(BIN)/pybabel -q compile -d webapp/translations
+	@$(BIN)/python -m tests.catalogues
 
-translation: translations ## begin another language: make translation LANGUAGE=de
-	$(BIN)/pybabel init -i webapp/translations/messages.pot -d webapp/translations -l $(LANGUAGE)
+# Desktops set LANGUAGE, too, so it only counts if it was typed. Browsers name a language by two or three letters.
+translation: ## begin another language: make translation LANGUAGE=de
+	@[ "$(origin LANGUAGE)" = "command line" ] && echo "$(LANGUAGE)" | grep -Eqx '[a-z]{2,3}' || \
+	  { echo "Name a language by its two or three letters: make translation LANGUAGE=de"; exit 1; }
+	@[ ! -e webapp/translations/$(LANGUAGE) ] || \
+	  { echo "webapp/translations/$(LANGUAGE) is there already. After a change: make translations"; exit 1; }
+	@$(MAKE) --no-print-directory translations
+	@$(BIN)/pybabel -q init -i webapp/translations/messages.pot -d webapp/translations -l $(LANGUAGE) --no-wrap
+	@echo "Now translate webapp/translations/$(LANGUAGE)/LC_MESSAGES/messages.po, then: make translations"
 
 audit: ## ask about known weaknesses of the pinned packages (wants pip-audit, and the network)
 	@command -v pip-audit >/dev/null || { echo "make audit wants pip-audit: install it outside of .venv, such as with pipx."; exit 1; }

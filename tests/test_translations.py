@@ -3,7 +3,6 @@
 import io
 import re
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import pytest
 from babel.messages import Catalog, extract, mofile, pofile
 
+from tests.catalogues import CATALOGUES, LANGUAGES, is_missing, messages, report, strings
 from webapp import i18n
 from webapp.settings import ROOT
 
-CATALOGUES = sorted(i18n.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
-LANGUAGES = [file.parts[-3] for file in CATALOGUES]
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
 COUNTS = (0, 1, 2, 5, 11, 14, 21, 22, 25, 111)
+EVERY_FORM = range(201)  # in Arabic, the last of its six forms is that of 100
 Texts = dict[str | tuple[str, ...], None]
 
 
@@ -34,21 +33,13 @@ def texts_of_the_code() -> Texts:
     )
 
 
-def catalogue(file: Path) -> Catalog:
-    return pofile.read_po(io.BytesIO(file.read_bytes()), locale=file.parts[-3])
-
-
-def messages(file: Path) -> Iterator[Any]:
-    return (message for message in catalogue(file) if message.id)
-
-
 @pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
 def test_every_text_is_translated_and_none_is_left_over(file: Path) -> None:
     there = {key(message): message for message in messages(file)}
 
     assert set(texts_of_the_code()) - set(there) == set()
     assert set(there) - set(texts_of_the_code()) == set()
-    assert [text for text, message in there.items() if message.fuzzy or not all(strings(message))] == []
+    assert [text for text, message in there.items() if is_missing(message)] == []
 
 
 @pytest.mark.parametrize("file", CATALOGUES, ids=LANGUAGES)
@@ -60,12 +51,35 @@ def test_every_translation_fills_in_what_its_text_does(file: Path) -> None:
     assert wrong == {}
 
 
+def test_a_text_without_one_of_its_plural_forms_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "de" / "LC_MESSAGES" / "messages.po"
+    file.parent.mkdir(parents=True)
+    german = Catalog(locale="de")
+    german.add("Home", "Startseite", locations=[("base.html", 1)])
+    german.add(("%(num)s post", "%(num)s posts"), ("%(num)s Beitrag", ""), locations=[("post.html", 1)])
+    with file.open("wb") as opened:
+        pofile.write_po(opened, german)
+
+    assert report(file) == [
+        "de: 1 of 2 texts are missing, and shown in English:",
+        "  post.html: '%(num)s post'",
+    ]
+
+
 def test_no_russian_sentence_ends_with_a_day() -> None:
     """A Russian day has a full stop of its own at its end, and two of them look like a mistake."""
     russian = i18n.TRANSLATIONS / "ru" / "LC_MESSAGES" / "messages.po"
     texts = [text for message in messages(russian) for text in strings(message)]
 
     assert [text for text in texts if re.search(r"%\((day|date)\)s\.(?!\w)", text)] == []
+
+
+def test_no_russian_text_has_a_moment_after_a_word_for_until() -> None:
+    """A moment ends in «в 12:00», and «до 27 ноября в 12:00» is no Russian."""
+    russian = i18n.TRANSLATIONS / "ru" / "LC_MESSAGES" / "messages.po"
+    texts = [text for message in messages(russian) for text in strings(message)]
+
+    assert [text for text in texts if re.search(r"\bдо %\((when|due)\)s", text, re.IGNORECASE)] == []
 
 
 def test_no_russian_text_would_have_to_decline_the_name_of_the_site() -> None:
@@ -102,7 +116,7 @@ def test_every_number_finds_its_form(file: Path) -> None:
     with i18n.use(file.parts[-3]):
         for message in plurals:
             one, many = message.id
-            shown = {i18n.ngettext(one, many, number).replace("\u00a0", " ") for number in COUNTS}
+            shown = {i18n.ngettext(one, many, number).replace("\u00a0", " ") for number in EVERY_FORM}
             assert shown == {text.replace("\u00a0", " ") for text in strings(message)}
     assert len(plurals) > 5
 
@@ -131,7 +145,3 @@ def test_a_text_is_another_where_its_place_asks_for_it() -> None:
 
 def placeholders(text: str) -> set[str]:
     return set(PLACEHOLDER.findall(text))
-
-
-def strings(message: Any) -> tuple[str, ...]:
-    return tuple(message.string) if isinstance(message.string, tuple | list) else (message.string,)
