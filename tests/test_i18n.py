@@ -63,7 +63,7 @@ def test_without_a_catalogue_the_words_are_those_of_the_code() -> None:
 
 def spoken(page: str) -> str:
     """The language that a page says it is in."""
-    found = re.search(r'<html lang="([\w-]+)">', page)
+    found = re.search(r'<html lang="([\w-]+)" dir="ltr">', page)
     assert found
     return found[1]
 

@@ -63,6 +63,11 @@ def locale() -> str:
     return _locale(_language.get())
 
 
+def direction() -> str:
+    """Where its lines begin: `ltr` or `rtl`, as HTML calls it."""
+    return _direction(locale())
+
+
 def decimal(number: float) -> str:
     """A number with one decimal place, with the comma or point of the language."""
     return format_decimal(number, "0.0", locale=locale())
@@ -149,6 +154,11 @@ def _catalogue(language: str) -> catalogues.NullTranslations:
         return _Pseudo()
     kind = _Russian if language == "ru" else catalogues.GNUTranslations
     return catalogues.translation("messages", TRANSLATIONS, [language], kind, fallback=True)
+
+
+@cache
+def _direction(name: str) -> str:
+    return Locale.parse(name).text_direction
 
 
 def _locale(language: str) -> str:

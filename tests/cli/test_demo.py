@@ -170,7 +170,7 @@ def test_the_russian_community_speaks_russian(make_site: Callable[[str], Site], 
     home = log_in(admin, first, password).text
 
     assert f"Log in as {first} (the admin)" in said
-    assert '<html lang="ru">' in home
+    assert '<html lang="ru" ' in home
     assert "чайник" in home
     assert community["complaint"]["reason"] in admin.get("/admin/reports").text
     assert strength.of(password, 12, first) is None

@@ -605,7 +605,7 @@ def test_an_email_says_that_a_program_sent_it_and_in_which_language(emails: list
     for email in emails:
         assert email.message["Auto-Submitted"] == "auto-generated"
         assert email.message["Content-Language"] == email.language
-        assert f'<html lang="{email.language}">' in email.html
+        assert f'<html lang="{email.language}" dir="ltr">' in email.html
 
 
 def test_an_email_has_a_subject_on_one_line(emails: list[OutboxEmail]) -> None:

@@ -66,7 +66,13 @@ def environment(settings: Settings) -> Environment:
         auto_reload=settings.development,
     )
     env.newstyle_gettext = True  # type: ignore[attr-defined]
-    env.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext, "pgettext": _pgettext}
+    env.globals |= {
+        "_": _gettext,
+        "gettext": _gettext,
+        "ngettext": _ngettext,
+        "pgettext": _pgettext,
+        "direction": i18n.direction,
+    }
     if not settings.development:  # where they may change
         env.code_generator_class = WithConstants
     env.filters |= {"time": _time, "plain_time": _plain_time, "ago": ago, "day": _day, "wrapped": _wrapped}
