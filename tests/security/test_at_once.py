@@ -16,9 +16,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from tests.depth import one_in
 from tests.mailbox import PATIENCE
+from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_stolen_cookie import NOT_BY_COOKIE, OPENS, WORSE
 from tests.sites import Browser, Site
-from tests.stories import NEW_PASSWORD, log_in, standing_village
+from tests.stories import NEW_PASSWORD, is_logged_in, log_in, standing_village
 from tests.test_limit_sweep import PROOF, SENT, form_of, path_of
 from tests.watching import execute, execute_each
 from webapp.accounts import tokens
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.postgresql
 
 IS_WRITTEN = """
     SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid()
-    AND relation = 'user_account'::regclass AND mode = 'RowExclusiveLock'
+    AND relation IN ('user_account'::regclass, 'passkey'::regclass) AND mode = 'RowExclusiveLock'
 """
 SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 # As the account was in the beginning; what a test leaves behind is no part of the next.
@@ -150,6 +151,29 @@ def test_what_a_session_does_in_the_instant_of_its_end_comes_to_nothing(site: Si
 
     assert answer.status_code in {200, 303}
     assert execute_each(site, list(SEEN.values())) == seen
+
+
+@pytest.mark.parametrize("is_removed_first", [True, False])
+def test_a_passkey_that_is_removed_in_the_instant_of_its_log_in_opens_nothing(
+    site: Site, is_removed_first: bool
+) -> None:
+    susan, thief, phone = logged_in(site), browser(site), Authenticator()
+    options = options_of(susan.get("/passkeys").text)
+    susan.post("/passkeys", data={"handle": options["user"]["id"], "credential": phone.make(options)})
+    [(passkey,)] = execute(site, "SELECT id FROM passkey")
+    answer = phone.use(thief.get("/login/passkey/challenge").json())
+
+    def enter() -> Response:
+        return thief.post("/login/passkey", data={"credential": answer})
+
+    def remove() -> Response:
+        return susan.post(f"/passkeys/{passkey}/remove")
+
+    at_once(site, *((remove, enter) if is_removed_first else (enter, remove)))
+
+    assert execute(site, "SELECT id FROM passkey") == []
+    assert not is_logged_in(thief)
+    assert is_logged_in(susan)
 
 
 CHANGES = """

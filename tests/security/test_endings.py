@@ -12,6 +12,7 @@ from tests.addresses.steps import NEW, ask_and_find_link, change, links
 from tests.archives.test_export import wait_until_ready
 from tests.asked_emails.test_email_codes import code_in
 from tests.depth import deep, one_in
+from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox, link_in
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.registration.test_invites import invite
@@ -66,6 +67,8 @@ class Life:
         options = options_of(self.thief.get("/passkeys").text)
         fields = {"handle": options["user"]["id"], "credential": self.phone.make(options)}
         self.thief.post("/passkeys", data=fields | {"current_password": PASSWORD})
+        self.inside = site.browser()
+        self.answers(self.inside.get("/login/passkey/challenge").json(), self.inside)
         self.codes = re.findall(r"<code>([0-9a-z-]{14})</code>", page)
         self.thief.post("/letters", data={"current_password": PASSWORD})
 
@@ -86,6 +89,7 @@ class Life:
             "password": self.opens(PASSWORD),
             "recovery code": self.recovers(self.codes[0]),
             "passkey": self.enters(),
+            "its session": is_logged_in(self.inside),
             "silence": self.is_silenced(),
         }
 
@@ -118,8 +122,8 @@ class Life:
         fresh = self.site.browser().get("/login/passkey/challenge").json()
         return self.answers(fresh) or self.answers(self.challenge)
 
-    def answers(self, challenge: dict[str, object]) -> bool:
-        browser = self.site.browser()
+    def answers(self, challenge: dict[str, object], browser: Browser | None = None) -> bool:
+        browser = browser or self.site.browser()
         browser.post("/login/passkey", data={"credential": self.phone.use(challenge)})
         return is_logged_in(browser)
 
@@ -196,6 +200,16 @@ def the_end_of_the_session(life: Life) -> None:
     assert "Logged out of a browser." in life.owner.post(f"/sessions/{life.session}/end").text
 
 
+def the_passkey_removed(life: Life) -> None:
+    [[passkey]] = execute(life.site, "SELECT id FROM passkey")
+    answer = life.owner.post(f"/passkeys/{passkey}/remove", data={"current_password": PASSWORD})
+    assert "no longer opens your account. 1 device was logged out." in answer.text
+
+
+def an_app_set_up(life: Life) -> None:
+    set_up_app(life.owner)
+
+
 def users_end_sessions(life: Life) -> None:
     life.run(lambda db, user: endings.log_out_everywhere(db, user.id))
 
@@ -240,6 +254,8 @@ EVENTS = {
     "the account deleted, then brought back": the_account_deleted_and_brought_back,
     "`users disable`, then `enable`": users_disable_and_enable,
     "one session ended": the_end_of_the_session,
+    "the passkey removed": the_passkey_removed,
+    "an app set up": an_app_set_up,
     "new recovery codes": new_recovery_codes,
     "a recovery code used": a_used_recovery_code,
     "logging out": a_log_out,

@@ -154,13 +154,13 @@ async def end(db: AsyncSession, secret: str) -> None:
     await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
 
 
-async def end_other(db: AsyncSession, user: SessionUser, session_id: int, browser_mark: str) -> bool:
-    """Ends another session of the same person, and forgets its browser unless it is the current one."""
-    this = _sessions.c.id == session_id, _sessions.c.id != user.session_id
-    ended = delete(_sessions).where(*_live(user), *this).returning(_sessions.c.browser_mark)
-    marks = set((await execute(db, ended)).scalars())
-    await known_browsers.forget(db, user.id, marks - {browser_mark})
-    return bool(marks)
+async def end_others(db: AsyncSession, user: SessionUser, browser_mark: str, **which: int) -> int:
+    """Ends other sessions, by `id` or `passkey_id`, and forgets their browsers but this one; returns how many."""
+    these = [_sessions.c[name] == value for name, value in which.items()]
+    ended = delete(_sessions).where(*_live(user), *these, _sessions.c.id != user.session_id)
+    marks = list((await execute(db, ended.returning(_sessions.c.browser_mark))).scalars())
+    await known_browsers.forget(db, user.id, set(marks) - {browser_mark})
+    return len(marks)
 
 
 async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -> int:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import sessions, users
+from webapp.accounts import endings, sessions, users
 from webapp.accounts.models import Passkey, User
 from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
@@ -205,6 +205,7 @@ async def try_passkey(
             raise PasskeyInvalid
         await release(db)
         used = await run_sync(ceremony.used, settings, about, answer, found[0].public_key)
+        await endings.lock(db, found[1].id)  # the account's row first, as in whatever ends everything
         again = await passkeys.find(db, answer.credential_id)  # it may have been removed meanwhile
         if again is None or again[1].epoch != found[1].epoch:
             raise PasskeyInvalid

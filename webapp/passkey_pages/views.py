@@ -11,7 +11,7 @@ from webapp import rate_limits
 from webapp.accounts import known_browsers, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
-from webapp.authentication import auth, proof
+from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.forms import Login
 from webapp.authentication.proof import proved
@@ -156,19 +156,23 @@ async def _renamed(request: Request, form: Form[RenamePasskey], chosen: Passkey)
 async def remove_passkey(request: Request) -> Response:
     chosen = await _chosen(request)
     form = await Form.of(request, RemovePasskey)
-    if form.is_valid and await _removed(request, form, chosen):
-        page = request.app.url_path_for("passkeys")
-        return pages.redirect(request, page, flash=_("%(name)s no longer opens your account.") % {"name": chosen.name})
-    return pages.render(request, "passkey_pages/remove_passkey.html", part="form", form=form, passkey=chosen)
+    response = await _removed(request, form, chosen) if form.is_valid else None
+    return response or pages.render(
+        request, "passkey_pages/remove_passkey.html", part="form", form=form, passkey=chosen
+    )
 
 
 @proved
 @while_logged_in
-async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> bool:
+async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> Response:
     db, settings = request.state.db, request.app.state.settings
-    await keys.remove(db, settings, await _account(request), chosen, auth.client_info(request))
+    ended = await keys.remove(db, settings, request.state.user, chosen, auth.client_info(request))
+    words = _("%(name)s no longer opens your account.") % {"name": chosen.name}
+    if ended:
+        words = f"{words} {email_links.logged_out_on(ended)}"
+    response = pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
     await db.commit()
-    return True
+    return response
 
 
 @login_required

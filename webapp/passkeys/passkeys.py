@@ -7,8 +7,9 @@ from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import endings, users
+from webapp.accounts import endings, sessions, users
 from webapp.accounts.models import Passkey, User
+from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -107,11 +108,14 @@ async def rename(
     await _tell(db, settings, user, Event.PASSKEY_RENAMED, client, name=name, before=before)
 
 
-async def remove(db: AsyncSession, settings: Settings, user: User, passkey: Passkey, client: ClientInfo) -> None:
-    """Removes an account's passkey, unless that has already happened."""
+async def remove(db: AsyncSession, settings: Settings, user: SessionUser, passkey: Passkey, client: ClientInfo) -> int:
+    """Removes a passkey of whoever is asking, unless that has already happened, and ends their other sessions that it
+    has opened; returns how many.
+    """
     gone = delete(Passkey).where(col(Passkey.id) == passkey.id, col(Passkey.user_id) == user.id)
     if (await db.exec(gone)).rowcount:
         await _tell(db, settings, user, Event.PASSKEY_REMOVED, client, name=passkey.name)
+    return await sessions.end_others(db, user, client.browser_mark, passkey_id=passkey.id)
 
 
 async def decline(db: AsyncSession, user_id: int) -> None:
@@ -120,7 +124,13 @@ async def decline(db: AsyncSession, user_id: int) -> None:
 
 
 async def _tell(
-    db: AsyncSession, settings: Settings, user: User, event: Event, client: ClientInfo, name: str, before: str = ""
+    db: AsyncSession,
+    settings: Settings,
+    user: User | SessionUser,
+    event: Event,
+    client: ClientInfo,
+    name: str,
+    before: str = "",
 ) -> None:
     await events.note(db, event, user.id, client, name=name)
     await users.tell(db, settings, user, event.value, name=name, before=before)

@@ -120,12 +120,13 @@ async def end_session(request: Request) -> Response:
         await db.commit()
         return response
     client = auth.client_info(request)
-    if session and await open_sessions.end_other(db, user, session.id, client.browser_mark):
+    if session and await open_sessions.end_others(db, user, client.browser_mark, id=session.id):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
         await _tell_of_end(request, browser=session.user_agent)
+        response = pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
         await db.commit()
-        return pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
+        return response
     return pages.redirect(request, "/sessions", flash=_("That session has already ended."), kind="notice")
 
 
