@@ -328,6 +328,8 @@ KEPT: dict[str, Callable[[Life], object]] = {  # in the owner's own browser, whi
     "a new address, confirmed by somebody logged out": lambda life: confirm_logged_out(life),
     "a change of address, undone": lambda life: life.owner.post(change(life.owner, life.mailbox)),
     '"this wasn\'t me"': lambda life: life.owner.post(life.not_me),
+    "one session ended": the_end_of_the_session,
+    "the passkey removed": the_passkey_removed,
 }
 
 

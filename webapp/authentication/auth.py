@@ -216,7 +216,7 @@ async def renew(request: Request, response: Response, epoch: int) -> None:
 
 
 async def renew_browser(request: Request, response: Response) -> None:
-    """Gives this browser a new cookie once everything has ended for its owner: somebody may have copied the old one."""
+    """Gives this browser a new cookie once others have been thrown out: somebody may have copied the old one."""
     if secret := await known_browsers.renew(request.state.db, client_info(request).browser_mark):
         cookies.write(request, response, BROWSER_COOKIE, secret, KNOWN_SECONDS)
 

@@ -171,6 +171,7 @@ async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> Respon
     if ended:
         words = f"{words} {email_links.logged_out_on(ended)}"
     response = pages.redirect(request, request.app.url_path_for("passkeys"), flash=words)
+    await auth.renew_browser(request, response)
     await db.commit()
     return response
 

@@ -125,6 +125,7 @@ async def end_session(request: Request) -> Response:
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
         await _tell_of_end(request, browser=session.user_agent)
         response = pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
+        await auth.renew_browser(request, response)
         await db.commit()
         return response
     return pages.redirect(request, "/sessions", flash=_("That session has already ended."), kind="notice")
