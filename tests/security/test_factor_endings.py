@@ -14,7 +14,7 @@ from tests.second_step.conftest import with_app
 from tests.security.test_endings import table
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
-from tests.watching import execute
+from tests.watching import execute, wait_until_posted
 from webapp.accounts import endings, known_browsers, users
 from webapp.accounts.models import User
 from webapp.audit import events
@@ -217,6 +217,30 @@ def not_me_link(site: Site, mailbox: Mailbox) -> str:
     text = mailbox.last(SUSAN, subject="An authenticator app was added").text
     [line] = [line for line in text.splitlines() if "/not_me/" in line]
     return line.removeprefix(site.settings.base_url)
+
+
+@pytest.mark.parametrize("asked_at", ["the second step", "the reset form"])
+def test_a_removal_link_that_was_asked_for_before_an_end_is_not_written_after_it(
+    site: Site, mailbox: Mailbox, asked_at: str
+) -> None:
+    """C68: emails can be late, and the link would be one of the new epoch."""
+    with_app(site.browser(), mailbox)
+    not_me, thief = not_me_link(site, mailbox), site.browser()
+    reset = forget_and_find_link(thief, mailbox)
+    log_in(thief)
+    execute(site, "UPDATE mail_status SET paused_at = '2026-01-01 00:00:00' WHERE id = 1") or execute(
+        site, "INSERT INTO mail_status (id, paused_at) VALUES (1, '2026-01-01 00:00:00') ON CONFLICT DO NOTHING"
+    )
+
+    thief.post("/login/lost_second_step" if asked_at == "the second step" else f"{reset}/lost_second_step")
+    site.browser().post(not_me)
+    asked = execute(site, "SELECT id FROM outbox_email WHERE kind = 'factor_removal_link' AND finished_at IS NULL")
+    execute(site, "UPDATE mail_status SET paused_at = NULL")
+    execute(site, "UPDATE outbox_email SET due_at = created_at")
+    wait_until_posted(site)
+
+    assert len(asked) == 1
+    assert mailbox.all(SUSAN, "Log in to Microblog without") == []
 
 
 def test_a_trusted_browser_that_says_this_was_not_me_is_asked_for_the_second_step_again(

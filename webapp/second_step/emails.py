@@ -96,7 +96,7 @@ async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Cl
 async def factor_removal_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person who has lost their second factor: the link that begins the wait."""
     user = await users.get_active(db, email.owner_id)
-    if user is None or not await methods.has_second_step(db, user.id):
+    if user is None or email.is_overtaken(user.epoch) or not await methods.has_second_step(db, user.id):
         return None
     return _removal_link_draft(settings, user)
 

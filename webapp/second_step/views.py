@@ -1,11 +1,14 @@
 """The page of the second step, and the waiting room: ask for a link, begin to wait, stop it."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import tokens, users
 from webapp.accounts.models import User
+from webapp.accounts.sessions import SessionUser
 from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.factors import methods, removal
@@ -37,15 +40,17 @@ async def second_step(request: Request) -> Response:
 
 async def lost_second_step(request: Request) -> Response:
     """Emails a link to the waiting room to an account that is at its second step, or logged in."""
-    form, here = await Form.read(request, EmptyForm), request.state.user
-    waiting = None if here else await auth.pending_log_in(request)
-    if here is None and waiting is None:
+    form = await Form.read(request, EmptyForm)
+    here: SessionUser | User | None = request.state.user
+    if here is None and (waiting := await auth.pending_log_in(request)):
+        here = waiting[1]
+    if here is None:
         return _start_again(request)
-    user_id = here.id if here else waiting[1].id if waiting else 0
-    sent = await email_links.send(request, form, "factor_removal_link", f"lost {user_id}", user_id=user_id)
+    more: dict[str, Any] = {"user_id": here.id, "epoch": here.epoch}
+    sent = await email_links.send(request, form, "factor_removal_link", f"lost {here.id}", **more)
     if sent:
         return email_links.check_email(request, sent)
-    page = "remove_authenticator_app" if here else "second_step"
+    page = "remove_authenticator_app" if request.state.user else "second_step"
     return pages.redirect(request, request.app.url_path_for(page), flash=form.errors[""], kind="error")
 
 
