@@ -15,13 +15,14 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from tests.depth import one_in
+from tests.factors.steps import set_up_app
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_stolen_cookie import NOT_BY_COOKIE, OPENS, WORSE
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, is_logged_in, log_in, standing_village
 from tests.test_limit_sweep import PROOF, SENT, form_of, path_of
-from tests.watching import execute, execute_each
+from tests.watching import execute, execute_each, statements
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database import execute as execute_in
@@ -174,6 +175,26 @@ def test_a_passkey_that_is_removed_in_the_instant_of_its_log_in_opens_nothing(
     assert execute(site, "SELECT id FROM passkey") == []
     assert not is_logged_in(thief)
     assert is_logged_in(susan)
+
+
+@pytest.mark.parametrize("what", ["passkey", "recovery_code", "factor"])
+def test_who_logs_in_takes_the_row_of_the_account_before_what_opens_it(site: Site, what: str) -> None:
+    """As whatever ends everything does: else the two could wait for each other, until PostgreSQL gives up one."""
+    susan, here, phone = logged_in(site), browser(site), Authenticator()
+    if what == "passkey":
+        options = options_of(susan.get("/passkeys").text)
+        susan.post("/passkeys", data={"handle": options["user"]["id"], "credential": phone.make(options)})
+        path, form = "/login/passkey", {"credential": phone.use(here.get("/login/passkey/challenge").json())}
+    else:
+        app = set_up_app(susan)
+        log_in(here)
+        path, form = "/login/second_step", {"code": app.code() if what == "factor" else app.codes[0]}
+
+    with statements(site) as seen:
+        assert here.post(path, data=form).headers["location"] == "/"
+
+    spent = next(number for number, each in enumerate(seen) if each.startswith(f"UPDATE {what} "))
+    assert [each for each in seen[:spent] if "FROM user_account" in each and "FOR UPDATE" in each]
 
 
 CHANGES = """

@@ -132,6 +132,7 @@ async def _spend(
     db: AsyncSession, settings: Settings, row: RecoveryCode, client: ClientInfo, instead_of: str
 ) -> User | None:
     """Uses up a checked code, unless it was used or replaced meanwhile; returns its owner."""
+    await endings.lock(db, row.user_id)  # the account's row first, as in whatever ends everything
     unspent = col(RecoveryCode.code_hash) == row.code_hash, col(RecoveryCode.used_at).is_(None)
     this = col(RecoveryCode.user_id) == row.user_id, col(RecoveryCode.label) == row.label, *unspent
     if (await db.exec(update(RecoveryCode).where(*this).values(used_at=now()))).rowcount != 1:

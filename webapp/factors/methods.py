@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from webapp.accounts import known_browsers, users
+from webapp.accounts import endings, known_browsers, users
 from webapp.accounts.models import Passkey, RecoveryCode, Session, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -147,6 +147,7 @@ async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str)
     values: dict[str, Any] = {"last_step": step, "last_used_at": now()}
     if factor.sealed_with != sealing.mark(settings):
         values |= _sealed(settings, factor.user_id, secret)
+    await endings.lock(db, user_id)  # the account's row first, as in whatever ends everything
     last = col(Factor.last_step)
     is_unspent = (last < step) | (last > step + 2 * totp.DRIFT)  # used while a clock was ahead
     spent = await execute(db, update(Factor).where(col(Factor.id) == factor.id, is_unspent).values(values))
