@@ -12,7 +12,14 @@ from contextvars import ContextVar
 
 from webapp.limit_windows import wider
 
+# For turns, and for what others hold; with what a statement may take, a frozen database is a page that says so within
+# ten. Whoever waited longer is only told so, which takes a tenth of a page's time.
+MAX_WAIT_SECONDS = 4.0
 Line = dict[str, deque[asyncio.Future[None]]]
+
+
+class Busy(Exception):
+    """This process has more to do than it can handle; worth another try in a moment."""
 
 
 class FairQueue:
@@ -117,16 +124,25 @@ async def outside() -> AsyncIterator[None]:
 
 
 def seconds_waited() -> float:
-    """How long this request has waited for its turns."""
+    """How long this request has waited for its turns, and for what others hold."""
     turn = current_turn.get()
     return turn.waited if turn else 0.0
 
 
 @asynccontextmanager
 async def held(lock: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-    """Holds a lock, and waits for it aside."""
+    """Holds a lock, and waits for it aside. Raises Busy if the request has then waited too long: whoever has the lock
+    may be waiting for a frozen database, and of many in a row, each would wait for all before it.
+    """
+    began, turn = time.monotonic(), current_turn.get()
     with aside():
-        await lock.acquire()
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS - seconds_waited()):
+                await lock.acquire()
+        except TimeoutError:
+            raise Busy("It waited too long for another request.") from None
+    if turn:
+        turn.waited += time.monotonic() - began
     try:
         yield
     finally:

@@ -243,7 +243,3 @@ def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:
 
 def _secret(settings: Settings, who: str) -> str:
     return hashlib.blake2b(who.encode(), key=settings.key("limits"), digest_size=16).hexdigest()
-
-
-class Busy(Exception):
-    """This process has more to do than it can handle; worth another try in a moment."""

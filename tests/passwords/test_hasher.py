@@ -23,11 +23,11 @@ from tests.watching import execute, statements
 from webapp import imports
 from webapp.accounts import users
 from webapp.database.cleanup import CleanupTask
+from webapp.fair_queue import Busy
 from webapp.imports.import_users import add_accounts
 from webapp.passwords import hasher, hashes, places
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import ARGON2, MAX_LENGTH, WORKERS, Hasher
-from webapp.rate_limits import Busy
 from webapp.settings import ROOT, Settings
 
 pytestmark = pytest.mark.dear_passwords

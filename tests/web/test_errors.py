@@ -17,7 +17,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.watching import configured_log, dump, execute, table
-from webapp.rate_limits import Busy
+from webapp.fair_queue import Busy
 from webapp.settings import Settings
 
 SECRET = "the-canary-in-the-trace"

@@ -17,7 +17,7 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, standing_village
 from tests.test_sweeps import ROUTES
 from tests.watching import execute
-from webapp.rate_limits import Busy
+from webapp.fair_queue import Busy
 from webapp.web import drafts
 
 # Pages with a form that is sent to the page itself, for who is logged in; addresses with a token are secrets.

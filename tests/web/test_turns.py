@@ -14,9 +14,10 @@ from tests.depth import deep
 from tests.sites import Site
 from tests.stories import log_in
 from webapp.database import execute
+from webapp.fair_queue import MAX_WAIT_SECONDS
+from webapp.web.database_session import MOST_BY_ANYBODY
 from webapp.web.forms import FORM_ID
 from webapp.web.front import MOST_AT_WORK
-from webapp.web.request_body import MAX_WAIT_SECONDS
 
 CROWD = 6 * MOST_AT_WORK
 THEIRS, HERS = "198.51.100.7", "203.0.113.9"
@@ -186,6 +187,21 @@ def test_whoever_has_waited_too_long_is_told_so_and_nobody_else(site: Site) -> N
     assert {request.headers[b"retry-after"] for request in late} == {b"5"}
     assert all(b"The site is busy" in request.page for request in late)
     assert hers.status == 200
+
+
+@deep
+def test_whoever_has_waited_too_long_for_another_request_is_told_so(site: Site) -> None:
+    """Or of ten who ask for an email while the database is frozen, the last would wait for all before."""
+    forms = [f"email=person{number}%40example.com".encode() for number in range(MOST_BY_ANYBODY + 3)]
+
+    async def work() -> list[int]:
+        async with site.app.state.database.session() as db:
+            await execute(db, text("SELECT 1"))
+            crowd = await begun(site, *(Request("/reset_password_request", form=form) for form in forms))
+            await asyncio.sleep(MAX_WAIT_SECONDS + 0.5)
+        return [request.status for request in await asyncio.gather(*crowd)]
+
+    assert site.run(work) == [303] * MOST_BY_ANYBODY + [503] * 3
 
 
 def test_nothing_is_done_for_whoever_leaves_while_waiting(site: Site) -> None:

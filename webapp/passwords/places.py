@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import release
-from webapp.fair_queue import FairQueue, aside, held
+from webapp.fair_queue import Busy, FairQueue, aside, held
 from webapp.limit_windows import wider
-from webapp.rate_limits import Busy
 
 # Strangers' guesses that are at the database at once. A process has eight connections, or one.
 MOST_AT_DATABASE = 3

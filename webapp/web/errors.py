@@ -11,8 +11,8 @@ from starlette.routing import Match
 from starlette.types import Message, Scope, Send
 
 from webapp.database import refusals
+from webapp.fair_queue import Busy
 from webapp.i18n import gettext as _
-from webapp.rate_limits import Busy
 from webapp.web import drafts, forms, pages
 
 log = logging.getLogger("webapp.errors")

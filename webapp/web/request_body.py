@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from webapp.fair_queue import outside, seconds_waited
-from webapp.rate_limits import Busy
+from webapp.fair_queue import MAX_WAIT_SECONDS, Busy, outside, seconds_waited
 from webapp.web import errors
 
 MAX_BYTES = 64 * 1024
-# For a turn; with what a statement may take, a frozen database is a page that says so within ten. Whoever waited longer
-# is only told so, which takes a tenth of a page's time.
-MAX_WAIT_SECONDS = 4.0
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 SAYS_BODY = {b"content-length", b"transfer-encoding"}
 # A client that breaks these rules can't try again on the same connection.
