@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -175,6 +176,24 @@ def test_an_event_is_one_line(formatter: logging.Formatter) -> None:
 
     assert "\n" not in text
     assert "\r" not in text
+
+
+HOSTILE = "no\nsuch\r\n12:00:00 info    request status=200\x1b[2J\u2028\u202eevil\x85\x0b\u2066"
+
+
+@pytest.mark.parametrize("formatter", [JSONLines(), Plain()], ids=["json", "text"])
+def test_no_error_writes_a_line_of_its_own(formatter: logging.Formatter) -> None:
+    """C56: what it says may be what somebody typed. A trace for people has many lines, each with a margin."""
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        text = formatter.format(record("went wrong", exc_info=sys.exc_info(), fields={"note": HOSTILE}))
+
+    first, *others = text.split("\n")
+    assert "went wrong" in first
+    assert all(line.startswith("  ") for line in others)
+    assert "ValueError" in text
+    assert "".join([first, *others]).isprintable()
 
 
 def test_the_values_of_a_failed_statement_are_not_in_its_trace(

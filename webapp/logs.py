@@ -19,8 +19,6 @@ _ADDRESS = re.compile(
     r"""("[^"\n]{1,64}"|(?<![^\s<>()\[\],;:"@…])[^\s<>()\[\],;:"@…]+)(@|=(?=[\w-]+\.)|%40)([\w-]+(?:\.[\w-]+)*)"""
 )
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
-# Characters that begin a new line, or that drive a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SPACES = "\t\u00a0\u202f"
 # The id of the current request; None in background tasks.
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
@@ -92,11 +90,20 @@ class Plain(logging.Formatter):
         trace = fields.pop("trace", "")
         head = f"{fields.pop('time')[11:19]} {fields.pop('level'):7} {fields.pop('event')}"
         rest = " ".join(f"{name}={value!s}" for name, value in fields.items() if name != "logger")
-        return "\n".join(filter(None, [_CONTROL.sub(_escaped, f"{head} {rest}".rstrip()), trace]))
+        return "\n".join([_escaped(f"{head} {rest}".rstrip()), *_indented(trace)])
 
 
-def _escaped(control: re.Match[str]) -> str:
-    return control[0].encode("unicode_escape").decode()
+def _indented(trace: str) -> list[str]:
+    """The lines of a trace, none of which can be taken for an event: what an error says may come from a visitor."""
+    return [f"  {_escaped(line)}" for line in trace.split("\n")] if trace else []
+
+
+def _escaped(line: str) -> str:
+    """The line without what would begin a new one, drive a terminal or turn the writing round."""
+    return "".join(
+        sign if sign.isprintable() or sign in _SPACES else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in line
+    )
 
 
 def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
