@@ -47,7 +47,7 @@ from webapp.audit.models import SecurityEvent
 from webapp.authentication import throttle
 from webapp.authentication.auth import CurrentUser, is_open
 from webapp.database import Database, cleanup
-from webapp.database.cleanup import CleanupTask, Work
+from webapp.database.cleanup import CleanupTask, CleanupWalk, Work
 from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.pace import USUAL, Pace
@@ -92,7 +92,7 @@ from webapp.web.static_files import assets_of
 
 CLEANUP_TASKS = (
     CleanupTask(Session, sessions.outdated),
-    CleanupTask(LimitWindow, limit_windows.outdated),
+    CleanupWalk(LimitWindow, limit_windows.outdated),
     CleanupTask(SecurityEvent, events.outdated),
     CleanupTask(AddressChange, changes.outdated),
     CleanupTask(PendingLogIn, second_step.outdated),
@@ -106,7 +106,7 @@ CLEANUP_TASKS = (
     CleanupTask(DecidedReport, decided.outdated),
     CleanupTask(Post, posts.outdated),
     CleanupTask(OutboxEmail, status.outdated),
-    CleanupTask(RefusedAddress, refusals.outdated),
+    CleanupWalk(RefusedAddress, refusals.outdated),
     CleanupTask(HashCost, users.unused_hash_costs),
     CleanupTask(FormAnswer, form_answers.outdated),
 )

@@ -1,5 +1,6 @@
 """What is no longer needed goes, a little at a time, and nothing else does."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 from sqlmodel import SQLModel
 
 from tests.depth import deep
@@ -16,11 +17,11 @@ from tests.mailbox import PATIENCE
 from tests.sites import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute
-from webapp import app
+from webapp import app, limit_windows
 from webapp.accounts.models import Session, User
 from webapp.audit.models import SecurityEvent
 from webapp.database import cleanup, now
-from webapp.database.cleanup import BATCH, CleanupTask
+from webapp.database.cleanup import BATCH, CleanupTask, CleanupWalk, Work
 from webapp.limit_windows import LimitWindow
 from webapp.mail.models import OutboxEmail, Priority
 from webapp.registration.models import Invite
@@ -105,7 +106,7 @@ BOUNDED = {
 
 
 @contextmanager
-def tidying(site: Site, tasks: Sequence[CleanupTask] = app.CLEANUP_TASKS) -> Iterator[None]:
+def tidying(site: Site, tasks: Sequence[Work] = app.CLEANUP_TASKS) -> Iterator[None]:
     """Tidies up all the time in the running site meanwhile."""
     assert site.portal is not None
     work = partial(cleanup.run, site.app.state.database, tasks, every=0.02, pause=0.02)
@@ -180,6 +181,46 @@ def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     assert count(any_site, SecurityEvent) == 0
     assert len(set(seen) - {0, 10_000}) >= 3, "somebody was served while rows were still to go"
     assert all(rows % BATCH == 0 for rows in seen)
+
+
+# Short by nature: the costs of hashes are a handful, and a form's answer is kept for a minute.
+SCANNED = re.compile(r"SCAN (?!(hash_cost|form_answer|user_account|anon_1)\b)")
+
+
+@pytest.mark.parametrize("task", app.CLEANUP_TASKS, ids=lambda task: task.name)
+def test_no_task_reads_a_whole_table(site: Site, task: Work) -> None:
+    """Nor makes others wait for that: what ended is found by an index, or on a walk."""
+    plans: list[str] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+        if statement.startswith("DELETE") or "is_over" in statement:  # and not what else runs in a site
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.append("\n".join(row[-1] for row in cursor.fetchall()))
+
+    for engine in (site.app.state.database.engine, site.app.state.database.reading):
+        event.listen(engine.sync_engine, "before_cursor_execute", explain)
+    site.run(task.run_batch, site.app.state.database)
+
+    assert plans
+    assert [plan for plan in plans if SCANNED.search(plan)] == []
+
+
+@pytest.mark.alike
+def test_a_walk_looks_at_a_few_rows_at_a_time_and_begins_again(any_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "LOOKED_AT", 3)
+    hours = timedelta(hours=3)
+    add(any_site, LimitWindow, *(a_window(number, hours if number % 2 else timedelta(0)) for number in range(10, 20)))
+    walk, database = CleanupWalk(LimitWindow, limit_windows.outdated), any_site.app.state.database
+
+    there = []
+    for _batch in range(4):
+        any_site.run(walk.run_batch, database)
+        there.append(count(any_site, LimitWindow))
+    add(any_site, LimitWindow, a_window(10, hours) | {"key": "test:0"})
+    any_site.run(walk.run_batch, database)
+
+    assert there == [9, 7, 6, 5]
+    assert count(any_site, LimitWindow) == 5
 
 
 def test_a_task_that_fails_keeps_no_other_from_being_done(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, delete, select, tuple_
+from sqlalchemy import ColumnElement, case, delete, func, select, tuple_
 from sqlmodel import SQLModel
 
 from webapp.database import Database, execute, table
@@ -19,6 +19,7 @@ from webapp.database.refusals import is_away
 log = logging.getLogger("webapp.housekeeping")
 
 BATCH = 500
+LOOKED_AT = 2000
 PAUSE_SECONDS = 0.5
 EVERY_SECONDS = 600.0
 
@@ -53,6 +54,37 @@ class CleanupTask:
             gone = await execute(db, delete(rows).where(key.in_(batch)))
             await db.commit()
         return gone.rowcount == BATCH
+
+
+class CleanupWalk:
+    """Deletes the rows of a table that meet a condition without an index for it, which would cost whoever writes there.
+
+    Each batch looks at the next rows along the primary key, so nobody waits for the whole table to be read.
+    """
+
+    def __init__(self, model: type[SQLModel], condition: Callable[[], ColumnElement[bool]]) -> None:
+        self.model, self.condition = model, condition
+        self._after = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.model.__tablename__)
+
+    async def run_batch(self, database: Database) -> bool:
+        """Looks at a batch, and only then writes if there is something to delete."""
+        rows, over = table(self.model), self.condition()
+        [key] = rows.primary_key.columns
+        next_ones = select(key, case((over, 1), else_=0).label("is_over")).where(key > self._after).order_by(key)
+        batch = next_ones.limit(LOOKED_AT).subquery()
+        async with database.session() as db:
+            found = select(func.max(batch.c[0]), func.count(), func.sum(batch.c.is_over))
+            last, looked_at, ended = (await execute(db, found)).one()
+        if ended:
+            async with database.session(is_writing=True) as db:
+                await execute(db, delete(rows).where(key > self._after, key <= last, over))
+                await db.commit()
+        self._after = last if looked_at == LOOKED_AT else ""
+        return bool(self._after)
 
 
 async def run(
