@@ -165,6 +165,7 @@ AMBIGUOUS = {
     "a length with a plus": "Content-Length: +{length}\r\n\r\n{hidden}",
     "a bare line feed": f"X-Nothing: 1\n{CHUNKED}Content-Length: {{after}}\r\n\r\n0\r\n\r\n{{hidden}}",
     "a chunk's extension": f"{CHUNKED}\r\n0;a=\n\r\n\r\n{{hidden}}",
+    "another protocol": "Connection: Upgrade\r\nUpgrade: other\r\nContent-Length: {length}\r\n\r\n{hidden}",
     "a chunk without its end": f"{CHUNKED}\r\n1\r\nab0\r\n\r\n{{hidden}}",
 }
 

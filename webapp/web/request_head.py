@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from webapp.web import errors, protocol
+from webapp.web.request_body import SAYS_BODY
 
 log = logging.getLogger("webapp.requests")
 
@@ -20,6 +21,9 @@ HANG_UP = {"connection": "close"}
 
 class BoundedHead:
     """Refuses a head that no browser sends before anything reads it: 414 for the address, 431 for the rest.
+
+    Nor may a request ask for another protocol and have a body: the server's parser takes what follows such a head for
+    the next request (llhttp skips the body), which a proxy took for this one's.
 
     Only the server can limit how long a head may take; the log says once if it doesn't. Nor can other servers tell what
     follows a body from a header, so there a body must state its length: 411.
@@ -44,7 +48,14 @@ def _refusal(scope: Scope) -> int | None:
     sizes = [len(name) + len(value) for name, value in scope["headers"]]
     if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_BYTES or max(sizes, default=0) > MAX_HEADER_BYTES:
         return 431
+    if scope["method"] == "CONNECT" or _asks_for_another_protocol(scope):
+        return 400
     return None
+
+
+def _asks_for_another_protocol(scope: Scope) -> bool:
+    names = {name for name, _value in scope["headers"]}
+    return b"upgrade" in names and not SAYS_BODY.isdisjoint(names)
 
 
 def _of_unknown_length(scope: Scope) -> int | None:
