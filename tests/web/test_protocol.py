@@ -1,6 +1,7 @@
 """A head that comes slowly, or does not end, is not waited for; with uvicorn as the Procfile starts it."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -188,6 +189,55 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_
             answers[rest] = re.findall(rb"^HTTP/1.1 (\d+)", said(connection), re.MULTILINE)
 
     assert [rest for rest, answered in answers.items() if answered != [b"400"]] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (f"http://{HOST}/login", HOST, 200),
+        (f"http://{HOST}/login", "evil.example", 200),
+        ("http://evil.example/login", HOST, 400),
+        (f"http://susan@{HOST}/login", HOST, 400),
+        (f"http://{HOST}.evil.example?/login", HOST, 400),
+        (f"/login?next=http://{HOST}/", "evil.example", 400),
+    ],
+)
+def test_the_host_is_the_one_that_the_target_names(port: int, target: str, host: str, status: int) -> None:
+    """C09: a cache in front keeps an answer for that one, whatever Host says."""
+    with connected(port, head("GET", target, host, "Connection: close")) as connection:
+        assert status_of_whole_answer(connection) == status
+
+
+OTHER_PROTOCOLS = {
+    "a web socket": ["POST /login HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket"],
+    "HTTP/2": ["POST /login HTTP/1.1", "Connection: keep-alive, upgrade", "Upgrade: h2c"],
+    "nothing known": ["GET /login HTTP/1.1", "Connection: Upgrade", "Upgrade: nothing"],
+    "a tunnel": ["CONNECT /login HTTP/1.1"],
+}
+
+
+@pytest.mark.parametrize("lines", OTHER_PROTOCOLS.values(), ids=OTHER_PROTOCOLS.keys())
+@pytest.mark.parametrize("form", ["as it is", "in chunks"])
+@pytest.mark.parametrize("kind", [BoundedProtocol, "auto"], ids=["our server", "another"])
+def test_a_body_behind_a_wish_for_another_protocol_is_no_request(
+    site: Site, lines: list[str], form: str, kind: type[BoundedProtocol] | str
+) -> None:
+    """C69: the parser skips such a body, so a proxy's next visitor would get the answer to what is hidden in it."""
+    hidden = head("GET", "/health", HOST)
+    length = f"Content-Length: {len(hidden)}" if form == "as it is" else "Transfer-Encoding: chunked"
+    body = hidden if form == "as it is" else f"{len(hidden):x}\r\n{hidden.decode()}\r\n0\r\n\r\n".encode()
+    begun = "\r\n".join([*lines, f"Host: {HOST}", length, "", ""]).encode()
+
+    with serving(site, http=kind) as port, connected(port, begun) as connection:
+        time.sleep(0.3)
+        answer = b""
+        with contextlib.suppress(OSError):  # it may hang up before it has read what it refuses
+            connection.sendall(body)
+            while piece := connection.recv(65536):
+                answer += piece
+
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def status_of_whole_answer(connection: socket.socket) -> int:

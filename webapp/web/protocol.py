@@ -5,6 +5,7 @@ Nor is anything added to the head later: a proxy may let forged headers pass aft
 """
 
 import asyncio
+import re
 from collections import deque
 from typing import Any
 
@@ -94,6 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._awaits_head, self._size = False, 0
         self._stop_timer()
+        self._believe_target()
         last = self.cycle
         super().on_headers_complete()
         if self.cycle is not last:
@@ -106,6 +108,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._unanswered.popleft()
         super().on_response_complete()
+
+    def _believe_target(self) -> None:
+        """A target that names a host is believed, and not the Host beside it (RFC 9112, 3.2.2), as a cache does."""
+        if self.url.startswith(b"/"):
+            return
+        _scheme, names_host, rest = self.url.partition(b"://")
+        if names_host:
+            others = [(name, value) for name, value in self.headers if name != b"host"]
+            self.headers[:] = [*others, (b"host", re.split(rb"[/?#]", rest)[0])]
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self._max_seconds, self._hang_up)
