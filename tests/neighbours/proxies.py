@@ -14,7 +14,7 @@ import httpx2
 import trustme
 
 from tests.mailserver import Certificates, MailServer
-from tests.neighbours.neighbours import procfile, program, running
+from tests.neighbours.neighbours import procfile, program, running, wait_for_port
 from tests.processes import PYTHON, SECRET_KEY, Process, free_port, wait_for_page
 from webapp.database import migrations
 from webapp.settings import ROOT
@@ -48,6 +48,7 @@ class Ground:
     site_port: int
     certificate: Path
     buffers: bool = True
+    is_told: bool = False  # by the PROXY protocol, where each connection comes from
 
 
 class Neighbourhood:
@@ -88,10 +89,10 @@ class Neighbourhood:
 
 @contextmanager
 def neighbourhood(
-    name: str, folder: Path, database_url: str, certificates: Certificates, *, buffers: bool = True
+    name: str, folder: Path, database_url: str, certificates: Certificates, **how: bool
 ) -> Iterator[Neighbourhood]:
     """Starts mail server, site and proxy; ends all of them."""
-    ground = Ground(folder, free_port(), free_port(), free_port(), _certificate(folder), buffers)
+    ground = Ground(folder, free_port(), free_port(), free_port(), _certificate(folder), **how)
     with MailServer(certificates) as mail:
         around = Neighbourhood(name, ground, mail)
         with _site(around, database_url, certificates), _started(name, around):
@@ -121,7 +122,10 @@ def _started(name: str, around: Neighbourhood) -> Iterator[None]:
     folder = around.ground.folder
     homes = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
     with running(PROXIES[name](around.ground), homes, folder / "proxy.log") as process:
-        wait_for_page(f"{around.base_url}/health", process, lambda page: page.status_code == 200)
+        if around.ground.is_told:
+            wait_for_port(around.ground.port, process)
+        else:
+            wait_for_page(f"{around.base_url}/health", process, lambda page: page.status_code == 200)
         yield
 
 
@@ -163,6 +167,9 @@ def _nginx(ground: Ground) -> list[str]:
     }
     if not ground.buffers:
         changes["proxy_request_buffering on;"] = "proxy_request_buffering off;"
+    if ground.is_told:
+        told = "ssl http2 proxy_protocol; set_real_ip_from 127.0.0.1; real_ip_header proxy_protocol;"
+        changes |= {"ssl http2;": told, "visitors 100;": "visitors 20;", "networks 400;": "networks 60;"}
     (ground.folder / "microblog.conf").write_text(_shipped("nginx.conf", changes))
     file = ground.folder / "nginx.conf"
     file.write_text(NGINX_AROUND.format(folder=ground.folder))
@@ -196,6 +203,9 @@ def _haproxy(ground: Ground) -> list[str]:
     }
     if not ground.buffers:
         changes["    option http-buffer-request"] = "    # option http-buffer-request"
+    if ground.is_told:  # which HAProxy reads after the rules of a connection, and before those of a session
+        changes |= {" alpn h2,": " accept-proxy alpn h2,", "tcp-request connection": "tcp-request session"}
+        changes |= {"sc0_conn_cur gt 100": "sc0_conn_cur gt 20", "sc1_conn_cur gt 400": "sc1_conn_cur gt 60"}
     file = ground.folder / "haproxy.cfg"
     file.write_text(_shipped("haproxy.cfg", changes))
     return [program("haproxy"), "-db", "-f", str(file)]
