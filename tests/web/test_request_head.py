@@ -40,7 +40,7 @@ CACHES = {
     "passwords/strength.py": 1,  # the list of common passwords
     "database/hot.py": 0,
     "database/postgresql.py": 2,  # the columns of statements; and several statements as one
-    "i18n.py": 3,  # the catalogues and names of languages that the site offers; our own texts, and times
+    "i18n.py": 4,  # catalogues, names and directions of the languages that the site offers; our own texts, and times
     "mail/refusals.py": 1,  # words of ours
     "mail_preview/inbox.py": 1,  # files of a development site
     "mail_preview/samples.py": 1,  # our own samples, for a development site
