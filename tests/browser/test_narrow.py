@@ -1,4 +1,7 @@
-"""Texts two fifths longer than English on the narrowest phone: every page, and every form that refuses something."""
+"""Long texts on the narrowest phone: every page, and every form that refuses something.
+
+They are two fifths longer than English, or Russian, in which one word may be as long as three.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +15,18 @@ from tests.depth import one_in, share
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Site
 from tests.test_sweeps import path_of
+from webapp.i18n import PSEUDO
 
 pytestmark = pytest.mark.browser
 
 # Shows a page in the place of the one before, with all that scripts may show in it. To go there would read the
 # stylesheet, the fonts and the scripts again, which took half a second of the processor each time.
-SHOW = f"""async (html) => {{
+SHOW = f"""async ([html, most]) => {{
     const body = new DOMParser().parseFromString(html, "text/html").body;
     for (const part of body.querySelectorAll("[hidden]")) part.hidden = false;
     document.body.replaceWith(document.adoptNode(body));
     const words = document.createTreeWalker(body, NodeFilter.SHOW_TEXT), broken = [], range = document.createRange();
-    const short = /(?<=^|\\s)\\p{{L}}{{2,14}}(?=[.,:;!?]*(\\s|$))/gu;
+    const short = new RegExp(`(?<=^|\\\\s)\\\\p{{L}}{{2,${{most}}}}(?=[.,:;!?]*(\\\\s|$))`, "gu");
     for (let node; (node = words.nextNode()); ) for (const word of node.data.matchAll(short)) {{
         range.setStart(node, word.index);
         range.setEnd(node, word.index + word[0].length);
@@ -34,11 +38,15 @@ SHOW = f"""async (html) => {{
     return [{SCROLLS}, broken];
 }}"""
 NARROW = {"width": 320, "height": 640}
+# How long a word may be and must still stay whole: of the pseudo-locale's, whose letters are many, and of Russian's.
+LONGEST = {PSEUDO: 14, "ru": 18}
 
 
-@pytest.fixture(scope="module")
-def place(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pseudo_site(migrated_sqlite, tmp_path_factory.mktemp("pseudo")) as site:
+@pytest.fixture(scope="module", params=LONGEST)
+def place(
+    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with pseudo_site(migrated_sqlite, tmp_path_factory.mktemp("narrow"), request.param) as site:
         yield site
 
 
@@ -78,8 +86,10 @@ def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Pag
     reader = readers_of(place)[who]
     serve(phone, place, reader)
     phone.goto("/login")
+    (language,) = place.settings.languages
+    most = LONGEST[language]
 
-    found = {name: phone.evaluate(SHOW, html) for name, html in answers(place, reader, who)}
+    found = {name: phone.evaluate(SHOW, [html, most]) for name, html in answers(place, reader, who)}
 
     assert len(found) > 15
     assert {name: pixels for name, (pixels, _broken) in found.items() if pixels > 0} == {}
