@@ -130,14 +130,14 @@ def seconds_waited() -> float:
 
 
 @asynccontextmanager
-async def held(lock: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-    """Holds a lock, and waits for it aside. Raises Busy if the request has then waited too long: whoever has the lock
-    may be waiting for a frozen database, and of many in a row, each would wait for all before it.
+async def held(lock: asyncio.Lock | asyncio.Semaphore, *, is_patient: bool = False) -> AsyncIterator[None]:
+    """Holds a lock, and waits for it aside. Raises Busy if the request has then waited too long, unless it is patient:
+    whoever has the lock may be waiting for a frozen database, and of many in a row, each would wait for all before it.
     """
     began, turn = time.monotonic(), current_turn.get()
     with aside():
         try:
-            async with asyncio.timeout(MAX_WAIT_SECONDS - seconds_waited()):
+            async with asyncio.timeout(None if is_patient else MAX_WAIT_SECONDS - seconds_waited()):
                 await lock.acquire()
         except TimeoutError:
             raise Busy("It waited too long for another request.") from None

@@ -38,7 +38,7 @@ class Turns:
     async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
         """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection."""
         await release(db)
-        async with held(self._locks.setdefault(key, asyncio.Lock())):
+        async with held(self._locks.setdefault(key, asyncio.Lock()), is_patient=True):  # they hash, one by one
             yield
 
 
