@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import i18n as languages
 from webapp.accounts import users
+from webapp.accounts.models import User
 from webapp.database import Database, now
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
@@ -128,6 +129,7 @@ class Dispatcher:
                 drafts.append((email, result))
             else:
                 ended.append((email, result))
+        await outbox.belong(db, [(email, draft.user_id) for email, draft in drafts if draft.user_id])
         refused = await refusals.among(db, [draft.recipient for _email, draft in drafts])
         drafted = [Drafted(email, draft, draft.recipient in refused) for email, draft in drafts]
         suppressed = [one for one in drafted if one.is_marked and one.email.priority == Priority.CAN_WAIT]
@@ -169,7 +171,9 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
     if email.expires_at <= now():
         return Outcome(Verdict.LATER, None, "given up: it was too late for it")
     try:
-        with languages.use(await _language(db, settings, email.user_id, email.language), is_typeset=True):
+        # Held here, or the session would forget who it is, and the writer look it up again.
+        reader = await users.get(db, email.user_id) if email.user_id else None
+        with languages.use(_language(settings, reader, email), is_typeset=True):
             draft = await KINDS[email.kind].write(db, settings, email)
     except Exception as error:
         if isinstance(error, DBAPIError) or is_away(error):
@@ -177,20 +181,20 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
         return _not_written(email, error)
     if draft is None:
         return Outcome(Verdict.NOBODY)
-    if email.user_id is None and draft.user_id is not None:
-        await outbox.belongs_to(db, email, draft.user_id)
     if draft.message is not None:
         return draft  # written already, in the language that the row says
-    spoken = await _language(db, settings, draft.user_id or email.user_id, email.language)
-    return replace(draft, language=languages.pick(settings.languages, [draft.language or spoken]))
+    if draft.language:
+        return replace(draft, language=languages.pick(settings.languages, [draft.language]))
+    if draft.user_id not in {None, email.user_id}:
+        reader = await users.get(db, draft.user_id)
+    return replace(draft, language=_language(settings, reader, email))
 
 
-async def _language(db: AsyncSession, settings: Settings, user_id: int | None, asked_in: str) -> str:
+def _language(settings: Settings, reader: User | None, email: Claimed) -> str:
     """The reader's current language; for strangers, that of the page on which the email was asked for. If the site no
     longer has it, its first.
     """
-    user = await users.get(db, user_id) if user_id else None
-    return languages.pick(settings.languages, [user.language if user else asked_in])
+    return languages.pick(settings.languages, [reader.language if reader else email.language])
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:

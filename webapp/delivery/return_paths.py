@@ -9,7 +9,6 @@ import hmac
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from email.utils import parseaddr
 from typing import NamedTuple
 
 from webapp.database import now
@@ -22,7 +21,7 @@ _PATH = re.compile(r"[^\s<>]*\+(\d{1,7})-([a-z2-7]{16})@[^\s<>]+", re.IGNORECASE
 
 def of(settings: Settings, recipient: str) -> str:
     """The envelope sender for an email to a recipient; the plain one on a site that takes no bounces."""
-    plain = parseaddr(settings.sender)[1]
+    plain = settings.sender_address
     base = settings.bounce_address or (plain if settings.bounce_key else "")
     if not base:
         return plain

@@ -152,9 +152,10 @@ async def finish(
     await refusals.lift(db, [outcome.accepted for _email, outcome in results if outcome.accepted])
 
 
-async def belongs_to(db: Transaction, email: Claimed, user_id: int) -> None:
-    """Records whose email it is, once the mailer has found out."""
-    await _BELONGS.run_each(db, [{"email": email.id, "owner": user_id}])
+async def belong(db: Transaction, found: Sequence[tuple[Claimed, int]]) -> None:
+    """Records whose emails they are, of those that the mailer had to find out."""
+    if owned := [{"email": email.id, "owner": user_id} for email, user_id in found if email.user_id is None]:
+        await _BELONGS.run_each(db, owned)
 
 
 def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ async def _durability(db: AsyncSession) -> Finding:
 async def _mail_server(settings: Settings) -> Finding:
     """Connects, encrypts, logs in, names a sender and a recipient, and hangs up."""
     subject = f"{settings.mail_server}:{settings.mail_port}"
-    sender = parseaddr(settings.sender)[1]
+    sender = settings.sender_address
     client = client_for(settings, timeout=advice.PATIENCE)
     try:
         await enter(client, settings)
@@ -194,7 +194,7 @@ async def _mail_server(settings: Settings) -> Finding:
 
 
 async def _sender(settings: Settings) -> AsyncIterator[Finding]:
-    domain = parseaddr(settings.sender)[1].rpartition("@")[2]
+    domain = settings.sender_address.rpartition("@")[2]
     if domain != settings.host and not settings.host.endswith(f".{domain}"):
         yield Finding(
             WARNING, "MAIL_SENDER", _("%(domain)s is not the site's domain: readers trust it less") % {"domain": domain}

@@ -3,7 +3,7 @@
 import sys
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
-from email.utils import format_datetime, make_msgid, parseaddr
+from email.utils import format_datetime, make_msgid
 
 import aiosmtplib
 
@@ -32,7 +32,7 @@ async def send(settings: Settings, address: str, patience: float = advice.PATIEN
         await enter(client, settings)
         logged_in = _("Connected, logged in as %(username)s.") % {"username": settings.mail_username}
         _say(logged_in if settings.mail_username else _("Connected."))
-        await client.mail(parseaddr(settings.sender)[1])
+        await client.mail(settings.sender_address)
         await name_recipient(client, address)
         answer = await client.data(_email(settings, address))
         await client.quit()

@@ -99,7 +99,7 @@ def _reset_password_draft(settings: Settings, user: User, asked_id: str = "") ->
     values = {"username": user.username, "link": reset_link(settings, user), "minutes": settings.reset_token_minutes}
     values["code"] = email_codes.mint(settings, asked_id, email_codes.to_reset(settings, user.id, user.epoch))
     values["not_me_link"] = not_me_link(settings, user.id, "reset_password", user.email)
-    return Draft("reset_password", user.email, values, user.id)
+    return Draft("reset_password", user.email, values, user.id, language=user.language)
 
 
 def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:

@@ -112,7 +112,7 @@ def _register_draft(settings: Settings, address: str, asked_id: str = "", invite
 
 def _already_registered_draft(settings: Settings, user: User) -> Draft:
     links = {"login_link": f"{settings.base_url}/login", "reset_link": f"{settings.base_url}/reset_password_request"}
-    return Draft("already_registered", user.email, {"username": user.username} | links, user.id)
+    return Draft("already_registered", user.email, {"username": user.username} | links, user.id, language=user.language)
 
 
 def _request_draft(request: RegistrationRequest) -> Draft:

@@ -138,6 +138,11 @@ class Settings:
         return self.mail_sender or f"{_phrase(self.site_name)} <no-reply@{self.host}>"
 
     @cached_property
+    def sender_address(self) -> str:
+        """The same without the name."""
+        return parseaddr(self.sender)[1]
+
+    @cached_property
     def admin_addresses(self) -> frozenset[str]:
         """The addresses of ADMINS, in the form that accounts have them."""
         return frozenset(parseaddr(admin)[1].lower() for admin in self.admins)
