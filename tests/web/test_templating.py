@@ -1,5 +1,6 @@
 """What all templates have: texts in the person's language, and lines that an email can have."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,7 @@ from jinja2 import Environment
 
 from webapp import i18n
 from webapp.i18n import PSEUDO
-from webapp.settings import Settings
+from webapp.settings import ROOT, Settings
 from webapp.web import templating
 
 
@@ -80,3 +81,27 @@ def test_lines_of_an_email_are_wrapped_and_links_never_broken(templates: Environ
     assert lines.count(link) == 2
     assert max(len(line) for line in lines if line != link) <= 72
     assert " ".join(lines).split().count("word") == 60
+
+
+TITLE = re.compile(r"{% block title %}(.*?){% endblock %}", re.DOTALL)
+HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
+# Its heading is the site's name, which every title ends with; and a name that is looked up twice.
+OTHER_TITLES = {"posts/front_door.html", "admin_people/admin_person.html"}
+
+
+def test_the_title_of_a_page_is_its_heading_also_after_a_form_was_sent() -> None:
+    """Without scripts nothing makes it follow, and it is the first thing that is read aloud."""
+    folder = ROOT / "templates"
+    pages = {str(file.relative_to(folder)): file.read_text() for file in folder.glob("*/*.html")}
+    others = set()
+    for page, source in pages.items():
+        title, headings = TITLE.search(source), {heading.strip() for heading in HEADING.findall(source)}
+        if not title or not headings:
+            continue
+        if title[1] == "{{ self.heading() }}":
+            is_told = len(headings) == 1 and headings.pop().startswith("{% block heading %}")
+        else:
+            is_told = headings == {title[1].strip()}
+        others |= set() if is_told else {page}
+
+    assert others == OTHER_TITLES
