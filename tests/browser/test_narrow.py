@@ -37,6 +37,17 @@ SHOW = f"""async ([html, most]) => {{
     await Promise.all(waiting.map((it) => new Promise((done) => {{ it.onload = it.onerror = done; }})));
     return [{SCROLLS}, broken];
 }}"""
+# What readers may set (WCAG 2.2, 1.4.12), and the texts that are cut off then, but for the first words of an email.
+SPACED = """() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(`* { line-height: 1.5 !important; letter-spacing: 0.12em !important;
+        word-spacing: 0.16em !important; } p { margin-block-end: 2em !important; }`);
+    document.adoptedStyleSheets = [sheet];
+}"""
+CUT = """() => [...document.querySelectorAll("main *, footer *, .flash *")]
+    .filter((it) => it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 1)
+    .filter((it) => getComputedStyle(it).overflowX === "hidden" && !it.matches(".email-preview"))
+    .map((it) => it.outerHTML.slice(0, 100))"""
 NARROW = {"width": 320, "height": 640}
 # How long a word may be and must still stay whole: of the pseudo-locale's, whose letters are many, and of Russian's.
 LONGEST = {PSEUDO: 14, "ru": 18}
@@ -94,3 +105,23 @@ def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Pag
     assert len(found) > 15
     assert {name: pixels for name, (pixels, _broken) in found.items() if pixels > 0} == {}
     assert {name: broken for name, (_pixels, broken) in found.items() if broken} == {}
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+@one_in(3)
+def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who: str) -> None:
+    reader = readers_of(place)[who]
+    serve(phone, place, reader)
+    phone.goto("/login")
+    phone.evaluate(SPACED)
+
+    found = {}
+    for name, html in answers(place, reader, who):
+        pixels, broken = phone.evaluate(SHOW, html)
+        too_long = {place.settings.site_name}  # for one line at the front door
+        found[name] = (pixels, set(broken) - too_long, phone.evaluate(CUT))
+
+    assert len(found) > 15
+    assert {name: pixels for name, (pixels, _broken, _cut) in found.items() if pixels > 0} == {}
+    assert {name: broken for name, (_pixels, broken, _cut) in found.items() if broken} == {}
+    assert {name: cut for name, (_pixels, _broken, cut) in found.items() if cut} == {}
