@@ -70,13 +70,13 @@ class Crowd:
             yield number, name, name, f"{name}@example.com", password_hash, 0, "en", NOW, NOW, "", True, 0
 
     def _posts(self, chance: random.Random) -> Records:
-        """Half of the posts are everybody's; of the other half a twentieth of the people wrote nearly all. Every fifth
-        is long.
+        """Half of the posts are everybody's; of the other half a twentieth of the people wrote nearly all, none of them
+        a reader. Every fifth is long.
         """
         for number in range(1, self.posts + 1):
             share = chance.random() if number % 2 else chance.random() ** 12
-            words = SHORT if number % 5 else LONG
-            yield number, 1 + int(share * self.people), words, NOW - timedelta(seconds=self.posts - number), ""
+            author, words = self.people - int(share * self.people), SHORT if number % 5 else LONG
+            yield number, author, words, NOW - timedelta(seconds=self.posts - number), ""
 
     def _follows(self, chance: random.Random) -> Records:
         for follower in range(1, self.people + 1):

@@ -41,6 +41,23 @@ def test_home_shows_posts_by_people_you_follow_but_nothing_that_is_gone(susan: B
     assert words_in(susan.get("/")) == ["by hal", "by ann"]
 
 
+def test_a_newcomer_is_shown_people_to_begin_with(site: Site) -> None:
+    """Whoever wrote more than a page shows, and follows nobody, has begun long ago."""
+    import_people(site, "ann", "bea")
+    let_post(site, ("ann", "by ann"), ("bea", "by bea"), ("ann", "again"))
+    susan = arrive(site)
+
+    def named() -> list[str]:
+        _before, _heading, rest = susan.get("/").text.partition("People to begin with")
+        return list(dict.fromkeys(re.findall(r'href="/user/(\w+)"', rest.partition("</section>")[0])))
+
+    assert named() == ["ann", "bea"]
+    let_post(site, *[("susan", "mine")] * 20)
+    assert named() == ["ann", "bea"]
+    let_post(site, ("susan", "one more"))
+    assert named() == []
+
+
 def test_explore_shows_everybody_to_members(susan: Browser) -> None:
     assert words_in(susan.get("/explore")) == ["by hal", "by ann"]
 

@@ -54,7 +54,8 @@ async def _timeline(request: Request) -> Response:
         shown = Form(Write) if post_id else form
         return pages.render(request, "posts/_written.html", part="written", form=shown, card=card, **_composer())
     page = await timeline.home(db, user.id, _most(request), _before(request))
-    is_new = _before(request) == timeline.LAST and all(card.author_id == user.id for card in page.cards)
+    is_whole = _before(request) == timeline.LAST and page.older is None
+    is_new = is_whole and all(card.author_id == user.id for card in page.cards)
     people = await timeline.people_to_follow(db, user.id, MOST_TO_BEGIN_WITH) if is_new else []
     return pages.render(
         request,
