@@ -20,6 +20,7 @@ from webapp.settings import NOT_ME_HOURS, Settings
 
 REGISTER_LIFETIME = timedelta(hours=24)
 CONFIRM_LIFETIME = timedelta(hours=24)
+INVITE_LIFETIME = timedelta(days=30)  # at most; its maker chooses
 APP_LIFETIME = timedelta(hours=1)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
 UNSUBSCRIBE_LIFETIME = timedelta(days=365)

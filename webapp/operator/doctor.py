@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.accounts.tokens import INVITE_LIFETIME
 from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.factors import methods
@@ -98,12 +99,17 @@ def _passkeys(settings: Settings) -> Finding:
 def _keys(settings: Settings) -> Finding:
     if older := len(settings.secret_key_fallbacks):
         words = ngettext(
-            "%(count)s older still opens links: empty it three days after the change",
-            "%(count)s older still open links: empty it three days after the change",
+            "%(count)s older still opens links: empty it %(days)s days after the change",
+            "%(count)s older still open links: empty it %(days)s days after the change",
             older,
         )
-        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words % {"count": older})
+        return Finding(WARNING, "SECRET_KEY_FALLBACKS", words % {"count": older, "days": links_work_for(settings)})
     return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
+
+
+def links_work_for(settings: Settings) -> int:
+    """How many days the longest links work, but for those that turn off an optional email."""
+    return max(INVITE_LIFETIME.days, settings.account_deletion_days, settings.factor_removal_days + 1)
 
 
 def _sealed_before(waiting: int) -> Finding:

@@ -13,7 +13,7 @@ from webapp.database import LAST_ID, execute, execute_together, now, table
 from webapp.registration.models import Invite, InviteUse
 from webapp.settings import Settings
 
-MOST_DAYS = 30
+MOST_DAYS = tokens.INVITE_LIFETIME.days
 MOST_LISTED = 100
 LISTED = timedelta(days=30)  # after its end, for its maker
 

@@ -23,7 +23,8 @@ SECRET = ("password", "code", "token", "key", "secret")
 
 def belong_to(request: Request, response: Response, user_id: int) -> None:
     """Records who has logged in, so that what is kept later belongs to them."""
-    cookies.write(request, response, ACCOUNT_COOKIE, _account(request.app.state.settings, user_id), ACCOUNT_SECONDS)
+    account = _account(request.app.state.settings.key("draft"), user_id)
+    cookies.write(request, response, ACCOUNT_COOKIE, account, ACCOUNT_SECONDS)
 
 
 def last_account(request: Request) -> str:
@@ -54,7 +55,9 @@ def take(request: Request) -> dict[str, str]:
         whose, path, typed = _serializer(settings).loads(cookie, max_age=KEPT_SECONDS)
     except BadSignature:
         return {}
-    if path != request.url.path or whose != (_account(settings, user.id) if user else last_account(request)):
+    keys = settings.keys("draft")
+    owners = [_account(key, user.id) for key in keys] if user else [last_account(request)]
+    if path != request.url.path or whose not in owners:
         return {}
     request.state.draft = typed
     return dict(typed)
@@ -75,9 +78,9 @@ def _is_secret(name: str) -> bool:
     return any(word in name.lower() for word in SECRET)
 
 
-def _account(settings: Settings, user_id: int) -> str:
+def _account(key: bytes, user_id: int) -> str:
     """Marks the account in a way that only the site can read."""
-    return hashlib.blake2b(str(user_id).encode(), key=settings.key("draft"), digest_size=16).hexdigest()
+    return hashlib.blake2b(str(user_id).encode(), key=key, digest_size=16).hexdigest()
 
 
 def _serializer(settings: Settings) -> URLSafeTimedSerializer:
