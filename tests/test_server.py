@@ -38,6 +38,14 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker ended"') == 1
 
 
+def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_path: Path) -> None:
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        server = host.start("webapp.server", "--port", "70000")
+
+        assert server.wait(PATIENCE) == 2
+        assert server.output.endswith("error: argument --port: must be a whole number up to 65535\n")
+
+
 @deep
 def test_workers_still_share_their_memory_after_a_garbage_collection(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,9 @@ def test_a_good_environment_is_read() -> None:
         ({"REGISTRATION_BACKLOG": "0"}, "REGISTRATION_BACKLOG must be"),
         ({"MEMBER_INVITES": "101"}, "MEMBER_INVITES must be"),
         ({"REGISTRATION_LEAST_SECONDS": "31"}, "REGISTRATION_LEAST_SECONDS must be"),
+        ({"METRICS_KEY": "x" * 40}, "METRICS_KEY is too easy to guess"),
+        ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535."),
+        ({"WEB_CONCURRENCY": "99999"}, "WEB_CONCURRENCY must be a whole number from 1 to 256."),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be one of"),
         ({"LANGUAGES": "en,tlh"}, "LANGUAGES: there is no translation for 'tlh'"),
         ({"MAIL_HELO": "not a name"}, "MAIL_HELO must be this machine's full name"),
@@ -352,7 +356,52 @@ def test_emails_of_a_site_with_another_script_are_sound(
     assert "https://xn--bcher-kva.example/register/" in file.read_text("ascii")
 
 
-# The document
+# The document, and what careless hands may type for each of its settings
+
+ROWS = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+WRITTEN = [name for row in ROWS for name in re.findall(r"[A-Z_]+", row)]
+TYPED = ["", " \t", "ünïcödé ☃", "x" * 100_000, "9" * 400, "-1", "NaN", "1e3", "٣", "½", " 5 ", '"5"', "5\n6", "5\r6"]
+TYPED += ["\udcff", f"{KEY}\udcff", "a\x1b[31mb", "\u202eabc", "None", "[]", "{0}", "%s%(name)s", "/", ",,", ":", "@"]
+TYPED += ["<>", "a b@c.example", "Name <a@b.example", "A\rB <a@b.example>", "https://user:pw@a.example", "\udcff@b.ee"]
+TYPED += [f"https://{label}.example" for label in ("", "a.", "[::1", "a" * 64, ".".join(["abcdefgh"] * 40))]
+TYPED += [
+    "https://[2001:db8::1]",
+    "https://a.example:99999",
+    "https://a.example:٣",
+    "postgresql://[",
+    "postgresql://u:\udcff@h/d",
+    "sqlite://",
+]
+
+
+def tried(**changes: str) -> tuple[Settings | None, list[Problem]]:
+    try:
+        return read(**changes), []
+    except Misconfigured as refused:
+        return None, refused.problems
+
+
+def is_a_clear_sentence(problem: Problem, name: str) -> bool:
+    is_short = problem.isprintable() and len(problem) < 250
+    return is_short and problem.endswith((".", "'")) and problem.startswith((name, "MAIL_SERVER would be"))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_whatever_is_typed_is_used_or_refused_in_clear_sentences(name: str) -> None:
+    """C58: and what is used can begin an email and greet a mail server."""
+    for value in TYPED:
+        settings, problems = tried(**{name: value})
+        assert [problem for problem in problems if not is_a_clear_sentence(problem, name)] == [], value
+        assert len(problems) == len(set(problems))
+        if settings:
+            written = EmailMessage(policy.SMTP)
+            written["from"] = settings.sender
+            written["to"] = settings.admins
+            assert [address.addr_spec for address in written["from"].addresses] == [settings.sender_address], value
+            assert re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*|[0-9a-f:]+", settings.host), value
+            assert re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Za-z.:]+\]", settings.helo), value
+            assert len({*settings.keys("flash")}) == 1 + len(settings.secret_key_fallbacks)
+            assert repr(settings).isprintable(), value
 
 
 class Asked(dict[str, str]):
@@ -372,11 +421,7 @@ def test_the_document_has_every_variable_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured):
         Settings.from_environment(asked)
     Settings.for_development(8000, asked, tmp_path)
-    platforms = {"PORT", "WEB_CONCURRENCY"}  # read by the command line and by uvicorn
-
-    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
-    written = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
 
     files = {f"{name}_FILE" for name in environment.SECRETS}  # told in a sentence
     assert files < asked.names
-    assert written == (asked.names - files - set(EPHEMERAL_PLATFORMS)) | platforms
+    assert set(WRITTEN) == asked.names - files - set(EPHEMERAL_PLATFORMS)

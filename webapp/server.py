@@ -22,6 +22,7 @@ import uvicorn
 
 from webapp import logs
 from webapp.app import STARTUP_FAILURE, deployed_settings
+from webapp.settings import Settings
 from webapp.web.protocol import BoundedProtocol
 
 log = logging.getLogger("webapp.server")
@@ -33,8 +34,9 @@ PAUSE = 1.0  # seconds until a worker that has died is replaced
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    logs.configure(deployed_settings())  # what is wrong with them is said once, not by each worker
+    settings = deployed_settings()  # what is wrong with them is said once, not by each worker
+    options = _parser(settings).parse_args(arguments)
+    logs.configure(settings)
     config = uvicorn.Config(
         options.factory,
         factory=True,
@@ -55,13 +57,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webapp.server")
     parser.add_argument("factory", nargs="?", default="webapp.app:create_app")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT") or 8000)
-    parser.add_argument("--workers", type=int, default=os.environ.get("WEB_CONCURRENCY") or 1)
+    parser.add_argument("--port", type=_port, default=settings.port)
+    parser.add_argument("--workers", type=int, default=settings.web_concurrency)
     return parser
+
+
+def _port(said: str) -> int:
+    if said.isascii() and said.isdigit() and int(said[:9]) <= 65_535:
+        return int(said)
+    raise argparse.ArgumentTypeError("must be a whole number up to 65535")
 
 
 def _serve(config: uvicorn.Config, listener: socket.socket) -> None:

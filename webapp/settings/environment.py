@@ -24,6 +24,10 @@ SECRETS = (
     "METRICS_KEY",
 )
 LONGEST_SECRET = 64 * 1024
+LOCAL = r"(?a:[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*)"  # before the @ (RFC 5322, 3.2.3)
+LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
+HOST = r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"  # RFC 1035, 2.3.4
+LONGEST_HOST = 253
 
 
 class Environment:
@@ -57,7 +61,12 @@ class Environment:
 
     def secret(self, name: str) -> str:
         """A secret exactly as it is: a space may begin or end a password."""
-        return self._from_files.get(name) or self.variables.get(name, "")
+        value = self._from_files.get(name) or self.variables.get(name, "")
+        readable = value.encode(errors="replace").decode()
+        if readable != value:  # Python keeps bytes that are no UTF-8 as halves of characters (PEP 383)
+            problem = Problem(N_("%(name)s has characters that are not in UTF-8."), name=name)
+            self.problems += [problem] if problem not in self.problems else []
+        return readable
 
     def text(self, name: str) -> str:
         return self.secret(name).strip()
@@ -109,9 +118,11 @@ class Environment:
 
     def mailbox(self, name: str, text: str) -> str:
         """`Name <name@example.com>` or just the address, with its domain in ASCII; "" if it is neither."""
-        local, _at, domain = parseaddr(text)[1].rpartition("@")
+        address = parseaddr(text)[1]
+        local, _at, domain = address.rpartition("@")
         host = ascii_host(domain)
-        if not (local and local.isascii() and host):
+        is_whole = is_line(text) and (text == address or text.endswith(f"<{address}>"))
+        if not (is_whole and len(local) <= LONGEST_LOCAL and re.fullmatch(LOCAL, local) and host):
             self.problems.append(Problem(N_("%(name)s must look like name@example.com."), name=name))
             return ""
         before, _domain, after = text.rpartition(f"@{domain}")
@@ -141,4 +152,5 @@ def ascii_host(host: str) -> str:
         name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):
         return ""
-    return name if re.fullmatch(r"[a-z0-9_.-]+|\[?[0-9a-f:.]+\]?", name) else ""
+    is_name = re.fullmatch(HOST, name) and len(name) <= LONGEST_HOST
+    return name if is_name or re.fullmatch(r"\[?[0-9a-f.]*:[0-9a-f:.]+\]?", name) else ""

@@ -94,7 +94,8 @@ def greeting(host: str) -> str:
 def _helo(environment: Environment) -> str:
     name = environment.text("MAIL_HELO")
     is_name = re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})+|localhost", name)
-    if name and not is_name and not greeting(name).startswith("["):
+    bare = name.strip("[]")
+    if name and not is_name and greeting(bare) == bare:
         environment.problems.append(
             Problem(N_("MAIL_HELO must be this machine's full name, such as mail.example.com."))
         )

@@ -79,6 +79,8 @@ class Settings:
     trusted_proxies: int = 0
     log_format: Literal["json", "text"] = "json"
     languages: tuple[str, ...] = ("en", "ru")
+    port: int = 8000
+    web_concurrency: int = 1
     development: bool = False
     mailbox: Path | None = None
 
@@ -94,8 +96,10 @@ class Settings:
             **read.identity(),
             mailer=read.choice("MAILER", "web", "process", "off"),
             registration_least_seconds=read.least_seconds(2),
+            port=read.number("PORT", 8000, 1, 65_535),
+            web_concurrency=read.number("WEB_CONCURRENCY", 1, 1, 256),
         )
-        problems = read.problems + list(_unsafe(settings, read.variables))
+        problems = list(dict.fromkeys(read.problems + _unsafe(settings, read.variables)))
         if problems:
             raise Misconfigured(problems)
         return settings
@@ -135,12 +139,13 @@ class Settings:
     @property
     def sender(self) -> str:
         """The address that emails come from, possibly with a name, as people read it; a header encodes it."""
-        return self.mail_sender or f"{_phrase(self.site_name)} <no-reply@{self.host}>"
+        domain = mail.greeting(self.host) if ":" in self.host else self.host  # an IPv6 address needs its brackets
+        return self.mail_sender or f"{_phrase(self.site_name)} <no-reply@{domain}>"
 
     @cached_property
     def sender_address(self) -> str:
         """The same without the name."""
-        return parseaddr(self.sender)[1]
+        return self.sender.rpartition("<")[2].removesuffix(">")
 
     @cached_property
     def admin_addresses(self) -> frozenset[str]:

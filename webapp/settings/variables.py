@@ -74,7 +74,7 @@ class Variables(Environment):
 
     def metrics_key(self) -> str:
         key = self.text("METRICS_KEY")
-        if key and len(key) < 24:
+        if key and (len(key) < 24 or len(set(key)) < 8):
             self.problems.append(Problem(N_("METRICS_KEY is too easy to guess: use 24 random characters or more.")))
         return key
 
