@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 
@@ -72,7 +72,8 @@ def _planned(settings: Settings) -> Iterator[_Planned]:
                 counts[f"{draft.template}.{language}"] += 1
                 which = counts[f"{draft.template}.{language}"]
                 suffix = f"-{which}" if which > 1 else ""
-                yield _Planned(f"{draft.template}{suffix}.{language}", name, language, draft)
+                sample_id = f"{draft.template}{suffix}.{language}"
+                yield _Planned(sample_id, name, language, replace(draft, language=language))
 
 
 def _claimed(settings: Settings, kind: str, language: str) -> Claimed:
