@@ -111,6 +111,16 @@ def test_each_change_takes_the_password(site: Site, susan: Browser, phone: Authe
     assert [row[6] for row in table(site, "passkey")] == ["My phone"]
 
 
+def test_without_scripts_the_page_says_once_what_passkeys_need(susan: Browser) -> None:
+    needs = "Passkeys need JavaScript"
+
+    page = susan.get("/passkeys")
+    refused = susan.post("/passkeys", data={"name": "x", "current_password": PASSWORD})
+
+    assert refused.status_code == 422
+    assert (page.text.count(needs), refused.text.count(needs)) == (1, 1)
+
+
 def test_after_a_wrong_password_the_new_passkey_is_not_lost(susan: Browser, phone: Authenticator) -> None:
     page = add(susan, phone, password="not the right one")
     fields = dict(re.findall(r'name="(credential|handle)" value="([^"]+)"', page.text))
