@@ -103,7 +103,6 @@ def use(language: str, *, is_typeset: bool = False) -> Iterator[None]:
         _language.reset(token)
 
 
-@lru_cache  # a browser says the same with each request
 def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     """The best of the offered languages for an `Accept-Language` header (RFC 9110, 12.5.4)."""
     if len(offered) == 1:

@@ -7,7 +7,6 @@ only the standard library's base64, and works the same on all of them.
 import base64
 from collections.abc import Iterator
 from email.utils import getaddresses
-from functools import lru_cache
 
 from webapp.settings.environment import is_line
 
@@ -30,7 +29,6 @@ def line(name: str, value: str) -> str:
     return f"{name}: {value if _is_plain(value) else _encoded(value, len(name) + 2)}"
 
 
-@lru_cache  # nearly all emails have the same sender
 def _mailboxes(name: str, value: str) -> str:
     """Names and addresses, each on its own line if there are several."""
     found = [(words, address) for words, address in getaddresses([value]) if address]
