@@ -5,7 +5,8 @@ Each site is asked in turn, one request at a time, so that what else the machine
 
     python -m tests.benchmarks.growth [--people 1000000] [SQLite] [PostgreSQL]
 
-takes some five minutes, most of them for making the crowds; a million people take half an hour and 8 GB of disk.
+takes some five minutes, most of them for making the crowds; a million people take half an hour for each database, and
+8 GB of disk.
 """
 
 import argparse
