@@ -91,13 +91,19 @@ def answers(place: Site, reader: sites.Browser, who: str) -> Iterator[tuple[str,
         yield f"{name}, refused", reader.post(path_of(place, name), data=nonsense).text
 
 
+def opened(phone: Page, place: Site, who: str) -> sites.Browser:
+    """A page of the site, on whose style sheet the others are then shown; returns the reader."""
+    reader = readers_of(place)[who]
+    serve(phone, place, reader)
+    phone.goto("/login")
+    return reader
+
+
 @pytest.mark.parametrize("who", EVERYBODY)
 @one_in(3)
 def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Page, who: str) -> None:
     """One test for each reader: some forty pages in as many tenths of a second."""
-    reader = readers_of(place)[who]
-    serve(phone, place, reader)
-    phone.goto("/login")
+    reader = opened(phone, place, who)
     (language,) = place.settings.languages
     most = LONGEST[language]
 
@@ -111,9 +117,7 @@ def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Pag
 @pytest.mark.parametrize("who", EVERYBODY)
 @one_in(3)
 def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who: str) -> None:
-    reader = readers_of(place)[who]
-    serve(phone, place, reader)
-    phone.goto("/login")
+    reader = opened(phone, place, who)
     phone.evaluate(SPACED)
     (language,) = place.settings.languages
     most = LONGEST_SPACED[language]
