@@ -58,7 +58,7 @@ soak: .venv/test ## the reliability figures at full size; about half an hour
 	$(BIN)/python -m pytest -v -m soak $(TIMED)
 	$(BIN)/python -m pytest -v -n 2 --dist loadfile --hypothesis-profile=thorough tests/security/test_fuzz.py tests/web/test_pages.py
 
-bench: .venv/test ## measure: ratios side by side, in one run; twelve minutes at most
+bench: .venv/test ## measure: ratios side by side, in one run; fourteen minutes at most
 	$(BIN)/python -m tests.benchmarks
 
 promises: .venv/test ## write into docs/promises.md which tests prove what

@@ -7,7 +7,7 @@ for a transaction: there each statement takes a trip more, since no prepared one
 
     python -m tests.benchmarks.distance [--milliseconds 1 20] [--processes 1 2 4]
 
-takes some two minutes.
+takes some three minutes.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from tests.neighbours.poolers import pgbouncer
 MILLISECONDS, PROCESSES = (1.0, 20.0), (1, 2, 4)
 CROWD = Crowd(1_000, follows=10)
 MOST_TRIPS = 3
-ALONE, SECONDS, WARMING = 10, 0.8, 0.4
+ALONE, SECONDS, WARMING = 10, 0.8, 1.2  # each process first renders the posts of all readers
 POOL, POOLED_PROCESSES = 20, 2  # connections that the pooler lends, and web processes behind it
 _spawning = multiprocessing.get_context("spawn")
 
