@@ -65,6 +65,30 @@ def test_a_profile_is_public_until_its_owner_says_otherwise(site: Site, susan: B
     assert profile(site)[3]
 
 
+def test_only_the_password_shows_a_private_profile_to_everybody(site: Site, susan: Browser) -> None:
+    """C34: whoever has the session can read it, and no more than that."""
+    save(susan, is_public="")
+
+    refused = save(susan, about_me=LINE, is_public="1", current_password="")
+    kept = profile(site)
+    wrong = save(susan, about_me=LINE, is_public="1", current_password="not the right password")
+
+    assert [(answer.status_code, errors(answer)) for answer in (refused, wrong)] == [(422, ["current_password"])] * 2
+    assert 'name="is_public" type="checkbox" value="1" checked' in refused.text, "nothing is lost"
+    assert "&lt;posts&gt;.</textarea>" in refused.text
+    assert profile(site) == kept == ("susan", "susan", "", False)
+    assert save(susan, is_public="1").url.path == "/settings"
+    assert profile(site)[3]
+
+
+def test_a_line_needs_no_password_and_nor_does_hiding_a_profile(site: Site, susan: Browser) -> None:
+    save(susan, about_me="Shown.", is_public="1", current_password="")
+    save(susan, about_me="Hidden.", current_password="")
+    save(susan, about_me="Still hidden.", current_password="")
+
+    assert profile(site) == ("susan", "susan", "Still hidden.", False)
+
+
 @deep
 def test_a_new_name_is_a_security_event_and_a_new_line_is_none(site: Site, susan: Browser) -> None:
     for name in ("susan", "SUSAN", "sue"):

@@ -13,10 +13,10 @@ from tests.watching import execute
 
 __all__ = ["no_app_afterwards", "site", "susan"]  # fixtures
 
-# What opens the account, under which names it is found, and which emails watch over it.
+# What opens the account, under which names it is found, who may read it, and which emails watch over it.
 OPENS = {
-    "user_account": "SELECT username, email, password_hash, epoch, disabled_at, password_locked_at FROM user_account"
-    " WHERE id = 1",
+    "user_account": "SELECT username, email, password_hash, epoch, disabled_at, password_locked_at, is_public"
+    " FROM user_account WHERE id = 1",
     "session": "SELECT token_hash, epoch FROM session WHERE user_id = 1 ORDER BY id",
     "known_browser": "SELECT secret_hash, epoch FROM known_browser WHERE user_id = 1 ORDER BY secret_hash",
     "recovery_code": "SELECT label, code_hash, used_at FROM recovery_code WHERE user_id = 1 ORDER BY label",
@@ -50,10 +50,17 @@ WORSE: dict[str, dict[str, str]] = {
     "edit_profile": {"username": "mallory", "about_me": ""},
     "change_password": {"password": "a thief's quite long password"},
 }
+# And what is sent then: what else the same form could change that matters.
+THEN: dict[str, dict[str, str]] = {"edit_profile": {"username": "susan", "is_public": "1"}}
+PRIVATE = "UPDATE user_account SET is_public = FALSE WHERE id = 1"
 
 
 def opens(site: Site) -> dict[str, list[tuple[Any, ...]]]:
     return {name: execute(site, statement) for name, statement in OPENS.items()}
+
+
+def forms_of(name: str) -> list[dict[str, str]]:
+    return [WORSE.get(name) or SENT[name], *([THEN[name]] if name in THEN else [])]
 
 
 def is_told(site: Site) -> bool:
@@ -69,13 +76,14 @@ def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_
     execute(site, "DELETE FROM limit_window")
     susan.post("/recovery_codes", data={"current_password": PASSWORD})
     execute(site, "INSERT INTO email_switch VALUES (1, 'new_sign_in', true) ON CONFLICT DO NOTHING")
+    execute(site, PRIVATE)
     path = path_of(site, susan, name)
     execute(site, "DELETE FROM limit_window")
     execute(site, "DELETE FROM outbox_email")
     before = opens(site)
 
-    sent = WORSE.get(name) or {field: value for field, value in SENT[name].items() if field != "current_password"}
-    susan.post(path, data=sent)
+    for form in forms_of(name):
+        susan.post(path, data={field: value for field, value in form.items() if field != "current_password"})
 
     assert opens(site) == before or is_told(site)
 
@@ -96,11 +104,13 @@ def changed_without_a_code(site: Site, name: str) -> bool:
     path = path_of(site, susan, name)
     execute(site, AN_APP)
     execute(site, "UPDATE session SET second_proved_at = NULL")
+    execute(site, PRIVATE)
     execute(site, "DELETE FROM limit_window")
     before = {table: rows for table, rows in opens(site).items() if table != "factor"}
 
-    sent = {field: value for field, value in (WORSE.get(name) or SENT[name]).items() if field != "code"}
-    susan.post(path, data=sent | {"current_password": PASSWORD})
+    for form in forms_of(name):
+        sent = {field: value for field, value in form.items() if field != "code"}
+        susan.post(path, data=sent | {"current_password": PASSWORD})
 
     assert execute(site, "SELECT count(*) FROM factor") == [(1,)], name
     return before != {table: rows for table, rows in opens(site).items() if table != "factor"}

@@ -73,10 +73,10 @@ async def edit_profile(request: Request) -> Response:
     may_save = form.is_valid
     if form.is_valid and form.data.username != user.username:
         may_save = bool(await _renamed(request, form, user))
+    elif form.is_valid and form.data.is_public and not user.is_public:
+        may_save = await proof.prove(request, form) is not None
     response = await _saved(request, form, user) if may_save else None
-    if response:
-        return response
-    return pages.render(request, "preferences/edit_profile.html", part="form", form=form)
+    return response or pages.render(request, "preferences/edit_profile.html", part="form", form=form)
 
 
 @login_required
@@ -172,6 +172,7 @@ def _others_ended(ended: Ended) -> str:
 
 
 @limited(rate_limits.SMALL_CHANGES)
+@while_logged_in
 async def _saved(request: Request, form: Form[forms.EditProfile], user: User) -> Response:
     await profiles.change(request.state.db, user, form.data.about_me, bool(form.data.is_public))
     await request.state.db.commit()
