@@ -56,6 +56,7 @@ TEMPLATES = [
     "address_reserved",
     "address_restored",
     "address_taken",
+    "admin_acted",
     "already_registered",
     "app_link",
     "checkup",
@@ -346,6 +347,7 @@ class Sweep:
         self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
         self._keep("account_enabled", *to_fay, "/admin/people/Fay_1/enable")
+        self._keep_news_of_admins(site, where, addresses.replace("NUMBER", "i"))
         self._write_about_requests(where, addresses, host)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
@@ -451,6 +453,26 @@ class Sweep:
         self.emails["digest", language, name] = OutboxEmail(
             "digest", language, SITES[name][0], fays, "Fay_1", delivered
         )
+
+    def _keep_news_of_admins(self, site: Site, where: tuple[str, str], address: str) -> None:
+        """What an admin without an account hears of the others."""
+        before, disabled_at = (
+            len(self.server.emails),
+            "SELECT max(created_at) FROM security_event WHERE kind = 'disabled'",
+        )
+
+        async def tell() -> None:
+            async with site.app.state.database.session(is_writing=True) as db:
+                await kinds.post(db, site.settings, "admin_acted", address, language=where[1], delay=timedelta(hours=1))
+                await db.commit()
+
+        site.run(tell)
+        execute(site, f"UPDATE outbox_email SET created_at = ({disabled_at}) WHERE kind = 'admin_acted'")
+        execute(site, "UPDATE outbox_email SET due_at = created_at WHERE kind = 'admin_acted'")
+        delivered = self.server.wait_for(before + 1)[-1]
+        name, language = where
+        email = OutboxEmail("admin_acted", language, SITES[name][0], address, None, delivered)
+        self.emails["admin_acted", language, name] = email
 
     def _keep(
         self,

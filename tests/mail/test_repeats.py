@@ -29,7 +29,7 @@ from webapp.settings import Settings
 from webapp.web.templating import environment
 
 # What is neither waited for nor counted: it gathers by itself, or the operator is its cause.
-OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_disabled"}
+OF_THEIR_OWN = {"general", "alarm", "post_reported", "post_removed", "account_disabled", "admin_acted"}
 # Each of these tells of something else, and their causes are few: changes of one's own, or one an hour, or one a day.
 OF_THEIR_OWN |= {"factor_added", "factor_removed", "factor_removal_stopped"}
 OF_THEIR_OWN |= {"second_step_unfinished", "factor_removal_waiting"}

@@ -20,6 +20,7 @@ from webapp.authentication import auth, proof
 from webapp.authentication.auth import admin_required, while_logged_in
 from webapp.database import LAST_ID, release
 from webapp.i18n import gettext as _
+from webapp.moderation import emails
 from webapp.moderation.forms import MOST_CHARACTERS
 from webapp.registration import requests
 from webapp.registration.requests import Decided
@@ -32,7 +33,10 @@ Do = Callable[[User, str, ClientInfo], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Action:
-    """Something done to an account: its words, whether it needs a reason, and whether admins are exempt."""
+    """Something done to an account: its words, whether it needs a reason, and whether admins are exempt.
+
+    Of what `is_danger`, the other admins are told by email.
+    """
 
     title: str
     consequence: str
@@ -154,6 +158,8 @@ async def _acted(request: Request, form: Form[PersonDecision], person: User, act
     except NotNow as refused:
         form.refuse("", str(refused))
         return None
+    if action.is_danger:
+        await emails.tell_other_admins(request.state.db, request.app.state.settings, request.state.user.email)
     await request.state.db.commit()
     to = request.app.url_path_for("admin_person", username=person.username)
     return pages.redirect(request, to, flash=action.done)

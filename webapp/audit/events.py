@@ -103,9 +103,18 @@ BY_OPERATOR = ClientInfo(user_agent="the admin's command line")
 BY_SOME_ADMIN = ClientInfo(user_agent="the admin's page")  # whose account is gone
 
 
+_ADMIN_NAMED = f"{BY_SOME_ADMIN.user_agent}: "
+
+
 def by_admin(username: str) -> ClientInfo:
     """An admin on a page, for the log of somebody else's account: who, but not from where."""
-    return ClientInfo(user_agent=f"{BY_SOME_ADMIN.user_agent}: {username}")
+    return ClientInfo(user_agent=f"{_ADMIN_NAMED}{username}")
+
+
+def admin_named(event: SecurityEvent) -> str:
+    """The admin on a page who did it; empty if it wasn't one, whatever their browser called itself."""
+    is_by_admin = not event.client_ip and event.user_agent.startswith(_ADMIN_NAMED)
+    return event.user_agent.removeprefix(_ADMIN_NAMED) if is_by_admin else ""
 
 
 async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo, **details: object) -> None:

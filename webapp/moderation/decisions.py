@@ -3,26 +3,39 @@
 from typing import Any
 
 from sqlalchemy import update
-from sqlmodel import col
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions, endings, users
 from webapp.accounts.models import AccountDeletion, User
+from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
 from webapp.mail import kinds
 from webapp.moderation import reports
-from webapp.moderation.reports import Outcome
+from webapp.moderation.reports import Case, Outcome
 from webapp.posts.models import Post
 from webapp.settings import Settings
 
 _posts = table(Post)
 
 
-async def keep(db: AsyncSession, post_id: int) -> int:
-    """Keeps a post; returns how many reports that settles."""
-    return await reports.settle_post(db, post_id, Outcome.KEPT)
+class OwnPost(Exception):
+    """Nobody decides that a post of their own stays, if there is another admin who can."""
+
+
+async def keep(db: AsyncSession, settings: Settings, post: Case, admin: SessionUser) -> int:
+    """Keeps a post; returns how many reports that settles. Raises OwnPost."""
+    if post.author_id == admin.id and await has_other_admin(db, settings, admin):
+        raise OwnPost
+    return await reports.settle_post(db, post.id, Outcome.KEPT)
+
+
+async def has_other_admin(db: AsyncSession, settings: Settings, admin: SessionUser) -> bool:
+    """Whether somebody else can open the admins' pages."""
+    others = col(User.email).in_(settings.admin_addresses), col(User.id) != admin.id, col(User.disabled_at).is_(None)
+    return (await db.exec(select(User.id).where(*others).limit(1))).first() is not None
 
 
 async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str, by: ClientInfo) -> bool:

@@ -1,13 +1,18 @@
-"""The emails that tell the admin about reports, and people about the admin's decisions."""
+"""The emails that tell the admin about reports, and people and the other admins about an admin's decisions."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
+from webapp.audit import events
+from webapp.audit.events import Event
+from webapp.audit.models import SecurityEvent
 from webapp.authentication.emails import A_SAMPLE_DAY, a_sample_person
 from webapp.mail import kinds
 from webapp.mail.kinds import Draft, email_kind
@@ -21,7 +26,12 @@ from webapp.web.words import without_links
 
 # The email lists what is waiting when it leaves, so one covers all reports of this time.
 GATHERED = timedelta(minutes=5)
-GATHERING = Limit("post_reported", (Rate(1, int(GATHERED.total_seconds())),))
+_ONCE = (Rate(1, int(GATHERED.total_seconds())),)
+GATHERING = Limit("post_reported", _ONCE)
+# What an admin does to an account that its owner alone can't put right, and so another admin should hear of.
+ACTS = (Event.DISABLED, Event.DELETION_ASKED, Event.FACTOR_REMOVED)
+GATHERING_ACTS = Limit("admin_acted", _ONCE)
+LEEWAY = timedelta(seconds=5)  # for transactions that end late
 NAMED = 10
 QUOTED = 120
 EXPIRES_AFTER = timedelta(days=5)
@@ -40,6 +50,51 @@ async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, report
         return
     for address in sorted(settings.admin_addresses):
         await kinds.post(db, settings, "post_reported", address, language=settings.languages[0], delay=GATHERED)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What an admin did, one of ACTS, and to whose account."""
+
+    kind: str
+    admin: str
+    username: str
+    at: datetime
+
+
+async def tell_other_admins(db: AsyncSession, settings: Settings, address: str) -> None:
+    """Posts an email to ADMINS, but not to the admin of that address, in the transaction of what they did.
+
+    It covers all that admins do within the next few minutes.
+    """
+    others = sorted(settings.admin_addresses - {address})
+    for other in sorted(await rate_limits.begin(db, settings, GATHERING_ACTS, others)):
+        delay, language = GATHERED + LEEWAY, settings.languages[0]
+        await kinds.post(db, settings, "admin_acted", other, language=language, delay=delay)
+
+
+@email_kind(
+    "admin_acted",
+    expires_after=EXPIRES_AFTER,
+    counts_repeats=False,  # it names everything
+    samples=lambda site: [_acts_draft(site, "host@example.com", acts) for acts in _sample_acts()],
+)
+async def admin_acted(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
+    """To an admin: what the others did to accounts. Not sent if that was nothing, or its accounts are gone."""
+    since = email.created_at - LEEWAY
+    query = (
+        select(SecurityEvent, User)
+        .join(User, col(User.id) == col(SecurityEvent.user_id))
+        .where(
+            col(SecurityEvent.created_at).between(since, since + GATHERED + LEEWAY), col(SecurityEvent.kind).in_(ACTS)
+        )
+        .order_by(col(SecurityEvent.id))
+    )
+    found = [(event, events.admin_named(event), user) for event, user in (await db.exec(query)).all()]
+    reader = await users.find(db, email.recipient)
+    own = reader.username if reader else ""
+    acts = [Act(event.kind, who, user.username, event.created_at) for event, who, user in found if who not in {"", own}]
+    return _acts_draft(settings, email.recipient, acts) if acts else None
 
 
 @email_kind(
@@ -90,6 +145,16 @@ def _reported_draft(settings: Settings, address: str, cases: Sequence[Case]) -> 
     return Draft("post_reported", address, values)
 
 
+def _acts_draft(settings: Settings, address: str, acts: Sequence[Act]) -> Draft:
+    values = {
+        "acts": acts[:NAMED],
+        "count": len({act.username for act in acts}),
+        "others": len(acts) - len(acts[:NAMED]),
+        "link": f"{settings.base_url}/admin/people",
+    }
+    return Draft("admin_acted", address, values)
+
+
 def _removed_draft(settings: Settings, user: User, post: Post) -> Draft:
     words = " ".join(post.body.split())
     quote = without_links(words if len(words) <= QUOTED else f"{words[:QUOTED]}\u2026")
@@ -110,3 +175,9 @@ def _sample_post() -> Post:
 
 def _sample_cases() -> list[Case]:
     return [Case(number, 0, "susan", "susan@example.com", "", A_SAMPLE_DAY, 0, number) for number in (1, 2)]
+
+
+def _sample_acts() -> list[list[Act]]:
+    """One of each, and more than are named."""
+    acts = [Act(kind, "wilma", "susan", A_SAMPLE_DAY) for kind in ACTS]
+    return [acts[:1], acts, acts * NAMED]

@@ -16,10 +16,12 @@ from webapp.authentication.auth import admin_required, login_required, while_log
 from webapp.authentication.proof import proved, proved_button
 from webapp.i18n import gettext as _
 from webapp.moderation import decided, decisions, emails, forms, reports
+from webapp.moderation.decisions import OwnPost
 from webapp.moderation.reports import Case
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, limited_button
+from webapp.web.pages import FlashKind
 
 
 @login_required
@@ -48,11 +50,13 @@ async def report(request: Request) -> Response:
 
 @admin_required
 async def admin_reports(request: Request) -> Response:
+    db, me = request.state.db, request.state.user
     return pages.render(
         request,
         "moderation/admin_reports.html",
-        cases=await reports.waiting(request.state.db),
-        decided=await decided.latest(request.state.db),
+        cases=await reports.waiting(db),
+        decided=await decided.latest(db),
+        keeps_own=not await decisions.has_other_admin(db, request.app.state.settings, me),
     )
 
 
@@ -61,9 +65,12 @@ async def admin_reports(request: Request) -> Response:
 @limited_button(rate_limits.SMALL_CHANGES)
 async def keep_post(request: Request) -> Response:
     await Form.read(request, EmptyForm)
-    post = await _post(request)
-    await decisions.keep(request.state.db, post.id)
-    me, client = request.state.user, auth.client_info(request)
+    post, me, client = await _post(request), request.state.user, auth.client_info(request)
+    try:
+        await decisions.keep(request.state.db, request.app.state.settings, post, me)
+    except OwnPost:
+        await request.state.db.commit()  # it counts
+        return _decided(request, _("That's your own post, so another admin decides."), kind="error")
     await events.note(request.state.db, Event.POST_KEPT, me.id, client, post=post.id)
     await request.state.db.commit()
     return _decided(request, _("%(name)s's post stays.") % {"name": post.username})
@@ -113,6 +120,7 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
         words = _("%(name)s's account has just changed. Look at it again, then decide.")
         form.refuse("", words % {"name": person.username})
         return False
+    await emails.tell_other_admins(db, settings, request.state.user.email)
     await db.commit()
     return True
 
@@ -139,8 +147,8 @@ def _decision(request: Request, page: str, form: Form[Any], post: Case) -> Respo
     return pages.render(request, page, part="form", form=form, post=post)
 
 
-def _decided(request: Request, words: str) -> Response:
-    return pages.redirect(request, request.app.url_path_for("admin_reports"), flash=words)
+def _decided(request: Request, words: str, kind: FlashKind = "success") -> Response:
+    return pages.redirect(request, request.app.url_path_for("admin_reports"), flash=words, kind=kind)
 
 
 def _by(request: Request) -> ClientInfo:

@@ -93,6 +93,7 @@ def named(kind: str) -> str:
         "mention": _("A mention"),
         "digest": _("The weekly digest"),
         "post_reported": _("A post was reported"),
+        "admin_acted": _("Another admin changed an account"),
     }
     return names.get(kind) or _("Another email")
 
