@@ -360,6 +360,7 @@ def test_emails_of_a_site_with_another_script_are_sound(
 
 ROWS = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
 WRITTEN = [name for row in ROWS for name in re.findall(r"[A-Z_]+", row)]
+TAKES_ANYTHING = {"SITE_NAME", "SITE_DESCRIPTION", "MAIL_USERNAME", "MAIL_PASSWORD"}
 TYPED = ["", " \t", "ünïcödé ☃", "x" * 100_000, "9" * 400, "-1", "NaN", "1e3", "٣", "½", " 5 ", '"5"', "5\n6", "5\r6"]
 TYPED += ["\udcff", f"{KEY}\udcff", "a\x1b[31mb", "\u202eabc", "None", "[]", "{0}", "%s%(name)s", "/", ",,", ":", "@"]
 TYPED += ["<>", "a b@c.example", "Name <a@b.example", "A\rB <a@b.example>", "https://user:pw@a.example", "\udcff@b.ee"]
@@ -384,6 +385,17 @@ def tried(**changes: str) -> tuple[Settings | None, list[Problem]]:
 def is_a_clear_sentence(problem: Problem, name: str) -> bool:
     is_short = problem.isprintable() and len(problem) < 250
     return is_short and problem.endswith((".", "'")) and problem.startswith((name, "MAIL_SERVER would be"))
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in TAKES_ANYTHING])
+def test_nonsense_is_refused_although_no_other_setting_needs_it(name: str) -> None:
+    """C58"""
+    least = {"BASE_URL": "https://blog.example", "SECRET_KEY": KEY, "MAIL_SERVER": "localhost"}
+
+    with pytest.raises(Misconfigured) as refused:
+        Settings.from_environment(least | {name: "no sense ☃"})
+
+    assert refused.value.problems[0].startswith(name)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

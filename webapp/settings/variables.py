@@ -41,8 +41,9 @@ class Variables(Environment):
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
+        pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
         if url := self.text("DATABASE_URL"):
-            values["database_url"] = self.database(url)
+            values["database_url"] = self.database(url, pooler)
         return values
 
     def least_seconds(self, usual: int) -> int:
@@ -113,9 +114,8 @@ class Variables(Environment):
             self.problems.append(Problem(N_("BASE_URL must begin with https:// (http is for this machine alone).")))
         return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
 
-    def database(self, url: str) -> str:
+    def database(self, url: str, pooler: str) -> str:
         """The URL as it is; whoever connects reads it (see `database_url`)."""
-        pooler = self.choice("DATABASE_POOLER", "auto", "session", "transaction")
         if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
             url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"
         try:
