@@ -154,10 +154,10 @@ async def end(db: AsyncSession, secret: str) -> None:
     await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
 
 
-async def end_others(db: AsyncSession, user: SessionUser, browser_mark: str, **which: int) -> int:
-    """Ends other sessions, by `id` or `passkey_id`, and forgets their browsers but this one; returns how many."""
-    these = [_sessions.c[name] == value for name, value in which.items()]
-    ended = delete(_sessions).where(*_live(user), *these, _sessions.c.id != user.session_id)
+async def end_others(db: AsyncSession, user: SessionUser, browser_mark: str, ids: Sequence[int]) -> int:
+    """Ends a person's other sessions with these ids, and forgets their browsers but this one; returns how many."""
+    others = _sessions.c.id.in_(ids), _sessions.c.id != user.session_id
+    ended = delete(_sessions).where(*_live(user), *others)
     marks = list((await execute(db, ended.returning(_sessions.c.browser_mark))).scalars())
     await known_browsers.forget(db, user.id, set(marks) - {browser_mark})
     return len(marks)

@@ -115,7 +115,8 @@ async def remove(db: AsyncSession, settings: Settings, user: SessionUser, passke
     gone = delete(Passkey).where(col(Passkey.id) == passkey.id, col(Passkey.user_id) == user.id)
     if (await db.exec(gone)).rowcount:
         await _tell(db, settings, user, Event.PASSKEY_REMOVED, client, name=passkey.name)
-    return await sessions.end_others(db, user, client.browser_mark, passkey_id=passkey.id)
+    opened = [session.id for session in await sessions.of(db, user) if session.passkey_id == passkey.id]
+    return await sessions.end_others(db, user, client.browser_mark, opened)
 
 
 async def decline(db: AsyncSession, user_id: int) -> None:

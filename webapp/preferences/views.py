@@ -120,7 +120,7 @@ async def end_session(request: Request) -> Response:
         await db.commit()
         return response
     client = auth.client_info(request)
-    if session and await open_sessions.end_others(db, user, client.browser_mark, id=session.id):
+    if session and await open_sessions.end_others(db, user, client.browser_mark, [session.id]):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
         await _tell_of_end(request, browser=session.user_agent)
