@@ -35,7 +35,7 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
 
         assert len(first) == len(replaced) == 2
         assert first[1] in replaced
-        assert server.output.count('"worker ended"') == 1
+        assert server.output.count('"worker_ended"') == 1
 
 
 def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_path: Path) -> None:

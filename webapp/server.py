@@ -87,7 +87,7 @@ def _supervise(config: uvicorn.Config, listener: socket.socket, count: int) -> i
     while signal.sigwait(SIGNALS) == signal.SIGCHLD:
         ended = [worker for worker in workers if not worker.is_alive()]
         for worker in ended:
-            log.error("worker ended", extra={"fields": {"process": worker.pid, "exit_code": worker.exitcode}})
+            log.error("worker_ended", extra={"fields": {"process": worker.pid, "exit_code": worker.exitcode}})
         if any(worker.exitcode == STARTUP_FAILURE for worker in ended):
             return _stop(workers, STARTUP_FAILURE)
         if ended:

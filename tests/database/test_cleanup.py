@@ -233,4 +233,4 @@ def test_a_task_that_fails_keeps_no_other_from_being_done(site: Site, caplog: py
     with tidying(site, [CleanupTask(LimitWindow, broken), *app.CLEANUP_TASKS]):
         wait_until_tidy(site, Session, 0)
 
-    assert "chore_failed" in caplog.messages
+    assert "work_failed" in caplog.messages

@@ -274,7 +274,7 @@ def test_a_server_without_those_bounds_is_told_of_once(site: Site, port: int, ca
         with serving(site) as unbounded:
             answers += [get_health(unbounded), get_health(unbounded)]
 
-    told = [record for record in caplog.records if record.message == "unbounded server"]
+    told = [record for record in caplog.records if record.message == "unbounded_server"]
     assert answers == [200, 200, 200]
     assert [record.fields for record in told] == [{"start_it_with": HOW_TO_START}]  # type: ignore[attr-defined]
 

@@ -56,7 +56,7 @@ class Worker:
         try:
             await self.work(lease)
         except LeaseLost:
-            log.warning(f"{self.name}_overtaken", extra={"fields": {self.name: lease.id}})
+            log.warning("work_overtaken", extra={"fields": {"work": self.name, "id": lease.id}})
             if self.is_stopping:
                 await self._hand_back(lease)
         except Exception as error:
@@ -93,7 +93,7 @@ class Worker:
                     pass
             except Exception as error:
                 # The requests log it when the database is away.
-                log.warning(f"{self.name}_failed", exc_info=not is_away(error))
+                log.warning("work_failed", extra={"fields": {"work": self.name}}, exc_info=not is_away(error))
             await self._wait()
 
     async def _wait(self) -> None:

@@ -99,7 +99,7 @@ async def run(
                 await do_all(database, work, pause)
             except Exception as error:
                 # The requests log it when the database is away.
-                log.warning("chore_failed", extra={"fields": {"chore": work.name}}, exc_info=not is_away(error))
+                log.warning("work_failed", extra={"fields": {"work": work.name}}, exc_info=not is_away(error))
 
 
 async def do_all(database: Database, work: Work, pause: float = PAUSE_SECONDS) -> None:

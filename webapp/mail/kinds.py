@@ -4,7 +4,6 @@ A kind of email is one function with `@email_kind(...)` and two templates, `emai
 the subject) and `email/{name}.html`.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,8 +21,6 @@ from webapp.mail import outbox, status
 from webapp.mail.models import READY, Claimed, Priority
 from webapp.rate_limits import Limit, Rate, Use
 from webapp.settings import Settings
-
-log = logging.getLogger("webapp.mail")
 
 # The first notice of its kind leaves at once; what happens again within this time becomes one more, which counts.
 REPEATS_WITHIN = timedelta(minutes=10)
@@ -100,11 +97,10 @@ def email_kind(
     to. `samples` drafts everything it may write, for the gallery and the tests. `label` is the English text beside an
     optional email's switch, and `default_on` how the switch is set at first.
 
-    An email that somebody is waiting for has the priority WAITED_FOR, and a quarter of the hour's budget to itself;
-    half of that if it may be a stranger who asked.
-    What strangers can have sent to any address is for a NEWCOMER. All others are notices. Several notices to one person
-    become one email, which says what the last one says and how many there were; for the parameters it `keeps`, it says
-    the first value.
+    An email that somebody is waiting for has the priority WAITED_FOR, what strangers can have sent to any address is
+    for a NEWCOMER, and all others are notices; `budget.shared` says what each may use of the hour's budget. Several
+    notices to one person become one email, which says what the last one says and how many there were; for the
+    parameters it `keeps`, it says the first value.
 
     Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written.
     Turning off such emails takes the password, and is itself told by email.

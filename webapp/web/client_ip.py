@@ -45,4 +45,4 @@ def _warn_once(request: Request) -> None:
     state = request.app.state
     if not getattr(state, "has_warned_of_proxies", False):
         state.has_warned_of_proxies = True
-        log.warning("forwarded headers ignored", extra={"fields": {"setting": "TRUSTED_PROXIES", "value": 0}})
+        log.warning("forwarded_headers_ignored", extra={"fields": {"setting": "TRUSTED_PROXIES", "value": 0}})

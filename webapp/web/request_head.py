@@ -37,7 +37,7 @@ class BoundedHead:
         is_read_with_care = protocol.has_read(scope)
         if not (self._has_warned or is_read_with_care):
             self._has_warned = True
-            log.warning("unbounded server", extra={"fields": {"start_it_with": HOW_TO_START}})
+            log.warning("unbounded_server", extra={"fields": {"start_it_with": HOW_TO_START}})
         status = _refusal(scope) or (None if is_read_with_care else _of_unknown_length(scope))
         return errors.page(Request({**scope, "headers": []}), status, headers=HANG_UP) if status else None
 
