@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -16,6 +17,18 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 USERNAME, PASSWORD = "microblog", "the mail password"
+
+
+def settings_for(port: int, **more: Any) -> dict[str, Any]:
+    """The settings with which a site logs in to a mail server of this machine: by STARTTLS, unless told otherwise."""
+    login = {"mail_username": USERNAME, "mail_password": PASSWORD}
+    return {"mailbox": None, "mail_server": "localhost", "mail_port": port, "mail_use_tls": True, **login, **more}
+
+
+def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The same as environment variables."""
+    said = {name: int(value) if isinstance(value, bool) else value for name, value in settings.items()}
+    return {name.upper(): str(value) for name, value in said.items() if name.startswith("mail_")}
 
 
 class Certificates:
@@ -91,25 +104,12 @@ class MailServer:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings with which a site reaches this server."""
-        return {
-            "mailbox": None,
-            "mail_server": "localhost",
-            "mail_port": self.port,
-            "mail_use_tls": True,
-            "mail_username": USERNAME,
-            "mail_password": PASSWORD,
-        }
+        return settings_for(self.port)
 
     @property
     def environment(self) -> dict[str, str]:
         """The same as environment variables."""
-        return {
-            "MAIL_SERVER": "localhost",
-            "MAIL_PORT": str(self.port),
-            "MAIL_USE_TLS": "1",
-            "MAIL_USERNAME": USERNAME,
-            "MAIL_PASSWORD": PASSWORD,
-        }
+        return environment_of(self.settings)
 
     def hang_up(self) -> None:
         """Ends all open connections, as the server's restart would."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from tests.mailserver import PASSWORD, USERNAME, Delivered
+from tests.mailserver import Delivered, environment_of, settings_for
 
 # The steps of a conversation: CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (the command), BODY (the first line
 # of the email), DOT (the end of the email), QUIT.
@@ -74,15 +74,12 @@ class ScriptedServer:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings with which a site reaches this server."""
-        return {
-            "mailbox": None,
-            "mail_server": "localhost",
-            "mail_port": self.port,
-            "mail_use_tls": self._starttls is not None,
-            "mail_use_ssl": self._tls is not None,
-            "mail_username": USERNAME,
-            "mail_password": PASSWORD,
-        }
+        return settings_for(self.port, mail_use_tls=self._starttls is not None, mail_use_ssl=self._tls is not None)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as environment variables."""
+        return environment_of(self.settings)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

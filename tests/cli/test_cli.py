@@ -162,14 +162,7 @@ def trusting(environment: pytest.MonkeyPatch, certificates: Certificates) -> pyt
 
 
 def use(environment: pytest.MonkeyPatch, server: ScriptedServer | MailServer, **more: str) -> None:
-    variables = {
-        "MAIL_SERVER": "localhost",
-        "MAIL_PORT": str(server.port),
-        "MAIL_USE_TLS": "1",
-        "MAIL_USERNAME": "microblog",
-        "MAIL_PASSWORD": "the mail password",
-    }
-    for name, value in (variables | more).items():
+    for name, value in (server.environment | more).items():
         environment.setenv(name, value)
 
 
@@ -278,7 +271,7 @@ def test_implicit_tls_at_a_starttls_port_is_recognised(
 def test_a_port_without_starttls_is_recognised(run: Run, trusting: pytest.MonkeyPatch) -> None:
     """C60"""
     with ScriptedServer() as server:
-        use(trusting, server)
+        use(trusting, server, MAIL_USE_TLS="1")
 
         ended = run("send-test-mail", "susan@example.com")
 

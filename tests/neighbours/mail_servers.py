@@ -23,6 +23,7 @@ from typing import Any
 
 import trustme
 
+from tests.mailserver import settings_for
 from tests.missing import unavailable
 from tests.neighbours.neighbours import program, running, wait_for_port
 from tests.processes import free_port
@@ -186,15 +187,8 @@ class RealServer:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings with which a site logs in to it."""
-        return {
-            "mailbox": None,
-            "mail_server": "localhost",
-            "mail_port": self.port,
-            "mail_use_tls": True,
-            "mail_ca_file": str(self.authority),
-            "mail_username": USERNAME,
-            "mail_password": PASSWORD,
-        }
+        login = {"mail_username": USERNAME, "mail_password": PASSWORD}
+        return settings_for(self.port, mail_ca_file=str(self.authority), **login)
 
 
 Refusals = Mapping[str, str]

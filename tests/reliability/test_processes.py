@@ -45,16 +45,6 @@ def scripted(certificates: Certificates) -> Iterator[ScriptedServer]:
         yield server
 
 
-def mail_environment(server: ScriptedServer) -> dict[str, str]:
-    return {
-        "MAIL_SERVER": "localhost",
-        "MAIL_PORT": str(server.port),
-        "MAIL_USE_TLS": "1",
-        "MAIL_USERNAME": server.settings["mail_username"],
-        "MAIL_PASSWORD": server.settings["mail_password"],
-    }
-
-
 def settings_of(host: Host) -> Settings:
     return Settings.from_environment(host.environment)
 
@@ -179,7 +169,7 @@ def test_the_whole_story_with_two_workers_on_postgresql_and_a_real_mail_server(
 
 def host_with_link(make_host: MakeHost, database_url: str, scripted: ScriptedServer) -> tuple[Host, str]:
     """A site of two workers, and the link of a reset email that has arrived."""
-    host = make_host(database_url, **mail_environment(scripted))
+    host = make_host(database_url, **scripted.environment)
     host.serve("--workers", "2")
     add_account(host)
     ask_for_reset(host)
@@ -235,7 +225,7 @@ def test_of_fifty_at_once_one_uses_the_link(database_url: str, make_host: MakeHo
 def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:
-    host = make_host(database_url, **mail_environment(scripted))
+    host = make_host(database_url, **scripted.environment)
     web = host.serve(MAILER="process")
     add_account(host)
 
@@ -261,7 +251,7 @@ def test_an_email_survives_a_kill_between_the_answer_and_the_sending(
 def test_an_email_survives_a_kill_in_the_middle_of_its_sending(
     database_url: str, make_host: MakeHost, scripted: ScriptedServer, step: str
 ) -> None:
-    host = make_host(database_url, **mail_environment(scripted))
+    host = make_host(database_url, **scripted.environment)
     scripted.once(step, Fault.HANG)
     web = host.serve()
     add_account(host)
@@ -287,7 +277,7 @@ def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
 ) -> None:
     """G4, small"""
     scripted.answers["DATA"] = Fault.HANG
-    host = make_host(sqlite_url, **mail_environment(scripted), MAIL_CONNECTIONS="2")
+    host = make_host(sqlite_url, **scripted.environment, MAIL_CONNECTIONS="2")
     web = host.serve()
     for number in range(5):
         with host.browser(number) as browser:
@@ -306,7 +296,7 @@ def test_a_stop_while_the_mail_server_hangs_is_quick_and_loses_nothing(
 
 
 def test_the_mailer_ends_cleanly_when_told_to(sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer) -> None:
-    host = make_host(sqlite_url, **mail_environment(scripted))
+    host = make_host(sqlite_url, **scripted.environment)
     host.serve(MAILER="process")
     mailer = host.start("webapp", "mailer")
     with host.browser() as browser:
@@ -323,7 +313,7 @@ def test_the_log_of_a_deployed_site_holds_no_link_and_no_address(
     sqlite_url: str, make_host: MakeHost, scripted: ScriptedServer
 ) -> None:
     """C21, C56: also if its host forgot to turn the server's own log of paths off."""
-    host = make_host(sqlite_url, **mail_environment(scripted))
+    host = make_host(sqlite_url, **scripted.environment)
     web = host.start("uvicorn", "--factory", "webapp.app:create_app", "--port", str(host.port), "--access-log")
     host.wait_until_ready(web)
     add_account(host)

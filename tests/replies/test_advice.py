@@ -42,11 +42,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, database_url
         "BASE_URL": "https://blog.example",
         "SECRET_KEY": SECRET_KEY,
         "DATABASE_URL": database_url,
-        "MAIL_SERVER": "localhost",
-        "MAIL_PORT": str(server.port),
-        "MAIL_USE_SSL": "1",
-        "MAIL_USERNAME": "microblog",
-        "MAIL_PASSWORD": "x",
+        **server.environment,
     }
     for name, value in (values | more).items():
         monkeypatch.setenv(name, value)
