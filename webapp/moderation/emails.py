@@ -179,5 +179,5 @@ def _sample_cases() -> list[Case]:
 
 def _sample_acts() -> list[list[Act]]:
     """One of each, and more than are named."""
-    acts = [Act(kind, "wilma", "susan", A_SAMPLE_DAY) for kind in ACTS]
+    acts = [Act(kind, "ann", "susan", A_SAMPLE_DAY) for kind in ACTS]
     return [acts[:1], acts, acts * NAMED]
