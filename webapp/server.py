@@ -1,7 +1,7 @@
 """Serves a deployed site: `python -m webapp.server`, whose options are called as uvicorn's are.
 
-uvicorn starts each of several workers anew, and each imports the whole site. These are forked when that is done, so
-they share it: a start takes half of the processor's time, and two workers a quarter less memory.
+uvicorn starts each of several workers anew, and each imports and makes the whole site. These are forked when that is
+done, so they share it: a start takes half of the processor's time, and two workers a quarter less memory.
 """
 
 import argparse
@@ -79,6 +79,7 @@ def _serve(config: uvicorn.Config, listener: socket.socket) -> None:
 
 def _supervise(config: uvicorn.Config, listener: socket.socket, count: int) -> int:
     """Keeps so many workers until it is told to stop, or one says that the site can't start. Returns the exit code."""
+    config.load()
     for name in EACH_LOADS:
         importlib.import_module(name)
     gc.freeze()  # else the garbage collector would write to all that is shared

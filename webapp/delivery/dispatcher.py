@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+import os
+import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 from jinja2 import Environment
@@ -56,14 +60,18 @@ class Drafted(NamedTuple):
 class Dispatcher:
     """Claims and writes emails for one mailer."""
 
-    def __init__(self, settings: Settings, database: Database, templates: Environment, mailer: str, pace: Pace) -> None:
+    def __init__(self, settings: Settings, database: Database, templates: Environment, pace: Pace) -> None:
         self.pace = pace
         self.settings = settings
         self.database = database
         self.templates = templates
-        self.mailer = mailer
         self._tidy_at = 0.0
         self._clock = 0.0
+
+    @cached_property
+    def mailer(self) -> str:
+        """The name under which it claims, made in the process that does: a site is made before its workers are."""
+        return f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
 
     async def claim(self, most: int) -> list[Claimed]:
         """Claims up to `most` emails that may leave now, starting with those that somebody is waiting for."""

@@ -8,10 +8,7 @@ A crash needs no clean-up: the leases of the process run out, and its emails are
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -57,8 +54,7 @@ class Mailer:
         self.pace = pace
         self.breaker = Breaker(pace.pauses)
         self.is_running = False
-        self.name = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-        self._dispatcher = Dispatcher(settings, database, templates, self.name, pace)
+        self._dispatcher = Dispatcher(settings, database, templates, pace)
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
