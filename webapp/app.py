@@ -171,8 +171,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
-    exporting = asyncio.create_task(app.state.exports.run())
-    importing = asyncio.create_task(app.state.imports.run())
+    exporting = asyncio.create_task(app.state.exports.run(app.state.alarms.note_outage))
+    importing = asyncio.create_task(app.state.imports.run(app.state.alarms.note_outage))
     tidying = asyncio.create_task(cleanup.run(database, works))
     try:
         yield

@@ -89,13 +89,15 @@ AWAY: dict[str, Callable[[str], Any]] = {
     "no such socket": lambda _url: run("postgresql://blog@/d?host=/nowhere", "SELECT 1"),
     "no route to it": lambda _url: run("postgresql://blog@[fd00::1]/d?connect_timeout=2", "SELECT 1"),
     "no such host": lambda _url: run("postgresql://blog@no-such-host.invalid/d", "SELECT 1"),
+    "no tables": lambda url: run(url, "SELECT * FROM nothing"),
+    "no rights": lambda url: run(changed(url, username="blog"), "SELECT * FROM account"),
     "no server takes writes": lambda url: run(
         f"{url}&target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don", "SELECT 1"
     ),
 }
 OURS: dict[str, Callable[[str], Any]] = {
     "syntax": lambda url: run(url, "SELEC 1"),
-    "no such table": lambda url: run(url, "SELECT * FROM nothing"),
+    "no such column": lambda url: run(url, "SELECT nothing FROM note"),
     "unique": lambda url: run(url, "INSERT INTO note VALUES (3), (3)"),
     "division by zero": lambda url: run(url, "SELECT 1 / 0"),
 }

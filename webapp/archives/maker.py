@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jinja2 import Environment
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -85,15 +85,20 @@ class Worker:
         self.is_stopping = True
         self.wake()
 
-    async def run(self) -> None:
-        """Runs until stopped. Half-done work is begun again, here or elsewhere, once its lease ends."""
+    async def run(self, note_outage: Callable[[Exception], None]) -> None:
+        """Runs until stopped. Half-done work is begun again, here or elsewhere, once its lease ends.
+
+        It is the first to need the database when a site starts, so the admin learns from it if that can't be used.
+        """
         while not self.is_stopping:
             try:
                 while not self.is_stopping and await self.do_one():
                     pass
             except Exception as error:
-                # The requests log it when the database is away.
-                log.warning("work_failed", extra={"fields": {"work": self.name}}, exc_info=not is_away(error))
+                if is_away(error):
+                    note_outage(error)
+                else:
+                    log.warning("work_failed", extra={"fields": {"work": self.name}}, exc_info=True)
             await self._wait()
 
     async def _wait(self) -> None:

@@ -3,6 +3,7 @@
 import errno
 import re
 import socket
+import sqlite3
 import ssl
 from typing import Any, NoReturn
 
@@ -10,23 +11,32 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from webapp.i18n import N_
 from webapp.i18n import gettext as _
 
 AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 # Classes and single values of SQLSTATE (PostgreSQL's appendix A). asyncpg's errors have no class of their own in
-# SQLAlchemy: a connection that is lost, a log-in that is refused, a transaction that may only read, too little of
-# something, a lock that is not free, a server that stops or starts, and its own trouble with files.
-STATES = ("08", "28", "3D", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+# SQLAlchemy: a connection that is lost, a log-in that is refused, a database that isn't there, or has no tables, or lets
+# this user do nothing, a transaction that may only read, too little of something, a lock that is not free, a server that
+# stops or starts, and its own trouble with files.
+STATES = ("08", "28", "3D", "42P01", "42501", "25006", "40001", "40P01", "53", "55P03", "57", "58")
 # Why there is no way to the server, if no class of Python's own says so: its socket is gone or shut, or its machine is.
 NO_WAY = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL),
 }
+# What to do, by what the server says.
+WAYS_OUT = {
+    "28": N_("Are the username and the password right, and does the server let them in?"),
+    "3D": N_("Create that database, or name another in DATABASE_URL."),
+    "42P01": N_("Run `python -m webapp migrate`."),
+    "42501": N_("The site's user must own the database, or be granted all of it."),
+}
 
 
 def is_away(error: BaseException) -> bool:
     """Whether the database is unavailable for the moment: not our fault, and worth another try."""
-    if isinstance(error, AWAY) or _has_no_way(error) or _is_full(error):
+    if isinstance(error, AWAY) or _has_no_way(error) or _is_full(error) or _is_other_file(error):
         return True
     if not isinstance(error, DBAPIError):
         return False
@@ -53,25 +63,33 @@ def _silence(cause: BaseException) -> str:
 
 
 def with_advice(error: Exception) -> str:
-    """The same, and what to check if the disk or a certificate may be why."""
-    return f"{in_words(error)}. {of_the_disk(error) or _of_the_certificate(error)}".rstrip()
+    """The same, and the way out if the error shows one."""
+    return f"{in_words(error)}. {_way_out(error)}".rstrip()
 
 
 def what_to_check(error: Exception) -> str:
     otherwise = _("Is DATABASE_URL right, may its folder be written to, and was `python -m webapp migrate` run?")
-    disk = of_the_disk(error)
-    if disk and "unable to open" not in in_words(error):
-        return disk
-    return _of_the_certificate(error) or f"{otherwise} {disk}".rstrip()
+    return _way_out(error) or otherwise
 
 
-def _of_the_certificate(error: Exception) -> str:
-    if not isinstance(getattr(error, "orig", None) or error, ssl.SSLCertVerificationError):
-        return ""
-    return _(
-        "If the server's authority is its provider's own, name the file with it in DATABASE_URL:"
-        " sslmode=verify-full&sslrootcert=/path/to/file.pem."
-    )
+def _way_out(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    state = "42P01" if "no such table" in in_words(error) else getattr(cause, "sqlstate", None) or ""
+    if words := next((words for said, words in WAYS_OUT.items() if state.startswith(said)), ""):
+        return _(words)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _(
+            "If the server's authority is its provider's own, name the file with it in DATABASE_URL:"
+            " sslmode=verify-full&sslrootcert=/path/to/file.pem."
+        )
+    if _is_other_file(error):
+        return _("Name another file in DATABASE_URL. If the site's data was in this one, restore a backup.")
+    if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)) or _has_no_way(cause):
+        return _("Is the server running, and are its host and port in DATABASE_URL right?")
+    if "unable to open" in in_words(error):
+        folder = _("Does DATABASE_URL name a file, in a folder that is there and may be written to?")
+        return f"{folder} {of_the_disk(error)}"
+    return of_the_disk(error)
 
 
 def of_the_disk(error: Exception) -> str:
@@ -125,6 +143,12 @@ def _has_no_way(error: BaseException) -> bool:
 def _is_full(error: BaseException) -> bool:
     """Whether the disk with SQLite's file is full, as noticed when it is flushed."""
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def _is_other_file(error: BaseException) -> bool:
+    """Whether the file is there, but was not made by SQLite."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
 
 
 def _has_no_server(error: DBAPIError) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from jinja2 import Environment
 
 from webapp.database import Database, now
-from webapp.database.refusals import in_words, is_away
+from webapp.database.refusals import in_words, is_away, what_to_check
 from webapp.delivery.breaker import Breaker
 from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
 from webapp.delivery.finishing import Finishing, happens, next_of
@@ -82,7 +82,7 @@ class Mailer:
 
     async def _wait_for_database(self, error: Exception) -> None:
         """Logs once that the database is away, and once that it is back. What was in hand is due again."""
-        log.warning("mailer_waits", extra={"fields": {"reason": in_words(error)}})
+        log.warning("mailer_waits", extra={"fields": {"reason": in_words(error), "check": what_to_check(error)}})
         since = time.monotonic()
         while not self._stopping.is_set():
             await happens(self._stopping, self.pace.away)

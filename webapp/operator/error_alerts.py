@@ -54,7 +54,7 @@ class Alarms:
     async def report(self, error: Exception, route: str, request_id: str) -> None:
         """Counts the error, and posts an email if it is time for one. Never raises: the log has the error already."""
         if refusals.is_away(error):
-            return self._note_outage(error)
+            return self.note_outage(error)
         if not self.settings.admins or not self.settings.sends_mail:
             return
         fingerprint = _fingerprint(error)
@@ -69,12 +69,16 @@ class Alarms:
         except Exception:
             log.exception("alarm_not_posted")
 
-    def _note_outage(self, error: Exception) -> None:
-        """One email for everything that fails until the database is back; nothing can be posted before."""
+    def note_outage(self, error: Exception) -> None:
+        """One line in the log and one email for everything that fails until the database is back; nothing can be posted
+        before.
+        """
         is_left_over = time.monotonic() < self._back_at + LEFT_OVER  # its connection is from before the outage
         if (self._outage is None or self._outage.done()) and not is_left_over:
-            log.error("database_away", extra={"fields": {"reason": _reason(error)}})
-            self._outage = asyncio.create_task(self._tell_when_back(_reason(error), now()))
+            with i18n.use(self.settings.languages[0]):
+                reason, check = _reason(error), refusals.what_to_check(error)
+            log.error("database_away", extra={"fields": {"reason": reason, "check": check}})
+            self._outage = asyncio.create_task(self._tell_when_back(reason, now()))
 
     async def _tell_when_back(self, reason: str, since: datetime) -> None:
         while not await self._can_write():
@@ -151,7 +155,7 @@ async def _count(db: AsyncSession, fingerprint: str) -> int:
 
 
 def _reason(error: Exception) -> str:
-    return redact(str(getattr(error, "orig", None) or error))[:200] or "It took too long."
+    return redact(refusals.in_words(error))[:200]
 
 
 def _fingerprint(error: Exception) -> str:

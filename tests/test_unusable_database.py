@@ -1,0 +1,112 @@
+"""A DATABASE_URL that leads to no database, or to one that lets nobody in: each start says so in one line, with the way
+out, and so does each command.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.cli.conftest import Run, environment, run  # noqa: F401  (fixtures)
+from tests.cli.test_locks import ARGUMENTS
+from tests.cli.tutorial import TutorialDatabase
+from tests.processes import free_port
+from tests.sites import Site
+from webapp.settings import Settings
+
+PATIENCE = 10
+# For each: the words that say what is wrong, and those that say what to do.
+FILES = {
+    "a text": ("file is not a database", "Name another file in DATABASE_URL"),
+    "a folder": ("unable to open database file", "Does DATABASE_URL name a file"),
+    "in no folder": ("unable to open database file", "in a folder that is there"),
+    "empty": ("no such table", "Run `python -m webapp migrate`"),
+}
+SERVERS = {
+    "an unknown user": ('role "nobody" does not exist', "Are the username and the password right"),
+    "an unknown database": ('database "nowhere" does not exist', "Create that database"),
+    "nobody listens": ("Connect", "Is the server running"),
+    "no such host": ("nobody knows the host", "Is the server running"),
+    "no tables": ("does not exist", "Run `python -m webapp migrate`"),
+}
+MADE_BY_MIGRATE = {"in no folder", "empty", "no tables"}
+# `backup` says it in the words of its own tools, and `send-test-mail` needs no database.
+COMMANDS = {name for name, words in ARGUMENTS.items() if words is not None} - {"backup", "send-test-mail"}
+
+
+@pytest.fixture(params=[*FILES, *[pytest.param(name, marks=pytest.mark.postgresql) for name in SERVERS]])
+def bad(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def bad_url(request: pytest.FixtureRequest, bad: str, tmp_path: Path) -> str:
+    if bad in FILES:
+        (tmp_path / "a text").write_text("Nothing that SQLite has written. " * 9)
+        (tmp_path / "a folder").mkdir()
+        (tmp_path / "empty").touch()
+        return f"sqlite+aiosqlite:///{tmp_path / bad}{'/site.db' if bad == 'in no folder' else ''}"
+    if bad == "nobody listens":
+        return f"postgresql+asyncpg://blog:blog@127.0.0.1:{free_port()}/blog"
+    if bad == "no such host":
+        return "postgresql+asyncpg://blog:blog@no-such-host.invalid/blog"
+    url = make_url(request.getfixturevalue("postgres_url"))
+    changes = {"an unknown user": {"username": "nobody"}, "an unknown database": {"database": "nowhere"}}
+    return url.set(**changes.get(bad, {"database": "postgres"})).render_as_string(hide_password=False)
+
+
+def test_a_start_says_what_is_wrong_and_what_to_do(
+    bad: str,
+    bad_url: str,
+    make_settings: Callable[..., Settings],
+    start_site: Callable[[Settings], Site],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reason, way_out = (FILES | SERVERS)[bad]
+    site = start_site(make_settings(database_url=bad_url))
+    deadline = time.monotonic() + PATIENCE
+    while not {"database_away", "mailer_waits"} <= set(caplog.messages):
+        assert time.monotonic() < deadline, caplog.text
+        time.sleep(0.02)
+
+    page = site.browser().get("/explore")
+
+    said = [record for record in caplog.records if record.message in {"database_away", "mailer_waits"}]
+    for record in said:
+        fields: dict[str, str] = record.fields  # type: ignore[attr-defined]
+        assert reason in fields["reason"]
+        assert way_out in fields["check"]
+    assert len(said) == 2, "each once"
+    assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.ERROR]
+    assert (page.status_code, page.headers["retry-after"]) == (503, "5")
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS | {"migrate", "dev"}))
+def test_a_command_says_what_is_wrong_and_what_to_do(
+    bad: str,
+    bad_url: str,
+    command: str,
+    run: Run,  # noqa: F811
+    environment: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    if bad in MADE_BY_MIGRATE and command in {"migrate", "dev"}:
+        pytest.skip("that is the way out")
+    reason, way_out = (FILES | SERVERS)[bad]
+    (tmp_path / "people.csv").write_text("username,email\nmary,mary@example.com\n")
+    environment.setenv("DATABASE_URL", bad_url)
+    environment.setenv("PORT", "8000")  # which `dev` sets
+    app_db = TutorialDatabase(tmp_path / "app.db", emma="emma@example.com").file
+    named = {"file": str(tmp_path / "people.csv"), "app_db": str(app_db)}
+
+    ended = run(*command.split(), *[word.format(**named) for word in ARGUMENTS.get(command) or []])
+
+    said = ended.out + ended.err
+    assert ended.code, said
+    assert "Traceback" not in said
+    assert reason in said, said
+    assert way_out in said, said
