@@ -1,5 +1,6 @@
 """`python -m webapp.server`: several workers, forked, none of which is missed for long or left behind."""
 
+import json
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from tests.depth import deep
 from tests.inspection import query
 from tests.processes import Host, wait_for_page
 from tests.smtp_script import Fault, ScriptedServer
+from tests.wire import connected, head
 
 PATIENCE = 30
 
@@ -61,6 +63,23 @@ def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_pat
 
         assert server.wait(PATIENCE) == 2
         assert server.output.endswith("error: argument --port: must be a whole number up to 65535\n")
+
+
+def test_nobody_fills_the_log_with_warnings_of_the_server(sqlite_url: str, tmp_path: Path) -> None:
+    odd = b"nonsense\r\n\r\n", head("GET", "/health", "x", "Connection: Upgrade", "Upgrade: websocket")
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        server = host.serve()
+        for request in odd * 20:
+            with connected(host.port, request) as connection:
+                assert connection.recv(100)
+        warned = [line for line in server.output.splitlines() if '"level": "warning", "logger": "uvicorn' in line]
+
+        assert "Invalid HTTP request received." in "".join(warned)
+        assert len(warned) == len(set(map(words_of, warned)))
+
+
+def words_of(line: str) -> str:
+    return str(json.loads(line)["event"])
 
 
 @deep

@@ -55,8 +55,9 @@ def bad_url(request: pytest.FixtureRequest, bad: str, tmp_path: Path) -> str:
     if bad == "no such host":
         return "postgresql+asyncpg://blog:blog@no-such-host.invalid/blog"
     url = make_url(request.getfixturevalue("postgres_url"))
-    changes = {"an unknown user": {"username": "nobody"}, "an unknown database": {"database": "nowhere"}}
-    return url.set(**changes.get(bad, {"database": "postgres"})).render_as_string(hide_password=False)
+    user = "nobody" if bad == "an unknown user" else url.username
+    name = {"an unknown user": url.database, "an unknown database": "nowhere", "no tables": "postgres"}[bad]
+    return url.set(username=user, database=name).render_as_string(hide_password=False)
 
 
 def test_a_start_says_what_is_wrong_and_what_to_do(

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from webapp.settings import Settings
 
 # Whose messages are logged: the site's, and those of the libraries it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
+SELDOM_SECONDS = 60.0
 # Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.
 _SECRETS = re.compile(
     r"eyJ[\w.-]{20,}|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]{1,100}:[^@\s]{1,100}@"
@@ -30,6 +32,7 @@ def configure(settings: Settings) -> None:
     uvicorn's access log stays off however uvicorn was started, since it would name paths.
     """
     handler = logging.StreamHandler()
+    handler.addFilter(Seldom())
     handler.setFormatter(JSONLines() if settings.log_format == "json" and not settings.development else Plain())
     for name in (*SPEAKERS, "uvicorn.access"):
         logger = logging.getLogger(name)
@@ -75,6 +78,25 @@ def printable(text: str) -> str:
 def redact(text: str) -> str:
     """Cuts out secrets and addresses: our tokens, email addresses, passwords in URLs, long keys."""
     return _SECRETS.sub("[cut]", text)
+
+
+class Seldom(logging.Filter):
+    """Lets each warning of a library through once in a while: strangers can cause uvicorn's with every request, and
+    must not fill the log. The site's own lines all pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING or record.name.startswith("webapp"):
+            return True
+        moment, words = time.monotonic(), str(record.msg)  # as it stands in the code, so there are few
+        if moment < self._said_at.get(words, float("-inf")) + SELDOM_SECONDS:
+            return False
+        self._said_at[words] = moment
+        return True
 
 
 class JSONLines(logging.Formatter):

@@ -57,7 +57,7 @@ def test_it_warns_where_postgresql_answers_before_the_disk_has_it(
         ("MAIL_PASSWORD", "wrong", "MAIL_USERNAME and MAIL_PASSWORD"),
         ("MAIL_PORT", "1", "does it listen on port 1"),
         ("MAIL_SERVER", "no-such-machine.invalid", "no machine has this name"),
-        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "Is DATABASE_URL right"),
+        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "Does DATABASE_URL name a file"),
     ],
 )
 @pytest.mark.usefixtures("deployed")

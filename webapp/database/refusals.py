@@ -16,9 +16,9 @@ from webapp.i18n import gettext as _
 
 AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 # Classes and single values of SQLSTATE (PostgreSQL's appendix A). asyncpg's errors have no class of their own in
-# SQLAlchemy: a connection that is lost, a log-in that is refused, a database that isn't there, or has no tables, or lets
-# this user do nothing, a transaction that may only read, too little of something, a lock that is not free, a server that
-# stops or starts, and its own trouble with files.
+# SQLAlchemy: a connection that is lost, a log-in that is refused, a database that isn't there, has no tables or lets
+# this user do nothing, a transaction that may only read, too little of something, a lock that is not free, a server
+# that stops or starts, and its own trouble with files.
 STATES = ("08", "28", "3D", "42P01", "42501", "25006", "40001", "40P01", "53", "55P03", "57", "58")
 # Why there is no way to the server, if no class of Python's own says so: its socket is gone or shut, or its machine is.
 NO_WAY = {
