@@ -1,4 +1,4 @@
-"""Serves a deployed site: `python -m webapp.server`, whose options are called as uvicorn's are.
+"""Serves a deployed site: `python -m webapp.server`, with options named like uvicorn's.
 
 uvicorn starts each of several workers anew, and each imports and makes the whole site. These are forked when that is
 done, so they share it: a start takes half of the processor's time, and two workers a quarter less memory.

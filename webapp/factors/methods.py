@@ -58,7 +58,7 @@ class AppTaken(Exception):
 
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
-    """All of it in one trip. A session goes with its account, so there is one."""
+    """All of it in one trip. The account must be there."""
     app = (col(Factor.user_id) == col(User.id)) & (col(Factor.kind) == FactorKind.APP)
     used_at, is_alive = col(RecoveryCode.used_at), col(Passkey.epoch) == col(User.epoch)
     is_live = (col(Session.epoch) == col(User.epoch)) & (col(Session.expires_at) > now())

@@ -36,7 +36,7 @@ class Asking:
 
 
 class Places:
-    """A bounded number of places for those who wait. Nobody has more than a share, and strangers together neither.
+    """A bounded number of places for those who wait. Nobody has more than a share, nor have strangers together.
 
     People who are known go before strangers, and among either the client IPs take turns.
     """

@@ -1,7 +1,8 @@
-"""How uvicorn speaks HTTP here: as usual, except that the head has a limit of size and time, and so has an answer that
-nobody reads; nor do many requests wait on one connection.
+"""How uvicorn speaks HTTP here: as usual, but with limits that it doesn't have by itself.
 
-Nor is anything added to the head later: a proxy may let forged headers pass after a body (RFC 9110, 6.5.1).
+The head of a request is limited in size and time, an answer that nobody reads in time, and the requests that wait on
+one connection in number. Nothing is added to a head later: a proxy may let forged headers pass after a body (RFC 9110,
+6.5.1).
 """
 
 import asyncio

@@ -22,8 +22,8 @@ HANG_UP = {"connection": "close"}
 class BoundedHead:
     """Refuses a head that no browser sends before anything reads it: 414 for the address, 431 for the rest.
 
-    Nor may a request ask for another protocol and have a body: the server's parser takes what follows such a head for
-    the next request (llhttp skips the body), which a proxy took for this one's.
+    Nor may a request ask for another protocol and have a body: the server's parser (llhttp) takes that body for the
+    next request, where a proxy has seen only one.
 
     Only the server can limit how long a head may take; the log says once if it doesn't. Nor can other servers tell what
     follows a body from a header, so there a body must state its length: 411.
