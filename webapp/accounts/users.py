@@ -12,6 +12,7 @@ from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
+from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -54,6 +55,30 @@ async def get_active(db: AsyncSession, user_id: int) -> User | None:
 async def owner(db: AsyncSession, user_id: int) -> User:
     """The account that a session or another row belongs to, which is never without one."""
     return await db.get_one(User, user_id)
+
+
+async def of_link(
+    db: AsyncSession, settings: Settings, purpose: Purpose, token: str, opened: str = ""
+) -> tuple[User, Claim]:
+    """The person whose link it is, and what it says; `opened` is the stamp of its form.
+
+    Raises TokenInvalid, but doesn't know whether the link was used.
+    """
+    claim = verify(settings, purpose, token, opened)
+    user = await get(db, int(claim.subject))
+    if user is None:
+        raise TokenMalformed
+    return user, claim
+
+
+async def of_unused_link(
+    db: AsyncSession, settings: Settings, purpose: Purpose, token: str, opened: str = ""
+) -> tuple[User, Claim]:
+    """The same for a link that counts as used once its account has left the link's epoch, or is disabled."""
+    user, claim = await of_link(db, settings, purpose, token, opened)
+    if user.epoch != claim.epoch or user.disabled_at is not None:
+        raise TokenUsed(claim)
+    return user, claim
 
 
 async def find(db: AsyncSession, identity: str) -> User | None:

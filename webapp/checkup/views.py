@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required
 from webapp.checkup import openings, ways
@@ -88,13 +88,8 @@ async def _note_look(request: Request, user: User) -> None:
 
 
 async def _owner(request: Request) -> tuple[User, Claim]:
-    claim = verify(request.app.state.settings, Purpose.CHECKUP, request.path_params["token"])
-    user = await users.get(request.state.db, int(claim.subject))
-    if user is None:
-        raise TokenMalformed
-    if user.epoch != claim.epoch or user.disabled_at is not None:
-        raise TokenUsed(claim)
-    return user, claim
+    db, settings = request.state.db, request.app.state.settings
+    return await users.of_unused_link(db, settings, Purpose.CHECKUP, request.path_params["token"])
 
 
 @login_required

@@ -17,7 +17,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Ended, Keep
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose
 from webapp.audit.events import ClientInfo, Event
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -41,17 +41,8 @@ LOCKING_UP = (
 
 
 async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = "") -> tuple[User, Claim]:
-    """The owner of a reset link, and what the link says; `opened` is its form's stamp.
-
-    Raises TokenInvalid; a link counts as used once its account has left the link's epoch.
-    """
-    claim = verify(settings, Purpose.RESET_PASSWORD, token, opened)
-    user = await users.get(db, int(claim.subject))
-    if user is None:
-        raise TokenMalformed
-    if user.epoch != claim.epoch or user.disabled_at is not None:
-        raise TokenUsed(claim)
-    return user, claim
+    """The owner of a reset link, and what the link says; `opened` is its form's stamp. Raises TokenInvalid."""
+    return await users.of_unused_link(db, settings, Purpose.RESET_PASSWORD, token, opened)
 
 
 async def finish(

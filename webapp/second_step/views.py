@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import tokens, users
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.factors import methods, removal
 from webapp.factors import second_step as steps
@@ -135,10 +135,7 @@ async def _owner(request: Request, purpose: Purpose) -> User:
     epoch.
     """
     db, settings = request.state.db, request.app.state.settings
-    claim = tokens.verify(settings, purpose, request.path_params["token"])
-    user = await users.get(db, int(claim.subject))
-    if user is None:
-        raise TokenMalformed
+    user, claim = await users.of_link(db, settings, purpose, request.path_params["token"])
     begins = purpose is Purpose.FACTOR_REMOVAL
     is_over = begins and (user.epoch != claim.epoch or not await methods.has_second_step(db, user.id))
     if is_over or user.disabled_at is not None:
