@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgresql
 
 IS_WRITTEN = """
     SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid()
-    AND relation IN ('user_account'::regclass, 'passkey'::regclass) AND mode = 'RowExclusiveLock'
+    AND relation IN ('user_account'::regclass, 'passkey'::regclass, 'session'::regclass) AND mode = 'RowExclusiveLock'
 """
 SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 # As the account was in the beginning; what a test leaves behind is no part of the next.
@@ -116,6 +116,7 @@ ENDS: dict[str, Callable[[Site], Callable[[], Response]]] = {
     '"this wasn\'t me"': lambda site: press(site, tokens.not_me_link(site.settings, 1, "sign_in", "susan@example.com")),
     "a reset": lambda site: press(site, reset_link(site, 1), password=NEW_PASSWORD),
     '"log out everywhere else"': lambda site: end_others(logged_in(site)),
+    "one session ended": lambda site: end_first(site, logged_in(site)),
 }
 
 
@@ -130,6 +131,11 @@ def reset_link(site: Site, user_id: int) -> str:
 
 def signed(site: Site, purpose: Purpose, subject: int, epoch: int = 0) -> str:
     return f"/{purpose}/{tokens.issue(site.settings, purpose, subject, timedelta(minutes=9), epoch)}"
+
+
+def end_first(site: Site, susan: Browser) -> Callable[[], Response]:
+    [(first,)] = execute(site, "SELECT min(id) FROM session WHERE user_id = 1")
+    return lambda: susan.post(f"/sessions/{first}/end")
 
 
 def end_others(susan: Browser) -> Callable[[], Response]:

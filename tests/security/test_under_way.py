@@ -43,6 +43,15 @@ FORMS = {
 SEEN = [*OPENS.values(), "SELECT id FROM account_export"]
 
 
+def end_everything(site: Site) -> None:
+    by_hand(site, lambda db, user: endings.log_out_everywhere(db, user.id))
+
+
+def end_the_session(site: Site) -> None:
+    """The latest: it is gone, and nothing else has changed."""
+    execute(site, "DELETE FROM session WHERE id = (SELECT max(id) FROM session)")
+
+
 @pytest.fixture(scope="module")
 def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with standing_site(migrated_sqlite, tmp_path_factory.mktemp("under way")) as site:
@@ -58,9 +67,12 @@ def postgres_site(
     return start_site(make_settings(database_url=postgres_url))
 
 
+@pytest.mark.parametrize("end_it", [end_everything, end_the_session], ids=lambda end_it: end_it.__name__)
 @pytest.mark.parametrize("path", FORMS)
 @one_in(2)
-def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(standing: Site, path: str) -> None:
+def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
+    standing: Site, path: str, end_it: Callable[[Site], None]
+) -> None:
     """The password is right, before and after: what has ended is the session that sends it."""
     thief, fields = standing.browser(follow_redirects=False), FORMS[path]
     log_in(thief)
@@ -81,7 +93,7 @@ def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
                 while execute(standing, NOT_SEEN):
                     assert time.monotonic() < deadline, "the session's visit was never noted"
                     time.sleep(0.01)
-                by_hand(standing, lambda db, user: endings.log_out_everywhere(db, user.id))
+                end_it(standing)
                 after.extend(execute_each(standing, SEEN))
 
         standing.argon2.meanwhile = end
@@ -90,6 +102,27 @@ def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
         answer = answers[0].result(PATIENCE)
 
     assert (answer.status_code, "Your account has just changed" in answer.text) == (422, True)
+    assert execute_each(standing, SEEN) == after
+
+
+@pytest.mark.parametrize("path", ["/recovery_codes", "/change_password"])
+def test_a_session_that_ends_while_the_site_hashes_for_it_changes_nothing(standing: Site, path: str) -> None:
+    """Ended by itself, or with the passkey that opened it, it set the account's password a moment later."""
+    thief = standing.browser(follow_redirects=False)
+    log_in(thief)
+    execute(standing, "DELETE FROM limit_window")
+    after: list[list[tuple[object, ...]]] = []
+
+    def end(run: str) -> None:
+        if run == "hash" and not after:
+            end_the_session(standing)
+            after.extend(execute_each(standing, SEEN))
+
+    standing.argon2.meanwhile = end
+    answer = thief.post(path, data=FORMS[path] | {"current_password": PASSWORD})
+    standing.argon2.meanwhile = lambda _run: None
+
+    assert answer.status_code in {303, 422}
     assert execute_each(standing, SEEN) == after
 
 

@@ -50,10 +50,13 @@ async def end_everything(
     That ends every session, link, known browser, recovery code, passkey, trusted browser, pending change of address and
     pending removal of factors, except what is in `keep`. An authenticator app stays: no reset removes it.
 
-    Raises Overtaken if the row doesn't match `only_if`. If several try at once, one wins.
+    Raises Overtaken if the row doesn't match `only_if`, or if the session to keep has ended. If several try at once,
+    one wins.
     """
     # Otherwise PostgreSQL, having waited for the row, sees it as it is now, but the other tables as they were.
     await lock(db, user_id)
+    if keep.session is not None and not await _hold_session(db, keep.session):
+        raise Overtaken
     changes |= {"factor_removal_due_at": None, "factor_removal_told_at": None}
     raised = update(User).where(col(User.id) == user_id, *only_if).values(epoch=col(User.epoch) + 1, **changes)
     epoch = (await execute(db, raised.returning(col(User.epoch)))).scalar_one_or_none()
@@ -72,17 +75,24 @@ async def lock(db: AsyncSession, user_id: int) -> None:
     await execute(db, select(col(User.id)).where(col(User.id) == user_id).with_for_update())
 
 
-async def hold(db: AsyncSession, user_id: int, epoch: int, session_id: int | None = None) -> None:
-    """Lets nobody end anything of an account, or this session, until the transaction is over.
+async def hold(db: AsyncSession, user_id: int, epoch: int, session_id: int) -> None:
+    """Lets nobody end anything of an account, or this session of it, until the transaction is over.
 
     Raises Overtaken if the account has left that epoch or is disabled, or if the session has ended.
     """
     unchanged = col(User.id) == user_id, col(User.epoch) == epoch, col(User.disabled_at).is_(None)
-    held = select(col(User.id)).where(*unchanged)
-    if session_id is not None:
-        held = held.join(Session, col(Session.user_id) == col(User.id)).where(col(Session.id) == session_id)
-    if (await execute(db, held.with_for_update())).first() is None:
+    held = select(col(User.id)).where(*unchanged).with_for_update()
+    if (await execute(db, held)).first() is None or not await _hold_session(db, session_id):
         raise Overtaken
+
+
+async def _hold_session(db: AsyncSession, session_id: int) -> bool:
+    """Whether a session is still open, which nobody ends until the transaction is over.
+
+    The caller holds the account's row, as whoever ends a session does: otherwise the two could deadlock.
+    """
+    this = select(col(Session.id)).where(col(Session.id) == session_id)
+    return (await execute(db, this.with_for_update())).first() is not None
 
 
 async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:

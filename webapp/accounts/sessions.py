@@ -100,10 +100,10 @@ async def note_mentions_seen(db: AsyncSession, user_id: int) -> None:
     await execute(db, update(_users).where(_users.c.id == user_id).values(mentions_seen_at=now()))
 
 
-async def note_proof(db: AsyncSession, session_id: int, *, with_second: bool) -> None:
-    """Records that the person here has just proved who they are, possibly `with_second` step or a passkey."""
+async def note_proof(db: AsyncSession, session_id: int, *, with_second: bool) -> bool:
+    """Records that the person here has just proved who they are, maybe `with_second` step; False if it has ended."""
     values = {"proved_at": now()} | ({"second_proved_at": now()} if with_second else {})
-    await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
+    return bool((await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))).rowcount)
 
 
 async def open_new(

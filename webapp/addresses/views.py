@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended, Keep, Overtaken
+from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
@@ -17,7 +18,7 @@ from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
 from webapp.audit.events import Event
 from webapp.authentication import auth, email_links, proof
-from webapp.authentication.auth import login_required
+from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -93,12 +94,18 @@ async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None
     user = await proof.prove(request, form)
     if user is None:
         return None
-    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    client = auth.client_info(request)
     # Each request also sends an email to the current address, whatever the new one is.
     of_account = rate_limits.CHANGE_EMAIL, str(user.id)
     emails = rate_limits.email("confirm_email", form.data.email, client.client_ip)
     if await too_often(request, form, *emails, of_account, words=_("You can ask again in %(wait)s.")):
         return None
+    return await _posted(request, form, user)
+
+
+@while_logged_in
+async def _posted(request: Request, form: Form[forms.ChangeEmail], user: User) -> Sent:
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
     asked_id = asked_emails.new_id()
     change_id, is_delayed = await changes.ask(db, settings, user, form.data.email, client, asked_id)
     await db.commit()

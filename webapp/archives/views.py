@@ -63,6 +63,7 @@ async def _asked(request: Request, form: Form[Export], user: User) -> Response:
 
 
 @limited(rate_limits.DOWNLOADS)
+@while_logged_in
 async def _downloaded(request: Request, form: Form[Export], user: User) -> Response:
     db = request.state.db
     made = await exports.latest(db, user.id)

@@ -223,6 +223,7 @@ async def renew_browser(request: Request, response: Response) -> None:
 
 async def log_out(request: Request, response: Response) -> None:
     """Ends the session on the server and in the browser."""
+    await endings.lock(request.state.db, request.state.user.id)  # the account's row first, as in whatever ends it
     await _end_cookie(request)
     await events.note(request.state.db, Event.LOGGED_OUT, request.state.user.id, client_info(request))
     cookies.delete(request, response, COOKIE)

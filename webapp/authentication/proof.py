@@ -91,11 +91,13 @@ async def prove(
         user, with_second = await _by_passkey(request, form), True
     else:
         user, with_second = await _by_typing(request, form, takes_password, takes_code), takes_code
-    if user is not None and user.epoch != asking.epoch:  # this session has ended while its proof was looked at
-        form.refuse("", _("Your account has just changed. Try again."))
-    if user is None or user.epoch != asking.epoch:
+    if user is None:
         return None
-    await sessions.note_proof(request.state.db, asking.session_id, with_second=with_second)
+    is_here = await sessions.note_proof(request.state.db, asking.session_id, with_second=with_second)
+    if not is_here or user.epoch != asking.epoch:  # this session has ended while its proof was looked at
+        await release(request.state.db)
+        form.refuse("", _("Your account has just changed. Try again."))
+        return None
     await request.state.db.commit()
     passed_at = now() if with_second else asking.second_proved_at
     request.state.user = replace(asking, proved_at=now(), second_proved_at=passed_at)

@@ -46,13 +46,14 @@ async def make(
     hasher: Hasher,
     settings: Settings,
     user: User,
+    session_id: int,
     client: ClientInfo,
     shown: Sequence[str] = (),
 ) -> list[str]:
     """Gives the account ten new codes: the `shown` ones if given, otherwise fresh ones to be shown once.
 
-    Older codes stop working. Raises Overtaken if the account has left the epoch in which `user` was read. Frees the
-    connection while it hashes. Raises Busy.
+    Older codes stop working. Raises Overtaken if the account has left the epoch in which `user` was read, or the
+    session of whoever asks has ended. Frees the connection while it hashes. Raises Busy.
     """
     made = [canonical(code) for code in shown] or _new_codes()
     by = client.client_ip, user.email
@@ -60,7 +61,7 @@ async def make(
         RecoveryCode(user_id=user.id, label=code[:LABEL], code_hash=await hasher.hash(db, code[LABEL:], *by))
         for code in made
     ]
-    await endings.hold(db, user.id, user.epoch)  # this also makes others who make codes wait
+    await endings.hold(db, user.id, user.epoch, session_id)  # this also makes others who make codes wait
     await db.exec(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user.id))
     db.add_all(rows)
     await events.note(db, Event.RECOVERY_CODES_MADE, user.id, client)

@@ -118,7 +118,7 @@ async def _added(request: Request, form: Form[AddPasskey]) -> bool:
         made = await run_sync(ceremony.made, settings, about, data.credential)
         if user.epoch != request.state.user.epoch:  # what ends everything came between the visitor and their account
             raise Overtaken
-        await keys.add(db, settings, user, made, data.handle, name, client)
+        await keys.add(db, settings, user, request.state.user.session_id, made, data.handle, name, client)
         await db.commit()
     except PasskeyInvalid:
         form.refuse("", _("The passkey couldn't be added: its answer came too late, or was meant for another site."))

@@ -54,13 +54,20 @@ async def find(db: AsyncSession, credential_id: str) -> tuple[Passkey, User] | N
 
 
 async def add(
-    db: AsyncSession, settings: Settings, user: User, made: Made, handle: str, name: str, client: ClientInfo
+    db: AsyncSession,
+    settings: Settings,
+    user: User,
+    session_id: int,
+    made: Made,
+    handle: str,
+    name: str,
+    client: ClientInfo,
 ) -> Passkey:
-    """Adds a passkey that was made in the epoch in which `user` was read, and tells the person.
+    """Adds a passkey that was made in a session of the epoch in which `user` was read, and tells the person.
 
     Raises Duplicate, TooMany and Overtaken.
     """
-    await endings.hold(db, user.id, user.epoch)  # this also makes those who add one take turns
+    await endings.hold(db, user.id, user.epoch, session_id)  # this also makes those who add one take turns
     if await count(db, user) >= MOST:
         raise TooMany
     passkey = Passkey(

@@ -171,7 +171,7 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
     try:
         if user is None or user.epoch != request.state.user.epoch or step is None:
             raise Overtaken
-        await codes.make(db, state.hasher, state.settings, user, client, shown.codes)
+        await codes.make(db, state.hasher, state.settings, user, request.state.user.session_id, client, shown.codes)
         await methods.add_app(db, state.settings, user, shown.secret, step, client)
         await sessions.note_proof(db, request.state.user.session_id, with_second=True)
     except (Overtaken, AppTaken):
@@ -198,9 +198,9 @@ async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Respo
 @limited(rate_limits.RECOVERY_CODES, at_once=True)
 async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
     """New codes; or none, with the reason in the form."""
-    db, state = request.state.db, request.app.state
+    db, state, asking = request.state.db, request.app.state, request.state.user
     try:
-        made = await codes.make(db, state.hasher, state.settings, user, auth.client_info(request))
+        made = await codes.make(db, state.hasher, state.settings, user, asking.session_id, auth.client_info(request))
     except Overtaken:
         form.refuse("", _("Your account has just changed. Try again."))
         return []
