@@ -23,9 +23,11 @@ from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, is_logged_in, log_in, standing_village
 from tests.test_limit_sweep import PROOF, SENT, form_of, path_of
 from tests.watching import execute, execute_each, statements
-from webapp.accounts import tokens
+from webapp import rate_limits
+from webapp.accounts import endings, tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database import execute as execute_in
+from webapp.recovery import reset
 
 pytestmark = pytest.mark.postgresql
 
@@ -34,6 +36,7 @@ IS_WRITTEN = """
     AND relation IN ('user_account'::regclass, 'passkey'::regclass, 'session'::regclass) AND mode = 'RowExclusiveLock'
 """
 SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+HOW_MANY_WAIT = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 # As the account was in the beginning; what a test leaves behind is no part of the next.
 AS_BEFORE = """
     UPDATE user_account SET username = :name, username_key = :name, email = :email, password_hash = :password_hash,
@@ -103,6 +106,33 @@ def at_once(
         return first(), second_answer.result(PATIENCE), seen
 
 
+def in_line(site: Site, *works: Callable[[], Response]) -> list[Response]:
+    """Their answers when each of them has to wait for susan's row, one behind the other."""
+
+    async def let_wait(pool: ThreadPoolExecutor) -> list[Future[Response]]:
+        waiting: list[Future[Response]] = []
+        async with site.app.state.database.session(is_writing=True) as db:
+            await endings.lock(db, 1)
+            for work in works:
+                waiting.append(pool.submit(work))
+                with anyio.fail_after(PATIENCE):
+                    while (await execute_in(db, text(HOW_MANY_WAIT))).scalar() < sum(not one.done() for one in waiting):
+                        await anyio.sleep(0.01)
+            await db.commit()
+        return waiting
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        waiting: list[Future[Response]] = site.run(let_wait, pool)  # type: ignore[assignment]
+        return [one.result(PATIENCE) for one in waiting]
+
+
+async def count_once(site: Site) -> None:
+    """What a reset counts anew was done once already, so there is a row that both of them change."""
+    async with site.app.state.database.session(is_writing=True) as db:
+        await rate_limits.count(db, site.settings, *((limit, "1") for limit in reset.LOCKING_UP))
+        await db.commit()
+
+
 def browser(site: Site) -> Browser:
     return site.browser(follow_redirects=False)
 
@@ -158,6 +188,21 @@ def test_what_a_session_does_in_the_instant_of_its_end_comes_to_nothing(site: Si
 
     assert answer.status_code in {200, 303}
     assert execute_each(site, list(SEEN.values())) == seen
+
+
+@pytest.mark.parametrize(("end", "name"), PAIRS)
+@one_in(7)
+def test_nobody_who_ends_something_and_a_session_wait_for_each_other(site: Site, end: str, name: str) -> None:
+    """PostgreSQL ends such a wait after a second by giving up one of the two: it may be the owner who gets a 503."""
+    thief, ends = logged_in(site), ENDS[end](site)
+    path, form = path_of(site, thief, name), WORSE.get(name) or form_of(thief, name)
+    form = {field: typed for field, typed in form.items() if field not in PROOF}  # the log-in was a moment ago
+    execute(site, "DELETE FROM limit_window")
+    site.run(count_once, site)
+
+    answers = in_line(site, ends, lambda: thief.post(path, data=form))
+
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
 
 
 @pytest.mark.parametrize("is_removed_first", [True, False])

@@ -88,11 +88,13 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
             return None
         await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
-        await throttle.forget(db, state.settings, user, client)
-        await reset.begin_counts_anew(db, state.settings, user)
         page = f"/login?{urlencode({'username': user.username})}"
         response = pages.redirect(request, page, flash=_changed(request, user, ended))
         await auth.renew_browser(request, response)
+        await db.commit()
+        # Only now: somebody who has just been counted may wait for the account's row, and the two would deadlock.
+        await throttle.forget(db, state.settings, user, client)
+        await reset.begin_counts_anew(db, state.settings, user)
         await db.commit()
     return response
 
