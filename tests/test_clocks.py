@@ -47,7 +47,8 @@ LATER = """
     address_change.created_at
     address_change.undone_at factor.created_at kept_username.kept_until known_browser.trusted_until
     registration_request.expires_at retired_username.kept_until session.expires_at user_account.factor_removal_due_at
-    user_account.factor_removal_told_at user_account.mentions_seen_at user_account.reset_paused_until
+    user_account.factor_removal_told_at user_account.former_language_until user_account.mentions_seen_at
+    user_account.reset_paused_until
 """
 PUT_RIGHT = {
     "account_export.leased_until": "test_what_a_dead_process_had_in_hand_is_made_by_another",

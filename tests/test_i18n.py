@@ -12,8 +12,10 @@ from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from tests.watching import execute
 from webapp import i18n
 from webapp.accounts import tokens
+from webapp.mail.kinds import KINDS
 from webapp.settings import Settings
 
 OFFERED = ("en", "ru", "de")
@@ -151,6 +153,37 @@ def test_emails_are_in_the_readers_language_whoever_asks_and_whatever_else_is_wr
             assert [mailbox.last(f"{name}@example.com", count=2).message["Content-Language"] for name in NAMES] == OWN
 
     assert mailbox.last("new0@example.com").message["Content-Language"] == "ru"
+
+
+def test_what_warns_of_a_thief_comes_in_the_language_from_before_the_thief_chose_another(
+    site: Site, mailbox: Mailbox
+) -> None:
+    """C68: for as long as "this wasn't me" works, which brings the language back."""
+    register(site.browser(), mailbox)
+    log_in(thief := site.browser())
+    mailbox.last("susan@example.com", subject="A new log-in")
+    before = len(mailbox.all("susan@example.com"))
+
+    def told(count: int) -> str:
+        return str(mailbox.last("susan@example.com", count=before + count).message["Content-Language"])
+
+    for language in ("ru", "en", "ru"):
+        thief.post("/language", data={"language": language})
+    thief.post("/recovery_codes", data={"current_password": PASSWORD})
+    warned = told(1)
+    ask_for_reset(site.browser(), "susan")
+    asked = told(2)
+    execute(site, "UPDATE user_account SET former_language_until = '2026-01-01 00:00:00.000000'")
+    thief.post("/sessions/end_others")
+    later = told(3)
+
+    assert (warned, asked, later) == ("en", "ru", "ru")
+
+
+def test_an_optional_email_that_warns_of_nothing_comes_in_the_language_one_has_just_chosen() -> None:
+    optional = [kind for kind in KINDS.values() if kind.is_optional]
+
+    assert [kind.is_warning for kind in optional] == [kind.is_security for kind in optional]
 
 
 def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(site: Site, mailbox: Mailbox) -> None:

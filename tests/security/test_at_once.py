@@ -116,7 +116,9 @@ def in_line(site: Site, *works: Callable[[], Response]) -> list[Response]:
             for work in works:
                 waiting.append(pool.submit(work))
                 with anyio.fail_after(PATIENCE):
-                    while (await execute_in(db, text(HOW_MANY_WAIT))).scalar() < sum(not one.done() for one in waiting):
+                    while (await execute_in(db, text(HOW_MANY_WAIT))).scalar_one() < sum(
+                        not one.done() for one in waiting
+                    ):
                         await anyio.sleep(0.01)
             await db.commit()
         return waiting

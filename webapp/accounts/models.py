@@ -36,6 +36,9 @@ class User(SQLModel, table=True):
     password_hash: str = Field(max_length=200)
     epoch: int = 0
     language: str = Field(default="en", max_length=12)
+    # Until then, what warns its owner comes in the language from before.
+    former_language: str | None = Field(default=None, max_length=12)
+    former_language_until: datetime | None = None
     created_at: datetime = Field(default_factory=now)
     last_seen_at: datetime | None = None  # None for somebody who has never been here
     disabled_at: datetime | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, exists
+from sqlalchemy import ColumnElement, bindparam, case, exists
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -22,7 +22,7 @@ from webapp.mail import kinds, refusals
 from webapp.names import identities, usernames
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import Hasher
-from webapp.settings import Settings
+from webapp.settings import NOT_ME_HOURS, Settings
 
 # Nothing hashes to this: such an account only opens with a reset link.
 NO_PASSWORD = "!"
@@ -207,8 +207,30 @@ async def tell(
 
 
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
-    """Changes the language of the site and of its emails for a person."""
-    await db.exec(update(User).where(col(User.id) == user_id).values(language=language))
+    """Changes the language of the site and of its emails for a person.
+
+    As long as "this wasn't me" works, what warns them still comes in the former one: a thief may have chosen another so
+    that they can't read it.
+    """
+    is_kept = col(User.former_language_until) > now()
+    values = {
+        "language": language,
+        "former_language": case((is_kept, col(User.former_language)), else_=col(User.language)),
+        "former_language_until": now() + timedelta(hours=NOT_ME_HOURS),
+    }
+    await db.exec(update(User).where(col(User.id) == user_id, col(User.language) != language).values(**values))
+
+
+async def restore_language(db: AsyncSession, user_id: int) -> None:
+    """Undoes a change of the language that is as recent as that."""
+    is_kept = col(User.id) == user_id, col(User.former_language_until) > now()
+    await db.exec(update(User).where(*is_kept).values(language=col(User.former_language), former_language_until=None))
+
+
+def warned_in(user: User) -> str:
+    """The language of what warns a person."""
+    is_kept = user.former_language_until is not None and user.former_language_until > now()
+    return user.former_language if is_kept and user.former_language else user.language
 
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:

@@ -107,9 +107,10 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
 async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
     """Gives the account its old address back, whatever has changed since, and logs everybody out.
 
-    Whoever changed the address knew the password, and may since have made recovery codes, added an authenticator app or
-    turned off emails about log-ins, so none of these count any more. What opens the account is a reset email, which
-    goes to the old address again. Raises Overtaken if it was already undone, and Taken; the caller must then roll back.
+    Whoever changed the address knew the password, and may since have made recovery codes, added an authenticator
+    app, turned off emails about log-ins or chosen another language, so none of these count any more. What opens the
+    account is a reset email, which goes to the old address again. Raises Overtaken if it was already undone, and
+    Taken; the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
     await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)
@@ -117,7 +118,7 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
         raise Overtaken
     await refusals.works_again(db, settings, change.old_email)
     await _end_undoing(db, change, _changes.c.id > change.id)
-    await switches.turn_security_on(db, change.user_id)
+    await switches.end_silence(db, change.user_id)
     await _note(db, Event.ADDRESS_RESTORED, change, client, old=change.account_email, new=change.old_email)
     user = await users.owner(db, change.user_id)
     await db.refresh(user)

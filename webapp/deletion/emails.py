@@ -28,6 +28,7 @@ async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
     KIND,
     expires_after=timedelta(days=5),
     priority=Priority.WAITED_FOR,
+    is_security=True,
     samples=lambda site: [_draft(site, *_sample("")), _draft(site, *_sample("Advertising is not wanted here."))],
 )
 async def account_deletion(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

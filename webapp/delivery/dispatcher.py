@@ -199,10 +199,13 @@ async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft |
 
 
 def _language(settings: Settings, reader: User | None, email: Claimed) -> str:
-    """The reader's current language; for strangers, that of the page on which the email was asked for. If the site no
-    longer has it, its first.
+    """The reader's current language, or for a warning the one that they are warned in; for strangers, that of the page
+    on which the email was asked for. If the site no longer has it, its first.
     """
-    return languages.pick(settings.languages, [reader.language if reader else email.language])
+    if reader is None:
+        return languages.pick(settings.languages, [email.language])
+    is_warning = KINDS[email.kind].is_warning
+    return languages.pick(settings.languages, [users.warned_in(reader) if is_warning else reader.language])
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:

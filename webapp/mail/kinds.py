@@ -32,7 +32,7 @@ class Draft:
 
     With `message`, which is the whole content, it needs no template. `headers` go before those that every email has.
     `unsubscribe` is the link that turns off emails of this kind (RFC 8058). If `language` is empty, it is that of the
-    account `user_id`; for strangers, that of the page that asked.
+    account `user_id`, for a warning that from before; for strangers, that of the page that asked.
     """
 
     template: str
@@ -72,6 +72,11 @@ class Kind:
         return bool(self.label)
 
     @property
+    def is_warning(self) -> bool:
+        """Whether it tells of something that somebody else may have done to the account."""
+        return self.priority is Priority.NOTICE or self.is_security
+
+    @property
     def is_batched(self) -> bool:
         return self.priority is Priority.NOTICE and self.counts_repeats
 
@@ -103,7 +108,8 @@ def email_kind(
     parameters it `keeps`, it says the first value.
 
     Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written.
-    Turning off such emails takes the password, and is itself told by email.
+    Turning off such emails takes the password, and is itself told by email. These, and all notices, are warnings: for a
+    while after a change of language, they still come in the one from before.
     """
 
     def register(writer: Writer) -> Writer:

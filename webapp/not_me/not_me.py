@@ -44,8 +44,8 @@ async def is_void(db: AsyncSession, settings: Settings, user: User, claim: Claim
 
 
 async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo) -> int:
-    """Ends everything, locks the password, pauses reset emails, undoes a later change of address, and turns emails
-    about log-ins on again.
+    """Ends everything, locks the password, pauses reset emails, undoes a later change of address, turns emails about
+    log-ins on again, and restores the language.
 
     If somebody with the password was deleting the account, that is undone as well. An authenticator app stays: the
     mailbox alone removes none. Returns how many sessions ended. Does nothing the second time.
@@ -59,7 +59,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
     closed = {"password_locked_at": now(), "reset_paused_until": now() + PAUSE, "disabled_at": deletions.undone()}
     await endings.end_everything(db, user.id, keep=Keep(browser=client.browser_mark), **closed)
     await deletions.forget(db, user.id, client)
-    await switches.turn_security_on(db, user.id)
+    await switches.end_silence(db, user.id)
     await events.note(db, Event.NOT_ME, user.id, client, letter=claim.about)
     if ended:
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)

@@ -32,8 +32,11 @@ async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> 
     await execute(db, _CHOOSE, {"user_id": user_id, "kind": kind, "is_wanted": is_wanted})
 
 
-async def turn_security_on(db: AsyncSession, user_id: int) -> None:
-    """Turns on again what tells of the account's safety: whoever was in the account may have turned it off."""
+async def end_silence(db: AsyncSession, user_id: int) -> None:
+    """Turns on again what tells of the account's safety, in the language from before: whoever was in the account may
+    have turned it off, or chosen a language that its owner can't read.
+    """
+    await users.restore_language(db, user_id)
     silenced = [name for name, kind in KINDS.items() if kind.is_security and kind.default_on]
     await db.exec(delete(EmailSwitch).where(col(EmailSwitch.user_id) == user_id, col(EmailSwitch.kind).in_(silenced)))
 

@@ -183,6 +183,8 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=200), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("language", sa.String(length=12), nullable=False),
+        sa.Column("former_language", sa.String(length=12), nullable=True),
+        sa.Column("former_language_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
