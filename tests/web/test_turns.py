@@ -11,7 +11,7 @@ from sqlalchemy import text
 from starlette.types import Message
 
 from tests.depth import deep
-from tests.sites import Site
+from tests.sites import Browser, Site
 from tests.stories import log_in
 from webapp.database import execute
 from webapp.fair_queue import MAX_WAIT_SECONDS
@@ -202,6 +202,39 @@ def test_whoever_has_waited_too_long_for_another_request_is_told_so(site: Site) 
         return [request.status for request in await asyncio.gather(*crowd)]
 
     assert site.run(work) == [303] * MOST_BY_ANYBODY + [503] * 3
+
+
+@deep
+def test_a_crowd_on_one_name_waits_for_a_frozen_database_once(site: Site) -> None:
+    """Or each would wait for it after all before, and in vain, too."""
+    hashed, count = Event(), 4
+    visitors = [site.browser(THEIRS, follow_redirects=False) for _number in range(count)]
+    only_connection = site.app.state.database.session()
+
+    def wait(_run: str) -> None:
+        hashed.wait(30)
+
+    async def freeze() -> None:
+        await execute(await only_connection.__aenter__(), text("SELECT 1"))
+
+    def come(visitor: Browser) -> tuple[int, float]:
+        status = log_in(visitor).status_code
+        return status, time.monotonic()
+
+    site.argon2.meanwhile = wait
+    with ThreadPoolExecutor(count) as people:
+        crowd = people.map(come, visitors)
+        while not site.argon2.runs:
+            time.sleep(0.01)
+        time.sleep(1)  # until the others wait for the first
+        site.run(freeze)
+        began = time.monotonic()
+        hashed.set()
+        answered = [(status, at - began) for status, at in crowd]
+    site.run(only_connection.__aexit__, None, None, None)
+
+    assert {status for status, _seconds in answered} <= {422, 503}
+    assert max(seconds for _status, seconds in answered) < 15, answered
 
 
 def test_nothing_is_done_for_whoever_leaves_while_waiting(site: Site) -> None:

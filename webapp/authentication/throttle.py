@@ -6,6 +6,7 @@ which the person has logged in before is counted separately, so no guesser locks
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
@@ -16,9 +17,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.accounts.models import KnownBrowser, User
 from webapp.audit.events import ClientInfo
-from webapp.database import release, table
+from webapp.database import refusals, release, table
 from webapp.database.hot import Prepared, Transaction
-from webapp.fair_queue import held
+from webapp.fair_queue import Busy, held
 from webapp.names import identities
 from webapp.rate_limits import Use
 from webapp.settings import Settings
@@ -32,14 +33,31 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, ...], _Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
-        """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection."""
+        """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection.
+
+        Raises Busy if the database has failed somebody before, since it would keep everybody behind as long, in a row.
+        """
         await release(db)
-        async with held(self._locks.setdefault(key, asyncio.Lock()), is_patient=True):  # they hash, one by one
-            yield
+        lock, came_at = self._locks.setdefault(key, _Lock()), time.monotonic()
+        async with held(lock, is_patient=True):  # they hash, one by one
+            if lock.failed_at > came_at:
+                raise Busy("The database failed whoever was before.")
+            try:
+                yield
+            except Exception as error:
+                if refusals.is_away(error):
+                    lock.failed_at = time.monotonic()
+                raise
+
+
+class _Lock(asyncio.Lock):
+    """`failed_at` is when the database last failed somebody who held it."""
+
+    failed_at = float("-inf")
 
 
 def of(typed: str, client: ClientInfo, owner: int | None) -> list[Use]:
