@@ -312,7 +312,7 @@ def test_a_password_manager_finds_its_way(scripted: Visitor) -> None:
     """C48: each form says what its fields are, and nothing forbids pasting into them."""
 
     def fields() -> list[tuple[str, str, str]]:
-        inputs = scripted.page.locator("#main input:not([type=hidden], [type=checkbox], [tabindex])")
+        inputs = scripted.page.locator("#main input:not([type=hidden], [type=checkbox], [aria-hidden] *)")
         return [
             (each.get_attribute("id") or "", each.get_attribute("type") or "", each.get_attribute("autocomplete") or "")
             for each in inputs.all()
