@@ -211,6 +211,21 @@ def test_a_used_registration_link_says_so(any_site: Site, mailbox: Mailbox) -> N
     assert len(table(any_site, "user_account")) == 1
 
 
+@pytest.mark.alike
+def test_a_used_link_offers_no_log_in_to_whoever_is_logged_in(any_site: Site, mailbox: Mailbox) -> None:
+    ask(any_site)
+    link = mailbox.link(NEW)
+    browser = any_site.browser()
+    browser.post(link, data={"username": "susan", "password": PASSWORD})
+
+    pages = [browser.get(path) for path in (link, "/undo_email/cut", "/undo_deletion/cut", "/factor_removal/cut")]
+
+    assert {page.status_code for page in pages} == {404, 410}
+    for page in pages:
+        assert 'href="/login"' not in page.text
+        assert "To the start page" in page.text
+
+
 def test_an_expired_registration_link_says_so(site: Site, mailbox: Mailbox) -> None:
     """C15"""
     with time_machine.travel(START, tick=False):
