@@ -2,16 +2,16 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import CDPSession
+from playwright.sync_api import CDPSession, expect
 
 from tests.browser.listening import ListeningSite
 from tests.browser.states import finishes_app
 from tests.browser.visitor import Visitor
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.stories import NEW_PASSWORD, PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -54,6 +54,17 @@ def add(visitor: Visitor) -> None:
     visitor.goto("/passkeys")
     visitor.fill(name="My laptop")
     visitor.press("Add a passkey")
+
+
+@pytest.mark.parametrize("path", ["/", "/checkup", "/sign-in_methods"])
+@one_in(3)
+def test_a_passkey_is_offered_only_where_scripts_run(new_visitor: Callable[..., Visitor], path: str) -> None:
+    for has_javascript in (True, False):
+        person = new_visitor(has_javascript=has_javascript)
+        person.is_logged_in()
+        person.goto(path)
+        offer = person.page.locator("#main").get_by_role("link", name="Add a passkey")
+        expect(offer).to_be_visible(visible=has_javascript)
 
 
 def test_a_passkey_is_added_and_logs_in_by_the_button(visitor: Visitor) -> None:
