@@ -281,7 +281,12 @@ function together(words) {
 }
 
 function tellTime() {
-  for (const time of all("time[datetime]:not([data-ago])")) time.textContent = time.title = exactly(time);
+  for (const time of all("time[datetime]:not([data-ago], [data-was])")) {
+    const words = document.createElement("span");
+    words.textContent = time.title = exactly(time);
+    time.dataset.was = time.textContent;
+    time.replaceChildren(words);
+  }
 }
 
 function countOn() {

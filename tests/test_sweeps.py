@@ -472,6 +472,17 @@ def test_no_page_has_inline_script_or_style_or_another_origin() -> None:
     assert found == []
 
 
+def test_nothing_stands_behind_a_time_that_a_script_says_anew() -> None:
+    """It takes less room in the reader's own zone. What is said behind it on its line would move, or keep a gap."""
+    inside = r"\w+=[\w.]+\|time\b"
+    followed = r"\|time \}\}(?!\s*(\{% endif %\})?\s*(</|\{% else %\}))"
+    pages = [name for name in TEMPLATES if not name.startswith(("email/", "archives/_"))]
+
+    found = [(name, part[0]) for name in pages for part in re.finditer(f"{inside}|{followed}", source(name))]
+
+    assert found == []
+
+
 LABELLED = re.compile(r'<(a|button|summary)\b[^>]*\baria-label="([^"]*)"[^>]*>(.*?)</\1>', re.DOTALL)
 
 

@@ -48,6 +48,14 @@ CUT = """() => [...document.querySelectorAll("main *, footer *, .flash *")]
     .filter((it) => it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 1)
     .filter((it) => getComputedStyle(it).overflowX === "hidden" && !it.matches(".email-preview"))
     .map((it) => it.outerHTML.slice(0, 100))"""
+# What has moved once a script has said the times in the reader's own zone.
+MOVED = """() => {
+    const places = () => [...document.querySelectorAll("body *")].filter((it) => !it.closest("time"))
+        .map((it) => [it, JSON.stringify(it.getBoundingClientRect())]);
+    const before = places();
+    tellTime();
+    return places().filter(([it, at], index) => at !== before[index][1]).map(([it]) => it.outerHTML.slice(0, 100));
+}"""
 NARROW = {"width": 320, "height": 640}
 # How long a word may be and must still stay whole: of the pseudo-locale's, whose letters are many, and of Russian's.
 LONGEST = {PSEUDO: 14, "ru": 18}
@@ -132,3 +140,18 @@ def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who
     assert {name: pixels for name, (pixels, _broken, _cut) in found.items() if pixels > 0} == {}
     assert {name: broken for name, (_pixels, broken, _cut) in found.items() if broken} == {}
     assert {name: cut for name, (_pixels, _broken, cut) in found.items() if cut} == {}
+
+
+@pytest.mark.parametrize("who", EVERYBODY[1:])
+@one_in(2)
+def test_nothing_moves_when_times_are_said_in_the_readers_own_zone(place: Site, phone: Page, who: str) -> None:
+    reader = opened(phone, place, who)
+
+    moved, times = {}, 0
+    for name, html in answers(place, reader, who):
+        phone.evaluate(SHOW, [html, 2])
+        times += phone.locator("time:not([data-ago])").count()
+        moved[name] = phone.evaluate(MOVED)
+
+    assert times > 5
+    assert {name: what for name, what in moved.items() if what} == {}
