@@ -110,6 +110,25 @@ def test_every_answer_of_a_server_ends_in_its_state(
         assert answer[4:] in reason
 
 
+@pytest.mark.parametrize(
+    "answer", ["what?", "999 what", "000 what", "-50 what", "250-and so on\r\n" * 3000], ids=range(5)
+)
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "DOT"])
+@one_in(5)
+def test_a_server_that_speaks_no_smtp_costs_no_attempt_and_is_said_to(
+    scripted: ScriptedServer, start: Callable[..., Site], step: str, answer: str
+) -> None:
+    scripted.answers[step] = answer
+    site = start(scripted.settings, ONCE)
+
+    ask(site)
+
+    judged = "SELECT state, attempts, reason FROM outbox_email WHERE state <> 'leased' AND reason IS NOT NULL"
+    ((state, attempts, reason),) = wait_for_rows(site.settings.database_url, judged)
+    assert (state, attempts) == (LATER if step in {"DATA", "DOT"} else WAITS), "it may have taken the email itself"
+    assert reason.startswith("The server's answer is no SMTP: ")
+
+
 @pytest.mark.parametrize(("step", "answer"), some(PASSING, 3), ids=str)
 @one_in(3)
 def test_an_email_arrives_once_the_trouble_is_over(

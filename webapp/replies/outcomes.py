@@ -40,6 +40,7 @@ def of(error: Exception, stage: str, recipient: str) -> Outcome:
 def said(error: Exception, *known: str) -> str:
     """What the server or the network said, in one line, with addresses masked."""
     words = error.message if isinstance(error, aiosmtplib.SMTPResponseException) else str(error)
+    words = words.replace(" on port None", "")  # aiosmtplib is given a connection, not a port
     return mask_all(printable(" ".join(words.split())) or type(error).__name__, *known)
 
 
@@ -65,6 +66,9 @@ def why(error: ssl.SSLCertVerificationError) -> str:
 
 def _of_answer(error: aiosmtplib.SMTPResponseException, stage: str, words: str, recipient: str) -> Outcome:
     code = error.code
+    if not 200 <= code < 600:  # it says nothing about this email, but may have taken it
+        verdict = Verdict.LATER if stage == DATA else Verdict.UNAVAILABLE
+        return Outcome(verdict, None, f"The server's answer is no SMTP: {words}")
     if code == 421:
         return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {words}")
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
