@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -73,6 +74,23 @@ async def test_commits_share_a_flush_and_keep_nobody_from_the_database_meanwhile
     await asyncio.gather(*(write(database) for _number in range(20)))
 
     assert disk.flushes <= 3, "the first goes ahead, and the others wait for the next"
+
+
+async def test_nobody_waits_for_more_than_the_flush_under_way_and_the_next(database: Database) -> None:
+    disk, begun = Disk(before=lambda: time.sleep(0.02)), list[int]()
+    database.flush.sync, wait = disk.sync, database.flush.wait
+
+    async def counted() -> None:
+        before = disk.flushes
+        await wait()
+        begun.append(disk.flushes - before)
+
+    database.flush.wait = counted  # type: ignore[method-assign]
+    for _round in range(3):
+        await asyncio.gather(*(write(database) for _visitor in range(20)))
+
+    assert len(begun) == 60
+    assert max(begun) <= 2
 
 
 async def test_reading_waits_for_no_flush(database: Database) -> None:
