@@ -70,9 +70,9 @@ async def keep(db: AsyncSession, user_id: int, epoch: int, pieces: AsyncIterator
 
 async def latest(db: AsyncSession, user_id: int) -> Latest | None:
     columns = [_imports.c[name] for name in Latest._fields]
-    is_shown = (_imports.c.state == DONE) | select(_users.c.id).where(_is_live).exists()
-    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now(), is_shown
-    row = (await execute(db, select(*columns).where(*mine).order_by(_imports.c.id.desc()).limit(1))).first()
+    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now(), (_imports.c.state == DONE) | _is_live
+    query = select(*columns).join(_users, _users.c.id == _imports.c.user_id).where(*mine)
+    row = (await execute(db, query.order_by(_imports.c.id.desc()).limit(1))).first()
     return Latest(*row) if row else None
 
 

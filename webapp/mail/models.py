@@ -30,6 +30,7 @@ class Priority(IntEnum):
 # What strangers may have asked for and was given up: the priorities ASKED_BY_ANYBODY and NEWCOMER. In numbers, as
 # databases use an index over some rows only for the condition that it was made with.
 OF_STRANGERS = "finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"
+GIVEN_UP = "state IN ('dead', 'expired', 'suppressed')"
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
@@ -59,7 +60,7 @@ class RefusedAddress(SQLModel, table=True):
     __tablename__ = "refused_address"
 
     address: str = Field(primary_key=True, max_length=320)
-    since: datetime = Field(default_factory=now)
+    since: datetime = Field(default_factory=now, index=True)
     source: str = Field(default="smtp", max_length=12, sa_column_kwargs={"server_default": "smtp"})
     code: int | None = None
     reason: str | None = Field(default=None, max_length=300)
@@ -81,6 +82,7 @@ class OutboxEmail(SQLModel, table=True):
         _partial_index("ix_outbox_email_priority_due_at", "priority", "due_at", where="finished_at IS NULL"),
         _partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
         _partial_index("ix_outbox_email_of_strangers_finished_at", "finished_at", where=OF_STRANGERS),
+        _partial_index("ix_outbox_email_given_up_finished_at", "finished_at", where=GIVEN_UP),
         _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
     Select,
+    TextClause,
     bindparam,
     case,
     func,
@@ -25,12 +26,12 @@ from webapp import database
 from webapp.database import CLOCKS_DIFFER, execute, execute_together, is_recent, now, recent
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import models, refusals
-from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
+from webapp.mail.models import DEAD, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
 from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails, trouble_seen
 from webapp.mail.outbox import status as statuses
 from webapp.settings import Settings
 
-GIVEN_UP = (DEAD, EXPIRED, SUPPRESSED)
+GIVEN_UP = text(models.GIVEN_UP)
 KEPT = timedelta(days=30)
 KEPT_OF_STRANGERS = timedelta(days=1)
 ATTEMPTS_FORGIVEN = 5
@@ -67,7 +68,7 @@ async def read(db: AsyncSession) -> Status:
         "waiting": _found(func.count(), waits),
         "oldest_waiting": _found(func.min(emails.c.created_at), waits),
         "overdue_since": _found(func.min(emails.c.due_at), waits),
-        "given_up": _found(func.count(), emails.c.state.in_(GIVEN_UP)),
+        "given_up": _found(func.count(), GIVEN_UP),
         "sent_last_hour": _found(func.count(), sent_lately),
     }
     sample = (
@@ -160,7 +161,7 @@ def given_up(most: int = 50) -> Select[*tuple[Any, ...]]:
         emails.c.reason,
         emails.c.created_at,
         emails.c.finished_at,
-    ).where(emails.c.state.in_(GIVEN_UP))
+    ).where(GIVEN_UP)
     return query.order_by(emails.c.finished_at.desc()).limit(most)
 
 
@@ -180,11 +181,11 @@ async def send_again(
     moment = now()
     count = 0
     for kind, lifetime in expires_after.items():
-        chosen = [emails.c.state.in_(GIVEN_UP), emails.c.kind == kind]
+        chosen = emails.c.kind == kind
         if email_id is not None:
-            chosen.append(emails.c.id == email_id)
+            chosen &= emails.c.id == email_id
         values = {"state": READY, "due_at": moment, "expires_at": moment + lifetime, "finished_at": None, "attempts": 0}
-        again = await execute(db, update(emails).where(*chosen).values(**values, crashes=0))
+        again = await execute(db, update(emails).where(GIVEN_UP, chosen).values(**values, crashes=0))
         count += again.rowcount
     if count:
         await refusals.forget(db, settings)
@@ -226,7 +227,7 @@ def _with(more: Mapping[str, ScalarSelect[Any]]) -> Select[*tuple[Any, ...]]:
     return select(*statuses.c, *asked).select_from(always)
 
 
-def _found(what: ColumnElement[Any], which: ColumnElement[bool]) -> ScalarSelect[Any]:
+def _found(what: ColumnElement[Any], which: ColumnElement[bool] | TextClause) -> ScalarSelect[Any]:
     return select(what).select_from(emails).where(which).scalar_subquery()
 
 

@@ -143,6 +143,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"),
     )
     op.create_index(
+        "ix_outbox_email_given_up_finished_at",
+        "outbox_email",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('dead', 'expired', 'suppressed')"),
+        sqlite_where=sa.text("state IN ('dead', 'expired', 'suppressed')"),
+    )
+    op.create_index(
         "ix_outbox_email_user_id_created_at",
         "outbox_email",
         ["user_id", "created_at"],
@@ -160,6 +168,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.PrimaryKeyConstraint("address", name=op.f("pk_refused_address")),
     )
+    op.create_index("ix_refused_address_since", "refused_address", ["since"], unique=False)
     op.create_table(
         "security_event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
