@@ -137,7 +137,8 @@ def test_what_is_no_database_is_refused_in_a_line(run: Run, environment: pytest.
 
     ended = run("migrate")
 
-    assert (ended.code, ended.err) == (1, "The database can't be migrated: file is not a database.\n")
+    way_out = "Name another file in DATABASE_URL. If the site's data was in this one, restore a backup."
+    assert (ended.code, ended.err) == (1, f"The database can't be migrated: file is not a database. {way_out}\n")
 
 
 def test_a_database_user_who_can_make_no_tables_is_refused_in_a_line(
