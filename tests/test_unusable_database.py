@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from tests.cli.conftest import Run, environment, run  # noqa: F401  (fixtures)
 from tests.cli.test_locks import ARGUMENTS
 from tests.cli.tutorial import TutorialDatabase
+from tests.inspection import query
 from tests.processes import free_port
 from tests.sites import Site
 from webapp.settings import Settings
@@ -84,6 +85,25 @@ def test_a_start_says_what_is_wrong_and_what_to_do(
     assert len(said) == 2, "each once"
     assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.ERROR]
     assert (page.status_code, page.headers["retry-after"]) == (503, "5")
+
+
+def test_a_database_older_than_the_site_is_no_fault_of_the_site(
+    database_url: str,
+    make_settings: Callable[..., Settings],
+    start_site: Callable[[Settings], Site],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after an upgrade without `migrate`."""
+    query(database_url, "ALTER TABLE post DROP COLUMN edited_at")
+    site = start_site(make_settings(database_url=database_url))
+
+    page = site.browser().get("/explore")
+
+    [said] = [record for record in caplog.records if record.message == "database_away"]
+    assert "edited_at" in said.fields["reason"]  # type: ignore[attr-defined]
+    assert said.fields["check"] == "Run `python -m webapp migrate`."  # type: ignore[attr-defined]
+    assert not [record for record in caplog.records if record.exc_info]
+    assert page.status_code == 503
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS | {"migrate", "dev"}))

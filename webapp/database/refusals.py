@@ -16,10 +16,10 @@ from webapp.i18n import gettext as _
 
 AWAY = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 # Classes and single values of SQLSTATE (PostgreSQL's appendix A). asyncpg's errors have no class of their own in
-# SQLAlchemy: a connection that is lost, a log-in that is refused, a database that isn't there, has no tables or lets
-# this user do nothing, a transaction that may only read, too little of something, a lock that is not free, a server
-# that stops or starts, and its own trouble with files.
-STATES = ("08", "28", "3D", "42P01", "42501", "25006", "40001", "40P01", "53", "55P03", "57", "58")
+# SQLAlchemy: a connection that is lost, a log-in that is refused, a database that isn't there, is empty or older than
+# the site or lets this user do nothing, a transaction that may only read, too little of something, a lock that is not
+# free, a server that stops or starts, and its own trouble with files.
+STATES = ("08", "28", "3D", "42P01", "42703", "42501", "25006", "40001", "40P01", "53", "55P03", "57", "58")
 # Why there is no way to the server, if no class of Python's own says so: its socket is gone or shut, or its machine is.
 NO_WAY = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
@@ -30,6 +30,7 @@ WAYS_OUT = {
     "28": N_("Are the username and the password right, and does the server let them in?"),
     "3D": N_("Create that database, or name another in DATABASE_URL."),
     "42P01": N_("Run `python -m webapp migrate`."),
+    "42703": N_("Run `python -m webapp migrate`."),
     "42501": N_("The site's user must own the database, or be granted all of it."),
 }
 
@@ -74,7 +75,8 @@ def what_to_check(error: Exception) -> str:
 
 def _way_out(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
-    state = "42P01" if "no such table" in in_words(error) else getattr(cause, "sqlstate", None) or ""
+    is_older = in_words(error).startswith(("no such table", "no such column"))
+    state = "42P01" if is_older else getattr(cause, "sqlstate", None) or ""
     if words := next((words for said, words in WAYS_OUT.items() if state.startswith(said)), ""):
         return _(words)
     if isinstance(cause, ssl.SSLCertVerificationError):
