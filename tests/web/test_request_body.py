@@ -152,3 +152,17 @@ def test_a_body_is_waited_for_as_long_as_it_comes(
 
     assert answer.split(b" ", 2)[1] == status
     assert (f"{size} bytes".encode() in answer) == (status == b"200")
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("size", [100_000, 900_000])
+def test_who_sends_somewhat_too_much_reads_why(site: Site, port: int, size: int) -> None:
+    """C46: the kernel would take back an answer that is given while the rest is still on its way."""
+    start = head("POST", "/login", HOST, FORM[0], f"Content-Length: {size}", "Connection: close")
+    with connected(port, start + b"x" * (size // 2)) as connection:
+        time.sleep(0.3)
+        connection.sendall(b"x" * (size // 2))
+        answer = said(connection)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"<h1" in answer
