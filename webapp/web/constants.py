@@ -1,8 +1,8 @@
 """Works out once, when a template is compiled, what every request would work out anew.
 
 Half of the log-in page's time went into texts, addresses and settings that are the same for everybody who reads its
-language: `_("Log in")`, `path("login")`, `site.name`. They become plain text. Conditions that depend on nothing else
-are decided, too: a part that this site never shows isn't there.
+language: `_("Log in")`, `path("login")`, `site.name`. They become plain text, and Python drops the parts under a
+condition that is never true.
 """
 
 from collections.abc import Mapping
@@ -50,28 +50,6 @@ class _Constants(NodeTransformer):
         self.generic_visit(node)
         is_of_site = isinstance(node.node, nodes.Name) and node.node.name == SETTINGS
         return _constant(self.known[SETTINGS][node.attr], node) if is_of_site else node
-
-    def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:  # noqa: N802
-        """Keeps only the part that is shown, if that is known. The blocks of a page always stay."""
-        if node.elif_:
-            first, *others = node.elif_
-            node.else_ = [nodes.If(first.test, first.body, others, node.else_, lineno=first.lineno)]
-            node.elif_ = []
-        node.test = test = self.visit(node.test)
-        try:
-            is_shown = test.as_const(self.context)
-        except nodes.Impossible:
-            return self.generic_visit(node)
-        if any(node.find_all(nodes.Block)):
-            return self.generic_visit(node)
-        return [done for each in (node.body if is_shown else node.else_) for done in self.visit_list(each)]
-
-    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        try:
-            return (node.expr1 if node.test.as_const(self.context) else node.expr2) or node
-        except nodes.Impossible:
-            return node
 
     def visit_ScopedEvalContextModifier(self, node: nodes.Node) -> nodes.Node:  # noqa: N802
         """Handles parts whose texts are escaped differently from the rest."""
