@@ -25,7 +25,8 @@ LONGEST = {
 
 # In the suite the same examples each time, and no clock; `make soak` looks for new ones.
 _calm = hypothesis.settings(deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=25)
+hypothesis.settings.register_profile("suite", _calm, derandomize=True, max_examples=10)
+hypothesis.settings.register_profile("everything", _calm, derandomize=True, max_examples=25)
 hypothesis.settings.register_profile("thorough", _calm, max_examples=3000)
 hypothesis.settings.load_profile("suite")
 
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--everything"):
         depth.go_through_everything()
+        hypothesis.settings.load_profile("everything")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

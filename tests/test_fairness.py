@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import time_machine
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -167,6 +167,7 @@ def guesses(site: Site, typed: str, times: int, at: float = START) -> list[int]:
         return [log_in(site.browser(), typed, WRONG).status_code for _time in range(times)]
 
 
+@one_in(4)
 @pytest.mark.parametrize("typed", ["susan", "susan@example.com", "nobody", "nobody@example.com"])
 def test_after_fifty_failures_in_a_row_from_anywhere_a_guesser_has_one_try_a_minute(
     site: Site, mailbox: Mailbox, typed: str

@@ -91,6 +91,7 @@ def test_the_commands_of_the_page_are_those_that_are_run_here() -> None:
     assert len(PROMPT) == 4
 
 
+@deep
 def test_the_old_way_with_a_mail_server_in_a_second_terminal(reader: Reader) -> None:
     server = reader.start("python -m aiosmtpd -n -c aiosmtpd.handlers.Debugging stdout -l localhost:8025")
     site = reader.start("MAIL_SERVER=localhost MAIL_PORT=8025 python -m webapp dev", f"--port {reader.ports['8000']}")

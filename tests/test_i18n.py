@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
@@ -200,6 +200,7 @@ def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(si
     assert subjects == ["Reset your password on Microblog", "Новый пароль для сайта Microblog"]
 
 
+@deep
 def test_who_reads_a_language_that_the_site_no_longer_has_gets_its_first(
     make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

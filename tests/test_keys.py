@@ -9,6 +9,7 @@ import pytest
 
 from tests.addresses.steps import links, signed_in
 from tests.deletion.test_delete_account import TYPED
+from tests.depth import deep, one_in
 from tests.registration.test_invites import invite
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import ask_for_reset, is_logged_in, log_in, register
@@ -76,7 +77,9 @@ def test_links_of_every_kind_follow_the_keys(make_settings: Callable[..., Settin
         tokens.verify(make_settings(**NEW), purpose, token)
 
 
+@one_in(3)
 @pytest.mark.parametrize("change", [{}, {"account_deletion_days": 90}, {"factor_removal_days": 30}], ids=str)
+@deep
 def test_the_old_key_is_kept_until_the_longest_link_has_run_out(
     make_settings: Callable[..., Settings],
     sqlite_url: str,

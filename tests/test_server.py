@@ -42,6 +42,7 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker_ended"') == 1
 
 
+@deep
 def test_an_email_is_claimed_in_the_name_of_the_worker_that_sends_it(sqlite_url: str, tmp_path: Path) -> None:
     with ScriptedServer() as mail_server:
         mail_server.answers["CONNECT"] = Fault.HANG
@@ -65,6 +66,7 @@ def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_pat
         assert server.output.endswith("error: argument --port: must be a whole number up to 65535\n")
 
 
+@deep
 def test_nobody_fills_the_log_with_warnings_of_the_server(sqlite_url: str, tmp_path: Path) -> None:
     odd = b"nonsense\r\n\r\n", head("GET", "/health", "x", "Connection: Upgrade", "Upgrade: websocket")
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:

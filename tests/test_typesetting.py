@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import path_of
@@ -78,6 +78,7 @@ def test_no_mistake_parts_what_belongs_together(site: Site, readers: dict[str, B
     assert {name: parted(text) for name, text in answers.items() if parted(text)} == {}
 
 
+@deep
 def test_no_email_parts_what_belongs_together_and_in_its_text_nothing_sticks(site: Site) -> None:
     every = samples.samples(site.settings, site.app.state.templates)
 

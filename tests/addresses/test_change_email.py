@@ -168,6 +168,7 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
     assert any("INSERT INTO address_change" in statement for statement in work[FREE]), "the trace saw the work"
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("email", "subject"),
     [

@@ -7,7 +7,7 @@ import time_machine
 from tests.archive_imports.test_upload import upload, wait_until_done
 from tests.archives.test_export import ask, wait_until_ready
 from tests.deletion.test_delete_account import DAYS, SUBJECT, SUSAN, arrive, delete, erase
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import import_people
 from tests.posts.wall import words_in
@@ -44,6 +44,7 @@ def come_back(site: Site, mailbox: Mailbox, name: str) -> Browser:
 
 
 @one_in(2)
+@deep
 def test_who_leaves_twice_comes_back_with_a_new_name_and_the_old_posts(any_site: Site, mailbox: Mailbox) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         susan = live(any_site)

@@ -181,7 +181,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-@one_in(3)
+@one_in(6)
 def test_what_cannot_be_an_archive_is_refused_at_once(site: Site, kind: str) -> None:
     files, words = REFUSED[kind]
     answer = prove(arrive(site)).post("/import/upload", files=files)

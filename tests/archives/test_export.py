@@ -310,6 +310,7 @@ def full_disk(site: Site) -> Iterator[None]:
     site.run(allow, "1000000")
 
 
+@deep
 def test_a_full_disk_only_delays_an_export(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
     """Nothing is lost, the page says so, and anybody can go on as soon as there is room."""
     site.app.state.exports.stop()

@@ -162,7 +162,7 @@ def _written(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@one_in(4)
+@one_in(15)
 def test_a_hostile_archive_is_refused_in_a_sentence(site: Site, mailbox: Mailbox, tmp_path: Path, kind: str) -> None:
     with pytest.raises(Refused, match="Nothing was imported") as refused:
         import_archive.run(site.settings, "susan", HOSTILE[kind](tmp_path))

@@ -135,6 +135,7 @@ def test_every_row_of_every_table_moves(pair: Pair) -> None:
 
 
 @pytest.mark.races
+@deep
 def test_the_site_goes_on_in_the_new_database(
     pair: Pair, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
@@ -315,6 +316,7 @@ def test_a_database_that_is_not_up_to_date_is_not_moved(pair: Pair) -> None:
     ],
 )
 @one_in(2)
+@deep
 def test_a_copy_that_is_not_the_same_is_found(sqlite_url: str, tmp_path: Path, trigger: str, words: str) -> None:
     """Here the new database spoils what it is given, as a faulty disk might."""
     to = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
@@ -331,6 +333,7 @@ def test_a_copy_that_is_not_the_same_is_found(sqlite_url: str, tmp_path: Path, t
 
 
 @one_in(2)
+@deep
 def test_nobody_writes_into_the_old_database_meanwhile(pair: Pair) -> None:
     """Even a site that is started too early. Reading goes on."""
     fill(pair[0], 40)

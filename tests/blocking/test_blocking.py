@@ -7,7 +7,7 @@ import pytest
 from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import PART, arrive, import_people, let_follow, let_part, names_in
 from tests.posts.test_mentions import told
@@ -144,6 +144,7 @@ def test_no_email_tells_of_a_hidden_person(
     assert [email.subject for email in mailbox.all("susan@example.com") if "bob" in email.subject] == []
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("how", "one", "other"), [("mute", "susan", "bob"), ("block", "susan", "bob"), ("block", "bob", "susan")]
 )

@@ -71,7 +71,7 @@ def sees(viewer: Browser, name: str) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("how", ["renamed", "disabled and enabled", "deleted and brought back"])
 @pytest.mark.parametrize("whose", ["susan", "the others"])
-@one_in(2)
+@one_in(4)
 def test_a_block_and_a_mute_outlast_a_change_of_either_account(
     site: Site, susan: Browser, how: str, whose: str
 ) -> None:

@@ -467,7 +467,7 @@ REPORTERS = [of_ses, of_postmark, of_postmark_late, of_mailgun, of_mailgun_late,
 
 
 @pytest.mark.parametrize("reporter", REPORTERS)
-@one_in(3)
+@one_in(6)
 def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_works_again(
     site: Site, susan: Browser, reporter: Callable[[str, datetime], str]
 ) -> None:

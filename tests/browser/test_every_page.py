@@ -15,8 +15,8 @@ pytestmark = pytest.mark.browser
 
 # Every macro and each kind of page: a form, a mistake, an email, posts, a list, a table. In depth, all of them.
 SHOWN = {
-    *("admin_mail_paused", "admin_people", "edit_profile_refused", "home_with_posts", "login", "mailbox"),
-    *("post_with_reply", "register_sent", "reset_password", "settings", "sign_in_methods"),
+    *("admin_people", "edit_profile_refused", "home_with_posts", "login"),
+    *("post_with_reply", "register_sent", "reset_password", "settings"),
 }
 # The farthest first: who comes there has looked at those on the way.
 FARTHEST_FIRST = [pytest.param(name, marks=[deep] * (name not in SHOWN)) for name in reversed(STATES)]

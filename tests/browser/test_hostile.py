@@ -168,6 +168,7 @@ def test_what_is_typed_behind_a_link_comes_back_as_text(visitor: Visitor, text: 
     visitor.has_no_foreign_markup()
 
 
+@deep
 def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visitor) -> None:
     """C38: all of these signs are allowed in an address (RFC 5322, atext)."""
     visitor.address = f"{{{{7777*7777}}}}&lt'`{{%raw%}}{visitor.name}@example.com"

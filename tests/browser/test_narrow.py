@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from tests import sites
 from tests.browser.visitor import SCROLLS
-from tests.depth import one_in, share
+from tests.depth import deep, one_in, share
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Site
 from tests.test_sweeps import path_of
@@ -124,6 +124,7 @@ def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Pag
 
 @pytest.mark.parametrize("who", EVERYBODY)
 @one_in(3)
+@deep
 def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who: str) -> None:
     reader = opened(phone, place, who)
     phone.evaluate(SPACED)
@@ -144,6 +145,7 @@ def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who
 
 @pytest.mark.parametrize("who", EVERYBODY[1:])
 @one_in(2)
+@deep
 def test_nothing_moves_when_times_are_said_in_the_readers_own_zone(place: Site, phone: Page, who: str) -> None:
     reader = opened(phone, place, who)
 

@@ -58,6 +58,7 @@ def add(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/checkup", "/sign-in_methods"])
 @one_in(3)
+@deep
 def test_a_passkey_is_offered_only_where_scripts_run(new_visitor: Callable[..., Visitor], path: str) -> None:
     for has_javascript in (True, False):
         person = new_visitor(has_javascript=has_javascript)

@@ -12,6 +12,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD
 pytestmark = pytest.mark.browser
 
 
+@deep
 def test_a_person_sets_up_an_app_and_a_thief_with_the_password_stays_outside(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:

@@ -21,6 +21,7 @@ def codes_on(person: Visitor) -> list[str]:
     return person.page.locator("#codes code").all_inner_texts()
 
 
+@deep
 def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     visitor: Visitor, new_visitor: Callable[..., Visitor]
 ) -> None:

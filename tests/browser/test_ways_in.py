@@ -24,6 +24,7 @@ HOUR, DAY = 3600, 86400
 BEGINS, WAITS = "Log in to Microblog without", "Your second step on Microblog is about"
 
 
+@deep
 def test_a_person_with_only_a_phone_gets_in_by_the_passkey_that_its_browser_offers(
     new_visitor: Callable[..., Visitor],
 ) -> None:

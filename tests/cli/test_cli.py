@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailserver import Certificates, MailServer
 from tests.processes import Host
 from tests.sites import Site
@@ -65,6 +65,7 @@ def test_an_invitation_that_leads_nowhere_is_refused(run: Run, address: str, wor
     assert words in ended.err
 
 
+@one_in(2)
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("name", ["susan", "SUSAN", "susan@example.com", "Susan@Example.COM"])
 def test_a_reset_link_helps_a_person_without_mail(run: Run, site: Site, name: str) -> None:

@@ -112,7 +112,7 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", [name for name, arguments in ARGUMENTS.items() if arguments is not None])
-@one_in(3)
+@one_in(6)
 def test_a_visitor_can_write_while_a_command_speaks(
     run: Run, start_site: Callable[[Settings], Site], sqlite_url: str, tmp_path: Path, command: str
 ) -> None:

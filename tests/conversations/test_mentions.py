@@ -66,7 +66,7 @@ def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
 @pytest.mark.parametrize(
     "how", ["mute", "block", "blocked", "edited", "deleted", "removed", "disabled", "imported", "unfollowed"]
 )
-@one_in(3)
+@one_in(6)
 def test_what_the_page_does_not_show_is_not_counted(any_site: Site, susan: Browser, bob: Browser, how: str) -> None:
     """The count and the page are two statements; they must agree."""
     number = say(bob, "Hello, @susan.")

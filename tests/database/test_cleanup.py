@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, insert
 from sqlmodel import SQLModel
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.mailbox import PATIENCE
 from tests.sites import Site
 from tests.stories import ask_for_reset
@@ -140,6 +140,7 @@ def wait_until_tidy(site: Site, model: type[SQLModel], rows: int) -> None:
         time.sleep(0.02)
 
 
+@one_in(4)
 @pytest.mark.alike
 @pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=IDS)
 def test_what_has_ended_goes_and_the_rest_stays(

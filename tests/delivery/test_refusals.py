@@ -211,6 +211,7 @@ def test_a_security_email_waits_after_a_refusal_and_is_never_suppressed(server: 
     assert "password" in str(server.wait_for_emails(3)[-1].message["Subject"])
 
 
+@one_in(3)
 @pytest.mark.parametrize(("step", "table"), [("RCPT", "outbox_email"), ("CONNECT", "mail_status")])
 def test_a_server_may_answer_in_any_encoding(
     server: ScriptedServer,

@@ -88,7 +88,7 @@ def ask(site: Site, address: str = "newcomer@example.com") -> None:
 
 
 @pytest.mark.parametrize(("step", "answer", "expected"), some(OUTCOMES, 2), ids=str)
-@one_in(3)
+@one_in(12)
 def test_every_answer_of_a_server_ends_in_its_state(
     scripted: ScriptedServer,
     start: Callable[..., Site],
@@ -114,7 +114,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
     "answer", ["what?", "999 what", "000 what", "-50 what", "250-and so on\r\n" * 3000], ids=range(5)
 )
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "DOT"])
-@one_in(5)
+@one_in(10)
 def test_a_server_that_speaks_no_smtp_costs_no_attempt_and_is_said_to(
     scripted: ScriptedServer, start: Callable[..., Site], step: str, answer: str
 ) -> None:
@@ -130,7 +130,7 @@ def test_a_server_that_speaks_no_smtp_costs_no_attempt_and_is_said_to(
 
 
 @pytest.mark.parametrize(("step", "answer"), some(PASSING, 3), ids=str)
-@one_in(3)
+@one_in(6)
 def test_an_email_arrives_once_the_trouble_is_over(
     scripted: ScriptedServer,
     start: Callable[..., Site],
@@ -356,7 +356,7 @@ def posted(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize("path", ["/register", "/reset_password_request"])
 @pytest.mark.parametrize("typed", HOSTILE)
-@one_in(3)
+@one_in(6)
 def test_an_address_that_says_more_than_an_address_is_refused(
     posted: tuple[Site, MailServer], path: str, typed: str
 ) -> None:

@@ -411,6 +411,7 @@ async def test_a_lease_in_hand_is_renewed_and_another_workers_is_not(database: D
     assert until in {row.due_at for row in await rows(database)}
 
 
+@one_in(2)
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(hours=1), timedelta(minutes=5)])
 async def test_a_clock_that_was_ahead_puts_no_email_off(database: Database, ahead: timedelta) -> None:
     """Posted, or claimed by a mailer that is gone, by a clock that is set back then."""

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.depth import share
+from tests.depth import deep, share
 from tests.sites import Browser, Site
 from tests.watching import fillings
 from webapp.mail_preview import lint, samples
 from webapp.settings import Settings
 
 
+@deep
 def test_every_kind_of_email_in_every_language_is_free_of_problems(site: Site) -> None:
     every = samples.samples(site.settings, site.app.state.templates)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from time_machine import Traveller
 
+from tests.depth import one_in
 from tests.factors.steps import set_up_app
 from tests.moderation.cases import post
 from tests.people.crowd import arrive, import_people
@@ -89,6 +90,7 @@ def test_every_decision_is_told_or_there_is_a_reason(site: Site, susan: Browser)
     assert TOLD | set(UNTOLD) == (ADMIN & set(SENT)) - {"act_on_person"} | actions
 
 
+@one_in(10)
 @pytest.mark.parametrize("name", sorted(TOLD | set(UNTOLD)))
 def test_what_an_owner_cant_put_right_is_told_to_the_other_admins(site: Site, susan: Browser, name: str) -> None:
     set_up_app(arrive(site, "bob"))

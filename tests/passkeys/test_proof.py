@@ -58,7 +58,7 @@ def prove(browser: Browser, device: Authenticator, path: str, fields: dict[str, 
 
 
 @pytest.mark.parametrize("path", FORMS)
-@one_in(3)
+@one_in(6)
 def test_a_page_that_asks_for_the_password_takes_a_passkey_instead(
     susan: Browser, phone: Authenticator, path: str
 ) -> None:

@@ -36,7 +36,7 @@ TODAYS = hasher.cost_of(ARGON2)
 
 
 @pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
-@one_in(2)
+@one_in(4)
 async def test_every_character_counts(anyio_backend: str, length: int) -> None:
     """C47: nothing is cut off, as bcrypt cuts after 72 bytes and C strings at a NUL."""
     hasher = Hasher()
@@ -219,6 +219,7 @@ def test_a_guess_without_a_place_runs_no_statement(site: Site, mailbox: Mailbox)
     assert run == []
 
 
+@one_in(4)
 @pytest.mark.postgresql
 @pytest.mark.parametrize("path", ["/login", "/recover", "/reset_password_request", "/register"])
 def test_strangers_who_wait_at_the_database_leave_connections_to_others(

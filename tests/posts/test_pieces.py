@@ -61,7 +61,7 @@ def seen(reader: Browser, page: str) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@one_in(3)
+@one_in(12)
 def test_every_reader_sees_what_a_fresh_page_would_show(crowd: Site, change: str) -> None:
     author = arrive(crowd)
     readers = [author, arrive(crowd, "ann"), arrive(crowd, "ivan"), arrive(crowd, "host"), crowd.browser()]

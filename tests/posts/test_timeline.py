@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import one_in
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import PART, let_post, numbers_in, say, words_in
 from tests.sites import Browser, Site
@@ -150,6 +151,7 @@ def test_older_posts_follow_without_a_gap_while_new_ones_arrive(any_site: Site) 
     assert "Older posts" not in third.text
 
 
+@one_in(2)
 @pytest.mark.parametrize("path", ["/explore", "/user/ann"])
 def test_every_timeline_goes_on_to_older_posts(any_site: Site, path: str) -> None:
     import_people(any_site, "ann")

@@ -226,6 +226,7 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
     assert mailbox.last("susan@example.com", subject="Your password on Microblog was changed")
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("hours", "before", "after"),
     [

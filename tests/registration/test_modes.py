@@ -47,7 +47,7 @@ def plain(text: str, name: str) -> str:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("headers", [{}, pytest.param(PART, marks=deep)], ids=["plain", "part"])
 @pytest.mark.parametrize("domain", ["example.com", "example.org"])
-@one_in(2)
+@one_in(8)
 def test_no_mode_tells_who_is_here(start: Start, mode: str, headers: dict[str, str], domain: str) -> None:
     """C12: known, unknown, disabled, waiting and refused addresses, all of one length."""
     site = start(mode, **DOMAINS)

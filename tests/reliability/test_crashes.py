@@ -65,6 +65,7 @@ async def test_no_email_is_lost_when_processes_are_killed(
     ("emails", "is_hurried"),
     [pytest.param(1, True, id="small"), pytest.param(6, False, id="full", marks=pytest.mark.soak)],
 )
+@deep
 async def test_a_mailer_that_overslept_finishes_nothing(
     emails: int, is_hurried: bool, database_url: str, tmp_path: Path, figure: Figure
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.reliability import ledger
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import stage
@@ -94,6 +95,7 @@ async def test_emails_wait_for_a_server_that_is_away(
         pytest.param(Size(emails=1000, processes=4, a_second=50, patience=240), id="full", marks=pytest.mark.soak),
     ],
 )
+@deep
 async def test_a_moody_server_gets_every_email(size: Size, database_url: str, tmp_path: Path, figure: Figure) -> None:
     """G7: 10 % 4xx, 2 % 421 and 2 % drops after the dot: all arrive, and only the dropped ones twice."""
     async with stage(tmp_path, database_url, size.processes) as site:

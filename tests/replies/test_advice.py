@@ -50,7 +50,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, database_url
 
 @pytest.mark.parametrize(("step", "answer", "words"), REFUSALS)
 @pytest.mark.parametrize("command", [["doctor"], ["send-test-mail", "susan@example.com"]], ids=lambda words: words[0])
-@one_in(3)
+@one_in(6)
 def test_each_way_of_refusing_gets_true_advice(
     server: ScriptedServer,
     capsys: pytest.CaptureFixture[str],

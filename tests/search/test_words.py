@@ -43,7 +43,7 @@ def library(
         *("CO₂", '"5 m²"', "m²*"),
     ],
 )
-@one_in(4)
+@one_in(8)
 def test_a_post_is_found_by_its_words(library: Site, typed: str) -> None:
     page = library.browser().get("/search", params={"q": typed})
 

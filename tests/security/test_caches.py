@@ -56,7 +56,7 @@ def sense(answer: Answer) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("name", READERS)
-@one_in(4)
+@one_in(15)
 def test_what_one_visitor_asked_for_is_not_what_the_next_one_gets(site: Site, name: str) -> None:
     """And where a header changes the answer, the answer says so to caches, or forbids them to keep it."""
     path = path_of(site, name)

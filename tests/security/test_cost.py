@@ -80,7 +80,7 @@ def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
 
 
 @pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
-@one_in(2)
+@one_in(6)
 def test_no_field_of_any_form_is_expensive_to_read(shape: type[BaseModel], name: str) -> None:
     """Fields of the same kind, such as passwords, share the texts."""
     size = forms.longest(shape.model_fields[name]).characters
@@ -247,7 +247,7 @@ READERS = [route.name for route in ROUTES if "GET" in (route.methods or ()) and 
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if not name.startswith("gallery")])
-@one_in(4)
+@one_in(25)
 def test_no_query_of_any_page_is_expensive(site: Site, name: str) -> None:
     """Another text in each of its fields, together as long as a request's address may be. The pages share the texts."""
     path, cookie = path_of(site, name), ("cookie", site.app.state.cookie)
@@ -274,7 +274,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS)
-@one_in(3)
+@one_in(6)
 def test_no_header_is_expensive(site: Site, header: str) -> None:
     method, path = ("GET", "/explore/feed.atom") if header in OF_FEEDS else ("POST", "/login")
 
@@ -295,7 +295,7 @@ FORMS = [route.name for route in ROUTES if {"GET", "POST"} <= (route.methods or 
 
 
 @pytest.mark.parametrize("name", FORMS)
-@one_in(3)
+@one_in(20)
 def test_no_form_of_any_page_is_expensive_to_answer(site: Site, name: str) -> None:
     """All fields of it at once, another text in each, to susan with her rights: what is looked at and shown again."""
     path = path_of(site, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import one_in
 from tests.security.test_at_once import AS_BEFORE, LEFT_BEHIND, reset_link, signed
 from tests.security.test_proof import PROVED
 from tests.security.test_stolen_cookie import WORSE
@@ -96,6 +97,7 @@ def test_everything_that_gives_power_back_is_tried(used_up: list[str]) -> None:
     assert len(used_up) > 40
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", DEFENCES)
 def test_a_thief_uses_up_nothing_that_an_owner_needs_against_them(site: Site, used_up: list[str], name: str) -> None:
     owner = owner_of(site)
@@ -118,6 +120,7 @@ def test_nor_any_link_that_gives_power_back(site: Site, used_up: list[str], name
     assert site.browser().post(LINKS[name](site)).status_code == 200
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", [name for name in PROVED if name not in MAY_WAIT])
 def test_and_after_a_reset_the_owner_may_change_everything_at_once(site: Site, used_up: list[str], name: str) -> None:
     use_up(site, used_up)

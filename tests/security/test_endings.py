@@ -287,7 +287,7 @@ def test_all_that_a_thief_holds_opens_something_before(site: Site, mailbox: Mail
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@one_in(4)
+@one_in(20)
 def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
 
@@ -296,6 +296,7 @@ def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox,
     assert life.held() == table()[event]
 
 
+@one_in(3)
 @pytest.mark.parametrize("event", [a_reset, this_was_not_me, an_undone_address], ids=lambda event: event.__name__)
 def test_the_owner_gets_back_in_and_nobody_else(site: Site, mailbox: Mailbox, event: Callable[[Life], None]) -> None:
     """C68: the whole way, and with the thief's old things tried again at its end."""
@@ -344,7 +345,7 @@ def confirm_logged_out(life: Life) -> None:
 
 
 @pytest.mark.parametrize("event", KEPT)
-@one_in(2)
+@one_in(10)
 def test_a_copy_of_the_cookies_of_the_browser_that_stays_known_is_worth_nothing(
     site: Site, mailbox: Mailbox, event: str
 ) -> None:

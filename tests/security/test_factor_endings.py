@@ -164,7 +164,7 @@ def test_all_that_a_thief_holds_is_worth_something_before(site: Site, mailbox: M
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@one_in(4)
+@one_in(15)
 def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     """C68"""
     life = Life(site, mailbox)

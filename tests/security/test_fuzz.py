@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from tests.depth import one_in
 from tests.sites import SECRET_KEY, Site
 from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
@@ -236,6 +237,7 @@ def test_whatever_a_browser_says_of_itself_it_may_log_in(site: Site, browser: st
     assert asked(site, "POST", "/login", *headers, body=body).status == 303
 
 
+@one_in(4)
 @pytest.mark.parametrize("form", FORMS)
 @given(body=BODIES, kind=st.sampled_from([{}, {"hx-request": "true", "hx-request-type": "partial"}]))
 def test_whatever_a_form_brings_is_answered(site: Site, form: str, body: bytes, kind: dict[str, str]) -> None:

@@ -58,7 +58,7 @@ def sense(answer: Answer) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
-@one_in(4)
+@one_in(12)
 def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Browser, name: str) -> None:
     """C40: neither sees nor does what wants a log-in."""
     before = dump(site)
@@ -91,7 +91,7 @@ def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, na
 
 @WISH
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}], ids=repr)
-@one_in(3)
+@one_in(6)
 def test_another_site_with_htmx_headers_gets_no_further(
     site: Site, stranger: Browser, headers: dict[str, str], wish: dict[str, str]
 ) -> None:

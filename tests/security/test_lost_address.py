@@ -80,7 +80,7 @@ def test_the_table_names_every_event() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@one_in(3)
+@one_in(6)
 def test_what_a_thief_of_the_address_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
     assert all(life.held().values())

@@ -140,7 +140,7 @@ def test_the_tables_name_every_route_that_changes_something() -> None:
 
 
 @pytest.mark.parametrize("name", list(PROVED))
-@one_in(2)
+@one_in(8)
 def test_an_old_proof_is_asked_for_again_in_the_page_and_nothing_is_lost(standing: Site, name: str) -> None:
     path, fields_of = PROVED[name]
     susan = standing.browser()
@@ -187,7 +187,7 @@ def test_the_table_names_every_route_of_the_admins_that_changes_something() -> N
 
 
 @pytest.mark.parametrize("name", list(BY_ADMIN))
-@one_in(3)
+@one_in(12)
 def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site, name: str) -> None:
     """Who has stolen an admin's cookie pauses no mail with it, and disables nobody."""
     path, fields, before = BY_ADMIN[name]
@@ -228,7 +228,7 @@ def unchanging(site: Site) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", list(BESIDE_AN_APP))
-@one_in(3)
+@one_in(15)
 def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing: Site, name: str) -> None:
     """Somebody with the password and a session, or a trusted browser, adds no passkey of their own."""
     path, fields_of = BESIDE_AN_APP[name]
@@ -291,6 +291,7 @@ def test_a_log_in_without_the_second_step_has_not_passed_it(standing: Site) -> N
     assert 'name="code"' in other.get("/passkeys").text
 
 
+@one_in(3)
 @pytest.mark.parametrize("name", ["emails", "authenticator_app", "remove_authenticator_app"])
 def test_a_recent_proof_is_enough(standing: Site, name: str) -> None:
     path, fields_of = PROVED[name]

@@ -68,7 +68,7 @@ def is_told(site: Site) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in SENT if name not in NOT_BY_COOKIE])
-@one_in(2)
+@one_in(40)
 def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_owner_is_told(
     site: Site, susan: Browser, name: str
 ) -> None:

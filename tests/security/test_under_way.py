@@ -69,7 +69,7 @@ def postgres_site(
 
 @pytest.mark.parametrize("end_it", [end_everything, end_the_session], ids=lambda end_it: end_it.__name__)
 @pytest.mark.parametrize("path", FORMS)
-@one_in(2)
+@one_in(4)
 def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
     standing: Site, path: str, end_it: Callable[[Site], None]
 ) -> None:

@@ -140,6 +140,7 @@ def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lie
     assert "\nhttps://blog.example/reset_password/" in email.text
 
 
+@one_in(2)
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
 def test_a_site_in_development_answers_to_each_name_of_this_machine(
     migrated_sqlite: Path, tmp_path: Path, host: str

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.depth import one_in
 from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.web.large_body import AROUND, LargeBody, Upload
@@ -71,6 +72,7 @@ def test_a_file_arrives_on_the_disk(site: Site) -> None:
 CHUNK = b"%x\r\n" % (MOST + AROUND + 1)
 
 
+@one_in(6)
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

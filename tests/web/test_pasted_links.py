@@ -72,7 +72,7 @@ def test_there_are_links_to_sweep() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@one_in(4)
+@one_in(8)
 def test_whatever_clings_to_a_whole_link_is_dropped(visitor: Browser, path: str) -> None:
     clean = path.format(token=TOKEN)
     for mangled, what in MANGLED.items():

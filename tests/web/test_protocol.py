@@ -14,7 +14,7 @@ from http.client import HTTPResponse
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.settings import ROOT
@@ -30,6 +30,7 @@ def port(site: Site) -> Iterator[int]:
         yield port
 
 
+@one_in(4)
 @pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET /lo", b"GET /login HTTP/1.1\r\nHost: blog.example\r\nX: "])
 def test_a_head_that_does_not_come_is_not_waited_for(port: int, begun: bytes) -> None:
     """C50: nor one that comes a byte at a time."""
@@ -191,6 +192,7 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_
     assert [rest for rest, answered in answers.items() if answered != [b"400"]] == []
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("target", "host", "status"),
     [
@@ -216,6 +218,7 @@ OTHER_PROTOCOLS = {
 }
 
 
+@one_in(12)
 @pytest.mark.parametrize("lines", OTHER_PROTOCOLS.values(), ids=OTHER_PROTOCOLS.keys())
 @pytest.mark.parametrize("form", ["as it is", "in chunks"])
 @pytest.mark.parametrize("kind", [BoundedProtocol, "auto"], ids=["our server", "another"])

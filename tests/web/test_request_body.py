@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
@@ -127,6 +127,7 @@ def trickled(port: int, size: int, piece: int, pause: float) -> bytes:
         return said(connection)
 
 
+@one_in(4)
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("patience", "size", "piece", "pause", "status"),
@@ -138,6 +139,7 @@ def trickled(port: int, size: int, piece: int, pause: float) -> bytes:
     ],
     ids=["steady", "a trickle", "endless", "at once"],
 )
+@deep
 def test_a_body_is_waited_for_as_long_as_it_comes(
     site: Site, patience: Patience, size: int, piece: int, pause: float, status: bytes
 ) -> None:

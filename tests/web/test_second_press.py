@@ -334,7 +334,7 @@ def test_every_route_that_takes_a_form_is_pressed_twice_or_says_why_not(village:
 
 
 @pytest.mark.parametrize("name", STORIES)
-@one_in(3)
+@one_in(40)
 def test_of_two_presses_in_a_row_the_second_shows_what_the_first_did(village: Village, name: str) -> None:
     browser, form = STORIES[name](village)
     before = dict(browser.cookies)
@@ -355,6 +355,7 @@ AT_ONCE = ["home", "register", "login", "reset_password", "finish_registration",
 AT_ONCE += ["change_password", "confirm_email", "edit_profile", "follow"]
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", some(AT_ONCE, 3))
 @pytest.mark.races
 def test_of_two_presses_at_once_one_is_worked_on(any_village: Village, name: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from starlette.types import Message
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.sites import Browser, Site
 from tests.stories import log_in
 from webapp.database import execute
@@ -81,6 +81,7 @@ async def begun(site: Site, *requests: Request) -> list[asyncio.Task[Request]]:
     return tasks
 
 
+@one_in(2)
 @pytest.mark.parametrize("theirs", [THEIRS, "2001:db8:1::/48"], ids=["one address", "a whole /48"])
 def test_a_neighbour_is_not_behind_the_whole_crowd(any_site: Site, theirs: str) -> None:
     order: list[str] = []
