@@ -1,5 +1,6 @@
 """The emails of accounts. Each is looked up, signed and written at the moment it is sent."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed
 from webapp.settings import Settings
 
+SUSAN = "susan@example.com"
 A_SAMPLE_DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 A_SAMPLE_ID = "a sample"
 A_SAMPLE_SIGN_IN = {
@@ -26,24 +28,49 @@ A_SAMPLE_SIGN_IN = {
 A_SAMPLE_CHANGE = {"username": "susan", "when": A_SAMPLE_DAY, "codes": 10, "passkeys": 2}
 MOST_NEW_SIGN_INS = 10  # an hour, in case a program logs in again and again
 
+Values = Callable[[Settings, dict[str, Any]], dict[str, Any]]
 
-@email_kind(
-    "password_changed",
-    expires_after=timedelta(days=5),
-    keeps=("codes", "passkeys"),
-    samples=lambda site: [_password_changed_draft(site, 0, "susan@example.com", A_SAMPLE_CHANGE)],
-)
-async def password_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose password has just been changed, whoever did it."""
-    return _password_changed_draft(
-        settings, email.owner_id, email.recipient, await told(db, email, codes=0, passkeys=0)
-    )
+
+def notice_kind(
+    name: str,
+    *samples: dict[str, Any],
+    usual: dict[str, Any] | None = None,
+    counts_repeats: bool = True,
+    keeps: tuple[str, ...] = (),
+) -> Callable[[Values], Values]:
+    """Registers a kind of email (see `email_kind`) that tells somebody what happened to their account, whoever did it.
+
+    The function makes the template's values of what the email was posted to say, such as each of the `samples`. `usual`
+    fills in what an older version of the site didn't store.
+    """
+
+    def register(values: Values) -> Values:
+        async def write(db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
+            details = await told(db, email, **(usual or {}))
+            return notice(settings, name, email.owner_id, email.recipient, values(settings, details))
+
+        email_kind(
+            name,
+            expires_after=timedelta(days=5),
+            counts_repeats=counts_repeats,
+            keeps=keeps,
+            samples=lambda site: [notice(site, name, 0, SUSAN, values(site, sample)) for sample in samples],
+        )(write)
+        return values
+
+    return register
+
+
+@notice_kind("password_changed", A_SAMPLE_CHANGE, usual={"codes": 0, "passkeys": 0}, keeps=("codes", "passkeys"))
+def password_changed(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+    """To a person whose password has just been changed."""
+    return details | {"codes_link": f"{settings.base_url}/recovery_codes"}
 
 
 @email_kind(
     "new_sign_in",
     expires_after=timedelta(days=5),
-    samples=lambda site: [_new_sign_in_draft(site, 0, "susan@example.com", A_SAMPLE_SIGN_IN)],
+    samples=lambda site: [_new_sign_in_draft(site, 0, SUSAN, A_SAMPLE_SIGN_IN)],
     label=N_("Log-ins from a new device"),
     is_security=True,
 )
@@ -92,24 +119,15 @@ def notice(settings: Settings, kind: str, user_id: int, address: str, values: di
     return Draft(kind, address, values | {"not_me_link": not_me_link(settings, user_id, kind, address)}, user_id)
 
 
-def _password_changed_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    values = details | {
-        "codes_link": f"{settings.base_url}/recovery_codes",
-        "not_me_link": not_me_link(settings, user_id, "password_changed", address),
-    }
-    return Draft("password_changed", address, values)
-
-
 def _new_sign_in_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
     values = details | {
         "browser": known_browsers.described(details["browser"]),
         "sessions_link": f"{settings.base_url}/sessions",
-        "not_me_link": not_me_link(settings, user_id, "new_sign_in", address),
         "emails_link": f"{settings.base_url}/letters",
     }
-    return Draft("new_sign_in", address, values, user_id)
+    return notice(settings, "new_sign_in", user_id, address, values)
 
 
 def a_sample_person() -> User:
     """A person for sample emails."""
-    return User(id=0, username="susan", username_key="susan", email="susan@example.com", password_hash="")
+    return User(id=0, username="susan", username_key="susan", email=SUSAN, password_hash="")

@@ -10,7 +10,7 @@ from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
-from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, notice, told
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, SUSAN, a_sample_person, notice, notice_kind, told
 from webapp.factors import codes
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
@@ -18,7 +18,7 @@ from webapp.names import usernames
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
-A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9}
+A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9, "instead_of": ""}
 
 
 @email_kind(
@@ -47,28 +47,24 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     return _reset_password_draft(settings, user, email.parameters.get("asked_id", ""))
 
 
-@email_kind(
-    "recovery_codes_made",
-    expires_after=timedelta(days=5),
-    samples=lambda site: [_draft(site, "recovery_codes_made", 0, "susan@example.com", A_SAMPLE)],
-)
-async def recovery_codes_made(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has new recovery codes, whoever made them."""
-    return _draft(settings, email.kind, email.owner_id, email.recipient, await told(db, email))
+@notice_kind("recovery_codes_made", A_SAMPLE)
+def recovery_codes_made(_settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+    """To a person whose account has new recovery codes."""
+    return details
 
 
 @email_kind(
     "recovery_code_used",
     expires_after=timedelta(days=5),
     samples=lambda site: [
-        _draft(site, "recovery_code_used", 0, "susan@example.com", details)
+        notice(site, "recovery_code_used", 0, SUSAN, details)
         for details in (A_SAMPLE, A_SAMPLE | {"instead_of": "factor"})
     ],
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose recovery code was used, whoever used it."""
-    left = await codes.left(db, email.owner_id)
-    return _draft(settings, email.kind, email.owner_id, email.recipient, await told(db, email, left=left))
+    details = await told(db, email, left=await codes.left(db, email.owner_id), instead_of="")
+    return notice(settings, email.kind, email.owner_id, email.recipient, details)
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:
@@ -100,7 +96,3 @@ def _reset_password_draft(settings: Settings, user: User, asked_id: str = "") ->
     values["code"] = email_codes.mint(settings, asked_id, email_codes.to_reset(settings, user.id, user.epoch))
     values["not_me_link"] = not_me_link(settings, user.id, "reset_password", user.email)
     return Draft("reset_password", user.email, values, user.id, language=user.language)
-
-
-def _draft(settings: Settings, kind: str, user_id: int, address: str, details: dict[str, Any]) -> Draft:
-    return notice(settings, kind, user_id, address, {"instead_of": ""} | details)

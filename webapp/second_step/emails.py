@@ -13,8 +13,10 @@ from webapp.authentication.emails import (
     A_SAMPLE_DAY,
     A_SAMPLE_ID,
     A_SAMPLE_SIGN_IN,
+    SUSAN,
     a_sample_person,
     notice,
+    notice_kind,
     told,
 )
 from webapp.factors import methods, second_step
@@ -28,7 +30,6 @@ REMOVED = [
     A_SAMPLE | {"factor": factor, "how": how}
     for factor, how in (("app", ""), ("all", "waited"), ("all", "not_me"), ("all", "operator"))
 ]
-SUSAN = "susan@example.com"
 A_DAY = timedelta(days=1)
 
 
@@ -49,33 +50,24 @@ async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
     return _app_link_draft(settings, user, email.parameters.get("asked_id", ""))
 
 
-@email_kind(
-    "factor_added",
-    expires_after=timedelta(days=5),
-    counts_repeats=False,
-    samples=lambda site: [_draft(site, "factor_added", A_SAMPLE)],
-)
-async def factor_added(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose account has a new authenticator app, whoever added it."""
-    return _draft(settings, email.kind, await told(db, email), email)
-
-
-@email_kind(
-    "factor_removed",
-    expires_after=timedelta(days=5),
-    counts_repeats=False,
-    samples=lambda site: [_draft(site, "factor_removed", details) for details in REMOVED],
-)
-async def factor_removed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose authenticator app was removed, whoever did it."""
-    return _draft(settings, email.kind, await told(db, email, factor="all", how=""), email)
+@notice_kind("factor_added", A_SAMPLE, counts_repeats=False)
+@notice_kind("factor_removed", *REMOVED, usual={"factor": "all", "how": ""}, counts_repeats=False)
+@notice_kind("factor_removal_stopped", A_SAMPLE, counts_repeats=False)
+def factor_changed(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+    """To a person whose account has a new authenticator app or has lost one, whoever did it; or whose factors stay,
+    because they logged in or stopped the removal.
+    """
+    return details | {
+        "methods_link": f"{settings.base_url}/sign-in_methods",
+        "reset_link": f"{settings.base_url}/reset_password_request",
+    }
 
 
 @email_kind(
     "second_step_unfinished",
     expires_after=timedelta(days=5),
     counts_repeats=False,
-    samples=lambda site: [_draft(site, "second_step_unfinished", A_SAMPLE_SIGN_IN)],
+    samples=lambda site: [_unfinished_draft(site, 0, SUSAN, A_SAMPLE_SIGN_IN)],
 )
 async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose password was used by somebody who then didn't pass the second step. One an hour is enough."""
@@ -84,7 +76,7 @@ async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Cl
         return None
     if await status.sent_to(db, user.id, email.kind, email.created_at - timedelta(hours=1), before=email):
         return None
-    return _draft(settings, email.kind, await told(db, email, browser="", client_ip=""), email)
+    return _unfinished_draft(settings, user.id, email.recipient, await told(db, email, browser="", client_ip=""))
 
 
 @email_kind(
@@ -115,26 +107,9 @@ async def factor_removal_waiting(db: AsyncSession, settings: Settings, email: Cl
     return _waiting_draft(settings, user, user.factor_removal_due_at)
 
 
-@email_kind(
-    "factor_removal_stopped",
-    expires_after=timedelta(days=5),
-    counts_repeats=False,
-    samples=lambda site: [_draft(site, "factor_removal_stopped", A_SAMPLE)],
-)
-async def factor_removal_stopped(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose factors stay, because they logged in or stopped the removal."""
-    return _draft(settings, email.kind, await told(db, email), email)
-
-
-def _draft(settings: Settings, kind: str, details: dict[str, Any], email: Claimed | None = None) -> Draft:
-    recipient, user_id = (email.recipient, email.user_id or 0) if email else (SUSAN, 0)
-    values = details | {
-        "methods_link": f"{settings.base_url}/sign-in_methods",
-        "reset_link": f"{settings.base_url}/reset_password_request",
-    }
-    if "browser" in details:
-        values["browser"] = known_browsers.described(details["browser"])
-    return notice(settings, kind, user_id, recipient, values)
+def _unfinished_draft(settings: Settings, user_id: int, address: str, details: dict[str, Any]) -> Draft:
+    values = factor_changed(settings, details) | {"browser": known_browsers.described(details["browser"])}
+    return notice(settings, "second_step_unfinished", user_id, address, values)
 
 
 def _app_link_draft(settings: Settings, user: User, asked_id: str = "") -> Draft:
