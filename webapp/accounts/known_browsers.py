@@ -53,12 +53,18 @@ def described(user_agent: str) -> str:
 
 
 def new_secret() -> str:
+    """A new secret for a cookie: 256 random bits."""
     return secrets.token_urlsafe(32)
+
+
+def hashed(secret: str) -> str:
+    """How a table stores the secret of a cookie."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def mark(secret: str) -> str:
     """The hash under which a browser's cookie is stored; empty if the cookie isn't ours."""
-    return _hashed(secret) if _SECRET.fullmatch(secret) else ""
+    return hashed(secret) if _SECRET.fullmatch(secret) else ""
 
 
 async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
@@ -124,7 +130,7 @@ async def renew(db: AsyncSession, mark: str) -> str | None:
     Otherwise whoever has copied its cookies would stay known with the browser that its owner keeps.
     """
     secret = new_secret()
-    values = {"before": mark, "after": _hashed(secret)}
+    values = {"before": mark, "after": hashed(secret)}
     renewed = (await execute(db, _RENEW, values)).rowcount
     if renewed:
         await execute(db, _RENEW_IN_SESSIONS, values)
@@ -138,10 +144,6 @@ def outdated() -> ColumnElement[bool]:
 
 async def _forget(db: AsyncSession, user_id: int, which: ColumnElement[bool]) -> None:
     await db.exec(delete(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, which))
-
-
-def _hashed(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:

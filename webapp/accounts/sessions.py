@@ -1,7 +1,5 @@
 """Sessions: the rows behind the cookies. Find, open, renew, list and end them."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,7 +80,7 @@ class SessionUser:
 
 async def find(db: Transaction, secret: str) -> SessionUser | None:
     """The person and the session that a cookie belongs to; None if there is none."""
-    values = {"token_hash": _hash(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
+    values = {"token_hash": known_browsers.hashed(secret), "moment": now(), "checked_before": now() - CHECKUP_EVERY}
     row = await _CURRENT.row(db, values)
     return SessionUser(*row) if row else None
 
@@ -110,10 +108,10 @@ async def open_new(
     db: AsyncSession, user: User, client: ClientInfo, *, is_remembered: bool, passkey: int | None, with_second: bool
 ) -> str:
     """Adds a session in the epoch in which the password was checked; returns the cookie's secret."""
-    secret = secrets.token_urlsafe(32)
+    secret = known_browsers.new_secret()
     db.add(
         Session(
-            token_hash=_hash(secret),
+            token_hash=known_browsers.hashed(secret),
             user_id=user.id,
             epoch=user.epoch,
             is_remembered=is_remembered,
@@ -132,8 +130,8 @@ async def open_new(
 
 async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
     """Carries a session over into the account's new epoch; returns its new secret, or None if it was ended."""
-    secret = secrets.token_urlsafe(32)
-    values = {"token_hash": _hash(secret), "epoch": epoch, "last_seen_at": now()}
+    secret = known_browsers.new_secret()
+    values = {"token_hash": known_browsers.hashed(secret), "epoch": epoch, "last_seen_at": now()}
     renewed = await execute(db, update(_sessions).where(_sessions.c.id == session_id).values(values))
     return secret if renewed.rowcount else None
 
@@ -151,7 +149,7 @@ async def count(db: AsyncSession, user: User) -> int:
 
 async def end(db: AsyncSession, secret: str) -> None:
     """Ends the session of a cookie."""
-    await execute(db, delete(_sessions).where(_sessions.c.token_hash == _hash(secret)))
+    await execute(db, delete(_sessions).where(_sessions.c.token_hash == known_browsers.hashed(secret)))
 
 
 async def end_others(db: AsyncSession, user: SessionUser, browser_mark: str, ids: Sequence[int]) -> int:
@@ -182,10 +180,6 @@ def _live(user: SessionUser | User) -> tuple[ColumnElement[bool], ...]:
 async def _end_oldest(db: AsyncSession, user_id: int) -> None:
     kept = select(_sessions.c.id).where(_sessions.c.user_id == user_id).order_by(_sessions.c.id.desc()).limit(MOST)
     await execute(db, delete(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.id.not_in(kept)))
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 # What is new about whoever asks, and whether they have a second step, in the statement that is made anyway. So it calls

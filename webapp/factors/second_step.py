@@ -5,8 +5,6 @@
 Nobody is logged in meanwhile. If the second step isn't finished, the owner is told that somebody knows the password.
 """
 
-import hashlib
-import secrets
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, update
@@ -38,9 +36,9 @@ async def is_due(db: AsyncSession, user: User, client: ClientInfo) -> bool:
 
 async def begin(db: AsyncSession, settings: Settings, user: User, client: ClientInfo, *, is_remembered: bool) -> str:
     """Records that the password was right; returns the cookie's secret. If nothing follows, the owner is told."""
-    secret = secrets.token_urlsafe(32)
+    secret = known_browsers.new_secret()
     pending = PendingLogIn(
-        token_hash=_hash(secret),
+        token_hash=known_browsers.hashed(secret),
         user_id=user.id,
         epoch=user.epoch,
         is_remembered=is_remembered,
@@ -56,7 +54,7 @@ async def begin(db: AsyncSession, settings: Settings, user: User, client: Client
 
 async def find(db: AsyncSession, secret: str) -> tuple[PendingLogIn, User] | None:
     """The waiting log-in behind a cookie, and its person; None if it took too long or the account has changed."""
-    this = col(PendingLogIn.token_hash) == _hash(secret), col(PendingLogIn.epoch) == col(User.epoch)
+    this = col(PendingLogIn.token_hash) == known_browsers.hashed(secret), col(PendingLogIn.epoch) == col(User.epoch)
     waits = col(PendingLogIn.finished_at).is_(None), recent(col(PendingLogIn.created_at), LIFETIME)
     query = select(PendingLogIn, User).join(User).where(*this, *waits, col(User.disabled_at).is_(None))
     return (await db.exec(query)).first()
@@ -144,7 +142,3 @@ def _of_account(user: User, client: ClientInfo) -> list[Use]:
         (rate_limits.SECOND_STEP, f"{user.id} {client.client_ip}"),
         (rate_limits.SECOND_STEP_ANYWHERE, str(user.id)),
     ]
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
