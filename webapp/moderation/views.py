@@ -10,7 +10,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Overtaken
 from webapp.audit import events
-from webapp.audit.events import ClientInfo, Event
+from webapp.audit.events import Event
 from webapp.authentication import auth
 from webapp.authentication.auth import admin_required, login_required, while_logged_in
 from webapp.authentication.proof import proved, proved_button
@@ -99,7 +99,7 @@ async def disable_user(request: Request) -> Response:
 @while_logged_in
 async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> bool:
     db, settings = request.state.db, request.app.state.settings
-    await decisions.remove(db, settings, post.id, form.data.reason, _by(request))
+    await decisions.remove(db, settings, post.id, form.data.reason, auth.by_admin(request))
     await db.commit()
     return True
 
@@ -115,7 +115,7 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
     try:
         if person.disabled_at is not None:
             raise Overtaken  # by another admin
-        await decisions.disable(db, settings, person, form.data.reason, _by(request))
+        await decisions.disable(db, settings, person, form.data.reason, auth.by_admin(request))
     except Overtaken:
         words = _("%(name)s's account has just changed. Look at it again, then decide.")
         form.refuse("", words % {"name": person.username})
@@ -149,7 +149,3 @@ def _decision(request: Request, page: str, form: Form[Any], post: Case) -> Respo
 
 def _decided(request: Request, words: str, kind: FlashKind = "success") -> Response:
     return pages.redirect(request, request.app.url_path_for("admin_reports"), flash=words, kind=kind)
-
-
-def _by(request: Request) -> ClientInfo:
-    return events.by_admin(request.state.user.username)
