@@ -74,8 +74,7 @@ async def editable(db: AsyncSession, author_id: int, post_id: int) -> str | None
 
 async def is_own(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Whether a post is a person's own, and visible."""
-    seen = _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
-    found = await execute(db, select(_posts.c.id).where(_posts.c.id == post_id, _posts.c.author_id == author_id, *seen))
+    found = await execute(db, select(_posts.c.id).where(*_own(author_id, post_id), _posts.c.deleted_at.is_(None)))
     return found.first() is not None
 
 
@@ -133,9 +132,7 @@ async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: S
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
     """Hides a person's own post; returns whether there was one. It is gone for good a while later."""
-    own = _posts.c.id == post_id, _posts.c.author_id == author_id
-    seen = _posts.c.deleted_at.is_(None), _posts.c.removed_at.is_(None)
-    hidden = update(_posts).where(*own, *seen).values(deleted_at=now())
+    hidden = update(_posts).where(*_own(author_id, post_id), _posts.c.deleted_at.is_(None)).values(deleted_at=now())
     return bool((await execute(db, hidden)).rowcount)
 
 
@@ -155,14 +152,17 @@ def outdated() -> ColumnElement[bool]:
     return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
 
 
+def _own(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
+    """A person's own post, even if deleted, unless an admin has removed it."""
+    return _posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None)
+
+
 def _editable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
-    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
-    return (*own, _posts.c.deleted_at.is_(None), recent(_posts.c.created_at, EDITABLE))
+    return *_own(author_id, post_id), _posts.c.deleted_at.is_(None), recent(_posts.c.created_at, EDITABLE)
 
 
 def _restorable(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
-    own = (_posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None))
-    return (*own, recent(_posts.c.deleted_at, UNDO + UNDO_GRACE))
+    return *_own(author_id, post_id), recent(_posts.c.deleted_at, UNDO + UNDO_GRACE)
 
 
 class _Person(NamedTuple):
