@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, Update, delete, insert, or_, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -87,8 +87,7 @@ async def renew_lease(
     """Renews the lease on an export or upload that meets the `conditions`, and sets other columns with it. Raises
     LeaseLost.
     """
-    mine = rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING
-    held = update(rows).where(*mine, *conditions).values(leased_until=now() + LEASE, **values)
+    held = _leased(rows, lease).where(*conditions).values(leased_until=now() + LEASE, **values)
     if not (await execute(db, held)).rowcount:
         raise LeaseLost
 
@@ -100,8 +99,11 @@ async def hand_back(db: AsyncSession, lease: Lease) -> None:
 
 async def end_lease(db: AsyncSession, rows: Table, lease: Lease) -> None:
     """Does nothing if another process has it now."""
-    mine = rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING
-    await execute(db, update(rows).where(*mine).values(leased_until=None))
+    await execute(db, _leased(rows, lease).values(leased_until=None))
+
+
+def _leased(rows: Table, lease: Lease) -> Update:
+    return update(rows).where(rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING)
 
 
 def is_late(asked_at: datetime, leased_until: datetime | None) -> bool:

@@ -73,14 +73,12 @@ async def retire(db: AsyncSession, settings: Settings, username: str, until: dat
 
 async def release(db: AsyncSession, settings: Settings, username: str) -> None:
     """Undoes `retire` for the account that held the username."""
-    marks = [_mark(key, username) for key in settings.keys("retired_username")]
-    await execute(db, delete(_retired).where(_retired.c.name_hash.in_(marks)))
+    await execute(db, delete(_retired).where(_is_it(settings, username)))
 
 
 async def is_retired(db: AsyncSession, settings: Settings, username: str) -> bool:
     """Whether a deleted account had the username. Ask when you ask for its `former_owner`."""
-    marks = [_mark(key, username) for key in settings.keys("retired_username")]
-    query = select(_retired.c.kept_until).where(_retired.c.name_hash.in_(marks), _retired.c.kept_until > now())
+    query = select(_retired.c.kept_until).where(_is_it(settings, username), _retired.c.kept_until > now())
     return (await execute(db, query)).first() is not None
 
 
@@ -99,6 +97,10 @@ def no_longer_retired() -> ColumnElement[bool]:
 def outdated() -> ColumnElement[bool]:
     """The SQL condition for usernames that anybody may have again."""
     return _kept.c.kept_until < now()
+
+
+def _is_it(settings: Settings, username: str) -> ColumnElement[bool]:
+    return _retired.c.name_hash.in_([_mark(key, username) for key in settings.keys("retired_username")])
 
 
 def _mark(key: bytes, username: str) -> str:

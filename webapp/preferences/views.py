@@ -120,8 +120,8 @@ async def end_session(request: Request) -> Response:
         await db.commit()
         return response
     client = auth.client_info(request)
-    if not await _holds_account(request):
-        return pages.redirect(request, "/sessions", flash=_("Your account has just changed. Try again."), kind="error")
+    if overtaken := await _overtaken(request):
+        return overtaken
     if session and await open_sessions.end_others(db, user, client.browser_mark, [session.id]):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
@@ -143,8 +143,8 @@ async def end_other_sessions(request: Request) -> Response:
     """
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
-    if not await _holds_account(request):
-        return pages.redirect(request, "/sessions", flash=_("Your account has just changed. Try again."), kind="error")
+    if overtaken := await _overtaken(request):
+        return overtaken
     ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
     await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
@@ -153,14 +153,14 @@ async def end_other_sessions(request: Request) -> Response:
     return response
 
 
-async def _holds_account(request: Request) -> bool:
-    """Whether this session may still end others: the owner may be throwing it out at this moment."""
+async def _overtaken(request: Request) -> Response | None:
+    """What to answer if this session may no longer end others: the owner may be throwing it out at this moment."""
     user = request.state.user
     try:
         await endings.hold(request.state.db, user.id, user.epoch, user.session_id)
     except Overtaken:
-        return False
-    return True
+        return pages.redirect(request, "/sessions", flash=_("Your account has just changed. Try again."), kind="error")
+    return None
 
 
 async def _tell_of_end(request: Request, *, browser: str = "", is_everywhere: bool = False, codes: int = 0) -> None:
