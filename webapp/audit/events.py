@@ -17,6 +17,7 @@ from webapp.logs import mask
 log = logging.getLogger("webapp.security")
 
 KEPT = timedelta(days=180)
+MOST_SHOWN = 50
 
 
 class Event(StrEnum):
@@ -142,13 +143,13 @@ def refused(
     log.warning("security", extra={"fields": fields})
 
 
-async def latest(db: AsyncSession, user_id: int, most: int = 50) -> Sequence[SecurityEvent]:
+async def latest(db: AsyncSession, user_id: int) -> Sequence[SecurityEvent]:
     """What happened to an account, newest first."""
     query = (
         select(SecurityEvent)
         .where(col(SecurityEvent.user_id) == user_id)
         .order_by(col(SecurityEvent.created_at).desc(), col(SecurityEvent.id).desc())
-        .limit(most)
+        .limit(MOST_SHOWN)
     )
     return (await db.exec(query)).all()
 

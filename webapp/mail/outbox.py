@@ -47,10 +47,11 @@ emails = table(OutboxEmail)
 status = table(MailStatus)
 
 
-def retry_delay(attempts: int, chance: float | None = None, delays: Sequence[float] = RETRY_DELAYS) -> timedelta:
-    """How long to wait after this many attempts, give or take a fifth (`chance`, from 0 to 1)."""
-    seconds = delays[min(attempts, len(delays)) - 1]
-    return timedelta(seconds=seconds * (0.8 + 0.4 * (random.random() if chance is None else chance)))
+def retry_delay(attempts: int, delays: Sequence[float]) -> timedelta:
+    """How long to wait after this many attempts, give or take a fifth by chance. The last of the delays, in seconds,
+    repeats.
+    """
+    return timedelta(seconds=delays[min(attempts, len(delays)) - 1] * random.uniform(0.8, 1.2))
 
 
 def refused_delay(attempts: int) -> timedelta:
@@ -185,7 +186,7 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
     elif email.expires_at <= moment:
         row |= {"new_state": EXPIRED, "new_finished_at": moment}
     elif outcome.verdict is Verdict.LATER or outcome.backs_off:
-        row |= {"new_due_at": moment + retry_delay(email.attempts, delays=retries)}
+        row |= {"new_due_at": moment + retry_delay(email.attempts, retries)}
     else:  # not the email's fault, so it doesn't count as an attempt
         row |= {"new_attempts": email.attempts - 1}
         if not outcome.reason:  # merely handed back: it waits for the same reason as before

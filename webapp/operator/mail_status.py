@@ -17,6 +17,7 @@ from webapp.settings import Settings
 
 # Waiting longer than this without any known trouble means that nobody is sending.
 STUCK_AFTER = timedelta(seconds=90)
+MOST_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Unreachable:
     since: datetime
 
 
-async def failed(db: AsyncSession, settings: Settings, most: int = 50) -> tuple[list[GivenUp], list[Unreachable]]:
+async def failed(db: AsyncSession, settings: Settings) -> tuple[list[GivenUp], list[Unreachable]]:
     """Emails that were given up; and addresses that refuse emails, send them back, or whose owners complained. The
     newest first.
     """
-    emails, addresses = await execute_together(db, {}, status.given_up(most), refusals.newest(most))
+    emails, addresses = await execute_together(db, {}, status.given_up(MOST_SHOWN), refusals.newest(MOST_SHOWN))
     return [_given_up(row) for row in emails], [_unreachable(settings, row) for row in addresses]
 
 
