@@ -150,7 +150,7 @@ async def resume(db: AsyncSession) -> None:
     database.wake_after_commit(db)
 
 
-def given_up(most: int = 50) -> Select[*tuple[Any, ...]]:
+def given_up(most: int) -> Select[*tuple[Any, ...]]:
     """Finds emails that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
     query = select(
         emails.c.id,

@@ -24,6 +24,7 @@ from webapp.web import drafts
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_FIELDS = 50
+URL_ENCODED = "application/x-www-form-urlencoded"
 FORM_ID = "form_id"  # the same in all forms of one page: see second_press.py
 _POSTING = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 MAX_DIGITS = 18  # of a number in a query: no database has longer ones
@@ -144,7 +145,7 @@ def longest(field: FieldInfo) -> Longest:
 
 async def typed(request: Request) -> dict[str, str]:
     """What was typed into any form; nothing if no form of ours would send it."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+    if _content_type(request) != URL_ENCODED:
         return {}
     try:
         return {name: value for name, value in _parsed(await request.body()) if name != FORM_ID}
@@ -153,8 +154,7 @@ async def typed(request: Request) -> dict[str, str]:
 
 
 async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/x-www-form-urlencoded":
+    if (content_type := _content_type(request)) != URL_ENCODED:
         # An empty body needs no type: its fields are simply missing.
         if content_type or await request.body():
             raise HTTPException(415)
@@ -172,6 +172,10 @@ async def _fields(request: Request, shape: type[BaseModel]) -> dict[str, str]:
     if any(name.partition("[")[0] in shape.model_fields for name in request.query_params):
         raise HTTPException(400)
     return {name: value for name, value in values.items() if name in shape.model_fields}
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _parsed(body: bytes) -> list[tuple[str, str]]:

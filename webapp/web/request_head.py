@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from webapp.web import errors, protocol
-from webapp.web.request_body import SAYS_BODY
+from webapp.web.request_body import HANG_UP, SAYS_BODY
 
 log = logging.getLogger("webapp.requests")
 
@@ -16,7 +16,6 @@ MAX_HEADER_BYTES = 8 * 1024  # one name and its value
 MAX_BYTES = 32 * 1024  # all of them
 MAX_HEADERS = 100
 HOW_TO_START = "--http webapp.web.protocol:BoundedProtocol"
-HANG_UP = {"connection": "close"}
 
 
 class BoundedHead:
