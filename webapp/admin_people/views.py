@@ -154,7 +154,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
 @while_logged_in
 async def _acted(request: Request, form: Form[PersonDecision], person: User, action: Action) -> Response | None:
     try:
-        await action.do(person, form.data.reason, auth.by_admin(request))
+        await action.do(person, form.data.reason, events.by_admin(request.state.user.username))
     except NotNow as refused:
         form.refuse("", str(refused))
         return None
@@ -171,7 +171,7 @@ async def _acted(request: Request, form: Form[PersonDecision], person: User, act
 async def _approved(request: Request, form: Form[RequestDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:
-        user = await requests.approve(db, settings, request_id, auth.by_admin(request))
+        user = await requests.approve(db, settings, request_id, events.by_admin(request.state.user.username))
     except Decided:
         form.refuse("", _already_decided())
     except Taken as taken:

@@ -155,11 +155,6 @@ def client_info(request: Request) -> ClientInfo:
     return ClientInfo(client_ip.of(request), request.headers.get("user-agent", ""), mark)
 
 
-def by_admin(request: Request) -> ClientInfo:
-    """The admin who is asking, for the log of somebody else's account."""
-    return events.by_admin(request.state.user.username)
-
-
 async def logs_in_too_often(request: Request, form: Form[Any], user: User) -> bool:
     """Counts a log-in whose password or passkey was right, before it leaves anything. If that is too often, the form
     says so.

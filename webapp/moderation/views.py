@@ -99,7 +99,7 @@ async def disable_user(request: Request) -> Response:
 @while_logged_in
 async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> bool:
     db, settings = request.state.db, request.app.state.settings
-    await decisions.remove(db, settings, post.id, form.data.reason, auth.by_admin(request))
+    await decisions.remove(db, settings, post.id, form.data.reason, events.by_admin(request.state.user.username))
     await db.commit()
     return True
 
@@ -115,7 +115,7 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
     try:
         if person.disabled_at is not None:
             raise Overtaken  # by another admin
-        await decisions.disable(db, settings, person, form.data.reason, auth.by_admin(request))
+        await decisions.disable(db, settings, person, form.data.reason, events.by_admin(request.state.user.username))
     except Overtaken:
         words = _("%(name)s's account has just changed. Look at it again, then decide.")
         form.refuse("", words % {"name": person.username})

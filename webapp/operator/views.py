@@ -98,7 +98,7 @@ async def address_works_again(request: Request) -> Response:
         return pages.redirect(request, "/admin/mail", flash=words, kind="error")
     await refusals.works_again(db, settings, address)
     if owner := await users.find(db, address):
-        await events.note(db, Event.ADDRESS_WORKS, owner.id, auth.by_admin(request), by="admin")
+        await events.note(db, Event.ADDRESS_WORKS, owner.id, events.by_admin(request.state.user.username), by="admin")
     await db.commit()
     return pages.redirect(
         request, "/admin/mail", flash=_("Emails go to %(address)s again.") % {"address": mask(address)}
