@@ -1,5 +1,6 @@
 """Change the address, confirm the new one, undo it from the old one."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -24,7 +25,7 @@ from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import refusals
 from webapp.web import pages
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited_button, too_often
 
 
@@ -55,38 +56,34 @@ async def email_works(request: Request) -> Response:
 
 async def confirm_email(request: Request) -> Response:
     """The button behind the link to a new address. It works in any browser; whoever is logged in stays so."""
-    form = await Form.of(request, forms.ConfirmEmail)
-    try:
-        change = await _change_of(request, Purpose.CONFIRM_EMAIL)
-        if form.is_valid:
-            return await _confirmed(request, change)
-    except Overtaken:
-        return pages.redirect(request, request.url.path)  # where the link now says that it was used
-    except Taken:
-        await request.state.db.rollback()
-        form.refuse("", _("Another account uses this email by now, so this one can't have it."))
-    except TokenInvalid as refused:
-        return email_links.bad(request, refused, "confirm_email")
-    token = request.path_params["token"]
-    return pages.render(request, "addresses/confirm_email.html", part="panel", form=form, change=change, token=token)
+    taken = _("Another account uses this email by now, so this one can't have it.")
+    return await _behind_link(request, Purpose.CONFIRM_EMAIL, "addresses/confirm_email.html", _confirmed, taken)
 
 
 async def undo_email(request: Request) -> Response:
     """The button behind the link to an old address: it has the account again, and everybody is logged out."""
-    form = await Form.of(request, forms.UndoEmail)
+    taken = _("Another account has this email by now. Write to whoever runs this site.")
+    return await _behind_link(request, Purpose.UNDO_EMAIL, "addresses/undo_email.html", _undone, taken)
+
+
+async def _behind_link(
+    request: Request, purpose: Purpose, page: str, act: Callable[[Request, Change], Awaitable[Response]], taken: str
+) -> Response:
+    """The page of the button, and what it does; `taken` is said if another account has the address."""
+    form = await Form.of(request, EmptyForm)
     try:
-        change = await _change_of(request, Purpose.UNDO_EMAIL)
+        change = await _change_of(request, purpose)
         if form.is_valid:
-            return await _undone(request, change)
+            return await act(request, change)
     except Overtaken:
-        return pages.redirect(request, request.url.path)
+        return pages.redirect(request, request.url.path)  # where the link now says that it was used
     except Taken:
         await request.state.db.rollback()
-        form.refuse("", _("Another account has this email by now. Write to whoever runs this site."))
+        form.refuse("", taken)
     except TokenInvalid as refused:
-        return email_links.bad(request, refused, "undo_email")
+        return email_links.bad(request, refused, purpose)
     token = request.path_params["token"]
-    return pages.render(request, "addresses/undo_email.html", part="panel", form=form, change=change, token=token)
+    return pages.render(request, page, part="panel", form=form, change=change, token=token)
 
 
 async def _asked(request: Request, form: Form[forms.ChangeEmail]) -> Sent | None:

@@ -15,7 +15,7 @@ from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, throttle
-from webapp.authentication.forms import EmailCode, RenewResetLink
+from webapp.authentication.forms import EmailCode
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -24,7 +24,7 @@ from webapp.rate_limits import TooOften, Use
 from webapp.settings import Settings
 from webapp.web import cookies, pages
 from webapp.web.database_session import prepared
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often
 
 # The page behind the link of each kind of email that carries a code.
@@ -214,10 +214,10 @@ def bad(request: Request, refused: TokenInvalid, kind: str, page: str = "") -> R
         events.refused(Refusal.LINK, auth.client_info(request), link=kind, reason=refused.reason)
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, page or request.url.path)  # the page says what is wrong
-    return bad_page(request, refused, kind, Form(RenewResetLink))
+    return bad_page(request, refused, kind, Form(EmptyForm))
 
 
-def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[RenewResetLink]) -> Response:
+def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[EmptyForm]) -> Response:
     code = form.status if form.errors else 404 if isinstance(refused, TokenMalformed) else 410
     return pages.render(
         request,

@@ -99,10 +99,6 @@ class EmailCode(BaseModel):
     code: Annotated[str, StringConstraints(max_length=100), AfterValidator(_email_code)]
 
 
-class RenewResetLink(BaseModel):
-    """A button without fields."""
-
-
 def check_username(form: Form[Any], words: reserved.Reserved) -> None:
     """Refuses a username that speaks for the site."""
     if form.is_valid and reserved.is_reserved(form.data.username, words):

@@ -1,7 +1,5 @@
 """The form that has an account deleted."""
 
-from pydantic import BaseModel
-
 from webapp.authentication.forms import Proved, Typed
 
 
@@ -9,7 +7,3 @@ class DeleteAccount(Proved):
     """`username` is your own, typed out, so that nobody does this by accident."""
 
     username: Typed
-
-
-class UndoDeletion(BaseModel):
-    """A button without fields."""

@@ -13,7 +13,7 @@ from webapp.authentication.auth import login_required, while_logged_in
 from webapp.deletion import emails, forms
 from webapp.i18n import gettext as _
 from webapp.web import cookies, pages
-from webapp.web.forms import Form
+from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited
 
 
@@ -39,7 +39,7 @@ async def account_deleted(request: Request) -> Response:
 
 async def undo_deletion(request: Request) -> Response:
     """The button behind the link in the email. Opening the page changes nothing."""
-    form = await Form.of(request, forms.UndoDeletion)
+    form = await Form.of(request, EmptyForm)
     try:
         deletion, user = await _deletion_of(request)
         if form.is_valid:

@@ -19,7 +19,7 @@ from webapp.accounts.tokens import (
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, proof, throttle
-from webapp.authentication.forms import RenewResetLink, check_password
+from webapp.authentication.forms import check_password
 from webapp.factors import codes, methods
 from webapp.i18n import gettext as _
 from webapp.names.identities import visible
@@ -141,7 +141,7 @@ async def email_removal_link(request: Request) -> Response:
 
 async def renew_reset_link(request: Request) -> Response:
     """The one button of an expired or used link: sends a fresh one to the account's own address."""
-    form = await Form.read(request, RenewResetLink)
+    form = await Form.read(request, EmptyForm)
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
