@@ -39,10 +39,13 @@ def elsewhere(make_settings: Callable[..., Settings], tmp_path: Path, monkeypatc
     return make_settings(database_url="sqlite+aiosqlite:////nowhere/site.db", mailbox=None, mail_server="nowhere")
 
 
-def test_a_good_backup_lets_people_in_and_sends_their_emails(backup: Path, elsewhere: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("into", [None, "postgresql://nobody@127.0.0.1:1/not-needed"])
+def test_a_good_backup_lets_people_in_and_sends_their_emails(
+    backup: Path, elsewhere: Settings, tmp_path: Path, into: str | None
+) -> None:
     before = backup.read_bytes()
 
-    said = list(drill.run(elsewhere, backup))
+    said = list(drill.run(elsewhere, backup, into))
 
     assert "1 account," in said[0]
     assert "the new one works" in said[-2]
@@ -110,8 +113,18 @@ def test_a_dump_of_postgresql_wants_an_empty_database(postgres_url: str, elsewhe
 
     with pytest.raises(Refused, match="--into"):
         list(drill.run(elsewhere, tmp_path / "dump"))
+    with pytest.raises(Refused, match="--into postgresql://"):
+        list(drill.run(elsewhere, tmp_path / "dump", into="sqlite:///here.db"))
     with pytest.raises(Refused, match="not empty"):
         list(drill.run(elsewhere, tmp_path / "dump", into=postgres_url))
+    for bad in (
+        "mysql://db.example/site",
+        "postgresql://u@127.0.0.1:1/site",
+        "postgresql://u@no-such-host.invalid/site",
+    ):
+        with pytest.raises(Refused, match="--into") as refused:
+            list(drill.run(elsewhere, tmp_path / "dump", into=bad))
+        assert "DATABASE_URL" not in str(refused.value)
 
 
 @deep

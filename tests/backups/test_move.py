@@ -286,7 +286,8 @@ def test_a_row_that_does_not_fit_is_named_and_mended(sqlite_url: str, empty_post
         ("mysql://db.example/site", "--to must begin with"),
         ("sqlite:////no/such/folder/site.db", "no folder"),
         ("", "--to must begin with"),
-        ("postgresql://blog@127.0.0.1:1/blog", "can't be moved"),
+        ("postgresql://blog@127.0.0.1:1/blog", "are its host and port in --to right?"),
+        ("postgresql://blog@no-such-host.invalid/blog", "nobody knows the host that --to names"),
     ],
 )
 def test_an_impossible_place_is_refused_in_a_line(sqlite_url: str, to: str, words: str) -> None:

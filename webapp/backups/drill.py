@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
 from webapp.accounts import users
@@ -18,12 +19,13 @@ from webapp.app import create_app
 from webapp.audit.events import ClientInfo
 from webapp.backups import Refused, copies, postgresql
 from webapp.backups.visitor import Page, Visitor
-from webapp.database import Database, execute, migrations, table
+from webapp.database import Database, execute, migrations, refusals, table
 from webapp.i18n import decimal
 from webapp.i18n import gettext as _
 from webapp.mail.models import OutboxEmail
 from webapp.mail_preview import inbox
 from webapp.settings import Settings
+from webapp.settings.database_url import sqlite_file
 
 PATIENCE = 30.0  # seconds for the email
 SQLITE = b"SQLite format 3\0"
@@ -47,7 +49,7 @@ def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str
         yield clock.line(_("migrated to what this version expects"))
         yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock))
     yield _("The backup is good: back in %(seconds)s s.") % {"seconds": decimal(clock.seconds)}
-    if into:
+    if url == into:
         yield _("The database that it was restored into is still there; drop it when you like.")
 
 
@@ -66,11 +68,18 @@ def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
         copy.chmod(0o600)
         return f"sqlite+aiosqlite:///{copy}", copies.describe(copy)
     what = postgresql.describe(file)
-    if into is None:
+    if into is None or sqlite_file(into):
         raise Refused(
             _("%(file)s is a dump of PostgreSQL: name an empty database with --into postgresql://…") % {"file": file}
         )
-    if asyncio.run(_has_tables(into)):
+    try:
+        is_filled = asyncio.run(_has_tables(into))
+    except ValueError as refused:
+        raise Refused(str(refused).replace("DATABASE_URL", "--into")) from None
+    except (SQLAlchemyError, OSError) as error:
+        words = _("The database can't be used: %(reason)s") % {"reason": refusals.with_advice(error)}
+        raise Refused(words.replace("DATABASE_URL", "--into")) from None
+    if is_filled:
         raise Refused(_("The database of --into is not empty; nothing was changed in it."))
     postgresql.restore(file, into)
     return into, what

@@ -34,13 +34,16 @@ def run(source: str, to: str, say: Say) -> None:
     would start with. The old one stays as it is.
     """
     _must_differ(source, to)
+    named = "--to"
     try:
         if not asyncio.run(_is_begun(to, _mark(source))):
             migrations.upgrade(to)
+        named = "DATABASE_URL"
         asyncio.run(_move(source, to, say))
     except (SQLAlchemyError, sqlite3.Error, OSError, CommandError) as error:
         words = _("The data can't be moved: %(reason)s")
-        raise Refused(words % {"reason": refusals.with_advice(error)}) from None
+        reason = refusals.with_advice(error).replace("DATABASE_URL", named)
+        raise Refused(words % {"reason": reason}) from None
 
 
 def _must_differ(source: str, to: str) -> None:
