@@ -121,14 +121,9 @@ async def add_app(
             await db.flush()
     except IntegrityError:
         raise AppTaken from None
-    await note_added(db, settings, user, FactorKind.APP, client)
-    return factor
-
-
-async def note_added(db: AsyncSession, settings: Settings, user: User, kind: FactorKind, client: ClientInfo) -> None:
-    """Records in the caller's transaction that a factor was added, and tells the person."""
-    await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=kind.value)
+    await events.note(db, Event.FACTOR_ADDED, user.id, client, factor=FactorKind.APP.value)
     await users.tell(db, settings, user, "factor_added")
+    return factor
 
 
 async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:

@@ -9,7 +9,7 @@ The clock is two columns of the account's row. The account's owner sees it on ev
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import Update, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -23,6 +23,7 @@ from webapp.settings import Settings
 
 TOLD_EVERY = timedelta(days=1)
 BATCH = 100
+_STOPPED = {"factor_removal_due_at": None, "factor_removal_told_at": None}
 BY_CLOCK = ClientInfo(user_agent="the clock of the waiting room")
 
 
@@ -49,7 +50,7 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
     if not is_waiting(user):
         return False
     runs = col(User.id) == user.id, col(User.factor_removal_due_at).is_not(None)
-    stopped = update(User).where(*runs).values(factor_removal_due_at=None, factor_removal_told_at=None)
+    stopped = update(User).where(*runs).values(_STOPPED)
     if (await execute(db, stopped)).rowcount != 1:
         return False
     await events.note(db, Event.FACTOR_REMOVAL_STOPPED, user.id, client)
@@ -59,13 +60,16 @@ async def stop(db: AsyncSession, settings: Settings, user: User, client: ClientI
 
 async def clear(db: AsyncSession, user_id: int) -> None:
     """Clears the clock silently: there is nothing left to remove."""
-    stopped = update(User).where(col(User.id) == user_id)
-    await execute(db, stopped.values(factor_removal_due_at=None, factor_removal_told_at=None))
+    await execute(db, update(User).where(col(User.id) == user_id).values(_STOPPED))
 
 
 async def remove_due(db: AsyncSession, settings: Settings) -> int:
-    """Removes the factors of everybody whose time is up; returns how many people there were."""
-    people = await _claim(db, col(User.factor_removal_due_at) <= now())
+    """Removes the factors of everybody whose time is up; returns how many people there were. No other process gets the
+    same ones.
+    """
+    is_due = col(User.factor_removal_due_at) <= now()
+    due = select(col(User.id)).where(is_due, col(User.disabled_at).is_(None)).limit(BATCH)
+    people = await _changed(db, update(User).where(col(User.id).in_(due), is_due).values(_STOPPED))
     for user in people:
         await methods.remove(db, settings, user, BY_CLOCK, how="waited")
     return len(people)
@@ -75,19 +79,15 @@ async def tell_waiting(db: AsyncSession, settings: Settings) -> int:
     """Reminds everybody whose last email is a day old that the clock is running; returns how many people."""
     is_time = col(User.factor_removal_told_at) <= now() - TOLD_EVERY
     waiting = update(User).where(col(User.factor_removal_due_at) > now(), is_time, col(User.disabled_at).is_(None))
-    ids = list((await execute(db, waiting.values(factor_removal_told_at=now()).returning(col(User.id)))).scalars())
-    people = (await db.exec(select(User).where(col(User.id).in_(ids)))).all()
+    people = await _changed(db, waiting.values(factor_removal_told_at=now()))
     for user in people:
         await _tell(db, settings, user)
     return len(people)
 
 
-async def _claim(db: AsyncSession, is_due: ColumnElement[bool]) -> Sequence[User]:
-    """The people whose clock has run out; no other process gets them."""
-    due = select(col(User.id)).where(is_due, col(User.disabled_at).is_(None)).limit(BATCH)
-    claimed = update(User).where(col(User.id).in_(due), is_due)
-    values = {"factor_removal_due_at": None, "factor_removal_told_at": None}
-    ids = list((await execute(db, claimed.values(values).returning(col(User.id)))).scalars())
+async def _changed(db: AsyncSession, change: Update) -> Sequence[User]:
+    """Makes a change; returns the people whose rows it changed."""
+    ids = list((await execute(db, change.returning(col(User.id)))).scalars())
     return (await db.exec(select(User).where(col(User.id).in_(ids)).order_by(col(User.id)))).all()
 
 

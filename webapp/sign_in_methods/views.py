@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sqlmodel import col
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +17,6 @@ from webapp.authentication.proof import proved
 from webapp.database import now, release
 from webapp.factors import codes, methods, removal, totp
 from webapp.factors.methods import AppTaken
-from webapp.factors.models import Factor, FactorKind
 from webapp.factors.totp import Setup
 from webapp.i18n import gettext as _
 from webapp.sign_in_methods.forms import AddApp, RecoveryCodes, RemoveApp
@@ -186,12 +184,10 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
 @while_logged_in
 async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Response:
     db, state = request.state.db, request.app.state
-    await methods.remove(db, state.settings, user, auth.client_info(request), col(Factor.kind) == FactorKind.APP)
-    words = _("The authenticator app is removed.")
-    if not await methods.has_second_step(db, user.id):
-        await removal.clear(db, user.id)
-        words = _("The authenticator app is removed. Logging in asks for your password alone.")
+    await methods.remove(db, state.settings, user, auth.client_info(request))
+    await removal.clear(db, user.id)
     await db.commit()
+    words = _("The authenticator app is removed. Logging in asks for your password alone.")
     return pages.redirect(request, request.app.url_path_for("sign_in_methods"), flash=words)
 
 
