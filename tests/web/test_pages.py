@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -17,8 +17,9 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import standing_site
 from webapp.database import now
+from webapp.settings import Settings
 from webapp.web.pages import FLASH_SECONDS, local_path
-from webapp.web.static_files import STATIC, STYLESHEET, Assets
+from webapp.web.static_files import STATIC, STYLESHEET, Assets, assets_of
 
 HTMX_PART = {"hx-request": "true", "hx-request-type": "partial"}
 HTMX_PAGE = {"hx-request": "true", "hx-request-type": "full"}
@@ -329,6 +330,21 @@ def test_a_change_to_one_file_leaves_the_addresses_of_the_others(tmp_path: Path)
     after = Assets(tmp_path / "static").hashes
 
     assert {name for name in before if before[name] != after[name]} == {"app.js", "css/form.css", STYLESHEET}
+
+
+def test_a_development_site_reads_its_files_again_once_one_has_changed(
+    tmp_path: Path, make_settings: Callable[..., Settings]
+) -> None:
+    """A page asks for each of its files: reading all of them each time took a tenth of a second."""
+    shutil.copytree(STATIC, tmp_path / "static")
+    assets = assets_of(make_settings(development=True), tmp_path / "static")
+    before = assets()
+
+    assert assets() is before
+    (tmp_path / "static" / "css" / "form.css").write_text("p { color: red }")
+    assert assets().url(STYLESHEET) != before.url(STYLESHEET)
+    (tmp_path / "static" / "new.js").write_text("1")
+    assert assets().url("new.js")
 
 
 def test_the_stylesheets_are_sent_as_one_with_the_layers_first(site: Site) -> None:
