@@ -194,7 +194,7 @@ def deployed_settings() -> Settings:
         return Settings.from_environment()
     except Misconfigured as refused:
         with i18n.use(i18n.of_environment(os.environ)):
-            print(refused.said(i18n.gettext), file=sys.stderr)
+            logs.say(refused.said(i18n.gettext), sys.stderr)
         supervisor = multiprocessing.parent_process()
         if supervisor and supervisor.pid == os.getppid():
             # With several workers, uvicorn's supervisor would exit with 0 as if all were well. This is the one

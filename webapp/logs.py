@@ -3,10 +3,11 @@
 import json
 import logging
 import re
+import sys
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from webapp.settings import Settings
 
@@ -73,6 +74,14 @@ def printable(text: str) -> str:
     anything.
     """
     return "".join(sign if sign.isprintable() or sign in _SPACES else "?" for sign in text)
+
+
+def say(words: str, where: TextIO | None = None) -> None:
+    """Prints lines for whoever runs a command, on standard output unless told otherwise.
+
+    They may repeat what visitors, mail servers or files say, and none of that may control the admin's terminal.
+    """
+    print("\n".join(map(printable, words.split("\n"))), file=where or sys.stdout, flush=True)
 
 
 def redact(text: str) -> str:

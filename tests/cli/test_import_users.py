@@ -83,6 +83,12 @@ def test_a_file_is_read_as_spreadsheets_write_it(
     assert usernames(run) == ["susan", "john"]
 
 
+def test_no_column_of_a_file_controls_the_terminal(run: Run, write: Write) -> None:
+    ended = run("import-users", write("username,email,\x1b[2J\u202ecity\nsusan,susan@example.com,Rome\n"))
+
+    assert (ended.code, ended.err) == (0, "Not imported: ?[2j?city.\n")
+
+
 def test_an_import_with_bad_lines_names_each_and_adds_nobody(run: Run, write: Write) -> None:
     run("import-users", write("username,email\nsusan,susan@example.com\nJohn_1,john@example.com\n"))
     file = write(

@@ -19,6 +19,7 @@ from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.logs import say
 from webapp.mail import kinds, status
 from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
@@ -58,7 +59,7 @@ async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Nam
 
 def _hint(words: str, **values: object) -> None:
     """Says something to the person at the terminal, but not to a program that reads the link."""
-    print(words % values, file=sys.stderr)
+    say(words % values, sys.stderr)
 
 
 async def list_users(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import backups, i18n, imports
+from webapp import backups, i18n, imports, logs
 from webapp.backups import copies, drill, move
-from webapp.cli import Refused, commands, demo, say, serving, shell, waiting
+from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
@@ -40,15 +40,15 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except Misconfigured as refused:
-        say(refused.said(_), sys.stderr)
+        logs.say(refused.said(_), sys.stderr)
         return 3
     except (Refused, backups.Refused, imports.Refused) as refused:
-        say(str(refused), sys.stderr)
+        logs.say(str(refused), sys.stderr)
         return 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         if isinstance(error, BrokenPipeError):
             return _on_broken_pipe()
-        say(_trouble(error), sys.stderr)
+        logs.say(_trouble(error), sys.stderr)
         return os.EX_TEMPFAIL if options.command == "bounce" else 1  # a mail server keeps it, and tries again
     except KeyboardInterrupt:
         return 130
@@ -83,7 +83,7 @@ async def _print_all(command: Command, settings: Settings, options: argparse.Nam
         async with database.session(is_writing=is_writing) as db:
             async for line in command(db, settings, options):
                 await release(db)
-                say(line)
+                logs.say(line)
     finally:
         await database.close()
 
@@ -153,19 +153,19 @@ def _add_backups(add: Add) -> None:
 
 
 def _back_up(options: argparse.Namespace) -> int:
-    say(copies.make(serving.settings(options.command).database_url, options.file))
+    logs.say(copies.make(serving.settings(options.command).database_url, options.file))
     return 0
 
 
 def _drill(options: argparse.Namespace) -> int:
     logging.disable(logging.WARNING)  # what the made-up person does there is nobody's business
     for line in drill.run(serving.settings(options.command), options.file, options.into):
-        say(line)
+        logs.say(line)
     return 0
 
 
 def _move(options: argparse.Namespace) -> int:
-    move.run(serving.settings(options.command).database_url, options.to, say=say)
+    move.run(serving.settings(options.command).database_url, options.to, say=logs.say)
     return 0
 
 

@@ -113,7 +113,7 @@ def dev(options: argparse.Namespace) -> int:
     _prepare(settings)
     PORT_FILE.write_text(str(options.port))
     is_filled = not (options.empty or _is_deployed())
-    print(_("Starting ..."), file=sys.stderr, flush=True)
+    logs.say(_("Starting ..."), sys.stderr)
     lines = asyncio.run(_welcome(settings, options.language, is_filled=is_filled))
     threading.Thread(target=_say_when_open, args=(options.port, lines), daemon=True).start()
     uvicorn.run(
@@ -171,7 +171,7 @@ def _say_when_open(port: int, lines: list[str]) -> None:
     """Says where the site is, once it is really there."""
     while not _is_open(port):
         time.sleep(LOOK_AGAIN)
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    logs.say("\n".join(lines), sys.stderr)
 
 
 def _is_open(port: int) -> bool:
@@ -205,7 +205,7 @@ def mailer(options: argparse.Namespace) -> int:
     """Sends emails until it is stopped: a process of its own beside the web processes."""
     site = settings(options.command)
     if not site.sends_mail:
-        print(_("This site sends no email (MAILER=off), so there is nothing for a mailer to do."), file=sys.stderr)
+        logs.say(_("This site sends no email (MAILER=off), so there is nothing for a mailer to do."), sys.stderr)
         return 3
     logs.configure(site)
     uvloop.run(_send(site))

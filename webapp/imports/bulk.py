@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.database import Database, execute
 from webapp.i18n import gettext as _
 from webapp.i18n import number
+from webapp.logs import say
 
 TURN = 0.08  # seconds of SQLite's write lock, and of the disk
 AT_ONCE, FEWEST_AT_ONCE, MOST_AT_ONCE = 250, 50, 1000  # at first, and at least and at most from then on
@@ -44,7 +45,7 @@ async def in_turns(
 def _report(before: int, done: int, everything: int) -> None:
     if done // LINES_A_REPORT > before // LINES_A_REPORT and done < everything:
         words = _("%(done)s of %(all)s ...") % {"done": number(done), "all": number(everything)}
-        print(words, file=sys.stderr, flush=True)
+        say(words, sys.stderr)
 
 
 def _next_size(size: int, took: float) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from webapp.i18n import gettext as _
 from webapp.imports import Refused
+from webapp.logs import say
 
 SEPARATORS = ",;\t"
 
@@ -70,7 +71,7 @@ def _header(cells: list[str], required: Sequence[str], known: Sequence[str]) -> 
     if twice := _first_twice(header):
         raise Refused(_("The first line names the column %(name)s twice.") % {"name": twice})
     if ignored := [name for name in header if name and name not in known]:
-        print(_("Not imported: %(columns)s.") % {"columns": ", ".join(ignored)}, file=sys.stderr)
+        say(_("Not imported: %(columns)s.") % {"columns": ", ".join(ignored)}, sys.stderr)
     return header
 
 

@@ -18,7 +18,7 @@ from webapp.database import Database
 from webapp.i18n import gettext as _
 from webapp.i18n import number
 from webapp.imports import Refused, bulk
-from webapp.logs import printable
+from webapp.logs import printable, say
 from webapp.posts import posts
 from webapp.posts.posts import ImportedPost
 from webapp.settings import Settings
@@ -43,7 +43,7 @@ def run(settings: Settings, name: str, file: Path) -> int:
     except Unreadable as refused:
         raise Refused(f"{file.name}: {_(str(refused))} {_('Nothing was imported.')}") from None
     for line in _lines(archive, asyncio.run(_import(settings, name, archive))):
-        print(line)
+        say(line)
     return 0
 
 

@@ -23,6 +23,7 @@ from webapp.i18n import ngettext, number
 from webapp.imports import bulk, import_users, tutorial_db
 from webapp.imports.import_users import NewAccount, TakenNames
 from webapp.imports.tutorial_db import Row, Source
+from webapp.logs import say
 from webapp.people import follows
 from webapp.people.models import Follow
 from webapp.posts import posts, text
@@ -58,7 +59,7 @@ def run(settings: Settings, file: Path) -> int:
     source = tutorial_db.read(file)
     report = asyncio.run(_import(settings, source))
     for line in _lines(source, report):
-        print(line)
+        say(line)
     return 0
 
 

@@ -21,7 +21,7 @@ from webapp.i18n import N_, ngettext, number
 from webapp.i18n import gettext as _
 from webapp.imports import Refused, bulk, csv_rows
 from webapp.imports.csv_rows import Row
-from webapp.logs import printable
+from webapp.logs import printable, say
 from webapp.names import identities, usernames
 from webapp.passwords import hashes
 from webapp.passwords.costs import remember_costs
@@ -62,7 +62,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
         await add_in_turns(database, checked.accounts)
     finally:
         await database.close()
-    print(_summary(checked))
+    say(_summary(checked))
 
 
 async def add_in_turns(database: Database, accounts: Sequence["NewAccount"]) -> None:

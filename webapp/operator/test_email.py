@@ -10,7 +10,7 @@ import aiosmtplib
 from webapp.database import now
 from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
 from webapp.i18n import gettext as _
-from webapp.logs import printable
+from webapp.logs import printable, say
 from webapp.mail import mime
 from webapp.names import identities
 from webapp.replies import advice
@@ -59,5 +59,5 @@ def _email(settings: Settings, address: str) -> bytes:
 
 
 def _say(words: str, code: int = 0) -> int:
-    print(words, file=sys.stderr if code else sys.stdout)
+    say(words, sys.stderr if code else sys.stdout)
     return code
