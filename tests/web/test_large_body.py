@@ -1,6 +1,7 @@
 """A form with a large file is taken onto the disk, a few at a time, and refused as other forms are."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -76,7 +77,7 @@ CHUNK = b"%x\r\n" % (MOST + AROUND + 1)
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (started(MOST + AROUND + 1), 413),  # not a byte of it is waited for
+        (started(MOST + AROUND + 1), 413),
         (started(None) + CHUNK + START + b"x" * (MOST + AROUND + 1 - len(START)), 413),
         (started(1000) + START, 408),
         (started(4) + b"oops", 400),
@@ -88,6 +89,26 @@ CHUNK = b"%x\r\n" % (MOST + AROUND + 1)
 def test_what_is_not_a_whole_form_is_refused(site: Site, request_: bytes, status: int) -> None:
     with taking(site) as port:
         assert status_of(port, request_) == status
+
+
+@pytest.mark.parametrize("is_said", [True, False], ids=["said", "unsaid"])
+def test_who_sends_too_large_a_file_reads_why(site: Site, is_said: bool) -> None:
+    """C46: the kernel would take back an answer that is given while the rest is still on its way."""
+    size = 3 * MOST
+    with taking(site) as port, connected(port, started(size if is_said else None)) as connection:
+        connection.sendall((b"" if is_said else b"%x\r\n" % size) + START + b"x" * (size // 2))
+        time.sleep(0.3)
+        connection.sendall(b"x" * (size - size // 2 - len(START)) + (b"" if is_said else b"\r\n0\r\n\r\n"))
+        answer = said(connection)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"<h1" in answer
+
+
+def test_who_asks_before_sending_too_large_a_file_is_told_at_once(site: Site) -> None:
+    asking = started(MOST + AROUND + 1).replace(b"Connection: close", b"Expect: 100-continue\r\nConnection: close")
+    with taking(site, patience=Patience()) as port, connected(port, asking) as connection:
+        assert said(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_two_at_once_and_one_for_each_person(site: Site) -> None:

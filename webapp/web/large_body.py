@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from tempfile import gettempdir
 
@@ -24,6 +24,7 @@ log = logging.getLogger("webapp.uploads")
 AT_ONCE = 2  # in each process
 WAIT_SECONDS = 5  # for a turn, such as after a second press, until the first is cut off
 AROUND = 16 * 1024  # what a form puts around its file
+LINGER_SECONDS = 60  # at most, for the rest of a file that is too large, before the answer
 PATIENCE = Patience(max_seconds=3600, start_seconds=10, bytes_per_second=64 * 1024)
 
 
@@ -113,7 +114,9 @@ class LargeBody:
         headers = Headers(scope=scope)
         said = headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 18 or int(said) > most:
-            raise TooLarge  # before reading a byte of it
+            if "expect" not in headers:  # who asks first is answered before sending any of it
+                await self._discard(receive)
+            raise TooLarge
         pieces = self._pieces(receive, most, _end(headers))
         try:
             return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
@@ -136,6 +139,8 @@ class LargeBody:
             piece = message.get("body", b"")
             size += len(piece)
             if size > most:
+                if message.get("more_body", False):
+                    await self._discard(receive)
                 raise TooLarge
             yield piece
             tail = (tail + piece)[-2 * len(end) :]
@@ -143,6 +148,17 @@ class LargeBody:
                 break
         if end not in tail:
             raise MultiPartException("It was cut off.")  # which the parser doesn't mind
+
+    async def _discard(self, receive: Receive) -> None:
+        """Reads the rest for a while and throws it away, so that its sender gets the answer, as WholeBody does."""
+        size, begun = 0, asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout_at(begun + min(LINGER_SECONDS, self.patience.seconds(size))):
+                    message = await receive()
+                if not message.get("more_body", False):
+                    return
+                size += len(message["body"])
 
 
 def _no_room() -> str:
