@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.test_locks import ARGUMENTS
 from tests.depth import deep, one_in
 from tests.mailserver import Certificates, MailServer
 from tests.processes import Host
@@ -98,6 +99,18 @@ def test_accounts_are_listed_oldest_first(run: Run) -> None:
     assert rows == [["susan", "susan@example.com", "active"], ["John_1", "john@example.com", "active"]]
 
 
+LISTS = [name.split() for name in ARGUMENTS if name.endswith("list") or f"{name} list" in ARGUMENTS]
+
+
+@pytest.mark.parametrize("command", LISTS, ids=" ".join)
+def test_a_list_without_a_line_says_so_to_people_and_to_programs_nothing(run: Run, command: list[str]) -> None:
+    ended = run(*command)
+
+    assert ended.out + ended.err
+    assert "\t" not in ended.out
+    assert ended.code == 0
+
+
 @pytest.mark.usefixtures("people")
 def test_a_disabled_account_stays_closed_until_it_is_enabled(run: Run, site: Site) -> None:
     """C19"""
@@ -148,7 +161,7 @@ def test_migrating_makes_the_database_and_migrating_twice_does_no_harm(
     first, second = run("migrate"), run("migrate")
 
     assert (first.code, second.code) == (0, 0)
-    assert run("users", "list") == (0, "", "")
+    assert run("users", "list") == (0, "", "Nobody has an account yet.\n")
 
 
 # send-test-mail

@@ -42,7 +42,7 @@ async def invite(db: AsyncSession, settings: Settings, options: argparse.Namespa
         raise Refused(_("%(email)s already has an account.") % {"email": address})
     yield tokens.register_link(settings, address)
     hours = int(tokens.REGISTER_LIFETIME.total_seconds() // 3600)
-    _hint(ngettext("It works once, for %(count)s hour.", "It works once, for %(count)s hours.", hours), count=hours)
+    hint(ngettext("It works once, for %(count)s hour.", "It works once, for %(count)s hours.", hours), count=hours)
 
 
 async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
@@ -54,17 +54,21 @@ async def reset_link(db: AsyncSession, settings: Settings, options: argparse.Nam
     yield tokens.reset_link(settings, user)
     minutes = settings.reset_token_minutes
     words = ngettext("It works once, for %(count)s minute.", "It works once, for %(count)s minutes.", minutes)
-    _hint(words, count=minutes)
+    hint(words, count=minutes)
 
 
-def _hint(words: str, **values: object) -> None:
-    """Says something to the person at the terminal, but not to a program that reads the link."""
+def hint(words: str, **values: object) -> None:
+    """Says something to the person at the terminal, but not to a program that reads the link or the list."""
     say(words % values, sys.stderr)
 
 
 async def list_users(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
+    is_empty = True
     async for line in account_report.all_accounts(db):
+        is_empty = False
         yield line
+    if is_empty:
+        hint(_("Nobody has an account yet."))
 
 
 async def show_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -36,8 +36,11 @@ def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[.
 
 async def _list(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """A line for each waiting request: who asks, and why."""
-    for request in await requests.waiting(db):
+    waiting = await requests.waiting(db)
+    for request in waiting:
         yield f"{request.email}\t{request.username}\tsince {request.created_at:%Y-%m-%d}\t{request.why}"
+    if not waiting:
+        commands.hint(_("Nobody is waiting to be let in."))
 
 
 async def _approve(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
