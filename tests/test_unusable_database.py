@@ -35,8 +35,7 @@ SERVERS = {
     "no tables": ("does not exist", "Run `python -m webapp migrate`"),
 }
 MADE_BY_MIGRATE = {"in no folder", "empty", "no tables"}
-# `backup` says it in the words of its own tools, and `send-test-mail` needs no database.
-COMMANDS = {name for name, words in ARGUMENTS.items() if words is not None} - {"backup", "send-test-mail"}
+COMMANDS = {name for name, words in ARGUMENTS.items() if words is not None} - {"send-test-mail"}  # it needs none
 
 
 @pytest.fixture(params=[*FILES, *[pytest.param(name, marks=pytest.mark.postgresql) for name in SERVERS]])

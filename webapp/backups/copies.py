@@ -21,6 +21,8 @@ def make(database_url: str, file: Path) -> str:
     The file gets its name once it is complete, so whatever collects backups never takes half of one.
     """
     must_be_new(file)
+    if not sqlite_file(database_url):
+        postgresql.try_out(database_url)
     try:
         with _hidden(file) as part:
             what = _written(database_url, part)
@@ -74,10 +76,9 @@ def _counts(db: sqlite3.Connection) -> Iterator[str]:
 
 def _copy_sqlite(source: Path, part: Path) -> None:
     """`VACUUM INTO` copies one moment into a file without a WAL: https://www.sqlite.org/lang_vacuum.html."""
-    if not source.is_file():
-        raise Refused(_("There is no database at %(source)s.") % {"source": source})
     try:
         with closing(_open(source)) as db:
+            db.execute("SELECT version_num FROM alembic_version")  # an empty file can be copied as well
             db.execute("VACUUM INTO ?", (str(part),))
     except sqlite3.DatabaseError as error:
         words = _("The database can't be copied: %(reason)s")

@@ -1,5 +1,6 @@
 """Dumps of PostgreSQL, by its own tools: https://www.postgresql.org/docs/current/app-pgdump.html."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -8,12 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from webapp.backups import Refused
+from webapp.database import Database
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.settings import database_url
+
+
+def try_out(url: str) -> None:
+    """Raises what the site does with a database that can't be used: pg_dump says what is wrong, not the way out."""
+    _must_be_here("pg_dump")
+    asyncio.run(_find_version(url))
 
 
 def dump(url: str, file: Path) -> str:
@@ -57,11 +65,24 @@ def environment(url: str) -> dict[str, str]:
     return {name: value for name, value in said.items() if value}
 
 
-def _run(program: str, arguments: list[str], variables: Mapping[str, str] | None = None) -> str:
+async def _find_version(url: str) -> None:
+    database = Database(url, is_patient=True)
+    try:
+        async with database.engine.connect() as connection:
+            await connection.execute(text("SELECT version_num FROM alembic_version"))
+    finally:
+        await database.close()
+
+
+def _must_be_here(program: str) -> None:
     if shutil.which(program) is None:
         raise Refused(
             _("%(program)s is not on this machine; Debian has it in postgresql-client.") % {"program": program}
         )
+
+
+def _run(program: str, arguments: list[str], variables: Mapping[str, str] | None = None) -> str:
+    _must_be_here(program)
     done = subprocess.run(  # noqa: S603  (our own words, and a file's name)
         [program, *arguments], env=os.environ | dict(variables or {}), capture_output=True, text=True, check=False
     )
