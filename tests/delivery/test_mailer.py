@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from tests.depth import deep, one_in
@@ -537,3 +538,26 @@ def _shift(database_url: str, statement: str) -> None:
     """Lets an hour pass in the database's rows."""
     then = now() - timedelta(minutes=61)
     query(database_url, statement, then=then.isoformat(" ") if "sqlite" in database_url else then)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1)])
+def test_a_clock_that_is_set_sends_nothing_twice(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, ahead: timedelta
+) -> None:
+    """It is set ahead, and later back, while an email is on the wire and another process looks for work."""
+    settings = make_settings(database_url=database_url, mail_connections=1, **scripted.settings)
+    site, _other = start_site(settings), start_site(settings)
+    ask(site, "earlier@example.com")
+    wait_until_settled(site)
+    scripted.seconds["DOT"] = 1.0
+
+    with time_machine.travel(now(), tick=True) as clock:
+        for address, moved in (("ahead@example.com", ahead), ("back@example.com", -ahead)):
+            scripted.commands.clear()
+            ask(site, address)
+            scripted.wait_for(lambda server: "DATA" in server.commands)
+            clock.shift(moved)
+            wait_until_settled(site)
+
+    arrived = [email.recipients[0] for email in scripted.emails]
+    assert arrived == ["earlier@example.com", "ahead@example.com", "back@example.com"]

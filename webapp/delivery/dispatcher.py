@@ -19,10 +19,11 @@ from webapp import i18n as languages
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, now
+from webapp.database.hot import Transaction
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
-from webapp.delivery.pace import Pace
-from webapp.mail import outbox, refusals, status
+from webapp.delivery.pace import Pace, mend_times, prolong_leases
+from webapp.mail import outbox, refusals
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
 from webapp.mail.models import Claimed, Outcome, Priority, Verdict
@@ -33,7 +34,7 @@ log = logging.getLogger("webapp.mail")
 BATCH = 50
 DRAFTED_AT_ONCE = 10
 TIDY_SECONDS = 600.0
-CLOCK_SET_BACK = 30.0  # seconds, from which on emails may have been put off by a clock that was ahead
+CLOCK_JUMPED = 30.0  # seconds, from which on a clock that was set, or stood still with its machine, upsets the leases
 
 SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
@@ -66,7 +67,7 @@ class Dispatcher:
         self.database = database
         self.templates = templates
         self._tidy_at = 0.0
-        self._clock = 0.0
+        self._clock = _clock()
 
     @cached_property
     def mailer(self) -> str:
@@ -83,8 +84,7 @@ class Dispatcher:
                     batch += await outbox.claim(db, self.mailer, room, priority, self.pace.lease)
             if not batch and not left[Priority.NOTICE]:
                 batch = await outbox.claim_alarm(db, self.mailer, self.pace.lease)
-            await db.commit()
-        return batch
+            return await self._keep(db, batch)
 
     async def claim_suspect(self) -> list[Claimed]:
         """Claims an email that mailers died with, if there is one. Nothing else may be in hand, as it could be
@@ -92,7 +92,13 @@ class Dispatcher:
         """
         async with self.database.direct(is_writing=True) as db:
             batch = await outbox.claim_suspect(db, self.mailer, self.pace.lease)
-            await db.commit()
+            return await self._keep(db, batch)
+
+    async def _keep(self, db: Transaction, batch: list[Claimed]) -> list[Claimed]:
+        """What was claimed; nothing if the clock was set meanwhile, so that leases only seemed to be over."""
+        if abs(_clock() - self._clock) > CLOCK_JUMPED:
+            return []
+        await db.commit()
         return batch
 
     async def write(self, batch: Sequence[Claimed]) -> AsyncIterator[Written]:
@@ -152,15 +158,22 @@ class Dispatcher:
 
     async def _tidy(self) -> None:
         """Now and then checks the clock."""
-        clock = time.time() - time.monotonic()
-        was_set_back, self._clock = clock < self._clock - CLOCK_SET_BACK, clock
-        if time.monotonic() < self._tidy_at and not was_set_back:
+        clock = _clock()
+        jumped = clock - self._clock
+        if time.monotonic() < self._tidy_at and abs(jumped) < CLOCK_JUMPED:
             return
         async with self.database.session(is_writing=True) as db:
-            if count := await status.mend_times(db):
+            if jumped > CLOCK_JUMPED:
+                await prolong_leases(db)
+            if count := await mend_times(db):
                 log.warning("clock_was_ahead", extra={"fields": {"emails": count}})
             await db.commit()
-        self._tidy_at = time.monotonic() + TIDY_SECONDS
+        self._clock, self._tidy_at = clock, time.monotonic() + TIDY_SECONDS
+
+
+def _clock() -> float:
+    """When the machine's steady clock began, as its wall clock sees it. It changes when the wall clock is set."""
+    return time.time() - time.monotonic()
 
 
 def tell(email: Claimed, outcome: Outcome) -> None:

@@ -1,11 +1,19 @@
-"""How long the mailer waits, and for what."""
+"""How long the mailer waits, and for what; and what becomes of that when the clock is set."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import case, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from webapp.database import CLOCKS_DIFFER, execute, now
 from webapp.mail import outbox
+from webapp.mail.models import LEASED
+from webapp.mail.outbox import LEASE, REFUSED_HOURS, emails
+
+LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
 
 
 @dataclass(frozen=True)
@@ -51,3 +59,23 @@ class Share:
         credit = min(self._credit + earned, self.MOST) - seconds
         self._credit, self._at = max(credit, -self.MOST), moment
         return max(0.0, -self._credit / self.share)
+
+
+async def mend_times(db: AsyncSession) -> int:
+    """Makes due what a clock that ran ahead has put off: no email waits longer than its schedule allows.
+
+    Who holds one may just be sending it, so it is due a lease later.
+    """
+    moment = now()
+    latest, is_held = moment + CLOCKS_DIFFER, emails.c.state == LEASED
+    is_late = is_held & (emails.c.due_at > latest + LEASE) | (emails.c.due_at > latest + LONGEST_WAIT)
+    put_off = update(emails).where(emails.c.finished_at.is_(None), (emails.c.created_at > latest) | is_late)
+    due_at = case((is_held, moment + LEASE), else_=moment)
+    created_at = case((emails.c.created_at > moment, moment), else_=emails.c.created_at)
+    return (await execute(db, put_off.values(due_at=due_at, created_at=created_at))).rowcount
+
+
+async def prolong_leases(db: AsyncSession) -> None:
+    """After a clock jumped ahead: leases seem to be over whose holders are just sending."""
+    held = update(emails).where(emails.c.state == LEASED, emails.c.due_at < now() + LEASE)
+    await execute(db, held.values(due_at=now() + LEASE))

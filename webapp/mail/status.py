@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     TextClause,
     bindparam,
-    case,
     func,
     literal,
     select,
@@ -23,11 +22,11 @@ from sqlalchemy import (
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
-from webapp.database import CLOCKS_DIFFER, execute, execute_together, is_recent, now, recent
+from webapp.database import execute, execute_together, is_recent, now, recent
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail import models, refusals
 from webapp.mail.models import DEAD, LEASED, READY, SENT, SUPPRESSED, Claimed, Outcome, Priority, Verdict
-from webapp.mail.outbox import LEASE, NOT_LEAVING, REFUSED_HOURS, TROUBLE_LASTS, emails, trouble_seen
+from webapp.mail.outbox import NOT_LEAVING, TROUBLE_LASTS, emails, trouble_seen
 from webapp.mail.outbox import status as statuses
 from webapp.settings import Settings
 
@@ -35,7 +34,6 @@ GIVEN_UP = text(models.GIVEN_UP)
 KEPT = timedelta(days=30)
 KEPT_OF_STRANGERS = timedelta(days=1)
 ATTEMPTS_FORGIVEN = 5
-LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
 
 
 @dataclass(frozen=True)
@@ -199,20 +197,6 @@ def outdated() -> ColumnElement[bool]:
     """
     of_strangers = (emails.c.finished_at < now() - KEPT_OF_STRANGERS) & text(models.OF_STRANGERS)
     return (emails.c.finished_at < now() - KEPT) | of_strangers
-
-
-async def mend_times(db: AsyncSession) -> int:
-    """Makes due what a clock that ran ahead has put off: no email waits longer than its schedule allows."""
-    latest = now() + CLOCKS_DIFFER
-    is_late = (emails.c.state == LEASED) & (emails.c.due_at > latest + LEASE) | (
-        emails.c.due_at > latest + LONGEST_WAIT
-    )
-    put_off = update(emails).where(emails.c.finished_at.is_(None), (emails.c.created_at > latest) | is_late)
-    return (await execute(db, put_off.values(due_at=now(), created_at=_earlier(now())))).rowcount
-
-
-def _earlier(moment: datetime) -> ColumnElement[datetime]:
-    return case((emails.c.created_at > moment, moment), else_=emails.c.created_at)
 
 
 async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
