@@ -1,5 +1,6 @@
 """Error mails to ADMINS: once, in words, and without anybody's secrets."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -9,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.inspection import query
 from tests.sites import Site
+from webapp.operator.error_alerts import TRIED_EVERY
 from webapp.settings import Settings
 
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -99,3 +102,30 @@ def test_nobody_is_told_where_nobody_is_named(
     assert answer.status_code == 500
     assert site.mailbox
     assert site.mailbox.all() == []
+
+
+@pytest.mark.postgresql
+def test_the_database_is_back_when_it_takes_the_email_about_it(
+    make_settings: Callable[..., Settings],
+    postgres_url: str,
+    start_site: Callable[[Settings], Site],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On a full disk some tables still have room for a row, and others don't."""
+    site = start_site(make_settings(database_url=postgres_url, admins=("host@example.com",)))
+    full = "BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END"
+    query(postgres_url, f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $${full}$$")
+    query(postgres_url, "CREATE TRIGGER full_disk BEFORE INSERT ON outbox_email EXECUTE FUNCTION full_disk()")
+
+    refused = [site.browser().post("/register", data={"email": "mary@example.com"}) for _ in range(2)]
+    time.sleep(TRIED_EVERY + 0.5)
+    assert [answer.status_code for answer in refused] == [503, 503]
+    assert "database_back" not in caplog.messages
+    query(postgres_url, "DROP TRIGGER full_disk ON outbox_email")
+
+    assert site.mailbox
+    told = site.mailbox.last(to="host@example.com")
+    assert told.subject == "[Microblog] The database could not be used"
+    assert "What: could not extend file: No space left on device" in told.text
+    assert [caplog.messages.count(event) for event in ("database_away", "database_back")] == [1, 1]
+    assert not [record for record in caplog.records if record.exc_info]

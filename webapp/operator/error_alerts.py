@@ -81,11 +81,26 @@ class Alarms:
             self._outage = asyncio.create_task(self._tell_when_back(reason, now()))
 
     async def _tell_when_back(self, reason: str, since: datetime) -> None:
-        while not await self._can_write():
+        while not await self._is_back(reason, since):
             await asyncio.sleep(TRIED_EVERY)
         self._back_at = time.monotonic()
-        seconds = round((now() - since).total_seconds())
-        log.warning("database_back", extra={"fields": {"seconds": seconds}})
+        log.warning("database_back", extra={"fields": {"seconds": _seconds(since)}})
+
+    async def _is_back(self, reason: str, since: datetime) -> bool:
+        """Whether it takes the email about the outage: on a full disk a smaller write may still find room."""
+        try:
+            await self.database.try_write()
+        except Exception:
+            return False
+        try:
+            await self._tell_of_outage(reason, since)
+        except Exception as error:
+            if refusals.is_away(error):
+                return False
+            log.exception("alarm_not_posted")
+        return True
+
+    async def _tell_of_outage(self, reason: str, since: datetime) -> None:
         if not self.settings.admins or not self.settings.sends_mail:
             return
         with contextlib.suppress(TooOften):
@@ -93,15 +108,8 @@ class Alarms:
                 one, all_of_them = (rate_limits.ERROR_ALARM, "database"), (rate_limits.ERROR_ALARMS, "all")
                 await rate_limits.count(db, self.settings, one, all_of_them)
                 with i18n.use(self.settings.languages[0]):
-                    await self._send(db, _("The database could not be used"), _outage(reason, since, seconds))
+                    await self._send(db, _("The database could not be used"), _outage(reason, since))
                 await db.commit()
-
-    async def _can_write(self) -> bool:
-        try:
-            await self.database.try_write()
-        except Exception:
-            return False
-        return True
 
     async def _post(
         self, db: AsyncSession, error: Exception, fingerprint: str, count: int, route: str, request_id: str
@@ -122,7 +130,12 @@ class Alarms:
         await mail.send(db, self.settings, subject=subject, text=words, to=self.settings.admins, is_alarm=True)
 
 
-def _outage(reason: str, since: datetime, seconds: int) -> str:
+def _seconds(since: datetime) -> int:
+    return round((now() - since).total_seconds())
+
+
+def _outage(reason: str, since: datetime) -> str:
+    seconds = _seconds(since)
     lines = [
         _("What: %(what)s") % {"what": reason},
         _("Since: %(when)s UTC") % {"when": f"{since:%Y-%m-%d %H:%M:%S}"},
