@@ -82,3 +82,30 @@ def test_headers_that_are_not_read_are_told_of_once(site: Site, caplog: pytest.L
 
     told = [record.message for record in caplog.records if record.name == "webapp.requests"]
     assert told.count("forwarded_headers_ignored") == 1
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "event"),
+    [
+        (2, "203.0.113.9", "too_few_proxies"),
+        (1, None, "too_few_proxies"),
+        (1, "203.0.113.9, 10.0.0.7", "too_many_proxies"),
+        (1, "203.0.113.9, [fd00::7]:443", "too_many_proxies"),
+        (1, "203.0.113.9", None),
+        (1, "10.0.0.7", None),  # a visitor from the same network
+        (1, "10.0.0.7, 203.0.113.9", None),  # what the visitor claims
+        (2, "203.0.113.9, 10.0.0.7", None),
+    ],
+)
+def test_a_number_of_proxies_that_does_not_fit_is_told_of_once(
+    site: Site, caplog: pytest.LogCaptureFixture, trusted: int, forwarded: str | None, event: str | None
+) -> None:
+    site.app.state.settings = replace(site.settings, trusted_proxies=trusted)
+    browser = site.browser()
+    del browser.headers["x-forwarded-for"]
+
+    for _ in range(3):
+        browser.post("/login", data=WRONG, headers={"x-forwarded-for": forwarded} if forwarded else {})
+
+    told = [record.message for record in caplog.records if "_proxies" in record.message]
+    assert told == ([event] if event else [])

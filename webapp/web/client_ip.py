@@ -8,6 +8,20 @@ from starlette.requests import Request
 
 log = logging.getLogger("webapp.requests")
 FORWARDED = ("x-forwarded-for", "forwarded")
+# Where proxies of one's own live: RFC 1918, RFC 6598, RFC 4193, the machine itself and its links.
+INSIDE = [
+    ip_network(network)
+    for network in [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::/64",
+    ]
+]
 # Some proxies write the port, too, such as Azure's Application Gateway.
 WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([^\[\]]+)\](?::[0-9]+)?")
 
@@ -21,10 +35,15 @@ def of(request: Request) -> str:
     hops = request.app.state.settings.trusted_proxies
     peer = request.client.host if request.client else ""
     forwarded = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
-    if hops and len(forwarded) >= hops:
-        return _network(forwarded[-hops])
     if not hops and any(name in request.headers for name in FORWARDED):
-        _warn_once(request)
+        _warn_once(request, "forwarded_headers_ignored", value=0)
+    if hops and len(forwarded) < hops:
+        _warn_once(request, "too_few_proxies", value=hops, entries=len(forwarded))
+    if hops and len(forwarded) >= hops:
+        client = _network(forwarded[-hops])
+        if len(forwarded) > hops and _is_inside(client):
+            _warn_once(request, "too_many_proxies", value=hops, entries=len(forwarded))
+        return client
     # A server that reads the header itself, as uvicorn does unless told not to, puts the client's words there.
     return "unknown" if peer and any(peer in entry for entry in forwarded) else _network(peer)
 
@@ -40,9 +59,16 @@ def _network(name: str) -> str:
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
-def _warn_once(request: Request) -> None:
-    """Warns that a proxy is in front of the site, or somebody pretends so: all visitors may look like one."""
+def _is_inside(client_ip: str) -> bool:
+    if client_ip == "unknown":
+        return False
+    address = ip_network(client_ip).network_address
+    return any(address in network for network in INSIDE)
+
+
+def _warn_once(request: Request, event: str, **fields: int) -> None:
+    """Warns that TRUSTED_PROXIES may be wrong, or somebody pretends so: all visitors may look like one, or lie."""
     state = request.app.state
     if not getattr(state, "has_warned_of_proxies", False):
         state.has_warned_of_proxies = True
-        log.warning("forwarded_headers_ignored", extra={"fields": {"setting": "TRUSTED_PROXIES", "value": 0}})
+        log.warning(event, extra={"fields": {"setting": "TRUSTED_PROXIES", **fields}})
