@@ -148,6 +148,6 @@ def test_the_document_names_every_event_of_the_log_and_no_other() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", text.partition("## Log lines")[2], re.MULTILINE)
     code = "".join(file.read_text() for file in (ROOT / "webapp").rglob("*.py"))
 
-    logged = re.findall(r'\blog\.(?:debug|info|warning|error|exception)\(\s*f?"([^"]*)"', code)
+    logged = re.findall(r'\b(?:log\.(?:debug|info|warning|error|exception)\(|_warn_once\(request,)\s*f?"([^"]*)"', code)
 
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(set(logged))

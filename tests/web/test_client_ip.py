@@ -109,3 +109,14 @@ def test_a_number_of_proxies_that_does_not_fit_is_told_of_once(
 
     told = [record.message for record in caplog.records if "_proxies" in record.message]
     assert told == ([event] if event else [])
+
+
+def test_a_check_from_the_machine_silences_no_other_warning(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    browser = site.browser()
+    del browser.headers["x-forwarded-for"]
+
+    browser.post("/login", data=WRONG)
+    browser.post("/login", data=WRONG, headers={"x-forwarded-for": "203.0.113.9, 10.0.0.7"})
+
+    told = [record.message for record in caplog.records if "_proxies" in record.message]
+    assert told == ["too_few_proxies", "too_many_proxies"]

@@ -69,6 +69,7 @@ def _is_inside(client_ip: str) -> bool:
 def _warn_once(request: Request, event: str, **fields: int) -> None:
     """Warns that TRUSTED_PROXIES may be wrong, or somebody pretends so: all visitors may look like one, or lie."""
     state = request.app.state
-    if not getattr(state, "has_warned_of_proxies", False):
-        state.has_warned_of_proxies = True
+    warned_of: frozenset[str] = getattr(state, "proxy_warnings", frozenset())
+    if event not in warned_of:
+        state.proxy_warnings = warned_of | {event}
         log.warning(event, extra={"fields": {"setting": "TRUSTED_PROXIES", **fields}})
