@@ -18,6 +18,7 @@ from tests.stories import PASSWORD, log_in, standing_village
 from tests.test_sweeps import ROUTES
 from tests.watching import execute
 from webapp.fair_queue import Busy
+from webapp.settings import ROOT
 from webapp.web import drafts
 
 # Pages with a form that is sent to the page itself, for who is logged in; addresses with a token are secrets.
@@ -246,3 +247,24 @@ def test_what_was_typed_stays_in_the_form_that_was_sent_too_often(
 
     assert answer.status_code == 429
     assert texts_of(answer.text, path) == {text: sent[text] for text in TEXTS[name]}
+
+
+# A browser that goes back, and the tab's own storage, bring back what was typed, but not into a field that says "off".
+NOT_KEPT = {
+    "code": "a secret",
+    "recovery_code": "a secret",
+    "username": "typed out by who deletes the account, so that nobody does by accident",
+    "q": "it stands in the address",
+    "homepage": "for robots only",
+}
+
+
+def test_no_text_is_kept_from_going_back_but_secrets() -> None:
+    sources = [file.read_text() for file in (ROOT / "templates").rglob("*.html")]
+    fields = [
+        field for source in sources for field in re.findall(r"(?:field\(form|<input)[^\n]*autocomplete=\"off\"", source)
+    ]
+    names = [re.search(r'form, "(\w+)"|name="(\w+)"', field) for field in fields]
+
+    assert len(fields) > 5
+    assert {name[1] or name[2] for name in names if name} == set(NOT_KEPT)
