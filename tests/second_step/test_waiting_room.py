@@ -95,6 +95,34 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is None
 
 
+@pytest.mark.parametrize("gone", ["waited", "removed"])
+def test_the_link_in_the_emails_says_so_once_it_is_too_late(site: Site, app: App, mailbox: Mailbox, gone: str) -> None:
+    """It works for a day after the wait, and must not promise what is gone: neither before nor after the button."""
+    browser = ask(site, mailbox)
+    link = mailbox.link(SUSAN, subject=WAITS)
+    after = 3 * DAY + 60 if gone == "waited" else 60
+
+    with time_machine.travel(time.time() + after):
+        if gone == "waited":
+            let_work(site)
+        else:
+            log_in_with(browser, app)
+            browser.post("/sign-in_methods/app/remove", data={"code": app.code(1)})
+        assert execute(site, "SELECT count(*) FROM factor") == [(0,)]
+        for page in (site.browser().get(link).text, site.browser().post(link).text):
+            assert "The second step of <strong>susan</strong> is gone" in page
+            assert "Nothing is being removed" not in page
+            assert "Stopped" not in page
+
+
+def test_a_second_press_of_the_link_stops_nothing_and_does_not_say_so(site: Site, app: App, mailbox: Mailbox) -> None:
+    ask(site, mailbox)
+    link = mailbox.link(SUSAN, subject=WAITS)
+
+    assert "Stopped." in site.browser().post(link).text
+    assert "Stopped." not in site.browser().post(link).text
+
+
 @deep
 def test_the_link_in_the_last_email_works_too(site: Site, app: App, mailbox: Mailbox) -> None:
     """Two hours before it is due, and whoever follows it is logged in nowhere."""

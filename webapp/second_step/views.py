@@ -64,7 +64,7 @@ async def factor_removal(request: Request) -> Response:
     is_begun = form.is_valid and (removal.is_waiting(user) or await _begun(request, form, user))
     if is_begun and not pages.asks_for_part(request):
         return pages.redirect(request, request.url.path)
-    return _waiting_page(request, form, user, "second_step/factor_removal.html")
+    return await _waiting_page(request, form, user, "second_step/factor_removal.html")
 
 
 async def keep_factors(request: Request) -> Response:
@@ -75,12 +75,14 @@ async def keep_factors(request: Request) -> Response:
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "keep_factors")
     if form.is_valid:
-        await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request))
-        await request.state.db.commit()
-        await request.state.db.refresh(user)
+        db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+        is_stopped = await removal.stop(db, settings, user, client)
+        await db.commit()
+        await db.refresh(user)
         if not pages.asks_for_part(request):
-            return pages.redirect(request, request.url.path, flash=_("Stopped. Your sign-in methods stay as they are."))
-    return _waiting_page(request, form, user, "second_step/keep_factors.html")
+            words = _("Stopped. Your sign-in methods stay as they are.") if is_stopped else None
+            return pages.redirect(request, request.url.path, flash=words)
+    return await _waiting_page(request, form, user, "second_step/keep_factors.html")
 
 
 async def _begun(request: Request, form: Form[EmptyForm], user: User) -> bool:
@@ -143,7 +145,7 @@ async def _owner(request: Request, purpose: Purpose) -> User:
     return user
 
 
-def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template: str) -> Response:
+async def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template: str) -> Response:
     return pages.render(
         request,
         template,
@@ -151,6 +153,7 @@ def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template:
         form=form,
         username=user.username,
         due=user.factor_removal_due_at,
+        has_second_step=await methods.has_second_step(request.state.db, user.id),
         days=request.app.state.settings.factor_removal_days,
         token=request.path_params["token"],
     )
