@@ -87,6 +87,20 @@ def test_a_later_follower_is_in_a_later_email(bob: Site, mailbox: Mailbox, clock
     ]
 
 
+@deep
+def test_who_is_followed_all_hour_gets_few_emails_that_name_all(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
+    """Somebody with many accounts follows with one after the other."""
+    for number in range(8):
+        arrive(bob, f"fan{number}").post("/follow/bob")
+        clock.shift(61)
+    clock.shift(3600)
+
+    emails = told(bob, mailbox)
+
+    assert len(emails) == 6
+    assert sorted(name for email in emails for name in named_in(email)) == [f"fan{number}" for number in range(8)]
+
+
 @pytest.mark.alike
 def test_emails_about_followers_can_be_ended_by_one_click(bob: Site, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058"""

@@ -87,6 +87,25 @@ def test_a_later_mention_is_in_a_later_email(
     assert sorted(posts_in(email) for email in emails) == wanted
 
 
+@pytest.mark.alike
+def test_who_is_mentioned_all_hour_gets_few_emails_that_tell_of_all(
+    any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
+) -> None:
+    """A member with a script mentions somebody every minute. In the next hour it begins anew."""
+    for _minute in range(20):
+        say(susan, "@bob")
+        clock.shift(61)
+    assert len(told(any_site, mailbox)) == 5
+    clock.shift(3600)
+    say(susan, "@bob, again")
+    clock.shift(70)
+
+    emails = told(any_site, mailbox)
+
+    subjects = sorted(email.subject for email in emails)
+    assert subjects == ["You were mentioned on Microblog 15 times", *["susan mentioned you on Microblog"] * 6]
+
+
 @pytest.mark.parametrize("change", ["deleted", "removed", "author disabled", "disabled"])
 @one_in(2)
 def test_the_email_says_only_what_still_stands(site: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:

@@ -1,4 +1,6 @@
-"""One email for everything that happens to a person within a minute, not one for each thing."""
+"""One email for everything that happens to a person within a minute, not one for each thing; after a few such emails,
+one for everything until the hour is over. So nobody who posts all day fills a mailbox with it.
+"""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +14,8 @@ from webapp.settings import Settings
 
 PERIOD = timedelta(seconds=60)
 # It leaves when all transactions of the period have surely ended.
-DELAY = PERIOD + timedelta(seconds=5)
+LATER = timedelta(seconds=5)
+SOON = Rate(5, 3600)  # emails of a minute each, in an hour
 # An event and its count read the clock one after the other. Better to tell twice than not at all.
 LEEWAY = timedelta(seconds=1)
 
@@ -25,12 +28,25 @@ async def tell(
         await rate_limits.count(db, settings, (Limit(kind, (Rate(1, int(PERIOD.total_seconds())),)), str(user_id)))
     except TooOften:
         return
+    times, ends = await rate_limits.tally(db, settings, Limit(f"{kind}_soon", (SOON,)), str(user_id))
+    if times > SOON.times + 1:
+        return
+    until = since + PERIOD if times <= SOON.times else max(ends, since + PERIOD)
     await kinds.post(
-        db, settings, kind, address, user_id=user_id, language=language, delay=DELAY, since=since.isoformat()
+        db,
+        settings,
+        kind,
+        address,
+        user_id=user_id,
+        language=language,
+        delay=until - since + LATER,
+        since=since.isoformat(),
+        until=until.isoformat(),
     )
 
 
 def period(email: Claimed) -> tuple[datetime, datetime]:
     """The start and end of the time that the email covers."""
     since = datetime.fromisoformat(email.parameters.get("since", email.created_at.isoformat()))
-    return since - LEEWAY, since + PERIOD + LEEWAY
+    until = email.parameters.get("until")
+    return since - LEEWAY, (datetime.fromisoformat(until) if until else since + PERIOD) + LEEWAY
