@@ -4,12 +4,13 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import time_machine
 
 from tests.depth import deep, one_in
-from tests.factors.steps import App, log_in_with
+from tests.factors.steps import HALF_MINUTE, App, log_in_with
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
 from tests.sites import Browser, Site
@@ -109,6 +110,23 @@ def test_a_phone_whose_clock_is_far_off_is_told(site: Site, app: App, steps: int
 
     assert answer.status_code == 422
     assert f"clock is off by about {minutes} minute" in answer.text
+
+
+@pytest.mark.alike
+def test_words_about_a_clock_tell_a_guesser_nothing_to_wait_for(any_site: Site, mailbox: Mailbox) -> None:
+    """Otherwise any of the next twenty codes would do instead of one of three: one merely sends it again in time."""
+    app = with_app(any_site.browser(), mailbox)
+    log_in(guesser := any_site.browser())
+    code = app.code(10)
+    told = guesser.post(STEP, data={"code": code}).text
+
+    with time_machine.travel(now() + timedelta(seconds=10 * HALF_MINUTE)):
+        later = guesser.post(STEP, data={"code": code})
+        owner = log_in_with(any_site.browser(), app, 1)
+
+    assert "clock is off by about 5 minutes" in told
+    assert (later.status_code, is_logged_in(guesser)) == (422, False)
+    assert owner == "/"
 
 
 def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) -> None:

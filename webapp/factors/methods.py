@@ -129,7 +129,8 @@ async def add_app(
 async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str) -> str | None:
     """Uses up the time step of a right code, in the caller's transaction; returns what is wrong, or None if nothing is.
 
-    If one code is sent several times at once, one attempt succeeds. The words are empty if the code is simply wrong.
+    If one code is sent several times at once, one attempt succeeds. The words are empty if the code is simply wrong. If
+    there are some, the caller commits, too.
     """
     factor = (await of(db, user_id)).app
     secret = _secret(settings, factor) if factor else None
@@ -137,16 +138,34 @@ async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str)
         return ""
     step = totp.step_of(secret, code, now().timestamp())
     if step is None:
-        minutes = totp.minutes_off(secret, code, now().timestamp())
-        return totp.clock_is_off(minutes) if minutes else ""
+        return await _clock_is_off(db, factor, secret, code)
     values: dict[str, Any] = {"last_step": step, "last_used_at": now()}
     if factor.sealed_with != sealing.mark(settings):
         values |= _sealed(settings, factor.user_id, secret)
-    await endings.lock(db, user_id)  # the account's row first, as in whatever ends everything
+    return None if await _spend(db, factor, step, values) else ""
+
+
+async def _clock_is_off(db: AsyncSession, factor: Factor, secret: str, code: str) -> str:
+    """What to say of a code that belongs to another time nearby; empty if it belongs to none.
+
+    If that time is yet to come, the code is spent, or the words would tell a guesser when to send it again.
+    """
+    moment = now().timestamp()
+    step = totp.step_nearby(secret, code, moment)
+    if step is None:
+        return ""
+    if step > totp.step_at(moment):
+        await _spend(db, factor, step, {"last_step": step})
+    return totp.clock_is_off(step, moment)
+
+
+async def _spend(db: AsyncSession, factor: Factor, step: int, values: dict[str, Any]) -> bool:
+    """Uses up a time step; False if it was used already."""
+    await endings.lock(db, factor.user_id)  # the account's row first, as in whatever ends everything
     last = col(Factor.last_step)
     is_unspent = (last < step) | (last > step + 2 * totp.DRIFT)  # used while a clock was ahead
     spent = await execute(db, update(Factor).where(col(Factor.id) == factor.id, is_unspent).values(values))
-    return None if spent.rowcount == 1 else ""
+    return bool(spent.rowcount == 1)
 
 
 async def remove(

@@ -60,15 +60,14 @@ def step_of(secret: str, code: str, seconds: float) -> int | None:
     return _found(secret, code, range(current + DRIFT, current - DRIFT - 1, -1))
 
 
-def minutes_off(secret: str, code: str, seconds: float) -> int | None:
-    """How many minutes, at least one, the phone's clock is off; None if the code belongs to no time nearby."""
+def step_nearby(secret: str, code: str, seconds: float) -> int | None:
+    """The time step that a code belongs to if the phone's clock is off; None if there is none nearby."""
     current = step_at(seconds)
-    nearest_first = [current + way * steps for steps in range(1, SEARCHED + 1) for way in (1, -1)]
-    step = _found(secret, code, nearest_first)
-    return None if step is None else max(1, round(abs(step - current) * STEP_SECONDS / 60))
+    return _found(secret, code, [current + way * steps for steps in range(1, SEARCHED + 1) for way in (1, -1)])
 
 
-def clock_is_off(minutes: int) -> str:
+def clock_is_off(step: int, seconds: float) -> str:
+    minutes = max(1, round(abs(step - step_at(seconds)) * STEP_SECONDS / 60))
     words = ngettext(
         "Your phone's clock is off by about %(num)s minute. Let it set its time by itself, then type the next code.",
         "Your phone's clock is off by about %(num)s minutes. Let it set its time by itself, then type the next code.",

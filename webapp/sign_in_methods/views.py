@@ -152,8 +152,9 @@ def _is_copied(form: Form[AddApp], shown: Setup) -> bool:
     """Whether both codes are right: the app works, and the sheet is on paper. If not, the form says which is wrong."""
     moment = now().timestamp()
     if totp.step_of(shown.secret, form.data.code, moment) is None:
-        minutes = totp.minutes_off(shown.secret, form.data.code, moment)
-        form.refuse("code", totp.clock_is_off(minutes) if minutes else _("That's not the code that the app shows now."))
+        step = totp.step_nearby(shown.secret, form.data.code, moment)
+        wrong = _("That's not the code that the app shows now.")
+        form.refuse("code", totp.clock_is_off(step, moment) if step else wrong)
     if form.data.recovery_code not in [codes.canonical(code) for code in shown.codes]:
         form.refuse("recovery_code", _("That code isn't on the sheet above."))
     return form.is_valid
