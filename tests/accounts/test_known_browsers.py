@@ -167,10 +167,10 @@ def test_after_this_wasnt_me_that_browser_is_new_again(site: Site, mailbox: Mail
 @deep
 def test_a_person_has_at_most_fifty_known_browsers(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
-    rows = ", ".join(f"(1, 'old-{number}', 0, :long_ago)" for number in range(60))
+    rows = ", ".join(f"(1, 'old-{number}', 0, 'old-{number}', :long_ago)" for number in range(60))
     execute(
         any_site,
-        f"INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at) VALUES {rows}".replace(
+        f"INSERT INTO known_browser (user_id, secret_hash, epoch, counted_as, last_seen_at) VALUES {rows}".replace(
             ":long_ago", "'2026-01-01 00:00:00+00:00'"
         ),
     )

@@ -2,8 +2,9 @@
 
 from tests.depth import deep
 from tests.factors.steps import App, log_in_with
+from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
-from tests.stories import is_logged_in, log_in
+from tests.stories import NEW_PASSWORD, forget_and_find_link, is_logged_in, log_in
 from tests.watching import execute
 
 STEP = "/login/second_step"
@@ -68,3 +69,36 @@ def test_guesses_are_counted_for_the_account(site: Site, app: App) -> None:
 
     names = {key.split(":")[1] for (key,) in execute(site, "SELECT key FROM limit_window")}
     assert {"second_step", "second_step_network", "second_step_anywhere"} <= names
+
+
+def flood(site: Site) -> None:
+    """Uses up all guesses of an account at its second step."""
+    for number in range(5):
+        log_in(thief := site.browser(f"198.51.100.{number}"))
+        guess(thief, 4)
+    log_in(last := site.browser("198.51.100.99"))
+    assert guess(last, 1) == [429]
+
+
+def test_whoever_knows_the_password_keeps_nobody_from_a_reset(site: Site, app: App, mailbox: Mailbox) -> None:
+    """In a new browser, whose guesses at a log-in are those of all others."""
+    flood(site)
+    owner = site.browser()
+
+    answer = owner.post(forget_and_find_link(owner, mailbox), data={"password": NEW_PASSWORD, "code": app.code()})
+
+    assert answer.url.path == "/login"
+    assert log_in(owner, password=NEW_PASSWORD).url.path == "/login/second_step"
+    assert owner.post(STEP, data={"code": app.code(1)}).url.path == "/"
+
+
+def test_whoever_reads_the_mailbox_has_no_more_guesses_behind_a_link(site: Site, app: App, mailbox: Mailbox) -> None:
+    """But they keep nobody from logging in."""
+    link = forget_and_find_link(site.browser(), mailbox)
+    form = WRONG | {"password": NEW_PASSWORD}
+    thieves = [site.browser(f"198.51.100.{number}") for number in range(6)]
+    statuses = [thief.post(link, data=form).status_code for thief in thieves for _time in range(4)]
+    log_in(owner := site.browser())
+
+    assert statuses == [422] * 20 + [429] * 4
+    assert owner.post(STEP, data={"code": app.code()}).url.path == "/"

@@ -100,7 +100,7 @@ class Life:
         mark, client = self.thiefs_mark, ClientInfo("192.0.2.9", "a browser", self.thiefs_mark)
 
         async def look(db: AsyncSession, user: User) -> bool:
-            is_apart = await throttle.known_owner(db, "susan", client) is not None
+            is_apart = bool(await throttle.known_browser(db, "susan", client))
             is_known = await known_browsers.is_known(db, user.id, mark, user.epoch)
             return is_apart or is_known or mark in await known_browsers.remember(db, user.id, mark, user.epoch)
 

@@ -67,11 +67,28 @@ def mark(secret: str) -> str:
     return hashed(secret) if _SECRET.fullmatch(secret) else ""
 
 
+async def at_log_in(db: AsyncSession, user_id: int, secret: str, epoch: int, *, trusts: bool) -> str:
+    """The secret with which a browser leaves a log-in: a new one if the person isn't known by it yet, or `trusts` it
+    from now on. Otherwise whoever was there before, and has copied it, would be known or trusted with it.
+    """
+    before = mark(secret)
+    if not trusts and await is_known(db, user_id, before, epoch):
+        return secret
+    return await renew(db, before) or new_secret()
+
+
 async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set[str]:
     """Records that a person logged in with a browser; returns the marks of the browsers known before."""
     of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
-    await execute(db, _REMEMBER, {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "last_seen_at": now()})
+    row = {
+        "user_id": user_id,
+        "secret_hash": mark,
+        "epoch": epoch,
+        "counted_as": secrets.token_hex(16),
+        "last_seen_at": now(),
+    }
+    await execute(db, _REMEMBER, row)
     if len(known) >= MOST:
         kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
         kept = kept.order_by(col(KnownBrowser.last_seen_at).desc()).limit(MOST)
@@ -81,8 +98,13 @@ async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set
 
 async def is_known(db: AsyncSession, user_id: int, mark: str, epoch: int) -> bool:
     """Whether a person has logged in with a browser before, in this epoch."""
+    return bool(await counted_as(db, user_id, mark, epoch))
+
+
+async def counted_as(db: AsyncSession, user_id: int, mark: str, epoch: int) -> str:
+    """What a person's tries are counted for in a browser they are known by; empty in any other."""
     this = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch
-    return (await db.exec(select(KnownBrowser.secret_hash).where(*this))).first() is not None
+    return (await db.exec(select(KnownBrowser.counted_as).where(*this))).first() or ""
 
 
 async def trust(db: AsyncSession, user_id: int, mark: str) -> None:
@@ -151,8 +173,8 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 
 
 _REMEMBER = text(
-    "INSERT INTO known_browser (user_id, secret_hash, epoch, last_seen_at)"
-    " VALUES (:user_id, :secret_hash, :epoch, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
+    "INSERT INTO known_browser (user_id, secret_hash, epoch, counted_as, last_seen_at)"
+    " VALUES (:user_id, :secret_hash, :epoch, :counted_as, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
     " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, trusted_until ="
     " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
 ).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))

@@ -90,7 +90,8 @@ class Session(SQLModel, table=True):
 class KnownBrowser(SQLModel, table=True):
     """A browser in which a person has logged in before. Its cookie holds 256 random bits, the row their SHA-256.
 
-    It is known only in its `epoch`: whatever ends the account's sessions ends this as well.
+    It is known only in its `epoch`: whatever ends the account's sessions ends this as well. What is tried in it is
+    `counted_as` the same when the cookie is renewed.
     """
 
     __tablename__ = "known_browser"
@@ -98,6 +99,7 @@ class KnownBrowser(SQLModel, table=True):
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
     secret_hash: str = Field(primary_key=True, max_length=64)
     epoch: int
+    counted_as: str = Field(max_length=32)
     last_seen_at: datetime = Field(default_factory=now, index=True)
     trusted_until: datetime | None = None  # until then, a log-in there asks for no second step
 

@@ -64,6 +64,7 @@ WITHHELD = {
     "token_hash": "of a session",
     "secret_hash": "of a known browser",
     "browser_mark": "of a known browser",
+    "counted_as": "a number of ours",
     "code_hash": "opens the account, if it is guessed",
     "credential_id": "of a passkey",
     "public_key": "of a passkey",

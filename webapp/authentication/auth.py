@@ -178,11 +178,10 @@ async def log_in(
     The caller has made all checks, and says what answered the `second` step and whether to trust the browser. Whoever
     was logged in here before is logged out. A pending removal of factors is stopped.
     """
-    here = cookies.read(request, BROWSER_COOKIE)
-    browser = here if known_browsers.mark(here) else known_browsers.new_secret()
-    db, client = request.state.db, replace(client_info(request), browser_mark=known_browsers.mark(browser))
-    was_here = user.last_seen_at is not None
+    db, here, was_here = request.state.db, cookies.read(request, BROWSER_COOKIE), user.last_seen_at is not None
     await users.note_here(db, user.id)  # the account's row first, as in whatever ends everything
+    browser = await known_browsers.at_log_in(db, user.id, here, user.epoch, trusts=trusts)
+    client = replace(client_info(request), browser_mark=known_browsers.mark(browser))
     await _end_cookie(request)
     request.state.user = None
     secret = await sessions.open_new(

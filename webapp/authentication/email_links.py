@@ -72,12 +72,12 @@ async def send(
     this_id, browser = asked_id or asked_emails.new_id(), browser_mark(request)
     asked = Asked(kind, recipient, typed, user_id, by_owner, this_id, browser, epoch=epoch or 0, invite=invite)
     async with prepared(request, is_writing=False) as db:
-        owner = await throttle.known_owner(db, recipient, client)  # who asks from their own browser
-    uses = rate_limits.email(kind, recipient, client.client_ip, f"{owner} {client.browser_mark}" if owner else "")
+        own_browser = await throttle.known_browser(db, recipient, client)
+    uses = rate_limits.email(kind, recipient, client.client_ip, own_browser)
     said = {"by_owner": by_owner or None, "asked_id": asked.id if has_page else None, "invite": invite or None}
-    said |= {"in_known_browser": bool(owner) or None, "epoch": epoch}
+    said |= {"in_known_browser": bool(own_browser) or None, "epoch": epoch}
     more: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    by_anybody = user_id is None and not owner
+    by_anybody = user_id is None and not own_browser
     try:
         async with prepared(request, by_anybody=by_anybody) as db:
             is_delayed = await kinds.post(

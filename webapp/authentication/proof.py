@@ -167,11 +167,11 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
     The right password starts the counts anew, in the transaction that the caller commits. Raises Closed.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
-    identity, owner = identities.identity_or_nonsense(typed), await throttle.known_owner(db, typed, client)
-    by = (client.client_ip, identity) if owner is None else (client.browser_mark,)
+    identity, browser = identities.identity_or_nonsense(typed), await throttle.known_browser(db, typed, client)
+    by = (browser,) if browser else (client.client_ip, identity)
     async with state.turns.of(db, "log in", identity, by[0]):
-        with state.hasher.place(*by, by_stranger=owner is None) as place:
-            words, uses = _("Too many attempts. You can try again in %(wait)s."), throttle.of(typed, client, owner)
+        with state.hasher.place(*by, by_stranger=not browser) as place:
+            words, uses = _("Too many attempts. You can try again in %(wait)s."), throttle.of(typed, client, browser)
             async with place.with_database(db):
                 if refused := await too_often(request, form, *uses, words=words):
                     events.refused(Refusal.LOG_IN_THROTTLED, client, typed=typed, seconds=refused.seconds)
@@ -181,7 +181,7 @@ async def try_password(request: Request, form: Form[Any], typed: str, password: 
         if user is not None:
             # The account's row first, as in whatever ends everything: otherwise the two could deadlock.
             await users.note_password_used(db, user.id)
-            await throttle.forget(db, state.settings, user, client)
+            await throttle.forget(db, state.settings, user, client, browser)
     return user
 
 
@@ -219,25 +219,30 @@ async def try_passkey(
     return again[1], again[0]
 
 
-async def try_code(request: Request, form: Form[Any], user: User, typed: str, *, takes_codes: bool = True) -> str:
+async def try_code(
+    request: Request, form: Form[Any], user: User, typed: str, *, takes_codes: bool = True, by_link: bool = False
+) -> str:
     """What answered the second step: "app" or "code"; or "", with the reason in the form.
 
     A right code is spent in the request's transaction, which the caller commits together with what it opens. Attempts
-    are limited for the account, the client IP and the browser, and counted before the code is checked.
+    are limited for the account, the client IP and the browser, and counted before the code is checked; behind a reset
+    link (`by_link`) they have counts of their own.
     """
     db, state, client = request.state.db, request.app.state, client_info(request)
     words = _("Too many attempts. You can try again in %(wait)s.")
     try:
         second_step.check_shape(typed, takes_codes=takes_codes)
-        if refused := await too_often(request, form, *await second_step.attempts(db, user, client), words=words):
+        uses = await second_step.attempts(db, user, client, by_link=by_link)
+        if refused := await too_often(request, form, *uses, words=words):
             events.refused(Refusal.SECOND_STEP_THROTTLED, client, user_id=user.id, seconds=refused.seconds)
             return ""
         await db.commit()
         answered = await second_step.answer(db, state.hasher, state.settings, user, typed, client)
     except Wrong as wrong:
         if wrong.is_guess:
+            await db.commit()  # with what the words have spent
             events.refused(Refusal.SECOND_STEP, client, user_id=user.id)
         form.refuse("code", str(wrong))
         return ""
-    await rate_limits.forget(db, state.settings, *second_step.forgotten(user, client))
+    await rate_limits.forget(db, state.settings, *second_step.forgotten(user, client, uses))
     return answered

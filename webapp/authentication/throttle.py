@@ -60,46 +60,42 @@ class _Lock(asyncio.Lock):
     failed_at = float("-inf")
 
 
-def of(typed: str, client: ClientInfo, owner: int | None) -> list[Use]:
-    """What an attempt counts for; `owner` is the account's if it is known by the browser. Commit it before checking the
-    password, so that simultaneous guesses count, too.
+def of(typed: str, client: ClientInfo, browser: str) -> list[Use]:
+    """What an attempt counts for; `browser` is one that the account is known by, see `known_browser`. Commit it before
+    checking the password, so that simultaneous guesses count, too.
     """
     identity = identities.identity_or_nonsense(typed)
-    if owner is not None:
-        in_browser = _in_browser(owner, client)
-        return [(rate_limits.LOG_IN_KNOWN_BROWSER, in_browser), (rate_limits.LOG_INS_KNOWN_BROWSER, in_browser)]
+    if browser:
+        return [(rate_limits.LOG_IN_KNOWN_BROWSER, browser), (rate_limits.LOG_INS_KNOWN_BROWSER, browser)]
     return [*_of_identity(identity, client), (rate_limits.LOG_IN_CLIENT_IP, client.client_ip)]
 
 
-async def known_owner(db: Transaction, typed: str, client: ClientInfo) -> int | None:
-    """The person with this username or email, if they have logged in with this browser before.
+async def known_browser(db: Transaction, typed: str, client: ClientInfo) -> str:
+    """What this browser is counted as for the person with this username or email, if they have logged in with it
+    before; otherwise empty.
 
     The work is the same whether or not there is such an account.
     """
     if not client.browser_mark:
-        return None
+        return ""
     identity = identities.identity_or_nonsense(typed)
     statement = _BY_EMAIL if "@" in identity else _BY_NAME
     row = await statement.row(db, {"identity": identity, "browser": client.browser_mark})
-    return row[0] if row else None
+    return row[0] if row else ""
 
 
-async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo) -> None:
+async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo, browser: str) -> None:
     """Starts the counts of failed tries anew, after the right password or a new one."""
     uses = [use for identity in (user.username_key, user.email) for use in _of_identity(identity, client)]
-    await rate_limits.forget(db, settings, *uses, (rate_limits.LOG_IN_KNOWN_BROWSER, _in_browser(user.id, client)))
+    await rate_limits.forget(db, settings, *uses, (rate_limits.LOG_IN_KNOWN_BROWSER, browser))
 
 
 def _of_identity(identity: str, client: ClientInfo) -> list[Use]:
     return [(rate_limits.LOG_IN, f"{identity} {client.client_ip}"), (rate_limits.LOG_IN_ANYWHERE, identity)]
 
 
-def _in_browser(owner: int, client: ClientInfo) -> str:
-    return f"{owner} {client.browser_mark}"
-
-
 _users, _browsers = table(User), table(KnownBrowser)
 _IS_KNOWN = _browsers.c.secret_hash == bindparam("browser"), _browsers.c.epoch == _users.c.epoch
-_OWNER = select(_browsers.c.user_id).join(_users).where(*_IS_KNOWN)
-_BY_EMAIL = Prepared(_OWNER.where(_users.c.email == bindparam("identity")))
-_BY_NAME = Prepared(_OWNER.where(_users.c.username_key == bindparam("identity")))
+_COUNTED_AS = select(_browsers.c.counted_as).join(_users).where(*_IS_KNOWN)
+_BY_EMAIL = Prepared(_COUNTED_AS.where(_users.c.email == bindparam("identity")))
+_BY_NAME = Prepared(_COUNTED_AS.where(_users.c.username_key == bindparam("identity")))

@@ -75,12 +75,12 @@ async def left(db: AsyncSession, user_id: int) -> int:
     return (await db.exec(select(func.count()).select_from(RecoveryCode).where(*unused))).one()
 
 
-def attempts(identity: str, client: ClientInfo, owner: int | None) -> list[Use]:
-    """What an attempt with a code counts for; `owner` is the account's if it is known by the browser, so that strangers
-    keep nobody from it. Commit it before checking the code.
+def attempts(identity: str, client: ClientInfo, browser: str) -> list[Use]:
+    """What an attempt with a code counts for: in a `browser` that the account is known by, nothing that strangers can
+    use up. Commit it before checking the code.
     """
-    if owner is not None:
-        return [(rate_limits.RECOVER_KNOWN_BROWSER, f"{owner} {client.browser_mark}")]
+    if browser:
+        return [(rate_limits.RECOVER_KNOWN_BROWSER, browser)]
     of_identity = (rate_limits.RECOVER, f"{identity} {client.client_ip}"), (rate_limits.RECOVER_ANYWHERE, identity)
     return [*of_identity, (rate_limits.RECOVER_CLIENT_IP, client.client_ip)]
 

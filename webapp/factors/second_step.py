@@ -5,6 +5,7 @@
 Nobody is logged in meanwhile. If the second step isn't finished, the owner is told that somebody knows the password.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, update
@@ -119,17 +120,20 @@ async def answer(
     return "code"
 
 
-async def attempts(db: AsyncSession, user: User, client: ClientInfo) -> list[Use]:
-    """What an attempt counts for. Commit it before checking the code, so that simultaneous guesses count, too."""
-    if await known_browsers.is_known(db, user.id, client.browser_mark, user.epoch):
-        return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]
+async def attempts(db: AsyncSession, user: User, client: ClientInfo, *, by_link: bool) -> list[Use]:
+    """What an attempt counts for. Commit it before checking the code, so that simultaneous guesses count, too.
+
+    On the form behind a reset link it counts apart: whoever has the password could otherwise keep the owner from it.
+    """
+    if browser := await known_browsers.counted_as(db, user.id, client.browser_mark, user.epoch):
+        return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, browser)]
     of_client_ip = (rate_limits.SECOND_STEP_CLIENT_IP, client.client_ip)
-    return [*_of_account(user, client), of_client_ip]
+    return [*_of_account(user, client, by_link=by_link), of_client_ip]
 
 
-def forgotten(user: User, client: ClientInfo) -> list[Use]:
-    """The counts that start anew after a right answer."""
-    return [*_of_account(user, client), (rate_limits.SECOND_STEP_KNOWN_BROWSER, f"{user.id} {client.browser_mark}")]
+def forgotten(user: User, client: ClientInfo, counted: Iterable[Use]) -> list[Use]:
+    """The counts that start anew after a right answer, which was `counted` itself."""
+    return [*_of_account(user, client, by_link=False), *(use for use in counted if not use[0].of_client_ip)]
 
 
 def outdated() -> ColumnElement[bool]:
@@ -137,8 +141,6 @@ def outdated() -> ColumnElement[bool]:
     return col(PendingLogIn.created_at) < now() - KEPT
 
 
-def _of_account(user: User, client: ClientInfo) -> list[Use]:
-    return [
-        (rate_limits.SECOND_STEP, f"{user.id} {client.client_ip}"),
-        (rate_limits.SECOND_STEP_ANYWHERE, str(user.id)),
-    ]
+def _of_account(user: User, client: ClientInfo, *, by_link: bool) -> list[Use]:
+    who = f"reset {user.id}" if by_link else str(user.id)
+    return [(rate_limits.SECOND_STEP, f"{who} {client.client_ip}"), (rate_limits.SECOND_STEP_ANYWHERE, who)]

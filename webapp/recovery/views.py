@@ -86,6 +86,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         keep = await _second_factor(request, form, user, claim)
         if keep is None:
             return None
+        browser = await throttle.known_browser(db, user.username, client)
         await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         page = f"/login?{urlencode({'username': user.username})}"
@@ -93,7 +94,7 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         await auth.renew_browser(request, response)
         await db.commit()
         # Only now: somebody who has just been counted may wait for the account's row, and the two would deadlock.
-        await throttle.forget(db, state.settings, user, client)
+        await throttle.forget(db, state.settings, user, client, browser)
         await reset.begin_counts_anew(db, state.settings, user)
         await db.commit()
     return response
@@ -115,7 +116,7 @@ async def _second_factor(request: Request, form: Form[ResetPassword], user: User
     if not has_second:
         return NOTHING
     takes_codes = claim.about != FROM_CODE
-    is_right = await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes)
+    is_right = await proof.try_code(request, form, user, form.data.code, takes_codes=takes_codes, by_link=True)
     return Keep(codes=True) if is_right else None
 
 
@@ -170,11 +171,11 @@ async def _recovered(request: Request, form: Form[Recover]) -> User | None:
     """The code's owner; or None, with the reason in the form."""
     db, state, client = request.state.db, request.app.state, auth.client_info(request)
     words = _("Too many attempts. You can try again in %(wait)s.")
-    typed, owner = form.data.username, await throttle.known_owner(db, form.data.username, client)
-    by = (client.client_ip, typed) if owner is None else (client.browser_mark,)
-    with state.hasher.place(*by, by_stranger=owner is None) as place:
+    typed, browser = form.data.username, await throttle.known_browser(db, form.data.username, client)
+    by = (browser,) if browser else (client.client_ip, typed)
+    with state.hasher.place(*by, by_stranger=not browser) as place:
         async with place.with_database(db):
-            if refused := await too_often(request, form, *codes.attempts(typed, client, owner), words=words):
+            if refused := await too_often(request, form, *codes.attempts(typed, client, browser), words=words):
                 events.refused(Refusal.CODE_THROTTLED, client, typed=typed, seconds=refused.seconds)
                 return None
             await db.commit()  # before the code is looked at, so that guesses at once count too
