@@ -22,7 +22,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens, users
 from webapp.database import now
 from webapp.delivery import budget
-from webapp.delivery.dispatcher import BATCH
+from webapp.delivery.dispatcher import BATCH, Dispatcher
 from webapp.delivery.mailer import RUSH_VISITORS
 from webapp.delivery.pace import Pace
 from webapp.mail.kinds import KINDS, Draft, email_kind
@@ -561,3 +561,28 @@ def test_a_clock_that_is_set_sends_nothing_twice(
 
     arrived = [email.recipients[0] for email in scripted.emails]
     assert arrived == ["earlier@example.com", "ahead@example.com", "back@example.com"]
+
+
+@deep
+def test_a_clock_that_is_set_in_mid_claim_takes_no_email_from_who_holds_it(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set after the mailer looked at it, and before the mailer asks whose lease is over."""
+    settings = make_settings(database_url=database_url, mailer="process")
+    site = start_site(settings)
+    ask(site)
+    database, templates = site.app.state.database, site.app.state.templates
+    holder, other = (Dispatcher(settings, database, templates, QUICK) for _each in range(2))
+    site.run(holder.claim, 1)
+    look = budget.left
+
+    with time_machine.travel(now(), tick=True) as clock:
+
+        async def look_and_set(*arguments: Any) -> dict[Priority, int]:
+            clock.shift(timedelta(minutes=10))
+            return await look(*arguments)
+
+        monkeypatch.setattr(budget, "left", look_and_set)
+        assert site.run(other.claim, 1) == []
+
+    assert query(database_url, "SELECT leased_by FROM outbox_email") == [(holder.mailer,)]
