@@ -2,16 +2,25 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import pytest
+from httpx2 import Response
+from sqlalchemy import text
 
 from tests.depth import deep
+from tests.mailbox import PATIENCE
 from tests.moderation.cases import post
 from tests.people.crowd import PART, arrive, import_people, let_follow, names_in
+from tests.security.test_at_once import SOMEBODY_WAITS
 from tests.sites import Browser, Site
 from tests.stories import is_logged_in, log_in
 from tests.watching import execute, standing_site, table, wait_until_posted
+from webapp.audit import events
+from webapp.database import execute as execute_in
+from webapp.moderation import decisions
 from webapp.settings import Settings
 
 WHY = {"reason": "Advertising is not wanted here."}
@@ -204,6 +213,39 @@ def test_what_was_decided_is_not_decided_twice(hosted: Site, admin: Browser, act
     assert answer.status_code == 404
     assert outcomes(hosted) == ["removed"]
     assert len(table(hosted, "outbox_email")) == before
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("action", ["keep", "remove"])
+def test_who_decides_while_another_admin_removes_the_post_is_not_told_otherwise(
+    make_settings: Callable[..., Settings],
+    postgres_url: str,
+    start_site: Callable[[Settings], Site],
+    action: str,
+) -> None:
+    """On PostgreSQL the later one waits; SQLite has one writer, so there it finds the post gone."""
+    site = begun(start_site(make_settings(database_url=postgres_url, admins=("host@example.com",))))
+    admin = arrive(site, "host")
+
+    async def remove_first(pool: ThreadPoolExecutor) -> Future[Response]:
+        async with site.app.state.database.session(is_writing=True) as db:
+            assert await decisions.remove(db, site.settings, 1, "Advertising.", events.BY_OPERATOR)
+            later = pool.submit(lambda: admin.post(f"/admin/reports/1/{action}", data=WHY))
+            with anyio.fail_after(PATIENCE):
+                while not (await execute_in(db, text(SOMEBODY_WAITS))).all():
+                    assert not later.done()
+                    await anyio.sleep(0.01)
+            await db.commit()
+        return later
+
+    with ThreadPoolExecutor(1) as pool:
+        later: Future[Response] = site.run(remove_first, pool)  # type: ignore[assignment]
+        answer = later.result(PATIENCE)
+
+    assert answer.status_code == 404
+    assert outcomes(site) == ["removed"]
+    assert execute(site, "SELECT removed_because FROM post WHERE id = 1") == [("Advertising.",)]
+    assert execute(site, "SELECT count(*) FROM security_event WHERE kind = 'post_kept'") == [(0,)]
 
 
 def test_admins_do_not_lock_each_other_out_by_a_click(standing: Site) -> None:

@@ -21,15 +21,22 @@ from webapp.settings import Settings
 _posts = table(Post)
 
 
+class Gone(Exception):
+    """Another admin has just removed the post, or disabled its author."""
+
+
 class OwnPost(Exception):
     """Nobody decides that a post of their own stays, if there is another admin who can."""
 
 
 async def keep(db: AsyncSession, settings: Settings, post: Case, admin: SessionUser) -> int:
-    """Keeps a post; returns how many reports that settles. Raises OwnPost."""
+    """Keeps a post; returns how many reports that settles. Raises OwnPost or Gone."""
     if post.author_id == admin.id and await has_other_admin(db, settings, admin):
         raise OwnPost
-    return await reports.settle_post(db, post.id, Outcome.KEPT)
+    settled = await reports.settle_post(db, post.id, Outcome.KEPT)
+    if not settled and await reports.case(db, post.id, viewer_id=None) is None:
+        raise Gone  # while this waited for the reports, which somebody else was settling
+    return settled
 
 
 async def has_other_admin(db: AsyncSession, settings: Settings, admin: SessionUser) -> bool:

@@ -16,7 +16,7 @@ from webapp.authentication.auth import admin_required, login_required, while_log
 from webapp.authentication.proof import proved, proved_button
 from webapp.i18n import gettext as _
 from webapp.moderation import decided, decisions, emails, forms, reports
-from webapp.moderation.decisions import OwnPost
+from webapp.moderation.decisions import Gone, OwnPost
 from webapp.moderation.reports import Case
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
@@ -71,6 +71,8 @@ async def keep_post(request: Request) -> Response:
     except OwnPost:
         await request.state.db.commit()  # it counts
         return _decided(request, _("That's your own post, so another admin decides."), kind="error")
+    except Gone:
+        raise HTTPException(404) from None
     await events.note(request.state.db, Event.POST_KEPT, me.id, client, post=post.id)
     await request.state.db.commit()
     return _decided(request, _("%(name)s's post stays.") % {"name": post.username})
@@ -99,7 +101,9 @@ async def disable_user(request: Request) -> Response:
 @while_logged_in
 async def _removed(request: Request, form: Form[forms.Decision], post: Case) -> bool:
     db, settings = request.state.db, request.app.state.settings
-    await decisions.remove(db, settings, post.id, form.data.reason, events.by_admin(request.state.user.username))
+    by = events.by_admin(request.state.user.username)
+    if not await decisions.remove(db, settings, post.id, form.data.reason, by):
+        raise HTTPException(404)  # another admin was quicker, and it is their reason that the author reads
     await db.commit()
     return True
 
