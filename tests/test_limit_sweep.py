@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from httpx2 import Response
 
+from tests.depth import one_in
 from tests.factors.steps import app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
+from tests.people.crowd import PART
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, standing_village
 from tests.test_sweeps import ROUTES
@@ -22,6 +25,7 @@ from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.asked_emails import asked_emails
 from webapp.asked_emails.asked_emails import Asked
+from webapp.rate_limits import Limit
 from webapp.settings import ROOT
 
 WRITES = {route.name: route for route in ROUTES if "POST" in (route.methods or ())}
@@ -133,6 +137,7 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def susan(site: Site) -> Browser:
+    execute(site, "DELETE FROM limit_window")
     execute(site, "DELETE FROM factor")  # an app of an earlier test would ask for its code
     execute(site, "UPDATE user_account SET disabled_at = NULL")
     execute(site, "DELETE FROM account_deletion")
@@ -230,6 +235,34 @@ def counted(site: Site, who: str) -> list[str]:
 
 def test_the_tables_name_every_route_that_changes_something() -> None:
     assert sorted([*SENT, *STRANGERS, *EXCEPTIONS]) == sorted(WRITES)
+
+
+@pytest.mark.parametrize("headers", [{}, PART], ids=["page", "htmx"])
+@pytest.mark.parametrize("name", [name for name in SENT if name not in {*DEFENCES, "email_app_link"}])
+@one_in(4)
+def test_every_route_says_when_it_goes_on_in_words_and_to_programs(
+    site: Site, susan: Browser, name: str, headers: dict[str, str]
+) -> None:
+    """But the link for an app, which waits as all emails do that somebody asks for: tests/sign_in_methods."""
+    path, form = path_of(site, susan, name), form_of(susan, name)
+    use_up(site, "1")
+
+    answer = susan.post(path, data=form, headers=headers)
+
+    execute(site, "DELETE FROM limit_window")
+    assert answer.status_code == 429, answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert re.search(r"in \d+ (minute|hour|day)s?\b", answer.text)
+
+
+def use_up(site: Site, who: str) -> None:
+    """All limits that count for somebody, at their highest."""
+    secret = hashlib.blake2b(who.encode(), key=site.settings.key("limits"), digest_size=16).hexdigest()
+    limits = {each for each in vars(rate_limits).values() if isinstance(each, Limit)}
+    rows = {(f"{secret}:{limit.name}:{rate.seconds}", rate.seconds) for limit in limits for rate in limit.counted}
+    execute(site, "DELETE FROM limit_window")
+    values = ", ".join(f"('{key}', 1000000, {time.time() + seconds})" for key, seconds in rows)
+    execute(site, f"INSERT INTO limit_window (key, count, ends) VALUES {values}")
 
 
 # The last of them changes the password.

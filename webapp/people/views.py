@@ -83,22 +83,20 @@ async def _turned(request: Request, form: Form[forms.PersonButton], person: User
 
 async def _refused(request: Request, form: Form[forms.PersonButton], seen: Seen) -> Response:
     if pages.asks_for_part(request):
-        return await _button(request, form, seen.person, seen.relation.is_followed, form.errors[""])
+        return await _button(request, form, seen.person, is_followed=seen.relation.is_followed)
     return errors.page(request, 429, form.errors[""], form.headers)
 
 
-async def _button(
-    request: Request, form: Form[forms.PersonButton], person: User, is_followed: bool, refusal: str = ""
-) -> Response:
+async def _button(request: Request, form: Form[forms.PersonButton], person: User, *, is_followed: bool) -> Response:
     return pages.render(
         request,
         "people/_followed.html",
         part="button",
-        status=429 if refusal else 200,
+        form=form,
         username=person.username,
         is_followed=is_followed,
         next=forms.way_back(form, person),
-        refusal=refusal,
+        refusal=form.errors.get("", ""),
         followers=(await follows.counts(request.state.db, person.id, request.state.user.id)).followers,
     )
 
