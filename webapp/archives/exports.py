@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, Update, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, Update, delete, exists, insert, or_, select, update
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts.models import User
+from webapp.accounts.models import Session, User
 from webapp.archives.models import READY, WAITING, AccountExport, ExportChunk
 from webapp.database import CLOCKS_DIFFER, Database, execute, now, table
 
@@ -19,7 +19,7 @@ WAITS = timedelta(days=3)  # for a process to make it
 LEASE = timedelta(seconds=60)
 LATE_AFTER = timedelta(minutes=2)
 
-_exports, _chunks, _users = table(AccountExport), table(ExportChunk), table(User)
+_exports, _chunks, _users, _sessions = table(AccountExport), table(ExportChunk), table(User), table(Session)
 _is_live = (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None)
 
 
@@ -33,6 +33,10 @@ class Lease(NamedTuple):
 
 class LeaseLost(Exception):
     """Another process has it now, or it or its owner's account is gone."""
+
+
+class CutOff(Exception):
+    """The session of whoever downloads has ended, or the file is gone."""
 
 
 async def ask(db: AsyncSession, user_id: int) -> None:
@@ -124,9 +128,17 @@ async def finish(db: AsyncSession, lease: Lease, size: int) -> datetime:
     return until
 
 
-def content(database: Database, export_id: int) -> AsyncIterator[bytes]:
-    """The file, piece by piece: no connection is held while the visitor downloads."""
-    return pieces(database, _chunks, _chunks.c.export_id == export_id)
+async def content(database: Database, export_id: int, size: int, session_id: int) -> AsyncIterator[bytes]:
+    """The file, piece by piece, as long as the session is open. No connection is held while the visitor downloads.
+
+    Raises CutOff.
+    """
+    is_open = exists(select(_sessions.c.id).where(_sessions.c.id == session_id))
+    async for piece in pieces(database, _chunks, (_chunks.c.export_id == export_id) & is_open):
+        size -= len(piece)
+        yield piece
+    if size:
+        raise CutOff
 
 
 async def pieces(database: Database, chunks: Table, is_of_file: ColumnElement[bool]) -> AsyncIterator[bytes]:

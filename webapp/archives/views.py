@@ -1,7 +1,10 @@
 """Ask for everything of yours in one file, watch its progress, and download it."""
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from webapp import rate_limits
 from webapp.accounts.models import User
@@ -21,6 +24,14 @@ from webapp.web.limits import limited
 
 class Export(Proved):
     """Asking and downloading both ask who that is: the file has everything about a person."""
+
+
+class Download(StreamingResponse):
+    """Breaks off, so that the browser knows that something is missing, once a session has ended."""
+
+    async def stream_response(self, send: Send) -> None:
+        with suppress(exports.CutOff):
+            await super().stream_response(send)
 
 
 @login_required
@@ -74,5 +85,5 @@ async def _downloaded(request: Request, form: Form[Export], user: User) -> Respo
     await db.commit()
     name = f"{user.username}-{now():%Y-%m-%d}.zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "content-length": str(made.size)}
-    file = exports.content(request.app.state.database, made.id)
-    return StreamingResponse(file, media_type="application/zip", headers=headers)
+    file = exports.content(request.app.state.database, made.id, made.size, request.state.user.session_id)
+    return Download(file, media_type="application/zip", headers=headers)
