@@ -94,6 +94,7 @@ def test_to_a_blocked_person_the_other_seems_not_to_exist(scene: Scene, method: 
                 for path in (path_of(route, "bob", HERON), path_of(route, "nobody", 999))
             ]
             told += [(route.name, headers)] if to_bob != to_nobody else []
+            scene.susan.get("/")  # says what the two have left to be said
 
     assert told == []
     assert kept(scene) == before

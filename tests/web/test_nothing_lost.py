@@ -249,6 +249,27 @@ def test_what_was_typed_stays_in_the_form_that_was_sent_too_often(
     assert texts_of(answer.text, path) == {text: sent[text] for text in TEXTS[name]}
 
 
+WRITTEN_ABOUT_A_POST = [name for name in TEXTS if "body" in TEXTS[name] and "post_id" in FORMS[name].param_convertors]
+
+
+@pytest.mark.parametrize("how", ["deleted_at", "removed_at"])
+@pytest.mark.parametrize("name", WRITTEN_ABOUT_A_POST)
+def test_words_about_a_post_that_has_gone_meanwhile_are_in_the_form_at_home(
+    site: Site, susan: Browser, name: str, how: str
+) -> None:
+    path, words = path_of(name), "A thought that took a while."
+    assert "body" in texts(susan, path)
+    execute(site, f"UPDATE post SET {how} = created_at")
+
+    answer = susan.post(path, data={"body": words})
+    missing = susan.post(path, data={"body": " "})
+    execute(site, f"UPDATE post SET {how} = NULL")
+
+    assert "That post is gone." in answer.text
+    assert texts_of(answer.text, "/") == {"body": words}
+    assert missing.status_code == 404
+
+
 # A browser that goes back, and the tab's own storage, bring back what was typed, but not into a field that says "off".
 NOT_KEPT = {
     "code": "a secret",

@@ -14,7 +14,7 @@ from webapp.i18n import gettext as _
 from webapp.people import follows
 from webapp.posts import posts, text, timeline
 from webapp.posts.timeline import Card
-from webapp.posts.views import Write
+from webapp.posts.views import Write, gone
 from webapp.web import pages
 from webapp.web.forms import Form, number_in_query
 from webapp.web.limits import limited
@@ -22,7 +22,10 @@ from webapp.web.limits import limited
 
 async def find_post(request: Request) -> Response:
     """Redirects to the page of a post, given only its number."""
-    return pages.redirect(request, _page_of(await _seen(request)))
+    card = await _found(request)
+    if card is None:
+        raise HTTPException(404)
+    return pages.redirect(request, _page_of(card))
 
 
 @login_required
@@ -58,7 +61,9 @@ async def _note_seen(request: Request) -> None:
 @login_required
 async def reply(request: Request) -> Response:
     """The post to answer, and the form, which begins with its author's name."""
-    answered, me = await _seen(request), request.state.user
+    answered, me = await _found(request), request.state.user
+    if answered is None:
+        return await gone(request)
     begin = f"@{answered.username} " if answered.author_id != me.id else ""
     form = await Form.of(request, Write, body=begin)
     above = await _thread_start(request, answered) if form.is_valid else answered
@@ -92,14 +97,12 @@ async def _thread_start(request: Request, answered: Card) -> Card:
     return await timeline.one(request.state.db, answered.reply_to_id, viewer_id=request.state.user.id) or answered
 
 
-async def _seen(request: Request) -> Card:
-    """The post in the path; 404 if this reader can't see it."""
+async def _found(request: Request) -> Card | None:
+    """The post in the path, if this reader can see it."""
     user, is_public = request.state.user, request.app.state.settings.public_profiles
     viewer_id = user.id if user else None
     card = await timeline.one(request.state.db, request.path_params["post_id"], viewer_id=viewer_id)
-    if card is None or not (user or (card.is_public and is_public)):
-        raise HTTPException(404)
-    return card
+    return card if card and (user or (card.is_public and is_public)) else None
 
 
 def _page_of(card: Card) -> str:

@@ -8,7 +8,7 @@ from webapp import rate_limits
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
 from webapp.posts import posts, text, timeline
-from webapp.posts.views import Write
+from webapp.posts.views import Write, gone
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited, limited_button
@@ -20,6 +20,8 @@ async def edit_post(request: Request) -> Response:
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     body = await posts.editable(db, user.id, post_id)
     if body is None and not await posts.is_own(db, user.id, post_id):
+        if await posts.is_own(db, user.id, post_id, even_gone=True):
+            return await gone(request)
         raise HTTPException(404)
     if body is None and request.method != "POST":
         return pages.render(

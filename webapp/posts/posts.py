@@ -72,10 +72,11 @@ async def editable(db: AsyncSession, author_id: int, post_id: int) -> str | None
     return found.scalar_one_or_none()
 
 
-async def is_own(db: AsyncSession, author_id: int, post_id: int) -> bool:
-    """Whether a post is a person's own, and visible."""
-    found = await execute(db, select(_posts.c.id).where(*_own(author_id, post_id), _posts.c.deleted_at.is_(None)))
-    return found.first() is not None
+async def is_own(db: AsyncSession, author_id: int, post_id: int, *, even_gone: bool = False) -> bool:
+    """Whether a post is a person's own, and visible; or `even_gone`, deleted a short while ago or removed."""
+    theirs = _posts.c.id == post_id, _posts.c.author_id == author_id
+    which = theirs if even_gone else (*_own(author_id, post_id), _posts.c.deleted_at.is_(None))
+    return (await execute(db, select(_posts.c.id).where(*which))).first() is not None
 
 
 async def add(db: AsyncSession, author_id: int, body: str, created_at: datetime | None = None) -> int:

@@ -16,9 +16,9 @@ from webapp.people import follows
 from webapp.people.follows import Seen
 from webapp.posts import posts, statements, text, timeline
 from webapp.posts.timeline import Card
-from webapp.web import pages
+from webapp.web import drafts, pages
 from webapp.web.database_session import SAFE_METHODS
-from webapp.web.forms import Form, Longest, number_in_query
+from webapp.web.forms import Form, Longest, number_in_query, typed
 from webapp.web.limits import limited
 
 MOST_TO_BEGIN_WITH = 5
@@ -66,6 +66,17 @@ async def _timeline(request: Request) -> Response:
         newcomers_people=people,
         **_composer(),
     )
+
+
+async def gone(request: Request) -> Response:
+    """For what was sent about a post that isn't there any more. The words that somebody wrote are in the form at home,
+    to be posted by themselves or not. Raises HTTPException if there are none.
+    """
+    words = _("That post is gone. What you wrote is in the form, in case you want to post it by itself.")
+    response, sent = pages.redirect(request, "/", flash=words, kind="notice"), await typed(request)
+    if not drafts.keep(request, response, "/", {"body": sent.get("body", "")}):
+        raise HTTPException(404)
+    return response
 
 
 async def explore(request: Request) -> Response:
