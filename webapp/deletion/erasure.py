@@ -16,6 +16,7 @@ from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
 from webapp.database import Database, execute, now, table
+from webapp.factors import second_step
 from webapp.mail.kinds import KINDS
 from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.moderation import decided
@@ -120,7 +121,7 @@ async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, add
 async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
     """What doesn't refer to the account: emails, events, refusals, counts, others' failed changes to its addresses."""
     client_ips = await _client_ips(db, user_id)
-    names = {username.lower(), *addresses}
+    names = {username.lower(), *addresses, *await _earlier_usernames(db, user_id)}
     await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
     await execute(db, delete(_events).where(_events.c.user_id == user_id))
     by_them, by_some = events.by_admin(username).user_agent, events.BY_SOME_ADMIN.user_agent
@@ -133,6 +134,13 @@ async def _others(db: AsyncSession, settings: Settings, user_id: int, username: 
     await rate_limits.erase(db, settings, _counted(user_id, names, client_ips))
 
 
+async def _earlier_usernames(db: AsyncSession, user_id: int) -> dict[str, datetime]:
+    """The usernames that are kept for the account, and until when."""
+    kept = table(KeptUsername)
+    earlier = await execute(db, select(kept.c.username_key, kept.c.kept_until).where(kept.c.user_id == user_id))
+    return dict(earlier.all())
+
+
 async def _client_ips(db: AsyncSession, user_id: int) -> set[str]:
     sessions = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
     seen = select(_events.c.client_ip).where(_events.c.user_id == user_id)
@@ -141,7 +149,7 @@ async def _client_ips(db: AsyncSession, user_id: int) -> set[str]:
 
 def _counted(user_id: int, names: set[str], client_ips: set[str]) -> set[str]:
     """The keys under which rate limits count an account."""
-    alone = {str(user_id), *names}
+    alone = {str(user_id), second_step.behind_link(user_id), *names}
     emails = {f"{kind} {name}" for kind in KINDS for name in names}
     notices = {f"{user_id} {name}" for name in names}
     return alone | emails | notices | {f"{name} {client_ip}" for name in names for client_ip in client_ips}
@@ -149,9 +157,7 @@ def _counted(user_id: int, names: set[str], client_ips: set[str]) -> set[str]:
 
 async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:
     """Nobody can take the account's username for a year, or an earlier one for as long as it was reserved anyway."""
-    kept = table(KeptUsername)
-    earlier = await execute(db, select(kept.c.username_key, kept.c.kept_until).where(kept.c.user_id == user_id))
-    names: dict[str, datetime] = {name: until for name, until in earlier if until > now()}
+    names = {name: until for name, until in (await _earlier_usernames(db, user_id)).items() if until > now()}
     names[username.lower()] = now() + usernames.RETIRED
     for name, until in names.items():
         await usernames.retire(db, settings, name, until)

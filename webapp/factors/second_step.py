@@ -141,6 +141,11 @@ def outdated() -> ColumnElement[bool]:
     return col(PendingLogIn.created_at) < now() - KEPT
 
 
+def behind_link(user_id: int) -> str:
+    """Who is counted on the form behind a reset link."""
+    return f"reset {user_id}"
+
+
 def _of_account(user: User, client: ClientInfo, *, by_link: bool) -> list[Use]:
-    who = f"reset {user.id}" if by_link else str(user.id)
+    who = behind_link(user.id) if by_link else str(user.id)
     return [(rate_limits.SECOND_STEP, f"{who} {client.client_ip}"), (rate_limits.SECOND_STEP_ANYWHERE, who)]
