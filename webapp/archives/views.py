@@ -40,6 +40,8 @@ async def export(request: Request) -> Response:
     form = await Form.of(request, Export)
     is_sent = request.method == "POST" and form.is_valid
     proved = await proof.prove(request, form) if is_sent else None
+    if proved and await _is_under_way(request):  # pressing twice is pressing once
+        return pages.redirect(request, request.url.path)
     response = await _asked(request, form, proved) if proved else None
     return response or await _page(request, form, "panel" if request.method == "POST" else "progress")
 
@@ -51,6 +53,11 @@ async def download_export(request: Request) -> Response:
     proved = await proof.prove(request, form) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None
     return response or await _page(request, form, "panel")
+
+
+async def _is_under_way(request: Request) -> bool:
+    made = await exports.latest(request.state.db, request.state.user.id)
+    return made is not None and made.state != READY
 
 
 async def _page(request: Request, form: Form[Export], part: str) -> Response:
