@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.depth import deep, one_in, some
 from tests.inspection import query, wait_for_rows
@@ -190,6 +192,24 @@ def test_a_server_with_a_bad_certificate_gets_no_log_in_and_no_email(
         assert server.emails == []
         assert server.verbs <= {"EHLO", "STARTTLS"}
     assert "mail_server_unavailable" in _warnings(caplog)
+
+
+def test_a_certificate_that_is_put_right_is_read_without_a_restart(
+    certificates: Certificates, start: Callable[..., Site], tmp_path: Path
+) -> None:
+    """Also one that is missing for a moment."""
+    trusted = tmp_path / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(trusted)
+    with ScriptedServer(starttls=certificates.right) as server:
+        site = start({**server.settings, "mail_ca_file": str(trusted)}, AGAIN)
+
+        ask(site)
+
+        wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE reason LIKE '%issuer is unknown%'")
+        trusted.unlink()
+        wait_for_rows(site.settings.database_url, "SELECT id FROM outbox_email WHERE reason LIKE '%MAIL_CA_FILE%'")
+        trusted.write_bytes(certificates.authority.read_bytes())
+        assert len(server.wait_for_emails(1)) == 1
 
 
 def test_a_server_without_starttls_gets_no_log_in_and_no_email(

@@ -71,7 +71,8 @@ class Connection:
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext | None:
-        return _tls_context(self.settings)  # once: the machine's certificates take some 25 ms to read
+        """Read once, since the machine's certificates take some 25 ms; but again after a server couldn't be reached."""
+        return _tls_context(self.settings)
 
     async def _attempt(self, recipient: str, message: bytes) -> Outcome:
         self._stage = outcomes.CONNECT
@@ -110,6 +111,8 @@ class Connection:
         return is_connected and is_young
 
     def _throw_away(self) -> None:
+        if self._stage == outcomes.CONNECT:
+            self.__dict__.pop("_tls_context", None)
         if self._client is not None:
             drop(self._client)
         self._client = None
@@ -192,7 +195,10 @@ def client_for(
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Trusts the machine's certificate authorities, or only those of MAIL_CA_FILE."""
+    """Trusts the machine's certificate authorities, or only those of MAIL_CA_FILE. Raises OSError."""
     if not (settings.mail_use_tls or settings.mail_use_ssl):
         return None
-    return ssl.create_default_context(cafile=settings.mail_ca_file or None)
+    try:
+        return ssl.create_default_context(cafile=settings.mail_ca_file or None)
+    except OSError as error:
+        raise OSError(f"MAIL_CA_FILE can't be read ({error.strerror})") from error
