@@ -98,8 +98,9 @@ class Connection:
         if not self._is_fresh():
             await self.close()
         if self._client is None:
+            trusted = self._tls_context
             sock = await reach(self.settings.mail_server, self.settings.mail_port)
-            self._client = client_for(self.settings, self._tls_context, sock, self.pace.command)
+            self._client = client_for(self.settings, trusted, sock, self.pace.command)
             self._emails = 0
             await enter(self._client, self.settings)
             self._used = time.monotonic()
