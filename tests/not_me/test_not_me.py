@@ -366,7 +366,7 @@ def test_a_disabled_account_is_left_alone(site: Site, mailbox: Mailbox, not_me: 
 def test_a_deleted_account_has_no_such_page(site: Site, not_me: str) -> None:
     execute(site, "DELETE FROM user_account")
 
-    assert site.browser().post(not_me).status_code == 404
+    assert site.browser().post(not_me).status_code == 410
 
 
 @deep

@@ -426,8 +426,8 @@ def test_renewing_a_link_whose_account_is_gone_says_so(site: Site, mailbox: Mail
     answer = site.browser().post(f"{link}/renew", headers=HTMX)
     page = site.browser().get(answer.headers["hx-redirect"])
 
-    assert (page.status_code, page.url.path) == (404, link)
-    assert "This link is incomplete" in page.text
+    assert (page.status_code, page.url.path) == (410, link)
+    assert "This link leads nowhere any more" in page.text
 
 
 def test_a_good_link_is_not_renewed_but_opened(site: Site, mailbox: Mailbox) -> None:
@@ -474,7 +474,7 @@ def test_deleting_an_account_ends_its_links_and_sessions(any_site: Site, susan: 
 
     page = any_site.browser().get(link)
 
-    assert page.status_code == 404
+    assert page.status_code == 410
     assert not is_logged_in(susan)
     assert table(any_site, "session") == []
 

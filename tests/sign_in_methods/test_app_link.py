@@ -69,7 +69,8 @@ def test_a_thief_of_the_password_sees_no_secret_and_sets_up_nothing(site: Site, 
     ]
 
     assert "secret" not in begun
-    assert [answer.status_code for answer in answers][:3] == [404, 404, 404]
+    assert [answer.status_code for answer in answers][:3] == [403, 403, 404]
+    assert "This link is for another account" in answers[0].text
     assert not any("qr" in answer.text for answer in answers)
     assert log_in(site.browser()).url.path == "/"
 

@@ -152,7 +152,7 @@ def test_a_link_about_any_other_email_turns_nothing_off(site: Site, link: str, a
 def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site) -> None:
     link = tokens.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
 
-    assert site.browser().post(link).status_code == 404
+    assert site.browser().post(link).status_code == 410
 
 
 def test_the_link_works_for_a_year(site: Site, link: str) -> None:

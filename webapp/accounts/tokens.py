@@ -101,6 +101,18 @@ class TokenUsed(TokenStale):
     reason = "used"
 
 
+class TokenGone(TokenStale):
+    """What it was about has been deleted: the account, or what its owner had asked for."""
+
+    reason = "gone"
+
+
+class TokenForAnother(TokenStale):
+    """Another account's than the one that is logged in."""
+
+    reason = "for another"
+
+
 def issue(
     settings: Settings,
     purpose: Purpose,

@@ -12,7 +12,7 @@ from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Claim, Purpose, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenGone, TokenUsed, verify
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -67,7 +67,7 @@ async def of_link(
     claim = verify(settings, purpose, token, opened)
     user = await get(db, int(claim.subject))
     if user is None:
-        raise TokenMalformed
+        raise TokenGone(claim)
     return user, claim
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, TokenInvalid, TokenMalformed, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenUsed, verify
 from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
@@ -115,7 +115,7 @@ async def _change_of(request: Request, purpose: Purpose) -> Change:
     claim = verify(request.app.state.settings, purpose, request.path_params["token"])
     change = await changes.get(request.state.db, int(claim.subject))
     if change is None:
-        raise TokenMalformed
+        raise TokenGone(claim)
     if not (change.is_open if purpose is Purpose.CONFIRM_EMAIL else change.is_undoable):
         raise TokenUsed(claim)
     return change

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended
-from webapp.accounts.tokens import REGISTER_LIFETIME, TokenInvalid, TokenMalformed, stamp
+from webapp.accounts.tokens import REGISTER_LIFETIME, TokenForAnother, TokenInvalid, TokenMalformed, stamp
 from webapp.asked_emails import asked_emails, email_codes
 from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
@@ -218,13 +218,13 @@ def bad(request: Request, refused: TokenInvalid, kind: str, page: str = "") -> R
 
 
 def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[EmptyForm]) -> Response:
-    code = form.status if form.errors else 404 if isinstance(refused, TokenMalformed) else 410
+    status = {TokenMalformed: 404, TokenForAnother: 403}.get(type(refused), 410)
     return pages.render(
         request,
         "authentication/bad_link.html",
         part="panel",
         form=form,
-        status=code,
+        status=form.status if form.errors else status,
         reason=refused.reason,
         minutes=refused.minutes,
         kind=kind,

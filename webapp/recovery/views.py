@@ -12,8 +12,9 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import (
     FROM_CODE,
     Claim,
+    TokenExpired,
     TokenInvalid,
-    TokenStale,
+    TokenUsed,
     reset_link,
 )
 from webapp.audit import events
@@ -146,7 +147,7 @@ async def renew_reset_link(request: Request) -> Response:
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
-    except TokenStale as refused:
+    except (TokenExpired, TokenUsed) as refused:
         subject = refused.claim.subject
         sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
         return email_links.check_email(request, sent) if sent else email_links.bad_page(request, refused, "reset", form)
