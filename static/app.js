@@ -26,6 +26,11 @@ function say(sentence, kind) {
   line.scrollIntoView({ block: "nearest" });
 }
 
+// What a page says as it comes is read out, too: a screen reader tells of a status only when it changes.
+setTimeout(() => {
+  if (flash.children.length) flash.replaceChildren(...[...flash.children].map((line) => line.cloneNode(true)));
+}, 500);
+
 // A request is under way, has failed, or has come back.
 
 document.addEventListener("htmx:before:request", (event) => {

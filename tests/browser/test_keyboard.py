@@ -17,6 +17,11 @@ FOCUSED = """() => {
     if (it === document.body) return "";
     return (it.labels?.[0]?.innerText || it.getAttribute("aria-label") || it.innerText).trim();
 }"""
+# What is added to the status once the page is there.
+TELLS = """addEventListener("load", () => {
+    const tell = ([it]) => { document.documentElement.dataset.told = it.addedNodes[0].textContent; };
+    new MutationObserver(tell).observe(document.getElementById("flash"), { childList: true });
+});"""
 BARE = """() => [...document.querySelectorAll("#main button, #main .button, #main .field-box, #main .composer")]
     .filter((it) => it.offsetParent && !it.matches(".field-show, .menu-item, .post-button"))
     .filter((it) => { const style = getComputedStyle(it); return !parseFloat(style.borderTopWidth); })
@@ -88,6 +93,7 @@ def test_what_a_button_swaps_never_takes_the_focus_away(scripted: Visitor) -> No
     in_menu_of(post, "button", "Delete").click()
     scripted.sees("Post deleted.")
     sees_focus(scripted)
+    expect(scripted.page.get_by_role("button", name="Undo")).to_have_accessible_description("Post deleted.")
     scripted.press("Undo")
     expect(post).to_be_visible()
     sees_focus(scripted)
@@ -101,6 +107,17 @@ def test_what_a_button_swaps_never_takes_the_focus_away(scripted: Visitor) -> No
     scripted.press("Make ten new codes")
     scripted.sees_heading("Your recovery codes")
     sees_focus(scripted)
+
+
+def test_what_a_page_says_as_it_comes_is_said_to_screen_readers(scripted: Visitor) -> None:
+    """They read out a status when it changes, and not one that is there from the start."""
+    scripted.is_logged_in()
+    scripted.page.add_init_script(TELLS)
+
+    scripted.logs_out()
+
+    expect(scripted.page.locator("html")).to_have_attribute("data-told", "You're logged out.")
+    expect(scripted.page.locator("#flash p")).to_have_count(1)
 
 
 @deep
