@@ -107,12 +107,6 @@ class TokenGone(TokenStale):
     reason = "gone"
 
 
-class TokenForAnother(TokenStale):
-    """Another account's than the one that is logged in."""
-
-    reason = "for another"
-
-
 def issue(
     settings: Settings,
     purpose: Purpose,
@@ -239,20 +233,12 @@ def _mark(address: str, key: bytes) -> str:
 
 
 def _payload(settings: Settings, purpose: Purpose, token: str) -> dict[str, Any]:
+    # Time is compared by `verify`, which needs the claim of an expired token too.
+    required = [purpose.value, "epoch", "aud", "iat", "exp"]
+    options: Any = {"require": required, "verify_exp": False, "verify_iat": False}
     for key in settings.keys(f"token.{purpose}"):
         try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=["HS256"],
-                audience=purpose.value,
-                # Time is compared by `verify`, which needs the claim of an expired token too.
-                options={
-                    "require": [purpose.value, "epoch", "aud", "iat", "exp"],
-                    "verify_exp": False,
-                    "verify_iat": False,
-                },
-            )
+            return jwt.decode(token, key, algorithms=["HS256"], audience=purpose.value, options=options)
         except jwt.InvalidSignatureError:
             continue
         except (jwt.PyJWTError, ValueError):

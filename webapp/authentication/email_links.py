@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts.endings import Ended
-from webapp.accounts.tokens import REGISTER_LIFETIME, TokenForAnother, TokenInvalid, TokenMalformed, stamp
+from webapp.accounts.tokens import REGISTER_LIFETIME, TokenInvalid, TokenMalformed, TokenStale, stamp
 from webapp.asked_emails import asked_emails, email_codes
 from webapp.asked_emails.asked_emails import Asked
 from webapp.audit import events
@@ -35,6 +35,12 @@ _PAGES = {
     "app_link": "authenticator_app",
 }
 COOKIE = "asked"  # of the browser that asks for emails
+
+
+class TokenForAnother(TokenStale):
+    """Another account's than the one that is logged in."""
+
+    reason = "for another"
 
 
 class Sent(NamedTuple):

@@ -10,7 +10,7 @@ from webapp.accounts import sessions, tokens, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Purpose, TokenForAnother, TokenInvalid, TokenUsed
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.proof import proved
@@ -143,7 +143,7 @@ def _check_link(request: Request) -> None:
     user: SessionUser = request.state.user
     claim = tokens.verify(request.app.state.settings, Purpose.ADD_APP, request.path_params["token"])
     if claim.subject != user.id:
-        raise TokenForAnother(claim)
+        raise email_links.TokenForAnother(claim)
     if claim.epoch != user.epoch:
         raise TokenUsed(claim)
 
