@@ -64,7 +64,7 @@ async def factor_removal(request: Request) -> Response:
     is_begun = form.is_valid and (removal.is_waiting(user) or await _begun(request, form, user))
     if is_begun and not pages.asks_for_part(request):
         return pages.redirect(request, request.url.path)
-    return await _waiting_page(request, form, user, "second_step/factor_removal.html")
+    return _waiting_page(request, form, user, "second_step/factor_removal.html")
 
 
 async def keep_factors(request: Request) -> Response:
@@ -82,7 +82,8 @@ async def keep_factors(request: Request) -> Response:
         if not pages.asks_for_part(request):
             words = _("Stopped. Your sign-in methods stay as they are.") if is_stopped else None
             return pages.redirect(request, request.url.path, flash=words)
-    return await _waiting_page(request, form, user, "second_step/keep_factors.html")
+    has_second_step = await methods.has_second_step(request.state.db, user.id)
+    return _waiting_page(request, form, user, "second_step/keep_factors.html", has_second_step=has_second_step)
 
 
 async def _begun(request: Request, form: Form[EmptyForm], user: User) -> bool:
@@ -145,7 +146,7 @@ async def _owner(request: Request, purpose: Purpose) -> User:
     return user
 
 
-async def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template: str) -> Response:
+def _waiting_page(request: Request, form: Form[EmptyForm], user: User, template: str, **more: Any) -> Response:
     return pages.render(
         request,
         template,
@@ -153,7 +154,7 @@ async def _waiting_page(request: Request, form: Form[EmptyForm], user: User, tem
         form=form,
         username=user.username,
         due=user.factor_removal_due_at,
-        has_second_step=await methods.has_second_step(request.state.db, user.id),
         days=request.app.state.settings.factor_removal_days,
         token=request.path_params["token"],
+        **more,
     )
