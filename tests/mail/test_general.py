@@ -86,7 +86,7 @@ def test_an_email_in_another_script_keeps_its_text(mailing_site: Site, mail_serv
         ({"to": []}, "recipients"),
         ({"to": [f"p{number}@example.com" for number in range(51)]}, "recipients"),
         ({"to": ["nobody"]}, "not an address"),
-        ({"to": ["a@example.com\r\nBcc: eve@example.com"]}, "not an address|linefeed|carriage return"),
+        ({"to": ["a@example.com\r\nBcc: eve@example.com"]}, "not an address|linefeed|carriage return|line break"),
         ({"subject": "Hello\r\nBcc: eve@example.com"}, "line break"),
         ({"headers": {"Bcc": "eve@example.com"}}, "the email's own"),
         ({"headers": {"X-A": "1\nBcc: eve@example.com"}}, "line break"),
