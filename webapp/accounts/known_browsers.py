@@ -179,4 +179,7 @@ _REMEMBER = text(
     " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
 ).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))
 _RENEW = text("UPDATE known_browser SET secret_hash = :after WHERE secret_hash = :before")
-_RENEW_IN_SESSIONS = text("UPDATE session SET browser_mark = :after WHERE browser_mark = :before")
+_RENEW_IN_SESSIONS = text(
+    "UPDATE session SET browser_mark = :after WHERE browser_mark = :before"
+    " AND user_id IN (SELECT user_id FROM known_browser WHERE secret_hash = :after)"
+)

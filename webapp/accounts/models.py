@@ -97,7 +97,7 @@ class KnownBrowser(SQLModel, table=True):
     __tablename__ = "known_browser"
 
     user_id: int = Field(foreign_key="user_account.id", primary_key=True, ondelete="CASCADE")
-    secret_hash: str = Field(primary_key=True, max_length=64)
+    secret_hash: str = Field(primary_key=True, index=True, max_length=64)
     epoch: int
     counted_as: str = Field(max_length=32)
     last_seen_at: datetime = Field(default_factory=now, index=True)

@@ -500,6 +500,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "secret_hash", name=op.f("pk_known_browser")),
     )
     op.create_index("ix_known_browser_last_seen_at", "known_browser", ["last_seen_at"], unique=False)
+    op.create_index("ix_known_browser_secret_hash", "known_browser", ["secret_hash"], unique=False)
 
     op.create_table(
         "post",
