@@ -20,7 +20,7 @@ async def edit_post(request: Request) -> Response:
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     body = await posts.editable(db, user.id, post_id)
     if body is None and not await posts.is_own(db, user.id, post_id):
-        if await posts.is_own(db, user.id, post_id, even_gone=True):
+        if request.method == "POST" and await posts.is_own(db, user.id, post_id, even_gone=True):
             return await gone(request)
         raise HTTPException(404)
     if body is None and request.method != "POST":
