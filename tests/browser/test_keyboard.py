@@ -17,9 +17,9 @@ FOCUSED = """() => {
     if (it === document.body) return "";
     return (it.labels?.[0]?.innerText || it.getAttribute("aria-label") || it.innerText).trim();
 }"""
-# What is added to the status once the page is there.
+# What is added to the status once the page is there. It stays in the browser for the tests that come after.
 TELLS = """addEventListener("load", () => {
-    const tell = ([it]) => { document.documentElement.dataset.told = it.addedNodes[0].textContent; };
+    const tell = ([it]) => { document.documentElement.dataset.told = it.addedNodes[0]?.textContent ?? ""; };
     new MutationObserver(tell).observe(document.getElementById("flash"), { childList: true });
 });"""
 BARE = """() => [...document.querySelectorAll("#main button, #main .button, #main .field-box, #main .composer")]
