@@ -160,20 +160,21 @@ def mailer(settings: Settings, database: Database, templates: Environment, pace:
     transport: Callable[[], Transport] = partial(Connection, settings, pace)
     if settings.mailbox:
         transport = partial(MailboxTransport, settings.mailbox)
-    return Mailer(settings, database, templates, transport, pace)
+    return Mailer(settings, database, templates, transport, Alarms(settings, database).report, pace)
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
+    report = app.state.alarms.report
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
     works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
     if settings.sends_mail:
         works.append(Digests(settings))
-    exporting = asyncio.create_task(app.state.exports.run(app.state.alarms.note_outage))
-    importing = asyncio.create_task(app.state.imports.run(app.state.alarms.note_outage))
-    tidying = asyncio.create_task(cleanup.run(database, works))
+    exporting = asyncio.create_task(app.state.exports.run(report))
+    importing = asyncio.create_task(app.state.imports.run(report))
+    tidying = asyncio.create_task(cleanup.run(database, works, report))
     try:
         yield
     finally:

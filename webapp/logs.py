@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -12,6 +13,8 @@ from typing import Any, TextIO
 from webapp.settings import Settings
 
 # Whose messages are logged: the site's, and those of the libraries it runs on.
+# Tells ADMINS of an error that nobody expected, and where it happened. Never raises.
+Report = Callable[[Exception, str], Awaitable[None]]
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 SELDOM_SECONDS = 60.0
 # Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.

@@ -109,10 +109,12 @@ BOUNDED = {
 def tidying(site: Site, tasks: Sequence[Work] = app.CLEANUP_TASKS) -> Iterator[None]:
     """Tidies up all the time in the running site meanwhile."""
     assert site.portal is not None
-    work = partial(cleanup.run, site.app.state.database, tasks, every=0.02, pause=0.02)
+    work = partial(cleanup.run, site.app.state.database, tasks, site.app.state.alarms.report, every=0.02, pause=0.02)
     running = site.portal.start_task_soon(work)
-    yield
-    running.cancel()
+    try:
+        yield
+    finally:
+        running.cancel()
 
 
 @pytest.fixture

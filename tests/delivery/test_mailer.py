@@ -572,7 +572,9 @@ def test_a_clock_that_is_set_in_mid_claim_takes_no_email_from_who_holds_it(
     site = start_site(settings)
     ask(site)
     database, templates = site.app.state.database, site.app.state.templates
-    holder, other = (Dispatcher(settings, database, templates, QUICK) for _each in range(2))
+    holder, other = (
+        Dispatcher(settings, database, templates, site.app.state.alarms.report, QUICK) for _each in range(2)
+    )
     site.run(holder.claim, 1)
     look = budget.left
 

@@ -1,8 +1,12 @@
 """Error mails to ADMINS: once, in words, and without anybody's secrets."""
 
+import ast
+import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import time_machine
@@ -10,10 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.database.test_cleanup import tidying
 from tests.inspection import query
 from tests.sites import Site
+from webapp.archive_imports import uploads
+from webapp.archives import exports
+from webapp.database.cleanup import CleanupTask
+from webapp.delivery import dispatcher
+from webapp.delivery.dispatcher import Dispatcher
+from webapp.mail import mime
+from webapp.mail.kinds import KINDS
 from webapp.operator.error_alerts import TRIED_EVERY
-from webapp.settings import Settings
+from webapp.settings import ROOT, Settings
 
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -129,3 +141,123 @@ def test_the_database_is_back_when_it_takes_the_email_about_it(
     assert "What: could not extend file: No space left on device" in told.text
     assert [caplog.messages.count(event) for event in ("database_away", "database_back")] == [1, 1]
     assert not [record for record in caplog.records if record.exc_info]
+
+
+# What fails while no visitor waits for it
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def fails(*_anything: object, **_more: object) -> Any:
+    raise RuntimeError("broken")
+
+
+async def breaks(*_anything: object, **_more: object) -> Any:
+    fails()
+
+
+def break_an_email(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(KINDS, "register", replace(KINDS["register"], write=breaks))
+
+
+def break_a_template(patch: pytest.MonkeyPatch) -> None:
+    usual = mime.compose
+    patch.setattr(dispatcher, "compose", lambda *told: (fails if told[2].kind == "register" else usual)(*told))
+
+
+def break_the_mailer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dispatcher, "claim", _once(Dispatcher.claim))
+
+
+def break_exports(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(exports, "claim", breaks)
+
+
+def break_imports(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(uploads, "claim", breaks)
+
+
+def _once(usual: Callable[..., Any]) -> Callable[..., Any]:
+    """Fails the first time."""
+    outcomes = itertools.chain([breaks], itertools.repeat(usual))
+    return lambda *told: next(outcomes)(*told)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "place"),
+    [
+        (break_an_email, "email register"),
+        (break_a_template, "email register"),
+        (break_the_mailer, "mailer"),
+        (break_exports, "export"),
+        (break_imports, "import"),
+    ],
+)
+def test_the_admins_are_told_of_what_fails_where_nobody_waits(
+    break_it: Break,
+    place: str,
+    make_settings: Callable[..., Settings],
+    sqlite_url: str,
+    start_site: Callable[..., Site],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_it(monkeypatch)
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",)), restarts=(0.05,))
+    site.browser().post("/register", data={"email": "susan@example.com"})
+
+    assert site.mailbox
+    told = site.mailbox.last(to="host@example.com")
+
+    assert told.subject == f"[Microblog] RuntimeError in {place}"
+    assert ("broken" in told.text, "Request:" in told.text) == (True, False)
+
+
+def test_the_admins_are_told_of_tidying_up_that_fails(
+    make_settings: Callable[..., Settings],
+    sqlite_url: str,
+    start_site: Callable[[Settings], Site],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(CleanupTask, "run_batch", breaks)
+    site = start_site(make_settings(database_url=sqlite_url, admins=("host@example.com",)))
+
+    with tidying(site):
+        assert site.mailbox
+        assert site.mailbox.last(to="host@example.com").subject == "[Microblog] RuntimeError in session"
+
+
+# The event of a trace in the log, and why ADMINS need not be told of it there.
+TOLD_ELSEWHERE = {
+    "alarm_not_posted": "it is what tells them",
+    "flush_failed": "each request that waits for the disk fails with it",
+    "letter_not_written": "the outcome has the error, which whoever records it reports",
+    "unhandled": "whoever asked for this answer reports it",
+}
+
+
+def test_whatever_leaves_a_trace_in_the_log_is_told_to_the_admins() -> None:
+    silent = {
+        event
+        for file in (ROOT / "webapp").rglob("*.py")
+        for function in ast.walk(ast.parse(file.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and not _calls(function, "report")
+        for event in _traced(function)
+    }
+
+    assert silent == TOLD_ELSEWHERE.keys()
+
+
+def _calls(function: ast.AST, name: str) -> bool:
+    called = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return any(name in {getattr(each, "attr", ""), getattr(each, "id", "")} for each in called)
+
+
+def _traced(function: ast.AST) -> list[str]:
+    """The events that a function logs with a trace."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    return [
+        str(getattr(call.args[0], "value", "?"))
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "log"
+        if call.func.attr == "exception" or any(keyword.arg == "exc_info" for keyword in call.keywords)
+    ]

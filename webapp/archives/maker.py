@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jinja2 import Environment
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,6 +14,7 @@ from webapp.archives.exports import Lease, LeaseLost
 from webapp.archives.writing import Archive
 from webapp.database import Database
 from webapp.database.refusals import is_away
+from webapp.logs import Report
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.archives")
@@ -85,7 +86,7 @@ class Worker:
         self.is_stopping = True
         self.wake()
 
-    async def run(self, note_outage: Callable[[Exception], None]) -> None:
+    async def run(self, report: Report) -> None:
         """Runs until stopped. Half-done work is begun again, here or elsewhere, once its lease ends.
 
         It is the first to need the database when a site starts, so the admin learns from it if that can't be used.
@@ -95,10 +96,9 @@ class Worker:
                 while not self.is_stopping and await self.do_one():
                     pass
             except Exception as error:
-                if is_away(error):
-                    note_outage(error)
-                else:
+                if not is_away(error):
                     log.warning("work_failed", extra={"fields": {"work": self.name}}, exc_info=True)
+                await report(error, self.name)
             await self._wait()
 
     async def _wait(self) -> None:

@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 
 from webapp.database import Database, execute, table
 from webapp.database.refusals import is_away
+from webapp.logs import Report
 
 log = logging.getLogger("webapp.housekeeping")
 
@@ -88,9 +89,14 @@ class CleanupWalk:
 
 
 async def run(
-    database: Database, works: Sequence[Work], *, every: float = EVERY_SECONDS, pause: float = PAUSE_SECONDS
+    database: Database,
+    works: Sequence[Work],
+    report: Report,
+    *,
+    every: float = EVERY_SECONDS,
+    pause: float = PAUSE_SECONDS,
 ) -> None:
-    """Does all the work again and again, until cancelled."""
+    """Does all the work again and again, until cancelled. What goes wrong is reported, and tried again."""
     while True:
         # Processes that start together must not all clean at once.
         await asyncio.sleep(every * random.uniform(0.5, 1.5))
@@ -98,8 +104,8 @@ async def run(
             try:
                 await do_all(database, work, pause)
             except Exception as error:
-                # The requests log it when the database is away.
                 log.warning("work_failed", extra={"fields": {"work": work.name}}, exc_info=not is_away(error))
+                await report(error, work.name)
 
 
 async def do_all(database: Database, work: Work, pause: float = PAUSE_SECONDS) -> None:

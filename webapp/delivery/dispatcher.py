@@ -23,6 +23,7 @@ from webapp.database.hot import Transaction
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
 from webapp.delivery.pace import Pace, mend_times, prolong_leases
+from webapp.logs import Report
 from webapp.mail import outbox, refusals
 from webapp.mail.kinds import KINDS, Draft
 from webapp.mail.mime import compose
@@ -33,6 +34,7 @@ log = logging.getLogger("webapp.mail")
 
 BATCH = 50
 DRAFTED_AT_ONCE = 10
+ALARM = "alarm"  # which can't tell of itself
 TIDY_SECONDS = 600.0
 CLOCK_JUMPED = 30.0  # seconds, from which on a clock that was set, or stood still with its machine, upsets the leases
 
@@ -61,8 +63,11 @@ class Drafted(NamedTuple):
 class Dispatcher:
     """Claims and writes emails for one mailer."""
 
-    def __init__(self, settings: Settings, database: Database, templates: Environment, pace: Pace) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, templates: Environment, report: Report, pace: Pace
+    ) -> None:
         self.pace = pace
+        self.report = report
         self.settings = settings
         self.database = database
         self.templates = templates
@@ -122,13 +127,13 @@ class Dispatcher:
                 drafts, ended = await self._drafted(db, batch)
                 await outbox.finish(db, ended, self.pace.retries)
                 await db.commit()
-        except DBAPIError:
+        except DBAPIError as error:
             if len(batch) > 1:
                 return [draft for email in batch for draft in await self._drafts([email])]
-            await self._end(batch[0], NOT_WRITTEN)
+            await self._end(batch[0], replace(NOT_WRITTEN, error=error))
             return []
         for email, outcome in ended:
-            tell(email, outcome)
+            await self._tell(email, outcome)
         return drafts
 
     async def _drafted(
@@ -154,7 +159,12 @@ class Dispatcher:
         async with self.database.direct(is_writing=True) as db:
             await outbox.finish(db, [(email, outcome)], self.pace.retries)
             await db.commit()
+        await self._tell(email, outcome)
+
+    async def _tell(self, email: Claimed, outcome: Outcome) -> None:
         tell(email, outcome)
+        if outcome.error and email.kind != ALARM:
+            await self.report(outcome.error, f"email {email.kind}")
 
     async def _tidy(self) -> None:
         """Now and then checks the clock."""
@@ -233,4 +243,4 @@ def write(settings: Settings, templates: Environment, email: Claimed, draft: Dra
 
 def _not_written(email: Claimed, error: Exception) -> Outcome:
     log.error("letter_not_written", exc_info=error, extra={"fields": {"letter": email.id, "kind": email.kind}})
-    return Outcome(Verdict.LATER, None, f"not written: {type(error).__name__}")
+    return Outcome(Verdict.LATER, None, f"not written: {type(error).__name__}", error=error)

@@ -21,6 +21,7 @@ from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
 from webapp.delivery.finishing import Finishing, happens, next_of
 from webapp.delivery.pace import USUAL, Pace, Share
 from webapp.delivery.smtp import Transport
+from webapp.logs import Report
 from webapp.mail import outbox, status
 from webapp.mail.models import Claimed, Outcome, Verdict
 from webapp.settings import Settings
@@ -46,6 +47,7 @@ class Mailer:
         database: Database,
         templates: Environment,
         transport: Callable[[], Transport],
+        report: Report,
         pace: Pace = USUAL,
     ) -> None:
         self.settings = settings
@@ -54,7 +56,7 @@ class Mailer:
         self.pace = pace
         self.breaker = Breaker(pace.pauses)
         self.is_running = False
-        self._dispatcher = Dispatcher(settings, database, templates, pace)
+        self._dispatcher = Dispatcher(settings, database, templates, report, pace)
         self._stopping = asyncio.Event()
         self._queue = self._new_queue()
         self._in_hand: dict[int, Claimed] = {}
@@ -76,6 +78,7 @@ class Mailer:
                     await self._wait_for_database(error)
                     continue
                 log.exception("mailer_crashed")
+                await self._dispatcher.report(error, "mailer")
                 await happens(self._stopping, self.pace.restarts[min(crashes, len(self.pace.restarts) - 1)])
                 crashes += 1
         self.is_running = False
@@ -135,9 +138,7 @@ class Mailer:
                 await happens(self.database.wake, self.pace.poll)
 
     async def _renew_leases(self) -> None:
-        """Renews the leases of what is in hand, however long the server takes. An expired one may be another's by
-        now.
-        """
+        """Renews the leases of what is in hand, however long the server takes; an expired one may be another's."""
         while True:
             await asyncio.sleep(self.pace.lease.total_seconds() / 3)
             held = [email for email in self._in_hand.values() if email.due_at > now()]
@@ -147,6 +148,8 @@ class Mailer:
                     await db.commit()
             except Exception as error:
                 log.warning("leases_not_renewed", exc_info=not is_away(error))
+                if not is_away(error):
+                    await self._dispatcher.report(error, "mailer")
                 continue
             for email in held:
                 if email.id in self._in_hand:

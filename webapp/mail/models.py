@@ -126,7 +126,8 @@ class Verdict(Enum):
 class Outcome:
     """`refused` is an address that the server refused for good, `accepted` one that it takes again.
 
-    Refusals for several people that are `alike` are our fault. What `backs_off` counts as an attempt, and waits.
+    Refusals for several people that are `alike` are our fault. What `backs_off` counts as an attempt, and waits. Of an
+    unexpected `error` of the site's own, ADMINS are told.
     """
 
     verdict: Verdict
@@ -136,6 +137,7 @@ class Outcome:
     accepted: str | None = None
     alike: str = ""
     backs_off: bool = False
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)

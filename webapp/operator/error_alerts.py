@@ -51,8 +51,11 @@ class Alarms:
         if self._outage:
             self._outage.cancel()
 
-    async def report(self, error: Exception, route: str, request_id: str) -> None:
-        """Counts the error, and posts an email if it is time for one. Never raises: the log has the error already."""
+    async def report(self, error: Exception, place: str, request_id: str = "") -> None:
+        """Counts the error, and posts an email if it is time for one. Never raises: the log has the error already.
+
+        Its `place` is a route or, where there is no request, the work that was under way.
+        """
         if refusals.is_away(error):
             return self.note_outage(error)
         if not self.settings.admins or not self.settings.sends_mail:
@@ -62,7 +65,7 @@ class Alarms:
             async with self.database.session(is_writing=True) as db:
                 count = await _count(db, fingerprint)
                 await db.commit()
-                await self._post(db, error, fingerprint, count, route, request_id)
+                await self._post(db, error, fingerprint, count, place, request_id)
                 await db.commit()
         except TooOften:
             pass
@@ -112,14 +115,14 @@ class Alarms:
                 await db.commit()
 
     async def _post(
-        self, db: AsyncSession, error: Exception, fingerprint: str, count: int, route: str, request_id: str
+        self, db: AsyncSession, error: Exception, fingerprint: str, count: int, place: str, request_id: str
     ) -> None:
         one, all_of_them = (rate_limits.ERROR_ALARM, fingerprint), (rate_limits.ERROR_ALARMS, "all")
         await rate_limits.count(db, self.settings, one, all_of_them)
         with i18n.use(self.settings.languages[0]):
             name = type(error).__name__
-            facts = _facts(name, route, request_id, count)
-            subject = _("%(error)s in %(route)s") % {"error": name, "route": route}
+            facts = _facts(name, place, request_id, count)
+            subject = _("%(error)s in %(route)s") % {"error": name, "route": place}
             await self._send(db, subject, f"{facts}\n\n{_trace(error, self.settings)}\n")
         await execute(
             db, text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
@@ -146,12 +149,12 @@ def _outage(reason: str, since: datetime) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(name: str, route: str, request_id: str, count: int) -> str:
+def _facts(name: str, place: str, request_id: str, count: int) -> str:
     lines = [
         _("What: %(what)s") % {"what": name},
-        _("Where: %(route)s") % {"route": route},
+        _("Where: %(route)s") % {"route": place},
         _("When: %(when)s UTC") % {"when": f"{now():%Y-%m-%d %H:%M:%S}"},
-        _("Request: %(number)s") % {"number": request_id},
+        *([_("Request: %(number)s") % {"number": request_id}] if request_id else []),
         _("How often since the last email about it: %(count)s") % {"count": count},
     ]
     return "\n".join(lines)
