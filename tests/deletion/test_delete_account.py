@@ -134,6 +134,36 @@ def test_every_session_and_link_ends(site: Site, mailbox: Mailbox, susan: Browse
     assert site.browser().get(reset).status_code == 410
 
 
+def test_who_forgets_the_password_meanwhile_gets_the_link_that_brings_it_back(
+    site: Site, mailbox: Mailbox, susan: Browser
+) -> None:
+    delete(susan)
+    ask_for_reset(site.browser())
+
+    link = link_in(mailbox.last(SUSAN, 2, SUBJECT).text)
+    assert mailbox.all(SUSAN, RESET_SUBJECT) == []
+    site.browser().post(link)
+    assert log_in(site.browser()).url.path == "/"
+
+
+@pytest.mark.parametrize(
+    "too_late",
+    ["UPDATE account_deletion SET due_at = '2001-01-01 00:00:00'", "UPDATE account_deletion SET reason = 'spam'"],
+)
+def test_who_can_bring_nothing_back_gets_no_such_link(
+    site: Site, mailbox: Mailbox, susan: Browser, too_late: str
+) -> None:
+    """It is over, or the admin has decided."""
+    delete(susan)
+    mailbox.last(SUSAN, subject=SUBJECT)
+    execute(site, too_late)
+    ask_for_reset(site.browser())
+    wait_until_posted(site)
+
+    assert len(mailbox.all(SUSAN, SUBJECT)) == 1
+    assert mailbox.all(SUSAN, RESET_SUBJECT) == []
+
+
 @pytest.mark.alike
 def test_the_button_brings_everything_back_and_a_look_does_nothing(any_site: Site, mailbox: Mailbox) -> None:
     [susan] = arrive(any_site, "susan")

@@ -1,18 +1,19 @@
 """The emails of recovery: the reset link, and notices about recovery codes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.accounts import users
+from webapp.accounts import deletions, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, SUSAN, a_sample_person, notice, notice_kind, told
 from webapp.factors import codes
-from webapp.mail.kinds import Draft, email_kind
+from webapp.mail.kinds import KINDS, Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.names import usernames
 from webapp.rate_limits import TooOften
@@ -31,19 +32,22 @@ A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9, "instead_of": 
     ],
 )
 async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody.
+    """To the person whose username or email was typed, or whose link had expired. Not sent if there is nobody. Where
+    they are having the account deleted, it has the link that brings it back instead.
 
     With the parameter `by_owner` it was asked for behind a "this wasn't me" link, so it is held back neither by the
     pause that such a link starts nor by the emails that strangers asked for. Those don't hold back either what was
     asked for `in_known_browser`.
     """
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
-    if user is None or user.disabled_at is not None or email.is_overtaken(user.epoch):
+    if user is None or email.is_overtaken(user.epoch):
         return None
     if not email.parameters.get("by_owner") and (
         users.reset_paused_until(user) or await _is_over_limit(db, settings, user, email)
     ):
         return None
+    if user.disabled_at is not None:
+        return await _of_deletion(db, settings, user, email)
     return _reset_password_draft(settings, user, email.parameters.get("asked_id", ""))
 
 
@@ -65,6 +69,15 @@ async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claime
     """To a person whose recovery code was used, whoever used it."""
     details = await told(db, email, left=await codes.left(db, email.owner_id), instead_of="")
     return notice(settings, email.kind, email.owner_id, email.recipient, details)
+
+
+async def _of_deletion(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> Draft | None:
+    """The email about a deletion once more, if its owner can still undo it."""
+    deletion = await deletions.of(db, user.id)
+    if deletion is None or not deletions.is_undoable(deletion):
+        return None
+    to_owner = replace(email, user_id=user.id, recipient=user.email)
+    return await KINDS["account_deletion"].write(db, settings, to_owner)
 
 
 async def _typed(db: AsyncSession, identity: str) -> User | None:
