@@ -131,6 +131,51 @@ def test_a_server_that_speaks_no_smtp_costs_no_attempt_and_is_said_to(
     assert reason.startswith("The server's answer is no SMTP: ")
 
 
+@pytest.mark.parametrize(
+    ("step", "answer", "following"), [("AUTH", "235", "MAIL"), ("MAIL", "250", "RCPT"), ("RCPT", "250", "DATA")]
+)
+def test_a_second_answer_in_one_packet_is_taken_for_none_to_what_comes_next(
+    scripted: ScriptedServer, start: Callable[..., Site], step: str, answer: str, following: str
+) -> None:
+    """The next step is refused for good, and isn't even reached."""
+    scripted.answers |= {step: f"{answer} ok\r\n250 ok", following: "550 no"}
+    site = start(scripted.settings, ONCE)
+
+    ask(site)
+
+    judged = "SELECT state, attempts, reason FROM outbox_email WHERE state <> 'leased' AND reason IS NOT NULL"
+    ((state, attempts, reason),) = wait_for_rows(site.settings.database_url, judged)
+    assert (state, attempts) == WAITS
+    assert reason.startswith("The server's answer is no SMTP: ")
+
+
+def test_a_refused_email_is_not_sent_because_an_answer_came_before_it_was_read(
+    scripted: ScriptedServer, start: Callable[..., Site]
+) -> None:
+    scripted.answers |= {"DATA": "354 go on\r\n250 taken", "DOT": "554 no"}
+    site = start(scripted.settings, ONCE)
+
+    ask(site)
+
+    judged = "SELECT state, attempts FROM outbox_email WHERE state <> 'leased' AND reason IS NOT NULL"
+    assert wait_for_rows(site.settings.database_url, judged) == [LATER]
+
+
+def test_an_email_that_is_taken_twice_in_words_is_sent_once_and_harms_no_other(
+    scripted: ScriptedServer, start: Callable[..., Site]
+) -> None:
+    scripted.answers["DOT"] = "250 taken\r\n250 taken"
+    site = start(scripted.settings, ONCE)
+
+    for number in range(3):
+        ask(site, f"newcomer{number}@example.com")
+        scripted.wait_for_emails(number + 1)
+
+    states = "SELECT state, attempts FROM outbox_email WHERE finished_at IS NOT NULL"
+    assert wait_for_rows(site.settings.database_url, states, count=3) == [("sent", 1)] * 3
+    assert len(scripted.emails) == 3
+
+
 @pytest.mark.parametrize(("step", "answer"), some(PASSING, 3), ids=str)
 @one_in(6)
 def test_an_email_arrives_once_the_trouble_is_over(

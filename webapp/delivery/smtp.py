@@ -80,10 +80,13 @@ class Connection:
             client = await self._open()
             self._stage = outcomes.MAIL
             await client.mail(return_paths.of(self.settings, recipient))
+            _keep_in_step(client)
             self._stage = outcomes.RCPT
             await name_recipient(client, recipient)
+            _keep_in_step(client)
             self._stage = outcomes.DATA
             await client.data(message, timeout=self.pace.final)
+            _keep_in_step(client, but=b"2")  # it has taken the email, and says so twice
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
             return outcomes.of(error, self._stage, recipient)
@@ -92,6 +95,8 @@ class Connection:
             raise
         self._emails += 1
         self._used = time.monotonic()
+        if _unread(client):
+            self._throw_away()
         return Outcome(Verdict.SENT, 250)
 
     async def _open(self) -> SMTP:
@@ -103,6 +108,7 @@ class Connection:
             self._client = client_for(self.settings, trusted, sock, self.pace.command)
             self._emails = 0
             await enter(self._client, self.settings)
+            _keep_in_step(self._client)
             self._used = time.monotonic()
         return self._client
 
@@ -165,6 +171,20 @@ async def enter(client: SMTP, settings: Settings) -> None:
     if offered and not client.supported_auth_methods:
         raise aiosmtplib.SMTPNotSupported(f"it offers only {offered} to log in")
     await client.login(settings.mail_username, settings.mail_password)
+
+
+def _keep_in_step(client: SMTP, but: bytes = b"nothing") -> None:
+    """Refuses what the server says unasked, unless it begins with `but`: it would pass for its next answer.
+
+    Raises SMTPResponseException.
+    """
+    unread = _unread(client)
+    if unread and not unread.startswith(but):
+        raise aiosmtplib.SMTPResponseException(-1, f"more than one answer at once, {unread.decode('ascii', 'replace')}")
+
+
+def _unread(client: SMTP) -> bytes:
+    return bytes(client.protocol._buffer) if client.protocol else b""
 
 
 async def name_recipient(client: SMTP, recipient: str) -> None:
