@@ -1,5 +1,6 @@
 """Delivery: only to the right server, to exactly one recipient, and every answer ends in its state."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp.accounts import tokens
 from webapp.database import migrations
+from webapp.delivery import smtp
 from webapp.settings import Settings
 
 StartSite = Callable[..., Site]
@@ -207,6 +209,27 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
 
     assert (state, attempts) == ("ready", 0)
     assert "can't be reached" in reason or "Error connecting" in reason
+
+
+@pytest.mark.anyio
+async def test_an_address_that_does_not_answer_is_tried_first_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each email of a quiet site would wait for it."""
+    tried: list[object] = []
+    usual = asyncio.SelectorEventLoop.sock_connect
+
+    async def connect(loop: asyncio.SelectorEventLoop, sock: socket.socket, address: Any) -> None:
+        tried.append(address)
+        await usual(loop, sock, address)
+
+    with socket.create_server(("127.0.0.1", 0)) as alive, socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname()) for each in (dead, alive)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_more: list(found))
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect)
+        for _email in range(2):
+            (await smtp.reach("mail.example.com", 25)).close()
+
+    assert tried == [found[0][4], found[1][4], found[1][4]]
 
 
 # C60: an encrypted connection to the right server, or none

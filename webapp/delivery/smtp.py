@@ -19,6 +19,7 @@ from webapp.settings import Settings
 REACH_TIMEOUT = 20.0  # for the network alone
 EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
+_answered: dict[tuple[str, int], object] = {}  # the address of each mail server that was last reached
 
 
 class Transport(Protocol):
@@ -140,11 +141,14 @@ def drop(client: SMTP) -> None:
 
 
 async def reach(host: str, port: int) -> socket.socket:
-    """Connects to the first of a host's addresses that answers. A server may take minutes to greet; the network may
-    not.
+    """Connects to the first of a host's addresses that answers, beginning with the one that did so last.
+
+    A server may take minutes to greet; the network may not.
     """
     loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
-    for family, kind, protocol, _name, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found.sort(key=lambda each: each[4] != _answered.get((host, port)))
+    for family, kind, protocol, _name, address in found:
         sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
         try:
@@ -157,6 +161,7 @@ async def reach(host: str, port: int) -> socket.socket:
             sock.close()
             raise
         else:
+            _answered[host, port] = address
             return sock
     raise failed
 
