@@ -177,7 +177,7 @@ def test_a_hostile_address_is_text_in_pages_emails_and_the_mailbox(visitor: Visi
     visitor.opens_mailbox()
     visitor.opens_email()
     visitor.sees(visitor.address)
-    visitor.follows_in_email("Choose your username and password")
+    visitor.follows_in_email("Register")
     visitor.sees(visitor.address)
     visitor.fill(username=visitor.name, password=NEW_PASSWORD)
     visitor.press("Register")

@@ -22,7 +22,7 @@ def test_a_person_registers_by_the_link_in_the_email(visitor: Visitor) -> None:
     visitor.asks_for_account()
     visitor.opens_mailbox()
     visitor.opens_email()
-    visitor.follows_in_email("Choose your username and password")
+    visitor.follows_in_email("Register")
     visitor.sees(visitor.address)
 
     visitor.fill(username=visitor.name, password=PASSWORD)
