@@ -94,10 +94,10 @@ AWAY: dict[str, Callable[[str], Any]] = {
     "no server takes writes": lambda url: run(
         f"{url}&target_session_attrs=read-write&options=-c%20default_transaction_read_only%3Don", "SELECT 1"
     ),
+    "older than the site": lambda url: run(url, "SELECT nothing FROM note"),
 }
 OURS: dict[str, Callable[[str], Any]] = {
     "syntax": lambda url: run(url, "SELEC 1"),
-    "no such column": lambda url: run(url, "SELECT nothing FROM note"),
     "unique": lambda url: run(url, "INSERT INTO note VALUES (3), (3)"),
     "division by zero": lambda url: run(url, "SELECT 1 / 0"),
 }

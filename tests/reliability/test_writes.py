@@ -47,7 +47,8 @@ async def test_no_visitor_hears_of_a_busy_database(size: Size, sqlite_url: str, 
         locked = [process.log.name for process in site.processes if "is locked" in process.log.read_text()]
         figure("G9", f"{rate:.0f} writes/s beside {dict(regulars)}; {books}")
         assert set(crowd.statuses) == {200, 303}
-        assert set(regulars) <= {"log-in 303", "log-out 303", "renewal 303", "renewal 429"}
+        limited = {"renewal 429", "log-in 429"}  # the account of the regulars logs in 200 times an hour
+        assert set(regulars) <= {"log-in 303", "log-out 303", "renewal 303"} | limited
         assert locked == []
         assert (books.lost, books.stuck, crowd.broken) == (set(), 0, 0)
 
