@@ -34,7 +34,7 @@ log = logging.getLogger("webapp.mail")
 
 BATCH = 50
 DRAFTED_AT_ONCE = 10
-ALARM = "alarm"  # which can't tell of itself
+ALARM = "alarm"  # the kind that tells ADMINS; if it breaks, another would break, too
 TIDY_SECONDS = 600.0
 CLOCK_JUMPED = 30.0  # seconds, from which on a clock that was set, or stood still with its machine, upsets the leases
 

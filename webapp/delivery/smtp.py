@@ -87,7 +87,7 @@ class Connection:
             _keep_in_step(client)
             self._stage = outcomes.DATA
             await client.data(message, timeout=self.pace.final)
-            _keep_in_step(client, but=b"2")  # it has taken the email, and says so twice
+            _keep_in_step(client, unless=(b"2",))  # it has taken the email, and says so twice
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
             return outcomes.of(error, self._stage, recipient)
@@ -178,13 +178,13 @@ async def enter(client: SMTP, settings: Settings) -> None:
     await client.login(settings.mail_username, settings.mail_password)
 
 
-def _keep_in_step(client: SMTP, but: bytes = b"nothing") -> None:
-    """Refuses what the server says unasked, unless it begins with `but`: it would pass for its next answer.
+def _keep_in_step(client: SMTP, unless: tuple[bytes, ...] = ()) -> None:
+    """Refuses what the server says unasked, which would pass for its next answer, `unless` it begins with one of these.
 
     Raises SMTPResponseException.
     """
     unread = _unread(client)
-    if unread and not unread.startswith(but):
+    if unread and not unread.startswith(unless):
         raise aiosmtplib.SMTPResponseException(-1, f"more than one answer at once, {unread.decode('ascii', 'replace')}")
 
 
