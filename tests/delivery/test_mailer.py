@@ -446,6 +446,21 @@ def test_an_email_that_breaks_its_mailer_harms_no_other(
     assert [state for state, _attempts, _code in states] == ["sent", "dead", "sent"]
 
 
+@pytest.mark.alike
+def test_emails_that_mailers_died_with_leave_one_after_the_other_without_a_pause(
+    database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
+) -> None:
+    """A process that is killed had many in hand, and hardly one of them is the cause."""
+    settings = make_settings(database_url=database_url, **mail_server.settings)
+    with Site(replace(settings, mailer="process")) as posting:
+        posting.run(post, posting.app.state.database, 8, kind="register")
+    _shift(database_url, "UPDATE outbox_email SET state = 'leased', due_at = :then, crashes = 1")
+
+    start_site(settings, poll=60.0, suspect=60.0)
+
+    assert len({email.recipients[0] for email in mail_server.wait_for(8)}) == 8
+
+
 @one_in(2)
 def test_two_mailers_on_one_database_never_send_an_email_twice(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer

@@ -128,8 +128,8 @@ class Mailer:
             if self.breaker.wait:
                 await happens(self._stopping, self.breaker.wait)
                 continue
-            await self._try_suspect()
             self.database.wake.clear()
+            await self._try_suspect()
             # A server that was down is tried with one email.
             most = int(not self._in_hand) if self.breaker.is_open else BATCH
             claimed = await self._dispatcher.claim(most) if most else []
@@ -163,9 +163,12 @@ class Mailer:
             await asyncio.wait_for(self._queue.join(), self.pace.poll)
         except TimeoutError:  # a slow server has something in hand: others needn't wait for it
             return
-        written = await self._hand_over(await self._dispatcher.claim_suspect())
-        await self._queue.join()
-        self._suspect_at = time.monotonic() + (0 if written else self.pace.suspect)
+        if claimed := await self._dispatcher.claim_suspect():
+            await self._hand_over(claimed)
+            await self._queue.join()
+            self.database.wake.set()  # there may be more
+        else:
+            self._suspect_at = time.monotonic() + self.pace.suspect
 
     async def _hand_over(self, claimed: list[Claimed]) -> int:
         """Queues emails as they are written; returns how many had a reader."""
@@ -227,8 +230,6 @@ class Mailer:
         await self._finishing.finish(email, outcome)
         self._in_hand.pop(email.id, None)
         self._outcomes.pop(email.id, None)
-        if email.crashes:
-            self.database.wake.set()  # these come one by one, and there may be more
 
     async def _hand_back(self) -> None:
         """Makes the emails that are still in hand due again, for whoever claims them next.
