@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from babel.localedata import locale_identifiers
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
@@ -17,6 +18,7 @@ from webapp import i18n
 from webapp.accounts import tokens
 from webapp.mail.kinds import KINDS
 from webapp.settings import Settings
+from webapp.web import templating
 
 OFFERED = ("en", "ru", "de")
 
@@ -55,6 +57,32 @@ def test_a_language_is_in_force_only_inside() -> None:
             deeper = i18n.current()
 
     assert (inside, deeper, i18n.current()) == ("ru", "de", "en")
+
+
+@one_in(20)
+@pytest.mark.parametrize("language", sorted({name.split("_")[0] for name in locale_identifiers()}))
+def test_a_script_can_write_the_times_of_any_language(language: str) -> None:
+    """Of whatever languages are added: the pattern, the months and the halves of the day, in parts that it knows."""
+    with i18n.use(language):
+        pattern, *names = templating.time_words().split("|")
+
+    assert len(names) == 12 + 2
+    assert set(re.findall(r"{(\w+)}", pattern)) <= {
+        "y",
+        "M",
+        "MMM",
+        "MMMM",
+        "d",
+        "dd",
+        "H",
+        "HH",
+        "h",
+        "hh",
+        "m",
+        "mm",
+        "a",
+    }
+    assert not re.search(r"[{}%]", re.sub(r"{\w+}", "", pattern))
 
 
 def test_without_a_catalogue_the_words_are_those_of_the_code() -> None:

@@ -1,7 +1,9 @@
 """What JavaScript adds, and what it must not take away."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -23,6 +25,7 @@ SHOW_TIMES = """moments => {
         document.querySelector("main").append(time);
     }
 }"""
+MOMENTS = [*((month, month, 2 * month - 1) for month in range(1, 13)), (6, 1, 0), (6, 10, 12), (12, 31, 23)]
 GATEWAY = "<!doctype html><title>Bad gateway</title><h1>What a proxy says</h1>"
 
 
@@ -77,6 +80,29 @@ def test_a_page_that_stays_open_counts_on_in_the_words_of_a_new_one(
 
     assert words[-1] == {"en": "3 years ago", "ru": "3\u00a0года назад"}[language]
     assert scripted.page.locator("main time").all_text_contents() == words
+
+
+@pytest.mark.parametrize(("language", "name"), [pytest.param("en", "English", marks=deep), ("ru", "Русский")])
+@pytest.mark.parametrize("zone", ["America/New_York", pytest.param("Asia/Kathmandu", marks=deep)])
+def test_the_exact_time_is_said_as_the_site_says_it_in_the_zone_of_the_reader(
+    new_visitor: Callable[..., Visitor], language: str, name: str, zone: str
+) -> None:
+    """Noon, midnight, each month and the last day of a year."""
+    visitor = new_visitor(timezone_id=zone)
+    visitor.goto("/login")
+    visitor.page.get_by_role("button", name=name).click()
+    expect(visitor.page.locator("html")).to_have_attribute("lang", language)
+    there = [datetime(2026, month, day, hour, 5, tzinfo=ZoneInfo(zone)) for month, day, hour in MOMENTS]
+    visitor.page.evaluate(SHOW_TIMES, [moment.isoformat() for moment in there])
+
+    times = visitor.page.locator("main time")
+    times.evaluate_all("times => times.forEach(it => it.dispatchEvent(new Event('pointerover', {bubbles: true})))")
+
+    with i18n.use(language, is_typeset=True):
+        pages = [templating.ago(moment.replace(tzinfo=UTC)) for moment in there]
+    assert times.evaluate_all("times => times.map(it => it.title)") == [
+        re.findall(r'title="(.*)\sUTC"', page)[0] for page in pages
+    ]
 
 
 @deep

@@ -15,7 +15,7 @@ from jinja2.visitor import NodeTransformer
 from starlette.routing import NoMatchFound
 
 # Functions that give everybody the same answer to the same arguments.
-FUNCTIONS = frozenset({"_", "gettext", "ngettext", "pgettext", "direction", "path", "static"})
+FUNCTIONS = frozenset({"_", "gettext", "ngettext", "pgettext", "direction", "path", "static", "time_words"})
 SETTINGS = "site"
 
 

@@ -1,12 +1,23 @@
 """The templates of pages and emails: texts in the reader's language, times, and everything else they share."""
 
+import re
 import textwrap
 from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 from functools import lru_cache, partial
 from typing import Any
 
-from babel.dates import TIMEDELTA_UNITS, format_date, format_time, format_timedelta
+from babel import Locale
+from babel.dates import (
+    TIMEDELTA_UNITS,
+    format_date,
+    format_time,
+    format_timedelta,
+    get_date_format,
+    get_month_names,
+    get_time_format,
+)
 from jinja2 import (
     Environment,
     FileSystemLoader,
@@ -72,6 +83,7 @@ def environment(settings: Settings) -> Environment:
         "ngettext": _ngettext,
         "pgettext": _pgettext,
         "direction": i18n.direction,
+        "time_words": time_words,
     }
     if not settings.development:  # where they may change
         env.code_generator_class = WithConstants
@@ -143,6 +155,16 @@ def _time(context: Context, when: datetime) -> Markup:
 @pass_context
 def _plain_time(_context: Context, when: datetime) -> str:
     return _exact(when, i18n.current())
+
+
+def time_words() -> str:
+    """How the language writes a time, for app.js: a pattern, the months, and the halves of the day."""
+    name = i18n.locale()
+    day, time = (str(how.format) for how in (get_date_format("long", name), get_time_format("short", name)))
+    pattern = i18n.gettext("%(day)s at %(time)s") % {"day": day, "time": time}
+    pattern = pattern.replace("%(G)s", Locale.parse(name).eras["abbreviated"][1])
+    halves = [format_time(clock_time(hour), "a", locale=name) for hour in (0, 12)]
+    return "|".join([re.sub(r"%\((\w+)\)s", r"{\1}", pattern), *get_month_names("wide", locale=name).values(), *halves])
 
 
 def ago(when: datetime) -> Markup:
