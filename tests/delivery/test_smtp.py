@@ -1,6 +1,5 @@
 """Delivery: only to the right server, to exactly one recipient, and every answer ends in its state."""
 
-import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.sites import SECRET_KEY, Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import ask_for_reset
 from webapp.accounts import tokens
+from webapp.cli.main import main
 from webapp.database import migrations
 from webapp.delivery import smtp
 from webapp.settings import Settings
@@ -211,25 +211,98 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
     assert "can't be reached" in reason or "Error connecting" in reason
 
 
-@pytest.mark.anyio
-async def test_an_address_that_does_not_answer_is_tried_first_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+# One name, several addresses
+
+
+@pytest.fixture
+def two_addresses(
+    certificates: Certificates, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ScriptedServer, ScriptedServer]]:
+    """Two servers behind one name. Neither has more than a moment while there is the other."""
+    with ScriptedServer(starttls=certificates.right) as second:
+        stand_for(monkeypatch, scripted.port, scripted.port, second.port)
+        yield scripted, second
+
+
+def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int) -> None:
+    usual = socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *asked: Any, **more: Any) -> list[Any]:
+        if port != asked_port:
+            return usual(host, port, *asked, **more)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", each)) for each in ports]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(smtp, "REACH_TIMEOUT", 0.5)
+
+
+@pytest.mark.parametrize("answer", [Fault.HANG, Fault.DROP], ids=str)
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH"])
+@one_in(2)
+def test_an_address_that_lets_nobody_in_is_waited_for_once(
+    two_addresses: tuple[ScriptedServer, ScriptedServer], start: Callable[..., Site], step: str, answer: Fault
+) -> None:
     """Otherwise each email of a quiet site would wait for it."""
-    tried: list[object] = []
-    usual = asyncio.SelectorEventLoop.sock_connect
+    dead, alive = two_addresses
+    dead.answers[step] = answer
+    site = start(dead.settings, {"pauses": (60,)})
 
-    async def connect(loop: asyncio.SelectorEventLoop, sock: socket.socket, address: Any) -> None:
-        tried.append(address)
-        await usual(loop, sock, address)
+    ask(site, "first@example.com")
+    alive.wait_for_emails(1)
+    alive.once("MAIL", Fault.DROP)
+    ask(site, "second@example.com")
 
-    with socket.create_server(("127.0.0.1", 0)) as alive, socket.socket() as dead:
-        dead.bind(("127.0.0.1", 0))
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname()) for each in (dead, alive)]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_more: list(found))
-        monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect)
-        for _email in range(2):
-            (await smtp.reach("mail.example.com", 25)).close()
+    alive.wait_for_emails(2)
+    assert (dead.connections, alive.connections) == (1, 2)
 
-    assert tried == [found[0][4], found[1][4], found[1][4]]
+
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH"])
+@one_in(2)
+def test_an_address_that_needs_longer_has_its_time_once_no_other_lets_us_in(
+    scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        stand_for(monkeypatch, scripted.port, scripted.port, nobody.getsockname()[1])
+        scripted.seconds[step] = 1.0
+        site = start(scripted.settings, {"pauses": (60,)})
+
+        ask(site)
+
+        scripted.wait_for_emails(1)
+
+
+def test_what_a_server_says_is_told_rather_than_that_another_address_is_empty(
+    scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        stand_for(monkeypatch, scripted.port, scripted.port, nobody.getsockname()[1])
+        scripted.answers["CONNECT"] = "554 go away"
+        site = start(scripted.settings, ONCE)
+
+        ask(site)
+
+        reasons = "SELECT reason FROM outbox_email WHERE reason IS NOT NULL"
+        assert "go away" in wait_for_rows(site.settings.database_url, reasons)[0][0]
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["send-test-mail", "host@example.com"]], ids=lambda words: words[0])
+def test_whoever_looks_finds_the_address_that_lets_us_in_too(
+    two_addresses: tuple[ScriptedServer, ScriptedServer],
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    dead, alive = two_addresses
+    dead.answers["CONNECT"] = Fault.HANG
+    site = {"BASE_URL": "https://blog.example", "SECRET_KEY": SECRET_KEY, "DATABASE_URL": sqlite_url}
+    for name, value in {**site, **dead.environment}.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(command) == 0, capsys.readouterr().out
+    assert alive.connections == 1
 
 
 # C60: an encrypted connection to the right server, or none

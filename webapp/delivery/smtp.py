@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from functools import cached_property
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -16,7 +16,8 @@ from webapp.mail.models import Outcome, Verdict
 from webapp.replies import outcomes
 from webapp.settings import Settings
 
-REACH_TIMEOUT = 20.0  # for the network alone
+Address = tuple[int, int, int, str, tuple[Any, ...]]  # as getaddrinfo has it
+REACH_TIMEOUT = 20.0  # for the network, and for a server that has another address
 EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
 _answered: dict[tuple[str, int], object] = {}  # the address of each mail server that was last reached
@@ -104,11 +105,8 @@ class Connection:
         if not self._is_fresh():
             await self.close()
         if self._client is None:
-            trusted = self._tls_context
-            sock = await reach(self.settings.mail_server, self.settings.mail_port)
-            self._client = client_for(self.settings, trusted, sock, self.pace.command)
+            self._client = await let_in(self.settings, self._tls_context, self.pace.command)
             self._emails = 0
-            await enter(self._client, self.settings)
             _keep_in_step(self._client)
             self._used = time.monotonic()
         return self._client
@@ -140,37 +138,74 @@ def drop(client: SMTP) -> None:
         transport.abort()
 
 
-async def reach(host: str, port: int) -> socket.socket:
-    """Connects to the first of a host's addresses that answers, beginning with the one that did so last.
+async def let_in(
+    settings: Settings, tls_context: ssl.SSLContext | None = None, patience: float = USUAL.command
+) -> SMTP:
+    """Connects and logs in at the first of the server's addresses that lets us, beginning with the one that did last.
 
-    A server may take minutes to greet; the network may not.
+    A server may take minutes for each answer, but an address has only a moment while there is another.
     """
-    loop, failed = asyncio.get_running_loop(), OSError(f"{host} has no address")
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    host, port, trusted = settings.mail_server, settings.mail_port, tls_context or _tls_context(settings)
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found.sort(key=lambda each: each[4] != _answered.get((host, port)))
-    for family, kind, protocol, _name, address in found:
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
+    tries = [(each, REACH_TIMEOUT if len(found) > 1 else None) for each in found]
+    failed: Exception = OSError(f"{host} has no address")
+    for address, moment in tries:
         try:
-            async with asyncio.timeout(REACH_TIMEOUT):
-                await loop.sock_connect(sock, address)
-        except OSError as error:  # TimeoutError is one
-            sock.close()
-            failed = type(error)(f"no answer at port {port} in {REACH_TIMEOUT:.0f} s") if not error.args else error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            _answered[host, port] = address
-            return sock
+            sock = await _connected(address)
+            if client := await _enter(settings, sock, trusted, patience, moment):
+                _answered[host, port] = address[4]
+                return client
+            tries.append((address, None))
+        except (OSError, aiosmtplib.SMTPConnectError) as error:
+            # What a server said, or that it did not, is worth more than that none is there.
+            failed = failed if isinstance(failed, aiosmtplib.SMTPException) else error
     raise failed
 
 
-async def enter(client: SMTP, settings: Settings) -> None:
-    """Connects, and logs in if the settings say so. If the server offers something else, the error says what."""
-    await client.connect()
-    if not settings.mail_username:
-        return
+async def _connected(address: Address) -> socket.socket:
+    sock = socket.socket(*address[:3])
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(REACH_TIMEOUT):
+            await asyncio.get_running_loop().sock_connect(sock, address[4])
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, TimeoutError):
+            raise TimeoutError(f"no answer at port {address[4][1]} in {REACH_TIMEOUT:.0f} s") from error
+        raise
+    return sock
+
+
+async def _enter(
+    settings: Settings, sock: socket.socket, trusted: ssl.SSLContext | None, patience: float, moment: float | None
+) -> SMTP | None:
+    """Encrypts and logs in as the settings say, never in plain text instead. None if the moment is over first."""
+    client = SMTP(
+        hostname=settings.mail_server,
+        sock=sock,
+        local_hostname=settings.helo,
+        use_tls=settings.mail_use_ssl,
+        start_tls=settings.mail_use_tls,
+        timeout=patience,
+        tls_context=trusted,
+    )
+    limit = asyncio.timeout(moment)
+    try:
+        async with limit:
+            await client.connect()
+            if settings.mail_username:
+                await _log_in(client, settings)
+    except BaseException as error:
+        drop(client)
+        if isinstance(error, TimeoutError) and limit.expired():
+            return None
+        raise
+    return client
+
+
+async def _log_in(client: SMTP, settings: Settings) -> None:
+    """Logs in. If the server offers no way that we have, the error says what it offers."""
     await client.ehlo()
     offered = ", ".join(client.server_auth_methods).upper()
     if offered and not client.supported_auth_methods:
@@ -199,25 +234,6 @@ async def name_recipient(client: SMTP, recipient: str) -> None:
     except aiosmtplib.SMTPRecipientRefused as answer:
         if not 200 <= answer.code < 300:
             raise
-
-
-def client_for(
-    settings: Settings,
-    tls_context: ssl.SSLContext | None = None,
-    sock: socket.socket | None = None,
-    timeout: float = USUAL.command,
-) -> SMTP:
-    """A client that encrypts as the settings say, or not at all. It never falls back to plain text."""
-    return SMTP(
-        hostname=settings.mail_server,
-        port=None if sock else settings.mail_port,
-        sock=sock,
-        local_hostname=settings.helo,
-        use_tls=settings.mail_use_ssl,
-        start_tls=settings.mail_use_tls,
-        timeout=timeout,
-        tls_context=tls_context or _tls_context(settings),
-    )
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

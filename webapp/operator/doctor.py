@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.tokens import INVITE_LIFETIME
 from webapp.database import Database, execute, migrations, refusals
-from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.delivery.smtp import let_in, name_recipient
 from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
@@ -180,15 +180,12 @@ async def _mail_server(settings: Settings) -> Finding:
     """Connects, encrypts, logs in, names a sender and a recipient, and hangs up."""
     subject = f"{settings.mail_server}:{settings.mail_port}"
     sender = settings.sender_address
-    client = client_for(settings, timeout=advice.PATIENCE)
     try:
-        await enter(client, settings)
-        await client.mail(sender)
-        await name_recipient(client, parseaddr(settings.admins[0])[1] if settings.admins else sender)
-        await client.rset()
-        await client.quit()
+        async with await let_in(settings, patience=advice.PATIENCE) as client:
+            await client.mail(sender)
+            await name_recipient(client, parseaddr(settings.admins[0])[1] if settings.admins else sender)
+            await client.rset()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        await hang_up(client)
         words = _("%(reason)s. Check: %(advice)s")
         said = {"reason": advice.words_of(error).rstrip("."), "advice": advice.advice(settings, error)}
         return Finding(FAILURE, subject, words % said)

@@ -8,7 +8,7 @@ from email.utils import format_datetime, make_msgid
 import aiosmtplib
 
 from webapp.database import now
-from webapp.delivery.smtp import client_for, enter, hang_up, name_recipient
+from webapp.delivery.smtp import let_in, name_recipient
 from webapp.i18n import gettext as _
 from webapp.logs import printable, say
 from webapp.mail import mime
@@ -27,17 +27,14 @@ async def send(settings: Settings, address: str, patience: float = advice.PATIEN
         return _say(_("MAIL_SERVER is not set, so there is no server to try."), 1)
     where = {"server": settings.mail_server, "port": settings.mail_port, "how": advice.encryption(settings)}
     _say(_("Connecting to %(server)s, port %(port)s (%(how)s) ...") % where)
-    client = client_for(settings, timeout=patience)
     try:
-        await enter(client, settings)
-        logged_in = _("Connected, logged in as %(username)s.") % {"username": settings.mail_username}
-        _say(logged_in if settings.mail_username else _("Connected."))
-        await client.mail(settings.sender_address)
-        await name_recipient(client, address)
-        answer = await client.data(_email(settings, address))
-        await client.quit()
+        async with await let_in(settings, patience=patience) as client:
+            logged_in = _("Connected, logged in as %(username)s.") % {"username": settings.mail_username}
+            _say(logged_in if settings.mail_username else _("Connected."))
+            await client.mail(settings.sender_address)
+            await name_recipient(client, address)
+            answer = await client.data(_email(settings, address))
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        await hang_up(client)
         _say(_("The server says: %(words)s") % {"words": advice.words_of(error, address)})
         return _say(_("What to check: %(advice)s") % {"advice": advice.advice(settings, error)}, 1)
     _say(_("The server says: %(words)s") % {"words": f"{answer.code} {printable(answer.message)}"})

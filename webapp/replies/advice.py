@@ -102,7 +102,7 @@ def _of_connection(settings: Settings, error: Exception) -> str:
         return _("port %(port)s seems blocked: many hosters block 25; ask yours, or try 587 or 465.") % {"port": port}
     if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
         return _("MAIL_SERVER: no machine has this name.")
-    if isinstance(error, aiosmtplib.SMTPConnectError):
+    if isinstance(error, aiosmtplib.SMTPConnectError) or not isinstance(error, aiosmtplib.SMTPException):
         words = _("is MAIL_SERVER right, and does it listen on port %(port)s? 587 (STARTTLS) and 465 (TLS) are usual.")
         return words % {"port": port}
     return _("the server's words above say what it did not like.")
