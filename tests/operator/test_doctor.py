@@ -118,8 +118,12 @@ def test_the_mail_command_pauses_and_resumes_for_all_processes(
 
     assert "Paused since" in capsys.readouterr().out
     assert "Our email is running late" in answer.text
+    main(["doctor"])
+    assert "WARNING mail: Paused since" in capsys.readouterr().out
     assert main(["mail", "resume"]) == 0
     assert "Paused" not in capsys.readouterr().out
+    main(["doctor"])
+    assert "OK      mail: " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("deployed")

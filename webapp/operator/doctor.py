@@ -19,6 +19,8 @@ from webapp.delivery.smtp import let_in, name_recipient
 from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.mail import status
+from webapp.operator import mail_status
 from webapp.replies import advice
 from webapp.settings import Settings
 
@@ -152,6 +154,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(OK, _("migrations"), _("at %(version)s, the newest") % {"version": there})
                 if waiting := await methods.waiting_for_reseal(db, settings):
                     yield _sealed_before(waiting)
+                if settings.sends_mail:
+                    yield await _leaving(settings, db)
                 if settings.admin_two_factors:
                     yield await _admins_factors(settings, db)
             else:
@@ -163,6 +167,11 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(FAILURE, _("database"), f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
     finally:
         await database.close()
+
+
+async def _leaving(settings: Settings, db: AsyncSession) -> Finding:
+    state = await status.read(db)
+    return Finding(OK if mail_status.is_well(state) else WARNING, _("mail"), mail_status.sentence(state, settings))
 
 
 async def _durability(db: AsyncSession) -> Finding:

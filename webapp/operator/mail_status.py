@@ -84,15 +84,19 @@ def sentence(state: Status, settings: Settings) -> str:
     if not settings.sends_mail:
         return _("This site sends no email (MAILER=off).")
     if state.paused_at:
-        return _("Paused since %(time)s; %(waiting)s.") % {"time": _clock(state.paused_at), "waiting": waiting}
+        words = _(
+            "Paused since %(time)s; %(waiting)s. Nobody hears of anything until you resume, and links that people ask"
+            " for are given up after an hour."
+        )
+        return words % {"time": _clock(state.paused_at), "waiting": waiting}
     if state.trouble:
         code = f"{state.trouble.code} " if state.trouble.code else ""
         values = {"time": _clock(state.trouble.since), "reason": code + state.trouble.reason, "waiting": waiting}
         server = {"server": f"{settings.mail_server}:{settings.mail_port}"}
         return _("Email to %(server)s has stopped since %(time)s: %(reason)s; %(waiting)s.") % (values | server)
-    if state.overdue_since and now() - state.overdue_since > STUCK_AFTER:
+    if _is_stuck(state):
         words = _("%(waiting)s, the oldest since %(time)s. Is a mailer running?")
-        return words % {"waiting": waiting, "time": _clock(state.oldest_waiting or state.overdue_since)}
+        return words % {"waiting": waiting, "time": _clock(state.oldest_waiting or now())}
     if state.median_seconds is None and state.given_up:
         words = ngettext(
             "No email was sent in the last hour, and %(count)s has failed: see below.",
@@ -106,6 +110,15 @@ def sentence(state: Status, settings: Settings) -> str:
         return _("All quiet: no email in the last hour, and none waiting.")
     seconds = decimal(max(state.median_seconds, 0.1))
     return _("Delivering normally: half of the last hour's emails left within %(seconds)s s.") % {"seconds": seconds}
+
+
+def is_well(state: Status) -> bool:
+    """Whether emails may leave, and a mailer takes them."""
+    return not (state.paused_at or state.trouble or _is_stuck(state))
+
+
+def _is_stuck(state: Status) -> bool:
+    return state.overdue_since is not None and now() - state.overdue_since > STUCK_AFTER
 
 
 def _why(row: Any) -> str:

@@ -42,7 +42,7 @@ async def admin_mail(request: Request) -> Response:
         part="state",
         state=state,
         sentence=mail_status.sentence(state, settings),
-        is_well=state.trouble is None and state.paused_at is None,
+        is_well=mail_status.is_well(state),
         given_up=given_up,
         unreachable=unreachable,
     )
@@ -56,7 +56,7 @@ async def pause_mail(request: Request) -> Response:
     await status.pause(request.state.db)
     await _note(request, Event.MAIL_PAUSED)
     await request.state.db.commit()
-    return pages.redirect(request, "/admin/mail", flash=_("Paused. Emails wait until you resume."))
+    return pages.redirect(request, "/admin/mail", flash=_("Paused."))
 
 
 @admin_required
