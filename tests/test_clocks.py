@@ -140,6 +140,7 @@ def test_who_was_here_then_is_seen_again(site: Site, susan: Browser) -> None:
     assert datetime.fromisoformat(seen).replace(tzinfo=UTC) < now() + timedelta(minutes=1)
 
 
+@deep
 def test_a_code_opens_the_account_as_ever(site: Site, app: App) -> None:
     """The step that was spent then is of tomorrow. Today's are spent once each."""
     with a_day_ahead():

@@ -78,6 +78,7 @@ def interrupt(process: Process) -> None:
     process.wait(15)
 
 
+@deep
 def test_a_newcomer_finds_people_forgets_a_password_and_reads_the_email(checkout: Checkout) -> None:
     process = checkout.start()
     browser = checkout.browser()

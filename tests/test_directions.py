@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.sites import Site
 from webapp.mail_preview import samples
 from webapp.settings import ROOT, Settings
@@ -32,6 +33,7 @@ def test_a_page_is_written_from_right_to_left(arabic: Site, path: str) -> None:
     assert ARABIC in arabic.browser().get(path).text
 
 
+@deep
 def test_every_email_is_written_from_right_to_left(arabic: Site) -> None:
     emails = [sample.email.html or "" for sample in samples.samples(arabic.settings, arabic.app.state.templates)]
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import time_machine
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
@@ -64,6 +64,7 @@ def test_ninety_posts_of_one_link_with_a_taken_name_cost_no_hash(site: Site, reg
 
 
 @pytest.mark.dear_passwords
+@deep
 def test_of_ninety_posts_of_one_link_with_free_names_only_the_first_is_hashed(
     site: Site, registration_link: str
 ) -> None:
@@ -101,7 +102,6 @@ def test_a_members_ninety_changes_at_once_are_limited_and_leave_a_neighbours_log
     assert 503 not in answers
 
 
-@pytest.mark.races
 @deep
 def test_of_right_passwords_none_is_refused_however_many_come_in_a_row_or_at_once(
     any_site: Site, mailbox: Mailbox
@@ -118,6 +118,7 @@ def test_of_right_passwords_none_is_refused_however_many_come_in_a_row_or_at_onc
 
 
 @pytest.mark.postgresql
+@deep
 def test_a_log_in_and_a_reset_of_one_account_never_wait_for_each_other_in_a_circle(
     postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
@@ -167,8 +168,8 @@ def guesses(site: Site, typed: str, times: int, at: float = START) -> list[int]:
         return [log_in(site.browser(), typed, WRONG).status_code for _time in range(times)]
 
 
-@one_in(4)
 @pytest.mark.parametrize("typed", ["susan", "susan@example.com", "nobody", "nobody@example.com"])
+@deep
 def test_after_fifty_failures_in_a_row_from_anywhere_a_guesser_has_one_try_a_minute(
     site: Site, mailbox: Mailbox, typed: str
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from httpx2 import Response
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.factors.steps import app_page, scan, set_up_app, setup_field
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
@@ -278,6 +278,7 @@ def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, nam
 
 
 @pytest.mark.parametrize("name", list(STRANGERS))
+@deep
 def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site, susan: Browser, name: str) -> None:
     path = path_of(site, susan, name)
     execute(site, "DELETE FROM limit_window")
@@ -383,6 +384,7 @@ def test_below_the_views_nothing_commits() -> None:
     assert "posts/views.py" in committing
 
 
+@deep
 def test_no_view_opens_a_transaction_beside_the_requests() -> None:
     opening = calls("session") | calls("direct") | calls("open")
     of_requests = {

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from starlette.requests import Request
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute, standing_site, table
@@ -131,6 +131,7 @@ def test_of_many_at_once_no_more_than_allowed_get_through(any_site: Site, size: 
     assert sorted(execute(any_site, "SELECT count FROM limit_window")) == [(7,), (7,)]
 
 
+@deep
 def test_two_processes_count_together(
     any_site: Site, start_site: Callable[[Settings], Site], make_settings: Callable[..., Settings]
 ) -> None:

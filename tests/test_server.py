@@ -25,6 +25,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@deep
 def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
         server = host.serve("--workers", "2")
@@ -58,6 +59,7 @@ def test_an_email_is_claimed_in_the_name_of_the_worker_that_sends_it(sqlite_url:
             assert int(name.split(":")[1]) in [worker.pid for worker in supervisor.children()]
 
 
+@deep
 def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_path: Path) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
         server = host.start("webapp.server", "--port", "70000")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from tests.depth import besides, one_in, share
+from tests.depth import besides, deep, one_in, share
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, log_in, register, without_token
 from tests.watching import dump, execute, give_passkey, standing_site, wait_until_posted
@@ -182,6 +182,7 @@ def test_every_route_has_a_name_of_its_own_and_the_sweep_sees_all_of_them(site: 
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
+@deep
 def test_a_stranger_is_sent_to_log_in_and_back_afterwards(site: Site, stranger: Browser, name: str) -> None:
     path = path_of(site, name)
     route = next(route for route in ROUTES if route.name == name)
@@ -221,7 +222,7 @@ def assert_guarded(answer: Answer, **instead: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@one_in(4)
+@deep
 def test_every_route_answers_every_method_with_a_sentence_and_guarded(site: Site, stranger: Browser, name: str) -> None:
     """C37, C46: no 5xx, and the security headers whatever the answer."""
     path = path_of(site, name)
@@ -385,7 +386,7 @@ OURS = [
 
 
 @pytest.mark.parametrize("name", [route.name for route in ROUTES if "POST" in (route.methods or ())])
-@one_in(4)
+@deep
 def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str) -> None:
     """C29: the guard refuses nothing of ours; log-out and the like then want a log-in, and bounces a key."""
     path = path_of(site, name)
@@ -404,6 +405,7 @@ def test_our_own_writes_get_through(site: Site, stranger: Browser, name: str) ->
     assert {answer.status_code for answer in answers} <= of_their_own.get(name, {303, 422})
 
 
+@deep
 def test_looking_at_every_page_changes_nothing(site: Site, susan: Browser) -> None:
     """C31: GET, HEAD and OPTIONS on every route, as a stranger and as susan."""
     wait_until_posted(site)
@@ -428,7 +430,7 @@ HTMX = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@one_in(4)
+@deep
 def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str) -> None:
     """C40: the part is contained in the page, a redirect leads where the plain one does, a refusal stays one."""
     path = path_of(site, name)
@@ -445,6 +447,7 @@ def test_the_htmx_headers_give_no_more(site: Site, stranger: Browser, name: str)
             assert without_token(answer.text).strip() in without_token(plain.text)
 
 
+@deep
 def test_every_template_compiles() -> None:
     templates = environment(SETTINGS)
 
@@ -488,6 +491,7 @@ LABELLED = re.compile(r'<(a|button|summary)\b[^>]*\baria-label="([^"]*)"[^>]*>(.
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
+@deep
 def test_who_speaks_to_a_browser_can_say_what_stands_on_a_button(site: Site, language: str) -> None:
     """WCAG 2.5.3: the label that is heard has the words in it that are seen."""
     reader = site.browser()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import path_of
@@ -69,7 +69,7 @@ def test_no_page_parts_what_belongs_together(site: Site, readers: dict[str, Brow
 
 
 @pytest.mark.parametrize("filled", ["", "x" * 5_000, "nonsense"], ids=["empty", "long", "wrong"])
-@one_in(2)
+@deep
 def test_no_mistake_parts_what_belongs_together(site: Site, readers: dict[str, Browser], filled: str) -> None:
     mistakes = dict.fromkeys(FIELDS, filled)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import REFUSED, path_of
@@ -101,7 +101,7 @@ def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: 
 
 
 @pytest.mark.parametrize("filled", ["", "\x00", "x" * 5_000, "nonsense"], ids=["empty", "invisible", "long", "wrong"])
-@one_in(2)
+@deep
 def test_every_mistake_is_said_in_translation(site: Site, readers: dict[str, Browser], filled: str) -> None:
     mistakes = dict.fromkeys(FIELDS, filled)
 
@@ -117,6 +117,7 @@ def test_every_refusal_is_translated(readers: dict[str, Browser], kind: str) -> 
     assert escaped_from(readers["a stranger"].request(method, path, **how).text) == []
 
 
+@deep
 def test_every_email_is_translated(site: Site) -> None:
     every = samples.samples(site.settings, site.app.state.templates)
 

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from tests.cli.conftest import Run, environment, run  # noqa: F401  (fixtures)
 from tests.cli.test_locks import ARGUMENTS
 from tests.cli.tutorial import TutorialDatabase
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.processes import free_port
 from tests.sites import Site
@@ -107,8 +107,8 @@ def test_a_database_older_than_the_site_is_no_fault_of_the_site(
     assert page.status_code == 503
 
 
-@one_in(40)
 @pytest.mark.parametrize("command", sorted(COMMANDS | {"migrate", "dev"}))
+@deep
 def test_a_command_says_what_is_wrong_and_what_to_do(
     bad: str,
     bad_url: str,

@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 import pytest
 import time_machine
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -43,9 +43,9 @@ def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(site: 
     assert len(morsel.value) >= 43, "256 bits"
 
 
-@one_in(8)
 @pytest.mark.parametrize("before", ["\xa0", "\x85", "\x1f", "\t", "\xe2\x80\x80"])
 @pytest.mark.parametrize("after", ["", " ", "\xa0"])
+@deep
 def test_a_cookie_of_almost_the_same_name_is_none_of_ours(site: Site, susan: str, before: str, after: str) -> None:
     """C25: browsers let a neighbouring subdomain set it, because it doesn't begin with __Host-."""
     secret = logged_in(site).cookies["__Host-session"]
@@ -195,7 +195,6 @@ def test_a_remembered_session_slides_on_for_ninety_days_and_no_longer(any_site: 
     assert seen == [True] * 7 + [False]
 
 
-@pytest.mark.alike
 @deep
 def test_a_person_has_at_most_twenty_sessions_and_the_oldest_end_first(any_site: Site, mailbox: Mailbox) -> None:
     for name in ("susan", "david"):
@@ -238,7 +237,7 @@ def test_a_page_finds_its_visitor_with_one_statement(site: Site, susan: str) -> 
 
 
 @pytest.mark.parametrize("column", ["epoch", "expires_at"])
-@pytest.mark.alike
+@deep
 def test_a_session_of_another_epoch_or_time_is_not_open(any_site: Site, mailbox: Mailbox, column: str) -> None:
     """C19"""
     register(any_site.browser(), mailbox)

@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from tests.depth import deep
 from webapp.names.identities import USERNAME, canonical_address, canonical_identity
 
 
@@ -39,6 +40,7 @@ def accepted(text: str) -> str | None:
         return None
 
 
+@deep
 def test_the_corpus_has_all_look_alikes(look_alikes: list[str]) -> None:
     """C06"""
     assert len(look_alikes) > 2000
@@ -46,6 +48,7 @@ def test_the_corpus_has_all_look_alikes(look_alikes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("place", ["{}usan@example.com", "su{}san@example.com", "susa{}@example.com", "{}@example.com"])
+@deep
 def test_no_look_alike_passes_in_a_local_part(look_alikes: list[str], place: str) -> None:
     """C06: refused, never mapped."""
     passed = [character for character in look_alikes if accepted(place.format(character)) is not None]
@@ -53,6 +56,7 @@ def test_no_look_alike_passes_in_a_local_part(look_alikes: list[str], place: str
     assert passed == []
 
 
+@deep
 def test_a_look_alike_in_a_domain_is_the_very_domain_that_dns_means_or_another(look_alikes: list[str]) -> None:
     """C06: what passes is ASCII, and the domain that IDNA (UTS 46) names: mail goes there and nowhere else."""
     import idna

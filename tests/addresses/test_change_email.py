@@ -222,6 +222,7 @@ LOOK_ALIKES = [
 ]
 
 
+@deep
 def test_look_alikes_never_mail_another_address(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C06, C08: an email goes to exactly one recipient, who is the canonical form of what was typed."""
     register(site.browser(), mailbox, "david")

@@ -81,6 +81,7 @@ def test_under_htmx_it_ends_in_a_real_navigation(susan: Browser, link: str) -> N
     assert (answer.status_code, answer.headers["hx-redirect"], answer.content) == (204, "/settings", b"")
 
 
+@deep
 def test_a_change_ends_reset_links_and_all_other_sessions(
     site: Site, mailbox: Mailbox, susan: Browser, link: str
 ) -> None:
@@ -138,7 +139,6 @@ def press_at_once(site: Site, paths: list[str]) -> list[int]:
         return list(crowd.map(press, range(len(paths))))
 
 
-@pytest.mark.races
 @deep
 def test_of_fifty_confirmations_at_once_one_wins(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C17"""
@@ -151,7 +151,6 @@ def test_of_fifty_confirmations_at_once_one_wins(any_site: Site, mailbox: Mailbo
     assert execute(any_site, "SELECT count(*) FROM outbox_email WHERE kind = 'address_changed'") == [(1,)]
 
 
-@pytest.mark.alike
 @deep
 def test_of_two_live_links_the_use_of_one_ends_both(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str
@@ -177,7 +176,6 @@ def test_a_second_request_never_confirms_what_the_first_link_was_not_sent_to(
     assert address(site) == NEW
 
 
-@pytest.mark.races
 @deep
 def test_of_two_accounts_that_confirm_one_address_at_once_one_gets_it(
     any_site: Site, mailbox: Mailbox, susan: Browser, link: str

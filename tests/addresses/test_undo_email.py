@@ -102,6 +102,7 @@ def test_undoing_works_under_htmx_and_without_cookies(site: Site, mailbox: Mailb
     assert account(site) == OLD
 
 
+@deep
 def test_the_oldest_owner_wins(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """The thief moves on to a second mailbox. The first owner's undoing ends every later one."""
     owners = change(thief, mailbox)
@@ -125,7 +126,6 @@ def test_the_oldest_owner_wins_even_if_they_press_last(site: Site, mailbox: Mail
     assert account(site) == OLD
 
 
-@pytest.mark.races
 @deep
 def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C17: many presses of both, in any order: no 5xx, and the first owner has the account."""
@@ -143,7 +143,6 @@ def test_the_oldest_owner_wins_when_both_press_at_once(any_site: Site, mailbox: 
     assert execute(any_site, "SELECT count(*) FROM security_event WHERE kind = 'address_restored'")[0][0] in {1, 2}
 
 
-@pytest.mark.alike
 @deep
 def test_an_owner_who_went_back_by_the_form_is_not_undone_by_the_thief(
     any_site: Site, mailbox: Mailbox, thief: Browser
@@ -202,6 +201,7 @@ def test_undoing_ends_what_the_thief_has_prepared(site: Site, mailbox: Mailbox, 
     assert execute(site, "SELECT * FROM recovery_code") == []
 
 
+@deep
 def test_the_thief_cannot_say_this_was_not_me_afterwards(site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """It would end the owner's links, and pause the very emails that the owner needs now."""
     undo = change(thief, mailbox)
@@ -244,6 +244,7 @@ def test_a_disabled_account_is_not_opened_and_the_link_waits(site: Site, mailbox
 
 
 @pytest.mark.parametrize(("second", "status"), [(72 * 3600 - 1, 200), (72 * 3600, 410)])
+@deep
 def test_a_link_works_for_three_days(site: Site, mailbox: Mailbox, second: int, status: int) -> None:
     """C15"""
     with time_machine.travel(int(START), tick=False):
@@ -253,6 +254,7 @@ def test_a_link_works_for_three_days(site: Site, mailbox: Mailbox, second: int, 
         assert site.browser().get(undo).status_code == status
 
 
+@deep
 def test_nobody_else_gets_the_old_address_while_it_can_be_undone_to(
     site: Site, mailbox: Mailbox, thief: Browser
 ) -> None:
@@ -289,7 +291,6 @@ def test_the_admin_imports_nobody_with_an_address_that_can_be_restored(
     assert afterwards == []
 
 
-@pytest.mark.alike
 @deep
 def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
     any_site: Site, mailbox: Mailbox, thief: Browser, start_site: Callable[..., Site]

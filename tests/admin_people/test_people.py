@@ -152,8 +152,8 @@ def test_no_admin_disables_another_admin(admin: Browser, action: str) -> None:
     assert is_logged_in(admin)
 
 
-@one_in(2)
 @pytest.mark.parametrize("action", ["disable", "delete", "disable_user"])
+@deep
 def test_of_two_admins_who_decide_at_once_one_does_and_the_other_is_told_to_look_again(
     site: Site, admin: Browser, susan: Browser, action: str
 ) -> None:

@@ -262,6 +262,7 @@ def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -
     assert len(words_in(susan.get("/user/susan"))) == 20
 
 
+@deep
 def test_a_full_disk_only_delays_an_import(site: Site, tmp_path: Path) -> None:
     """However often it is tried meanwhile: what failed for lack of room is no crash."""
     site.app.state.imports.stop()
@@ -297,7 +298,7 @@ def test_an_upload_that_kills_whoever_imports_it_is_given_up(site: Site, tmp_pat
     assert execute(site, "SELECT 1 FROM post") == []
 
 
-@pytest.mark.alike
+@deep
 def test_an_upload_is_held_for_as_long_as_it_takes_to_read(any_site: Site, clock: Traveller, tmp_path: Path) -> None:
     """Nobody else begins with it meanwhile."""
     any_site.app.state.imports.stop()
@@ -330,6 +331,7 @@ def test_an_upload_is_held_for_as_long_as_it_takes_to_read(any_site: Site, clock
     assert execute(any_site, "SELECT state, fence FROM archive_import") == [("done", 1)]
 
 
+@deep
 def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp_path: Path) -> None:
     """C68: whether somebody has begun with it or not; and the owner can bring an archive of their own at once."""
     any_site.app.state.imports.stop()
@@ -384,6 +386,7 @@ def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> Non
     assert execute(site, "SELECT 1 FROM post") == []
 
 
+@deep
 def test_an_archive_can_be_brought_three_times_a_day(site: Site, tmp_path: Path) -> None:
     susan, content = arrive(site), archive(tmp_path, "one")
     for _day in range(3):

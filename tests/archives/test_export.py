@@ -194,6 +194,7 @@ def test_no_column_that_sounds_like_a_secret_is_in_the_file() -> None:
     assert said == {f"user_account.{name}" for name in harmless} | {"outbox_email.code", "refused_address.code"}
 
 
+@deep
 def test_an_email_says_that_it_is_there_and_asks_for_the_password_all_the_same(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     ask(susan)
@@ -208,6 +209,7 @@ def test_an_email_says_that_it_is_there_and_asks_for_the_password_all_the_same(s
     assert "That file is gone." in others.text
 
 
+@deep
 def test_an_export_takes_the_password(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
 
@@ -243,6 +245,7 @@ def test_an_export_can_be_asked_for_twice_a_day(site: Site, mailbox: Mailbox) ->
     assert 0 < int(answer.headers["retry-after"]) <= 86400
 
 
+@deep
 def test_an_export_is_gone_after_a_day(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     log_in(susan, remember_me="1")
@@ -272,7 +275,6 @@ def test_the_page_says_how_far_it_is_also_without_scripts(site: Site, mailbox: M
 PART = {"hx-request": "true", "hx-request-type": "partial"}
 
 
-@pytest.mark.alike
 @deep
 def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: Site, mailbox: Mailbox) -> None:
     """The claim of one that died runs out; one that wakes up late can't write into the file of the other."""
@@ -346,7 +348,6 @@ def test_a_full_disk_only_delays_an_export(site: Site, mailbox: Mailbox, clock: 
     assert json.loads(download(site, susan).read("outbox.json"))["totalItems"] == 302
 
 
-@pytest.mark.alike
 @deep
 def test_an_export_is_held_for_as_long_as_it_takes(any_site: Site, clock: Traveller) -> None:
     """Each step renews the lease, so nobody else begins with it."""

@@ -91,6 +91,7 @@ def test_a_mastodon_post_becomes_plain_text_and_mentions_nobody_here(
     assert execute(site, "SELECT * FROM mention") == []
 
 
+@deep
 def test_what_is_left_out_is_said(
     site: Site, mailbox: Mailbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -182,7 +182,6 @@ def test_five_tries_and_then_the_right_code_is_refused_and_the_link_works(susan:
     assert browser.get(mailbox.link(KNOWN, subject=RESET_SUBJECT)).status_code == 200
 
 
-@pytest.mark.races
 @deep
 def test_of_many_guesses_at_once_five_are_looked_at(any_site: Site, mailbox: Mailbox) -> None:
     """C17: counted before the code is looked at, on both databases."""
@@ -223,6 +222,7 @@ def test_what_cant_be_a_code_is_said_so_and_costs_no_attempt(susan: Site, mailbo
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0, 303), (599, 303), (661, 422)])
+@deep
 def test_the_code_lives_as_long_as_the_link_to_the_minute(
     susan: Site, mailbox: Mailbox, seconds: int, status: int
 ) -> None:
@@ -345,7 +345,6 @@ def test_a_wrong_code_is_answered_alike_whoever_was_asked_for(
     assert all("isn&#39;t right" in body for _status, _headers, body in expected[:5])
 
 
-@pytest.mark.alike
 @deep
 def test_a_code_costs_the_same_statements_whoever_was_asked_for(
     any_site: Site,

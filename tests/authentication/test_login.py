@@ -194,6 +194,7 @@ def test_thirty_attempts_a_minute_for_a_client_ip_whatever_the_names(site: Site)
     assert statuses == [422] * 30 + [429]
 
 
+@deep
 def test_refused_attempts_use_up_nothing_of_the_client_ip(site: Site, susan: str) -> None:
     """C12: whoever hammers one name does not shut out the others of the network."""
     network = "198.51.100.7"
@@ -253,7 +254,6 @@ def is_logged_in_after(site: Site, password: str) -> bool:
 
 
 @pytest.mark.dear_passwords
-@pytest.mark.alike
 @deep
 def test_a_hash_of_other_costs_is_renewed_at_log_in(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
@@ -304,8 +304,8 @@ def test_a_log_in_opens_a_session_of_its_own_and_ends_the_one_before(site: Site,
     assert not is_logged_in(old)
 
 
-@one_in(2)
 @pytest.mark.parametrize("planted", ["planted", "a" * 43, ""])
+@deep
 def test_a_planted_session_is_ignored(site: Site, susan: str, planted: str) -> None:
     """C26: what an attacker put into the browser is never what opens."""
     browser = site.browser()

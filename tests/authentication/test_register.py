@@ -261,7 +261,6 @@ def test_looking_at_a_link_does_not_spend_it(site: Site, link: str) -> None:
     assert "Welcome" in finish(site, link)[1]
 
 
-@pytest.mark.races
 @deep
 def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     """The database decides."""
@@ -277,7 +276,6 @@ def test_of_two_who_choose_one_name_at_once_one_gets_it(any_site: Site, mailbox:
     assert len(table(any_site, "user_account")) == 1
 
 
-@pytest.mark.races
 @deep
 def test_of_twenty_uses_of_one_link_at_once_one_wins(any_site: Site, mailbox: Mailbox) -> None:
     """C17: for registration links, whose use is the account itself."""
@@ -323,6 +321,7 @@ def test_one_a_minute_whoever_is_asked_for(site: Site, mailbox: Mailbox) -> None
     assert list(statuses.values()) == [[200, 429]] * 3
 
 
+@deep
 def test_one_mailbox_gets_six_an_hour_however_its_address_is_spelled_and_by_whatever_form(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -349,6 +348,7 @@ def test_one_mailbox_gets_six_an_hour_however_its_address_is_spelled_and_by_what
     assert len([email for email in site.mailbox.all() if email.to.endswith("@x.org")]) == 6 + 1
 
 
+@deep
 def test_emails_of_both_kinds_from_one_client_ip_count_together(site: Site) -> None:
     """C10"""
     browser = site.browser(follow_redirects=False)

@@ -7,7 +7,7 @@ import pytest
 from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import PART, arrive, import_people, let_follow, let_part, names_in
 from tests.posts.test_mentions import told
@@ -28,6 +28,7 @@ def bob(any_site: Site, susan: Browser) -> Browser:
     return arrive(any_site, "bob")
 
 
+@deep
 def test_a_muted_person_is_back_when_that_is_undone(any_site: Site, susan: Browser, bob: Browser) -> None:
     let_follow(any_site, ("susan", "bob"))
     say(bob, "A heron.")
@@ -60,6 +61,7 @@ def test_a_block_ends_follows_in_both_directions_and_undone_it_brings_none_back(
     assert bob.post("/follow/susan").status_code == 200
 
 
+@deep
 def test_a_follow_at_the_very_moment_of_a_block_does_not_count(any_site: Site, susan: Browser, bob: Browser) -> None:
     """The database refuses it, whatever a page has looked at before."""
     let_part(any_site, "block", "susan", "bob")
@@ -78,8 +80,8 @@ def test_muting_or_blocking_twice_is_doing_it_once(any_site: Site, susan: Browse
     assert execute(any_site, "SELECT (SELECT count(*) FROM mute), (SELECT count(*) FROM block)") == [(1, 1)]
 
 
-@pytest.mark.alike
 @pytest.mark.parametrize("path", ["/mute/{}", "/unmute/{}", "/block/{}", "/unblock/{}"])
+@deep
 def test_only_somebody_else_who_is_here_can_be_muted_or_blocked(susan: Browser, path: str) -> None:
     assert susan.post(path.format("susan")).status_code == 400
     assert susan.post(path.format("nobody")).status_code == 404
@@ -144,11 +146,10 @@ def test_no_email_tells_of_a_hidden_person(
     assert [email.subject for email in mailbox.all("susan@example.com") if "bob" in email.subject] == []
 
 
-@one_in(2)
 @pytest.mark.parametrize(
     ("how", "one", "other"), [("mute", "susan", "bob"), ("block", "susan", "bob"), ("block", "bob", "susan")]
 )
-@pytest.mark.alike
+@deep
 def test_a_digest_leaves_out_hidden_people(
     any_site: Site, susan: Browser, bob: Browser, how: str, one: str, other: str
 ) -> None:

@@ -9,7 +9,7 @@ from sqlmodel import update
 
 from tests.archives.test_export import ask, wait_until_ready
 from tests.deletion.test_delete_account import SUBJECT, delete, erase, make_due
-from tests.depth import one_in
+from tests.depth import deep
 from tests.mailbox import Mailbox, link_in
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import say, words_in
@@ -71,7 +71,7 @@ def sees(viewer: Browser, name: str) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("how", ["renamed", "disabled and enabled", "deleted and brought back"])
 @pytest.mark.parametrize("whose", ["susan", "the others"])
-@one_in(4)
+@deep
 def test_a_block_and_a_mute_outlast_a_change_of_either_account(
     site: Site, susan: Browser, how: str, whose: str
 ) -> None:
@@ -105,6 +105,7 @@ def test_while_a_blocked_person_is_away_nobody_is_told_of_them_and_the_block_sta
     assert execute(site, "SELECT count(*) FROM block") == [(1,)]
 
 
+@deep
 def test_whoever_takes_the_name_of_somebody_who_was_deleted_is_another_person(site: Site, susan: Browser) -> None:
     delete(logged_in(site, "bob"), username="bob")
     make_due(site)
@@ -120,6 +121,7 @@ def test_whoever_takes_the_name_of_somebody_who_was_deleted_is_another_person(si
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
+@deep
 def test_who_comes_back_with_an_archive_blocks_whom_they_blocked_also_under_another_name(
     site: Site, susan: Browser, mailbox: Mailbox, tmp_path: Path, is_kept: bool
 ) -> None:

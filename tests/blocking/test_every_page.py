@@ -65,6 +65,7 @@ def test_a_muted_person_is_seen_only_where_people_go_on_purpose(scene: Scene) ->
     assert seen == {name: {"bob"} for name in GONE_TO}
 
 
+@deep
 def test_a_blocked_person_is_seen_only_where_that_can_be_undone(scene: Scene) -> None:
     let_part(scene.site, "block", "susan", "bob")
 

@@ -17,7 +17,7 @@ import pytest
 import time_machine
 
 from tests import hostile
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.inspection import query, wait_for_rows
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
@@ -337,6 +337,7 @@ def test_a_strangers_signature_of_half_characters_is_refused_and_never_an_error(
 
 
 @pytest.mark.parametrize(("given", "kept"), [(f"Susan <{SUSAN}>", [(SUSAN,)]), ("a" * 400 + "@example.com", [])])
+@deep
 def test_an_event_marks_an_address_and_nothing_else(any_site: Site, given: str, kept: list[tuple[str]]) -> None:
     """PostgreSQL doesn't store what is longer than any address."""
     answer = send(any_site, "\ufeff" + json.dumps({"RecordType": "SpamComplaint", "Email": given}))
@@ -369,6 +370,7 @@ DEEP = "".join(f"Content-Type: multipart/mixed; boundary=a{n}\n--a{n}\n" for n i
     ],
     ids=["blocks", "messages", "nested", "deep"],
 )
+@deep
 def test_no_message_costs_more_than_its_length(site: Site, body: str) -> None:
     """C64: anybody can send one to a return path."""
     began = time.process_time()
@@ -467,7 +469,7 @@ REPORTERS = [of_ses, of_postmark, of_postmark_late, of_mailgun, of_mailgun_late,
 
 
 @pytest.mark.parametrize("reporter", REPORTERS)
-@one_in(6)
+@deep
 def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_works_again(
     site: Site, susan: Browser, reporter: Callable[[str, datetime], str]
 ) -> None:
@@ -489,6 +491,7 @@ def test_what_comes_back_of_an_earlier_email_says_nothing_of_an_address_that_wor
 
 
 @pytest.mark.parametrize("server", ["smtp.postmarkapp.com", "smtp.eu.mailgun.org", "mail.example.com"])
+@deep
 def test_an_email_through_a_provider_carries_the_time_that_its_events_repeat(
     make_settings: Callable[..., Settings], server: str
 ) -> None:

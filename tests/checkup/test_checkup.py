@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import signed_in
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import Authenticator
@@ -138,7 +138,7 @@ def ask_for_test_link(susan: Browser, mailbox: Mailbox) -> str:
         "something, minutes later",
     ],
 )
-@one_in(4)
+@deep
 def test_it_says_whether_a_program_opened_the_link_first(
     site: Site, susan: Browser, mailbox: Mailbox, looks: list[dict[str, str]], minutes: int, words: str
 ) -> None:

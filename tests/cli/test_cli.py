@@ -112,6 +112,7 @@ def test_a_list_without_a_line_says_so_to_people_and_to_programs_nothing(run: Ru
 
 
 @pytest.mark.usefixtures("people")
+@deep
 def test_a_disabled_account_stays_closed_until_it_is_enabled(run: Run, site: Site) -> None:
     """C19"""
     browser = site.browser()
@@ -214,6 +215,7 @@ def test_a_test_email_is_sent_and_the_server_quoted(
         ("CONNECT", "554 5.7.1 your network is blocked", "the server's words above"),
     ],
 )
+@deep
 def test_a_refusal_is_quoted_with_what_to_check(
     run: Run, trusting: pytest.MonkeyPatch, scripted: ScriptedServer, step: str, answer: str, advice: str
 ) -> None:

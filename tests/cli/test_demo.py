@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.posts.wall import words_in
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import log_in
@@ -58,7 +58,6 @@ def enter(site: Site, name: str) -> Browser:
     return browser
 
 
-@pytest.mark.alike
 @deep
 def test_a_newcomer_logs_in_with_what_is_printed_and_finds_a_living_site(
     make_site: Callable[[str], Site], database_url: str
@@ -105,7 +104,7 @@ def test_whoever_is_mentioned_or_followed_is_somebody_and_every_word_is_fit_to_p
 
 
 @pytest.mark.parametrize("clock", ["00:01", "12:00", "23:59"])
-@one_in(2)
+@deep
 def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
     make_site: Callable[[str], Site], sqlite_url: str, clock: str
 ) -> None:

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 
 from tests.cli.beside import writing_visitor
 from tests.cli.conftest import Run
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.inspection import query
 from tests.processes import Host
 from tests.sites import Site
@@ -66,7 +66,7 @@ def test_imported_people_log_in_with_the_password_they_had(
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@one_in(3)
+@deep
 def test_a_file_is_read_as_spreadsheets_write_it(
     run: Run, write: Write, separator: str, encoding: str, end: str
 ) -> None:

@@ -76,7 +76,6 @@ def migrate(root: Path, url: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.alike
 @deep
 def test_migrating_goes_to_a_revision_and_back(later: Path, database_url: str, run: Run) -> None:
     """Three processes: what they do is the same as from a shell."""
@@ -141,6 +140,7 @@ def test_what_is_no_database_is_refused_in_a_line(run: Run, environment: pytest.
     assert (ended.code, ended.err) == (1, f"The database can't be migrated: file is not a database. {way_out}\n")
 
 
+@deep
 def test_a_database_user_who_can_make_no_tables_is_refused_in_a_line(
     run: Run, environment: pytest.MonkeyPatch, postgres_url: str
 ) -> None:

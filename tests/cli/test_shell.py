@@ -35,6 +35,7 @@ def type_lines(sqlite_url: str) -> Type:
     return type_lines
 
 
+@deep
 def test_the_site_is_at_hand_and_awaited(type_lines: Type) -> None:
     said = type_lines(
         "settings.base_url",

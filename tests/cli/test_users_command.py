@@ -103,7 +103,7 @@ def test_the_state_of_an_account_is_shown(any_site: Site, mailbox: Mailbox, run:
     assert [line.split("\t")[1] for line in events][:2] == ["enabled", "disabled"]
 
 
-@pytest.mark.alike
+@deep
 def test_all_sessions_and_links_of_an_account_are_ended(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     """C19: those of others are not."""
     for name in ("susan", "peter"):
@@ -126,7 +126,7 @@ def test_all_sessions_and_links_of_an_account_are_ended(any_site: Site, mailbox:
     assert "sessions_ended" in run("show", "susan")[1]
 
 
-@pytest.mark.alike
+@deep
 def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     with_app(any_site.browser(), mailbox)
 
@@ -141,7 +141,6 @@ def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site,
     assert "Whoever runs Microblog" in mailbox.last("susan@example.com", subject="Your second step").text
 
 
-@pytest.mark.alike
 @deep
 def test_what_is_required_of_admins_is_said_where_it_is_taken_away(
     any_site: Site, mailbox: Mailbox, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

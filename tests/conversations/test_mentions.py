@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.people.crowd import arrive, import_people, let_part, names_in
 from tests.posts.wall import PART, let_post, say, words_in
 from tests.sites import Browser, Site
@@ -62,11 +62,10 @@ def test_a_visit_with_nothing_new_writes_nothing_and_neither_does_a_head(
     assert counted(susan) == 1
 
 
-@pytest.mark.alike
 @pytest.mark.parametrize(
     "how", ["mute", "block", "blocked", "edited", "deleted", "removed", "disabled", "imported", "unfollowed"]
 )
-@one_in(6)
+@deep
 def test_what_the_page_does_not_show_is_not_counted(any_site: Site, susan: Browser, bob: Browser, how: str) -> None:
     """The count and the page are two statements; they must agree."""
     number = say(bob, "Hello, @susan.")

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, insert
 from sqlmodel import SQLModel
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.mailbox import PATIENCE
 from tests.sites import Site
 from tests.stories import ask_for_reset
@@ -142,9 +142,8 @@ def wait_until_tidy(site: Site, model: type[SQLModel], rows: int) -> None:
         time.sleep(0.02)
 
 
-@one_in(4)
-@pytest.mark.alike
 @pytest.mark.parametrize(("model", "row", "kept"), KEPT, ids=IDS)
+@deep
 def test_what_has_ended_goes_and_the_rest_stays(
     tidy_site: Site, model: type[SQLModel], row: Row, kept: timedelta
 ) -> None:
@@ -166,7 +165,6 @@ def test_no_table_grows_for_ever() -> None:
     assert set(SQLModel.metadata.tables) - tidied == set(BOUNDED)
 
 
-@pytest.mark.alike
 @deep
 def test_ten_thousand_rows_hold_nobody_up(any_site: Site) -> None:
     """They go in batches, and between the batches others write."""
@@ -191,6 +189,7 @@ SCANNED = re.compile(r"SCAN (?!(hash_cost|form_answer|user_account|anon_1)\b)")
 
 
 @pytest.mark.parametrize("task", app.CLEANUP_TASKS, ids=lambda task: task.name)
+@deep
 def test_no_task_reads_a_whole_table(site: Site, task: Work) -> None:
     """Nor makes others wait for that: what ended is found by an index, or on a walk."""
     plans: list[str] = []

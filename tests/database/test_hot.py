@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
+from tests.depth import deep
 from webapp.database import Database, wake_after_commit
 from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction, rows_together
 from webapp.database.refusals import is_away
@@ -166,6 +167,7 @@ async def test_the_mailer_is_woken_by_the_commit(database: Database, begin: Begi
     assert database.wake.is_set()
 
 
+@deep
 async def test_a_request_that_is_cancelled_while_waiting_leaves_nothing_behind(
     database: Database, database_url: str
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from alembic import command
 from alembic.util import CommandError
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.inspection import query
 from webapp.database import migrations
 from webapp.settings import ROOT
@@ -25,6 +25,7 @@ def test_the_history_ends_where_the_models_are(database_url: str) -> None:
     command.check(migrations.config(database_url))
 
 
+@deep
 def test_a_difference_between_history_and_models_is_found(database_url: str) -> None:
     """The control of the test above."""
     query(database_url, "ALTER TABLE user_account ADD COLUMN extra INTEGER")

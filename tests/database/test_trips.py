@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, make_url
 
+from tests.depth import deep
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import let_post
 from tests.sites import Browser, Site
@@ -154,6 +155,7 @@ def test_noting_that_a_person_was_here_takes_one_trip_more(
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("path", ["/reset_password_request", "/register"])
+@deep
 def test_a_stranger_asks_for_an_email_in_three_trips(
     wire: Wire, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site], path: str
 ) -> None:
@@ -185,6 +187,7 @@ def _once(wire: Wire, browser: Browser, path: str) -> int:
 
 
 @pytest.mark.postgresql
+@deep
 def test_no_page_takes_more_than_three_trips(
     wire: Wire, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:

@@ -344,6 +344,7 @@ def test_nothing_in_the_database_names_the_address_on_postgresql_either(
     test_nothing_in_the_database_names_the_address(site)
 
 
+@deep
 def test_nothing_in_the_database_names_the_address(gone: Site) -> None:
     found = {name: rows for name, rows in dumped(gone).items() if SUSAN in rows or "other@example.org" in rows}
 

@@ -135,7 +135,7 @@ def test_the_answer_is_the_same_whatever_the_server_does(
 # Nothing is lost, and nothing sent twice
 
 
-@pytest.mark.alike
+@deep
 def test_an_email_that_was_put_off_arrives_later(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_server_that_is_away_is_tried_with_one_email_at_a_time(
     assert scripted.most_open == 1
 
 
-@pytest.mark.alike
+@deep
 def test_a_stopped_mailer_hands_back_and_the_next_one_sends(
     database_url: str,
     start_site: StartSite,
@@ -261,7 +261,7 @@ def test_a_mailer_that_has_just_begun_stops_at_once(sqlite_url: str, make_settin
     assert time.monotonic() - started < 30, "one that sleeps over it takes as long each time"
 
 
-@pytest.mark.alike
+@deep
 def test_registrations_over_half_of_the_budget_wait_and_none_is_lost(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -285,7 +285,7 @@ def test_registrations_over_half_of_the_budget_wait_and_none_is_lost(
     assert len({email.recipients for email in emails}) == len(emails) == 7
 
 
-@pytest.mark.alike
+@deep
 def test_notices_leave_half_of_the_budget_to_emails_that_somebody_waits_for(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -332,6 +332,7 @@ def test_registrations_by_strangers_use_up_nobodys_reset(
     assert (before, names) == (15, {"told": 9, "anybody": 6, "locked_out": 5})
 
 
+@deep
 def test_resets_that_strangers_ask_for_leave_an_eighth_to_people_in_their_own_browser(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
 ) -> None:
@@ -424,7 +425,7 @@ def breaking_kind() -> Iterator[str]:
     del KINDS["breaks_its_mailer"]
 
 
-@pytest.mark.alike
+@deep
 def test_an_email_that_breaks_its_mailer_harms_no_other(
     database_url: str,
     start_site: StartSite,

@@ -85,7 +85,7 @@ STEPS = ["MAIL", "RCPT", "DATA", "DOT"]
 
 
 @pytest.mark.parametrize("answer", some(sorted(set(OURS)), 5))  # tests/replies/test_blame.py tells all of them apart
-@one_in(2)
+@deep
 def test_our_own_trouble_loses_no_email_and_blocks_no_address(server: ScriptedServer, site: Site, answer: str) -> None:
     """C71: at each step of the conversation, for a person each"""
     for step in STEPS:
@@ -211,8 +211,8 @@ def test_a_security_email_waits_after_a_refusal_and_is_never_suppressed(server: 
     assert "password" in str(server.wait_for_emails(3)[-1].message["Subject"])
 
 
-@one_in(3)
 @pytest.mark.parametrize(("step", "table"), [("RCPT", "outbox_email"), ("CONNECT", "mail_status")])
+@deep
 def test_a_server_may_answer_in_any_encoding(
     server: ScriptedServer,
     make_settings: Callable[..., Settings],
@@ -259,7 +259,7 @@ SPELLED = [
 
 
 @pytest.mark.parametrize("spelled", some(SPELLED, 2))
-@one_in(2)
+@deep
 def test_no_address_in_the_servers_words_is_shown_whole(
     server: ScriptedServer, site: Site, caplog: pytest.LogCaptureFixture, spelled: str
 ) -> None:

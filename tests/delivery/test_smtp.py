@@ -118,7 +118,7 @@ def test_every_answer_of_a_server_ends_in_its_state(
     "answer", ["what?", "999 what", "000 what", "-50 what", "250-and so on\r\n" * 3000], ids=range(5)
 )
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "DOT"])
-@one_in(10)
+@deep
 def test_a_server_that_speaks_no_smtp_costs_no_attempt_and_is_said_to(
     scripted: ScriptedServer, start: Callable[..., Site], step: str, answer: str
 ) -> None:

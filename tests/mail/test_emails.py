@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.depth import besides
+from tests.depth import besides, deep
 from tests.factors.steps import set_up_app
 from tests.inspection import query
 from tests.mailbox import link_in
@@ -514,6 +514,7 @@ def emails(sweep: Sweep) -> list[OutboxEmail]:
     return list(sweep.emails.values())
 
 
+@deep
 def test_the_sweep_leaves_no_kind_out(sweep: Sweep) -> None:
     through_the_general_door = {"general", "alarm"}
     assert sweep.kinds == set(KINDS) - through_the_general_door
@@ -532,6 +533,7 @@ def test_the_sweep_leaves_no_template_out() -> None:
     assert files == set(TEMPLATES)
 
 
+@deep
 def test_an_email_that_another_version_of_the_site_posted_can_still_be_written(sweep: Sweep, site: Site) -> None:
     """An older one has not noted everything, a newer one more."""
     add = "INSERT INTO user_account (username, username_key, email, password_hash, epoch, language, created_at,"

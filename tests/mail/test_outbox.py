@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from sqlmodel import col, select
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mail.posting import AN_HOUR, post
 from webapp.accounts.models import User
 from webapp.database import Database, now
@@ -411,8 +411,8 @@ async def test_a_lease_in_hand_is_renewed_and_another_workers_is_not(database: D
     assert until in {row.due_at for row in await rows(database)}
 
 
-@one_in(2)
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(hours=1), timedelta(minutes=5)])
+@deep
 async def test_a_clock_that_was_ahead_puts_no_email_off(database: Database, ahead: timedelta) -> None:
     """Posted, or claimed by a mailer that may be gone, by a clock that is set back then."""
     with time_machine.travel(now() + ahead, tick=True):

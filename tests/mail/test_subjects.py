@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep
 from tests.mail.test_headers import parsed, read, well_folded
 from tests.sites import COMPILED
 from webapp.app import create_app
@@ -28,7 +28,7 @@ def test_a_site_with_a_russian_name_says_in_plain_letters_who_writes(tmp_path: P
 
 
 @pytest.mark.parametrize("name", NAMES)
-@one_in(2)
+@deep
 def test_the_subject_and_the_sender_of_every_email_come_back_exactly(name: str, tmp_path: Path) -> None:
     """C74: the subject is the email's heading, in each language, and folded into short words that don't touch."""
     settings = Settings.for_development(8000, {"SITE_NAME": name, "LANGUAGES": "en,ru"}, instance=tmp_path)

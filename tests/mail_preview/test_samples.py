@@ -39,6 +39,7 @@ def test_an_email_is_shown_in_every_way(browser: Browser) -> None:
     assert source.text.startswith("From: ")
 
 
+@deep
 def test_every_sample_of_the_gallery_can_be_opened_and_is_the_one_that_was_listed(browser: Browser, site: Site) -> None:
     every = samples.samples(site.settings, site.app.state.templates)
     listed = re.findall(r'href="/mailbox/gallery/([^"]+)"', browser.get("/mailbox/gallery").text)

@@ -111,6 +111,7 @@ def test_only_admins_are_shown_the_way_to_the_reports(standing: Site) -> None:
     assert link not in standing.browser().get("/login").text
 
 
+@deep
 def test_a_post_that_is_kept_is_no_longer_a_case(hosted: Site, admin: Browser) -> None:
     answer = admin.post("/admin/reports/1/keep")
 
@@ -147,6 +148,7 @@ def test_a_removed_post_is_gone_at_once_and_its_author_is_told_why(any_hosted: S
     assert is_logged_in(any_hosted.app.state.bob)
 
 
+@deep
 def test_the_email_about_a_removed_post_leads_nowhere(hosted: Site, admin: Browser) -> None:
     """The post may be a thief's, and the email is in the site's own name."""
     hosted.app.state.bob.post("/", data={"body": "See https://evil.example/login or evil.example."})
@@ -160,7 +162,6 @@ def test_the_email_about_a_removed_post_leads_nowhere(hosted: Site, admin: Brows
     assert "evil.example" not in email.text + email.html
 
 
-@pytest.mark.alike
 @deep
 def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_hosted: Site) -> None:
     second = post(any_hosted, "bob", "More watches")
@@ -204,6 +205,7 @@ def test_nobody_loses_anything_without_a_reason(standing: Site, action: str, rea
 
 
 @pytest.mark.parametrize("action", ["keep", "remove", "disable"])
+@deep
 def test_what_was_decided_is_not_decided_twice(hosted: Site, admin: Browser, action: str) -> None:
     admin.post("/admin/reports/1/remove", data=WHY)
     before = len(table(hosted, "outbox_email"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from time_machine import Traveller
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.moderation.cases import post
 from tests.people.crowd import arrive, import_people
@@ -105,6 +105,7 @@ def test_what_an_owner_cant_put_right_is_told_to_the_other_admins(site: Site, su
     assert waiting_for(site) == (["carol@example.com"] if name in TOLD else [])
 
 
+@deep
 def test_one_email_covers_a_few_minutes(any_site: Site, clock: Traveller) -> None:
     susan = arrive(any_site, "susan")
     set_up_app(arrive(any_site, "bob"))
@@ -150,6 +151,7 @@ def test_what_happens_later_is_told_in_another_email(site: Site, susan: Browser,
     assert "david" not in first.text
 
 
+@deep
 def test_nobody_passes_for_an_admin_by_what_their_browser_is_called(
     site: Site, susan: Browser, clock: Traveller
 ) -> None:
@@ -184,6 +186,7 @@ def reported(site: Site) -> int:
     return number
 
 
+@deep
 def test_an_admin_doesnt_settle_what_is_said_about_themselves(any_site: Site) -> None:
     susan, carol = arrive(any_site, "susan"), arrive(any_site, "carol")
     number = reported(any_site)

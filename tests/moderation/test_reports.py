@@ -86,6 +86,7 @@ def test_somebody_who_reports_is_thanked_in_place_and_on_a_page(hosted: Site, su
     assert [row[3] for row in table(hosted, "report")] == [REASON["reason"]] * 2
 
 
+@deep
 def test_one_person_reports_a_post_once(any_hosted: Site) -> None:
     """C17: also at once"""
     susan = arrive(any_hosted)

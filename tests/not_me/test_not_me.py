@@ -200,6 +200,7 @@ def test_an_old_reset_link_is_no_way_round_the_pause(site: Site, mailbox: Mailbo
     assert len(mailbox.all(SUSAN)) == 2
 
 
+@deep
 def test_somebody_who_asks_for_a_reset_sees_no_difference(
     site: Site,
     not_me: str,
@@ -222,6 +223,7 @@ def test_somebody_who_asks_for_a_reset_sees_no_difference(
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+@deep
 def test_the_person_gets_a_link_in_spite_of_the_pause(
     site: Site, mailbox: Mailbox, susan: Browser, not_me: str, headers: dict[str, str]
 ) -> None:
@@ -263,7 +265,7 @@ def test_the_persons_emails_are_limited_too(site: Site, not_me: str) -> None:
     assert statuses == [303, 429, 303, 303, 429]
 
 
-@pytest.mark.alike
+@deep
 def test_it_restores_an_address_that_was_changed_since(any_site: Site, mailbox: Mailbox, not_me: str) -> None:
     """C68: else the link with which the owner gets back in would be mailed to the thief."""
     thief = any_site.browser()

@@ -71,8 +71,7 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> N
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.alike
-@one_in(3)
+@deep
 def test_the_mails_page_opens_to_admins_only(hosted: Site, admin: Browser, path: str) -> None:
     assert hosted.mailbox
     stranger, person = hosted.browser(follow_redirects=False), hosted.browser(follow_redirects=False)
@@ -111,6 +110,7 @@ def refusing(
     return site, browser, mail_server
 
 
+@deep
 def test_a_wrong_smtp_password_is_told_to_the_admin_in_words_and_to_visitors_in_a_calm_sentence(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:
@@ -206,7 +206,6 @@ def mark(page: str) -> str:
     return found[1]
 
 
-@pytest.mark.alike
 @deep
 def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import deep
 from tests.mailserver import Certificates, MailServer
 from tests.sites import SECRET_KEY, Site
 from tests.stories import ask_for_reset
@@ -127,7 +128,7 @@ def test_the_mail_command_pauses_and_resumes_for_all_processes(
 
 
 @pytest.mark.usefixtures("deployed")
-@pytest.mark.alike
+@deep
 def test_the_mail_command_lists_what_was_given_up_and_sends_it_again(
     mail_server: MailServer,
     make_settings: Callable[..., Settings],

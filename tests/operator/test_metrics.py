@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import ask_for_reset, log_in, register
@@ -57,6 +57,7 @@ def test_a_site_without_a_key_has_no_such_page(
         assert site.browser().get("/metrics", headers={"authorization": given}).status_code == 404
 
 
+@deep
 def test_every_line_is_what_prometheus_reads(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
 
@@ -120,6 +121,7 @@ def of_the_mail(browser: Browser) -> Figures:
     return {name: value for name, value in figures(browser).items() if name.startswith("microblog_emails")}
 
 
+@deep
 def test_a_queue_is_shown_in_tens_with_its_age_in_minutes(site: Site, mailbox: Mailbox) -> None:
     register(site.browser(), mailbox)
     columns = "kind, recipient, language, state, priority, message_id, parameters, created_at, due_at, expires_at"

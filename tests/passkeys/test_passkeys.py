@@ -185,6 +185,7 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 
 
+@deep
 def test_what_is_not_quite_right_opens_nothing(site: Site, susan: Browser, phone: Authenticator) -> None:
     """And uses nothing up: the device still opens the account afterwards."""
     add(susan, phone)
@@ -202,6 +203,7 @@ def test_what_is_not_quite_right_opens_nothing(site: Site, susan: Browser, phone
 UNADDABLE = ["another site's name", "another origin", "without TLS", "nobody present", "not unlocked", "in a frame"]
 
 
+@deep
 def test_what_is_not_quite_right_is_not_added(
     site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
 ) -> None:
@@ -238,7 +240,7 @@ def test_what_no_browser_sends_is_refused_in_words(site: Site, susan: Browser, p
 
 
 @pytest.mark.parametrize("number", range(0, len(MADE_UP), 4))
-@one_in(4)
+@deep
 def test_what_no_browser_sends_is_not_added(site: Site, susan: Browser, number: int) -> None:
     """C46"""
     statuses = {
@@ -263,7 +265,6 @@ def test_an_answer_opens_once_and_only_for_a_while(site: Site, susan: Browser, p
     assert [answer.status_code for answer in (first, second, third)] == [303, 422, 422]
 
 
-@pytest.mark.races
 @deep
 def test_of_one_answer_sent_many_times_at_once_one_opens(any_site: Site, mailbox: Mailbox) -> None:
     """C17, on both databases."""
@@ -344,6 +345,7 @@ def test_a_disabled_account_opens_to_no_passkey(site: Site, susan: Browser, phon
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000", "http://[::1]:8000"])
+@deep
 def test_an_address_can_have_no_passkeys_and_says_so(
     make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site], sqlite_url: str, base_url: str
 ) -> None:

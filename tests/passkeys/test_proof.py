@@ -58,7 +58,7 @@ def prove(browser: Browser, device: Authenticator, path: str, fields: dict[str, 
 
 
 @pytest.mark.parametrize("path", FORMS)
-@one_in(6)
+@deep
 def test_a_page_that_asks_for_the_password_takes_a_passkey_instead(
     susan: Browser, phone: Authenticator, path: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_another_passkey_is_added_with_the_proof_of_the_first(site: Site, susan:
 
 @pytest.mark.parametrize("path", ["/recovery_codes", "/sign-in_methods/app/remove"])
 @pytest.mark.parametrize("before", [OLD, "SELECT 1"], ids=["the last proof is old", "it is young"])
-@one_in(4)
+@deep
 def test_it_answers_instead_of_password_and_code(
     site: Site, susan: Browser, phone: Authenticator, path: str, before: str
 ) -> None:

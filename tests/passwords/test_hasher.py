@@ -49,7 +49,6 @@ async def test_every_character_counts(anyio_backend: str, length: int) -> None:
     assert not await hasher.is_right(None, password + "x ", stored)
 
 
-@pytest.mark.alike
 @deep
 def test_the_longest_password_works_over_http_and_counts_whole(any_site: Site, mailbox: Mailbox) -> None:
     """C47"""
@@ -169,7 +168,7 @@ def test_asking_for_an_email_hashes_nothing(site: Site) -> None:
     assert site.argon2.runs == []
 
 
-@pytest.mark.alike
+@deep
 def test_nothing_is_held_while_a_password_is_hashed(any_site: Site, mailbox: Mailbox) -> None:
     """Neither a connection nor, with it, a lock: a hash takes long, and others want to go on."""
     pool, held = any_site.app.state.database.engine.pool, Counter[str]()
@@ -219,9 +218,9 @@ def test_a_guess_without_a_place_runs_no_statement(site: Site, mailbox: Mailbox)
     assert run == []
 
 
-@one_in(4)
 @pytest.mark.postgresql
 @pytest.mark.parametrize("path", ["/login", "/recover", "/reset_password_request", "/register"])
+@deep
 def test_strangers_who_wait_at_the_database_leave_connections_to_others(
     postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site], path: str
 ) -> None:
@@ -310,6 +309,7 @@ async def test_strangers_together_leave_places_to_people_who_are_known(anyio_bac
     assert not await guess(hasher, stored, "198.51.100.1"), "every place was given back"
 
 
+@deep
 def test_when_strangers_have_all_their_places_known_browsers_and_links_still_work(site: Site, mailbox: Mailbox) -> None:
     """C65"""
     register(site.browser(), mailbox)
@@ -335,6 +335,7 @@ def test_when_strangers_have_all_their_places_known_browsers_and_links_still_wor
     assert by_owner == [303, 422, 200, 303]
 
 
+@deep
 async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None:
     """C65: whoever comes last waits for one of each other client_ip, and not for all of theirs."""
     hasher, served = Hasher(), []
@@ -398,7 +399,6 @@ IMPORTED = argon2.PasswordHasher(time_cost=3, memory_cost=64, parallelism=2).has
 DEARER = argon2.PasswordHasher(time_cost=4, memory_cost=128, parallelism=1, type=argon2.Type.I).hash(PASSWORD)
 
 
-@pytest.mark.alike
 @deep
 def test_every_log_in_pays_what_the_costliest_imported_hash_costs(any_site: Site, mailbox: Mailbox) -> None:
     """C02, C12: the work is the same for imported accounts of either cost, for a new one, and for nobody's name."""

@@ -146,7 +146,6 @@ def work_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return done
 
 
-@pytest.mark.alike
 @deep
 def test_every_log_in_does_the_same_work_whoever_made_the_hash(
     any_site: Site, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
@@ -210,6 +209,7 @@ async def test_a_password_is_the_same_however_a_keyboard_sends_it(anyio_backend:
 
 
 @pytest.mark.parametrize("made_of", FORMS)
+@deep
 def test_an_older_hash_opens_by_the_form_it_was_made_of_and_is_made_anew(site: Site, made_of: str) -> None:
     old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(FORMS[made_of](TYPED))
     add(site, {"susan": old})
@@ -240,6 +240,7 @@ def test_how_much_work_a_form_makes_depends_on_what_was_typed_alone(
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
+@deep
 def test_the_longest_password_is_as_long_from_a_mac(site: Site, mailbox: Mailbox, form: Any) -> None:
     """C47: 256 characters as people count them."""
     longest = ("p\u00e4ss w\u00f6rd " * 40)[:255] + "!"

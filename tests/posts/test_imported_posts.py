@@ -60,6 +60,7 @@ def test_a_profile_shows_posts_by_date_whenever_they_were_imported(any_site: Sit
     assert texts[::-1] == [*by_date, "back", "again", "and on"]
 
 
+@deep
 def test_the_next_page_is_right_also_if_the_last_post_is_gone(any_site: Site) -> None:
     susan = arrive(any_site)
     bring(any_site, "susan", *(f"old {number}" for number in range(45)))
@@ -103,6 +104,7 @@ def test_nobody_gets_them_as_news(any_site: Site) -> None:
     assert execute(any_site, "SELECT kind FROM outbox_email WHERE kind = 'mention'") == []
 
 
+@deep
 def test_they_are_found_and_read_and_answered_like_others(any_site: Site) -> None:
     susan = arrive(any_site)
     bring(any_site, "susan", "a zebra", "two zebras")
@@ -130,6 +132,7 @@ def test_two_imports_at_once_get_numbers_of_their_own(any_site: Site) -> None:
     ]  # fmt: skip
 
 
+@deep
 def test_a_page_tells_nothing_of_a_post_that_is_not_on_it(any_site: Site) -> None:
     """Such as of somebody hidden from strangers: whether there is one with a number, and when it was written."""
     stranger = any_site.browser()

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
+from tests.depth import deep
 from tests.people.crowd import import_people
 from tests.posts.wall import let_post
 from tests.sites import Site
@@ -95,6 +96,7 @@ def test_no_page_that_people_look_at_reads_a_table_through(crowded: Site) -> Non
     assert {statement: told for statement, told in plans.items() if READS_ALL.search(told)} == {}
 
 
+@deep
 def test_no_page_at_all_and_no_asking_for_an_email_reads_a_growing_table_through(
     make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -120,6 +122,7 @@ def test_no_page_at_all_and_no_asking_for_an_email_reads_a_growing_table_through
 
 
 @pytest.mark.postgresql
+@deep
 def test_a_search_reads_the_newest_posts_and_else_those_with_the_word(
     postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:

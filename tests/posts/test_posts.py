@@ -5,7 +5,7 @@ import re
 import pytest
 from time_machine import Traveller
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.people.crowd import arrive
 from tests.posts.wall import PART, numbers_in, say, words_in
 from tests.sites import Browser, Site
@@ -185,8 +185,7 @@ def test_a_removed_post_is_not_deleted_or_brought_back_by_its_author(site: Site)
 
 
 @pytest.mark.parametrize("number", ["0", "99", "9223372036854775807", "9223372036854775808", "9" * 60, "-1", "x"])
-@pytest.mark.alike
-@one_in(3)
+@deep
 def test_a_number_that_no_post_has_leads_nowhere(susan: Browser, number: str) -> None:
     """C46: also one that fits no column."""
     say(susan)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.depth import deep
 from webapp.posts import text
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
@@ -237,6 +238,7 @@ def test_markup_in_a_post_is_text(words: str) -> None:
 
 
 @given(writing)
+@deep
 def test_no_text_makes_any_markup_but_links_and_line_breaks(words: str) -> None:
     """C38"""
     seen = shown(words, "susan")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.people.crowd import arrive, import_people, let_follow
 from tests.posts.wall import PART, let_post, numbers_in, say, words_in
 from tests.sites import Browser, Site
@@ -104,6 +104,7 @@ def test_a_hidden_person_looks_like_nobody(standing: Site) -> None:
     assert stranger.get("/user/hal/2").text == stranger.get("/user/hal/99").text
 
 
+@deep
 def test_a_site_may_hide_all_its_people(migrated_sqlite: Path, tmp_path: Path) -> None:
     with standing_site(migrated_sqlite, tmp_path, public_profiles=False) as site:
         susan, stranger = arrive(site), site.browser(follow_redirects=False)
@@ -134,6 +135,7 @@ def test_a_profile_tells_about_a_person(standing: Site, susan: Browser) -> None:
     assert '<img class="avatar" src="/user/Ann/avatar.svg' in page
 
 
+@deep
 def test_older_posts_follow_without_a_gap_while_new_ones_arrive(any_site: Site) -> None:
     susan = arrive(any_site)
     import_people(any_site, "ann", "bob")

@@ -128,7 +128,7 @@ def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, nam
     ]
 
 
-@pytest.mark.races
+@deep
 def test_of_two_people_who_want_a_name_at_once_one_gets_it(any_site: Site, mailbox: Mailbox) -> None:
     """The database decides: no look-up before it could."""
     browsers = [logged_in(any_site, mailbox, name) for name in ("susan", "david")]
@@ -178,7 +178,6 @@ def test_a_line_that_is_too_long_is_told_how_long_it_may_be(visitor: Browser) ->
         ("  one\r\n two\t three\r\n\r\n\r\n\r\nfour\r\n" + " " * 500, "one\ntwo three\n\nfour"),
     ],
 )
-@pytest.mark.alike
 @deep
 def test_a_line_has_140_characters_however_they_are_written(
     any_site: Site, mailbox: Mailbox, typed: str, kept: str

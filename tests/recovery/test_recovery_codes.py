@@ -121,7 +121,7 @@ def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]
     assert recover(site.browser(), newer[0]).status_code == 200
 
 
-@pytest.mark.races
+@deep
 def test_of_codes_made_at_once_only_ten_work(any_site: Site, susan: Browser) -> None:
     """Two requests hash in step, so that they come to the database together."""
     in_step = Barrier(2, timeout=20)
@@ -206,7 +206,6 @@ def test_a_used_recovery_code_is_refused(standing: Site, code: str) -> None:
     assert "match, or the code has been used" in answer.text
 
 
-@pytest.mark.races
 @deep
 def test_of_fifty_at_once_with_one_code_one_wins(any_site: Site, paper: list[str]) -> None:
     """C17. One address may have twenty attempts in hand, so most of the others are told to come back."""
@@ -293,6 +292,7 @@ def test_guesses_are_limited_for_each_name_and_client_ip(standing: Site, code: s
     assert later == 422
 
 
+@deep
 def test_strangers_who_guess_keep_nobody_from_a_browser_that_is_known(standing: Site, code: str) -> None:
     """C12, C36: after fifty failures in a row there is one guess a minute in all others, and strangers can take it."""
     known = standing.browser()
@@ -309,6 +309,7 @@ def test_strangers_who_guess_keep_nobody_from_a_browser_that_is_known(standing: 
     assert tries == [422] * 4 + [429]
 
 
+@deep
 def test_a_reset_ends_what_strangers_have_guessed(site: Site, paper: list[str]) -> None:
     """C12: for thirty days after fifty guesses there was one a minute, though the owner had come back."""
     with time_machine.travel(START, tick=False):
@@ -409,7 +410,6 @@ def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
     assert "https://blog.example/recovery_codes\n" in told
 
 
-@pytest.mark.alike
 @deep
 def test_the_codes_go_with_the_account(any_site: Site, paper: list[str]) -> None:
     """C19"""

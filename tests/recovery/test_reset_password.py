@@ -72,7 +72,6 @@ def spellings(link: str) -> list[str]:
     ]
 
 
-@pytest.mark.alike
 @deep
 def test_a_used_link_is_refused_in_every_spelling(any_site: Site, link: str) -> None:
     """C16: no spelling of a used link sets a password again."""
@@ -512,7 +511,7 @@ def test_asking_for_a_name_reaches_the_stored_address(site: Site, mailbox: Mailb
     assert "Reset" in mailbox.last("susan_42@example.com", count=2).subject
 
 
-@pytest.mark.alike
+@deep
 def test_what_a_thief_used_up_the_owner_has_again_after_a_reset(site: Site, link: str) -> None:
     """C33, C65: new codes, the old username, an address of their own: whoever knew the password could keep them from
     these.

@@ -204,6 +204,7 @@ def test_a_refusal_names_the_wait_and_the_email_that_still_works(silent_site: Si
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
+@deep
 def test_a_refusal_is_the_same_whoever_is_asked_for(peopled_site: Site, headers: dict[str, str]) -> None:
     """C01, C04: also what it says of the email that is on its way."""
     answers = {}

@@ -77,7 +77,7 @@ def test_a_member_invites_somebody_who_registers(site: Site) -> None:
 
 
 @pytest.mark.parametrize("mode", ["open", "invite", "approval", "domains"])
-@one_in(2)
+@deep
 def test_an_invitation_opens_in_every_mode_but_one(start: Start, mode: str) -> None:
     site = start(mode, member_invites=1, registration_domains=("example.org",))
 
@@ -113,6 +113,7 @@ def test_the_answer_is_the_same_whoever_has_the_address(site: Site) -> None:
 
 
 @pytest.mark.parametrize("trap", ["", "x"])
+@deep
 def test_a_robot_gets_no_email_by_an_invitation_either(site: Site, trap: str) -> None:
     link = invite(arrive(site))
 
@@ -140,6 +141,7 @@ def test_the_last_place_is_taken_once(any_inviting: Site) -> None:
 
 
 @pytest.mark.parametrize(("mode", "way_on"), [("open", "/register"), ("invite", "/")])
+@deep
 def test_an_invitation_that_is_over_leads_to_where_one_can_register(start: Start, mode: str, way_on: str) -> None:
     site = start(mode, member_invites=3)
     susan = arrive(site)

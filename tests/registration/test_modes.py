@@ -72,6 +72,7 @@ def test_no_mode_tells_who_is_here(start: Start, mode: str, headers: dict[str, s
 
 
 @pytest.mark.parametrize("mode", ["approval", "domains"])
+@deep
 def test_the_work_is_the_same_in_each_mode_whoever_is_here(start: Start, mode: str) -> None:
     """C02"""
     site = start(mode, registration_domains=("example.com",), mailer="process")
@@ -88,6 +89,7 @@ def test_the_work_is_the_same_in_each_mode_whoever_is_here(start: Start, mode: s
 
 
 @pytest.mark.parametrize("mode", MODES)
+@deep
 def test_somebody_the_admin_invites_comes_in_whatever_the_mode(start: Start, mode: str) -> None:
     site = start(mode, registration_domains=("example.org",))
 

@@ -222,6 +222,7 @@ def test_a_request_says_why(site: Site, why: str) -> None:
     assert table(site, "registration_request") == []
 
 
+@deep
 def test_at_most_a_backlog_waits(start: Start) -> None:
     site = start("approval", registration_backlog=2)
     names = [f"person{number}" for number in range(6)]
@@ -253,7 +254,6 @@ def test_at_most_a_backlog_waits_on_postgresql_too(
     assert len(table(sites[0], "registration_request")) == 2
 
 
-@pytest.mark.races
 @deep
 def test_approved_and_refused_at_once_one_of_them_wins(any_approving: Site) -> None:
     hosts = [arrive(any_approving, "host") for _tab in range(6)]

@@ -28,6 +28,7 @@ def introduce(browser: Browser, username: str = "susan", about_me: str = "", is_
     browser.post("/edit_profile", data={name: value for name, value in profile.items() if value})
 
 
+@deep
 def test_a_post_is_found_as_long_as_it_is_there(any_site: Site) -> None:
     susan = arrive(any_site)
     number = say(susan, "A garden.")
@@ -108,7 +109,7 @@ def test_what_is_hidden_is_never_found(any_site: Site, hidden: str, to_strangers
         "UPDATE user_account SET is_public = FALSE WHERE id = 2",
     ],
 )
-@pytest.mark.alike
+@deep
 def test_what_is_hidden_takes_no_place_on_a_page(any_site: Site, hidden: str) -> None:
     import_people(any_site, "susan", "bob")
     let_post(any_site, ("susan", "garden"), ("bob", "garden"), count=21)
@@ -120,6 +121,7 @@ def test_what_is_hidden_takes_no_place_on_a_page(any_site: Site, hidden: str) ->
     assert numbers_in(search(any_site.browser(), "garden", before="2")) == [1]
 
 
+@deep
 def test_where_no_page_is_public_strangers_are_sent_to_log_in_and_back_to_what_they_asked(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -196,7 +198,6 @@ def test_found_people_can_be_followed_from_there(site: Site) -> None:
     assert 'action="/follow/' not in search(site.browser(), "bob").text
 
 
-@pytest.mark.alike
 @deep
 def test_a_client_ip_searches_thirty_times_a_minute_at_most(any_site: Site) -> None:
     browser, [rate] = any_site.browser("192.0.2.1"), SEARCHES.rates

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.people.crowd import import_people, names_in
 from tests.posts.wall import let_post, numbers_in
 from tests.sites import Site
@@ -43,7 +43,7 @@ def library(
         *("CO₂", '"5 m²"', "m²*"),
     ],
 )
-@one_in(8)
+@deep
 def test_a_post_is_found_by_its_words(library: Site, typed: str) -> None:
     page = library.browser().get("/search", params={"q": typed})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from starlette.routing import Route
 
+from tests.depth import deep
 from tests.factors.steps import log_in_with, set_up_app
 from tests.security.test_roles import ADMIN
 from tests.sites import Browser, Site
@@ -79,6 +80,7 @@ def test_an_admin_who_has_only_typed_the_password_opens_and_changes_nothing(guar
     assert "GET /admin/mail" in opened(thief)
 
 
+@deep
 def test_a_session_from_before_the_app_opens_and_changes_nothing(guarded: Site) -> None:
     """It may be a thief's, who had the password; a browser that is trusted is the admin's own."""
     before, owner = guarded.browser(), guarded.browser()
@@ -97,6 +99,7 @@ def test_a_session_from_before_the_app_opens_and_changes_nothing(guarded: Site) 
     assert owner.get("/admin/mail").url.path == "/admin/mail"
 
 
+@deep
 def test_whoever_removes_the_app_is_no_longer_let_in(guarded: Site) -> None:
     admin = guarded.browser()
     log_in(admin)

@@ -58,6 +58,7 @@ def test_none_of_it_is_a_session_half_of_one_or_a_trusted_browser(site: Site, st
     assert (opened, half, trusted) == ([], [], False)
 
 
+@deep
 def test_none_of_it_answers_the_second_step(site: Site, app: App, stored: list[str]) -> None:
     browser = thief(site)
     log_in(browser)

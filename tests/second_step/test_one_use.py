@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.factors.steps import App, set_up_app
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -60,11 +60,10 @@ def susans(site: Site, mailbox: Mailbox) -> tuple[App, list[Browser]]:
     return app, browsers
 
 
-@pytest.mark.races
 @pytest.mark.parametrize(
     ("name", "kind"), [pytest.param(*case, marks=[] if case in USUAL else [deep]) for case in CASES]
 )
-@one_in(2)
+@deep
 def test_of_three_with_one_code_one_is_let_through(any_site: Site, mailbox: Mailbox, name: str, kind: str) -> None:
     """Two on the same form, and the third at the log-in."""
     app, browsers = susans(any_site, mailbox)

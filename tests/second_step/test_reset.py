@@ -17,6 +17,7 @@ def is_password(site: Site, password: str) -> bool:
     return log_in(site.browser(), password=password).url.path == "/login/second_step"
 
 
+@deep
 def test_the_form_asks_for_the_apps_code(site: Site, app: App, mailbox: Mailbox) -> None:
     link = forget_and_find_link(site.browser(), mailbox)
     browser = site.browser()
@@ -32,6 +33,7 @@ def test_the_form_asks_for_the_apps_code(site: Site, app: App, mailbox: Mailbox)
     assert execute(site, "SELECT count(*) FROM factor") == [(1,)]
 
 
+@deep
 def test_a_recovery_code_answers_too(site: Site, app: App, mailbox: Mailbox) -> None:
     link = forget_and_find_link(site.browser(), mailbox)
 
@@ -51,6 +53,7 @@ def test_one_sheet_of_codes_is_not_both_factors(site: Site, app: App) -> None:
     assert browser.post(link, data={"password": NEW_PASSWORD, "code": app.code()}).url.path == "/login"
 
 
+@deep
 def test_the_admins_link_asks_for_it_as_well(site: Site, app: App) -> None:
     """It stands in for the mailbox, and for nothing else."""
 

@@ -35,6 +35,7 @@ def test_a_log_in_asks_for_the_apps_code_after_the_password(site: Site, app: App
     assert is_logged_in(browser)
 
 
+@deep
 def test_people_reach_the_page_they_wanted_and_stay_logged_in_as_they_asked(site: Site, app: App) -> None:
     browser = site.browser(follow_redirects=False)
 
@@ -47,8 +48,8 @@ def test_people_reach_the_page_they_wanted_and_stay_logged_in_as_they_asked(site
     assert [bool(kept) for (kept,) in execute(site, "SELECT is_remembered FROM session")] == [True]
 
 
-@one_in(2)
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example"])
+@deep
 def test_the_second_step_leads_to_no_other_site(site: Site, app: App, elsewhere: str) -> None:
     """C43"""
     browser = site.browser(follow_redirects=False)
@@ -101,7 +102,7 @@ def test_a_code_is_good_a_step_before_and_after_its_time(site: Site, app: App, s
 
 
 @pytest.mark.parametrize(("steps", "minutes"), [(6, 3), (-9, 4), (20, 10), (2, 1)])
-@one_in(2)
+@deep
 def test_a_phone_whose_clock_is_far_off_is_told(site: Site, app: App, steps: int, minutes: int) -> None:
     browser = site.browser()
     log_in(browser)
@@ -141,7 +142,6 @@ def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) ->
         assert not is_logged_in(browser)
 
 
-@pytest.mark.races
 @deep
 def test_of_fifty_log_ins_with_one_code_one_gets_in(any_site: Site, mailbox: Mailbox) -> None:
     """C17: on both databases. Known browsers, so that no limit decides it."""
@@ -178,7 +178,7 @@ def test_a_recovery_code_stands_in_for_the_app_once(site: Site, app: App, mailbo
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "aaaa-bbbb", "٣٣٣٣٣٣", "x" * 101])
-@one_in(6)
+@deep
 def test_what_cant_be_a_code_is_told_and_counts_for_nothing(site: Site, app: App, code: str) -> None:
     browser = site.browser()
     log_in(browser)
@@ -211,6 +211,7 @@ def test_whatever_raises_the_epoch_ends_it(site: Site, app: App) -> None:
     assert not is_logged_in(browser)
 
 
+@deep
 def test_a_trusted_browser_is_not_asked_again_for_thirty_days(site: Site, app: App) -> None:
     browser = site.browser()
     log_in_with(browser, app, trust="1")

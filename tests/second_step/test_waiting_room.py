@@ -46,6 +46,7 @@ def due(site: Site) -> object:
     return due
 
 
+@deep
 def test_after_three_days_the_password_alone_logs_in(site: Site, app: App, mailbox: Mailbox) -> None:
     ask(site, mailbox)
 
@@ -73,6 +74,7 @@ def test_an_email_a_day_says_so(site: Site, app: App, mailbox: Mailbox) -> None:
     assert len(mailbox.all(SUSAN, WAITS)) == 3
 
 
+@deep
 def test_any_log_in_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     ask(site, mailbox)
 

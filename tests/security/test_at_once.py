@@ -14,7 +14,7 @@ from httpx2 import Response
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
 from tests.mailbox import PATIENCE
 from tests.passkeys.authenticator import Authenticator, options_of
@@ -179,7 +179,7 @@ PAIRS = [(end, name) for end in ENDS for name in SENT if name not in NOT_BY_COOK
 
 
 @pytest.mark.parametrize(("end", "name"), [pair for pair in PAIRS if pair[0] != "a reset" or pair[1] not in WITH_APP])
-@one_in(100)
+@deep
 def test_what_a_session_does_in_the_instant_of_its_end_comes_to_nothing(site: Site, end: str, name: str) -> None:
     """It has proved who it is a moment ago, its request was let in before the end, and the password in it is right."""
     thief, ends = logged_in(site), ENDS[end](site)
@@ -193,7 +193,7 @@ def test_what_a_session_does_in_the_instant_of_its_end_comes_to_nothing(site: Si
 
 
 @pytest.mark.parametrize(("end", "name"), PAIRS)
-@one_in(80)
+@deep
 def test_nobody_who_ends_something_and_a_session_wait_for_each_other(site: Site, end: str, name: str) -> None:
     """PostgreSQL ends such a wait after a second by giving up one of the two: it may be the owner who gets a 503."""
     thief, ends = logged_in(site), ENDS[end](site)
@@ -208,6 +208,7 @@ def test_nobody_who_ends_something_and_a_session_wait_for_each_other(site: Site,
 
 
 @pytest.mark.parametrize("is_removed_first", [True, False])
+@deep
 def test_a_passkey_that_is_removed_in_the_instant_of_its_log_in_opens_nothing(
     site: Site, is_removed_first: bool
 ) -> None:
@@ -230,8 +231,8 @@ def test_a_passkey_that_is_removed_in_the_instant_of_its_log_in_opens_nothing(
     assert is_logged_in(susan)
 
 
-@one_in(2)
 @pytest.mark.parametrize("what", ["passkey", "recovery_code", "factor"])
+@deep
 def test_who_logs_in_takes_the_row_of_the_account_before_what_opens_it(site: Site, what: str) -> None:
     """As whatever ends everything does: else the two could wait for each other, until PostgreSQL gives up one."""
     susan, here, phone = logged_in(site), browser(site), Authenticator()
@@ -315,7 +316,7 @@ def test_what_the_admin_decides_holds_whatever_the_owner_does_in_that_instant(
 
 @pytest.mark.parametrize(("is_being_deleted", "event"), LIVES)
 @pytest.mark.parametrize("decision", ["disable", "delete"])
-@one_in(12)
+@deep
 def test_a_decision_in_the_instant_of_what_the_owner_does_holds_or_says_that_it_does_not(
     site: Site, decision: str, event: str, is_being_deleted: bool
 ) -> None:

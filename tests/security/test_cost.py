@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 from starlette.requests import Request
 
 from tests import hostile
-from tests.depth import one_in, share
+from tests.depth import deep, one_in, share
 from tests.sites import SECRET_KEY, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES, path_of
@@ -215,6 +215,7 @@ FILTERS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
+@deep
 def test_nothing_that_shows_a_text_is_expensive(posts: list[str], name: str) -> None:
     """All of them for a post; what else reads such texts shares them."""
     show = FILTERS[name]
@@ -247,7 +248,7 @@ READERS = [route.name for route in ROUTES if "GET" in (route.methods or ()) and 
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if not name.startswith("gallery")])
-@one_in(25)
+@deep
 def test_no_query_of_any_page_is_expensive(site: Site, name: str) -> None:
     """Another text in each of its fields, together as long as a request's address may be. The pages share the texts."""
     path, cookie = path_of(site, name), ("cookie", site.app.state.cookie)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep
 from tests.security.test_at_once import AS_BEFORE, LEFT_BEHIND, reset_link, signed
 from tests.security.test_proof import PROVED
 from tests.security.test_stolen_cookie import WORSE
@@ -97,8 +97,8 @@ def test_everything_that_gives_power_back_is_tried(used_up: list[str]) -> None:
     assert len(used_up) > 40
 
 
-@one_in(2)
 @pytest.mark.parametrize("name", DEFENCES)
+@deep
 def test_a_thief_uses_up_nothing_that_an_owner_needs_against_them(site: Site, used_up: list[str], name: str) -> None:
     owner = owner_of(site)
     path, form = path_of(site, owner, name), form_of(owner, name)
@@ -120,8 +120,8 @@ def test_nor_any_link_that_gives_power_back(site: Site, used_up: list[str], name
     assert site.browser().post(LINKS[name](site)).status_code == 200
 
 
-@one_in(4)
 @pytest.mark.parametrize("name", [name for name in PROVED if name not in MAY_WAIT])
+@deep
 def test_and_after_a_reset_the_owner_may_change_everything_at_once(site: Site, used_up: list[str], name: str) -> None:
     use_up(site, used_up)
     owner = site.browser()
@@ -134,6 +134,7 @@ def test_and_after_a_reset_the_owner_may_change_everything_at_once(site: Site, u
     assert answer.status_code in {200, 303}
 
 
+@deep
 def test_nobody_uses_up_an_owners_way_back_to_their_username(site: Site, used_up: list[str]) -> None:
     """However often somebody has changed it: the account keeps no more usernames from others by taking back one."""
     thief, owner = owner_of(site), site.browser()
@@ -150,6 +151,7 @@ def test_nobody_uses_up_an_owners_way_back_to_their_username(site: Site, used_up
     assert answer.url.path == "/settings"
 
 
+@deep
 def test_each_session_can_log_the_others_out_so_often(site: Site) -> None:
     thief = owner_of(site)
 

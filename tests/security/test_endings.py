@@ -278,6 +278,7 @@ def test_the_table_names_every_event() -> None:
     assert list(table()) == list(EVENTS)
 
 
+@deep
 def test_all_that_a_thief_holds_opens_something_before(site: Site, mailbox: Mailbox) -> None:
     """Else the table below would say of nothing that it ends."""
     life = Life(site, mailbox)
@@ -317,6 +318,7 @@ def test_the_owner_gets_back_in_and_nobody_else(site: Site, mailbox: Mailbox, ev
     assert not any(held.values())
 
 
+@deep
 def test_a_deleted_account_leaves_nothing_that_opens(site: Site, mailbox: Mailbox) -> None:
     life = Life(site, mailbox)
 
@@ -345,7 +347,7 @@ def confirm_logged_out(life: Life) -> None:
 
 
 @pytest.mark.parametrize("event", KEPT)
-@one_in(10)
+@deep
 def test_a_copy_of_the_cookies_of_the_browser_that_stays_known_is_worth_nothing(
     site: Site, mailbox: Mailbox, event: str
 ) -> None:
@@ -368,7 +370,6 @@ def at_once(*works: Callable[[], object]) -> list[object]:
         return list(pool.map(lambda work: work(), works))
 
 
-@pytest.mark.races
 @deep
 def test_a_log_in_while_the_owner_logs_everybody_out_is_worth_nothing(any_site: Site, mailbox: Mailbox) -> None:
     """C33, C68: a session or a known browser of the old epoch that is written after its end is worth nothing."""
@@ -385,7 +386,6 @@ def test_a_log_in_while_the_owner_logs_everybody_out_is_worth_nothing(any_site: 
     assert life.marks() == []
 
 
-@pytest.mark.races
 @deep
 def test_two_endings_at_once_raise_the_epoch_twice(any_site: Site, mailbox: Mailbox) -> None:
     """An epoch that was read, raised and written back would come out too low, and an old link alive again."""

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import change
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.factors.steps import log_in_with, set_up_app
 from tests.mailbox import Mailbox
 from tests.second_step.conftest import with_app
@@ -175,6 +175,7 @@ def test_what_a_thief_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox,
     assert held == {name: row[name] for name in held}
 
 
+@deep
 def test_the_owner_gets_in_past_the_app_of_a_thief(site: Site, mailbox: Mailbox) -> None:
     """C68: the thief had password and mailbox for a moment, and set up an app, whose code the reset form asks for."""
     app = with_app(site.browser(), mailbox)
@@ -197,6 +198,7 @@ def test_the_owner_gets_in_past_the_app_of_a_thief(site: Site, mailbox: Mailbox)
     assert app.codes
 
 
+@deep
 def test_an_app_of_who_changed_the_address_goes_when_that_is_undone(site: Site, mailbox: Mailbox) -> None:
     """C68: its link was mailed to the address that is undone."""
     thief, owner = site.browser(), site.browser()
@@ -220,6 +222,7 @@ def not_me_link(site: Site, mailbox: Mailbox) -> str:
 
 
 @pytest.mark.parametrize("asked_at", ["the second step", "the reset form"])
+@deep
 def test_a_removal_link_that_was_asked_for_before_an_end_is_not_written_after_it(
     site: Site, mailbox: Mailbox, asked_at: str
 ) -> None:
@@ -243,6 +246,7 @@ def test_a_removal_link_that_was_asked_for_before_an_end_is_not_written_after_it
     assert mailbox.all(SUSAN, "Log in to Microblog without") == []
 
 
+@deep
 def test_a_trusted_browser_that_says_this_was_not_me_is_asked_for_the_second_step_again(
     site: Site, mailbox: Mailbox
 ) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import SECRET_KEY, Site
 from tests.stories import PASSWORD
 from tests.watching import Answer, ask, standing_site
@@ -97,6 +97,7 @@ PAYLOADS = st.fixed_dictionaries({}, optional=CLAIMS | dict.fromkeys(["about", "
     st.one_of(PAYLOADS, PAYLOADS.map(lambda some: GOOD | some), ANY_JSON).map(lambda some: json.dumps(some).encode())
 )
 @example(json.dumps(GOOD | {"nbf": float("inf")}).encode())
+@deep
 def test_whatever_our_own_key_has_signed_is_a_sound_claim_or_refused(payload: bytes) -> None:
     """C13"""
     claim = verified(signed(payload))
@@ -229,7 +230,7 @@ def test_whatever_cookies_are_brought_they_are_a_strangers(site: Site, session: 
 
 @settings(max_examples=20)  # each costs a hash
 @given(HEADER, HEADER, HEADER)
-@pytest.mark.alike
+@deep
 def test_whatever_a_browser_says_of_itself_it_may_log_in(site: Site, browser: str, spoken: str, referer: str) -> None:
     headers = [("user-agent", browser), ("accept-language", spoken), ("referer", referer), ("hx-current-url", referer)]
     body = urlencode({"username": "susan", "password": PASSWORD}).encode()

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from httpx2 import Response as Answer
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import NAMES, PUBLIC, ROUTES, path_of
@@ -72,7 +72,7 @@ def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Brow
 
 
 @pytest.mark.parametrize("name", POSTS)
-@one_in(4)
+@deep
 def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, name: str) -> None:
     """C40: the same status, and no more words than the page has."""
     path = path_of(site, name)
@@ -91,7 +91,7 @@ def test_an_empty_form_is_refused_all_the_same(site: Site, stranger: Browser, na
 
 @WISH
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}], ids=repr)
-@one_in(6)
+@deep
 def test_another_site_with_htmx_headers_gets_no_further(
     site: Site, stranger: Browser, headers: dict[str, str], wish: dict[str, str]
 ) -> None:
@@ -102,7 +102,7 @@ def test_another_site_with_htmx_headers_gets_no_further(
 
 
 @WISH
-@one_in(2)
+@deep
 def test_a_member_with_htmx_headers_is_still_no_admin(site: Site, wish: dict[str, str]) -> None:
     """C40, C36"""
     susan = site.browser(follow_redirects=False)

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from tests.addresses.steps import OLD, OTHER, change, links
-from tests.depth import one_in
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.security.test_endings import by_hand, table
 from tests.sites import Site
@@ -80,7 +80,7 @@ def test_the_table_names_every_event() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@one_in(6)
+@deep
 def test_what_a_thief_of_the_address_holds_ends_as_the_table_says(site: Site, mailbox: Mailbox, event: str) -> None:
     life = Life(site, mailbox)
     assert all(life.held().values())

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.depth import one_in, share
+from tests.depth import deep, one_in, share
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register
 from tests.test_sweeps import ROUTES
@@ -55,7 +55,7 @@ def assert_sound(site: Site, method: str, path: str, headers: list[tuple[str, st
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route.path], ids=lambda route: route.name)
-@one_in(25)
+@deep
 def test_no_odd_character_in_a_path_is_an_error(site: Site, route: object) -> None:
     """Neither to strangers nor to susan, whatever htmx wishes; and none of them ends up in a header."""
     path, number_of_route = getattr(route, "path", ""), ROUTES.index(route)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.factors.steps import scan, set_up_app, setup_field
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_roles import ADMIN, ANYONE, LINK, WRITES
@@ -187,7 +187,7 @@ def test_the_table_names_every_route_of_the_admins_that_changes_something() -> N
 
 
 @pytest.mark.parametrize("name", list(BY_ADMIN))
-@one_in(12)
+@deep
 def test_an_admins_old_proof_is_asked_for_again_and_nothing_is_lost(hosted: Site, name: str) -> None:
     """Who has stolen an admin's cookie pauses no mail with it, and disables nobody."""
     path, fields, before = BY_ADMIN[name]
@@ -252,7 +252,7 @@ def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing
 
 
 @pytest.mark.parametrize("name", ["pause_mail", "act_on_person", "approve_request", "remove_post"])
-@one_in(2)
+@deep
 def test_an_admins_password_alone_is_not_enough_either(hosted: Site, name: str) -> None:
     path, fields, before = BY_ADMIN[name]
     susan = hosted.browser()
@@ -274,6 +274,7 @@ def test_an_admins_password_alone_is_not_enough_either(hosted: Site, name: str) 
     assert unchanging(hosted) | {"session": 0} != was | {"session": 0}
 
 
+@deep
 def test_a_log_in_without_the_second_step_has_not_passed_it(standing: Site) -> None:
     """In a browser that is trusted, and in one that was logged in when the app was added elsewhere."""
     susan, other = standing.browser(), standing.browser()

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from tests.addresses.steps import NEW, OLD, ask_and_find_link, links
-from tests.depth import one_in
+from tests.depth import deep
 from tests.mailbox import PATIENCE, Mailbox
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.security.test_endings import by_hand
@@ -69,7 +69,7 @@ def postgres_site(
 
 @pytest.mark.parametrize("end_it", [end_everything, end_the_session], ids=lambda end_it: end_it.__name__)
 @pytest.mark.parametrize("path", FORMS)
-@one_in(4)
+@deep
 def test_a_session_that_ended_while_its_proof_waited_for_a_turn_changes_nothing(
     standing: Site, path: str, end_it: Callable[[Site], None]
 ) -> None:
@@ -127,6 +127,7 @@ def test_a_session_that_ends_while_the_site_hashes_for_it_changes_nothing(standi
 
 
 @pytest.mark.postgresql
+@deep
 def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_moment(
     postgres_site: Site, mailbox: Mailbox
 ) -> None:
@@ -158,6 +159,7 @@ def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_m
     assert execute(postgres_site, "SELECT new_email, undone_at IS NULL FROM address_change") == [(NEW, False)]
 
 
+@deep
 def test_a_session_that_ends_under_way_never_becomes_somebody_elses(standing: Site) -> None:
     """SQLite gives the highest number again once its row is gone: the new cookie of a new password was that of whoever
     logged in meanwhile.

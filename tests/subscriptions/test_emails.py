@@ -225,6 +225,7 @@ EVENTS: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize("is_silenced", [False, True])
+@deep
 def test_no_switch_silences_what_had_already_happened(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], is_silenced: bool
 ) -> None:

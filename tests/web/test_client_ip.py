@@ -58,7 +58,7 @@ def test_the_command_of_the_procfile_believes_no_visitor(sqlite_url: str, tmp_pa
 
 @pytest.mark.parametrize("trusted", ["*", pytest.param("127.0.0.1", marks=deep)])
 @pytest.mark.parametrize("forged", ["X", "X, 127.0.0.1", "X:80", "[::9]:80, X"])
-@one_in(2)
+@deep
 def test_a_server_that_believes_visitors_is_seen_through(site: Site, forged: str, trusted: str) -> None:
     """C69: uvicorn as it is without `--no-proxy-headers`; whoever is named by their own header has one count."""
     site.app.state.settings = _without_proxies(site)

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from tests.depth import deep
 from tests.sites import Browser, Site
 from webapp.mail_preview import samples
 from webapp.settings import ROOT
@@ -75,6 +76,7 @@ def test_words_and_edges_stand_out_from_what_they_are_on(scheme: Colours) -> Non
     assert {pair: found for pair, found in edges.items() if found < 3} == {}
 
 
+@deep
 def test_every_colour_of_an_email_is_one_of_the_stylesheets_by_day_and_by_night(site: Site) -> None:
     faults = set()
     for sample in samples.samples(site.settings, site.app.state.templates):

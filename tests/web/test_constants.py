@@ -8,6 +8,7 @@ import pytest
 from jinja2 import DictLoader, Environment, nodes
 from jinja2.compiler import CodeGenerator
 
+from tests.depth import deep
 from webapp import i18n
 from webapp.i18n import PSEUDO
 from webapp.settings import ROOT, Settings
@@ -72,6 +73,7 @@ def test_each_language_has_templates_of_its_own(make_settings: Callable[..., Set
 
 
 @pytest.mark.parametrize("name", sorted(file.relative_to(TEMPLATES).as_posix() for file in TEMPLATES.rglob("*.*")))
+@deep
 def test_no_template_gives_these_names_to_something_else(name: str) -> None:
     """What they stand for everywhere would be said there, too."""
     parsed = Environment(extensions=["jinja2.ext.i18n"]).parse((TEMPLATES / name).read_text("utf-8"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import is_logged_in, log_in, register
@@ -140,8 +140,8 @@ def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lie
     assert "\nhttps://blog.example/reset_password/" in email.text
 
 
-@one_in(2)
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+@deep
 def test_a_site_in_development_answers_to_each_name_of_this_machine(
     migrated_sqlite: Path, tmp_path: Path, host: str
 ) -> None:
@@ -248,7 +248,7 @@ def spoken(port: int, request: str) -> bytes:
         ("GET //evil.example/nowhere HTTP/1.1\nHost: 127.0.0.1:{port}\nConnection: close\n\n", b"404"),
     ],
 )
-@one_in(3)
+@deep
 def test_host_headers_are_judged_alike_behind_the_real_server(port: int, request_: str, status: bytes) -> None:
     """C09: absolute form, two hosts and none, as bytes on the wire."""
     answer = spoken(port, request_)

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.databases import execute_on, named
-from tests.depth import one_in
+from tests.depth import deep
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register, without_token
 from tests.watching import ask, dump, execute, standing_site
@@ -122,7 +122,7 @@ ODD = {
 }
 
 
-@one_in(2)
+@deep
 def test_what_none_of_our_forms_sends_is_refused_with_a_sentence_and_leaves_nothing(site: Site) -> None:
     """C07, C46"""
     before = dump(site)

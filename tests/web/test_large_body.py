@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from tests.depth import one_in
+from tests.depth import deep
 from tests.sites import Site
 from tests.wire import connected, head, said, serving
 from webapp.web.large_body import AROUND, LargeBody, Upload
@@ -73,7 +73,6 @@ def test_a_file_arrives_on_the_disk(site: Site) -> None:
 CHUNK = b"%x\r\n" % (MOST + AROUND + 1)
 
 
-@one_in(6)
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -86,6 +85,7 @@ CHUNK = b"%x\r\n" % (MOST + AROUND + 1)
     ],
     ids=["large", "large, unsaid", "half", "no form", "cut off", "nobody's"],
 )
+@deep
 def test_what_is_not_a_whole_form_is_refused(site: Site, request_: bytes, status: int) -> None:
     with taking(site) as port:
         assert status_of(port, request_) == status

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in, standing_village
 from tests.test_sweeps import ROUTES
@@ -142,7 +142,7 @@ def test_the_tables_name_every_form() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@one_in(3)
+@deep
 def test_a_form_has_the_texts_that_the_table_says(susan: Browser, name: str) -> None:
     assert set(texts(susan, path_of(name))) == TEXTS[name]
 
@@ -236,6 +236,7 @@ def test_a_mistake_leaves_in_the_form_what_was_typed(susan: Browser, name: str) 
         ("change_email", {"email": "new@example.org", "current_password": PASSWORD}),
     ],
 )
+@deep
 def test_what_was_typed_stays_in_the_form_that_was_sent_too_often(
     site: Site, susan: Browser, name: str, sent: dict[str, str]
 ) -> None:

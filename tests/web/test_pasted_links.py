@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Route
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import forget_and_find_link, register
@@ -72,7 +72,7 @@ def test_there_are_links_to_sweep() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@one_in(8)
+@deep
 def test_whatever_clings_to_a_whole_link_is_dropped(visitor: Browser, path: str) -> None:
     clean = path.format(token=TOKEN)
     for mangled, what in MANGLED.items():

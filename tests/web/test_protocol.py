@@ -30,8 +30,8 @@ def port(site: Site) -> Iterator[int]:
         yield port
 
 
-@one_in(4)
 @pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET /lo", b"GET /login HTTP/1.1\r\nHost: blog.example\r\nX: "])
+@deep
 def test_a_head_that_does_not_come_is_not_waited_for(port: int, begun: bytes) -> None:
     """C50: nor one that comes a byte at a time."""
     with connected(port, begun) as connection:
@@ -95,6 +95,7 @@ def test_few_requests_wait_on_one_connection(port: int) -> None:
     assert many.startswith(b"HTTP/1.1 400")
 
 
+@deep
 def test_whoever_hangs_up_with_more_requests_waiting_is_not_worked_for(site: Site) -> None:
     """uvicorn told only the last of them, and on its usual event loop the first then filled the log with a trace."""
     asked: list[str] = []
@@ -218,10 +219,10 @@ OTHER_PROTOCOLS = {
 }
 
 
-@one_in(12)
 @pytest.mark.parametrize("lines", OTHER_PROTOCOLS.values(), ids=OTHER_PROTOCOLS.keys())
 @pytest.mark.parametrize("form", ["as it is", "in chunks"])
 @pytest.mark.parametrize("kind", [BoundedProtocol, "auto"], ids=["our server", "another"])
+@deep
 def test_a_body_behind_a_wish_for_another_protocol_is_no_request(
     site: Site, lines: list[str], form: str, kind: type[BoundedProtocol] | str
 ) -> None:
@@ -289,6 +290,7 @@ def test_gunicorns_worker_reads_requests_as_the_procfiles_server_does() -> None:
     assert '"proxy_headers": False' in text
 
 
+@deep
 def test_under_another_server_a_body_says_its_length_first(site: Site) -> None:
     """C69: only behind one that doesn't may there be trailers, and that server may take them for headers."""
     guess = b"username=susan&password=a%20guess"

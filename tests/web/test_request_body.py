@@ -99,6 +99,7 @@ def wait_until_free(pool: Any) -> bool:
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@deep
 def test_a_form_that_stays_away_is_answered_and_hung_up_on(site: Site, port: int) -> None:
     """C63"""
     with connected(port, head("POST", "/login", HOST, *FORM) + b"username=susan") as connection:
@@ -127,7 +128,6 @@ def trickled(port: int, size: int, piece: int, pause: float) -> bytes:
         return said(connection)
 
 
-@one_in(4)
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("patience", "size", "piece", "pause", "status"),
@@ -158,6 +158,7 @@ def test_a_body_is_waited_for_as_long_as_it_comes(
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("size", [100_000, 900_000])
+@deep
 def test_who_sends_somewhat_too_much_reads_why(site: Site, port: int, size: int) -> None:
     """C46: the kernel would take back an answer that is given while the rest is still on its way."""
     start = head("POST", "/login", HOST, FORM[0], f"Content-Length: {size}", "Connection: close")

@@ -355,9 +355,8 @@ AT_ONCE = ["home", "register", "login", "reset_password", "finish_registration",
 AT_ONCE += ["change_password", "confirm_email", "edit_profile", "follow"]
 
 
-@one_in(4)
 @pytest.mark.parametrize("name", some(AT_ONCE, 3))
-@pytest.mark.races
+@deep
 def test_of_two_presses_at_once_one_is_worked_on(any_village: Village, name: str) -> None:
     browser, form = STORIES[name](any_village)
     wait_until_posted(any_village.site)
@@ -488,6 +487,7 @@ def test_a_first_press_that_was_cut_off_holds_nobody_up_for_long(village: Villag
 
 
 @pytest.mark.parametrize("who", ["stranger", "susan"])
+@deep
 def test_nobody_fills_the_table_with_what_is_not_counted(village: Village, who: str) -> None:
     """A stranger's script wrote 300 rows a second into it: each page that asks to log in was an answer to keep."""
     filling, routes = [], [each for each in village.site.app.routes if isinstance(each, Route)]

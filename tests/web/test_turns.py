@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from starlette.types import Message
 
-from tests.depth import deep, one_in
+from tests.depth import deep
 from tests.sites import Browser, Site
 from tests.stories import log_in
 from webapp.database import execute
@@ -81,8 +81,8 @@ async def begun(site: Site, *requests: Request) -> list[asyncio.Task[Request]]:
     return tasks
 
 
-@one_in(2)
 @pytest.mark.parametrize("theirs", [THEIRS, "2001:db8:1::/48"], ids=["one address", "a whole /48"])
+@deep
 def test_a_neighbour_is_not_behind_the_whole_crowd(any_site: Site, theirs: str) -> None:
     order: list[str] = []
 
@@ -99,6 +99,7 @@ def test_a_neighbour_is_not_behind_the_whole_crowd(any_site: Site, theirs: str) 
     assert order.index(HERS) <= 3 * MOST_AT_WORK, "who is at work, and who is meanwhile"
 
 
+@deep
 def test_who_waits_for_a_turn_holds_no_place_at_the_database(any_site: Site) -> None:
     """And what asks no database is there meanwhile."""
     database = any_site.app.state.database
@@ -139,6 +140,7 @@ def test_whoever_sends_or_reads_slowly_has_no_turn(site: Site, slow: str) -> Non
 
 
 @pytest.mark.parametrize("what", ["a hash", "another of the same name", "an earlier press"])
+@deep
 def test_whoever_waits_for_something_slow_has_no_turn(site: Site, what: str) -> None:
     hashed, count = Event(), MOST_AT_WORK + 8
 
@@ -238,6 +240,7 @@ def test_a_crowd_on_one_name_waits_for_a_frozen_database_once(site: Site) -> Non
     assert max(seconds for _status, seconds in answered) < 15, answered
 
 
+@deep
 def test_nothing_is_done_for_whoever_leaves_while_waiting(site: Site) -> None:
     async def work() -> int:
         async with site.app.state.database.session() as db:
