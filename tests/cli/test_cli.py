@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.operator import test_email
-from webapp.settings import Settings
+from webapp.settings import ROOT, Settings
 
 StartSite = Callable[[Settings], Site]
 
@@ -328,3 +330,13 @@ def test_a_bad_environment_ends_any_command_with_its_sentences(run: Run, environ
 
     assert ended.code == 3
     assert ended.err.startswith("SECRET_KEY is too easy to guess")
+
+
+def test_a_python_without_the_sites_packages_is_told_which_one_has_them() -> None:
+    command = [sys.executable, "-S", "-m", "webapp", "users", "list"]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 1
+    assert ".venv/bin/python -m webapp" in ended.stderr
+    assert "Traceback" not in ended.stderr
