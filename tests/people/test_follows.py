@@ -36,6 +36,16 @@ def test_following_is_seen_by_both_and_can_be_ended(any_site: Site) -> None:
     assert names_in(susan.get("/user/susan/following").text) == []
 
 
+@pytest.mark.parametrize("page", ["", "/followers", "/following"])
+def test_a_newcomers_own_empty_pages_lead_on(susan: Browser, page: str) -> None:
+    own, other = (
+        re.findall(r'(?s)-none">(.*?)</div>', susan.get(f"/user/{name}{page}").text) for name in ("susan", "ann")
+    )
+
+    assert "<a href=" in own[0]
+    assert "<a href=" not in other[0]
+
+
 def test_pressed_twice_it_has_been_pressed_once(site: Site) -> None:
     susan = arrive(site)
     import_people(site, "bob")
