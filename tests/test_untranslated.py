@@ -63,7 +63,7 @@ class Reader(HTMLParser):
 def is_for_scripts(name: str, value: str | None) -> bool:
     return (
         name.startswith("data-")
-        and not name.startswith(("data-hx-", "data-options"))
+        and not name.startswith(("data-hx-", "data-options", "data-times"))
         and not A_NAME.fullmatch(value or "")
     )
 
