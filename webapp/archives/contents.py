@@ -73,6 +73,7 @@ WITHHELD = {
     "secret": "of a second factor",
     "sealed_with": "of a second factor",
     "last_step": "of a second factor",
+    "spent_ahead": "of a second factor",
     "epoch": "a number of ours",
     "fence": "a number of ours",
     "leased_by": "a process of ours",

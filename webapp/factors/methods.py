@@ -23,6 +23,7 @@ from webapp.factors.sealing import CannotDecrypt
 from webapp.settings import Settings
 
 BATCH = 100
+MOST_AHEAD = 30  # more than there are steps that a phone's clock is searched for
 NEW = timedelta(days=4)  # a day longer than the link in the email about it works, because emails can be late
 
 
@@ -139,7 +140,7 @@ async def use_app(db: AsyncSession, settings: Settings, user_id: int, code: str)
     step = totp.step_of(secret, code, now().timestamp())
     if step is None:
         return await _clock_is_off(db, factor, secret, code)
-    values: dict[str, Any] = {"last_step": step, "last_used_at": now()}
+    values: dict[str, Any] = {"last_used_at": now()}
     if factor.sealed_with != sealing.mark(settings):
         values |= _sealed(settings, factor.user_id, secret)
     return None if await _spend(db, factor, step, values) else ""
@@ -155,17 +156,28 @@ async def _clock_is_off(db: AsyncSession, factor: Factor, secret: str, code: str
     if step is None:
         return ""
     if step > totp.step_at(moment):
-        await _spend(db, factor, step, {"last_step": step})
+        await _spend(db, factor, step, {})
     return totp.clock_is_off(step, moment)
 
 
 async def _spend(db: AsyncSession, factor: Factor, step: int, values: dict[str, Any]) -> bool:
-    """Uses up a time step; False if it was used already."""
+    """Uses up a time step; False if it was used already, or the app is gone.
+
+    A step that is yet to come is kept beside the last one: whoever uses a code of now must not make it good again.
+    """
     await endings.lock(db, factor.user_id)  # the account's row first, as in whatever ends everything
-    last = col(Factor.last_step)
-    is_unspent = (last < step) | (last > step + 2 * totp.DRIFT)  # used while a clock was ahead
-    spent = await execute(db, update(Factor).where(col(Factor.id) == factor.id, is_unspent).values(values))
-    return bool(spent.rowcount == 1)
+    this = col(Factor.id) == factor.id
+    row = (await db.exec(select_columns(col(Factor.last_step), col(Factor.spent_ahead)).where(this))).first()
+    if row is None:
+        return False
+    ahead, newest = {int(each) for each in row.spent_ahead.split()}, totp.step_at(now().timestamp()) + totp.DRIFT
+    if step in ahead or step <= row.last_step <= step + 2 * totp.DRIFT:
+        return False
+    last = row.last_step if step > newest else step
+    ahead |= {row.last_step, step}  # the last one is ahead if a clock was
+    kept = sorted(each for each in ahead if each > last)[:MOST_AHEAD]
+    await db.exec(update(Factor).where(this).values(last_step=last, spent_ahead=" ".join(map(str, kept)), **values))
+    return True
 
 
 async def remove(

@@ -19,7 +19,8 @@ class Factor(SQLModel, table=True):
     """Something a person has besides the password. It has no epoch, since a reset takes no factor away.
 
     `secret` is encrypted (see `sealing`) with the key that `sealed_with` names. `last_step` is the newest time step
-    whose code was accepted, so none is accepted twice. An account has at most one app.
+    whose code was accepted, and `spent_ahead` has those to come whose codes were sent before their time, so none is
+    accepted twice. An account has at most one app.
     """
 
     __tablename__ = "factor"
@@ -41,6 +42,7 @@ class Factor(SQLModel, table=True):
     secret: str = Field(default="", max_length=300)
     sealed_with: str = Field(default="", max_length=16)
     last_step: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    spent_ahead: str = Field(default="", max_length=300)
     created_at: datetime = Field(default_factory=now)
     last_used_at: datetime | None = None
 

@@ -447,6 +447,7 @@ def upgrade() -> None:
         sa.Column("secret", sa.String(length=300), nullable=False),
         sa.Column("sealed_with", sa.String(length=16), nullable=False),
         sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("spent_ahead", sa.String(length=300), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
