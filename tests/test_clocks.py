@@ -43,6 +43,7 @@ SHOWN = """
 """
 LATER = """
     invite.expires_at
+    known_browser.known_since
     account_deletion.due_at account_export.expires_at archive_import.expires_at address_change.confirmed_at
     address_change.created_at
     address_change.undone_at factor.created_at kept_username.kept_until known_browser.trusted_until

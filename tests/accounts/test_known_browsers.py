@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from sqlmodel import insert, update
 
 from tests.addresses.steps import links
 from tests.depth import deep
@@ -12,6 +13,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute, statements, wait_until_posted
+from webapp.accounts.models import KnownBrowser
 from webapp.database import now
 from webapp.mail.kinds import REPEATS_WITHIN
 
@@ -167,19 +169,44 @@ def test_after_this_wasnt_me_that_browser_is_new_again(site: Site, mailbox: Mail
 @deep
 def test_a_person_has_at_most_fifty_known_browsers(any_site: Site, mailbox: Mailbox) -> None:
     browser = registered_at(any_site.browser(), mailbox)
-    rows = ", ".join(f"(1, 'old-{number}', 0, 'old-{number}', :long_ago)" for number in range(60))
-    execute(
-        any_site,
-        f"INSERT INTO known_browser (user_id, secret_hash, epoch, counted_as, last_seen_at) VALUES {rows}".replace(
-            ":long_ago", "'2026-01-01 00:00:00+00:00'"
-        ),
-    )
+    know_browsers(any_site, "old", 60, timedelta(days=90))
 
     used_at(any_site.browser())
     used_at(browser)
 
     assert execute(any_site, "SELECT count(*) FROM known_browser") == [(50,)]
     assert told(any_site, mailbox) == 1, "those in use are kept"
+
+
+@pytest.mark.alike
+def test_whoever_has_just_got_in_cannot_push_out_the_browsers_known_for_longer(
+    any_site: Site, mailbox: Mailbox
+) -> None:
+    """C12: a thief with the password logs in again and again, each time without a cookie."""
+    owner = registered_at(any_site.browser(), mailbox)
+    know_browsers(any_site, "hers", 24, timedelta(days=8))
+    execute(any_site, update(KnownBrowser).values(known_since=now() - timedelta(days=8)))
+    know_browsers(any_site, "thief", 70, -timedelta(seconds=1))
+
+    used_at(any_site.browser())
+    told_of_the_thief = told(any_site, mailbox)
+    used_at(owner)
+
+    hers = "SELECT count(*) FROM known_browser WHERE secret_hash LIKE 'hers%'"
+    assert execute(any_site, hers) == [(24,)]
+    assert execute(any_site, "SELECT count(*) FROM known_browser") == [(50,)]
+    assert told(any_site, mailbox) == told_of_the_thief == 1
+
+
+def know_browsers(site: Site, name: str, count: int, ago: timedelta) -> None:
+    """So many browsers in which susan was that long ago, for the first and the last time."""
+    moment = now() - ago
+    rows = [
+        {"user_id": 1, "secret_hash": f"{name}-{number}", "epoch": 0, "counted_as": f"{name}-{number}"}
+        | {"known_since": moment, "last_seen_at": moment}
+        for number in range(count)
+    ]
+    execute(site, insert(KnownBrowser).values(rows))
 
 
 def test_an_email_that_is_not_wanted_is_not_sent(site: Site, mailbox: Mailbox, known: Browser) -> None:

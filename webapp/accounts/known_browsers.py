@@ -17,6 +17,7 @@ from webapp.i18n import gettext as _
 KEPT = timedelta(days=400)  # the longest that browsers keep a cookie
 TRUSTED = timedelta(days=30)
 MOST = 50
+SETTLED, SETTLED_AFTER = 25, timedelta(days=7)
 # What a browser says in its User-Agent. The first match counts: most also name others.
 BROWSERS = {
     "Edge": ("Edg/", "EdgA/", "EdgiOS/", "Edge/"),
@@ -86,14 +87,22 @@ async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set
         "secret_hash": mark,
         "epoch": epoch,
         "counted_as": secrets.token_hex(16),
-        "last_seen_at": now(),
+        "now": now(),
     }
     await execute(db, _REMEMBER, row)
     if len(known) >= MOST:
-        kept = select(KnownBrowser.secret_hash).where(col(KnownBrowser.user_id) == user_id)
-        kept = kept.order_by(col(KnownBrowser.last_seen_at).desc()).limit(MOST)
-        await _forget(db, user_id, col(KnownBrowser.secret_hash).not_in(kept))
+        await _forget(db, user_id, col(KnownBrowser.secret_hash).not_in(await _kept(db, user_id)))
     return known
+
+
+async def _kept(db: AsyncSession, user_id: int) -> list[str]:
+    """The marks of the MOST browsers seen last, but SETTLED of them have been known for a while, if there are so many:
+    whoever has just got in can't push them out.
+    """
+    mark, is_settled = col(KnownBrowser.secret_hash), col(KnownBrowser.known_since) < now() - SETTLED_AFTER
+    latest = select(mark).where(col(KnownBrowser.user_id) == user_id).order_by(col(KnownBrowser.last_seen_at).desc())
+    settled = list(await db.exec(latest.where(is_settled).limit(SETTLED)))
+    return settled + list(await db.exec(latest.where(mark.not_in(settled)).limit(MOST - len(settled))))
 
 
 async def is_known(db: AsyncSession, user_id: int, mark: str, epoch: int) -> bool:
@@ -173,11 +182,12 @@ def _named(user_agent: str, table: dict[str, tuple[str, ...]]) -> str:
 
 
 _REMEMBER = text(
-    "INSERT INTO known_browser (user_id, secret_hash, epoch, counted_as, last_seen_at)"
-    " VALUES (:user_id, :secret_hash, :epoch, :counted_as, :last_seen_at) ON CONFLICT (user_id, secret_hash)"
-    " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, trusted_until ="
-    " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
-).bindparams(bindparam("last_seen_at", type_=table(KnownBrowser).c.last_seen_at.type))
+    "INSERT INTO known_browser (user_id, secret_hash, epoch, counted_as, known_since, last_seen_at)"
+    " VALUES (:user_id, :secret_hash, :epoch, :counted_as, :now, :now) ON CONFLICT (user_id, secret_hash)"
+    " DO UPDATE SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, known_since ="
+    " CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.known_since ELSE excluded.known_since END,"
+    " trusted_until = CASE WHEN known_browser.epoch = excluded.epoch THEN known_browser.trusted_until END"
+).bindparams(bindparam("now", type_=table(KnownBrowser).c.last_seen_at.type))
 _RENEW = text("UPDATE known_browser SET secret_hash = :after WHERE secret_hash = :before")
 _RENEW_IN_SESSIONS = text(
     "UPDATE session SET browser_mark = :after WHERE browser_mark = :before"

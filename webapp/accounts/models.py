@@ -100,6 +100,7 @@ class KnownBrowser(SQLModel, table=True):
     secret_hash: str = Field(primary_key=True, index=True, max_length=64)
     epoch: int
     counted_as: str = Field(max_length=32)
+    known_since: datetime = Field(default_factory=now)
     last_seen_at: datetime = Field(default_factory=now, index=True)
     trusted_until: datetime | None = None  # until then, a log-in there asks for no second step
 

@@ -493,6 +493,7 @@ def upgrade() -> None:
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("counted_as", sa.String(length=32), nullable=False),
+        sa.Column("known_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("trusted_until", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
