@@ -12,7 +12,7 @@ from babel.localedata import locale_identifiers
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD, ask_for_reset, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute
 from webapp import i18n
 from webapp.accounts import tokens
@@ -186,7 +186,7 @@ def test_emails_are_in_the_readers_language_whoever_asks_and_whatever_else_is_wr
 def test_what_warns_of_a_thief_comes_in_the_language_from_before_the_thief_chose_another(
     site: Site, mailbox: Mailbox
 ) -> None:
-    """C68: for as long as "this wasn't me" works, which brings the language back."""
+    """C68: until the password is used once "this wasn't me", which brings the language back, works no more."""
     register(site.browser(), mailbox)
     log_in(thief := site.browser())
     mailbox.last("susan@example.com", subject="A new log-in")
@@ -204,8 +204,10 @@ def test_what_warns_of_a_thief_comes_in_the_language_from_before_the_thief_chose
     execute(site, "UPDATE user_account SET former_language_until = '2026-01-01 00:00:00.000000'")
     thief.post("/sessions/end_others")
     later = told(3)
+    thief.post("/change_password", data={"current_password": PASSWORD, "password": NEW_PASSWORD})
+    after_a_proof = told(4)
 
-    assert (warned, asked, later) == ("en", "ru", "ru")
+    assert (warned, asked, later, after_a_proof) == ("en", "ru", "en", "ru")
 
 
 def test_an_optional_email_that_warns_of_nothing_comes_in_the_language_one_has_just_chosen() -> None:

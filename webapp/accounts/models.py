@@ -36,7 +36,7 @@ class User(SQLModel, table=True):
     password_hash: str = Field(max_length=200)
     epoch: int = 0
     language: str = Field(default="en", max_length=12)
-    # Until then, what warns its owner comes in the language from before.
+    # What warns its owner comes in the language from before, until they log in or prove themselves after that time.
     former_language: str | None = Field(default=None, max_length=12)
     former_language_until: datetime | None = None
     created_at: datetime = Field(default_factory=now)
@@ -62,6 +62,11 @@ class User(SQLModel, table=True):
     # of it last. A log-in stops it, and so does whatever raises the epoch.
     factor_removal_due_at: datetime | None = None
     factor_removal_told_at: datetime | None = None
+
+    @property
+    def warned_in(self) -> str:
+        """The language of what warns the person."""
+        return self.former_language or self.language
 
 
 class Session(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, exists
+from sqlalchemy import ColumnElement, bindparam, case, exists, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -157,13 +157,13 @@ def new(username: str, email: str, password_hash: str, language: str = "en") -> 
 
 
 async def note_here(db: AsyncSession, user_id: int) -> None:
-    """Records that the person was here."""
-    await db.exec(update(User).where(col(User.id) == user_id).values(last_seen_at=now()))
+    """Records that the person has logged in."""
+    await db.exec(update(User).where(col(User.id) == user_id).values(last_seen_at=now(), **_language_settled()))
 
 
 async def note_password_used(db: AsyncSession, user_id: int) -> None:
     """Records that somebody has just proved that they know the password."""
-    await db.exec(update(User).where(col(User.id) == user_id).values(password_used_at=now()))
+    await db.exec(update(User).where(col(User.id) == user_id).values(password_used_at=now(), **_language_settled()))
 
 
 async def change_password(
@@ -209,28 +209,26 @@ async def tell(
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
     """Changes the language of the site and of its emails for a person.
 
-    As long as "this wasn't me" works, what warns them still comes in the former one: a thief may have chosen another so
-    that they can't read it.
+    A thief may have chosen it so that they can't read what warns them. So that comes in the former one, until they prove
+    who they are after the time for which "this wasn't me" works.
     """
-    is_kept = col(User.former_language_until) > now()
     values = {
         "language": language,
-        "former_language": case((is_kept, col(User.former_language)), else_=col(User.language)),
+        "former_language": func.coalesce(col(User.former_language), col(User.language)),
         "former_language_until": now() + timedelta(hours=NOT_ME_HOURS),
     }
     await db.exec(update(User).where(col(User.id) == user_id, col(User.language) != language).values(**values))
 
 
 async def restore_language(db: AsyncSession, user_id: int) -> None:
-    """Undoes a change of the language that is as recent as that."""
-    is_kept = col(User.id) == user_id, col(User.former_language_until) > now()
-    await db.exec(update(User).where(*is_kept).values(language=col(User.former_language), former_language_until=None))
+    """Undoes a change of the language that hasn't been confirmed like that."""
+    is_kept = col(User.id) == user_id, col(User.former_language).is_not(None)
+    await db.exec(update(User).where(*is_kept).values(language=col(User.former_language), former_language=None))
 
 
-def warned_in(user: User) -> str:
-    """The language of what warns a person."""
-    is_kept = user.former_language_until is not None and user.former_language_until > now()
-    return user.former_language if is_kept and user.former_language else user.language
+def _language_settled() -> dict[str, Any]:
+    """Forgets the former language once its time is over."""
+    return {"former_language": case((col(User.former_language_until) > now(), col(User.former_language)))}
 
 
 async def find_typed(db: AsyncSession, typed: str) -> User | None:

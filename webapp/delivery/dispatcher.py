@@ -228,7 +228,7 @@ def _language(settings: Settings, reader: User | None, email: Claimed) -> str:
     if reader is None:
         return languages.pick(settings.languages, [email.language])
     is_warning = KINDS[email.kind].is_warning
-    return languages.pick(settings.languages, [users.warned_in(reader) if is_warning else reader.language])
+    return languages.pick(settings.languages, [reader.warned_in if is_warning else reader.language])
 
 
 def write(settings: Settings, templates: Environment, email: Claimed, draft: Draft) -> Written | Outcome:
