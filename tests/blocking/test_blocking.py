@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import insert
 from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
@@ -15,7 +16,11 @@ from tests.posts.wall import let_post, say, words_in
 from tests.sites import Browser, Site
 from tests.watching import execute, statements
 from webapp.accounts import users
+from webapp.database import now
 from webapp.digests import missed
+from webapp.posts.models import Mention, Post
+
+HERON = 987654321
 
 
 @pytest.fixture
@@ -256,6 +261,33 @@ def test_the_export_of_a_blocked_person_says_nothing_of_the_block(site: Site) ->
     account = download(site, susan).read("account.json").decode()
     assert '"muted": [\n  {"username": "ann"' in account
     assert '"blocked": [\n  {"username": "bob"' in account
+
+
+AWAY = {
+    "who blocks her": lambda site, bob, susan: bob.post("/block/susan"),
+    "whom she blocks": lambda site, bob, susan: susan.post("/block/bob"),
+    "who is disabled": lambda site, bob, susan: execute(
+        site, "UPDATE user_account SET disabled_at = created_at WHERE id = 2"
+    ),
+    "who deletes it": lambda site, bob, susan: bob.post(f"/posts/{HERON}/delete"),
+    "of whom an admin removes it": lambda site, bob, susan: execute(site, "UPDATE post SET removed_at = created_at"),
+}
+
+
+@pytest.mark.parametrize("whose", ["who is there", *AWAY])
+@deep
+def test_an_export_has_no_number_of_a_post_of_somebody(any_site: Site, whose: str) -> None:
+    """A number alone tells that the post is there, and on its page when it isn't any more."""
+    susan, bob = arrive(any_site), arrive(any_site, "bob")
+    execute(any_site, insert(Post).values(id=HERON, author_id=2, body="A heron, @susan.", created_at=now()))
+    execute(any_site, insert(Mention).values(post_id=HERON, user_id=1, is_reply=False, created_at=now()))
+    if whose in AWAY:
+        AWAY[whose](any_site, bob, susan)
+    ask(susan)
+
+    account = download(any_site, susan).read("account.json").decode()
+
+    assert (str(HERON) in account) is (whose not in AWAY)
 
 
 def test_a_feed_leaves_out_hidden_people_for_a_reader_who_is_logged_in(site: Site) -> None:

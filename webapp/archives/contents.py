@@ -24,6 +24,8 @@ from webapp.accounts.models import User
 from webapp.archives.activities import moment
 from webapp.database import execute, table
 from webapp.people import blocks
+from webapp.posts.models import Post
+from webapp.posts.statements import shown
 
 # Of which table: what its part of the file is called, and the column that says whose a row is.
 SECTIONS: dict[tuple[str, str], str] = {
@@ -92,7 +94,7 @@ PEOPLE = {
     ("block", "blocker_id"): "blocked_id",
 }
 
-_users = table(User)
+_users, _posts = table(User), table(Post)
 
 
 async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
@@ -102,6 +104,7 @@ async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, lis
         whose = user.email if owner in {"address", "email"} else user.id
         other = PEOPLE.get((name, owner))
         query = _named(rows, rows.c[other]) if other else _whole(rows, owner)
+        query = _of_seen_posts(query, rows) if name == "mention" else query
         found = await execute(db, query.where(rows.c[owner] == whose), {"viewer_id": user.id})
         yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]
 
@@ -120,6 +123,12 @@ def _named(rows: Table, other: Column[Any]) -> Any:
     query = select(_users.c.username, rows.c.created_at.label("since")).where(_users.c.disabled_at.is_(None))
     seen = query if rows.name == "block" else query.where(blocks.not_blocked("user_account.id"))
     return seen.join_from(rows, _users, _users.c.id == other).order_by(rows.c.created_at)
+
+
+def _of_seen_posts(query: Any, rows: Table) -> Any:
+    """Only what others' posts have to do with the person that the person can open: a number alone tells of a post."""
+    joined = query.join(_posts, _posts.c.id == rows.c.post_id).join(_users, _users.c.id == _posts.c.author_id)
+    return joined.where(*shown(), _users.c.disabled_at.is_(None), blocks.not_blocked("post.author_id"))
 
 
 def _plain(value: Any) -> Any:
