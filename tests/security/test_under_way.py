@@ -14,13 +14,17 @@ from sqlmodel import SQLModel
 from tests.addresses.steps import NEW, OLD, ask_and_find_link, links
 from tests.depth import deep
 from tests.mailbox import PATIENCE, Mailbox
+from tests.moderation.cases import post
 from tests.passkeys.authenticator import Authenticator, options_of
+from tests.people.crowd import arrive, import_people
 from tests.security.test_endings import by_hand
+from tests.security.test_roles import ADMIN
 from tests.security.test_stolen_cookie import OPENS
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
+from tests.test_limit_sweep import SENT, path_of
 from tests.watching import execute, execute_each, standing_site
-from webapp.accounts import endings
+from webapp.accounts import endings, users
 from webapp.accounts.endings import NOTHING
 from webapp.addresses import changes
 from webapp.audit import events
@@ -64,7 +68,7 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def postgres_site(
     make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site]
 ) -> Site:
-    return start_site(make_settings(database_url=postgres_url))
+    return start_site(make_settings(database_url=postgres_url, admins=(OLD,)))
 
 
 @pytest.mark.parametrize("end_it", [end_everything, end_the_session], ids=lambda end_it: end_it.__name__)
@@ -157,6 +161,39 @@ def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_m
 
     assert execute(postgres_site, "SELECT email, password_locked_at IS NULL FROM user_account") == [(OLD, False)]
     assert execute(postgres_site, "SELECT new_email, undone_at IS NULL FROM address_change") == [(NEW, False)]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("name", sorted(ADMIN & SENT.keys()))
+@deep
+def test_an_admins_press_comes_to_nothing_if_everything_ends_before_it_is_through(
+    postgres_site: Site, name: str
+) -> None:
+    """The admin may be none any more: the press waits for what was first, and does nothing then."""
+    import_people(postgres_site, "david")
+    for _number in range(5):
+        post(postgres_site, "david")
+    admin = arrive(postgres_site, "susan")
+    path = path_of(postgres_site, admin, name)
+    answers: list[Future[Response]] = []
+
+    with ThreadPoolExecutor(1) as pool:
+
+        async def end() -> None:
+            async with postgres_site.app.state.database.session(is_writing=True) as db:
+                susan = await users.find(db, "susan")
+                assert susan
+                await endings.log_out_everywhere(db, susan.id)
+                answers.append(pool.submit(admin.post, path, data=SENT[name]))
+                with anyio.fail_after(PATIENCE):
+                    while not answers[0].done() and not (await execute_in(db, text(WAITS))).all():
+                        await anyio.sleep(0.01)
+                await db.commit()
+
+        postgres_site.run(end)
+        answer = answers[0].result(PATIENCE)
+
+    assert (answer.status_code, "Your account has just changed" in answer.text) == (422, True)
 
 
 @deep

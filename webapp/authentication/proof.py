@@ -15,7 +15,7 @@ from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import credentials, throttle
-from webapp.authentication.auth import client_info
+from webapp.authentication.auth import client_info, while_logged_in
 from webapp.authentication.credentials import Closed
 from webapp.authentication.forms import Proved
 from webapp.database import now, release
@@ -49,18 +49,20 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
 
 def proved_button(view: View) -> View:
-    """The same for a button without a page of its own: a page asks who it is, and then sends the form again."""
+    """The same, and `while_logged_in`, for a button without a page: a page asks, and then sends the form again."""
+    held = while_logged_in(lambda request, _form: view(request))
 
     @wraps(view)
     async def asked(request: Request) -> Response:
         if request.method in SAFE_METHODS:
             return await view(request)
         form = await Form.read(request, Proved)
-        if form.is_valid and await _is_proved(request, form):
-            return await view(request)
+        is_proved = form.is_valid and await _is_proved(request, form)
+        if is_proved and (response := await held(request, form)):
+            return response
         proofs, everything = {"current_password", "passkey_proof", "code"}, await typed(request)
         sent = {name: value for name, value in everything.items() if name not in {FORM_ID, *proofs}}
-        shown = form if proofs & everything.keys() else Form(Proved)  # nobody has asked yet, so nothing is wrong
+        shown = form if is_proved or proofs & everything.keys() else Form(Proved)  # not asked yet, so nothing is wrong
         page, action = "authentication/prove.html", request.url.path
         return pages.render(request, page, part="form", form=shown, status=form.status, sent=sent, action=action)
 
