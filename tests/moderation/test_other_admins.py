@@ -208,3 +208,21 @@ def test_where_there_is_no_other_admin_there_is_nobody_else_to_decide(site: Site
 
     assert f"/admin/reports/{number}/keep" in susan.get("/admin/reports").text
     assert "post stays" in susan.post(f"/admin/reports/{number}/keep").text
+
+
+@deep
+def test_an_admin_without_the_second_step_that_admins_need_is_no_other_admin(
+    make_settings: Callable[..., Settings], database_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    site = start_site(make_settings(database_url=database_url, admins=ADMINS, admin_two_factors=True))
+    import_people(site, "susan", "carol", "bob")
+    number, susan = reported(site), arrive(site, "susan")
+    set_up_app(susan)
+    alone = susan.get("/admin/reports").text
+    set_up_app(arrive(site, "carol"))
+
+    together = susan.get("/admin/reports").text
+
+    keep = f"/admin/reports/{number}/keep"
+    assert (keep in alone, keep in together) == (True, False)
+    assert "another admin decides" in susan.post(keep).text

@@ -209,8 +209,8 @@ async def tell(
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
     """Changes the language of the site and of its emails for a person.
 
-    A thief may have chosen it so that they can't read what warns them. So that comes in the former one, until they prove
-    who they are after the time for which "this wasn't me" works.
+    A thief may have chosen it so that they can't read what warns them. So that comes in the former one, until they
+    prove who they are after the time for which "this wasn't me" works.
     """
     values = {
         "language": language,

@@ -97,9 +97,13 @@ async def has_second_step(db: AsyncSession, user_id: int) -> bool:
 
 async def lacking(db: AsyncSession, addresses: Collection[str]) -> list[str]:
     """The addresses whose accounts have no second step."""
-    has_one = select(Factor.id).where(col(Factor.user_id) == col(User.id)).exists()
-    query = select(User.email).where(col(User.email).in_(addresses), ~has_one).order_by(col(User.email))
+    query = select(User.email).where(col(User.email).in_(addresses), ~of_second_step()).order_by(col(User.email))
     return list(await db.exec(query))
+
+
+def of_second_step() -> ColumnElement[bool]:
+    """The SQL condition for accounts that have one."""
+    return select(Factor.id).where(col(Factor.user_id) == col(User.id)).exists()
 
 
 async def add_app(

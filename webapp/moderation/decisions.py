@@ -12,6 +12,7 @@ from webapp.accounts.sessions import SessionUser
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
+from webapp.factors import methods
 from webapp.mail import kinds
 from webapp.moderation import reports
 from webapp.moderation.reports import Case, Outcome
@@ -41,7 +42,9 @@ async def keep(db: AsyncSession, settings: Settings, post: Case, admin: SessionU
 
 async def has_other_admin(db: AsyncSession, settings: Settings, admin: SessionUser) -> bool:
     """Whether somebody else can open the admins' pages."""
-    others = col(User.email).in_(settings.admin_addresses), col(User.id) != admin.id, col(User.disabled_at).is_(None)
+    others = [col(User.email).in_(settings.admin_addresses), col(User.id) != admin.id, col(User.disabled_at).is_(None)]
+    if settings.admin_two_factors:
+        others.append(methods.of_second_step())
     return (await db.exec(select(User.id).where(*others).limit(1))).first() is not None
 
 
