@@ -1,5 +1,6 @@
 """Mute somebody, and they never learn of it; block somebody, and neither of you is here for the other."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -263,7 +264,7 @@ def test_the_export_of_a_blocked_person_says_nothing_of_the_block(site: Site) ->
     assert '"blocked": [\n  {"username": "bob"' in account
 
 
-AWAY = {
+AWAY: dict[str, Callable[[Site, Browser, Browser], object]] = {
     "who blocks her": lambda site, bob, susan: bob.post("/block/susan"),
     "whom she blocks": lambda site, bob, susan: susan.post("/block/bob"),
     "who is disabled": lambda site, bob, susan: execute(

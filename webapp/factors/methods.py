@@ -171,7 +171,7 @@ async def _spend(db: AsyncSession, factor: Factor, step: int, values: dict[str, 
     """
     await endings.lock(db, factor.user_id)  # the account's row first, as in whatever ends everything
     this = col(Factor.id) == factor.id
-    row = (await db.exec(select_columns(col(Factor.last_step), col(Factor.spent_ahead)).where(this))).first()
+    row = (await execute(db, select_columns(col(Factor.last_step), col(Factor.spent_ahead)).where(this))).first()
     if row is None:
         return False
     ahead, newest = {int(each) for each in row.spent_ahead.split()}, totp.step_at(now().timestamp()) + totp.DRIFT
