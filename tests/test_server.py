@@ -11,7 +11,8 @@ import psutil  # type: ignore[import-untyped]
 
 from tests.depth import deep
 from tests.inspection import query
-from tests.processes import Host, wait_for_page
+from tests.neighbours.neighbours import running
+from tests.processes import PYTHON, Host, wait_for_page
 from tests.smtp_script import Fault, ScriptedServer
 from tests.wire import connected, head
 
@@ -41,6 +42,22 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert len(first) == len(replaced) == 2
         assert first[1] in replaced
         assert server.output.count('"worker_ended"') == 1
+
+
+def test_a_log_that_can_not_be_written_stops_nothing(sqlite_url: str, tmp_path: Path) -> None:
+    """Neither a start, nor a worker that replaces another, nor a stop."""
+    with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
+        command = f"exec {PYTHON} -m webapp.server --workers 2 2> /dev/full"
+        with running(["/bin/sh", "-c", command], host.environment, tmp_path / "log") as server:
+            host.wait_until_ready(server)
+            [supervisor] = [each for each in psutil.Process().children() if "webapp.server" in each.cmdline()]
+            first = supervisor.children()
+            first[0].kill()
+            wait_until(lambda: first[0] not in supervisor.children() and len(supervisor.children()) == 2)
+            host.wait_until_ready(server)
+            supervisor.terminate()
+
+            assert server.wait(PATIENCE) == 0
 
 
 @deep

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import gc
 import importlib
+import io
 import logging
 import multiprocessing
 import os
@@ -36,6 +37,7 @@ PAUSE = 1.0  # seconds until a worker that has died is replaced
 def main(arguments: list[str] | None = None) -> int:
     settings = deployed_settings()  # what is wrong with them is said once, not by each worker
     options = _parser(settings).parse_args(arguments)
+    _let_a_full_log_stop_nothing()
     logs.configure(settings)
     config = uvicorn.Config(
         options.factory,
@@ -55,6 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _supervise(config, listener, options.workers)
     _serve(config, listener)
     return 0
+
+
+def _let_a_full_log_stop_nothing() -> None:
+    """Keeps no line back: one that can't be written would be tried again, and fail, whenever a worker is forked."""
+    if sys.stderr is not None:
+        unbuffered = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(unbuffered, errors="backslashreplace", write_through=True)
 
 
 def _parser(settings: Settings) -> argparse.ArgumentParser:
