@@ -4,11 +4,11 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine, Sequence
-from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import temporary_files
 from webapp.archive_imports import people, reading, uploads
 from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
 from webapp.archive_imports.zips import Unreadable
@@ -62,10 +62,9 @@ class Importer(Worker):
         async with self._database.session() as db:
             if await uploads.crashes(db, lease) >= MOST_CRASHES:
                 raise Unreadable(WORE_OUT)
-        with TemporaryFile() as file:
+        with temporary_files.file() as file:
             async for piece in uploads.content(self._database, lease):
-                await asyncio.to_thread(file.write, piece)
-            await asyncio.to_thread(file.flush)  # or a full disk would look like a broken zip
+                await asyncio.to_thread(_write, file, piece)
             return await self._held(lease, asyncio.to_thread(reading.read, self._settings, file, self._go_on))
 
     def _go_on(self) -> None:
@@ -119,6 +118,12 @@ class Importer(Worker):
         async with self._database.session(is_writing=True) as db:
             await uploads.finish(db, lease, json.dumps(report))
             await db.commit()
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    with temporary_files.used():
+        file.write(piece)
+        file.flush()  # or a full disk would look like a broken zip
 
 
 async def _import_some(db: AsyncSession, lease: Lease, some: Sequence[ArchivedPost]) -> int:

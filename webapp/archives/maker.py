@@ -16,6 +16,7 @@ from webapp.database import Database
 from webapp.database.refusals import is_away
 from webapp.logs import Report
 from webapp.settings import Settings
+from webapp.temporary_files import NoRoom
 
 log = logging.getLogger("webapp.archives")
 
@@ -61,7 +62,7 @@ class Worker:
             if self.is_stopping:
                 await self._hand_back(lease)
         except Exception as error:
-            if is_away(error):
+            if is_away(error) or isinstance(error, NoRoom):
                 await self._hand_back(lease)
             raise
         return True
@@ -95,6 +96,9 @@ class Worker:
             try:
                 while not self.is_stopping and await self.do_one():
                     pass
+            except NoRoom as error:
+                log.warning("no_room", extra={"fields": {"reason": str(error)}})
+                await report(error, self.name)
             except Exception as error:
                 if not is_away(error):
                     log.warning("work_failed", extra={"fields": {"work": self.name}}, exc_info=True)

@@ -4,7 +4,6 @@ import asyncio
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
+from webapp import temporary_files
 from webapp.accounts import users
 from webapp.app import create_app
 from webapp.audit.events import ClientInfo
@@ -40,8 +40,7 @@ def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str
     leaves: those waiting in the backup are deleted from the copy, and new ones are caught in the folder.
     """
     clock = _Clock()
-    with tempfile.TemporaryDirectory(prefix="microblog-drill-") as name:
-        folder = Path(name)
+    with temporary_files.folder("microblog-drill-") as folder:
         with _about_the_file(file):
             url, what = _restore(file, folder, into)
         yield clock.line(_("restored: %(what)s") % {"what": what})

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import backups, i18n, imports, logs
+from webapp import backups, i18n, imports, logs, temporary_files
 from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     except Misconfigured as refused:
         logs.say(refused.said(_), sys.stderr)
         return 3
-    except (Refused, backups.Refused, imports.Refused) as refused:
+    except (Refused, backups.Refused, imports.Refused, temporary_files.NoRoom) as refused:
         logs.say(str(refused), sys.stderr)
         return 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import temporary_files
 from webapp.accounts.tokens import INVITE_LIFETIME
 from webapp.database import Database, execute, migrations, refusals
 from webapp.delivery.smtp import let_in, name_recipient
@@ -49,6 +50,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _proxies(settings)
     yield _passkeys(settings)
     yield _keys(settings)
+    yield _temporary_files()
     async for finding in _database(settings):
         yield finding
     if not settings.sends_mail:
@@ -107,6 +109,15 @@ def _keys(settings: Settings) -> Finding:
         )
         return Finding(WARNING, "SECRET_KEY_FALLBACKS", words % {"count": older, "days": links_work_for(settings)})
     return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
+
+
+def _temporary_files() -> Finding:
+    subject = _("temporary files")
+    try:
+        folder, free = temporary_files.free_bytes()
+    except temporary_files.NoRoom as error:
+        return Finding(FAILURE, subject, str(error))
+    return Finding(OK, subject, _("%(folder)s has %(free)s MB of room") % {"folder": folder, "free": free // 1_000_000})
 
 
 def links_work_for(settings: Settings) -> int:

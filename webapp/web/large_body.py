@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from tempfile import gettempdir
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
@@ -13,9 +12,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from webapp.database import refusals
 from webapp.fair_queue import aside
 from webapp.i18n import gettext as _
+from webapp.temporary_files import NoRoom, used
 from webapp.web import errors
 from webapp.web.request_body import HANG_UP, Patience, TooLarge
 
@@ -38,10 +37,6 @@ class Upload:
 
 class TooSlow(Exception):
     """It doesn't arrive in time."""
-
-
-class NoRoom(Exception):
-    """The disk for temporary files is full."""
 
 
 class NoTurn(Exception):
@@ -119,12 +114,11 @@ class LargeBody:
             raise TooLarge
         pieces = self._pieces(receive, most, _end(headers))
         try:
-            return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
-        except OSError as error:
-            if not refusals.of_the_disk(error):
-                raise
-            log.warning("no_room", extra={"fields": {"folder": gettempdir(), "reason": str(error.strerror)}})
-            raise NoRoom from error
+            with used():
+                return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
+        except NoRoom as error:
+            log.warning("no_room", extra={"fields": {"reason": str(error)}})
+            raise
 
     async def _pieces(self, receive: Receive, most: int, end: bytes) -> AsyncGenerator[bytes, None]:
         size, tail, begun = 0, b"", asyncio.get_running_loop().time()
