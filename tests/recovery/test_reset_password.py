@@ -462,6 +462,7 @@ def test_disabling_an_account_ends_its_links_and_sessions(any_site: Site, susan:
     answer = any_site.browser().post(link, data={"password": NEW_PASSWORD})
 
     assert answer.status_code == 410
+    assert "This account is closed" in answer.text
     assert not is_logged_in(susan)
     assert log_in(any_site.browser()).status_code == 422
 

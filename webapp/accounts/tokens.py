@@ -101,6 +101,12 @@ class TokenUsed(TokenStale):
     reason = "used"
 
 
+class TokenClosed(TokenUsed):
+    """The account is disabled, or being deleted."""
+
+    reason = "closed"
+
+
 class TokenGone(TokenStale):
     """What it was about has been deleted: the account, or what its owner had asked for."""
 
@@ -145,11 +151,9 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
         raise TokenMalformed
     payload = _payload(settings, purpose, token)
     said = (payload[purpose.value], payload["epoch"], payload["exp"], payload.get("about", ""), payload.get("to", ""))
-    issued = payload["iat"]
-    wanted = str if purpose is Purpose.REGISTER else int
-    if tuple(map(type, (*said, issued))) != (wanted, int, int, str, str, int):
-        raise TokenMalformed
-    if wanted is int and not 0 <= payload[purpose.value] <= LAST_ID:
+    issued, wanted = payload["iat"], str if purpose is Purpose.REGISTER else int
+    types = tuple(map(type, (*said, issued)))
+    if types != (wanted, int, int, str, str, int) or (wanted is int and not 0 <= said[0] <= LAST_ID):
         raise TokenMalformed
     claim = Claim(*said)
     if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():

@@ -12,7 +12,7 @@ from webapp.accounts import reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Claim, Purpose, TokenGone, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenGone, TokenUsed, verify
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -76,7 +76,9 @@ async def of_unused_link(
 ) -> tuple[User, Claim]:
     """The same for a link that counts as used once its account has left the link's epoch, or is disabled."""
     user, claim = await of_link(db, settings, purpose, token, opened)
-    if user.epoch != claim.epoch or user.disabled_at is not None:
+    if user.disabled_at is not None:
+        raise TokenClosed(claim)
+    if user.epoch != claim.epoch:
         raise TokenUsed(claim)
     return user, claim
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp.accounts import deletions, users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenUsed
+from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links
 from webapp.not_me import not_me
 from webapp.web import pages
@@ -56,7 +56,9 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
     """The person whose email had the link. Raises TokenInvalid; no change of the account disables such a link."""
     db, settings = request.state.db, request.app.state.settings
     user, claim = await users.of_link(db, settings, Purpose.NOT_ME, request.path_params["token"])
-    if await _is_disabled(request, user) or await not_me.is_void(db, settings, user, claim):
+    if await _is_disabled(request, user):
+        raise TokenClosed(claim)
+    if await not_me.is_void(db, settings, user, claim):
         raise TokenUsed(claim)
     return user, claim
 
