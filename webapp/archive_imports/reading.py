@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
@@ -17,7 +17,7 @@ from webapp.archive_imports import zips
 from webapp.archive_imports.json_stream import JsonStream, TooMuch
 from webapp.archive_imports.zips import MOST_BYTES, Unreadable
 from webapp.archives.activities import PUBLIC
-from webapp.database import now
+from webapp.database import moment_in
 from webapp.i18n import N_
 from webapp.names.identities import USERNAME
 from webapp.posts import text
@@ -133,12 +133,11 @@ def _body(settings: Settings, note: dict[str, Any]) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    """A time, never in the future. Raises ValueError."""
+    """Raises ValueError with the reason."""
     try:
-        when = datetime.fromisoformat(str(value))
-        return min((when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC), now())
-    except (ValueError, OverflowError):
-        raise ValueError(N_("without a date")) from None
+        return moment_in(value)
+    except ValueError:
+        raise ValueError(N_("without a date, or with one before 1970")) from None
 
 
 def _take_lists(archive: Archive, zipped: zipfile.ZipFile, go_on: Callable[[], None]) -> None:

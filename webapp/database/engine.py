@@ -39,6 +39,7 @@ SQLModel.metadata.naming_convention = MetaData(
     }
 ).naming_convention
 CLOCKS_DIFFER = timedelta(minutes=1)  # the clocks of a site's machines, at most
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # of others' times: to asyncpg, the first there is has no end
 LAST_ID = 2**31 - 1  # no account or anything it owns has a higher id
 
 
@@ -51,6 +52,15 @@ def table(model: type[SQLModel]) -> Table:
 def now() -> datetime:
     """The current time as tables store it: timezone-aware, in UTC."""
     return datetime.now(UTC)
+
+
+def moment_in(text: object) -> datetime:
+    """A time that others have written, in UTC unless it says otherwise; never in the future. Raises ValueError."""
+    when = datetime.fromisoformat(str(text))
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    if when < EARLIEST:
+        raise ValueError(text)
+    return min(when, now()).astimezone(UTC)
 
 
 def recent(column: SQLColumnExpression[Any], span: timedelta) -> ColumnElement[bool]:

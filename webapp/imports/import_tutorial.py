@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import Database, execute, now, table
+from webapp.database import Database, execute, moment_in, now, table
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext, number
 from webapp.imports import bulk, import_users, tutorial_db
@@ -128,9 +128,9 @@ def _first_posts(source: Source) -> dict[int, datetime]:
 
 
 def _moment(text: object) -> datetime | None:
-    """A time as SQLAlchemy writes it into SQLite, in UTC; never in the future."""
+    """A time as SQLAlchemy writes it into SQLite."""
     try:
-        return min(datetime.fromisoformat(str(text)).replace(tzinfo=UTC), now())
+        return moment_in(text)
     except ValueError:
         return None
 
