@@ -20,7 +20,7 @@ from tests.sites import QUICK, Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
 from webapp.accounts import tokens, users
-from webapp.database import now
+from webapp.database import CLOCKS_DIFFER, now
 from webapp.delivery import budget
 from webapp.delivery.dispatcher import BATCH, Dispatcher
 from webapp.delivery.mailer import RUSH_VISITORS
@@ -604,3 +604,24 @@ def test_a_clock_that_is_set_in_mid_claim_takes_no_email_from_who_holds_it(
         assert site.run(other.claim, 1) == []
 
     assert query(database_url, "SELECT leased_by FROM outbox_email") == [(holder.mailer,)]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(minutes=5), -timedelta(minutes=5)], ids=str)
+def test_a_clock_that_is_not_the_databases_is_said(
+    database_url: str,
+    start_site: StartSite,
+    make_settings: MakeSettings,
+    mail_server: MailServer,
+    caplog: pytest.LogCaptureFixture,
+    ahead: timedelta,
+) -> None:
+    """Two machines learn so that their clocks differ. SQLite has none of its own."""
+    with time_machine.travel(now() + ahead, tick=True):
+        site = start_site(make_settings(database_url=database_url, **mail_server.settings))
+        ask(site)
+        mail_server.wait_for(1)
+
+    said = [record.__dict__["fields"]["seconds_ahead"] for record in caplog.records if record.msg == "clocks_differ"]
+    is_too_far = database_url.startswith("postgresql") and abs(ahead) > CLOCKS_DIFFER
+    assert bool(said) is is_too_far
+    assert all(abs(seconds - ahead.total_seconds()) < 10 for seconds in said)

@@ -18,11 +18,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import i18n as languages
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import Database, now
+from webapp.database import CLOCKS_DIFFER, Database, now
 from webapp.database.hot import Transaction
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
-from webapp.delivery.pace import Pace, mend_times, prolong_leases
+from webapp.delivery.pace import Pace, mend_times, prolong_leases, seconds_ahead
 from webapp.logs import Report
 from webapp.mail import outbox, refusals
 from webapp.mail.kinds import KINDS, Draft
@@ -177,6 +177,8 @@ class Dispatcher:
                 await prolong_leases(db)
             if count := await mend_times(db):
                 log.warning("clock_was_ahead", extra={"fields": {"emails": count}})
+            if not self.database.is_sqlite and abs(ahead := await seconds_ahead(db)) > CLOCKS_DIFFER.total_seconds():
+                log.warning("clocks_differ", extra={"fields": {"seconds_ahead": ahead}})
             await db.commit()
         self._clock, self._tidy_at = clock, time.monotonic() + TIDY_SECONDS
 
