@@ -52,7 +52,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Village]:
 
 
 def _newcomer(browser: Browser, place: Village, size: dict[str, int], cookies: dict[str, str]) -> Page:
-    context = browser.new_context(base_url=place.url, viewport=size)  # type: ignore[arg-type]
+    context = browser.new_context(base_url=place.url, locale=place.language, viewport=size)  # type: ignore[arg-type]
     context.add_cookies([{"name": name, "value": value, "url": place.url} for name, value in cookies.items()])
     return context.new_page()
 
@@ -124,14 +124,13 @@ def test_nothing_shifts_while_a_page_comes_in_pieces(browser: Browser, place: Vi
     assert {path: what for path, what in shifted.items() if what} == {}
 
 
-@pytest.mark.parametrize("width", [360, pytest.param(375, marks=deep)])
+@pytest.mark.parametrize("width", [320, 360, 375])
 @deep
 def test_a_narrow_header_says_its_words_whole(browser: Browser, place: Village, width: int) -> None:
-    context = browser.new_context(base_url=place.url, viewport={"width": width, "height": 700})
-    page = context.new_page()
+    page = _newcomer(browser, place, {"width": width, "height": 700}, {})
     page.goto("/login")
 
     cut = page.evaluate(CUT)
 
-    context.close()
+    page.context.close()
     assert cut == []

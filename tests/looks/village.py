@@ -22,8 +22,9 @@ from webapp.settings import DEVELOPMENT_HOST, Settings
 class Village:
     """A running site, and what one of its people may open."""
 
-    def __init__(self, site: ListeningSite, filled: Filled) -> None:
+    def __init__(self, site: ListeningSite, filled: Filled, language: str) -> None:
         self.site = site
+        self.language = language
         self.url = site.url
         self.folder = site.mailbox.folder.parent
         self.admin, self.neighbour, *_others = filled.names
@@ -63,7 +64,7 @@ def village(language: str = "en") -> Iterator[Village]:
         with ThreadPoolExecutor(1) as aside:  # beside playwright there is an event loop here already
             filled = aside.submit(asyncio.run, _fill(settings)).result()
         with ListeningSite(create_app(replace(settings, development=False)), door) as site:
-            yield Village(site, filled)
+            yield Village(site, filled, language)
 
 
 async def _fill(settings: Settings) -> Filled:
