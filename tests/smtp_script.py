@@ -14,7 +14,7 @@ from typing import Any
 from tests.mailserver import Delivered, environment_of, settings_for
 
 # The steps of a conversation: CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (the command), BODY (the first line
-# of the email), DOT (the end of the email), QUIT.
+# of the email), DOT (the end of the email), QUIT. "RCPT nobody@example.com" is that step for one recipient.
 USUAL = {"CONNECT": "220 localhost ready", "DATA": "354 go on", "AUTH": "235 welcome", "QUIT": "221 bye"}
 
 
@@ -152,7 +152,7 @@ class _Talk:
             await self._say(verb)
             self.sender, self.recipients = address, []
         elif verb == "RCPT":
-            await self._say(verb)
+            await self._say(f"{verb} {address}" if f"{verb} {address}" in self.server.answers else verb)
             self.recipients.append(address)
         elif verb == "DATA":
             if (await self._say(verb)).startswith("3"):

@@ -190,6 +190,37 @@ def test_emails_wait_for_a_server_that_is_away(
     assert states == [("sent", 1, 250)] * 12
 
 
+def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_for_long(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    """It may look the address up for as long as it likes: emails to others are tried first."""
+    settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
+    scripted.answers = {f"RCPT person{number}@example.com": Fault.HANG for number in range(3)}
+    with Site(replace(settings, mailer="process")) as posting:
+        posting.run(post, posting.app.state.database, 4, kind="register")
+
+    start_site(settings, recipient=0.2)
+    (email,) = scripted.wait_for_emails(1)
+
+    named = [command for command in scripted.commands if command.startswith("RCPT")]
+    assert email.recipients == ("person3@example.com",)
+    assert len(named) == 4
+
+
+def test_a_server_that_takes_long_to_look_at_an_address_gets_longer_each_time(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+) -> None:
+    scripted.seconds["RCPT"] = 1.0
+    settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
+    site = start_site(settings, recipient=0.2)
+
+    ask(site)
+
+    scripted.wait_for_emails(1)
+    ((_state, attempts, _code),) = wait_until_settled(site)
+    assert attempts > 2
+
+
 @deep
 def test_a_server_that_is_away_is_tried_with_one_email_at_a_time(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer

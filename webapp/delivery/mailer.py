@@ -209,7 +209,7 @@ class Mailer:
         if self._stopping.is_set() or self.breaker.wait or not has_time:
             return await self._finish(email, HANDED_BACK)
         with self._finishing.awaits_another():
-            outcome = await connection.deliver(written.recipient, written.message)
+            outcome = await connection.deliver(written.recipient, written.message, email.attempts)
         outcome = self.breaker.judge(outcome, written.recipient)
         if written.is_marked and outcome.verdict is Verdict.SENT:
             outcome = replace(outcome, accepted=written.recipient)

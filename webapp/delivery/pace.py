@@ -32,6 +32,7 @@ class Pace:
     away: float = 1.0  # between looks at a database that is away
     # What RFC 5321, 4.5.3.2, gives a server: for its greeting and each command, and for the email itself.
     command: float = 300.0
+    recipient: float = 30.0  # at the first attempt, then twice as long: an address may keep the others waiting
     final: float = 600.0
     deadline: float = 1800.0  # for one email, connecting included
 

@@ -26,7 +26,7 @@ _answered: dict[tuple[str, int], object] = {}  # the address of each mail server
 class Transport(Protocol):
     """What takes a written email away."""
 
-    async def deliver(self, recipient: str, message: bytes) -> Outcome: ...
+    async def deliver(self, recipient: str, message: bytes, attempt: int = 1) -> Outcome: ...
     async def close(self) -> None: ...
     def is_idle(self) -> bool: ...
 
@@ -42,15 +42,16 @@ class Connection:
         self._used = 0.0
         self._stage = outcomes.CONNECT
 
-    async def deliver(self, recipient: str, message: bytes) -> Outcome:
-        """Sends one email to one recipient. Never raises: what went wrong is in the outcome."""
+    async def deliver(self, recipient: str, message: bytes, attempt: int = 1) -> Outcome:
+        """Sends one email to one recipient; the first `attempt` is 1. Never raises: the outcome says what was wrong."""
+        patience = min(self.pace.command, self.pace.recipient * 2 ** min(attempt - 1, 9))
         was_open = self._is_fresh()
         try:
             async with asyncio.timeout(self.pace.deadline):
-                outcome = await self._attempt(recipient, message)
+                outcome = await self._attempt(recipient, message, patience)
                 if was_open and outcome.verdict is Verdict.UNAVAILABLE and outcome.code in {None, 421}:
                     # A server may hang up on an old connection. Only a new one shows whether the server is down.
-                    outcome = await self._attempt(recipient, message)
+                    outcome = await self._attempt(recipient, message, patience)
                 return outcome
         except TimeoutError:
             return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {self.pace.deadline:.0f} seconds.")
@@ -76,7 +77,7 @@ class Connection:
         """Read once, since the machine's certificates take some 25 ms; but again after a server couldn't be reached."""
         return _tls_context(self.settings)
 
-    async def _attempt(self, recipient: str, message: bytes) -> Outcome:
+    async def _attempt(self, recipient: str, message: bytes, patience: float) -> Outcome:
         self._stage = outcomes.CONNECT
         try:
             client = await self._open()
@@ -84,7 +85,7 @@ class Connection:
             await client.mail(return_paths.of(self.settings, recipient))
             _keep_in_step(client)
             self._stage = outcomes.RCPT
-            await name_recipient(client, recipient)
+            await name_recipient(client, recipient, patience)
             _keep_in_step(client)
             self._stage = outcomes.DATA
             await client.data(message, timeout=self.pace.final)
@@ -227,10 +228,10 @@ def _unread(client: SMTP) -> bytes:
     return bytes(client.protocol._buffer) if client.protocol else b""
 
 
-async def name_recipient(client: SMTP, recipient: str) -> None:
+async def name_recipient(client: SMTP, recipient: str, patience: float = USUAL.command) -> None:
     """RCPT. 252 means that the server can't verify the address but takes the email: a yes (RFC 5321, 4.2.2)."""
     try:
-        await client.rcpt(recipient)
+        await client.rcpt(recipient, timeout=patience)
     except aiosmtplib.SMTPRecipientRefused as answer:
         if not 200 <= answer.code < 300:
             raise

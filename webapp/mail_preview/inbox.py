@@ -25,7 +25,7 @@ class MailboxTransport:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    async def deliver(self, recipient: str, message: bytes) -> Outcome:
+    async def deliver(self, recipient: str, message: bytes, attempt: int = 1) -> Outcome:
         await asyncio.to_thread(self._keep, message)
         return Outcome(Verdict.SENT)
 

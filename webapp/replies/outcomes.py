@@ -34,7 +34,9 @@ def of(error: Exception, stage: str, recipient: str) -> Outcome:
         return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
     if stage == DATA:
         return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
-    return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}")
+    # Where it falls silent at a recipient, it may work for others, who are tried first.
+    is_silent = stage == RCPT and isinstance(error, TimeoutError)
+    return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}", backs_off=is_silent)
 
 
 def said(error: Exception, *known: str) -> str:
