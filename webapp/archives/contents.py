@@ -3,6 +3,7 @@
 Whoever adds a table or column about a person names it here; a test fails until then.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from webapp.people import blocks
 from webapp.posts.models import Post
 from webapp.posts.statements import shown
 
+AT_ONCE = 400
 # Of which table: what its part of the file is called, and the column that says whose a row is.
 SECTIONS: dict[tuple[str, str], str] = {
     ("user_account", "id"): "profile",
@@ -98,7 +100,7 @@ _users, _posts = table(User), table(Post)
 
 
 async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """The parts of the file, one after the other."""
+    """The parts of the file, one after the other. Some people have fifty thousand followers: others get their turn."""
     for (name, owner), title in SECTIONS.items():
         rows = SQLModel.metadata.tables[name]
         whose = user.email if owner in {"address", "email"} else user.id
@@ -106,7 +108,11 @@ async def sections(db: AsyncSession, user: User) -> AsyncIterator[tuple[str, lis
         query = _named(rows, rows.c[other]) if other else _whole(rows, owner)
         query = _of_seen_posts(query, rows) if name == "mention" else query
         found = await execute(db, query.where(rows.c[owner] == whose), {"viewer_id": user.id})
-        yield title, [{key: _plain(value) for key, value in row._mapping.items()} for row in found]
+        part: list[dict[str, Any]] = []
+        for some in found.partitions(AT_ONCE):
+            part += [{key: _plain(value) for key, value in row._mapping.items()} for row in some]
+            await asyncio.sleep(0)
+        yield title, part
 
 
 def _whole(rows: Table, owner: str) -> Any:

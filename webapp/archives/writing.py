@@ -3,6 +3,7 @@
 The whole file is never in memory: compressed data leaves in pieces, and the database is asked again for each.
 """
 
+import asyncio
 import csv
 import io
 import json
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from babel.dates import format_skeleton
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from sqlalchemy import select
 
 from webapp import i18n
@@ -26,8 +27,9 @@ from webapp.posts.text import markup
 from webapp.settings import Settings
 
 PIECE = 256 * 1024
-AT_ONCE = 400
+AT_ONCE = contents.AT_ONCE
 FIRST = -(2**62)  # no post has a lower number: imported ones have numbers below zero
+LISTED = ("following", "followers")  # also in index.html
 # What a spreadsheet would take for a formula (OWASP, CSV Injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -67,6 +69,7 @@ class Archive:
         self._pieces = ZipStream()
         self._numbers: list[int] = []
         self._months: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
 
     async def write(self) -> int:
         """Writes all of it; returns how many bytes."""
@@ -78,6 +81,7 @@ class Archive:
             await self._write_outbox(zipped)
             await self._write_csv(zipped)
             await self._write_months(zipped)
+            await self._write_index(zipped)
         await self._keep(self._pieces.take(all_of_it=True), 0)
         return self._pieces.size
 
@@ -98,10 +102,10 @@ class Archive:
             if not rows:
                 break
             found += [(row.created_at, row.id) for row in rows]
+            self._months.update(f"{row.created_at.astimezone(UTC):%Y-%m}" for row in rows)
             last = rows[-1].id
         found.sort()
         self._numbers = [number for _when, number in found]
-        self._months = Counter(f"{when.astimezone(UTC):%Y-%m}" for when, _number in found)
 
     async def _posts(self) -> AsyncIterator[list[ExportedPost]]:
         """All posts, oldest first. What is compressed is stored before more are read."""
@@ -120,9 +124,15 @@ class Archive:
             async with self.database.session() as db:
                 start = "\n"
                 async for title, rows in contents.sections(db, self.user):
-                    lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
-                    member.write(f"{start} {json.dumps(title)}: [\n  {lines}\n ]".encode())
+                    member.write(f"{start} {json.dumps(title)}: [\n  ".encode())
+                    for at in range(0, len(rows), AT_ONCE):
+                        lines = [json.dumps(row, ensure_ascii=False) for row in rows[at : at + AT_ONCE]]
+                        member.write((",\n  " * bool(at) + ",\n  ".join(lines)).encode())
+                        await asyncio.sleep(0)
+                    member.write(b"\n ]")
                     start = ",\n"
+                    if title in LISTED:
+                        self._names[title] = [row["username"] for row in rows]
             member.write(b"\n}\n")
 
     async def _write_outbox(self, zipped: zipfile.ZipFile) -> None:
@@ -145,8 +155,7 @@ class Archive:
                 _write_rows(member, [_row(row) for row in some])
 
     async def _write_months(self, zipped: zipfile.ZipFile) -> None:
-        """index.html, and a page for each month, since a person may have written for many years."""
-        months = [(month, _named(month), count) for month, count in sorted(self._months.items(), reverse=True)]
+        """A page for each month, since a person may have written for many years."""
         page: IO[bytes] | None = None
         shown = ""
         async for some in self._posts():
@@ -158,12 +167,18 @@ class Archive:
                     page.write(self._rendered("head", title=_named(month), root="../"))
                 page.write(self._rendered("post", post=post, markup=markup(post.body, ())))
         self._close(page)
-        async with self.database.session() as db:
-            lists = {title: rows async for title, rows in contents.sections(db, self.user)}
-        names = {title: [row["username"] for row in lists[title]] for title in ("following", "followers")}
-        values = {"months": months, "posts": len(self._numbers), "names": names}
-        index = self._rendered("head", title=self.user.username, root="") + self._rendered("index", **values)
-        zipped.writestr("index.html", index + self._rendered("foot"))
+
+    async def _write_index(self, zipped: zipfile.ZipFile) -> None:
+        months = [(month, _named(month), count) for month, count in sorted(self._months.items(), reverse=True)]
+        values = {"months": months, "posts": len(self._numbers), "names": self._names}
+        index = self._template("index").stream(person=self.user, **values)
+        index.enable_buffering(AT_ONCE)
+        with zipped.open("index.html", "w") as page:
+            page.write(self._rendered("head", title=self.user.username, root=""))
+            for piece in index:
+                page.write(piece.encode())
+                await asyncio.sleep(0)
+            page.write(self._rendered("foot"))
 
     def _close(self, page: IO[bytes] | None) -> None:
         if page is not None:
@@ -171,8 +186,10 @@ class Archive:
             page.close()
 
     def _rendered(self, name: str, **values: Any) -> bytes:
-        template = self.templates.get_template(f"archives/_{name}.html")
-        return template.render(person=self.user, language=i18n.current(), **values).encode()
+        return self._template(name).render(person=self.user, language=i18n.current(), **values).encode()
+
+    def _template(self, name: str) -> Template:
+        return self.templates.get_template(f"archives/_{name}.html")
 
 
 def _named(month: str) -> str:
