@@ -21,7 +21,7 @@ def used() -> Iterator[None]:
         yield
     except OSError as error:
         reason = ": ".join(filter(None, [tempfile.tempdir, error.strerror]))
-        words = _("There is no room for temporary files (%(reason)s). TMPDIR names their folder.")
+        words = _("There is no room for temporary files (%(reason)s). Make some, or have TMPDIR name another folder.")
         raise NoRoom(words % {"reason": reason}) from error
 
 
