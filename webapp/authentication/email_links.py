@@ -231,7 +231,7 @@ def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[Empt
         part="panel",
         form=form,
         status=form.status if form.errors else status,
-        reason=refused.reason,
+        reason="over" if kind == "invite" and status == 410 else refused.reason,
         minutes=refused.minutes,
         kind=kind,
         token=request.path_params["token"],
