@@ -24,10 +24,10 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens
 from webapp.cli.main import main
-from webapp.delivery import return_paths
 from webapp.mail import mime
 from webapp.mail.kinds import KINDS
 from webapp.mail_preview import samples
+from webapp.replies import return_paths
 from webapp.settings import Misconfigured, Settings
 from webapp.web.templating import environment
 

@@ -17,7 +17,7 @@ from tests.stories import ask_for_reset
 from webapp.accounts import tokens
 from webapp.cli.main import main
 from webapp.database import migrations
-from webapp.delivery import smtp
+from webapp.delivery import conversation
 from webapp.settings import Settings
 
 StartSite = Callable[..., Site]
@@ -237,7 +237,7 @@ def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int) -> 
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", each)) for each in ports]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(smtp, "REACH_TIMEOUT", 0.5)
+    monkeypatch.setattr(conversation, "REACH_TIMEOUT", 0.5)
 
 
 @pytest.mark.parametrize("answer", [Fault.HANG, Fault.DROP], ids=str)

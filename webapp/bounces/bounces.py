@@ -8,9 +8,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.bounces import providers, reports
 from webapp.bounces.reports import BounceReport
-from webapp.delivery import return_paths
 from webapp.logs import mask, printable
 from webapp.mail import refusals
+from webapp.replies import return_paths
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")

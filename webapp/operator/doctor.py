@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import temporary_files
 from webapp.accounts.tokens import INVITE_LIFETIME
 from webapp.database import Database, execute, migrations, refusals
-from webapp.delivery.smtp import let_in, name_recipient
+from webapp.delivery.conversation import let_in, name_recipient
 from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext

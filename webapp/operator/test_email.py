@@ -8,7 +8,7 @@ from email.utils import format_datetime, make_msgid
 import aiosmtplib
 
 from webapp.database import now
-from webapp.delivery.smtp import let_in, name_recipient
+from webapp.delivery.conversation import let_in, name_recipient
 from webapp.i18n import gettext as _
 from webapp.logs import printable, say
 from webapp.mail import mime
