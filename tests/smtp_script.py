@@ -14,7 +14,8 @@ from typing import Any
 from tests.mailserver import Delivered, environment_of, settings_for
 
 # The steps of a conversation: CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (the command), BODY (the first line
-# of the email), DOT (the end of the email), QUIT. "RCPT nobody@example.com" is that step for one recipient.
+# of the email), DOT (the end of the email), QUIT. "RCPT nobody@example.com" is that step for one recipient; so is "DATA
+# nobody@example.com".
 USUAL = {"CONNECT": "220 localhost ready", "DATA": "354 go on", "AUTH": "235 welcome", "QUIT": "221 bye"}
 
 
@@ -152,10 +153,10 @@ class _Talk:
             await self._say(verb)
             self.sender, self.recipients = address, []
         elif verb == "RCPT":
-            await self._say(f"{verb} {address}" if f"{verb} {address}" in self.server.answers else verb)
             self.recipients.append(address)
+            await self._say(self._step(verb))
         elif verb == "DATA":
-            if (await self._say(verb)).startswith("3"):
+            if (await self._say(self._step(verb), USUAL[verb])).startswith("3"):
                 await self._take()
         else:
             if verb == "AUTH" and len(command.split()) < 3:
@@ -164,6 +165,10 @@ class _Talk:
             await self._say(verb)
             if verb == "QUIT":
                 raise _Gone
+
+    def _step(self, verb: str) -> str:
+        of_one = f"{verb} {self.recipients[-1]}"
+        return of_one if of_one in self.server.answers else verb
 
     async def _greet(self) -> None:
         is_plain = self.writer.get_extra_info("ssl_object") is None

@@ -190,16 +190,17 @@ def test_emails_wait_for_a_server_that_is_away(
     assert states == [("sent", 1, 250)] * 12
 
 
+@pytest.mark.parametrize("step", ["RCPT", "DATA"])
 def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_for_long(
-    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
 ) -> None:
-    """It may look the address up for as long as it likes: emails to others are tried first."""
+    """It may look the address up, or ask its server, for as long as it likes: emails to others are tried first."""
     settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
-    scripted.answers = {f"RCPT person{number}@example.com": Fault.HANG for number in range(3)}
+    scripted.answers = {f"{step} person{number}@example.com": Fault.HANG for number in range(3)}
     with Site(replace(settings, mailer="process")) as posting:
         posting.run(post, posting.app.state.database, 4, kind="register")
 
-    start_site(settings, recipient=0.2)
+    start_site(settings, patience=0.2, retries=(5,))
     (email,) = scripted.wait_for_emails(1)
 
     named = [command for command in scripted.commands if command.startswith("RCPT")]
@@ -207,12 +208,43 @@ def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_f
     assert len(named) == 4
 
 
-def test_a_server_that_takes_long_to_look_at_an_address_gets_longer_each_time(
-    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "DATA"])
+@one_in(3)
+def test_a_server_that_falls_silent_once_keeps_an_email_for_moments(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
 ) -> None:
-    scripted.seconds["RCPT"] = 1.0
+    """One of several behind a load balancer may be dead, and minutes are the most that a server is given."""
+    scripted.once(step, Fault.HANG)
     settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
-    site = start_site(settings, recipient=0.2)
+    site = start_site(settings, patience=0.5)
+
+    ask(site)
+
+    scripted.wait_for_emails(1)
+
+
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL"])
+@one_in(3)
+def test_a_slow_server_gets_longer_each_time_and_costs_no_attempt(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
+) -> None:
+    scripted.seconds[step] = 1.0
+    settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
+    site = start_site(settings, patience=0.2)
+
+    ask(site)
+
+    scripted.wait_for_emails(1)
+    assert wait_until_settled(site) == [("sent", 1, 250)]
+
+
+@pytest.mark.parametrize("step", ["RCPT", "DATA"])
+def test_a_server_that_takes_long_to_look_at_an_address_gets_longer_each_time(
+    sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
+) -> None:
+    scripted.seconds[step] = 1.0
+    settings = make_settings(**(scripted.settings | {"database_url": sqlite_url, "mail_connections": 1}))
+    site = start_site(settings, patience=0.2)
 
     ask(site)
 

@@ -309,6 +309,21 @@ def test_whoever_looks_finds_the_address_that_lets_us_in_too(
     assert alive.connections == 1
 
 
+@pytest.mark.parametrize("next_way", [Fault.DROP, "421 4.7.0 too many failures"], ids=str)
+def test_a_refused_log_in_is_said_to_be_one_though_the_server_hangs_up(
+    scripted: ScriptedServer, start: Callable[..., Site], next_way: str | Fault
+) -> None:
+    """It offers two ways to log in, and is gone before both are tried."""
+    scripted.once("AUTH", "535 5.7.8 wrong password", next_way)
+    site = start(scripted.settings, ONCE)
+
+    ask(site)
+
+    reasons = "SELECT reason FROM outbox_email WHERE reason IS NOT NULL"
+    ((reason,),) = wait_for_rows(site.settings.database_url, reasons)
+    assert ("wrong password" if next_way is Fault.DROP else "too many failures") in reason
+
+
 # C60: an encrypted connection to the right server, or none
 
 

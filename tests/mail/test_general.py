@@ -171,3 +171,21 @@ def test_subject_and_names_arrive_as_they_were_written_in_any_script(site: Site,
     received = mailbox.last(to="susan@example.com")
     assert received.subject == subject
     assert "Почта Микроблога" in str(received.message["From"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [".\n..\n.a\n\n.\n", "a\n.\r\nb\r\n.\r\nMAIL FROM:<eve@example.com>\r\n", "a\r.\rb\r", "\n.\n", "."],
+    ids=range(5),
+)
+@pytest.mark.alike
+def test_no_line_of_a_text_ends_the_email(mailing_site: Site, mail_server: MailServer, text: str) -> None:
+    """C08: a dot alone on its line would (RFC 5321, 4.5.2)."""
+    send(mailing_site, text=text)
+    send(mailing_site, text="The next one.")
+
+    first, second = mail_server.wait_for(2)
+    assert (re.split("\r\n|\r|\n", first.text.rstrip()), second.text.strip()) == (
+        re.split("\r\n|\r|\n", text.rstrip()),
+        "The next one.",
+    )

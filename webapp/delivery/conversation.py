@@ -1,18 +1,20 @@
-"""The steps of an SMTP conversation: being let in, naming a recipient, hanging up (RFC 5321, RFC 3207)."""
+"""The steps of an SMTP conversation: being let in, naming a recipient, the email, hanging up (RFC 5321, RFC 3207)."""
 
 import asyncio
+import re
 import socket
 import ssl
 from typing import Any, cast
 
 import aiosmtplib
-from aiosmtplib import SMTP
+from aiosmtplib import SMTP, SMTPStatus
 
 from webapp.delivery.pace import USUAL
 from webapp.settings import Settings
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]  # as getaddrinfo has it
 REACH_TIMEOUT = 20.0  # for the network, and for a server that has another address
+_LINE_END, _DOT = re.compile(rb"\r\n|\r|\n"), re.compile(rb"(?m)^\.")
 _answered: dict[tuple[str, int], object] = {}  # the address of each mail server that was last reached
 
 
@@ -83,12 +85,27 @@ async def _enter(
 
 
 async def _log_in(client: SMTP, settings: Settings) -> None:
-    """Logs in. If the server offers no way that we have, the error says what it offers."""
+    """Logs in by the first way that the server takes. If it offers none that we have, the error says what it offers.
+
+    A server that hangs up after its refusal has refused us, though `login` would only say that it is gone.
+    """
     await client.ehlo()
     offered = ", ".join(client.server_auth_methods).upper()
     if offered and not client.supported_auth_methods:
         raise aiosmtplib.SMTPNotSupported(f"it offers only {offered} to log in")
-    await client.login(settings.mail_username, settings.mail_password)
+    if not offered:
+        await client.login(settings.mail_username, settings.mail_password)  # raises, with a reason
+    refusal: aiosmtplib.SMTPAuthenticationError | None = None
+    for name in client.supported_auth_methods:
+        try:
+            await getattr(client, f"auth_{name.replace('-', '')}")(settings.mail_username, settings.mail_password)
+            return
+        except aiosmtplib.SMTPAuthenticationError as answer:
+            refusal = answer
+        except aiosmtplib.SMTPServerDisconnected as gone:
+            raise refusal or gone from None
+    assert refusal
+    raise refusal
 
 
 def trust(settings: Settings) -> ssl.SSLContext | None:
@@ -108,6 +125,24 @@ async def name_recipient(client: SMTP, recipient: str, patience: float = USUAL.c
     except aiosmtplib.SMTPRecipientRefused as answer:
         if not 200 <= answer.code < 300:
             raise
+
+
+async def announce_email(client: SMTP, patience: float) -> None:
+    """DATA alone. aiosmtplib would wait for its answer as long as for that to the email."""
+    answer = await client.execute_command(b"DATA", timeout=patience)
+    if answer.code != SMTPStatus.start_input:
+        raise aiosmtplib.SMTPDataError(answer.code, answer.message)
+
+
+async def hand_over(client: SMTP, message: bytes, patience: float) -> None:
+    """The email, in which no line end and no dot ends it too early (RFC 5321, 2.3.8 and 4.5.2), and the answer."""
+    if client.protocol is None:
+        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    lines = _LINE_END.sub(b"\r\n", message if message.endswith((b"\r", b"\n")) else message + b"\n")
+    client.protocol.write(_DOT.sub(b"..", lines) + b".\r\n")
+    answer = await client.protocol.read_response(timeout=patience)
+    if answer.code != SMTPStatus.completed:
+        raise aiosmtplib.SMTPDataError(answer.code, answer.message)
 
 
 def keep_in_step(client: SMTP, unless: tuple[bytes, ...] = ()) -> None:

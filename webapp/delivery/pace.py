@@ -30,9 +30,10 @@ class Pace:
     restarts: Sequence[float] = (1, 2, 5, 15, 30)  # after a crash
     pauses: Sequence[float] = (1, 2, 5, 15, 30)  # for a server that could not be used
     away: float = 1.0  # between looks at a database that is away
-    # What RFC 5321, 4.5.3.2, gives a server: for its greeting and each command, and for the email itself.
+    # For each answer of a server: at first, since a silent one keeps others' emails waiting; then twice as long each
+    # time, up to what RFC 5321, 4.5.3.2, gives it. For its answer to the email itself it has that at once.
+    patience: float = 30.0
     command: float = 300.0
-    recipient: float = 30.0  # at the first attempt, then twice as long: an address may keep the others waiting
     final: float = 600.0
     deadline: float = 1800.0  # for one email, connecting included
 

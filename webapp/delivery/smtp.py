@@ -9,7 +9,17 @@ from typing import Protocol
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from webapp.delivery.conversation import drop, hang_up, keep_in_step, let_in, name_recipient, trust, unread
+from webapp.delivery.conversation import (
+    announce_email,
+    drop,
+    hand_over,
+    hang_up,
+    keep_in_step,
+    let_in,
+    name_recipient,
+    trust,
+    unread,
+)
 from webapp.delivery.pace import USUAL, Pace
 from webapp.mail.models import Outcome, Verdict
 from webapp.replies import outcomes, return_paths
@@ -17,6 +27,7 @@ from webapp.settings import Settings
 
 EMAILS_A_CONNECTION = 50
 IDLE_SECONDS = 30.0
+_needed: dict[tuple[str, int], float] = {}  # how many seconds an answer may take, of servers that were silent lately
 
 
 class Transport(Protocol):
@@ -36,11 +47,12 @@ class Connection:
         self._client: SMTP | None = None
         self._emails = 0
         self._used = 0.0
+        self._is_quick = False
         self._stage = outcomes.CONNECT
 
     async def deliver(self, recipient: str, message: bytes, attempt: int = 1) -> Outcome:
         """Sends one email to one recipient; the first `attempt` is 1. Never raises: the outcome says what was wrong."""
-        patience = min(self.pace.command, self.pace.recipient * 2 ** min(attempt - 1, 9))
+        patience = min(self.pace.command, self.pace.patience * 2 ** min(attempt - 1, 9))
         was_open = self._is_fresh()
         try:
             async with asyncio.timeout(self.pace.deadline):
@@ -50,7 +62,8 @@ class Connection:
                     outcome = await self._attempt(recipient, message, patience)
                 return outcome
         except TimeoutError:
-            return Outcome(Verdict.UNAVAILABLE, None, f"The server took longer than {self.pace.deadline:.0f} seconds.")
+            error = TimeoutError(f"it took longer than {self.pace.deadline:.0f} seconds")
+            return outcomes.of(error, self._stage, recipient)
 
     async def close(self) -> None:
         """Says goodbye to the server, if it is listening."""
@@ -74,39 +87,59 @@ class Connection:
         return trust(self.settings)
 
     async def _attempt(self, recipient: str, message: bytes, patience: float) -> Outcome:
-        self._stage = outcomes.CONNECT
+        self._stage, usual = outcomes.CONNECT, self._patience()
         try:
-            client = await self._open()
+            client = await self._open(usual)
             self._stage = outcomes.MAIL
-            await client.mail(return_paths.of(self.settings, recipient))
+            await client.mail(return_paths.of(self.settings, recipient), timeout=usual)
             keep_in_step(client)
             self._stage = outcomes.RCPT
-            await name_recipient(client, recipient, patience)
+            await name_recipient(client, recipient, max(patience, usual))
             keep_in_step(client)
             self._stage = outcomes.DATA
-            await client.data(message, timeout=self.pace.final)
+            await announce_email(client, max(patience, usual))
+            keep_in_step(client)
+            self._stage = outcomes.DOT
+            await hand_over(client, message, self.pace.final)
             keep_in_step(client, unless=(b"2",))  # it has taken the email, and says so twice
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
+            self._note_silence(error, usual)
             return outcomes.of(error, self._stage, recipient)
         except BaseException:
             self._throw_away()
             raise
         self._emails += 1
         self._used = time.monotonic()
+        if self._is_quick:
+            _needed.pop(self._server, None)
         if unread(client):
             self._throw_away()
         return Outcome(Verdict.SENT, 250)
 
-    async def _open(self) -> SMTP:
+    async def _open(self, patience: float) -> SMTP:
         if not self._is_fresh():
             await self.close()
         if self._client is None:
-            self._client = await let_in(self.settings, self._tls_context, self.pace.command)
+            began = time.monotonic()
+            self._client = await let_in(self.settings, self._tls_context, patience)
             self._emails = 0
             keep_in_step(self._client)
             self._used = time.monotonic()
+            self._is_quick = self._used - began < self.pace.patience
         return self._client
+
+    @property
+    def _server(self) -> tuple[str, int]:
+        return self.settings.mail_server, self.settings.mail_port
+
+    def _patience(self) -> float:
+        return max(self.pace.patience, _needed.get(self._server, 0.0))
+
+    def _note_silence(self, error: Exception, patience: float) -> None:
+        """Gives a server that said nothing in time twice as long from now on, until it is quick again."""
+        if isinstance(error, aiosmtplib.SMTPTimeoutError) and self._stage in {outcomes.CONNECT, outcomes.MAIL}:
+            _needed[self._server] = min(self.pace.command, max(2 * patience, self._patience()))
 
     def _is_fresh(self) -> bool:
         is_connected = self._client is not None and self._client.is_connected

@@ -11,13 +11,14 @@ from webapp.replies import blame
 from webapp.replies.blame import Blame
 
 # Where in the conversation an answer came.
-CONNECT, MAIL, RCPT, DATA = "connect", "MAIL", "RCPT", "DATA"
+CONNECT, MAIL, RCPT, DATA, DOT = "connect", "MAIL", "RCPT", "DATA", "the email itself"
 _NAMED = re.compile(r"<[^>]*>|\S+@\S+|[0-9a-f-]{6,}|\d+")
 OF_US = {
     CONNECT: "The server does not let us in",
     MAIL: "The server refuses our sender",
     RCPT: "The server refuses us",
     DATA: "The server refuses us",
+    DOT: "The server refuses us",
 }
 
 
@@ -32,10 +33,12 @@ def of(error: Exception, stage: str, recipient: str) -> Outcome:
         return Outcome(Verdict.UNAVAILABLE, None, f"TLS with the server failed: {words}")
     if isinstance(error, aiosmtplib.SMTPNotSupported) or "not supported" in words or "No suitable" in words:
         return Outcome(Verdict.UNAVAILABLE, None, f"The server does not offer what the settings ask for: {words}")
-    if stage == DATA:
+    if stage == DOT:
         return Outcome(Verdict.LATER, None, f"The server hung up before it said whether it took the email: {words}")
     # Where it falls silent at a recipient, it may work for others, who are tried first.
-    is_silent = stage == RCPT and isinstance(error, TimeoutError)
+    is_silent = stage in {RCPT, DATA} and isinstance(error, TimeoutError)
+    if stage == DATA and not is_silent:
+        return Outcome(Verdict.LATER, None, f"The server hung up before it would take the email: {words}")
     return Outcome(Verdict.UNAVAILABLE, None, f"The server can't be reached: {words}", backs_off=is_silent)
 
 
@@ -69,13 +72,13 @@ def why(error: ssl.SSLCertVerificationError) -> str:
 def _of_answer(error: aiosmtplib.SMTPResponseException, stage: str, words: str, recipient: str) -> Outcome:
     code = error.code
     if not 200 <= code < 600:  # it says nothing about this email, but may have taken it
-        verdict = Verdict.LATER if stage == DATA else Verdict.UNAVAILABLE
+        verdict = Verdict.LATER if stage in {DATA, DOT} else Verdict.UNAVAILABLE
         return Outcome(verdict, None, f"The server's answer is no SMTP: {words}")
     if code == 421:
         return Outcome(Verdict.UNAVAILABLE, 421, f"The server ended the conversation: {words}")
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return Outcome(Verdict.UNAVAILABLE, code, f"The server refuses our log-in: {words}")
-    meant = blame.of_answer(code, error.message, is_content=stage == DATA)
+    meant = blame.of_answer(code, error.message, is_content=stage in {DATA, DOT})
     if stage == CONNECT or (stage == MAIL and meant not in {Blame.TIME, Blame.MESSAGE}):
         return Outcome(Verdict.UNAVAILABLE, code, f"{OF_US[stage]}: {words}")
     if meant is Blame.US:
