@@ -25,6 +25,7 @@ from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.asked_emails import asked_emails
 from webapp.asked_emails.asked_emails import Asked
+from webapp.notifications import switches
 from webapp.rate_limits import Limit
 from webapp.settings import ROOT
 
@@ -214,7 +215,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         asked = Asked("reset_password", "susan", id="an id", browser=asked_emails.mark("a browser"))
         values["token"] = asked_emails.seal(site.settings, asked)
     elif "token" in WRITES[name].param_convertors and name not in {"invitation", "authenticator_app"}:
-        values["token"] = tokens.unsubscribe_link(site.settings, 1, "mention").rpartition("/")[2]
+        values["token"] = switches.unsubscribe_link(site.settings, 1, "mention").rpartition("/")[2]
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
 
 

@@ -23,6 +23,7 @@ from webapp.accounts.tokens import Purpose
 from webapp.asked_emails import asked_emails
 from webapp.asked_emails.asked_emails import Asked
 from webapp.database import now
+from webapp.notifications import switches
 from webapp.routes import routes
 from webapp.settings import ROOT, Settings
 from webapp.web.security_headers import CONTENT_SECURITY_POLICY
@@ -159,7 +160,7 @@ def path_of(site: Site, name: str) -> str:
     if name == "checkup_email":
         values["token"] = tokens.issue(SETTINGS, Purpose.CHECKUP, 1, timedelta(hours=1), epoch=7)
     if name in {"unsubscribe", "subscribe_again"}:
-        values["token"] = tokens.unsubscribe_link(SETTINGS, 1, "mention").rpartition("/")[2]
+        values["token"] = switches.unsubscribe_link(SETTINGS, 1, "mention").rpartition("/")[2]
     if name == "report_not_me":
         values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password", "david@example.com").rpartition("/")[2]
     if name in {"factor_removal", "keep_factors"}:

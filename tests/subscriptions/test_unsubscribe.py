@@ -16,6 +16,7 @@ from tests.watching import ask, execute, standing_site, wait_until_posted
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose
 from webapp.database import now
+from webapp.notifications import switches
 
 KIND = "mention"
 BOUNDARY = "multipart/form-data; boundary=x"
@@ -109,7 +110,7 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 @pytest.mark.alike
 def test_turning_off_twice_is_off_and_turning_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    link = tokens.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+    link = switches.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
     browser = any_site.browser()
 
     pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
@@ -150,7 +151,7 @@ def test_a_link_about_any_other_email_turns_nothing_off(site: Site, link: str, a
 
 
 def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site) -> None:
-    link = tokens.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
+    link = switches.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
 
     assert site.browser().post(link).status_code == 410
 

@@ -53,6 +53,12 @@ def is_undoable(deletion: AccountDeletion) -> bool:
     return not deletion.reason and now() < deletion.due_at
 
 
+async def can_be_undone(db: AsyncSession, user_id: int) -> bool:
+    """Whether an account is being deleted, and its owner can still bring it back."""
+    deletion = await of(db, user_id)
+    return deletion is not None and is_undoable(deletion)
+
+
 async def undo(db: AsyncSession, deletion: AccountDeletion, client: ClientInfo) -> None:
     """Brings the account back as it was, logged out. If several try at once, one wins and the others get Overtaken."""
     await endings.end_everything(db, deletion.user_id, being_deleted(), disabled_at=None)

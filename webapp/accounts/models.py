@@ -64,6 +64,11 @@ class User(SQLModel, table=True):
     factor_removal_told_at: datetime | None = None
 
     @property
+    def reset_pause(self) -> datetime | None:
+        """Until when nobody else can have reset emails sent to the person; None if they can."""
+        return self.reset_paused_until if self.reset_paused_until and self.reset_paused_until > now() else None
+
+    @property
     def warned_in(self) -> str:
         """The language of what warns the person."""
         return self.former_language or self.language

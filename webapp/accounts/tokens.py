@@ -23,7 +23,6 @@ CONFIRM_LIFETIME = timedelta(hours=24)
 INVITE_LIFETIME = timedelta(days=30)  # at most; its maker chooses
 APP_LIFETIME = timedelta(hours=1)
 NOT_ME_LIFETIME = timedelta(hours=NOT_ME_HOURS)
-UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 FROM_CODE = "recovery code"
 ASKED = "asked"  # what a registration link is about that its owner asked for: without it, it is an invitation
 _BY_INVITE = "invite "
@@ -147,6 +146,14 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
     Raises TokenExpired or TokenMalformed. The caller finds out by the epoch whether it was used.
     With the stamp of a form that was `opened` in time, the token may be up to FORM_GRACE late.
     """
+    claim, expired = read(settings, purpose, token, opened)
+    if expired:
+        raise expired
+    return claim
+
+
+def read(settings: Settings, purpose: Purpose, token: str, opened: str = "") -> tuple[Claim, TokenExpired | None]:
+    """The same, but an expired token is read, too: what became of its account is told first."""
     if not _SHAPE.fullmatch(token):
         raise TokenMalformed
     payload = _payload(settings, purpose, token)
@@ -157,10 +164,9 @@ def verify(settings: Settings, purpose: Purpose, token: str, opened: str = "") -
         raise TokenMalformed
     claim = Claim(*said)
     if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():
-        raise TokenExpired(claim)  # issued by a clock that was ahead, so it would work for too long
-    if time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at):
-        raise TokenExpired(claim)
-    return claim
+        return claim, TokenExpired(claim)  # issued by a clock that was ahead, so it would work for too long
+    is_late = time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at)
+    return claim, TokenExpired(claim) if is_late else None
 
 
 def _was_open(settings: Settings, token: str, opened: str, expires_at: int) -> bool:
@@ -205,12 +211,6 @@ def app_link(settings: Settings, user_id: int, epoch: int) -> str:
 
 def was_mailed_to(settings: Settings, claim: Claim, address: str) -> bool:
     return claim.to in {_mark(address, key) for key in settings.keys("token.address")}
-
-
-def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
-    """The link that turns off an optional kind of email (RFC 8058)."""
-    token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
-    return f"{settings.base_url}/unsubscribe/{token}"
 
 
 def by_invite(invite_id: int) -> str:

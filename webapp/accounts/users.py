@@ -1,6 +1,6 @@
 """Accounts as the rest of the site sees them: register, find, change the password."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, exists, func
@@ -8,11 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import reserved_emails
+from webapp.accounts import deletions, reserved_emails
 from webapp.accounts.endings import NOTHING, Ended, Keep, end_everything
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenGone, TokenUsed, verify
+from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenGone, TokenUsed, read
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
@@ -62,22 +62,26 @@ async def of_link(
 ) -> tuple[User, Claim]:
     """The person whose link it is, and what it says; `opened` is the stamp of its form.
 
-    Raises TokenInvalid, but doesn't know whether the link was used.
+    Raises TokenInvalid, but doesn't know whether the link was used. Of a closed account it says that first, so nobody
+    asks in vain for a fresh link. "This wasn't me" also works while the account is being deleted.
     """
-    claim = verify(settings, purpose, token, opened)
+    claim, expired = read(settings, purpose, token, opened)
     user = await get(db, int(claim.subject))
     if user is None:
         raise TokenGone(claim)
+    is_open = user.disabled_at is None or (purpose is Purpose.NOT_ME and await deletions.can_be_undone(db, user.id))
+    if not is_open:
+        raise TokenClosed(claim)
+    if expired:
+        raise expired
     return user, claim
 
 
 async def of_unused_link(
     db: AsyncSession, settings: Settings, purpose: Purpose, token: str, opened: str = ""
 ) -> tuple[User, Claim]:
-    """The same for a link that counts as used once its account has left the link's epoch, or is disabled."""
+    """The same for a link that counts as used once its account has left the link's epoch."""
     user, claim = await of_link(db, settings, purpose, token, opened)
-    if user.disabled_at is not None:
-        raise TokenClosed(claim)
     if user.epoch != claim.epoch:
         raise TokenUsed(claim)
     return user, claim
@@ -236,11 +240,6 @@ def _language_settled() -> dict[str, Any]:
 async def find_typed(db: AsyncSession, typed: str) -> User | None:
     """The person with a username or address, however it is spelled."""
     return await find(db, identities.identity_or_nonsense(typed))
-
-
-def reset_paused_until(user: User) -> datetime | None:
-    """Until when nobody else can have reset emails sent to the person; None if they can."""
-    return user.reset_paused_until if user.reset_paused_until and user.reset_paused_until > now() else None
 
 
 def unused_hash_costs() -> ColumnElement[bool]:

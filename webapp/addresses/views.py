@@ -10,7 +10,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenClosed, TokenGone, TokenInvalid, TokenUsed, read
 from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
@@ -112,10 +112,14 @@ async def _posted(request: Request, form: Form[forms.ChangeEmail], user: User) -
 
 async def _change_of(request: Request, purpose: Purpose) -> Change:
     """The change that a link is for. Raises TokenInvalid; a link is used once what it does can't be done any more."""
-    claim = verify(request.app.state.settings, purpose, request.path_params["token"])
+    claim, expired = read(request.app.state.settings, purpose, request.path_params["token"])
     change = await changes.get(request.state.db, int(claim.subject))
     if change is None:
-        raise TokenGone(claim)
+        raise expired or TokenGone(claim)
+    if change.is_disabled:
+        raise TokenClosed(claim)
+    if expired:
+        raise expired
     if not (change.is_open if purpose is Purpose.CONFIRM_EMAIL else change.is_undoable):
         raise TokenUsed(claim)
     return change

@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, users
+from webapp.accounts import deletions
 from webapp.accounts.models import AccountDeletion, AddressChange, Passkey, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
@@ -85,7 +85,7 @@ def _account(user: User) -> list[str]:
     if user.factor_removal_due_at:
         words = _("The second step will be removed on %(time)s: somebody who can read the mailbox asked for that")
         lines.append(words % {"time": _time(user.factor_removal_due_at)})
-    if paused_until := users.reset_paused_until(user):
+    if paused_until := user.reset_pause:
         words = _("Gets no reset emails until %(time)s, because somebody answered one with 'this wasn't me'")
         lines.append(words % {"time": _time(paused_until)})
     return lines

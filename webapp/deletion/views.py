@@ -7,7 +7,7 @@ from webapp import rate_limits
 from webapp.accounts import deletions, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
-from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed, verify
+from webapp.accounts.tokens import Purpose, TokenClosed, TokenInvalid, TokenUsed, read
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
 from webapp.deletion import emails, forms
@@ -75,12 +75,15 @@ async def _asked(request: Request, form: Form[forms.DeleteAccount], user: User) 
 async def _deletion_of(request: Request) -> tuple[AccountDeletion, User]:
     """The deletion that a link undoes. Raises TokenInvalid; the link is used up once there is nothing left to undo."""
     db = request.state.db
-    claim = verify(request.app.state.settings, Purpose.UNDO_DELETION, request.path_params["token"])
+    claim, expired = read(request.app.state.settings, Purpose.UNDO_DELETION, request.path_params["token"])
     deletion = await deletions.get(db, int(claim.subject))
-    user = await users.get(db, deletion.user_id) if deletion and deletions.is_undoable(deletion) else None
-    if deletion is None or user is None:
-        raise TokenUsed(claim)
-    return deletion, user
+    if deletion is None:
+        raise expired or TokenUsed(claim)
+    if not deletions.is_undoable(deletion):
+        raise TokenClosed(claim)
+    if expired:
+        raise expired
+    return deletion, await users.owner(db, deletion.user_id)
 
 
 async def _undone(request: Request, deletion: AccountDeletion, user: User) -> Response:

@@ -5,9 +5,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.accounts import deletions, users
+from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenInvalid, TokenUsed
+from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links
 from webapp.not_me import not_me
 from webapp.web import pages
@@ -56,17 +56,9 @@ async def _reporter(request: Request) -> tuple[User, Claim]:
     """The person whose email had the link. Raises TokenInvalid; no change of the account disables such a link."""
     db, settings = request.state.db, request.app.state.settings
     user, claim = await users.of_link(db, settings, Purpose.NOT_ME, request.path_params["token"])
-    if await _is_disabled(request, user):
-        raise TokenClosed(claim)
     if await not_me.is_void(db, settings, user, claim):
         raise TokenUsed(claim)
     return user, claim
-
-
-async def _is_disabled(request: Request, user: User) -> bool:
-    """Whether the account is disabled, and not just being deleted by somebody with its password."""
-    deletion = await deletions.of(request.state.db, user.id) if user.disabled_at is not None else None
-    return user.disabled_at is not None and not (deletion and deletions.is_undoable(deletion))
 
 
 async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Claim) -> Response:
@@ -80,6 +72,6 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
         is_only_asked=claim.about == "reset_password",
         is_reported=not_me.is_reported(user, claim),
         is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
-        paused_until=users.reset_paused_until(user),
+        paused_until=user.reset_pause,
         token=request.path_params["token"],
     )

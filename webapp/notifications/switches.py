@@ -1,15 +1,21 @@
 """Optional emails: which there are, who wants them, and how people change that."""
 
+from datetime import timedelta
+
 from sqlalchemy import text
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
+from webapp.accounts.tokens import Purpose, issue
 from webapp.database import execute
 from webapp.mail.kinds import KINDS
 from webapp.mail.models import Claimed
 from webapp.notifications.models import EmailSwitch
+from webapp.settings import Settings
+
+UNSUBSCRIBE_LIFETIME = timedelta(days=365)
 
 
 async def wants(db: AsyncSession, user_id: int, kind: str) -> bool:
@@ -47,6 +53,12 @@ async def reader(db: AsyncSession, email: Claimed) -> User | None:
     if user is None or not await wants(db, email.owner_id, email.kind):
         return None
     return user
+
+
+def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
+    """The link that turns off an optional kind of email (RFC 8058)."""
+    token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
+    return f"{settings.base_url}/unsubscribe/{token}"
 
 
 _CHOOSE = text(

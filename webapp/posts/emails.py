@@ -7,13 +7,12 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.accounts.tokens import unsubscribe_link
 from webapp.authentication.emails import a_sample_person
 from webapp.i18n import N_
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
-from webapp.notifications.switches import reader
+from webapp.notifications.switches import reader, unsubscribe_link
 from webapp.posts import timeline
 from webapp.posts.timeline import Told
 from webapp.settings import Settings

@@ -42,9 +42,7 @@ async def reset_password(db: AsyncSession, settings: Settings, email: Claimed) -
     user = await (users.get(db, email.user_id) if email.user_id else _typed(db, email.recipient))
     if user is None or email.is_overtaken(user.epoch):
         return None
-    if not email.parameters.get("by_owner") and (
-        users.reset_paused_until(user) or await _is_over_limit(db, settings, user, email)
-    ):
+    if not email.parameters.get("by_owner") and (user.reset_pause or await _is_over_limit(db, settings, user, email)):
         return None
     if user.disabled_at is not None:
         return await _of_deletion(db, settings, user, email)

@@ -44,7 +44,7 @@ async def register(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
         return None
     if await users.has_account(db, address):
         user = await users.find(db, address)
-        is_left_alone = user is None or user.disabled_at is not None or users.reset_paused_until(user)
+        is_left_alone = user is None or user.disabled_at is not None or user.reset_pause
         return None if user is None or is_left_alone else _already_registered_draft(settings, user)
     hold = await reserved_emails.on(db, address)
     if hold:

@@ -9,7 +9,7 @@ from webapp import rate_limits
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.sessions import SessionUser
-from webapp.accounts.tokens import Purpose, TokenClosed, TokenInvalid, TokenUsed
+from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.factors import methods, removal
 from webapp.factors import second_step as steps
@@ -140,10 +140,7 @@ async def _owner(request: Request, purpose: Purpose) -> User:
     db, settings = request.state.db, request.app.state.settings
     user, claim = await users.of_link(db, settings, purpose, request.path_params["token"])
     begins = purpose is Purpose.FACTOR_REMOVAL
-    is_over = begins and (user.epoch != claim.epoch or not await methods.has_second_step(db, user.id))
-    if user.disabled_at is not None:
-        raise TokenClosed(claim)
-    if is_over:
+    if begins and (user.epoch != claim.epoch or not await methods.has_second_step(db, user.id)):
         raise TokenUsed(claim)
     return user
 

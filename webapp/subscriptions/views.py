@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
-from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenMalformed, verify
+from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenMalformed, read
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.proof import proved
@@ -53,12 +53,14 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
     """Shows the choice that a link is about. A POST makes it first."""
     db, token, is_post = request.state.db, request.path_params["token"], request.method == "POST"
     try:
-        claim = verify(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
+        claim, expired = read(request.app.state.settings, Purpose.UNSUBSCRIBE, token)
         user, kind = await users.get(db, int(claim.subject)), KINDS.get(claim.about)
-        if kind is None or not kind.is_optional or kind.is_security:
-            raise TokenMalformed
         if user is None:
             raise TokenGone(claim)
+        if expired:
+            raise expired
+        if kind is None or not kind.is_optional or kind.is_security:
+            raise TokenMalformed
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "unsubscribe")
     if is_post:
