@@ -16,8 +16,8 @@ from tests.stories import ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute
 from webapp.accounts import tokens
 from webapp.accounts.tokens import Purpose, TokenMalformed
+from webapp.doctor import doctor
 from webapp.mail_preview import samples
-from webapp.operator import doctor
 from webapp.settings import Settings
 
 Keys = dict[str, object]

@@ -17,7 +17,7 @@ from tests.processes import Host
 from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
-from webapp.operator import test_email
+from webapp.doctor import test_email
 from webapp.settings import ROOT, Settings
 
 StartSite = Callable[[Settings], Site]

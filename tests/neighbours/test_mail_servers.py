@@ -23,7 +23,7 @@ from tests.processes import free_port
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from webapp.bounces import bounces
-from webapp.operator import test_email
+from webapp.doctor import test_email
 from webapp.settings import Settings
 
 pytestmark = pytest.mark.neighbours

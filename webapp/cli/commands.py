@@ -17,6 +17,8 @@ from webapp.admin_people.actions import NotNow
 from webapp.audit import events
 from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
+from webapp.doctor import doctor
+from webapp.doctor.findings import FAILURE
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.logs import say
@@ -24,7 +26,6 @@ from webapp.mail import kinds, status
 from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
 from webapp.names import identities
-from webapp.operator import doctor
 from webapp.operator import mail_status as mail_words
 from webapp.posts import timeline
 from webapp.settings import Settings
@@ -218,7 +219,7 @@ async def check_up(db: AsyncSession, settings: Settings, options: argparse.Names
     """Checks the set-up; refused if anything fails."""
     failed = 0
     async for finding in doctor.examine(settings):
-        failed += finding.verdict == doctor.FAILURE
+        failed += finding.verdict == FAILURE
         yield str(finding)
     if failed:
         raise Refused(ngettext("%(count)s check failed.", "%(count)s checks failed.", failed) % {"count": failed})

@@ -21,8 +21,8 @@ from webapp import app, logs
 from webapp.app import create_app, deployed_settings
 from webapp.cli import Refused, demo
 from webapp.database import Database, migrations, refusals
+from webapp.doctor import test_email
 from webapp.i18n import gettext as _
-from webapp.operator import test_email
 from webapp.settings import INSTANCE, ROOT, Settings
 from webapp.settings.database_url import sqlite_file
 from webapp.web import templating

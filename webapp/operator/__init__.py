@@ -1,1 +1,1 @@
-"""For whoever runs the site: is it set up right, is mail leaving, and what broke?"""
+"""For whoever runs the site: is mail leaving, and what broke?"""

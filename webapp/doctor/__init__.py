@@ -1,0 +1,1 @@
+"""Is the site set up right? What `doctor` and `send-test-mail` find out, in words."""
