@@ -1,14 +1,17 @@
 """The doctor and the mail command: an admin with a wrong set-up learns it in words."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import time_machine
 
 from tests.depth import deep
 from tests.mailserver import Certificates, MailServer
 from tests.sites import SECRET_KEY, Site
 from tests.stories import ask_for_reset
 from webapp.cli.main import main
+from webapp.database import now
 from webapp.settings import Settings
 
 
@@ -49,6 +52,25 @@ def test_it_warns_where_postgresql_answers_before_the_disk_has_it(
 
     warning = "durability: fsync, full_page_writes, synchronous_commit off"
     assert (warning in capsys.readouterr().out) is database_url.startswith("postgresql")
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(0, "this machine's agrees"), (90, "seconds ahead of the database's"), (-90, "seconds behind the database's")],
+    ids=str,
+)
+def test_it_warns_where_the_clock_is_not_the_databases(
+    database_url: str, capsys: pytest.CaptureFixture[str], ahead: int, words: str
+) -> None:
+    """SQLite has none of its own."""
+    with time_machine.travel(now() + timedelta(seconds=ahead), tick=True):
+        main(["doctor"])
+
+    said = [line for line in capsys.readouterr().out.splitlines() if "clock: " in line]
+    assert [line.split()[0] for line in said if words in line] == (
+        ["WARNING" if ahead else "OK"] if database_url.startswith("postgresql") else []
+    )
 
 
 @pytest.mark.parametrize(

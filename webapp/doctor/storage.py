@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import Database, execute, migrations, refusals
+from webapp.database import CLOCKS_DIFFER, Database, execute, migrations, refusals
+from webapp.delivery.pace import seconds_ahead
 from webapp.doctor.findings import FAILURE, OK, WARNING, Finding
 from webapp.factors import methods
 from webapp.i18n import gettext as _
@@ -35,6 +36,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(OK, _("database"), f"{name} {number}")
             if not database.is_sqlite:
                 yield await _durability(db)
+                yield await _clock(db)
             there = (await execute(db, text("SELECT version_num FROM alembic_version"))).scalar_one()
             newest = migrations.newest()
             if there == newest:
@@ -70,6 +72,25 @@ async def _durability(db: AsyncSession) -> Finding:
         return Finding(OK, subject, _("what the site has confirmed survives a power cut"))
     words = _("%(settings)s off: a power cut can take back what the site has confirmed")
     return Finding(WARNING, subject, words % {"settings": ", ".join(off)})
+
+
+async def _clock(db: AsyncSession) -> Finding:
+    """Whether this machine's clock agrees with PostgreSQL's, and so with those of the site's other machines."""
+    ahead = await seconds_ahead(db)
+    if abs(ahead) <= CLOCKS_DIFFER.total_seconds():
+        return Finding(OK, _("clock"), _("this machine's agrees with the database's"))
+    words = ngettext(
+        "this machine's is %(count)s second behind the database's: let NTP set both, or links and codes fail",
+        "this machine's is %(count)s seconds behind the database's: let NTP set both, or links and codes fail",
+        abs(ahead),
+    )
+    if ahead > 0:
+        words = ngettext(
+            "this machine's is %(count)s second ahead of the database's: let NTP set both, or links and codes fail",
+            "this machine's is %(count)s seconds ahead of the database's: let NTP set both, or links and codes fail",
+            ahead,
+        )
+    return Finding(WARNING, _("clock"), words % {"count": abs(ahead)})
 
 
 def _sealed_before(waiting: int) -> Finding:
