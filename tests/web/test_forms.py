@@ -1,19 +1,16 @@
 """What no form of ours sends: refused with the right status and a clear sentence, whatever the database."""
 
-import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import URL
 
-from tests.databases import execute_on, named
 from tests.depth import deep
 from tests.sites import Site
 from tests.stories import forget_and_find_link, log_in, register, without_token
@@ -21,7 +18,6 @@ from tests.watching import ask, dump, execute, standing_site
 from webapp.accounts import tokens
 
 URLENCODED = "application/x-www-form-urlencoded"
-_numbers = count()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -31,18 +27,13 @@ def site(
     """A site on each kind of database with susan, and one of her reset links."""
     folder, changes = tmp_path_factory.mktemp("forms"), {}
     if request.param == "postgresql":
-        postgres: URL = request.getfixturevalue("postgres")
-        name = f"forms_{os.getpid()}_{next(_numbers)}"
-        execute_on(postgres, f"CREATE DATABASE {name} TEMPLATE template_{os.getpid()}")
-        changes["database_url"] = named(postgres, name)
+        changes["database_url"] = request.getfixturevalue("standing_postgres_url")
     with standing_site(migrated_sqlite, folder, **changes) as site:
         assert site.mailbox
         register(site.browser(), site.mailbox)
         site.app.state.reset_link = forget_and_find_link(site.browser(), site.mailbox)
         site.app.state.register_link = tokens.register_link(site.settings, "new@example.com").partition(".example")[2]
         yield site
-    if request.param == "postgresql":
-        execute_on(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @dataclass(frozen=True)
