@@ -122,6 +122,7 @@ def test_a_proof_is_asked_for_again(susan: Browser) -> None:
     assert 'name="current_password"' in refused.text
 
 
+@deep
 def test_a_second_step_is_asked_for_again(site: Site, app: App) -> None:
     browser = site.browser()
     with a_day_ahead():

@@ -29,6 +29,7 @@ def arabic(make_settings: Callable[..., Settings], sqlite_url: str, start_site: 
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/reset_password/cut"])
+@deep
 def test_a_page_is_written_from_right_to_left(arabic: Site, path: str) -> None:
     assert ARABIC in arabic.browser().get(path).text
 

@@ -240,7 +240,7 @@ def test_the_tables_name_every_route_that_changes_something() -> None:
 
 @pytest.mark.parametrize("headers", [{}, PART], ids=["page", "htmx"])
 @pytest.mark.parametrize("name", [name for name in SENT if name not in {*DEFENCES, "email_app_link"}])
-@one_in(4)
+@one_in(9)
 def test_every_route_says_when_it_goes_on_in_words_and_to_programs(
     site: Site, susan: Browser, name: str, headers: dict[str, str]
 ) -> None:

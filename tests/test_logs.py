@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
@@ -196,6 +197,7 @@ def test_no_error_writes_a_line_of_its_own(formatter: logging.Formatter) -> None
     assert "".join([first, *others]).isprintable()
 
 
+@deep
 def test_the_values_of_a_failed_statement_are_not_in_its_trace(
     any_site: Site, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:

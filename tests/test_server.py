@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.neighbours.neighbours import running
 from tests.processes import PYTHON, Host, wait_for_page
@@ -44,6 +44,7 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker_ended"') == 1
 
 
+@one_in(2)
 def test_a_log_that_can_not_be_written_stops_nothing(sqlite_url: str, tmp_path: Path) -> None:
     """Neither a start, nor a worker that replaces another, nor a stop."""
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import path_of
@@ -59,6 +59,7 @@ def readers(site: Site) -> dict[str, Browser]:
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
+@one_in(3)
 def test_no_page_parts_what_belongs_together(site: Site, readers: dict[str, Browser], who: str) -> None:
     names = [name for name in PAGES if not name.startswith(("mailbox", "gallery"))]
     pages = {name: readers[who].get(path_of(site, name)) for name in names}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import one_in
 from tests.factors.steps import App, log_in_with, set_up_app
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -66,6 +67,7 @@ def test_every_limit_of_a_known_browser_is_tried() -> None:
 
 @pytest.mark.parametrize("exchange", [everywhere_else, one_session])
 @pytest.mark.parametrize("limit", TRIES)
+@one_in(12)
 def test_a_cookie_that_is_exchanged_begins_no_count_anew(
     thief: Browser, limit: str, exchange: Callable[[Browser], None]
 ) -> None:

@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy import insert
 
 from tests.archives.test_export import PROOF, ask, wait_until_ready
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, log_in, register
@@ -74,6 +75,7 @@ def read(site: Site, browser: Browser, meanwhile: Callable[[], object]) -> tuple
 
 @pytest.mark.alike
 @pytest.mark.parametrize("ending", ENDINGS)
+@one_in(6)
 def test_it_breaks_off_once_the_session_has_ended(any_site: Site, two: tuple[Browser, Browser], ending: str) -> None:
     thief, owner = two
     path, form = ENDINGS[ending]
@@ -83,6 +85,7 @@ def test_it_breaks_off_once_the_session_has_ended(any_site: Site, two: tuple[Bro
     assert (promised - len(arrived), is_whole) == (MORE, False)
 
 
+@deep
 def test_it_goes_on_while_others_are_logged_out(any_site: Site, two: tuple[Browser, Browser]) -> None:
     thief, owner = two
 

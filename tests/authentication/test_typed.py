@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from sqlmodel import SQLModel
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, ask_for_reset, is_logged_in, log_in, register
@@ -90,6 +91,7 @@ def home(make_settings: Callable[..., Settings], sqlite_url: str, start_site: Ca
 
 
 @pytest.mark.parametrize("domain", ["home.local", "box"])
+@deep
 def test_an_address_on_the_sites_own_network_works_everywhere(home: Site, domain: str) -> None:
     mailbox, browser = home.mailbox, home.browser()
     assert mailbox

@@ -352,6 +352,7 @@ def test_nothing_in_the_database_names_the_address(gone: Site) -> None:
     assert execute(gone, "SELECT username FROM user_account ORDER BY id") == [("david",), ("host",)]
 
 
+@deep
 def test_no_byte_of_the_files_is_left(gone: Site) -> None:
     file = Path(gone.settings.database_url.partition(":///")[2])
     names = (SUSAN, "other@example.org", "Post 3")

@@ -239,6 +239,7 @@ def test_a_slow_server_gets_longer_each_time_and_costs_no_attempt(
 
 
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
+@deep
 def test_a_server_that_takes_long_to_look_at_an_address_gets_longer_each_time(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
 ) -> None:
@@ -620,6 +621,7 @@ def _shift(database_url: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1)])
+@one_in(6)
 def test_a_clock_that_is_set_sends_nothing_twice(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, ahead: timedelta
 ) -> None:
@@ -670,6 +672,7 @@ def test_a_clock_that_is_set_in_mid_claim_takes_no_email_from_who_holds_it(
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(minutes=5), -timedelta(minutes=5)], ids=str)
+@one_in(3)
 def test_a_clock_that_is_not_the_databases_is_said(
     database_url: str,
     start_site: StartSite,

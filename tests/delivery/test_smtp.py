@@ -242,7 +242,7 @@ def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int) -> 
 
 @pytest.mark.parametrize("answer", [Fault.HANG, Fault.DROP], ids=str)
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH"])
-@one_in(2)
+@one_in(4)
 def test_an_address_that_lets_nobody_in_is_waited_for_once(
     two_addresses: tuple[ScriptedServer, ScriptedServer], start: Callable[..., Site], step: str, answer: Fault
 ) -> None:
@@ -261,7 +261,7 @@ def test_an_address_that_lets_nobody_in_is_waited_for_once(
 
 
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH"])
-@one_in(2)
+@one_in(4)
 def test_an_address_that_needs_longer_has_its_time_once_no_other_lets_us_in(
     scripted: ScriptedServer, start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -292,6 +292,7 @@ def test_what_a_server_says_is_told_rather_than_that_another_address_is_empty(
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["send-test-mail", "host@example.com"]], ids=lambda words: words[0])
+@deep
 def test_whoever_looks_finds_the_address_that_lets_us_in_too(
     two_addresses: tuple[ScriptedServer, ScriptedServer],
     sqlite_url: str,

@@ -219,6 +219,7 @@ def test_what_was_decided_is_not_decided_twice(hosted: Site, admin: Browser, act
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("action", ["keep", "remove"])
+@deep
 def test_who_decides_while_another_admin_removes_the_post_is_not_told_otherwise(
     make_settings: Callable[..., Settings],
     postgres_url: str,

@@ -135,6 +135,7 @@ def test_a_wrong_smtp_password_is_told_to_the_admin_in_words_and_to_visitors_in_
     assert any("newest@example.com" in email.recipients for email in server.wait_for(4))
 
 
+@deep
 def test_a_refused_address_is_shown_masked_with_the_reason_and_tried_again_at_a_click(
     refusing: tuple[Site, Browser, MailServer],
 ) -> None:

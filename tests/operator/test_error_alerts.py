@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.database.test_cleanup import tidying
+from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.sites import Site
 from webapp.archive_imports import uploads
@@ -117,6 +118,7 @@ def test_nobody_is_told_where_nobody_is_named(
 
 
 @pytest.mark.postgresql
+@deep
 def test_the_database_is_back_when_it_takes_the_email_about_it(
     make_settings: Callable[..., Settings],
     postgres_url: str,
@@ -193,6 +195,7 @@ def _once(usual: Callable[..., Any]) -> Callable[..., Any]:
         (break_imports, "import"),
     ],
 )
+@one_in(5)
 def test_the_admins_are_told_of_what_fails_where_nobody_waits(
     break_it: Break,
     place: str,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from time_machine import Traveller
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.posts.wall import say
@@ -88,6 +88,7 @@ def test_a_later_mention_is_in_a_later_email(
 
 
 @pytest.mark.alike
+@deep
 def test_who_is_mentioned_all_hour_gets_few_emails_that_tell_of_all(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
 ) -> None:

@@ -292,6 +292,7 @@ def test_whoever_came_by_invitation_meanwhile_needs_no_answer(site: Site) -> Non
     assert decide(admin, "approve")[0] == 422
 
 
+@deep
 def test_an_address_that_was_taken_meanwhile_is_only_refused(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -308,6 +309,7 @@ def test_an_address_that_was_taken_meanwhile_is_only_refused(site: Site) -> None
     assert decide(other, "refuse")[0] == 200
 
 
+@deep
 def test_admins_get_one_email_for_many_and_another_later(site: Site) -> None:
     for number in range(3):
         request(site, f"person{number}")

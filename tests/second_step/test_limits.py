@@ -80,6 +80,7 @@ def flood(site: Site) -> None:
     assert guess(last, 1) == [429]
 
 
+@deep
 def test_whoever_knows_the_password_keeps_nobody_from_a_reset(site: Site, app: App, mailbox: Mailbox) -> None:
     """In a new browser, whose guesses at a log-in are those of all others."""
     flood(site)
@@ -92,6 +93,7 @@ def test_whoever_knows_the_password_keeps_nobody_from_a_reset(site: Site, app: A
     assert owner.post(STEP, data={"code": app.code(1)}).url.path == "/"
 
 
+@deep
 def test_whoever_reads_the_mailbox_has_no_more_guesses_behind_a_link(site: Site, app: App, mailbox: Mailbox) -> None:
     """But they keep nobody from logging in."""
     link = forget_and_find_link(site.browser(), mailbox)

@@ -98,6 +98,7 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
 
 
 @pytest.mark.parametrize("gone", ["waited", "removed"])
+@deep
 def test_the_link_in_the_emails_says_so_once_it_is_too_late(site: Site, app: App, mailbox: Mailbox, gone: str) -> None:
     """It works for a day after the wait, and must not promise what is gone: neither before nor after the button."""
     browser = ask(site, mailbox)

@@ -91,6 +91,7 @@ def test_the_sweep_sees_answers_change(site: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["/health", "/ready", "/.well-known/security.txt", "/login", "/reset_password_request"]
 )
+@one_in(3)
 def test_no_public_page_tells_whether_an_email_waits_for_somebody(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], path: str
 ) -> None:

@@ -90,6 +90,7 @@ def owner_of(site: Site) -> Browser:
     return owner
 
 
+@deep
 def test_everything_that_gives_power_back_is_tried(used_up: list[str]) -> None:
     without = {name for name, why in EXCEPTIONS.items() if "gives power back" in why or "gives an account back" in why}
 
@@ -110,6 +111,7 @@ def test_a_thief_uses_up_nothing_that_an_owner_needs_against_them(site: Site, us
 
 
 @pytest.mark.parametrize("name", LINKS)
+@deep
 def test_nor_any_link_that_gives_power_back(site: Site, used_up: list[str], name: str) -> None:
     execute(site, A_CHANGE)
     if name == "undo_deletion":

@@ -115,6 +115,7 @@ def test_bytes_that_are_no_json_are_refused(payload: bytes) -> None:
 
 
 @given(st.one_of(ANY_TEXT, st.emails(), st.builds("{}@{}".format, ANY_TEXT, ANY_TEXT)))
+@deep
 def test_an_address_has_one_form_or_none(text: str) -> None:
     """C06, C08: what passes is plain, and passes again as it is."""
     address = accepted(canonical_address, text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.addresses.steps import signed_in
+from tests.depth import deep
 from tests.factors.steps import APP, App, app_page, scan, set_up_app, setup_field
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
@@ -109,6 +110,7 @@ def test_a_site_without_mail_takes_the_password_alone(
     assert "Your authenticator app is set up" in browser.post(page.url.path, data=typed(page.text)[1]).text
 
 
+@deep
 def test_who_was_logged_out_has_no_more_of_them_sent(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     """C68: the page that waits for the email outlives the session. Its button did, too."""
     log_in(thief := site.browser())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
+from tests.depth import one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
 from tests.posts.wall import say
@@ -75,6 +76,7 @@ def chosen(site: Site) -> list[tuple[int, str, bool]]:
         ("text/plain", b"\xff" * 60_000),
     ],
 )
+@one_in(3)
 def test_a_mail_program_turns_emails_off_with_one_click(site: Site, link: str, content_type: str, body: bytes) -> None:
     """RFC 8058: no cookie, no Origin, no redirect, whatever the body."""
     headers = [("host", "blog.example"), ("content-length", str(len(body)))]

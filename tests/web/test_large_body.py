@@ -92,6 +92,7 @@ def test_what_is_not_a_whole_form_is_refused(site: Site, request_: bytes, status
 
 
 @pytest.mark.parametrize("is_said", [True, False], ids=["said", "unsaid"])
+@deep
 def test_who_sends_too_large_a_file_reads_why(site: Site, is_said: bool) -> None:
     """C46: the kernel would take back an answer that is given while the rest is still on its way."""
     size = 3 * MOST
