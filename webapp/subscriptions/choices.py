@@ -2,7 +2,7 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
+from webapp.accounts import endings, users
 from webapp.accounts.models import User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -13,6 +13,7 @@ from webapp.settings import Settings
 
 async def choose(db: AsyncSession, settings: Settings, user: User, chosen: dict[str, bool], client: ClientInfo) -> None:
     """Stores which emails a person wants. If emails about the account's safety are turned off, the owner is told."""
+    await endings.lock(db, user.id)  # as the form does before it is saved: otherwise a link and a form could deadlock
     wanted = await switches.of(db, user.id)
     for kind, is_wanted in chosen.items():
         await switches.choose(db, user.id, kind, is_wanted)

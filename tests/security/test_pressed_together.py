@@ -1,0 +1,55 @@
+"""One button pressed in two browsers in the same instant, or a button and a link, on PostgreSQL: neither is given up,
+what can be done once is done once, and nobody is told anything untrue.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from httpx2 import Response
+
+from tests.depth import deep
+from tests.security.test_at_once import browser, count_once, hashes, in_line, logged_in, site, standing
+from tests.security.test_stolen_cookie import NOT_BY_COOKIE
+from tests.sites import Site
+from tests.test_limit_sweep import SENT, form_of, path_of
+from tests.watching import execute
+
+__all__ = ["hashes", "site", "standing"]  # fixtures
+pytestmark = pytest.mark.postgresql
+
+BUTTONS = [name for name in SENT if name not in NOT_BY_COOKIE]
+# What is sent where the usual asks for the password first: they have logged in a moment ago.
+WITHOUT_PASSWORD = {"emails": {"new_sign_in": "1"}}
+
+Press = Callable[[], Response]
+
+
+def in_two_browsers(site: Site, name: str) -> list[Press]:
+    """Susan's, both of which have the same page open."""
+    first, second = logged_in(site), logged_in(site)
+    path = path_of(site, first, name)
+    forms = [WITHOUT_PASSWORD.get(name) or form_of(each, name) for each in (first, second)]
+    execute(site, "DELETE FROM limit_window")
+    site.run(count_once, site)
+    return [lambda: first.post(path, data=forms[0]), lambda: second.post(path, data=forms[1])]
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+@deep
+def test_of_two_who_press_the_same_button_none_is_given_up(site: Site, name: str) -> None:
+    answers = in_line(site, *in_two_browsers(site, name))
+
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+
+
+@pytest.mark.parametrize("link", ["unsubscribe", "subscribe_again"])  # a reset is in tests/security/test_at_once.py
+@pytest.mark.parametrize("name", BUTTONS)
+@deep
+def test_a_button_and_a_link_do_not_wait_for_each_other(site: Site, name: str, link: str) -> None:
+    """The button takes the account first, and then what belongs to it. A link must not have that already."""
+    button, stranger = in_two_browsers(site, name)[0], browser(site)
+    path = path_of(site, stranger, link)
+
+    answers = in_line(site, button, lambda: stranger.post(path))
+
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
