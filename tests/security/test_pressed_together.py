@@ -53,3 +53,13 @@ def test_a_button_and_a_link_do_not_wait_for_each_other(site: Site, name: str, l
     answers = in_line(site, button, lambda: stranger.post(path))
 
     assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+
+
+def test_an_export_is_asked_for_once(site: Site) -> None:
+    execute(site, "DELETE FROM account_export")
+    execute(site, "DELETE FROM security_event")
+
+    answers = in_line(site, *in_two_browsers(site, "export"))
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert execute(site, "SELECT count(*) FROM security_event WHERE kind = 'export_asked'") == [(1,)]

@@ -71,13 +71,15 @@ async def _page(request: Request, form: Form[Export], part: str) -> Response:
 @limited(rate_limits.EXPORTS)
 @while_logged_in
 async def _asked(request: Request, form: Form[Export], user: User) -> Response:
-    db = request.state.db
+    db, page = request.state.db, request.app.url_path_for("export")
+    if await _is_under_way(request):  # it was asked for in another browser in the same instant
+        return pages.redirect(request, page)
     await exports.ask(db, user.id)
     await events.note(db, Event.EXPORT_ASKED, user.id, auth.client_info(request))
     await db.commit()
     request.app.state.exports.wake()
     words = _("We're putting everything together. You'll get an email when it's there.")
-    return pages.redirect(request, request.app.url_path_for("export"), flash=words)
+    return pages.redirect(request, page, flash=words)
 
 
 @limited(rate_limits.DOWNLOADS)
