@@ -11,6 +11,7 @@ from tests.depth import deep
 from tests.security.test_at_once import browser, count_once, hashes, in_line, logged_in, site, standing
 from tests.security.test_stolen_cookie import NOT_BY_COOKIE
 from tests.sites import Site
+from tests.stories import PASSWORD
 from tests.test_limit_sweep import SENT, form_of, path_of
 from tests.watching import execute
 
@@ -63,3 +64,20 @@ def test_an_export_is_asked_for_once(site: Site) -> None:
 
     assert [answer.status_code for answer in answers] == [303, 303]
     assert execute(site, "SELECT count(*) FROM security_event WHERE kind = 'export_asked'") == [(1,)]
+
+
+def test_nobody_hears_that_the_right_password_is_wrong(site: Site) -> None:
+    """The account has changed while it was looked at."""
+    susan = logged_in(site)
+
+    def delete_meanwhile(run: str) -> None:
+        if run == "verify":
+            execute(site, "UPDATE user_account SET epoch = epoch + 1, disabled_at = now() WHERE id = 1")
+
+    site.argon2.meanwhile = delete_meanwhile
+    answer = susan.post("/recovery_codes", data={"current_password": PASSWORD})
+    site.argon2.meanwhile = lambda run: None
+
+    assert answer.status_code == 422
+    assert "Your account has just changed. Try again." in answer.text
+    assert "not your current password" not in answer.text

@@ -73,6 +73,11 @@ class SessionUser:
         return not (self.has_passkeys or self.declined_passkey)
 
     @property
+    def proves(self) -> str:
+        """What a passkey is asked about to prove who somebody is: an answer counts in this session only."""
+        return f"prove {self.id} {self.epoch} {self.session_id}"
+
+    @property
     def is_seen_again(self) -> bool:
         """Whether the last recorded visit is old enough to record another."""
         return not is_recent(self.seen, SEEN_EVERY)

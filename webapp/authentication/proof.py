@@ -110,7 +110,7 @@ async def prove(
 async def _by_passkey(request: Request, form: Form[Any]) -> User | None:
     """The current user, if their passkey has answered what this session was asked."""
     user: SessionUser = request.state.user
-    found = await try_passkey(request, form, about_session(user), form.values["passkey_proof"], of=user.id)
+    found = await try_passkey(request, form, user.proves, form.values["passkey_proof"], of=user.id)
     if found:
         return found[0]
     if not form.errors:
@@ -153,14 +153,12 @@ async def _by_password(request: Request, form: Form[Any]) -> User | None:
         return None
     if user is not None and user.id == asking.id:  # and not somebody who has just taken the name
         return user
-    if not form.errors:
+    now_is = None if form.errors else await users.get(request.state.db, asking.id)
+    if now_is and now_is.epoch == asking.epoch:
         form.refuse(field, _("That's not your current password."))
+    elif not form.errors:  # it isn't known whether it was
+        form.refuse("", _("Your account has just changed. Try again."))
     return None
-
-
-def about_session(user: SessionUser) -> str:
-    """What a passkey is asked about to prove who somebody is: an answer counts in that session only."""
-    return f"prove {user.id} {user.epoch} {user.session_id}"
 
 
 async def try_password(request: Request, form: Form[Any], typed: str, password: str) -> User | None:

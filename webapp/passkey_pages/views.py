@@ -71,7 +71,7 @@ async def _end_wait(request: Request, user: User) -> None:
 async def prove_challenge(request: Request) -> Response:
     """The challenge with which a logged-in person proves who they are."""
     _must_be_possible(request)
-    about = proof.about_session(request.state.user)
+    about = request.state.user.proves
     return JSONResponse(ceremony.to_use(request.app.state.settings, about))
 
 
