@@ -22,6 +22,7 @@ from webapp.database import CLOCKS_DIFFER, Database, now
 from webapp.database.hot import Transaction
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
+from webapp.delivery.finishing import tell
 from webapp.delivery.pace import Pace, mend_times, prolong_leases, seconds_ahead
 from webapp.logs import Report
 from webapp.mail import outbox, refusals
@@ -43,13 +44,14 @@ NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
 
 
 class Written(NamedTuple):
-    """A claimed email with its bytes, ready to send; writing it took `seconds` of processor time."""
+    """A claimed email with its bytes: looked up at a moment of the steady clock, written in so many `seconds`."""
 
     email: Claimed
     recipient: str
     message: bytes
     seconds: float
     is_marked: bool = False  # as an address that was refused
+    looked_up_at: float = 0.0
 
 
 class Drafted(NamedTuple):
@@ -112,13 +114,22 @@ class Dispatcher:
         A few are looked up at once, and none is written while the database waits. Others get their turn in between.
         """
         for start in range(0, len(batch), DRAFTED_AT_ONCE):
+            looked_up_at = time.monotonic()
             for email, draft, is_marked in await self._drafts(batch[start : start + DRAFTED_AT_ONCE]):
                 written = write(self.settings, self.templates, email, draft)
                 if isinstance(written, Written):
-                    yield written._replace(is_marked=is_marked)
+                    yield written._replace(is_marked=is_marked, looked_up_at=looked_up_at)
                 else:
                     await self._end(email, written)
                 await asyncio.sleep(0)
+
+    async def up_to_date(self, written: Written) -> Written | None:
+        """The email, looked up again if it has waited long behind a slow server: what it tells of may be gone by now,
+        or not be wanted any more. None if it isn't to be sent.
+        """
+        if time.monotonic() - written.looked_up_at < self.pace.fresh:
+            return written
+        return next(iter([again async for again in self.write([written.email])]), None)
 
     async def _drafts(self, batch: Sequence[Claimed]) -> list[Drafted]:
         """Looks up what emails will say, in one transaction; if one of them breaks it, in one each."""
@@ -168,8 +179,7 @@ class Dispatcher:
 
     async def _tidy(self) -> None:
         """Now and then checks the clock."""
-        clock = _clock()
-        jumped = clock - self._clock
+        jumped = (clock := _clock()) - self._clock
         if time.monotonic() < self._tidy_at and abs(jumped) < CLOCK_JUMPED:
             return
         async with self.database.session(is_writing=True) as db:
@@ -186,15 +196,6 @@ class Dispatcher:
 def _clock() -> float:
     """When the machine's steady clock began, as its wall clock sees it. It changes when the wall clock is set."""
     return time.time() - time.monotonic()
-
-
-def tell(email: Claimed, outcome: Outcome) -> None:
-    """Logs a line for each outcome, except for emails to nobody: the log must not tell who has no account."""
-    if outcome.verdict is not Verdict.NOBODY:
-        milliseconds = round((now() - email.created_at).total_seconds() * 1000)
-        fields = {"letter": email.id, "kind": email.kind, "attempt": email.attempts, "age_ms": milliseconds}
-        fields |= {"outcome": outcome.verdict.value, "code": outcome.code}
-        log.info("letter", extra={"fields": fields})
 
 
 async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:
@@ -238,6 +239,7 @@ def write(settings: Settings, templates: Environment, email: Claimed, draft: Dra
     began = time.thread_time()
     try:
         message = compose(templates, settings, email, draft)
+        email = replace(email, user_id=draft.user_id or email.user_id)  # as its row says by now
         return Written(email, draft.recipient, message, time.thread_time() - began)
     except Exception as error:
         return _not_written(email, error)

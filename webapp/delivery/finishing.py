@@ -1,14 +1,17 @@
 """Stores the outcomes of emails together: one commit for all that finish at the same moment."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from webapp.database import Database
+from webapp.database import Database, now
 from webapp.delivery.pace import Pace
 from webapp.mail import outbox
-from webapp.mail.models import Claimed, Outcome
+from webapp.mail.models import Claimed, Outcome, Verdict
+
+log = logging.getLogger("webapp.mail")
 
 # How long an outcome waits for others that are on the way, to be stored with them.
 GATHER_SECONDS = 0.001
@@ -69,6 +72,15 @@ class Finishing:
             return
         for _email, _outcome, committed in batch:
             committed.set_result(None)
+
+
+def tell(email: Claimed, outcome: Outcome) -> None:
+    """Logs a line for each outcome, except for emails to nobody: the log must not tell who has no account."""
+    if outcome.verdict is not Verdict.NOBODY:
+        milliseconds = round((now() - email.created_at).total_seconds() * 1000)
+        fields = {"letter": email.id, "kind": email.kind, "attempt": email.attempts, "age_ms": milliseconds}
+        fields |= {"outcome": outcome.verdict.value, "code": outcome.code}
+        log.info("letter", extra={"fields": fields})
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:

@@ -17,8 +17,8 @@ from jinja2 import Environment
 from webapp.database import Database, now
 from webapp.database.refusals import in_words, is_away, what_to_check
 from webapp.delivery.breaker import Breaker
-from webapp.delivery.dispatcher import BATCH, Dispatcher, Written, tell
-from webapp.delivery.finishing import Finishing, happens, next_of
+from webapp.delivery.dispatcher import BATCH, Dispatcher, Written
+from webapp.delivery.finishing import Finishing, happens, next_of, tell
 from webapp.delivery.pace import USUAL, Pace, Share
 from webapp.delivery.smtp import Transport
 from webapp.logs import Report
@@ -36,9 +36,8 @@ HANDED_BACK = Outcome(Verdict.UNAVAILABLE)
 
 
 class Mailer:
-    """Empties a database's outbox until stopped. Several processes may do so at once.
-
-    `transport` makes what takes the emails away, one for each worker.
+    """Empties a database's outbox until stopped; several processes may do so at once. `transport` makes what takes the
+    emails away, one for each worker.
     """
 
     def __init__(
@@ -130,8 +129,7 @@ class Mailer:
                 continue
             self.database.wake.clear()
             await self._try_suspect()
-            # A server that was down is tried with one email.
-            most = int(not self._in_hand) if self.breaker.is_open else BATCH
+            most = int(not self._in_hand) if self.breaker.is_open else BATCH  # one, for a server that was down
             claimed = await self._dispatcher.claim(most) if most else []
             written = await self._hand_over(claimed)
             if len(claimed) < (BATCH if written else 1) and not self._stopping.is_set():
@@ -203,11 +201,13 @@ class Mailer:
         finally:
             await connection.close()
 
-    async def _send(self, connection: Transport, written: Written) -> None:
-        email = self._in_hand.get(written.email.id, written.email)  # whose lease may have been renewed meanwhile
-        has_time = email.due_at - now() > self.pace.least_lease
-        if self._stopping.is_set() or self.breaker.wait or not has_time:
+    async def _send(self, connection: Transport, queued: Written) -> None:
+        email = self._in_hand.get(queued.email.id, queued.email)  # whose lease may have been renewed meanwhile
+        if self._stopping.is_set() or self.breaker.wait or email.due_at - now() <= self.pace.least_lease:
             return await self._finish(email, HANDED_BACK)
+        if (written := await self._dispatcher.up_to_date(queued)) is None:
+            del self._in_hand[email.id]
+            return None
         with self._finishing.awaits_another():
             outcome = await connection.deliver(written.recipient, written.message, email.attempts)
         outcome = self.breaker.judge(outcome, written.recipient)

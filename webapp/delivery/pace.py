@@ -23,6 +23,7 @@ class Pace:
     poll: float = 1.0  # until the outbox is checked again if nothing wakes the mailer
     lease: timedelta = outbox.LEASE
     least_lease: timedelta = timedelta(seconds=5)  # with less time left, no email is begun
+    fresh: float = 5.0  # how long what an email says may wait for the server before it is looked up again
     retries: Sequence[float] = outbox.RETRY_DELAYS
     suspect: float = 5.0  # between attempts at an email that mailers died with
     share: float = 0.2  # of the process's time, for emails while visitors wait for pages
