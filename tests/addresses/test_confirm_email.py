@@ -228,7 +228,9 @@ def test_a_request_ends_with_the_accounts_other_links(
     page, answer = site.browser().get(link), site.browser().post(link)
 
     assert (page.status_code, answer.status_code) == (410, 410)
-    assert ("This account is closed" if event == "disabled" else "This link has been used") in page.text
+    said = {"used": "This email is confirmed", "disabled": "This account is closed"}
+    assert said.get(event, "This link has been used") in page.text
+    assert "Ask for a fresh link" not in page.text or event not in said
     assert address(site) == before
 
 

@@ -56,6 +56,11 @@ class Change:
         return self.confirmed_at is None and self.epoch == self.account_epoch and not self.is_disabled
 
     @property
+    def is_in_force(self) -> bool:
+        """Whether it was confirmed, and the account still has the new address."""
+        return self.confirmed_at is not None and self.account_email == self.new_email
+
+    @property
     def is_undoable(self) -> bool:
         is_in_time = self.confirmed_at is not None and now() < reserved_emails.ends(self.confirmed_at)
         return is_in_time and self.undone_at is None and not self.is_disabled

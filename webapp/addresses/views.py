@@ -10,7 +10,7 @@ from starlette.responses import Response
 from webapp import rate_limits
 from webapp.accounts.endings import Ended, Keep, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.tokens import Purpose, TokenClosed, TokenGone, TokenInvalid, TokenUsed, read
+from webapp.accounts.tokens import Claim, Purpose, TokenClosed, TokenGone, TokenInvalid, TokenUsed, read
 from webapp.accounts.users import Taken
 from webapp.addresses import changes, forms
 from webapp.addresses.changes import Change
@@ -24,9 +24,17 @@ from webapp.authentication.email_links import Sent
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import refusals
-from webapp.web import pages
+from webapp.web import page_language, pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited_button, too_often
+
+
+class AlreadyConfirmed(TokenUsed):
+    """The account has the address that the link confirms, so nobody needs another link."""
+
+    def __init__(self, claim: Claim, change: Change) -> None:
+        super().__init__(claim)
+        self.change = change
 
 
 @login_required
@@ -80,6 +88,10 @@ async def _behind_link(
     except Taken:
         await request.state.db.rollback()
         form.refuse("", taken)
+    except AlreadyConfirmed as done:
+        email_links.note_refused(request, done, purpose)
+        page, change, status = "addresses/email_confirmed.html", done.change, 410
+        return pages.render(request, page, part="panel", change=change, status=status)
     except TokenInvalid as refused:
         return email_links.bad(request, refused, purpose)
     token = request.path_params["token"]
@@ -118,6 +130,8 @@ async def _change_of(request: Request, purpose: Purpose) -> Change:
         raise expired or TokenGone(claim)
     if change.is_disabled:
         raise TokenClosed(claim)
+    if purpose is Purpose.CONFIRM_EMAIL and change.is_in_force:
+        raise AlreadyConfirmed(claim, change)
     if expired:
         raise expired
     if not (change.is_open if purpose is Purpose.CONFIRM_EMAIL else change.is_undoable):
@@ -146,8 +160,9 @@ async def _undone(request: Request, change: Change) -> Response:
     """Redirects to the reset request: a link that works for days must not set a password by itself."""
     db = request.state.db
     await changes.undo(db, request.app.state.settings, change, auth.client_info(request))
-    words = _("%(username)s has the email %(address)s again and is logged out everywhere.")
-    more = _("The old password no longer works. We'll email you a link to choose a new one.")
+    with page_language.after_logging_out(request, change.user_id):
+        words = _("%(username)s has the email %(address)s again and is logged out everywhere.")
+        more = _("The old password no longer works. We'll email you a link to choose a new one.")
     flash = f"{words % {'username': change.username, 'address': change.old_email}} {more}"
     suffix = urlencode({"email": change.username})
     response = pages.redirect(request, f"/reset_password_request?{suffix}", flash=flash)

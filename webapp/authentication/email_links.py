@@ -216,11 +216,15 @@ def bad(request: Request, refused: TokenInvalid, kind: str, page: str = "") -> R
 
     `page` is the path of the link's own page, if it isn't the one that was asked for.
     """
-    if request.method == "POST":  # a look alone is no attempt
-        events.refused(Refusal.LINK, auth.client_info(request), link=kind, reason=refused.reason)
+    note_refused(request, refused, kind)
     if request.method == "POST" and request.headers.get("hx-request"):
         return pages.redirect(request, page or request.url.path)  # the page says what is wrong
     return bad_page(request, refused, kind, Form(EmptyForm))
+
+
+def note_refused(request: Request, refused: TokenInvalid, kind: str) -> None:
+    if request.method == "POST":  # a look alone is no attempt
+        events.refused(Refusal.LINK, auth.client_info(request), link=kind, reason=refused.reason)
 
 
 def bad_page(request: Request, refused: TokenInvalid, kind: str, form: Form[EmptyForm]) -> Response:
