@@ -10,10 +10,11 @@ import pytest
 from babel.localedata import locale_identifiers
 
 from tests.depth import deep, one_in
-from tests.mailbox import Mailbox
+from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, log_in, register
-from tests.watching import execute
+from tests.watching import execute, wait_until_posted
+from tests.web.test_second_press import STORIES, Pressed, Village, form_on, press, settled
 from webapp import i18n
 from webapp.accounts import tokens
 from webapp.mail.kinds import KINDS
@@ -271,3 +272,32 @@ def in_language(site: Site, language: str) -> Browser:
     browser = site.browser()
     browser.headers["accept-language"] = language
     return browser
+
+
+SAID = re.compile(r'<p class="flash-\w+">(.*?)</p>', re.DOTALL)
+
+
+def disowning(village: Village) -> Pressed:
+    ask_for_reset(village.stranger, "susan")
+    wait_until_posted(village.site)
+    [path] = [path for path in paths_in(village.mailbox.last("susan@example.com").text) if path.startswith("/not_me/")]
+    return village.susan, form_on(village.susan, path)
+
+
+@pytest.mark.parametrize("name", [*STORIES, "report_not_me"])
+@one_in(40)
+def test_what_is_said_after_a_form_is_in_the_language_of_the_page_that_says_it(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[..., Site], name: str
+) -> None:
+    """Susan reads Russian, her browser asks for English. Where a form logs her out, the next page is a stranger's."""
+    settings = make_settings(database_url=sqlite_url, admins=("susan@example.com",), member_invites=3)
+    village = settled(start_site(settings))
+    stories = {**STORIES, "report_not_me": disowning}
+    _browser, form = stories[name](village)
+    execute(village.site, "UPDATE user_account SET language = 'ru' WHERE username = 'susan'")
+
+    page = village.susan.get(press(village.susan, form).headers.get("location", "/"))
+
+    is_russian = '<html lang="ru"' in page.text
+    said = SAID.findall(page.text)
+    assert [words for words in said if bool(re.search("[а-я]", words)) != is_russian] == []

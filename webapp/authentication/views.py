@@ -17,7 +17,7 @@ from webapp.factors import second_step
 from webapp.i18n import gettext as _
 from webapp.mail import status
 from webapp.names.identities import visible
-from webapp.web import cookies, pages
+from webapp.web import cookies, page_language, pages
 from webapp.web.forms import EmptyForm, Form
 
 
@@ -43,7 +43,8 @@ async def login(request: Request) -> Response:
 
 @auth.login_required
 async def logout(request: Request) -> Response:
-    response = pages.redirect(request, "/login", flash=_("You're logged out."))
+    with page_language.after_logging_out(request, request.state.user.id):
+        response = pages.redirect(request, "/login", flash=_("You're logged out."))
     await auth.log_out(request, response)
     await request.state.db.commit()
     return response

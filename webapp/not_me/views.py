@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links
 from webapp.not_me import not_me
-from webapp.web import pages
+from webapp.web import page_language, pages
 from webapp.web.forms import EmptyForm, Form
 
 
@@ -24,7 +24,8 @@ async def report_not_me(request: Request) -> Response:
     if form.is_valid:
         db, client = request.state.db, auth.client_info(request)
         ended = await not_me.report(db, request.app.state.settings, user, claim, client)
-        words = email_links.logged_out_on(ended) if ended else None
+        with page_language.after_logging_out(request, user.id):
+            words = email_links.logged_out_on(ended) if ended else None
         response = pages.redirect(request, request.url.path, flash=words)
         if pages.asks_for_part(request):
             response = await _not_me_page(request, form, user, claim)

@@ -115,7 +115,8 @@ async def end_session(request: Request) -> Response:
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
-        response = pages.redirect(request, "/login", flash=_("You're logged out."))
+        with page_language.after_logging_out(request, user.id):
+            response = pages.redirect(request, "/login", flash=_("You're logged out."))
         await auth.log_out(request, response)
         await db.commit()
         return response

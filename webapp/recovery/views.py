@@ -28,7 +28,7 @@ from webapp.passkeys import ceremony
 from webapp.passwords.hasher import normal
 from webapp.recovery import reset
 from webapp.recovery.forms import Recover, ResetPassword, ResetPasswordRequest
-from webapp.web import pages
+from webapp.web import page_language, pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often
 
@@ -91,7 +91,8 @@ async def _reset(request: Request, form: Form[ResetPassword], user_id: int) -> R
         await db.commit()  # including the code it used up: of many with one code, only one goes on to hash
         ended = await reset.finish(db, state.hasher, state.settings, user, password, client, keep)
         page = f"/login?{urlencode({'username': user.username})}"
-        response = pages.redirect(request, page, flash=_changed(request, user, ended))
+        with page_language.after_logging_out(request, user.id):
+            response = pages.redirect(request, page, flash=_changed(request, user, ended))
         await auth.renew_browser(request, response)
         await db.commit()
         # Only now: somebody who has just been counted may wait for the account's row, and the two would deadlock.
