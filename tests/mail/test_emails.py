@@ -686,6 +686,21 @@ def test_text_and_html_of_an_email_say_the_same(emails: list[OutboxEmail]) -> No
         assert [it for it in said if it not in seen] == []
 
 
+def test_what_stands_beside_the_subject_is_whole_by_itself(emails: list[OutboxEmail]) -> None:
+    """Mail programs show the first words of the HTML there, which are hidden below."""
+    for email in emails:
+        [hidden] = re.findall(r'<div style="display: none[^>]*>(.*?)</div>', email.html, re.DOTALL)
+
+        assert len(hidden) > 20, email.template
+        assert not hidden.strip().endswith(":"), email.template
+        assert "://" not in hidden, email.template
+
+
+def test_no_email_has_a_gap(emails: list[OutboxEmail]) -> None:
+    """One empty line between paragraphs, two before the foot."""
+    assert [email.template for email in emails if "\n\n\n\n" in email.text.replace("\r", "")] == []
+
+
 def test_an_email_names_the_account_it_is_about(emails: list[OutboxEmail]) -> None:
     """C59"""
     for email in emails:

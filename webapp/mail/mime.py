@@ -7,6 +7,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from itertools import takewhile
 from typing import Self
 
 from jinja2 import Environment
@@ -99,9 +100,13 @@ def _links(text: str, settings: Settings) -> list[str]:
 
 
 def _preheader(text: str) -> str:
-    """What mail programs show beside the subject: the words after the greeting."""
+    """What mail programs show beside the subject: the words after the greeting, and what follows a colon but a link."""
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
-    return paragraphs[1] if len(paragraphs) > 1 else ""
+    first, *more = paragraphs[1:4] or [""]
+    if not first.endswith(":"):
+        return first
+    led_to = list(takewhile(lambda paragraph: not (_LINK.fullmatch(paragraph) or paragraph.endswith(":")), more))
+    return " ".join([first, *led_to]) if led_to else f"{first[:-1]}."
 
 
 def add_parts(message: EmailMessage, text: str, html: str | None) -> None:
