@@ -10,11 +10,13 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from tests import sites
+from tests.browser.states import LONG_NAME
 from tests.browser.visitor import SCROLLS
 from tests.depth import deep, one_in, share
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Site
 from tests.test_sweeps import path_of
+from tests.watching import standing_site
 from webapp.i18n import PSEUDO
 
 pytestmark = pytest.mark.browser
@@ -37,16 +39,17 @@ SHOW = f"""async ([html, most]) => {{
     await Promise.all(waiting.map((it) => new Promise((done) => {{ it.onload = it.onerror = done; }})));
     return [{SCROLLS}, broken];
 }}"""
-# What readers may set (WCAG 2.2, 1.4.12), and the texts that are cut off then, but for the first words of an email.
+# What readers may set (WCAG 2.2, 1.4.12), and the texts that are cut off then, but for the first words of an email and
+# the name of the site, which gives way to the rest of its row.
 SPACED = """() => {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(`* { line-height: 1.5 !important; letter-spacing: 0.12em !important;
         word-spacing: 0.16em !important; } p { margin-block-end: 2em !important; }`);
     document.adoptedStyleSheets = [sheet];
 }"""
-CUT = """() => [...document.querySelectorAll("main *, footer *, .flash *")]
+CUT = """() => [...document.querySelectorAll("body *")]
     .filter((it) => it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 1)
-    .filter((it) => getComputedStyle(it).overflowX === "hidden" && !it.matches(".email-preview"))
+    .filter((it) => getComputedStyle(it).overflowX === "hidden" && !it.matches(".email-preview, .site-name"))
     .map((it) => it.outerHTML.slice(0, 100))"""
 # What has moved once a script has said the times in the reader's own zone.
 MOVED = """() => {
@@ -157,3 +160,35 @@ def test_nothing_moves_when_times_are_said_in_the_readers_own_zone(place: Site, 
 
     assert times > 5
     assert {name: what for name, what in moved.items() if what} == {}
+
+
+# Whether each button stands at the end of the first line of the name that it belongs to.
+BESIDE = """(name) => [...document.querySelectorAll(".person:has(.follow)")].map((it) => {
+    const link = it.querySelector(".person-name"), button = it.querySelector("button").getBoundingClientRect();
+    link.textContent = name;
+    const [first] = link.getClientRects();
+    return button.left > first.right && button.top < first.bottom && button.right > innerWidth - 40;
+})"""
+
+
+@pytest.mark.parametrize("name", ["konstantinopel", LONG_NAME])
+@deep
+def test_the_button_stays_beside_a_long_name(place: Site, phone: Page, name: str) -> None:
+    opened(phone, place, "susan")
+    phone.goto("/user/susan/followers")
+
+    assert set(phone.evaluate(BESIDE, name)) == {True}
+
+
+def test_a_long_word_in_the_name_of_the_site_stays_whole_at_its_front_door(
+    migrated_sqlite: Path, tmp_path: Path, browser: Browser
+) -> None:
+    with standing_site(migrated_sqlite, tmp_path, site_name="Огородники на реке") as site:
+        context = browser.new_context(base_url=site.settings.base_url, viewport=NARROW)  # type: ignore[arg-type]
+        page = context.new_page()
+        serve(page, site, site.browser())
+        page.goto("/")
+
+        _pixels, broken = page.evaluate(SHOW, [site.browser().get("/").text, 10])
+
+    assert broken == []
