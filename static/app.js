@@ -72,7 +72,8 @@ document.addEventListener("htmx:after:swap", (event) => {
   goOnAt(ctx.target);
   if (!isPost(event) || ctx.swap === "none") return;
   const part = document.getElementById(ctx.target?.id || "panel");
-  const next = part?.querySelector("[aria-invalid=true]") ?? part?.querySelector("h1, [data-focus]");
+  const mistake = part?.querySelector("[aria-invalid=true]") ?? part?.querySelector("[role=alert] ~ * [autofocus]");
+  const next = mistake ?? part?.querySelector("h1, [data-focus]");
   (next ?? (part?.matches("article") ? part : null))?.focus();
   if (part?.dataset.said) say(part.dataset.said, "success");
   const heading = part?.querySelector("h1");

@@ -115,6 +115,16 @@ def test_the_first_of_several_bad_fields_has_the_focus(scripted: Visitor) -> Non
     expect(scripted.page.locator("[aria-invalid=true]")).to_have_count(2)
 
 
+def test_after_a_wrong_password_one_can_type_the_right_one_at_once(visitor: Visitor) -> None:
+    visitor.goto("/login")
+    visitor.fill(username=visitor.name, password="not the password")
+
+    visitor.press("Log in")
+
+    visitor.sees("don't match")
+    expect(visitor.page.locator("#password")).to_be_focused()
+
+
 @pytest.mark.parametrize("path", ["/register", pytest.param("/reset_password_request", marks=deep)])
 @deep
 def test_the_panel_takes_the_place_of_the_form_without_a_page_load(scripted: Visitor, path: str) -> None:
