@@ -36,6 +36,17 @@ def test_following_is_seen_by_both_and_can_be_ended(any_site: Site) -> None:
     assert names_in(susan.get("/user/susan/following").text) == []
 
 
+def test_a_name_that_may_break_in_two_is_heard_as_one(susan: Browser, site: Site) -> None:
+    import_people(site, "ann_of_the_hill")
+    susan.post("/follow/ann_of_the_hill")
+
+    page = susan.get("/user/susan/following").text
+
+    assert re.findall(r'class="person-name"[^>]* aria-label="(.*?)">(.*?)</a>', page) == [
+        ("ann_of_the_hill", "ann_<wbr>of_<wbr>the_<wbr>hill")
+    ]
+
+
 @pytest.mark.parametrize("page", ["", "/followers", "/following"])
 def test_a_newcomers_own_empty_pages_lead_on(susan: Browser, page: str) -> None:
     own, other = (
