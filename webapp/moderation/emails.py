@@ -80,7 +80,11 @@ async def tell_other_admins(db: AsyncSession, settings: Settings, address: str) 
     samples=lambda site: [_acts_draft(site, "host@example.com", acts) for acts in _sample_acts()],
 )
 async def admin_acted(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an admin: what the others did to accounts. Not sent if that was nothing, or its accounts are gone."""
+    """To an admin: what the others did to accounts. Not sent if that was nothing, or its accounts are gone, nor to
+    somebody who is no admin any more.
+    """
+    if email.recipient not in settings.admin_addresses:
+        return None
     since = email.created_at - LEEWAY
     query = (
         select(SecurityEvent, User)
@@ -104,8 +108,8 @@ async def admin_acted(db: AsyncSession, settings: Settings, email: Claimed) -> D
     samples=lambda site: [_reported_draft(site, "host@example.com", _sample_cases())],
 )
 async def post_reported(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an admin: what is waiting for a decision. Not sent if everything has been decided meanwhile."""
-    cases = await reports.waiting(db)
+    """To an admin, if they still are one: what is waiting for a decision. Not sent if everything has been decided."""
+    cases = await reports.waiting(db) if email.recipient in settings.admin_addresses else []
     return _reported_draft(settings, email.recipient, cases) if cases else None
 
 

@@ -98,8 +98,8 @@ async def registration_refused(db: AsyncSession, settings: Settings, email: Clai
     samples=lambda site: [_waiting_draft(site, "host@example.com", _sample_requests()[:1])],
 )
 async def registrations_waiting(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To an admin: who is waiting. Not sent if everybody has been answered meanwhile."""
-    waiting = await requests.waiting(db)
+    """To an admin, if they still are one: who is waiting. Not sent if everybody has been answered meanwhile."""
+    waiting = await requests.waiting(db) if email.recipient in settings.admin_addresses else []
     return _waiting_draft(settings, email.recipient, waiting) if waiting else None
 
 
