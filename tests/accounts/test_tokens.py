@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -387,6 +388,15 @@ def test_the_page_of_an_expired_link_leads_on(standing: Site, purpose: Purpose) 
     ways = re.findall(r'class="button[^"]*" href="([^"]+)"|action="([^"]+)"', panel)
     assert (page.status_code, "This link has expired" in panel) == (410, True)
     assert {"".join(way) for way in ways} - {"/"}
+
+
+def test_a_whole_link_of_a_key_that_was_dropped_is_not_just_called_cut_off(standing: Site) -> None:
+    dropped = replace(SETTINGS, secret_key="a key of last year: 0123456789abcdef0123456789abcdef")
+    subjects = {purpose: "nobody@example.com" if purpose is Purpose.REGISTER else 1 for purpose in ENDPOINTS}
+
+    for purpose, path in ENDPOINTS.items():
+        page = standing.browser().get(path.format(tokens.issue(dropped, purpose, subjects[purpose], TEN_MINUTES)))
+        assert (page.status_code, "the site has stopped accepting it" in page.text) == (404, True)
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
