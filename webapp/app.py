@@ -65,6 +65,7 @@ from webapp.moderation.models import DecidedReport
 from webapp.names import reserved, usernames
 from webapp.names.usernames import KeptUsername, RetiredUsername
 from webapp.operator.error_alerts import Alarms
+from webapp.operator.mail_status import PausedMail
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import Hasher
 from webapp.posts import posts
@@ -171,7 +172,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
     works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
     if settings.sends_mail:
-        works.append(Digests(settings))
+        works += [Digests(settings), PausedMail()]
     exporting = asyncio.create_task(app.state.exports.run(report))
     importing = asyncio.create_task(app.state.imports.run(report))
     tidying = asyncio.create_task(cleanup.run(database, works, report))

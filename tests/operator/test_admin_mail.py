@@ -12,6 +12,7 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
 from tests.watching import execute
 from webapp.mail import refusals
+from webapp.operator.mail_status import PausedMail
 from webapp.settings import Settings
 
 PAGES = ["/admin/mail", "/admin/mail/pause", "/admin/mail/resume", "/admin/mail/send_again", "/admin/mail/works_again"]
@@ -53,6 +54,26 @@ def test_it_says_that_emails_leave(admin: Browser) -> None:
     page = admin.get("/admin/mail").text
 
     assert "Delivering normally" in sentence(page)
+
+
+@pytest.mark.parametrize(("every", "lines"), [(3600.0, 1), (0.0, 3)])
+@pytest.mark.alike
+def test_the_log_says_now_and_then_that_the_mail_is_still_paused(
+    hosted: Site, admin: Browser, caplog: pytest.LogCaptureFixture, every: float, lines: int
+) -> None:
+    """No email can."""
+    reminding, database = PausedMail(every), hosted.app.state.database
+
+    hosted.run(reminding.run_batch, database)
+    admin.post("/admin/mail/pause")
+    ask_for_reset(admin, "host")
+    for _minute in range(3):
+        hosted.run(reminding.run_batch, database)
+    admin.post("/admin/mail/resume")
+    hosted.run(reminding.run_batch, database)
+
+    said = [record.__dict__["fields"]["waiting"] for record in caplog.records if record.msg == "mail_still_paused"]
+    assert said == [1] * lines
 
 
 @pytest.mark.alike

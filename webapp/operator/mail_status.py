@@ -1,13 +1,15 @@
 """Is mail flowing? The answer in a sentence, for the operator's page and the command line."""
 
 import hmac
+import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, execute_together, now
+from webapp.database import Database, execute, execute_together, now
 from webapp.i18n import decimal, ngettext
 from webapp.i18n import gettext as _
 from webapp.logs import mask, mask_all
@@ -18,6 +20,9 @@ from webapp.settings import Settings
 # Waiting longer than this without any known trouble means that nobody is sending.
 STUCK_AFTER = timedelta(seconds=90)
 MOST_SHOWN = 50
+REMINDED_EVERY = 3600.0  # seconds
+
+log = logging.getLogger("webapp.mail")
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,22 @@ def _with_answer(words: str, row: Any) -> str:
 
 def _clock(when: datetime) -> str:
     return f"{when:%H:%M} UTC" if now() - when < timedelta(hours=20) else f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+class PausedMail:
+    """Says in the log now and then that the mail is still paused, since no email can."""
+
+    name = "mail_status"
+
+    def __init__(self, every: float = REMINDED_EVERY) -> None:
+        self._every, self._next = every, 0.0
+
+    async def run_batch(self, database: Database) -> bool:
+        """Looks; never has more to do now."""
+        async with database.session() as db:
+            state = await status.read(db)
+        if state.paused_at and time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
+            fields = {"since": _clock(state.paused_at), "waiting": state.waiting}
+            log.warning("mail_still_paused", extra={"fields": fields})
+        return False
