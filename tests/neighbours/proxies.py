@@ -49,6 +49,7 @@ class Ground:
     certificate: Path
     buffers: bool = True
     is_told: bool = False  # by the PROXY protocol, where each connection comes from
+    behind: Mapping[str, str] | None = None  # another proxy: what nginx is told then, and in place of what
 
 
 class Neighbourhood:
@@ -89,10 +90,15 @@ class Neighbourhood:
 
 @contextmanager
 def neighbourhood(
-    name: str, folder: Path, database_url: str, certificates: Certificates, **how: bool
+    name: str,
+    folder: Path,
+    database_url: str,
+    certificates: Certificates,
+    buffers: bool = True,
+    is_told: bool = False,
 ) -> Iterator[Neighbourhood]:
     """Starts mail server, site and proxy; ends all of them."""
-    ground = Ground(folder, free_port(), free_port(), free_port(), _certificate(folder), **how)
+    ground = Ground(folder, free_port(), free_port(), free_port(), _certificate(folder), buffers, is_told)
     with MailServer(certificates) as mail:
         around = Neighbourhood(name, ground, mail)
         with _site(around, database_url, certificates), _started(name, around):
@@ -100,12 +106,32 @@ def neighbourhood(
 
 
 @contextmanager
-def _site(around: Neighbourhood, database_url: str, certificates: Certificates) -> Iterator[None]:
+def chain(
+    outer: str, told: Mapping[str, str], trusted: int, folder: Path, database_url: str, certificates: Certificates
+) -> Iterator[Neighbourhood]:
+    """The site behind nginx, and that behind another proxy, of which nginx is `told`."""
+    certificate, site_port, between = _certificate(folder), free_port(), free_port()
+    inner = Ground(folder / "inner", between, free_port(), site_port, certificate, behind=told)
+    inner.folder.mkdir()
+    with MailServer(certificates) as mail:
+        within = Neighbourhood("nginx", inner, mail)
+        around = Neighbourhood(outer, Ground(folder, free_port(), free_port(), between, certificate), mail)
+        within.base_url = around.base_url
+        with _site(within, database_url, certificates, trusted):
+            around.site = within.site
+            with running(_nginx(inner), {}, inner.folder / "nginx.log") as nginx:
+                wait_for_port(between, nginx)
+                with _started(outer, around):
+                    yield around
+
+
+@contextmanager
+def _site(around: Neighbourhood, database_url: str, certificates: Certificates, trusted: int = 1) -> Iterator[None]:
     environment = {
         "BASE_URL": around.base_url,
         "SECRET_KEY": SECRET_KEY,
         "DATABASE_URL": database_url,
-        "TRUSTED_PROXIES": "1",
+        "TRUSTED_PROXIES": str(trusted),
         "PORT": str(around.ground.site_port),
         "SSL_CERT_FILE": str(certificates.authority),
         **around.mail.environment,
@@ -167,6 +193,8 @@ def _nginx(ground: Ground) -> list[str]:
     }
     if not ground.buffers:
         changes["proxy_request_buffering on;"] = "proxy_request_buffering off;"
+    if ground.behind is not None:
+        changes |= {"listen 443 ssl http2;": f"listen 127.0.0.1:{ground.port};", **ground.behind}
     if ground.is_told:
         told = "ssl http2 proxy_protocol; set_real_ip_from 127.0.0.1; real_ip_header proxy_protocol;"
         changes |= {"ssl http2;": told, "visitors 100;": "visitors 20;", "networks 400;": "networks 60;"}
