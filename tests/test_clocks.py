@@ -1,8 +1,11 @@
 """A clock that was a day ahead and is set back: nobody stays shut out by it, and nothing stays open.
 
+And one that is ahead of another machine's by less than a minute: what the two sign is as good as if they were one.
+
 Rate limits are in tests/test_rate_limits.py, emails that wait in tests/mail/test_outbox.py.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -287,3 +290,69 @@ def test_what_was_sent_then_is_not_charged_to_this_hour(site: Site, mailbox: Mai
         wait_for_rows(site.settings.database_url, SENT, 2)
 
     assert (before, site.run(spent)) == (1, 1)
+
+
+# Two machines, of which one is ahead
+
+
+@contextmanager
+def on_the_other_machine(seconds: float = 30) -> Iterator[None]:
+    with time_machine.travel(now() + timedelta(seconds=seconds), tick=True):
+        yield
+
+
+@pytest.mark.parametrize(("seconds", "status_code"), [(2, 200), (30, 200), (120, 404)])
+def test_the_page_that_says_check_your_email_may_be_another_machines(
+    site: Site, seconds: float, status_code: int
+) -> None:
+    browser = site.browser(follow_redirects=False)
+    with on_the_other_machine(seconds):
+        asked = ask_for_reset(browser)
+
+    page = browser.get(asked.headers["location"])
+
+    assert (page.status_code, "susan@example.com" in page.text) == (status_code, status_code == 200)
+
+
+@pytest.mark.usefixtures("susan")
+def test_what_one_machine_says_the_other_shows(site: Site) -> None:
+    browser = site.browser()
+    log_in(browser)
+    with on_the_other_machine():
+        browser.post("/logout", follow_redirects=False)
+
+    assert 'class="flash-success"' in browser.get("/login").text
+
+
+@pytest.mark.usefixtures("susan")
+def test_a_draft_that_one_machine_keeps_the_other_gives_back(site: Site) -> None:
+    browser = site.browser()
+    log_in(browser)
+    execute(site, "DELETE FROM session")
+    with on_the_other_machine():
+        browser.post("/", data={"body": "What I was about to say."})
+
+    assert "What I was about to say." in log_in(browser).text
+
+
+def test_whoever_opens_the_form_on_one_machine_and_sends_it_to_the_other_is_no_robot(
+    site: Site, mailbox: Mailbox
+) -> None:
+    browser = site.browser()
+    with on_the_other_machine():
+        seen = re.search(r'name="seen" value="([^"]+)"', browser.get("/register").text)
+    assert seen
+
+    browser.post("/register", data={"email": "newcomer@example.com", "homepage": "", "seen": seen[1]})
+
+    assert mailbox.link("newcomer@example.com").startswith("/register/")
+
+
+@pytest.mark.usefixtures("susan")
+def test_an_archive_is_uploaded_to_another_machine_than_the_proof(site: Site) -> None:
+    browser = site.browser()
+    with on_the_other_machine():
+        log_in(browser)
+        browser.post("/import", data={"current_password": PASSWORD})
+
+    assert browser.post("/import/upload", files={"archive": ("a.zip", b"no zip file")}).status_code == 422

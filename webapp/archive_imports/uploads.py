@@ -1,14 +1,14 @@
 """Uploaded archives as rows: stored, claimed, imported, reported. And the pass that lets a browser send one."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import BadSignature
 from sqlalchemy import ColumnElement, case, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import signing
 from webapp.accounts.models import User
 from webapp.archive_imports.models import DONE, ArchiveImport, ImportChunk
 from webapp.archives import exports
@@ -51,7 +51,8 @@ def pass_for(settings: Settings, user_id: int, epoch: int) -> str:
 def pass_in(settings: Settings, cookie: str) -> str:
     """The account and epoch that a pass is for; "" if it isn't ours, or is too old. Asks no database."""
     try:
-        return _signer(settings).unsign(cookie, max_age=PASS_SECONDS).decode()
+        signed: bytes = _signer(settings).unsign(cookie, max_age=PASS_SECONDS)
+        return signed.decode()
     except BadSignature:
         return ""
 
@@ -121,5 +122,5 @@ def outdated() -> ColumnElement[bool]:
     return _imports.c.expires_at < now()
 
 
-def _signer(settings: Settings) -> TimestampSigner:
-    return TimestampSigner(settings.signing_keys("upload"), salt="upload", digest_method=hashlib.sha256)
+def _signer(settings: Settings) -> signing.Signer:
+    return signing.signer(settings, "upload", "upload")

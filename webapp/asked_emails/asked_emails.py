@@ -12,9 +12,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import BadSignature
 
-from webapp import i18n
+from webapp import i18n, signing
 from webapp.database import now
 from webapp.i18n import gettext as _
 from webapp.rate_limits import EMAILS
@@ -131,5 +131,5 @@ def _second_half(key: bytes, half: str) -> str:
     return hmac.digest(key, half.encode(), hashlib.sha256).hex()[:16]
 
 
-def _signer(settings: Settings) -> TimestampSigner:
-    return TimestampSigner(settings.signing_keys("asked_email"), salt="asked_email", digest_method=hashlib.sha256)
+def _signer(settings: Settings) -> signing.Signer:
+    return signing.signer(settings, "asked_email", "asked_email")

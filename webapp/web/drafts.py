@@ -9,6 +9,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp import signing
 from webapp.settings import Settings
 from webapp.web import cookies
 
@@ -84,5 +85,4 @@ def _account(key: bytes, user_id: int) -> str:
 
 
 def _serializer(settings: Settings) -> URLSafeTimedSerializer:
-    keys = settings.signing_keys("draft")
-    return URLSafeTimedSerializer(keys, salt="draft of", signer_kwargs={"digest_method": hashlib.sha256})
+    return signing.serializer(settings, "draft", "draft of")

@@ -1,18 +1,17 @@
 """How a page is made: render(), redirect(), flash(), and the cookies that go with them."""
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature
 from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from webapp import i18n
+from webapp import i18n, signing
 from webapp.i18n import gettext as _
 from webapp.settings import Settings
 from webapp.web import cookies, drafts, forms, templating
@@ -32,8 +31,7 @@ def set_up(app: Starlette, settings: Settings, assets: Callable[[], Assets]) -> 
     app.state.templates = env
     app.state.settings = settings
     app.state.new_form_id = forms.new_id
-    keys = settings.signing_keys("flash")
-    app.state.flash = URLSafeTimedSerializer(keys, salt="said to", signer_kwargs={"digest_method": hashlib.sha256})
+    app.state.flash = signing.serializer(settings, "flash", "said to")
     return env
 
 
