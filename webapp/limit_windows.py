@@ -79,9 +79,10 @@ def outdated() -> ColumnElement[bool]:
     return col(LimitWindow.ends) < now().timestamp() - KEPT
 
 
-# Ended, or begun by a clock that was ahead: it would end later than one that begins now. Clocks of several machines may
-# differ by a minute.
-_IS_OVER = "(limit_window.ends <= :now OR limit_window.ends > excluded.ends + 60)"
+# By how many seconds a window may end later than one that begins now: a later one was begun by a clock that was ahead,
+# and is over. Were it fewer, two machines whose clocks differ would each begin anew, and let somebody guess for ever.
+LATEST = 600
+_IS_OVER = f"(limit_window.ends <= :now OR limit_window.ends > excluded.ends + {LATEST})"
 ENDS = Prepared(text("SELECT ends FROM limit_window WHERE key = :key"))
 
 

@@ -197,7 +197,8 @@ async def begin(db: AsyncSession, settings: Settings, limit: Limit, people: list
     begun = statement.on_conflict_do_update(
         index_elements=["key"],
         set_={"count": 1, "ends": statement.excluded.ends},
-        where=(col(LimitWindow.ends) <= moment) | (col(LimitWindow.ends) > statement.excluded.ends + MINUTE),
+        where=(col(LimitWindow.ends) <= moment)
+        | (col(LimitWindow.ends) > statement.excluded.ends + limit_windows.LATEST),
     ).returning(col(LimitWindow.key))
     return {keys[key] for key in (await execute(db, begun)).scalars()}
 
