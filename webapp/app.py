@@ -65,6 +65,7 @@ from webapp.moderation.models import DecidedReport
 from webapp.names import reserved, usernames
 from webapp.names.usernames import KeptUsername, RetiredUsername
 from webapp.operator.error_alerts import Alarms
+from webapp.operator.health import ClockCheck
 from webapp.operator.mail_status import PausedMail
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import Hasher
@@ -171,6 +172,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     report = app.state.alarms.report
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
     works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
+    if settings.mailer != "web":
+        works.append(ClockCheck())
     if settings.sends_mail:
         works += [Digests(settings), PausedMail()]
     exporting = asyncio.create_task(app.state.exports.run(report))
