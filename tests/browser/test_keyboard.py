@@ -28,7 +28,7 @@ BARE = """() => [...document.querySelectorAll("#main button, #main .button, #mai
     .map((it) => it.outerHTML.slice(0, 100))"""
 # Lines in the colour of the ground: they would cover others that happen to lie there.
 UNSEEN = """() => [...document.querySelectorAll("body *")].filter((it) => it.offsetParent).filter((it) => {
-    const style = getComputedStyle(it), ground = getComputedStyle(document.body).backgroundColor;
+    const style = getComputedStyle(it), ground = getComputedStyle(document.documentElement).backgroundColor;
     const isUnseen = (side) => style[`border${side}Color`] === ground && style[`border${side}Width`] !== "0px";
     return isUnseen("Top") || isUnseen("Bottom");
 }).map((it) => it.outerHTML.slice(0, 100))"""
