@@ -532,6 +532,17 @@ def test_no_answered_page_has_inline_script_or_style(site: Site, susan: Browser,
         assert len(re.findall(r"<h1", html)) == 1
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"health", "ready"} | OWN_POLICY])
+def test_a_page_is_heard_by_its_heading_before_there_is_anything_to_press(
+    site: Site, susan: Browser, name: str
+) -> None:
+    html = susan.get(path_of(site, name)).text
+
+    if html.startswith("<!doctype"):
+        before = html.split("<main")[1].split("<h1")[0]
+        assert not re.search(r'<button|<input|class="button', before)
+
+
 def test_a_picture_keeps_its_size_and_its_lines_without_the_stylesheet() -> None:
     """Else the icons of the header fill three screens before the first word."""
     pages = [name for name in TEMPLATES if not name.startswith("email/")]
