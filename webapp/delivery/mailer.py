@@ -206,7 +206,7 @@ class Mailer:
         if self._stopping.is_set() or self.breaker.wait or email.due_at - now() <= self.pace.least_lease:
             return await self._finish(email, HANDED_BACK)
         if (written := await self._dispatcher.up_to_date(queued)) is None:
-            del self._in_hand[email.id]
+            self._in_hand.pop(email.id, None)
             return None
         with self._finishing.awaits_another():
             outcome = await connection.deliver(written.recipient, written.message, email.attempts)
