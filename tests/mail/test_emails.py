@@ -263,6 +263,8 @@ class Sweep:
             for statement in NOTE_PARAMETERS + TURN_OFF_WHAT_WAS_POSTED:
                 execute(site, statement)
             self._write_all(site, name, language, addresses)
+        with Site(replace(settings, admins=(addresses.replace("NUMBER", "i"),))) as site:
+            self._keep_news_of_admins(site, (name, language), addresses.replace("NUMBER", "i"))
             self.posted |= {kind: json.loads(told) for kind, told in execute(site, "SELECT * FROM posted_email")}
         self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM outbox_email")}
         self.turned_off |= {kind for (kind,) in query(url, "SELECT kind FROM turned_off")}
@@ -347,7 +349,6 @@ class Sweep:
         self._keep("post_removed", *to_fay, "/admin/reports/1/remove", **why)
         self._keep("account_disabled", *to_fay, "/admin/reports/2/disable", **why)
         self._keep("account_enabled", *to_fay, "/admin/people/Fay_1/enable")
-        self._keep_news_of_admins(site, where, addresses.replace("NUMBER", "i"))
         self._write_about_requests(where, addresses, host)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
@@ -455,7 +456,7 @@ class Sweep:
         )
 
     def _keep_news_of_admins(self, site: Site, where: tuple[str, str], address: str) -> None:
-        """What an admin without an account hears of the others."""
+        """What another admin, without an account, hears."""
         before, disabled_at = (
             len(self.server.emails),
             "SELECT max(created_at) FROM security_event WHERE kind = 'disabled'",
