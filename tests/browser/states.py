@@ -312,6 +312,15 @@ def confirm_email_taken(person: Visitor) -> None:
 
 
 @state
+def email_confirmed(person: Visitor) -> None:
+    confirm_email(person)
+    person.press("Yes, use this email")
+    person.sees(f"Your email is now {person.new_address}.")
+    person.goto(links(person.mailbox, person.new_address, "/confirm_email/")[0])
+    person.sees_heading("This email is confirmed")
+
+
+@state
 def undo_email(person: Visitor) -> None:
     confirm_email(person)
     person.press("Yes, use this email")
