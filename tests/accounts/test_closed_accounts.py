@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from tests.accounts.test_tokens import ENDPOINTS
+from tests.depth import one_in
 from tests.sites import Site
 from tests.stories import standing_village
 from tests.watching import execute
@@ -58,6 +59,7 @@ def closed_by_admin(site: Site, request: pytest.FixtureRequest) -> Iterator[Site
 
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("purpose", sorted(OF_ACCOUNT - {Purpose.UNSUBSCRIBE}))
+@one_in(8)
 def test_a_link_of_an_account_that_the_admin_closed_says_so(closed_by_admin: Site, purpose: Purpose, age: str) -> None:
     heading, page = told(closed_by_admin, purpose, AGES[age])
 
@@ -68,6 +70,7 @@ def test_a_link_of_an_account_that_the_admin_closed_says_so(closed_by_admin: Sit
 
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("purpose", sorted(OF_ACCOUNT - {Purpose.UNSUBSCRIBE, Purpose.CONFIRM_EMAIL}))
+@one_in(7)
 def test_of_an_account_that_is_being_deleted_only_what_stops_that_still_works(
     site: Site, purpose: Purpose, age: str
 ) -> None:
@@ -82,6 +85,7 @@ def test_of_an_account_that_is_being_deleted_only_what_stops_that_still_works(
 @pytest.mark.parametrize(
     "purpose", sorted(OF_ACCOUNT - {Purpose.CONFIRM_EMAIL, Purpose.UNDO_EMAIL, Purpose.UNDO_DELETION})
 )
+@one_in(6)
 def test_a_link_of_an_account_that_is_gone_leads_nowhere(site: Site, purpose: Purpose, age: str) -> None:
     """One about a change of the address or a deletion names that, which is gone as well: nobody knows whose it was."""
     token = tokens.issue(site.settings, purpose, 999, AGES[age], about="mention")

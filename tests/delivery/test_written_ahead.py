@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.depth import one_in
 from tests.mailbox import PATIENCE
 from tests.mailserver import Certificates, MailServer
 from tests.people.crowd import import_people
@@ -106,6 +107,7 @@ MEANWHILE: dict[str, Callable[[Site, Browser, Browser, int], object]] = {
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
+@one_in(4)
 def test_of_what_was_taken_back_meanwhile_no_word_leaves(site: Site, slow: SlowServer, what: str) -> None:
     susan, bob = (logged_in(site, name) for name in ("susan", "bob"))
     keep_waiting(site, slow)
