@@ -21,6 +21,7 @@ from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
 from webapp import i18n
 from webapp.app import create_app, mailer
+from webapp.database import cleanup
 from webapp.delivery.pace import USUAL, Pace
 from webapp.passwords.hasher import ARGON2, Hasher
 from webapp.settings import Settings
@@ -190,6 +191,12 @@ class Site:
 def pace() -> Pace:
     """How long the mailers of the test's sites wait; modules that wait for them have another."""
     return USUAL
+
+
+@pytest.fixture
+def cleanup_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a site does every few minutes is done every few moments, by those that are started after this."""
+    monkeypatch.setattr(cleanup, "run", partial(cleanup.run, every=0.1))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.depth import deep, one_in
+from tests.mailbox import PATIENCE
 from tests.mailserver import MailServer
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, ask_for_reset, log_in, register
@@ -74,6 +75,17 @@ def test_the_log_says_now_and_then_that_the_mail_is_still_paused(
 
     said = [record.__dict__["fields"]["waiting"] for record in caplog.records if record.msg == "mail_still_paused"]
     assert said == [1] * lines
+
+
+@pytest.mark.alike
+@pytest.mark.usefixtures("cleanup_at_once")
+def test_a_running_site_says_it_by_itself(hosted: Site, admin: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    admin.post("/admin/mail/pause")
+
+    deadline = time.monotonic() + PATIENCE
+    while "mail_still_paused" not in caplog.messages:
+        assert time.monotonic() < deadline, "nothing was said"
+        time.sleep(0.05)
 
 
 @pytest.mark.alike
