@@ -182,6 +182,7 @@ def test_subject_and_names_arrive_as_they_were_written_in_any_script(site: Site,
 def test_no_line_of_a_text_ends_the_email(mailing_site: Site, mail_server: MailServer, text: str) -> None:
     """C08: a dot alone on its line would (RFC 5321, 4.5.2)."""
     send(mailing_site, text=text)
+    mail_server.wait_for(1)
     send(mailing_site, text="The next one.")
 
     first, second = mail_server.wait_for(2)

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from threading import Event
 from typing import Any
 
@@ -13,7 +15,7 @@ from starlette.types import Message
 from tests.depth import deep
 from tests.sites import Browser, Site
 from tests.stories import log_in
-from webapp.database import execute
+from webapp.database import Database, execute
 from webapp.fair_queue import MAX_WAIT_SECONDS
 from webapp.web.database_session import MOST_BY_ANYBODY
 from webapp.web.forms import FORM_ID
@@ -76,9 +78,22 @@ def scope(path: str, client_ip: str, form: bytes) -> dict[str, Any]:
 async def begun(site: Site, *requests: Request) -> list[asyncio.Task[Request]]:
     """The requests, once each has come as far as it gets by itself."""
     tasks = [asyncio.create_task(request.of(site)) for request in requests]
+    await far_enough()
+    return tasks
+
+
+async def far_enough() -> None:
     for _time in range(50):
         await asyncio.sleep(0)
-    return tasks
+
+
+@asynccontextmanager
+async def all_connections(database: Database) -> AsyncIterator[None]:
+    """Holds each of the process's connections meanwhile, and leaves them open: to open one takes a while."""
+    async with AsyncExitStack() as held:
+        for _number in range(1 if database.is_sqlite else 8):
+            await held.enter_async_context(database.engine.connect())
+        yield
 
 
 @pytest.mark.parametrize("theirs", [THEIRS, "2001:db8:1::/48"], ids=["one address", "a whole /48"])
@@ -92,7 +107,10 @@ def test_a_neighbour_is_not_behind_the_whole_crowd(any_site: Site, theirs: str) 
 
     async def work() -> None:
         crowd = [f"2001:db8:1:{number:x}::1" if "/" in theirs else theirs for number in range(CROWD)]
-        await asyncio.gather(*(ask(client_ip) for client_ip in (*crowd, HERS)))
+        async with all_connections(any_site.app.state.database):
+            everybody = [asyncio.create_task(ask(client_ip)) for client_ip in (*crowd, HERS)]
+            await far_enough()
+        await asyncio.gather(*everybody)
 
     any_site.run(work)
 
@@ -105,14 +123,10 @@ def test_who_waits_for_a_turn_holds_no_place_at_the_database(any_site: Site) -> 
     database = any_site.app.state.database
 
     async def work() -> tuple[bool, int, list[int]]:
-        connections = [database.engine.connect() for _number in range(1 if database.is_sqlite else 8)]
-        for connection in connections:
-            await connection.start()
-        crowd = await begun(any_site, *(Request() for _number in range(CROWD)))
-        waiting = database.waits.waiting
-        alive = await Request("/health").of(any_site)
-        for connection in connections:
-            await connection.close()
+        async with all_connections(database):
+            crowd = await begun(any_site, *(Request() for _number in range(CROWD)))
+            waiting = database.waits.waiting
+            alive = await Request("/health").of(any_site)
         return (
             MOST_AT_WORK <= waiting < CROWD / 2,
             alive.status,
