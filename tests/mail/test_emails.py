@@ -21,7 +21,7 @@ from tests.inspection import query
 from tests.mailbox import link_in
 from tests.mailserver import Certificates, Delivered, MailServer
 from tests.passkeys.authenticator import Authenticator, options_of
-from tests.sites import SECRET_KEY, Browser, Site
+from tests.sites import QUICK, SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens, users
@@ -258,12 +258,12 @@ class Sweep:
             registration="approval",
             **self.server.settings,
         )
-        with Site(settings) as site:
+        with Site(settings, pace=QUICK) as site:
             self.site = site
             for statement in NOTE_PARAMETERS + TURN_OFF_WHAT_WAS_POSTED:
                 execute(site, statement)
             self._write_all(site, name, language, addresses)
-        with Site(replace(settings, admins=(addresses.replace("NUMBER", "i"),))) as site:
+        with Site(replace(settings, admins=(addresses.replace("NUMBER", "i"),)), pace=QUICK) as site:
             self._keep_news_of_admins(site, (name, language), addresses.replace("NUMBER", "i"))
             self.posted |= {kind: json.loads(told) for kind, told in execute(site, "SELECT * FROM posted_email")}
         self.kinds |= {kind for (kind,) in query(url, "SELECT kind FROM outbox_email")}
