@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, text
+from sqlalchemy import bindparam, delete, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -218,9 +218,11 @@ async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> 
 
 async def erase(db: AsyncSession, settings: Settings, people: Iterable[str]) -> None:
     """Deletes all counts of these, whatever the limit: they belong to an account that is gone."""
-    for secret in sorted({_secret(settings, who) for who in people}):
-        of_one = col(LimitWindow.key) > f"{secret}:", col(LimitWindow.key) < f"{secret};"
-        await execute(db, delete(LimitWindow).where(*of_one))
+    secrets = sorted({_secret(settings, who) for who in people})
+    of_one = col(LimitWindow.key) > bindparam("first"), col(LimitWindow.key) < bindparam("last")
+    await execute(
+        db, delete(LimitWindow).where(*of_one), [{"first": f"{each}:", "last": f"{each};"} for each in secrets]
+    )
 
 
 def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mapping[str, tuple[int, float]]) -> float:

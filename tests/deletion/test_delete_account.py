@@ -1,13 +1,16 @@
 """Have an account deleted: hidden at once, brought back by the mailed button, or gone for good."""
 
+import asyncio
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 import time_machine
 from sqlmodel import insert, update
 
@@ -19,9 +22,10 @@ from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import execute, standing_site, wait_until_posted
 from webapp.accounts.models import AccountDeletion
+from webapp.audit.models import SecurityEvent
 from webapp.database import now
-from webapp.deletion.erasure import Erasure
-from webapp.mail.models import RefusedAddress
+from webapp.deletion.erasure import BATCH, Erasure
+from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.posts.models import Post
 from webapp.settings import Settings
 
@@ -457,6 +461,61 @@ def test_an_account_with_much_goes_in_batches_and_others_are_served(site: Site, 
 
     assert len({count for count in left if 0 < count < 2000}) >= 5
     assert left[-1] == 0
+
+
+@pytest.mark.alike
+def test_no_step_is_longer_for_whoever_had_many_addresses_and_emails(site: Site, susan: Browser) -> None:
+    """C73: nobody waits while what was counted at hundreds of client IPs is forgotten."""
+    moment, many = now(), range(1, 701)
+    event = {"user_id": 1, "kind": "logged_in", "created_at": moment, "user_agent": "a browser", "details": {}}
+    execute(site, insert(SecurityEvent).values([event | {"client_ip": f"10.0.{n >> 8}.{n & 255}"} for n in many]))
+    email = {"kind": "digest", "user_id": 1, "language": "en", "parameters": {}, "state": "sent"}
+    email |= dict.fromkeys(("created_at", "due_at", "expires_at", "finished_at"), moment)
+    email |= {"priority": 2, "attempts": 1, "fence": 0, "crashes": 0}
+    execute(site, insert(OutboxEmail).values([email | {"message_id": f"<{n}@blog.example>"} for n in many]))
+    execute(site, "UPDATE outbox_email SET user_id = 1")  # nobody's: the email to register with
+    delete(susan)
+    wait_until_posted(site)
+    make_due(site)
+    database = site.app.state.database
+    steps: list[Counter[str]] = [Counter()]
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        steps[-1][statement.split()[0]] += 1
+
+    async def work() -> None:
+        erasure = Erasure(site.settings)
+        while await erasure.run_batch(database):
+            steps.append(Counter())
+
+    engine = database.engine.sync_engine
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    site.run(work)
+
+    assert execute(site, "SELECT * FROM security_event") == execute(site, "SELECT * FROM outbox_email") == []
+    assert len(steps) > 2 * len(many) // BATCH
+    assert max(step.total() for step in steps) < 100
+
+
+@pytest.mark.races
+def test_processes_that_erase_at_once_are_not_in_each_others_way(any_site: Site) -> None:
+    """Neither waits for rows that the other has locked, or takes it for an error that they are gone."""
+    names = [f"person{number}" for number in range(6)]
+    for name, browser in zip(names, arrive(any_site, *names), strict=True):
+        delete(browser, username=name)
+    make_due(any_site)
+
+    async def erase_all() -> None:
+        erasure = Erasure(any_site.settings)
+        while await erasure.run_batch(any_site.app.state.database):
+            pass
+
+    async def work() -> None:
+        await asyncio.gather(*(erase_all() for _process in range(4)))
+
+    any_site.run(work)
+
+    assert execute(any_site, "SELECT * FROM user_account") == []
 
 
 def test_a_deletion_that_has_begun_cannot_be_undone(site: Site, mailbox: Mailbox, susan: Browser) -> None:

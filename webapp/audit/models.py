@@ -3,17 +3,28 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now
+
+FROM_NOWHERE = "client_ip = ''"
 
 
 class SecurityEvent(SQLModel, table=True):
     """Something that matters to the safety of an account. It goes when the account does."""
 
     __tablename__ = "security_event"
-    __table_args__ = (Index("ix_security_event_user_id_created_at", "user_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_security_event_user_id_created_at", "user_id", "created_at"),
+        # Only of what admins did, from no client IP: to find it when an admin's own account is deleted.
+        Index(
+            "ix_security_event_user_agent",
+            "user_agent",
+            postgresql_where=text(FROM_NOWHERE),
+            sqlite_where=text(FROM_NOWHERE),
+        ),
+    )
 
     id: int = Field(
         default=None,

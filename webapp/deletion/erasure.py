@@ -7,18 +7,18 @@ itself. `_others` names everything else that holds something about a person.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Table, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import Column, Table, bindparam, delete, or_, select, text, tuple_, update
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
 from webapp.accounts.models import AccountDeletion, AddressChange, Session, User
 from webapp.audit import events
-from webapp.audit.models import SecurityEvent
+from webapp.audit.models import FROM_NOWHERE, SecurityEvent
 from webapp.database import Database, execute, now, table
 from webapp.factors import second_step
 from webapp.mail.kinds import KINDS
-from webapp.mail.models import OutboxEmail, RefusedAddress
+from webapp.mail.models import GIVEN_UP, OutboxEmail, RefusedAddress
 from webapp.moderation import decided
 from webapp.names import usernames
 from webapp.names.usernames import KeptUsername
@@ -98,7 +98,23 @@ async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> Non
             await decided.keep(db, rows, which, addresses)
             await execute(db, delete(rows).where(which))
             return
-    await _erase_account(db, settings, user_id, addresses)
+    emails = select(_emails.c.id).where(_emails.c.user_id == user_id).limit(BATCH)
+    if (await execute(db, delete(_emails).where(_emails.c.id.in_(emails)))).rowcount:
+        return
+    if not await _erase_events(db, settings, user_id, addresses):
+        await _erase_account(db, settings, user_id, addresses)
+
+
+async def _erase_events(db: AsyncSession, settings: Settings, user_id: int, addresses: set[str]) -> bool:
+    """Deletes a batch of the account's events, and what was counted for it at the client IPs in them. There may be
+    thousands: whoever travels has another each day, and a thief as many as can be rented. False if there were none.
+    """
+    query = select(_events.c.id, _events.c.client_ip).where(_events.c.user_id == user_id).limit(BATCH)
+    if some := (await execute(db, query)).all():
+        names = await _names(db, user_id, addresses)
+        await rate_limits.erase(db, settings, _counted_at(names, {client_ip for _id, client_ip in some}))
+        await execute(db, delete(_events).where(_events.c.id.in_([event_id for event_id, _client_ip in some])))
+    return bool(some)
 
 
 async def _addresses(db: AsyncSession, user_id: int) -> set[str]:
@@ -112,7 +128,7 @@ async def _addresses(db: AsyncSession, user_id: int) -> set[str]:
 
 async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, addresses: set[str]) -> None:
     """Deletes the rest in one transaction. Until then the account's own row says what else is to go."""
-    username: str = (await execute(db, select(_accounts.c.username).where(_accounts.c.id == user_id))).scalar_one()
+    username = await _username(db, user_id)
     await _others(db, settings, user_id, username, addresses)
     await _retire(db, settings, user_id, username)
     await execute(db, delete(_accounts).where(_accounts.c.id == user_id))
@@ -120,18 +136,28 @@ async def _erase_account(db: AsyncSession, settings: Settings, user_id: int, add
 
 async def _others(db: AsyncSession, settings: Settings, user_id: int, username: str, addresses: set[str]) -> None:
     """What doesn't refer to the account: emails, events, refusals, counts, others' failed changes to its addresses."""
-    client_ips = await _client_ips(db, user_id)
-    names = {username.lower(), *addresses, *await _earlier_usernames(db, user_id)}
-    await execute(db, delete(_emails).where(or_(_emails.c.user_id == user_id, _emails.c.recipient.in_(names))))
-    await execute(db, delete(_events).where(_events.c.user_id == user_id))
+    names = await _names(db, user_id, addresses)
+    for with_recipient in (_emails.c.finished_at.is_(None), text(GIVEN_UP)):
+        await execute(db, delete(_emails).where(_emails.c.recipient.in_(names), with_recipient))
     by_them, by_some = events.by_admin(username).user_agent, events.BY_SOME_ADMIN.user_agent
-    await execute(db, update(_events).where(_events.c.user_agent == by_them).values(user_agent=by_some))
+    as_admin = text(FROM_NOWHERE), _events.c.user_agent == by_them
+    await execute(db, update(_events).where(*as_admin).values(user_agent=by_some))
     await execute(db, delete(table(RefusedAddress)).where(table(RefusedAddress).c.address.in_(addresses)))
     asked = table(RegistrationRequest)
     await execute(db, delete(asked).where(asked.c.email.in_(addresses)))
     of_others = or_(_changes.c.old_email.in_(addresses), _changes.c.new_email.in_(addresses))
     await execute(db, delete(_changes).where(of_others))
-    await rate_limits.erase(db, settings, _counted(user_id, names, client_ips))
+    await rate_limits.erase(db, settings, _counted(user_id, names) | _counted_at(names, await _client_ips(db, user_id)))
+
+
+async def _names(db: AsyncSession, user_id: int, addresses: set[str]) -> set[str]:
+    """All that may be typed for the account."""
+    return {(await _username(db, user_id)).lower(), *addresses, *await _earlier_usernames(db, user_id)}
+
+
+async def _username(db: AsyncSession, user_id: int) -> str:
+    username: str = (await execute(db, select(_accounts.c.username).where(_accounts.c.id == user_id))).scalar_one()
+    return username
 
 
 async def _earlier_usernames(db: AsyncSession, user_id: int) -> dict[str, datetime]:
@@ -142,17 +168,20 @@ async def _earlier_usernames(db: AsyncSession, user_id: int) -> dict[str, dateti
 
 
 async def _client_ips(db: AsyncSession, user_id: int) -> set[str]:
-    sessions = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
-    seen = select(_events.c.client_ip).where(_events.c.user_id == user_id)
-    return set((await execute(db, sessions.union(seen))).scalars())
+    """Those of its sessions."""
+    seen = select(table(Session).c.client_ip).where(table(Session).c.user_id == user_id)
+    return set((await execute(db, seen)).scalars())
 
 
-def _counted(user_id: int, names: set[str], client_ips: set[str]) -> set[str]:
-    """The keys under which rate limits count an account."""
+def _counted(user_id: int, names: set[str]) -> set[str]:
+    """The keys under which rate limits count an account, wherever it is used."""
     alone = {str(user_id), second_step.behind_link(user_id), *names}
-    emails = {f"{kind} {name}" for kind in KINDS for name in names}
-    notices = {f"{user_id} {name}" for name in names}
-    return alone | emails | notices | {f"{name} {client_ip}" for name in names for client_ip in client_ips}
+    return alone | {f"{kind} {name}" for kind in KINDS for name in names} | {f"{user_id} {name}" for name in names}
+
+
+def _counted_at(names: set[str], client_ips: set[str]) -> set[str]:
+    """Those for what was typed at some client IPs."""
+    return {f"{name} {client_ip}" for name in names for client_ip in client_ips}
 
 
 async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: str) -> None:
@@ -165,9 +194,11 @@ async def _retire(db: AsyncSession, settings: Settings, user_id: int, username: 
 
 # These say whose the rest is.
 _KEPT_TO_THE_END = {"session", "address_change", "kept_username"}
+# What another process is erasing is left to it: on PostgreSQL they would wait for each other's rows, or find them gone.
 _DUE = (
     select(_deletions.c.user_id)
     .where(_deletions.c.due_at <= bindparam("moment"))
     .order_by(_deletions.c.due_at)
     .limit(1)
+    .with_for_update(skip_locked=True)
 )

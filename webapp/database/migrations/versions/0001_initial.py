@@ -182,6 +182,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_security_event_created_at", "security_event", ["created_at"], unique=False)
     op.create_index("ix_security_event_user_id_created_at", "security_event", ["user_id", "created_at"], unique=False)
+    op.create_index(
+        "ix_security_event_user_agent",
+        "security_event",
+        ["user_agent"],
+        unique=False,
+        postgresql_where=sa.text("client_ip = ''"),
+        sqlite_where=sa.text("client_ip = ''"),
+    )
 
     op.create_table(
         "user_account",
