@@ -58,8 +58,8 @@ async def test_nothing_acknowledged_is_lost_and_pages_are_back(
             f"{sum(crowd.statuses.values())} requests, {books}; pages back {back:.1f} s after the promotion, after"
             f" {AWAY:.0f} s without a server; all emails sent {waited:.0f} s after the last request",
         )
-        assert before > BEFORE * A_SECOND / 2
-        assert len(crowd.accepted) > before + AFTER * A_SECOND / 4
+        assert before > BEFORE * A_SECOND / 10, "else there was nothing to lose"
+        assert len(crowd.accepted) > before + AFTER * A_SECOND / 10
         assert (books.lost, books.stuck) == (set(), 0)
         assert back < BACK_WITHIN
         assert set(crowd.statuses) == {200, 303, 503}, "it was away, and said so"
