@@ -44,6 +44,18 @@ def test_each_session_says_its_browser_its_network_and_when(site: Site, susan: B
     assert [row.endswith(button) for row, button in [(here, "Log out"), (phone, "Log out")]] == [True, True]
 
 
+def test_each_button_is_heard_with_its_browser_and_since_when(site: Site, susan: Browser) -> None:
+    """Two sessions of one browser are told apart by ear, too."""
+    logged_in(site, PHONE)
+    logged_in(site, PHONE)
+
+    page = susan.get("/sessions").text
+
+    heard = re.findall(r'id="(\S+)" aria-label="Log out of Firefox on Android" aria-labelledby="(\S+) (\S+)"', page)
+    assert len(heard) == len({since for _own, _itself, since in heard}) == 2
+    assert all(own == itself and f'<div id="{since}"><dt>Since</dt>' in page for own, itself, since in heard)
+
+
 def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser) -> None:
     """C38"""
     logged_in(site, "<script>alert(1)</script> Firefox/1 on <b>Windows</b>")

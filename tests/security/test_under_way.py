@@ -130,6 +130,27 @@ def test_a_session_that_ends_while_the_site_hashes_for_it_changes_nothing(standi
     assert execute_each(standing, SEEN) == after
 
 
+def test_who_is_logged_out_under_way_reads_so_in_the_language_of_the_log_in_page(standing: Site) -> None:
+    """The account's language went with the session."""
+    susan = standing.browser()
+    susan.headers["accept-language"] = "en"
+    log_in(susan)
+    execute(standing, "DELETE FROM limit_window")
+    execute(standing, "UPDATE user_account SET language = 'ru' WHERE username = 'susan'")
+
+    def end(run: str) -> None:
+        if run == "hash":
+            end_the_session(standing)
+
+    standing.argon2.meanwhile = end
+    page = susan.post("/change_password", data=FORMS["/change_password"] | {"current_password": PASSWORD}).text
+    standing.argon2.meanwhile = lambda _run: None
+    execute(standing, "UPDATE user_account SET language = 'en' WHERE username = 'susan'")
+
+    assert '<html lang="en"' in page
+    assert "Your account has just changed. Try again." in page
+
+
 @pytest.mark.postgresql
 @deep
 def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_moment(

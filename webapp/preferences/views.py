@@ -1,5 +1,6 @@
 """The pages of your own account: profile, password, language and sessions."""
 
+import contextlib
 from typing import Any
 
 from starlette.requests import Request
@@ -64,8 +65,7 @@ async def language(request: Request) -> Response:
 
 @login_required
 async def edit_profile(request: Request) -> Response:
-    db = request.state.db
-    user = await users.owner(db, request.state.user.id)
+    user = await users.owner(request.state.db, request.state.user.id)
     is_public = "1" if user.is_public else ""
     form = await Form.of(
         request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
@@ -121,8 +121,8 @@ async def end_session(request: Request) -> Response:
         await db.commit()
         return response
     client = auth.client_info(request)
-    if overtaken := await _overtaken(request):
-        return overtaken
+    if not await _holds_on(request):
+        return _to_try_again(request, "/sessions")
     if session and await open_sessions.end_others(db, user, client.browser_mark, [session.id]):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
@@ -144,8 +144,8 @@ async def end_other_sessions(request: Request) -> Response:
     """
     await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
-    if overtaken := await _overtaken(request):
-        return overtaken
+    if not await _holds_on(request):
+        return _to_try_again(request, "/sessions")
     ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
     await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
@@ -154,14 +154,19 @@ async def end_other_sessions(request: Request) -> Response:
     return response
 
 
-async def _overtaken(request: Request) -> Response | None:
-    """What to answer if this session may no longer end others: the owner may be throwing it out at this moment."""
-    user = request.state.user
-    try:
-        await endings.hold(request.state.db, user.id, user.epoch, user.session_id)
-    except Overtaken:
-        return pages.redirect(request, "/sessions", flash=_("Your account has just changed. Try again."), kind="error")
-    return None
+async def _holds_on(request: Request) -> bool:
+    """Whether this session may still end others: the owner may be throwing it out at this moment."""
+    db, user = request.state.db, request.state.user
+    with contextlib.suppress(Overtaken):
+        await endings.hold(db, user.id, user.epoch, user.session_id)
+        return True
+    return False
+
+
+def _to_try_again(request: Request, path: str) -> Response:
+    """Whatever overtook this session has most likely ended it: then a stranger reads this, on the log-in page."""
+    with page_language.after_logging_out(request, request.state.user.id):
+        return pages.redirect(request, path, flash=_("Your account has just changed. Try again."), kind="error")
 
 
 async def _tell_of_end(request: Request, *, browser: str = "", is_everywhere: bool = False, codes: int = 0) -> None:
@@ -194,12 +199,11 @@ async def _renamed(request: Request, form: Form[forms.EditProfile], user: User) 
 
     Taking back one that is kept for the account keeps no more of them from others, so it has a limit of its own.
     """
-    is_own = await usernames.former_owner(request.state.db, form.data.username) == user.id
+    db, settings = request.state.db, request.app.state.settings
+    is_own = await usernames.former_owner(db, form.data.username) == user.id
     if form.data.username.lower() != user.username_key:
         check_username(form, request.app.state.reserved_usernames)
-    if form.is_valid and not await users.is_free(
-        request.state.db, request.app.state.settings, form.data.username, by=user.id
-    ):
+    if form.is_valid and not await users.is_free(db, settings, form.data.username, by=user.id):
         form.refuse("username", str(Taken("username")))
     owner = await proof.prove(request, form) if form.is_valid else None
     change = limited(rate_limits.TAKE_BACK_USERNAME if is_own else rate_limits.CHANGE_USERNAME)(_username_changed)
@@ -228,8 +232,7 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword], 
             db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, keep
         )
     except Overtaken:
-        words = _("Your account has just changed. Try again.")
-        return pages.redirect(request, "/change_password", flash=words, kind="error")
+        return _to_try_again(request, "/change_password")
     response = pages.redirect(request, "/settings", flash=_changed(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
