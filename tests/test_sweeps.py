@@ -76,7 +76,6 @@ PUBLIC = {
     "profile_feed",
     "post",
     "find_post",
-    "avatar",
     "robots",
     "manifest",
     "favicon",
@@ -244,10 +243,6 @@ def assert_guarded_as(name: str, answer: Answer) -> None:
         assert policy.startswith("default-src 'none'")
         assert "script-src 'unsafe" not in policy
         assert_guarded(answer, content_security_policy=policy)
-    elif name == "avatar" and answer.status_code == 200:
-        for_pictures = "default-src 'none'; frame-ancestors 'none'; sandbox"
-        a_year = "private, max-age=31536000, immutable"
-        assert_guarded(answer, content_security_policy=for_pictures, cache_control=a_year)
     elif name in {"robots", "favicon", "touch_icon"} and answer.status_code == 200:
         assert_guarded(answer, cache_control="public, max-age=86400")
     elif name.endswith("_feed") and answer.status_code == 200:
@@ -549,7 +544,7 @@ def test_a_picture_keeps_its_size_and_its_lines_without_the_stylesheet() -> None
     pictures = [(name, tag) for name in pages for tag in re.findall(r"<(?:svg|img)\b.*?>", source(name))]
     wanted = {"<svg": (" width=", " height=", ' fill="none"'), "<img": (" width=", " height=")}
 
-    assert len(pictures) == 4
+    assert len(pictures) == 3
     assert [(name, tag) for name, tag in pictures if any(part not in tag for part in wanted[tag[:4]])] == []
 
 

@@ -69,6 +69,7 @@ from webapp.operator.health import ClockCheck
 from webapp.operator.mail_status import PausedMail
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import Hasher
+from webapp.people import avatars
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
@@ -143,7 +144,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.router.redirect_slashes = False
     templates = pages.set_up(app, settings, assets)
     app.state.pieces = Pieces(templates, settings.admin_addresses)
-    templates.globals |= {"show_post": app.state.pieces.show, "part_of": app.state.pieces.part_of}
+    templates.globals |= {
+        "picture_of": avatars.draw,
+        "show_post": app.state.pieces.show,
+        "part_of": app.state.pieces.part_of,
+    }
     app.state.database = database
     app.state.alarms = alarms
     app.state.hasher = Hasher()

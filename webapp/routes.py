@@ -154,7 +154,6 @@ SETTINGS: list[BaseRoute] = [
 PEOPLE: list[BaseRoute] = [
     Route("/explore/feed.atom", feeds.explore_feed),
     Route("/user/{username}/feed.atom", feeds.profile_feed),
-    Route("/user/{username}/avatar.svg", people.avatar),
     Route("/user/{username}/followers", people.followers),
     Route("/user/{username}/following", people.following),
     Route("/follow/{username}", people.follow, methods=["POST"]),

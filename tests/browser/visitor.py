@@ -273,7 +273,7 @@ class Visitor:
 
     def has_no_foreign_markup(self) -> None:
         """Nothing that was typed has become an element or a handler, and no template has calculated with it."""
-        markup = "script:not([src]), img:not([src$='icon.svg'], .avatar), svg:not(.icon, .stamp svg), b:not(.rubber b)"
+        markup = "script:not([src]), img:not([src$='icon.svg']), svg:not(.icon, .stamp svg), b:not(.rubber b)"
         foreign = f"{markup}, [onerror], [onfocus], [onload]"
         expect(self.page.locator(f"{foreign}, a[data-hx-get], a[href^='javascript:']")).to_have_count(0)
         expect(self.page.locator("body")).not_to_contain_text(str(7777 * 7777))

@@ -39,7 +39,6 @@ TRIPS = {
     "/muted_and_blocked": 3,
     "/mentions": 3,
     "/news?of=home&after=1": 2,
-    "/user/bob/avatar.svg": 3,
 }
 MOST = 3
 OF_STRANGERS = {
@@ -48,7 +47,6 @@ OF_STRANGERS = {
     "/user/bob/1": 2,
     "/user/bob": 2,
     "/explore/feed.atom": 1,
-    "/user/bob/avatar.svg": 1,
     "/login": 0,
     "/register": 0,
     "/reset_password_request": 0,

@@ -5,7 +5,6 @@ import pytest
 from tests.depth import one_in
 from tests.people.crowd import arrive, import_people
 from tests.sites import Site
-from webapp.people import avatars
 
 # Susan's address; and what no database may be asked for.
 NO_NAMES = ["SUSAN@example.com", "susan%00", "susan%0A", "ſusan"]
@@ -24,5 +23,3 @@ def test_what_cant_be_a_username_leads_to_nobody(any_site: Site, name: str) -> N
     turns = [bob.post(f"/{verb}/{name}") for verb in ("follow", "unfollow")]
 
     assert [page.status_code for page in [*pages, *turns]] == [404] * 7
-    assert any_site.browser().get(f"/user/{name}/avatar.svg").text == avatars.NOBODY
-    assert any_site.browser().get("/user/SUSAN/avatar.svg").text == avatars.draw("susan")

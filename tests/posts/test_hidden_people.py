@@ -1,7 +1,7 @@
 """People who hide from strangers seem not to exist: on no page, in no picture, and behind no mention."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,7 @@ from tests.people.crowd import arrive, import_people
 from tests.posts.wall import let_post, numbers_in
 from tests.sites import Browser, Site
 from tests.watching import execute, standing_site
-from webapp.people import avatars
 from webapp.posts import statements
-from webapp.settings import Settings
 
 MENTIONS = "Thanks to @hal and @nobody, says @ann."
 PAGES = ["/explore", "/user/ann", "/user/ann/1", "/search?q=thanks", "/explore/feed.atom", "/user/ann/feed.atom"]
@@ -43,20 +41,6 @@ def test_a_mention_of_a_hidden_person_leads_strangers_nowhere(standing: Site, su
     assert not re.search(r"/user/(hal|nobody)\b", stranger)
     assert "/user/ann" in stranger
     assert ("/user/hal" in seen) == (not path.endswith(".atom"))
-
-
-@pytest.mark.parametrize("who", ["ann", "hal", "nobody"])
-def test_where_profiles_are_not_public_no_picture_tells_who_is_here(
-    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], who: str
-) -> None:
-    site = start_site(make_settings(database_url=sqlite_url, public_profiles=False))
-    import_people(site, "ann", "hal")
-
-    answers = [site.browser().get(f"/user/{name}/avatar.svg") for name in (who, "another")]
-
-    assert [answer.text for answer in answers] == [avatars.NOBODY] * 2
-    first, second = [{**answer.headers, "x-request-id": ""} for answer in answers]
-    assert first == second
 
 
 @pytest.mark.alike

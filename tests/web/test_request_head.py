@@ -44,7 +44,6 @@ CACHES = {
     "mail/refusals.py": 1,  # words of ours
     "mail_preview/inbox.py": 1,  # files of a development site
     "mail_preview/samples.py": 1,  # our own samples, for a development site
-    "people/avatars.py": 2,  # names of people who are here, of thirty characters at most; and tones
     "posts/pieces.py": 1,  # posts that are here, as pages show them
     "names/identities.py": 1,  # the domains of a file that is imported
     "posts/statements.py": 8,  # statements

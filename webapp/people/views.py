@@ -1,35 +1,18 @@
-"""Pictures of people, who follows whom, and the buttons that change it."""
+"""Who follows whom, and the buttons that change it."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import rate_limits
-from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.authentication.auth import login_required
 from webapp.i18n import gettext as _
-from webapp.people import avatars, blocks, emails, follows, forms
+from webapp.people import emails, follows, forms
 from webapp.people.follows import Key, ListedPerson, Seen
 from webapp.web import errors, pages
 from webapp.web.forms import Form
 from webapp.web.limits import limited
-
-# Only shapes: an SVG opened as a page must not run anything.
-PICTURE_HEADERS = {"content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
-KEPT_FOR_A_YEAR = {"cache-control": "private, max-age=31536000, immutable"}
-
-
-async def avatar(request: Request) -> Response:
-    """A person's picture. People who don't exist, are disabled, or are hidden from the viewer all get the same one."""
-    db, viewer = request.state.db, request.state.user
-    person = await users.named(db, request.path_params["username"])
-    is_public = person is not None and person.is_public and request.app.state.settings.public_profiles
-    if person is None or person.disabled_at or not (is_public or viewer):
-        return _picture(avatars.NOBODY)
-    if viewer and viewer.id != person.id and (await blocks.relation(db, viewer.id, person.id)).is_gone:
-        return _picture(avatars.NOBODY)
-    return _picture(avatars.draw(person.username, person.picture), KEPT_FOR_A_YEAR)
 
 
 @login_required
@@ -118,10 +101,6 @@ def _people_page(
         heading=heading,
         nobody=nobody,
     )
-
-
-def _picture(svg: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(svg, media_type="image/svg+xml", headers=PICTURE_HEADERS | (headers or {}))
 
 
 async def _seen(request: Request) -> Seen:
