@@ -146,6 +146,17 @@ def test_with_wider_spaced_text_nothing_is_cut_off(place: Site, phone: Page, who
     assert {name: cut for name, (_pixels, _broken, cut) in found.items() if cut} == {}
 
 
+@deep
+def test_with_wider_spaced_text_the_front_door_breaks_no_word(place: Site, phone: Page) -> None:
+    reader = opened(phone, place, "a stranger")
+    phone.evaluate(SPACED)
+    (language,) = place.settings.languages
+
+    _pixels, broken = phone.evaluate(SHOW, [reader.get("/").text, LONGEST[language]])
+
+    assert set(broken) <= {place.settings.site_name}
+
+
 @pytest.mark.parametrize("who", EVERYBODY[1:])
 @one_in(2)
 @deep
