@@ -173,6 +173,21 @@ def test_nothing_moves_when_times_are_said_in_the_readers_own_zone(place: Site, 
     assert {name: what for name, what in moved.items() if what} == {}
 
 
+@pytest.mark.parametrize("width", [640, 700, 752])
+@deep
+def test_an_envelope_has_both_its_edges(place: Site, phone: Page, width: int) -> None:
+    """Such as at 1280 pixels, twice enlarged (WCAG 2.2, 1.4.4): what is cut off at the left nobody can scroll to."""
+    opened(phone, place, "a stranger")
+    phone.set_viewport_size({"width": width, "height": 640})
+    phone.goto("/")
+
+    envelope = phone.locator(".panel-mail").bounding_box()
+
+    assert envelope
+    assert envelope["x"] >= 0
+    assert envelope["x"] + envelope["width"] <= width
+
+
 # Whether each button stands at the end of the first line of the name that it belongs to.
 BESIDE = """(name) => [...document.querySelectorAll(".person:has(.follow)")].map((it) => {
     const link = it.querySelector(".person-name"), button = it.querySelector("button").getBoundingClientRect();
