@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from time_machine import Traveller, travel
 
 from tests import depth
 from tests.missing import UNAVAILABLE
+from webapp import clock as machine_clock
 
 pytest_plugins = ["tests.databases", "tests.sites"]
 
@@ -91,6 +93,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"{len(tests)} tests NOT RUN: {reason}", yellow=True)
         for test in tests:
             terminalreporter.write_line(test)
+
+
+@pytest.fixture(autouse=True)
+def _clock_that_is_right() -> Iterator[None]:
+    """What a process has learned of its clock ends with the test that has set it."""
+    yield
+    machine_clock.learn(datetime.now(UTC), time.monotonic())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Rate limits are in tests/test_rate_limits.py, emails that wait in tests/mail/tes
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +28,7 @@ from webapp.archives import exports
 from webapp.database import now
 from webapp.mail import refusals, status
 from webapp.mail.models import Outcome, Verdict
+from webapp.settings import Settings
 
 # Each time that a table keeps, and how a clock that was ahead is borne: only shown or used to sort and to clean up,
 # ended as much later as the clock was ahead, which harms nobody, or put right, as the named test proves.
@@ -293,6 +294,17 @@ def test_what_was_sent_then_is_not_charged_to_this_hour(site: Site, mailbox: Mai
 
 
 # Two machines, of which one is ahead
+
+
+def test_a_machine_goes_by_the_databases_clock(
+    postgres_url: str, start_site: Callable[..., Site], make_settings: Callable[..., Settings]
+) -> None:
+    """Two such processes are tried in tests/reliability/test_attacks.py."""
+    with on_the_other_machine(3600):
+        start_site(make_settings(database_url=postgres_url))
+        ahead = datetime.now(UTC) - now()
+
+    assert abs(ahead.total_seconds() - 3600) < 10
 
 
 @contextmanager

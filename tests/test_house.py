@@ -194,5 +194,12 @@ def test_one_module_alone_signs_what_comes_back() -> None:
     assert [file.name for file in modules() if makers.search(file.read_text())] == ["signing.py"]
 
 
+def test_one_module_alone_asks_the_machine_what_time_it_is() -> None:
+    """All others ask `webapp.clock`, which goes by the clock that the site's machines share."""
+    asked = re.compile(r"\btime\.time(_ns)?\(|\bdatetime\.(now|utcnow|today)\(|\bdate\.today\(")
+
+    assert {file.name for file in modules() if asked.search(file.read_text())} == {"clock.py"}
+
+
 def modules() -> list[Path]:
     return [file for file in sorted((ROOT / "webapp").rglob("*.py")) if MIGRATIONS not in file.parents]

@@ -175,10 +175,10 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Runs the cleanup beside the site, and the mailer unless a process of its own does."""
     mailer, database, settings = app.state.mailer, app.state.database, app.state.settings
     report = app.state.alarms.report
+    clock = ClockCheck()
+    await clock.begin(database)
     sending = asyncio.create_task(mailer.run()) if settings.mailer == "web" else None
-    works: list[Work] = [*CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
-    if settings.mailer != "web":
-        works.append(ClockCheck())
+    works: list[Work] = [clock, *CLEANUP_TASKS, Erasure(settings), PendingRemovals(settings), Resealing(settings)]
     if settings.sends_mail:
         works += [Digests(settings), PausedMail()]
     exporting = asyncio.create_task(app.state.exports.run(report))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.depth import deep
 from tests.reliability.conftest import Figure
-from tests.reliability.stage import Stage, stage
+from tests.reliability.stage import Stage, WebProcess, stage
 from tests.reliability.visitors import visiting
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,28 @@ async def test_a_log_in_with_the_old_password_that_a_reset_overtakes_opens_nothi
         assert (overtaken.status, old) == (422, "")
         assert [(page.status, page.location) for page in pages] == [(303, "/login?next=/settings")] * 2
         assert page.status == 200, "and the new password opens"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@deep
+async def test_machines_whose_clocks_differ_by_an_hour_go_by_the_databases(database_url: str, tmp_path: Path) -> None:
+    """By its own, each would take what the other has counted for over, and what the other has signed for expired."""
+    async with stage(tmp_path, database_url, 1) as site:
+        await site.command("import-users", str(people(tmp_path)))
+        ahead = WebProcess(site.environment, tmp_path, "tests.reliability.ahead:create_app")
+        site.processes.append(ahead)
+        ahead.start()
+        await ahead.ready()
+        async with visiting([process.port for process in site.processes]) as machines:
+            asked = [await one.post("/reset_password_request", email="susan") for one in [*machines, *machines]]
+            checks = [await one.get(asked[0].location) for one in machines]
+            await site.drained_after(60)
+            [email] = site.mail_server.emails()
+            forms = [await one.get(urlsplit(email.link).path) for one in machines]
+
+        assert [answer.status for answer in asked] == [303, 429, 429, 429]
+        assert [page.status for page in [*checks, *forms]] == [200] * 4
+        assert '"seconds_ahead": 3600' in ahead.log.read_text()
 
 
 def people(folder: Path) -> Path:

@@ -6,7 +6,6 @@ A token holds no state. What makes it single-use is the account's epoch, which t
 import hashlib
 import hmac
 import re
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Any
 
 import jwt
 
+from webapp import clock
 from webapp.accounts.models import User
 from webapp.database import CLOCKS_DIFFER, LAST_ID
 from webapp.settings import NOT_ME_HOURS, Settings
@@ -91,7 +91,7 @@ class TokenExpired(TokenStale):
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(claim)
-        self.minutes = max(0, int(time.time() - claim.expires_at)) // 60
+        self.minutes = max(0, int(clock.seconds() - claim.expires_at)) // 60
 
 
 class TokenUsed(TokenStale):
@@ -121,8 +121,9 @@ def issue(
     about: str = "",
     to: str = "",
 ) -> str:
-    """A token about `subject` for one purpose, valid from now on for the lifetime."""
-    issued = int(time.time())
+    """A token about `subject` for one purpose, valid from now on for the lifetime. `to` is the address that gets it."""
+    issued = int(clock.seconds())
+    to = to and _mark(to, settings.key("token.address"))
     payload = {
         purpose.value: subject,
         "epoch": epoch,
@@ -136,7 +137,7 @@ def issue(
 
 def stamp(settings: Settings, token: str) -> str:
     """A signed time for the form behind a link: when it was opened, so that the form may be sent a little late."""
-    opened_at = str(int(time.time()))
+    opened_at = str(int(clock.seconds()))
     return f"{opened_at}.{_stamp_of(settings.key('form_stamp'), opened_at, token)}"
 
 
@@ -163,9 +164,9 @@ def read(settings: Settings, purpose: Purpose, token: str, opened: str = "") -> 
     if types != (wanted, int, int, str, str, int) or (wanted is int and not 0 <= said[0] <= LAST_ID):
         raise TokenMalformed
     claim = Claim(*said)
-    if purpose is Purpose.RESET_PASSWORD and issued > time.time() + CLOCKS_DIFFER.total_seconds():
+    if purpose is Purpose.RESET_PASSWORD and issued > clock.seconds() + CLOCKS_DIFFER.total_seconds():
         return claim, TokenExpired(claim)  # issued by a clock that was ahead, so it would work for too long
-    is_late = time.time() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at)
+    is_late = clock.seconds() >= claim.expires_at and not _was_open(settings, token, opened, claim.expires_at)
     return claim, TokenExpired(claim) if is_late else None
 
 
@@ -176,7 +177,7 @@ def _was_open(settings: Settings, token: str, opened: str, expires_at: int) -> b
         return False
     keys = settings.keys("form_stamp")
     is_ours = any(hmac.compare_digest(signature, _stamp_of(key, opened_at, token)) for key in keys)
-    return is_ours and time.time() < expires_at + FORM_GRACE.total_seconds()
+    return is_ours and clock.seconds() < expires_at + FORM_GRACE.total_seconds()
 
 
 def _stamp_of(key: bytes, opened_at: str, token: str) -> str:
@@ -198,8 +199,7 @@ def not_me_link(settings: Settings, user_id: int, kind: str, address: str) -> st
 
     It names the address it was sent to. Links sent to a thief's address become void once the address is changed back.
     """
-    to = _mark(address, settings.key("token.address"))
-    token = issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind, to=to)
+    token = issue(settings, Purpose.NOT_ME, user_id, NOT_ME_LIFETIME, about=kind, to=address)
     return f"{settings.base_url}/not_me/{token}"
 
 
@@ -232,7 +232,6 @@ def register_link(settings: Settings, address: str, about: str = "") -> str:
 
 
 def _mark(address: str, key: bytes) -> str:
-    """The mark of an address in a link. Without our key, nobody can tell the address from it."""
     return hashlib.blake2b(address.encode(), key=key, digest_size=12).hexdigest()
 
 

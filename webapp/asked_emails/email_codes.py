@@ -9,13 +9,13 @@ of the link's lifetime, and every end that is possible now is tried: about a doz
 
 import hashlib
 import hmac
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import bindparam, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import clock
 from webapp.accounts.models import User
 from webapp.accounts.tokens import (
     APP_LIFETIME,
@@ -82,7 +82,7 @@ def mint(settings: Settings, asked_id: str, target: Target) -> str:
     """The code for an email that is being written, in two groups; empty if no page waits for it."""
     if not asked_id:
         return ""
-    code = _derive(settings.key("email_code"), asked_id, target, target.last_end(time.time()))
+    code = _derive(settings.key("email_code"), asked_id, target, target.last_end(clock.seconds()))
     return f"{code[:4]} {code[4:]}"
 
 
@@ -93,11 +93,11 @@ async def token_for(db: AsyncSession, settings: Settings, asked: Asked, code: st
     """
     target, is_somebody = await _target(db, settings, asked)
     keys = settings.keys("email_code")
-    tried = [(end, _derive(key, asked.id, target, end)) for end in target.ends(time.time()) for key in keys]
+    tried = [(end, _derive(key, asked.id, target, end)) for end in target.ends(clock.seconds()) for key in keys]
     right = [end for end, derived in tried if hmac.compare_digest(code, derived)]
     if not right or not is_somebody:
         return None
-    left = timedelta(seconds=max(right) - int(time.time()))
+    left = timedelta(seconds=max(right) - int(clock.seconds()))
     return issue(settings, target.purpose, target.subject, min(left, target.lifetime), target.epoch, target.about)
 
 

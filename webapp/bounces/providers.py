@@ -2,12 +2,12 @@
 
 import hmac
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import Any
 
+from webapp import clock
 from webapp.bounces.reports import BounceReport
 from webapp.logs import mask_all
 
@@ -37,7 +37,7 @@ def is_signed(event: dict[str, Any], key: str) -> bool:
     if not isinstance(signature, dict):
         return False
     stamp, token, given = (str(signature.get(name, "")) for name in ("timestamp", "token", "signature"))
-    if not stamp.isascii() or not stamp.isdigit() or abs(time.time() - int(stamp[:12])) > MOST_SECONDS:
+    if not stamp.isascii() or not stamp.isdigit() or abs(clock.seconds() - int(stamp[:12])) > MOST_SECONDS:
         return False
     wanted = hmac.new(key.encode(), f"{stamp}{token}".encode(), "sha256").hexdigest()
     return hmac.compare_digest(wanted.encode(), given.encode())

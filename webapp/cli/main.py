@@ -17,6 +17,7 @@ from webapp import backups, i18n, imports, logs, temporary_files
 from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
+from webapp.delivery.pace import learn_time
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
 from webapp.imports import import_archive, import_tutorial, import_users
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        code: int = options.run(options)
+        return int(options.run(options))
     except Misconfigured as refused:
         logs.say(refused.said(_), sys.stderr)
         return 3
@@ -52,7 +53,6 @@ def _run(options: argparse.Namespace) -> int:
         return os.EX_TEMPFAIL if options.command == "bounce" else 1  # a mail server keeps it, and tries again
     except KeyboardInterrupt:
         return 130
-    return code
 
 
 def _trouble(error: Exception) -> str:
@@ -74,13 +74,13 @@ def _with_session(command: Command, options: argparse.Namespace, *, is_writing: 
 
 
 async def _print_all(command: Command, settings: Settings, options: argparse.Namespace, is_writing: bool) -> None:
-    """Prints what a command says, holding nothing meanwhile: the reader may take their time.
-
-    A command that writes commits before it says so. Only such a command takes SQLite's write lock.
+    """Prints what a command says, holding nothing meanwhile: the reader may take their time. A command that writes
+    commits before it says so. Only such a command takes SQLite's write lock.
     """
     database = Database(settings.database_url, is_patient=True)
     try:
         async with database.session(is_writing=is_writing) as db:
+            await learn_time(db)
             async for line in command(db, settings, options):
                 await release(db)
                 logs.say(line)

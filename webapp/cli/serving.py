@@ -20,9 +20,11 @@ from starlette.applications import Starlette
 from webapp import app, logs
 from webapp.app import create_app, deployed_settings
 from webapp.cli import Refused, demo
-from webapp.database import Database, migrations, refusals
+from webapp.database import Database, cleanup, migrations, refusals
 from webapp.doctor import test_email
 from webapp.i18n import gettext as _
+from webapp.operator.error_alerts import Alarms
+from webapp.operator.health import ClockCheck
 from webapp.settings import INSTANCE, ROOT, Settings
 from webapp.settings.database_url import sqlite_file
 from webapp.web import templating
@@ -218,7 +220,12 @@ async def _send(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, lambda: asyncio.ensure_future(sender.stop()))
+    clock = ClockCheck()
+    await clock.begin(database)
+    looking = asyncio.create_task(cleanup.run(database, [clock], Alarms(settings, database).report))
     await sender.run()
+    looking.cancel()
+    await asyncio.wait([looking])
     await database.close()
 
 

@@ -1,14 +1,13 @@
 """The database: its engine and sessions, what SQLite needs, the hot paths, cleaning up, and the migrations."""
 
+from webapp.clock import CLOCKS_DIFFER, now
 from webapp.database.engine import (
-    CLOCKS_DIFFER,
     LAST_ID,
     Database,
     execute,
     execute_together,
     is_recent,
     moment_in,
-    now,
     recent,
     release,
     table,

@@ -19,6 +19,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.clock import CLOCKS_DIFFER, now
 from webapp.database import postgresql, sqlite
 from webapp.database.flush import Flush
 from webapp.database.hot import DRIVERS, FOR_ONE, Direct, Transaction
@@ -38,7 +39,6 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
-CLOCKS_DIFFER = timedelta(minutes=1)  # the clocks of a site's machines, at most
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # of others' times: to asyncpg, the first there is has no end
 LAST_ID = 2**31 - 1  # no account or anything it owns has a higher id
 
@@ -47,11 +47,6 @@ def table(model: type[SQLModel]) -> Table:
     """The table of a model, for statements over plain columns: `table(User).c.email`."""
     columns: Table = model.__table__  # type: ignore[attr-defined]
     return columns
-
-
-def now() -> datetime:
-    """The current time as tables store it: timezone-aware, in UTC."""
-    return datetime.now(UTC)
 
 
 def moment_in(text: object) -> datetime:

@@ -18,12 +18,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import i18n as languages
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import CLOCKS_DIFFER, Database, now
+from webapp.database import Database, now
 from webapp.database.hot import Transaction
 from webapp.database.refusals import is_away
 from webapp.delivery import budget
 from webapp.delivery.finishing import tell
-from webapp.delivery.pace import Pace, mend_times, prolong_leases, seconds_ahead
+from webapp.delivery.pace import Pace, mend_times, prolong_leases, steady
 from webapp.logs import Report
 from webapp.mail import outbox, refusals
 from webapp.mail.kinds import KINDS, Draft
@@ -74,7 +74,7 @@ class Dispatcher:
         self.database = database
         self.templates = templates
         self._tidy_at = 0.0
-        self._clock = _clock()
+        self._steady = steady()
 
     @cached_property
     def mailer(self) -> str:
@@ -103,7 +103,7 @@ class Dispatcher:
 
     async def _keep(self, db: Transaction, batch: list[Claimed]) -> list[Claimed]:
         """What was claimed; nothing if the clock was set meanwhile, so that leases only seemed to be over."""
-        if abs(_clock() - self._clock) > CLOCK_JUMPED:
+        if abs(steady() - self._steady) > CLOCK_JUMPED:
             return []
         await db.commit()
         return batch
@@ -179,23 +179,16 @@ class Dispatcher:
 
     async def _tidy(self) -> None:
         """Now and then checks the clock."""
-        jumped = (clock := _clock()) - self._clock
-        if time.monotonic() < self._tidy_at and abs(jumped) < CLOCK_JUMPED:
+        seen = steady()
+        if time.monotonic() < self._tidy_at and abs(seen - self._steady) < CLOCK_JUMPED:
             return
         async with self.database.session(is_writing=True) as db:
-            if jumped > CLOCK_JUMPED:
+            if seen - self._steady > CLOCK_JUMPED:
                 await prolong_leases(db)
             if count := await mend_times(db):
                 log.warning("clock_was_ahead", extra={"fields": {"emails": count}})
-            if not self.database.is_sqlite and abs(ahead := await seconds_ahead(db)) > CLOCKS_DIFFER.total_seconds():
-                log.warning("clocks_differ", extra={"fields": {"seconds_ahead": ahead}})
             await db.commit()
-        self._clock, self._tidy_at = clock, time.monotonic() + TIDY_SECONDS
-
-
-def _clock() -> float:
-    """When the machine's steady clock began, as its wall clock sees it. It changes when the wall clock is set."""
-    return time.time() - time.monotonic()
+        self._steady, self._tidy_at = seen, time.monotonic() + TIDY_SECONDS
 
 
 async def draft(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | Outcome:

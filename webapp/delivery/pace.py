@@ -1,5 +1,6 @@
 """How long the mailer waits, and for what; and what becomes of that when the clock is set."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp import clock
 from webapp.database import CLOCKS_DIFFER, execute, now
 from webapp.mail import outbox
 from webapp.mail.models import LEASED
 from webapp.mail.outbox import LEASE, REFUSED_HOURS, emails
+
+log = logging.getLogger("webapp.mail")
 
 LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
 
@@ -64,6 +68,11 @@ class Share:
         return max(0.0, -self._credit / self.share)
 
 
+def steady() -> float:
+    """When the machine's steady clock began, as the other one sees it. It changes when that is set."""
+    return clock.seconds() - time.monotonic()
+
+
 async def mend_times(db: AsyncSession) -> int:
     """Makes due what a clock that ran ahead has put off: no email waits longer than its schedule allows.
 
@@ -78,10 +87,21 @@ async def mend_times(db: AsyncSession) -> int:
     return (await execute(db, put_off.values(due_at=due_at, created_at=created_at))).rowcount
 
 
-async def seconds_ahead(db: AsyncSession) -> int:
-    """How far this machine's clock is ahead of PostgreSQL's, which all machines of a site share."""
+async def learn_time(db: AsyncSession) -> int:
+    """Goes by PostgreSQL's clock from now on, which all machines of a site share. Returns by how many seconds this
+    machine's is ahead. Beside SQLite there is only one.
+    """
+    if db.get_bind().dialect.name == "sqlite":
+        return 0
+    asked_at = time.monotonic()
     there: datetime = (await execute(db, select(func.clock_timestamp()))).scalar_one()
-    return round((now() - there).total_seconds())
+    return clock.learn(there, asked_at)
+
+
+async def watch_time(db: AsyncSession) -> None:
+    """The same, and says in the log if this machine's clock is far from PostgreSQL's."""
+    if abs(ahead := await learn_time(db)) > CLOCKS_DIFFER.total_seconds():
+        log.warning("clocks_differ", extra={"fields": {"seconds_ahead": ahead}})
 
 
 async def prolong_leases(db: AsyncSession) -> None:

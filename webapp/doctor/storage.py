@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import CLOCKS_DIFFER, Database, execute, migrations, refusals
-from webapp.delivery.pace import seconds_ahead
+from webapp.delivery.pace import learn_time
 from webapp.doctor.findings import FAILURE, OK, WARNING, Finding
 from webapp.factors import methods
 from webapp.i18n import gettext as _
@@ -76,7 +76,7 @@ async def _durability(db: AsyncSession) -> Finding:
 
 async def _clock(db: AsyncSession) -> Finding:
     """Whether this machine's clock agrees with PostgreSQL's, and so with those of the site's other machines."""
-    ahead = await seconds_ahead(db)
+    ahead = await learn_time(db)
     if abs(ahead) <= CLOCKS_DIFFER.total_seconds():
         return Finding(OK, _("clock"), _("this machine's agrees with the database's"))
     words = ngettext(

@@ -1,14 +1,12 @@
 """Can this process do its work? For load balancers, monitors and the log."""
 
-import logging
+import contextlib
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import CLOCKS_DIFFER, Database, refusals, release
-from webapp.delivery.pace import seconds_ahead
+from webapp.database import Database, refusals, release
+from webapp.delivery.pace import watch_time
 from webapp.mail import status
-
-log = logging.getLogger("webapp.housekeeping")
 
 TRIED_EVERY = 5.0  # seconds, because anybody can open the page
 
@@ -33,16 +31,17 @@ async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: b
 
 
 class ClockCheck:
-    """Says in the log that this machine's clock isn't PostgreSQL's, for a process without a mailer, which would."""
+    """Looks again and again which time it is."""
 
     name = "clock"
 
+    async def begin(self, database: Database) -> None:
+        """Looks before there is anything to do; if the database is away, it is done later."""
+        with contextlib.suppress(Exception):
+            await self.run_batch(database)
+
     async def run_batch(self, database: Database) -> bool:
         """Looks; never has more to do now."""
-        if database.is_sqlite:
-            return False
         async with database.session() as db:
-            ahead = await seconds_ahead(db)
-        if abs(ahead) > CLOCKS_DIFFER.total_seconds():
-            log.warning("clocks_differ", extra={"fields": {"seconds_ahead": ahead}})
+            await watch_time(db)
         return False

@@ -8,11 +8,11 @@ import hashlib
 import hmac
 import json
 import os
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Any
 
+from webapp import clock
 from webapp.settings import Settings
 
 LIFETIME_SECONDS = 600
@@ -147,7 +147,7 @@ def _is_synced(data: Any) -> bool:
 
 def _challenge(settings: Settings, about: str) -> bytes:
     """Random bytes, the time, and our signature over both and over what it is about: nothing has to be stored."""
-    said = os.urandom(RANDOM_BYTES) + int(time.time()).to_bytes(8)
+    said = os.urandom(RANDOM_BYTES) + int(clock.seconds()).to_bytes(8)
     return said + _signature(settings.key("passkey"), about, said)
 
 
@@ -161,7 +161,7 @@ def _asked(settings: Settings, about: str, answer: PasskeyAnswer) -> bytes:
         raise PasskeyInvalid from None
     said, signature = challenge[:-MAC_BYTES], challenge[-MAC_BYTES:]
     is_ours = any(hmac.compare_digest(signature, _signature(key, about, said)) for key in settings.keys("passkey"))
-    if is_embedded or not is_ours or time.time() > int.from_bytes(said[RANDOM_BYTES:]) + LIFETIME_SECONDS:
+    if is_embedded or not is_ours or clock.seconds() > int.from_bytes(said[RANDOM_BYTES:]) + LIFETIME_SECONDS:
         raise PasskeyInvalid
     return challenge
 

@@ -7,13 +7,12 @@ A reset logs nobody in. The only thing it keeps is that a known browser stays kn
 
 import json
 import math
-import time
 from dataclasses import replace
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp import rate_limits
+from webapp import clock, rate_limits
 from webapp.accounts import users
 from webapp.accounts.endings import Ended, Keep
 from webapp.accounts.models import User
@@ -66,7 +65,7 @@ def time_left(claim: Claim) -> dict[str, Any]:
     """How long a link still works: the `words` for now, and what a script needs to count on: the `seconds` from now,
     and what to say after the form's last moment, before that, and with one minute left, with two, and so on.
     """
-    seconds = claim.expires_at - time.time()
+    seconds = claim.expires_at - clock.seconds()
     minutes = min(max(0, math.ceil(seconds / 60)), MOST_MINUTES)
     expired = _("This link has just expired. You can still save within a few minutes.")
     said = [_("This link has expired."), expired, *map(_minutes_left, range(1, minutes + 1))]

@@ -4,11 +4,9 @@ Nobody is told. A robot's request is answered and counted like everybody's, with
 recognises the request by its id, writes no email.
 """
 
-import time
-
 from itsdangerous import BadSignature, SignatureExpired
 
-from webapp import signing
+from webapp import clock, signing
 from webapp.settings import Settings
 
 A_DAY = 24 * 3600
@@ -39,7 +37,7 @@ def sign_of(settings: Settings, trap: str, seen: str) -> str:
         raise Outdated from None
     except BadSignature:
         return "forged"
-    seconds = time.time() - made_at.timestamp()  # fewer than none if another machine's clock is ahead
+    seconds = clock.seconds() - made_at.timestamp()  # fewer than none if another machine's clock is ahead
     return "haste" if 0 <= seconds < settings.registration_least_seconds else ""
 
 

@@ -8,13 +8,13 @@ database nor the site itself can read an answer until the same form comes from t
 import hashlib
 import json
 import os
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, text
 from sqlmodel import Field, SQLModel, col
 
+from webapp import clock
 from webapp.database import Database
 from webapp.database.hot import Prepared
 from webapp.settings import Settings
@@ -53,7 +53,7 @@ class Press:
 
     async def begin(self) -> bool:
         """Whether this is the first press."""
-        moment = time.time()
+        moment = clock.seconds()
         return bool(await self._write(_BEGIN, now=moment, over=moment - KEPT_SECONDS, stale=moment - LONGEST_WORK))
 
     async def answer(self) -> Answer | None:
@@ -93,7 +93,8 @@ class Press:
 
 def outdated() -> ColumnElement[bool]:
     """The SQL condition for answers that nobody gets any more, and for those of a clock that ran ahead."""
-    return (col(FormAnswer.began) < time.time() - KEPT_SECONDS) | (col(FormAnswer.began) > time.time() + KEPT_SECONDS)
+    moment = clock.seconds()
+    return (col(FormAnswer.began) < moment - KEPT_SECONDS) | (col(FormAnswer.began) > moment + KEPT_SECONDS)
 
 
 _BEGIN = Prepared(

@@ -32,6 +32,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from webapp import i18n
+from webapp.clock import now
 from webapp.settings import NOT_ME_HOURS, ROOT, Settings
 from webapp.web.constants import WithConstants
 
@@ -169,7 +170,7 @@ def time_words() -> str:
 
 def ago(when: datetime) -> Markup:
     """How long ago that was, with the exact time behind it; app.js counts on."""
-    seconds = (datetime.now(UTC) - when).total_seconds()
+    seconds = (now() - when).total_seconds()
     words = i18n.gettext("just now") if seconds < MOMENT_SECONDS else _ago_words(int(seconds // 60), i18n.locale())
     return Markup(f"{_time_tag(when, i18n.current())}{escape(words)}</time>")  # noqa: S704
 
