@@ -215,7 +215,7 @@ def path_of(site: Site, susan: Browser, name: str) -> str:
         asked = Asked("reset_password", "susan", id="an id", browser=asked_emails.mark("a browser"))
         values["token"] = asked_emails.seal(site.settings, asked)
     elif "token" in WRITES[name].param_convertors and name not in {"invitation", "authenticator_app"}:
-        values["token"] = switches.unsubscribe_link(site.settings, 1, "mention").rpartition("/")[2]
+        values["token"] = switches.unsubscribe_link(site.settings, 1, "mention", "susan@example.com").rpartition("/")[2]
     return WRITES[name].url_path_for(name, **{key: values[key] for key in WRITES[name].param_convertors})
 
 

@@ -159,7 +159,7 @@ def path_of(site: Site, name: str) -> str:
     if name == "checkup_email":
         values["token"] = tokens.issue(SETTINGS, Purpose.CHECKUP, 1, timedelta(hours=1), epoch=7)
     if name in {"unsubscribe", "subscribe_again"}:
-        values["token"] = switches.unsubscribe_link(SETTINGS, 1, "mention").rpartition("/")[2]
+        values["token"] = switches.unsubscribe_link(SETTINGS, 1, "mention", "susan@example.com").rpartition("/")[2]
     if name == "report_not_me":
         values["token"] = tokens.not_me_link(SETTINGS, 2, "reset_password", "david@example.com").rpartition("/")[2]
     if name in {"factor_removal", "keep_factors"}:

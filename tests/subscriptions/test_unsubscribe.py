@@ -112,7 +112,9 @@ def test_looking_turns_nothing_off(site: Site, link: str) -> None:
 @pytest.mark.alike
 def test_turning_off_twice_is_off_and_turning_on_again_is_on(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox)
-    link = switches.unsubscribe_link(any_site.settings, 1, KIND).removeprefix("https://blog.example")
+    link = switches.unsubscribe_link(any_site.settings, 1, KIND, "susan@example.com").removeprefix(
+        "https://blog.example"
+    )
     browser = any_site.browser()
 
     pages = [browser.post(path).text for path in (link, link, f"{link}/again")]
@@ -153,7 +155,7 @@ def test_a_link_about_any_other_email_turns_nothing_off(site: Site, link: str, a
 
 
 def test_a_link_of_an_account_that_is_gone_says_so_calmly(site: Site) -> None:
-    link = switches.unsubscribe_link(site.settings, 99, KIND).removeprefix("https://blog.example")
+    link = switches.unsubscribe_link(site.settings, 99, KIND, "susan@example.com").removeprefix("https://blog.example")
 
     assert site.browser().post(link).status_code == 410
 
@@ -168,5 +170,18 @@ def test_it_works_after_the_password_and_the_address_have_changed(site: Site, li
     """It opens nothing, so nothing need end it."""
     execute(site, "UPDATE user_account SET epoch = 7, email = 'susan@example.org', username = 'sue' WHERE id = 1")
 
-    assert "sue" in site.browser().post(link).text
+    answer = site.browser().post(link)
+
+    assert "sue" in answer.text
+    assert "Turn them on again" not in answer.text
+    assert chosen(site) == [(1, KIND, False)]
+
+
+def test_whoever_reads_the_former_mailbox_turns_nothing_on(site: Site, link: str) -> None:
+    execute(site, "UPDATE user_account SET email = 'susan@example.net' WHERE id = 1")
+    site.browser().post(link)
+
+    again = site.browser().post(f"{link}/again")
+
+    assert again.status_code == 410
     assert chosen(site) == [(1, KIND, False)]

@@ -54,7 +54,7 @@ async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft 
 
 
 def _draft(settings: Settings, user: User, what: Missed) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, KIND)
+    unsubscribe = unsubscribe_link(settings, user.id, KIND, user.email)
     mentions = what.mentions[:MENTIONS_LINKED]
     posts = what.posts[: LINKED - len(mentions)]
     values: dict[str, Any] = {

@@ -55,9 +55,9 @@ async def reader(db: AsyncSession, email: Claimed) -> User | None:
     return user
 
 
-def unsubscribe_link(settings: Settings, user_id: int, kind: str) -> str:
-    """The link that turns off an optional kind of email (RFC 8058)."""
-    token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind)
+def unsubscribe_link(settings: Settings, user_id: int, kind: str, address: str) -> str:
+    """The link that turns off an optional kind of email (RFC 8058), and on again while the account has this address."""
+    token = issue(settings, Purpose.UNSUBSCRIBE, user_id, UNSUBSCRIBE_LIFETIME, about=kind, to=address)
     return f"{settings.base_url}/unsubscribe/{token}"
 
 

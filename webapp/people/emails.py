@@ -61,7 +61,7 @@ async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> 
 
 
 def _draft(settings: Settings, user: User, names: list[str], count: int) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, "new_follower")
+    unsubscribe = unsubscribe_link(settings, user.id, "new_follower", user.email)
     values: dict[str, Any] = {
         "username": user.username,
         "followers": [(name, f"{settings.base_url}/user/{name}") for name in names],

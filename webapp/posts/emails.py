@@ -49,7 +49,7 @@ async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft
 
 
 def _draft(settings: Settings, user: User, posts: list[Told]) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, "mention")
+    unsubscribe = unsubscribe_link(settings, user.id, "mention", user.email)
     shown = quotes(settings, posts[:LINKED])
     values: dict[str, Any] = {
         "username": user.username,

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp import rate_limits
 from webapp.accounts import users
-from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenMalformed, read
+from webapp.accounts.tokens import Purpose, TokenGone, TokenInvalid, TokenMalformed, TokenUsed, read, was_mailed_to
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
 from webapp.authentication.proof import proved
@@ -61,6 +61,9 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
             raise expired
         if kind is None or not kind.is_optional or kind.is_security:
             raise TokenMalformed
+        is_owners = was_mailed_to(request.app.state.settings, claim, user.email)
+        if is_wanted and not is_owners:
+            raise TokenUsed(claim)
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "unsubscribe")
     if is_post:
@@ -78,6 +81,7 @@ async def _choice(request: Request, *, is_wanted: bool) -> Response:
         label=_(kind.label),
         is_wanted=await switches.wants(db, user.id, claim.about),
         is_answer=is_post,
+        may_undo=is_owners,
         token=token,
     )
 
