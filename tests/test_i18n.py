@@ -217,6 +217,15 @@ def test_an_optional_email_that_warns_of_nothing_comes_in_the_language_one_has_j
     assert [kind.is_warning for kind in optional] == [kind.is_security for kind in optional]
 
 
+def test_what_only_somebody_who_is_logged_in_can_cause_is_a_warning() -> None:
+    """Of another email: can a thief of a session cause it, and learns its owner of the thief by it? Then it is one."""
+    others = {name for name, kind in KINDS.items() if not (kind.is_optional or kind.is_warning)}
+
+    assert others == {
+        *("checkup", "confirm_email", "factor_removal_link", "register", "registration_approved", "reset_password")
+    }
+
+
 def test_the_page_names_the_subject_that_comes_whatever_the_accounts_language(site: Site, mailbox: Mailbox) -> None:
     """It can't know the language, so it names those of all, also where nobody has such an account."""
     for name, language in (("susan", "en"), ("olga", "ru")):

@@ -25,6 +25,7 @@ async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
     KIND,
     expires_after=timedelta(hours=12),
     priority=Priority.WAITED_FOR,
+    is_security=True,  # a thief may have asked for it
     samples=lambda site: [_draft(site, a_sample_person())],
 )
 async def export_ready(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:

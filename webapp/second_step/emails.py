@@ -37,6 +37,7 @@ A_DAY = timedelta(days=1)
     "app_link",
     expires_after=timedelta(minutes=60),
     priority=Priority.WAITED_FOR,
+    is_security=True,
     samples=lambda site: [
         _app_link_draft(site, a_sample_person(), A_SAMPLE_ID),
         _app_link_draft(site, a_sample_person()),
