@@ -103,6 +103,21 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> N
     assert "Reset" in hosted.mailbox.last(count=2).subject
 
 
+def test_every_page_tells_admins_alone_that_the_mail_is_paused(hosted: Site, admin: Browser) -> None:
+    assert hosted.mailbox
+    member, words = hosted.browser(), "Email is paused: until it is resumed, nobody hears of anything."
+    register(member, hosted.mailbox, "susan")
+    log_in(member)
+    assert words not in admin.get("/").text
+    admin.post("/admin/mail/pause")
+
+    assert [words in admin.get(path).text for path in ("/", "/explore", "/admin/reports")] == [True] * 3
+    assert words not in admin.get("/admin/mail").text, "its own sentence says so"
+    assert words not in member.get("/").text + hosted.browser().get("/explore").text
+    admin.post("/admin/mail/resume")
+    assert words not in admin.get("/").text
+
+
 @pytest.mark.parametrize("path", PAGES)
 @deep
 def test_the_mails_page_opens_to_admins_only(hosted: Site, admin: Browser, path: str) -> None:

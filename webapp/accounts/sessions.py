@@ -14,7 +14,7 @@ from webapp.accounts.models import Passkey, Session, User
 from webapp.audit.events import ClientInfo
 from webapp.database import execute, is_recent, now, table
 from webapp.database.hot import Direct, Prepared, Transaction
-from webapp.mail.models import RefusedAddress
+from webapp.mail.models import MailStatus, RefusedAddress
 
 REMEMBERED = timedelta(days=14)  # since it was last used
 UNREMEMBERED = timedelta(hours=24)  # or until the browser closes
@@ -25,10 +25,8 @@ SEEN_EVERY = timedelta(minutes=1)
 CHECKUP_EVERY = timedelta(days=365)
 MOST_NEWS = 50
 
-_sessions = table(Session)
-_users = table(User)
-_refusals = table(RefusedAddress)
-_passkeys = table(Passkey)
+_sessions, _users = table(Session), table(User)
+_refusals, _passkeys, _status = table(RefusedAddress), table(Passkey), table(MailStatus)
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class SessionUser:
     picture: int
     mentions_seen_at: datetime
     news: int  # mentions, replies and followers since then, MOST_NEWS at most of each
+    is_mail_paused: bool  # of the whole site, which only admins are told
 
     @property
     def is_proved(self) -> bool:
@@ -233,6 +232,7 @@ _CURRENT = Prepared(
         _users.c.picture,
         func.coalesce(_users.c.mentions_seen_at, _users.c.created_at),
         literal_column(_NEWS.format(since=_SINCE, hidden=_HIDDEN, most=MOST_NEWS), Integer),
+        exists().where(_status.c.paused_at.is_not(None)),
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)
     .where(
