@@ -67,6 +67,15 @@ class Painted(HTMLParser):
             self.found.append((frozenset(given.get("class", "").split()), colours))
 
 
+def test_what_a_dark_screen_prints_can_be_read_on_paper() -> None:
+    sheet = (ROOT / "static/css/print.css").read_text()
+    on_paper = DARK | dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", sheet))
+
+    words = {ink: contrast(on_paper[ink], on_paper["paper"]) for ink in ("ink", "ink-quiet", "blue", "red", "green")}
+
+    assert {ink: found for ink, found in words.items() if found < 4.5} == {}
+
+
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_words_and_edges_stand_out_from_what_they_are_on(scheme: Colours) -> None:
     words = {pair: contrast(scheme[pair[0]], scheme[pair[1]]) for pair in WORDS}
