@@ -98,6 +98,11 @@ def _of_connection(settings: Settings, error: Exception) -> str:
         return words % {"port": port}
     if "ssl" in text or "wrong version" in text or (port == 465 and isinstance(error, TimeoutError)):
         return _("465 wants MAIL_USE_SSL=1 and 587 wants MAIL_USE_TLS=1; this looks like the other way round.")
+    if "ready message" in text and not settings.mail_use_ssl:
+        words = _(
+            "port %(port)s takes connections and says nothing: it may want MAIL_USE_SSL=1, or be blocked on the way."
+        )
+        return words % {"port": port}
     if isinstance(error, TimeoutError):
         return _("port %(port)s seems blocked: many hosters block 25; ask yours, or try 587 or 465.") % {"port": port}
     if "name or service" in text or "getaddrinfo" in text or "nodename" in text:
