@@ -1,7 +1,9 @@
 """A running site, the browsers that visit it, and the servers that it talks to."""
 
+import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,8 +118,24 @@ def quick_app(settings: Settings, argon2: PasswordHasher, pace: Pace = USUAL) ->
     app.state.templates.bytecode_cache = COMPILED
     app.state.hasher = Hasher(argon2)
     app.state.mailer = mailer(settings, app.state.database, app.state.templates, pace)
+    if pace is USUAL:
+        app.state.mailer.run = begun_when_asked(app.state.mailer.run, database.wake)
+    for worker in (app.state.exports, app.state.imports):
+        worker.run = begun_when_asked(worker.run, worker._asked)
     event.listen(app.state.database.reading.sync_engine, "before_cursor_execute", only_reads)
     return app
+
+
+def begun_when_asked(work: Callable[..., Awaitable[None]], asked: asyncio.Event) -> Callable[..., Awaitable[None]]:
+    """Looks a second later for what an earlier process left. To look at once took half of the time of a site's start."""
+
+    async def begin(*arguments: object) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await asked.wait()
+        await work(*arguments)
+
+    return begin
 
 
 def only_reads(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
