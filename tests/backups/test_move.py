@@ -233,11 +233,11 @@ def test_a_database_that_is_in_use_is_not_moved(
     tmp_path: Path,
     own: str,
 ) -> None:
-    """Even by a site that does nothing."""
+    """Even by a site that does nothing any more."""
     url, to = request.getfixturevalue(own), f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
 
     with Site(make_settings(database_url=url)) as site:
-        assert site.browser().get("/login").status_code == 200
+        assert site.browser().get("/explore").status_code == 200
         with pytest.raises(Refused, match="is in use: stop the site"):
             moved((url, to))
         migrations.upgrade(to)
