@@ -32,7 +32,8 @@ def test_a_person_finds_a_session_and_ends_it(visitor: Visitor) -> None:
     visitor.has_phone()
     visitor.goto("/sessions")
 
-    visitor.press("Log out of Firefox on Android")
+    # Its name goes on with the time since when, for two sessions of one browser.
+    visitor.page.get_by_role("button", name="Log out of Firefox on Android Since").click()
 
     visitor.sees("Logged out of Firefox on Android.")
     assert not visitor.is_logged_in_on_phone()
