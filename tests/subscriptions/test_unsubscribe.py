@@ -184,4 +184,5 @@ def test_whoever_reads_the_former_mailbox_turns_nothing_on(site: Site, link: str
     again = site.browser().post(f"{link}/again")
 
     assert again.status_code == 410
+    assert "This link only turns emails off" in again.text
     assert chosen(site) == [(1, KIND, False)]
