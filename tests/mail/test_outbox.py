@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from sqlalchemy import text
 from sqlmodel import col, select
 
 from tests.depth import deep, one_in
 from tests.mail.posting import AN_HOUR, post
 from webapp.accounts.models import User
-from webapp.database import Database, now
+from webapp.database import Database, execute, now
 from webapp.delivery import dispatcher, pace
 from webapp.imports import import_users
 from webapp.mail import outbox, status
@@ -321,6 +322,17 @@ async def test_no_more_emails_are_claimed_than_asked_for(database: Database) -> 
 
     assert [email.recipient for email in first] == [f"person{number}@example.com" for number in range(3)]
     assert [email.recipient for email in second] == [f"person{number}@example.com" for number in (3, 4)]
+
+
+async def test_no_more_emails_are_claimed_when_the_planner_counts_on_one(database: Database) -> None:
+    """Statistics from a quiet time: for one email PostgreSQL would run a subquery once for each email there is now."""
+    await post(database, 1)
+    async with database.session(is_writing=True) as db:
+        await execute(db, text("ANALYZE outbox_email"))
+        await db.commit()
+    await post(database, 5)
+
+    assert [len(await claim(database, most=2)) for _ in range(4)] == [2, 2, 2, 0]
 
 
 async def test_outcomes_of_a_batch_each_reach_their_own_email(database: Database) -> None:

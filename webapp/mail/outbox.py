@@ -48,9 +48,7 @@ status = table(MailStatus)
 
 
 def retry_delay(attempts: int, delays: Sequence[float]) -> timedelta:
-    """How long to wait after this many attempts, give or take a fifth by chance. The last of the delays, in seconds,
-    repeats.
-    """
+    """How long to wait after this many attempts, give or take a fifth. The last of the delays (seconds) repeats."""
     return timedelta(seconds=delays[min(attempts, len(delays)) - 1] * random.uniform(0.8, 1.2))
 
 
@@ -218,10 +216,12 @@ _UNSUSPECTED = emails.c.crashes == 0
 
 def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
     # SQLite has no SKIP LOCKED, and needs none: its writers take turns. SQLAlchemy leaves it out there.
-    due_at = select(emails.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(emails.c.due_at).limit(bindparam("most"))
+    first = select(emails.c.id).where(_DUE, chosen, _NOT_PAUSED).order_by(emails.c.due_at).limit(bindparam("most"))
+    # A CTE, which runs once. PostgreSQL may run a subquery again for each row, and each run locks the next emails.
+    due = first.with_for_update(skip_locked=True).cte("due")
     return Prepared(
         update(emails)
-        .where(emails.c.id.in_(due_at.with_for_update(skip_locked=True)))
+        .where(emails.c.id == due.c.id)
         .values(
             state=LEASED,
             attempts=emails.c.attempts + 1,
