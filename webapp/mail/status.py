@@ -149,17 +149,9 @@ async def resume(db: AsyncSession) -> None:
 
 
 def given_up(most: int) -> Select[*tuple[Any, ...]]:
-    """Finds emails that were given up, newest first: id, kind, recipient, state, code, reason, created, finished."""
-    query = select(
-        emails.c.id,
-        emails.c.kind,
-        emails.c.recipient,
-        emails.c.state,
-        emails.c.code,
-        emails.c.reason,
-        emails.c.created_at,
-        emails.c.finished_at,
-    ).where(GIVEN_UP)
+    """Finds emails that were given up, newest first."""
+    columns = ("id", "kind", "recipient", "state", "code", "reason", "created_at", "finished_at")
+    query = select(*(emails.c[name] for name in columns)).where(GIVEN_UP)
     return query.order_by(emails.c.finished_at.desc()).limit(most)
 
 

@@ -7,106 +7,27 @@ from dataclasses import dataclass
 from webapp.settings import Settings
 
 # Those that speak for the site on their own, so also when put together or misspelled.
-SPEAKING = frozenset(
-    [
-        "abuse",
-        "account",
-        "accounts",
-        "admin",
-        "administraciya",
-        "administration",
-        "administrator",
-        "administratsiya",
-        "admins",
-        "alert",
-        "alerts",
-        "bezopasnost",
-        "billing",
-        "contact",
-        "customercare",
-        "customerservice",
-        "daemon",
-        "donotreply",
-        "feedback",
-        "help",
-        "helpcenter",
-        "helpdesk",
-        "hostmaster",
-        "legal",
-        "login",
-        "mailer",
-        "mailerdaemon",
-        "microblog",
-        "mod",
-        "moderaciya",
-        "moderation",
-        "moderator",
-        "moderators",
-        "moderatsiya",
-        "newsletter",
-        "noreply",
-        "notification",
-        "notifications",
-        "office",
-        "official",
-        "owner",
-        "password",
-        "passwords",
-        "podderjka",
-        "podderzhka",
-        "postmaster",
-        "press",
-        "privacy",
-        "recovery",
-        "root",
-        "safety",
-        "sales",
-        "security",
-        "service",
-        "siteadmin",
-        "staff",
-        "superadmin",
-        "superuser",
-        "support",
-        "sysadmin",
-        "sysop",
-        "system",
-        "team",
-        "verification",
-        "verified",
-        "webmail",
-        "webmaster",
-    ]
-)
+_SPEAKING = """
+    abuse account accounts admin administraciya administration administrator administratsiya admins alert alerts
+    bezopasnost billing contact customercare customerservice daemon donotreply feedback help helpcenter helpdesk
+    hostmaster legal login mailer mailerdaemon microblog mod moderaciya moderation moderator moderators moderatsiya
+    newsletter noreply notification notifications office official owner password passwords podderjka podderzhka
+    postmaster press privacy recovery root safety sales security service siteadmin staff superadmin superuser
+    support sysadmin sysop system team verification verified webmail webmaster
+"""
+SPEAKING = frozenset(_SPEAKING.split())
 # Anybody with one of these could pretend to be the site, its mail or its admin (RFC 2142 lists the mailboxes).
-RESERVED = [
-    *SPEAKING,
-    "api",
-    "bot",
-    "everybody",
-    "everyone",
-    "ftp",
-    "info",
-    "me",
-    "no_reply",
-    "nobody",
-    "null",
-    "register",
-    "robots",
-    "self",
-    "sign_in",
-    "signin",
-    "signup",
-    "status",
-    "undefined",
-    "uucp",
-    "welcome",
-    "www",
-]
+_RESERVED = """
+    api bot everybody everyone ftp info me no_reply nobody null register robots self sign_in signin signup status
+    undefined uucp welcome www
+"""
+RESERVED = [*SPEAKING, *_RESERVED.split()]
 # Words that can stand beside one of those without changing what it means.
-FILLING = frozenset(["and", "at", "by", "for", "from", "it", "of", "on", "our", "the", "your"])
-FILLING |= {"center", "check", "customer", "desk", "info", "mail", "message", "news", "real", "reset", "site"}
-FILLING |= {"super", "tech", "trust", "update"}
+_FILLING = """
+    and at by for from it of on our the your center check customer desk info mail message news real reset site super
+    tech trust update
+"""
+FILLING = frozenset(_FILLING.split())
 # Characters that look alike: i, l and 1; o and 0; and so on.
 _ALIKE = str.maketrans("01l3457892", "oiieastbgz")
 _AS_ONE = re.compile("vv|rn")

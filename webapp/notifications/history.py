@@ -15,15 +15,8 @@ from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
 from webapp.mail.outbox import emails
 
 MOST = 20
-_SHOWN = select(
-    emails.c.kind,
-    emails.c.created_at,
-    emails.c.state,
-    emails.c.attempts,
-    emails.c.code,
-    emails.c.reason,
-    emails.c.recipient,
-)
+_COLUMNS = ("kind", "created_at", "state", "attempts", "code", "reason", "recipient")
+_SHOWN = select(*(emails.c[name] for name in _COLUMNS))
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,8 @@ from starlette.requests import Request
 log = logging.getLogger("webapp.requests")
 FORWARDED = ("x-forwarded-for", "forwarded")
 # Where proxies of one's own live: RFC 1918, RFC 6598, RFC 4193, the machine itself and its links.
-INSIDE = [
-    ip_network(network)
-    for network in [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::/64",
-    ]
-]
+_INSIDE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 fc00::/7 fe80::/10 ::/64"
+INSIDE = [ip_network(network) for network in _INSIDE.split()]
 # Some proxies write the port, too, such as Azure's Application Gateway.
 WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([^\[\]]+)\](?::[0-9]+)?")
 
