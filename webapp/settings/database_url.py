@@ -38,6 +38,13 @@ POOLED: Arguments = {"statement_cache_size": 0, "prepared_statement_cache_size":
 NAMED: Arguments = {"statement_cache_size": 100}
 
 
+class WrongURL(ValueError):
+    """A sentence says what is wrong with it."""
+
+    def __init__(self, text: str, **values: Any) -> None:
+        super().__init__(Problem(text, **values))
+
+
 def read(url: str) -> tuple[str, Arguments]:
     """The URL for SQLAlchemy, and its driver's arguments. Raises ValueError with a sentence about what is wrong."""
     scheme, separator, rest = url.strip().partition("://")
@@ -45,7 +52,7 @@ def read(url: str) -> tuple[str, Arguments]:
     if kind == "sqlite":
         return _sqlite(rest), {}
     if kind not in {"postgres", "postgresql"}:
-        raise ValueError(Problem(N_("DATABASE_URL must begin with postgresql:// or sqlite:///.")))
+        raise WrongURL(N_("DATABASE_URL must begin with postgresql:// or sqlite:///."))
     return _postgresql(rest)
 
 
@@ -53,7 +60,7 @@ def _sqlite(rest: str) -> str:
     file, _mark, parameters = rest.partition("?")
     if parameters:
         option = parameters.partition("=")[0]
-        raise ValueError(Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=option))
+        raise WrongURL(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=option)
     return f"sqlite+aiosqlite://{file}"
 
 
@@ -69,7 +76,7 @@ def files(arguments: Arguments) -> list[str]:
 
 def _postgresql(rest: str) -> tuple[str, Arguments]:
     if re.search(r"[\s\x00-\x1f]", rest) or "%00" in rest:
-        raise ValueError(Problem(N_("DATABASE_URL has a space or a line break inside.")))
+        raise WrongURL(N_("DATABASE_URL has a space or a line break inside."))
     address, _mark, parameters = rest.partition("?")
     authority, _slash, name = address.partition("/")
     login, _at, hosts = authority.rpartition("@")
@@ -77,9 +84,7 @@ def _postgresql(rest: str) -> tuple[str, Arguments]:
     url, arguments = _login(login, unquote(name), query), _tls(query) | _arguments(query)
     places = _places(query.pop("host", unquote(hosts)), query.pop("port", ""))
     if unknown := [name for name in query if not IGNORED.fullmatch(name)]:
-        raise ValueError(
-            Problem(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=unknown[0])
-        )
+        raise WrongURL(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=unknown[0])
     if len(places) == 1 and not places[0][0].startswith("/"):
         url = url.set(host=places[0][0], port=places[0][1])
     else:
@@ -90,7 +95,7 @@ def _postgresql(rest: str) -> tuple[str, Arguments]:
 def _login(text: str, name: str, query: Query) -> URL:
     user, _colon, password = map(unquote, text.partition(":"))
     if re.fullmatch(r"\[.*\]|<.*>", password):
-        raise ValueError(Problem(N_("DATABASE_URL still has a placeholder where the password belongs.")))
+        raise WrongURL(N_("DATABASE_URL still has a placeholder where the password belongs."))
     who = query.pop("user", user) or None, query.pop("password", password) or None
     return URL.create("postgresql+asyncpg", *who, database=query.pop("dbname", name) or None)
 
@@ -105,15 +110,11 @@ def _query(text: str) -> Query:
         if equals and not value:
             continue  # which means the same as if it weren't there
         if name in query and name != "host":
-            raise ValueError(Problem(N_("DATABASE_URL says '%(name)s' twice."), name=name))
+            raise WrongURL(N_("DATABASE_URL says '%(name)s' twice."), name=name)
         query[name] = f"{query[name]},{unquote(value)}" if name in query else unquote(value)
         if name in CHOICES and query[name] not in CHOICES[name]:
-            raise ValueError(
-                Problem(
-                    N_("DATABASE_URL: %(name)s must be one of: %(choices)s."),
-                    name=name,
-                    choices=", ".join(CHOICES[name]),
-                )
+            raise WrongURL(
+                N_("DATABASE_URL: %(name)s must be one of: %(choices)s."), name=name, choices=", ".join(CHOICES[name])
             )
     return query
 
@@ -123,7 +124,7 @@ def _places(hosts: str, ports: str) -> list[tuple[str, int]]:
     places = [_place(text) for text in hosts.split(",")]
     usual = ports.split(",") * (1 if "," in ports else len(places))
     if len(usual) != len(places):
-        raise ValueError(Problem(N_("DATABASE_URL must have one port, or as many as hosts.")))
+        raise WrongURL(N_("DATABASE_URL must have one port, or as many as hosts."))
     both = zip(places, usual, strict=True)
     return [(host, _number("a port", own or other or "5432", 65535)) for (host, own), other in both]
 
@@ -136,12 +137,10 @@ def _place(text: str) -> tuple[str, str]:
         with suppress(UnicodeError):  # an empty label, or one that is too long
             (match[3] or "").encode("idna")
             return match[1] or match[3], match[2] or match[4] or ""
-    raise ValueError(
-        Problem(
-            N_("DATABASE_URL needs a host; in a password, / is written %(slash)s, and @ is written %(at)s."),
-            slash="%2F",
-            at="%40",
-        )
+    raise WrongURL(
+        N_("DATABASE_URL needs a host; in a password, / is written %(slash)s, and @ is written %(at)s."),
+        slash="%2F",
+        at="%40",
     )
 
 
@@ -170,18 +169,14 @@ def _tls(query: Query) -> Arguments:
     authority = details.get("sslrootcert", "")
     if query.pop("channel_binding", "") == "require" or (authority == "system" and not mode):
         if mode == "disable":
-            raise ValueError(
-                Problem(N_("DATABASE_URL: channel_binding=require and sslmode=disable can't be used together."))
-            )
+            raise WrongURL(N_("DATABASE_URL: channel_binding=require and sslmode=disable can't be used together."))
         # asyncpg can't bind the log-in to the channel. Checking the certificate prevents the same attack.
         mode = "verify-full"
     if mode == "verify-full" and authority in {"", "system"} and details.keys() <= {"sslrootcert"}:
         return {"ssl": True}
     is_file = authority not in {"", "system"}
     if authority == "system" or is_file < (mode in CHECKED) or is_file > (mode in {*CHECKED, "require"}):
-        raise ValueError(
-            Problem(N_("DATABASE_URL: sslmode=verify-full or verify-ca and the file of an sslrootcert go together."))
-        )
+        raise WrongURL(N_("DATABASE_URL: sslmode=verify-full or verify-ca and the file of an sslrootcert go together."))
     if not details:
         return {"ssl": mode} if mode else {}
     words = [f"{name}={quote(word)}" for name, word in {"sslmode": mode or "prefer", **details}.items()]
@@ -190,7 +185,5 @@ def _tls(query: Query) -> Arguments:
 
 def _number(what: str, text: str, most: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) > most:
-        raise ValueError(
-            Problem(N_("DATABASE_URL: %(what)s must be a whole number up to %(most)s."), what=what, most=most)
-        )
+        raise WrongURL(N_("DATABASE_URL: %(what)s must be a whole number up to %(most)s."), what=what, most=most)
     return int(text)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parseaddr
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import idna
@@ -38,12 +38,15 @@ class Environment:
         self.variables = variables
         self._from_files = dict(self._read_files())
 
+    def refuse(self, text: str, **values: Any) -> None:
+        self.problems.append(Problem(text, **values))
+
     def _read_files(self) -> Iterator[tuple[str, str]]:
         """The secrets that are in files, without the line break that editors leave at the end."""
         for name in SECRETS:
             file = self.variables.get(f"{name}_FILE", "").strip()
             if file and self.variables.get(name):
-                self.problems.append(Problem(N_("%(name)s and %(name)s_FILE can't both be set."), name=name))
+                self.refuse(N_("%(name)s and %(name)s_FILE can't both be set."), name=name)
             elif file:
                 yield name, self._content(f"{name}_FILE", file)
 
@@ -53,10 +56,10 @@ class Environment:
                 content = opened.read(LONGEST_SECRET)
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or "it is no text"
-            self.problems.append(Problem(N_("%(name)s can't be read: %(words)s."), name=name, words=words))
+            self.refuse(N_("%(name)s can't be read: %(words)s."), name=name, words=words)
             return ""
         if not content.strip():
-            self.problems.append(Problem(N_("%(name)s names an empty file."), name=name))
+            self.refuse(N_("%(name)s names an empty file."), name=name)
         return content.rstrip("\r\n")
 
     def secret(self, name: str) -> str:
@@ -64,8 +67,7 @@ class Environment:
         value = self._from_files.get(name) or self.variables.get(name, "")
         readable = value.encode(errors="replace").decode()
         if readable != value:  # Python keeps bytes that are no UTF-8 as halves of characters (PEP 383)
-            problem = Problem(N_("%(name)s has characters that are not in UTF-8."), name=name)
-            self.problems += [problem] if problem not in self.problems else []
+            self.refuse(N_("%(name)s has characters that are not in UTF-8."), name=name)
         return readable
 
     def text(self, name: str) -> str:
@@ -75,12 +77,8 @@ class Environment:
         """A line of text for pages and for the headers of emails."""
         words = self.text(name)
         if not is_line(words) or len(words) > most or set(words) & {"<", ">"}:
-            self.problems.append(
-                Problem(
-                    N_("%(name)s must be one line of at most %(most)s characters, without < and >."),
-                    name=name,
-                    most=most,
-                )
+            self.refuse(
+                N_("%(name)s must be one line of at most %(most)s characters, without < and >."), name=name, most=most
             )
             return ""
         return words
@@ -93,7 +91,7 @@ class Environment:
         if not word:
             return default
         if word not in {"0", "false", "no", "off", "1", "true", "yes", "on"}:
-            self.problems.append(Problem(N_("%(name)s is neither yes nor no; say 1 or 0."), name=name))
+            self.refuse(N_("%(name)s is neither yes nor no; say 1 or 0."), name=name)
             return default
         return word in {"1", "true", "yes", "on"}
 
@@ -102,9 +100,7 @@ class Environment:
         if not word:
             return default
         if not (word.isascii() and word.isdigit() and low <= int(word[:9]) <= high):
-            self.problems.append(
-                Problem(N_("%(name)s must be a whole number from %(low)s to %(high)s."), name=name, low=low, high=high)
-            )
+            self.refuse(N_("%(name)s must be a whole number from %(low)s to %(high)s."), name=name, low=low, high=high)
             return default
         return int(word)
 
@@ -113,7 +109,7 @@ class Environment:
         for known in words:
             if word == known:
                 return known
-        self.problems.append(Problem(N_("%(name)s must be one of: %(choices)s."), name=name, choices=", ".join(words)))
+        self.refuse(N_("%(name)s must be one of: %(choices)s."), name=name, choices=", ".join(words))
         return words[0]
 
     def mailbox(self, name: str, text: str) -> str:
@@ -123,7 +119,7 @@ class Environment:
         host = ascii_host(domain)
         is_whole = is_line(text) and (text == address or text.endswith(f"<{address}>"))
         if not (is_whole and len(local) <= LONGEST_LOCAL and re.fullmatch(LOCAL, local) and host):
-            self.problems.append(Problem(N_("%(name)s must look like name@example.com."), name=name))
+            self.refuse(N_("%(name)s must look like name@example.com."), name=name)
             return ""
         before, _domain, after = text.rpartition(f"@{domain}")
         return f"{before}@{host}{after}"
@@ -135,9 +131,7 @@ class Environment:
             address = parseaddr(next(iter(addresses), ""))[1]
             return f"mailto:{quote(address, safe='@+')}" if address else ""
         if not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", uri):
-            self.problems.append(
-                Problem(N_("%(name)s must look like mailto:name@example.com or https://example.com/page."), name=name)
-            )
+            self.refuse(N_("%(name)s must look like mailto:name@example.com or https://example.com/page."), name=name)
         return uri
 
 

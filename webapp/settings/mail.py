@@ -8,7 +8,7 @@ from email.utils import parseaddr
 from typing import Any
 
 from webapp.settings.environment import Environment, ascii_host
-from webapp.settings.problems import N_, Problem
+from webapp.settings.problems import N_
 
 _DOMAIN = r"(?=.{1,200}\Z)(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*"
 MOST_LOCAL = 38  # of 64 characters (RFC 5321, 4.5.3.1.1), what a return path leaves
@@ -39,17 +39,15 @@ def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
     """
     key, address = environment.text("BOUNCE_KEY"), environment.text("BOUNCE_ADDRESS")
     if key and (len(key) < 24 or len(set(key)) < 8 or not key.isascii()):
-        environment.problems.append(Problem(N_("BOUNCE_KEY is too easy to guess: use 24 random characters or more.")))
+        environment.refuse(N_("BOUNCE_KEY is too easy to guess: use 24 random characters or more."))
     if address:
         address = parseaddr(environment.mailbox("BOUNCE_ADDRESS", address))[1]
     name, base = ("BOUNCE_ADDRESS", address) if address else ("MAIL_SENDER", parseaddr(sender)[1] if key else "")
     if len(base.rpartition("@")[0]) > MOST_LOCAL:
-        environment.problems.append(
-            Problem(
-                N_("%(name)s has more than %(most)s characters before the @: too long for bounces."),
-                name=name,
-                most=MOST_LOCAL,
-            )
+        environment.refuse(
+            N_("%(name)s has more than %(most)s characters before the @: too long for bounces."),
+            name=name,
+            most=MOST_LOCAL,
         )
     return {"bounce_key": key, "bounce_address": address}
 
@@ -58,9 +56,7 @@ def _server(environment: Environment) -> dict[str, Any]:
     port = environment.number("MAIL_PORT", 0, 0, 65535)
     tls, is_implicit = environment.flag("MAIL_USE_TLS"), environment.flag("MAIL_USE_SSL") or port == 465
     if tls and is_implicit and port != 465:
-        environment.problems.append(
-            Problem(N_("MAIL_USE_TLS and MAIL_USE_SSL can't both be set; 587 needs the first, 465 the second."))
-        )
+        environment.refuse(N_("MAIL_USE_TLS and MAIL_USE_SSL can't both be set; 587 needs the first, 465 the second."))
     return {
         "mail_server": _name(environment, "MAIL_SERVER"),
         "mail_port": port or (465 if is_implicit else 587 if tls else 25),
@@ -76,9 +72,7 @@ def _local_domains(environment: Environment) -> Iterator[str]:
     for said in environment.listed("MAIL_LOCAL_DOMAINS"):
         domain = ascii_host(said.removeprefix("@").rstrip("."))
         if not re.fullmatch(_DOMAIN, domain):
-            environment.problems.append(
-                Problem(N_("MAIL_LOCAL_DOMAINS: no domain can be called '%(said)s'."), said=said)
-            )
+            environment.refuse(N_("MAIL_LOCAL_DOMAINS: no domain can be called '%(said)s'."), said=said)
         yield domain
 
 
@@ -96,9 +90,7 @@ def _helo(environment: Environment) -> str:
     is_name = re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})+|localhost", name)
     bare = name.strip("[]")
     if name and not is_name and greeting(bare) == bare:
-        environment.problems.append(
-            Problem(N_("MAIL_HELO must be this machine's full name, such as mail.example.com."))
-        )
+        environment.refuse(N_("MAIL_HELO must be this machine's full name, such as mail.example.com."))
         return ""
     return greeting(name)
 
@@ -110,12 +102,8 @@ def _authorities(environment: Environment, name: str) -> str:
         try:
             ssl.create_default_context(cafile=file)
         except (OSError, ssl.SSLError):
-            environment.problems.append(
-                Problem(
-                    N_("%(name)s names %(file)s, which is no readable file of certificates (PEM)."),
-                    name=name,
-                    file=file,
-                )
+            environment.refuse(
+                N_("%(name)s names %(file)s, which is no readable file of certificates (PEM)."), name=name, file=file
             )
     return file
 
@@ -123,5 +111,5 @@ def _authorities(environment: Environment, name: str) -> str:
 def _name(environment: Environment, name: str) -> str:
     host = environment.text(name)
     if host and not ascii_host(host):
-        environment.problems.append(Problem(N_("%(name)s: no host can be called '%(host)s'."), name=name, host=host))
+        environment.refuse(N_("%(name)s: no host can be called '%(host)s'."), name=name, host=host)
     return ascii_host(host) or host

@@ -27,8 +27,8 @@ class Misconfigured(Exception):
     """The site can't run with these variables; `problems` has a sentence for each reason."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
 
     def said(self, gettext: Callable[[str], str]) -> str:
         """A line for each, in a catalogue's language."""
@@ -99,9 +99,9 @@ class Settings:
             port=read.number("PORT", 8000, 1, 65_535),
             web_concurrency=read.number("WEB_CONCURRENCY", 1, 1, 256),
         )
-        problems = list(dict.fromkeys(read.problems + _unsafe(settings, read.variables)))
-        if problems:
-            raise Misconfigured(problems)
+        _refuse_unsafe(read, settings)
+        if read.problems:
+            raise Misconfigured(read.problems)
         return settings
 
     @classmethod
@@ -199,28 +199,22 @@ def _own_key(file: Path) -> str:
     return file.read_text()
 
 
-def _unsafe(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
+def _refuse_unsafe(read: Variables, settings: Settings) -> None:
     """What no deployed site may have, however its variables are spelled."""
-    problems = []
-    for name, key in [("SECRET_KEY", settings.secret_key)] + [
-        ("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks
-    ]:
+    keys = [
+        ("SECRET_KEY", settings.secret_key),
+        *(("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks),
+    ]
+    for name, key in keys:
         if not key:
-            problems.append(
-                Problem(
-                    N_("%(name)s is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'"),
-                    name=name,
-                )
-            )
+            words = N_("%(name)s is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'")
+            read.refuse(words, name=name)
         elif len(key) < 32 or len(set(key)) < 8:
-            problems.append(Problem(N_("%(name)s is too easy to guess: use 32 random characters or more."), name=name))
+            read.refuse(N_("%(name)s is too easy to guess: use 32 random characters or more."), name=name)
     if settings.sends_mail and not settings.mail_server:
-        problems.append(Problem(N_("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off).")))
+        read.refuse(N_("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off)."))
     is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
     if settings.sends_mail and settings.mail_server and not is_encrypted and settings.mail_server not in LOOPBACK:
-        problems.append(
-            Problem(N_("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
-        )
-    if settings.database_url.startswith("sqlite") and any(environ.get(name) for name in EPHEMERAL_PLATFORMS):
-        problems.append(Problem(N_("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL.")))
-    return problems
+        read.refuse(N_("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
+    if settings.database_url.startswith("sqlite") and any(map(read.variables.get, EPHEMERAL_PLATFORMS)):
+        read.refuse(N_("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL."))

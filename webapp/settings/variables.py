@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from webapp.settings import database_url, mail
 from webapp.settings.environment import Environment, ascii_host
-from webapp.settings.problems import N_, Problem
+from webapp.settings.problems import N_
 
 SITE_NAME = "Microblog"
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,11 +56,10 @@ class Variables(Environment):
             return {"registration": self.choice("REGISTRATION", "open", "invite", "approval", "closed", "domains")}
         typed = [domain.strip().removeprefix("@") for domain in listed.split(",") if domain.strip()]
         domains = {domain: ascii_host(domain) for domain in typed}
-        unknown = [name for name, host in domains.items() if not host]
-        self.problems += [Problem(N_("REGISTRATION: no domain is called '%(name)s'."), name=name) for name in unknown]
+        for name in [name for name, host in domains.items() if not host]:
+            self.refuse(N_("REGISTRATION: no domain is called '%(name)s'."), name=name)
         if not typed:
-            words = N_("REGISTRATION=domains: names no domain; write domains:example.org,example.com.")
-            self.problems.append(Problem(words))
+            self.refuse(N_("REGISTRATION=domains: names no domain; write domains:example.org,example.com."))
         return {"registration": "domains", "registration_domains": tuple(domains.values())}
 
     def identity(self) -> dict[str, Any]:
@@ -76,25 +75,20 @@ class Variables(Environment):
     def metrics_key(self) -> str:
         key = self.text("METRICS_KEY")
         if key and (len(key) < 24 or len(set(key)) < 8):
-            self.problems.append(Problem(N_("METRICS_KEY is too easy to guess: use 24 random characters or more.")))
+            self.refuse(N_("METRICS_KEY is too easy to guess: use 24 random characters or more."))
         return key
 
     def languages(self) -> tuple[str, ...]:
         names = self.listed("LANGUAGES") or ("en", "ru")
         known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
-        self.problems += [
-            Problem(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
-            for name in names
-            if name not in known
-        ]
+        for name in [name for name in names if name not in known]:
+            self.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
         return names
 
     def base_url(self) -> str:
         url = self.text("BASE_URL").rstrip("/")
         if not url:
-            self.problems.append(
-                Problem(N_("BASE_URL is missing: the address that visitors type, such as https://example.com."))
-            )
+            self.refuse(N_("BASE_URL is missing: the address that visitors type, such as https://example.com."))
             return ""
         try:
             parts = urlsplit(url)
@@ -104,14 +98,14 @@ class Variables(Environment):
             if not is_whole or "@" in parts.netloc or parts.port == 0:
                 raise ValueError
         except ValueError:
-            self.problems.append(Problem(N_("BASE_URL must look like https://example.com, with no path behind it.")))
+            self.refuse(N_("BASE_URL must look like https://example.com, with no path behind it."))
             return ""
         typed = parts.hostname or ""
         host = ascii_host(typed)
         if not host:
-            self.problems.append(Problem(N_("BASE_URL: no host can be called '%(typed)s'."), typed=typed))
+            self.refuse(N_("BASE_URL: no host can be called '%(typed)s'."), typed=typed)
         elif parts.scheme == "http" and host not in LOOPBACK:
-            self.problems.append(Problem(N_("BASE_URL must begin with https:// (http is for this machine alone).")))
+            self.refuse(N_("BASE_URL must begin with https:// (http is for this machine alone)."))
         return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
 
     def database(self, url: str, pooler: str) -> str:
@@ -123,14 +117,10 @@ class Variables(Environment):
         except ValueError as refused:
             self.problems.append(refused.args[0])
             return ""
-        unreadable = [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]
-        self.problems += [
-            Problem(N_("DATABASE_URL names %(file)s, which can't be read."), file=file) for file in unreadable
-        ]
+        for file in [file for file in database_url.files(arguments) if not os.access(file, os.R_OK)]:
+            self.refuse(N_("DATABASE_URL names %(file)s, which can't be read."), file=file)
         if not address.startswith("sqlite"):
             return url
         if address.endswith(("/", ":memory:")):
-            self.problems.append(
-                Problem(N_("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db."))
-            )
+            self.refuse(N_("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db."))
         return address
