@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy import BigInteger, Column
 from sqlmodel import Field, SQLModel
 
-from webapp.database import now
+from webapp.database import now, partial_index
 
 
 class User(SQLModel, table=True):
@@ -18,20 +18,17 @@ class User(SQLModel, table=True):
     __tablename__ = "user_account"
     # Otherwise SQLite would give a deleted account's number to the next one, and with it the old links.
     __table_args__ = (
-        Index(
+        partial_index(
             "ix_user_account_factor_removal_due_at",
             "factor_removal_due_at",
-            postgresql_where=text("factor_removal_due_at IS NOT NULL"),
-            sqlite_where=text("factor_removal_due_at IS NOT NULL"),
+            where="factor_removal_due_at IS NOT NULL",
         ),
         {"sqlite_autoincrement": True},
     )
 
     id: int = Field(default=None, primary_key=True)
     username: str = Field(max_length=30)
-    username_key: str = Field(
-        max_length=30, unique=True
-    )  # in lower case: names that differ only by capitals are the same
+    username_key: str = Field(max_length=30, unique=True)  # in lower case: capitals make no difference
     email: str = Field(max_length=254, unique=True)  # canonical, see names/identities.py
     password_hash: str = Field(max_length=200)
     epoch: int = 0

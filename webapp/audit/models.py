@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer
 from sqlmodel import Field, SQLModel
 
-from webapp.database import now
+from webapp.database import now, partial_index
 
 FROM_NOWHERE = "client_ip = ''"
 
@@ -18,12 +18,7 @@ class SecurityEvent(SQLModel, table=True):
     __table_args__ = (
         Index("ix_security_event_user_id_created_at", "user_id", "created_at"),
         # Only of what admins did, from no client IP: to find it when an admin's own account is deleted.
-        Index(
-            "ix_security_event_user_agent",
-            "user_agent",
-            postgresql_where=text(FROM_NOWHERE),
-            sqlite_where=text(FROM_NOWHERE),
-        ),
+        partial_index("ix_security_event_user_agent", "user_agent", where=FROM_NOWHERE),
     )
 
     id: int = Field(

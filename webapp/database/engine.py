@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVarTuple, overload
 
-from sqlalchemy import ColumnElement, CursorResult, Executable, MetaData, SQLColumnExpression, Table, event, text
+from sqlalchemy import ColumnElement, CursorResult, Executable, Index, MetaData, SQLColumnExpression, Table, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -47,6 +47,11 @@ def table(model: type[SQLModel]) -> Table:
     """The table of a model, for statements over plain columns: `table(User).c.email`."""
     columns: Table = model.__table__  # type: ignore[attr-defined]
     return columns
+
+
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index over some rows only, so that the others cost nothing."""
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
 
 
 def moment_in(text: object) -> datetime:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy import BigInteger, Column
 from sqlmodel import Field, SQLModel
 
-from webapp.database import now
+from webapp.database import now, partial_index
 
 
 class FactorKind(StrEnum):
@@ -25,13 +25,7 @@ class Factor(SQLModel, table=True):
 
     __tablename__ = "factor"
     __table_args__ = (
-        Index(
-            "uq_factor_app",
-            "user_id",
-            unique=True,
-            postgresql_where=text("kind = 'app'"),
-            sqlite_where=text("kind = 'app'"),
-        ),
+        partial_index("uq_factor_app", "user_id", where="kind = 'app'", unique=True),
         {"sqlite_autoincrement": True},
     )
 

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
+from sqlalchemy import JSON, BigInteger, Column, Integer, text
 from sqlmodel import Field, SQLModel
 
-from webapp.database import now
+from webapp.database import now, partial_index
 
 READY, LEASED, SENT, DEAD, EXPIRED, SUPPRESSED = "ready", "leased", "sent", "dead", "expired", "suppressed"
 
@@ -31,11 +31,6 @@ class Priority(IntEnum):
 # databases use an index over some rows only for the condition that it was made with.
 OF_STRANGERS = "finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"
 GIVEN_UP = "state IN ('dead', 'expired', 'suppressed')"
-
-
-def _partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index over some rows only, so that a new email is in just one of them."""
-    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class MailStatus(SQLModel, table=True):
@@ -78,12 +73,12 @@ class OutboxEmail(SQLModel, table=True):
     """
 
     __tablename__ = "outbox_email"
-    __table_args__ = (
-        _partial_index("ix_outbox_email_priority_due_at", "priority", "due_at", where="finished_at IS NULL"),
-        _partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
-        _partial_index("ix_outbox_email_of_strangers_finished_at", "finished_at", where=OF_STRANGERS),
-        _partial_index("ix_outbox_email_given_up_finished_at", "finished_at", where=GIVEN_UP),
-        _partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
+    __table_args__ = (  # a new email is in just one of these
+        partial_index("ix_outbox_email_priority_due_at", "priority", "due_at", where="finished_at IS NULL"),
+        partial_index("ix_outbox_email_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+        partial_index("ix_outbox_email_of_strangers_finished_at", "finished_at", where=OF_STRANGERS),
+        partial_index("ix_outbox_email_given_up_finished_at", "finished_at", where=GIVEN_UP),
+        partial_index("ix_outbox_email_user_id_created_at", "user_id", "created_at", where="user_id IS NOT NULL"),
     )
 
     id: int = Field(

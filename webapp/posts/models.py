@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer
 from sqlmodel import Field, SQLModel
 
-from webapp.database import now
+from webapp.database import now, partial_index
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
@@ -26,19 +26,8 @@ class Post(SQLModel, table=True):
         Index("ix_post_author_id_id_deleted_at_removed_at", "author_id", "id", "deleted_at", "removed_at"),
         Index("ix_post_author_id_created_at_id", "author_id", "created_at", "id"),
         # Only of the few deleted posts: with all posts in it, a planner would use it for "not deleted".
-        Index(
-            "ix_post_deleted_at",
-            "deleted_at",
-            postgresql_where=text("deleted_at IS NOT NULL"),
-            sqlite_where=text("deleted_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_post_reply_to_id_id",
-            "reply_to_id",
-            "id",
-            postgresql_where=text("reply_to_id IS NOT NULL"),
-            sqlite_where=text("reply_to_id IS NOT NULL"),
-        ),
+        partial_index("ix_post_deleted_at", "deleted_at", where="deleted_at IS NOT NULL"),
+        partial_index("ix_post_reply_to_id_id", "reply_to_id", "id", where="reply_to_id IS NOT NULL"),
         {"sqlite_autoincrement": True},
     )
 
