@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Any
 
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +19,8 @@ from webapp.people.forms import PersonButton, way_back
 from webapp.web import errors, pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import View, limited
+
+Change = Callable[[AsyncSession, int, int], Awaitable[None]]
 
 
 @login_required
@@ -68,7 +72,7 @@ async def unmute(request: Request, person: User) -> Response:
 async def block(request: Request, person: User) -> Response:
     """Says what a block does, and does it."""
     form = await Form.of(request, EmptyForm)
-    if form.is_valid and await _blocked(request, form, person):
+    if form.is_valid and await _done(request, form, person, blocks.block):
         return pages.redirect(request, f"/user/{person.username}")
     return pages.render(request, "blocking/block.html", part="panel", form=form, person=person)
 
@@ -76,7 +80,7 @@ async def block(request: Request, person: User) -> Response:
 @about_another
 async def unblock(request: Request, person: User) -> Response:
     form = await Form.read(request, PersonButton)
-    if not await _unblocked(request, form, person):
+    if not await _done(request, form, person, blocks.unblock):
         return errors.page(request, 429, form.errors[""], form.headers)
     if pages.asks_for_part(request):
         return pages.render(request, "blocking/_unblocked.html", part="done", username=person.username)
@@ -87,7 +91,7 @@ async def unblock(request: Request, person: User) -> Response:
 async def _turn_mute(request: Request, person: User, *, is_wanted: bool) -> Response:
     """Mutes or unmutes. Pressing twice is pressing once."""
     form = await Form.read(request, PersonButton)
-    is_done = await _muted(request, form, person, is_wanted=is_wanted)
+    is_done = await _done(request, form, person, blocks.mute if is_wanted else blocks.unmute)
     if not pages.asks_for_part(request):
         if not is_done:
             return errors.page(request, 429, form.errors[""], form.headers)
@@ -106,24 +110,8 @@ async def _turn_mute(request: Request, person: User, *, is_wanted: bool) -> Resp
 
 
 @limited(rate_limits.SMALL_CHANGES)
-async def _muted(request: Request, form: Form[PersonButton], person: User, *, is_wanted: bool) -> bool:
+async def _done(request: Request, form: Form[Any], person: User, change: Change) -> bool:
     db, me = request.state.db, request.state.user
-    await (blocks.mute if is_wanted else blocks.unmute)(db, me.id, person.id)
-    await db.commit()
-    return True
-
-
-@limited(rate_limits.SMALL_CHANGES)
-async def _blocked(request: Request, form: Form[EmptyForm], person: User) -> bool:
-    db, me = request.state.db, request.state.user
-    await blocks.block(db, me.id, person.id)
-    await db.commit()
-    return True
-
-
-@limited(rate_limits.SMALL_CHANGES)
-async def _unblocked(request: Request, form: Form[PersonButton], person: User) -> bool:
-    db, me = request.state.db, request.state.user
-    await blocks.unblock(db, me.id, person.id)
+    await change(db, me.id, person.id)
     await db.commit()
     return True
