@@ -76,7 +76,7 @@ def test_admins_hear_that_it_is_not_the_database(
         with file():
             pass
 
-    worker.claim = claim  # type: ignore[method-assign,assignment]
+    worker.claim = claim
     with without_room():
         site.run(worker.run, report)
 

@@ -37,14 +37,8 @@ class Importer(Worker):
     name = "import"
 
     def __init__(self, settings: Settings, database: Database, renew_seconds: float = RENEW_SECONDS) -> None:
-        super().__init__(settings, database)
+        super().__init__(settings, database, uploads.claim, uploads.hand_back)
         self._renew_seconds = renew_seconds
-
-    async def claim(self, db: AsyncSession) -> Lease | None:
-        return await uploads.claim(db)
-
-    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
-        await uploads.hand_back(db, lease)
 
     async def work(self, lease: Lease) -> None:
         try:

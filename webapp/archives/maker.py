@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from jinja2 import Environment
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,6 +23,9 @@ log = logging.getLogger("webapp.archives")
 POLL_SECONDS = 20.0
 PAUSE_SECONDS = 0.01  # between two batches: visitors go first
 
+Claim = Callable[[AsyncSession], Awaitable[Lease | None]]  # leases what has waited longest
+HandBack = Callable[[AsyncSession, Lease], Awaitable[None]]  # ends a lease, so that anybody can claim it at once
+
 
 class Worker:
     """Does long work, one piece after the other. What is asked for in this process starts at once; polling finds the
@@ -31,21 +34,14 @@ class Worker:
 
     name = ""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, claim: Claim, hand_back: HandBack) -> None:
         self._settings, self._database = settings, database
+        self.claim, self.hand_back = claim, hand_back
         self._asked = asyncio.Event()
         self.is_stopping = False
 
-    async def claim(self, db: AsyncSession) -> Lease | None:
-        """Leases what has waited longest."""
-        raise NotImplementedError
-
     async def work(self, lease: Lease) -> None:
         """Raises LeaseLost."""
-        raise NotImplementedError
-
-    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
-        """Ends the lease, so that anybody can claim it at once."""
         raise NotImplementedError
 
     async def do_one(self) -> bool:
@@ -119,14 +115,8 @@ class Maker(Worker):
     name = "export"
 
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
-        super().__init__(settings, database)
+        super().__init__(settings, database, exports.claim, exports.hand_back)
         self._templates = templates
-
-    async def claim(self, db: AsyncSession) -> Lease | None:
-        return await exports.claim(db)
-
-    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
-        await exports.hand_back(db, lease)
 
     async def work(self, lease: Lease) -> None:
         async with self._database.session() as db:
