@@ -19,7 +19,7 @@ from webapp.moderation import decided, decisions, emails, forms, reports
 from webapp.moderation.decisions import Gone, OwnPost
 from webapp.moderation.reports import Case
 from webapp.web import errors, pages
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
 from webapp.web.limits import limited, limited_button
 from webapp.web.pages import FlashKind
 
@@ -64,7 +64,6 @@ async def admin_reports(request: Request) -> Response:
 @proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def keep_post(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     post, me, client = await _post(request), request.state.user, auth.client_info(request)
     try:
         await decisions.keep(request.state.db, request.app.state.settings, post, me)

@@ -24,7 +24,7 @@ from webapp.operator import mail_status
 from webapp.operator import metrics as figures
 from webapp.operator.forms import SendAgain, WorksAgain
 from webapp.web import pages
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
 from webapp.web.limits import limited_button
 
 # Always in the future, so that copies are renewed in time. RFC 9116 wants less than a year.
@@ -52,7 +52,6 @@ async def admin_mail(request: Request) -> Response:
 @proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def pause_mail(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     await status.pause(request.state.db)
     await _note(request, Event.MAIL_PAUSED)
     await request.state.db.commit()
@@ -63,7 +62,6 @@ async def pause_mail(request: Request) -> Response:
 @proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
 async def resume_mail(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     await status.resume(request.state.db)
     await _note(request, Event.MAIL_RESUMED)
     await request.state.db.commit()

@@ -10,7 +10,7 @@ from webapp.i18n import gettext as _
 from webapp.posts import posts, text, timeline
 from webapp.posts.views import Write, gone
 from webapp.web import pages
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
 from webapp.web.limits import limited, limited_button
 
 
@@ -59,7 +59,6 @@ async def _edited(request: Request, form: Form[Write], post_id: int, before: str
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def delete_post(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     if not await posts.delete(db, user.id, post_id):
         raise HTTPException(404)
@@ -72,7 +71,6 @@ async def delete_post(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def restore_post(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     db, user, post_id = request.state.db, request.state.user, request.path_params["post_id"]
     if not await posts.restore(db, user.id, post_id):
         words = _("That post is gone. You can undo for ten seconds.")

@@ -23,7 +23,7 @@ from webapp.passkeys import passkeys as keys
 from webapp.passkeys.ceremony import PasskeyInvalid
 from webapp.passkeys.passkeys import LOG_IN, Duplicate, TooMany
 from webapp.web import pages
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
 from webapp.web.limits import limited, limited_button
 
 
@@ -180,7 +180,6 @@ async def _removed(request: Request, form: Form[Any], chosen: Passkey) -> Respon
 @limited_button(rate_limits.SMALL_CHANGES)
 async def decline_passkey(request: Request) -> Response:
     """Stops offering a passkey."""
-    await Form.read(request, EmptyForm)
     await keys.decline(request.state.db, request.state.user.id)
     await request.state.db.commit()
     return pages.redirect(request, "/")

@@ -23,7 +23,7 @@ from webapp.i18n import ngettext
 from webapp.names import usernames
 from webapp.preferences import forms, profiles
 from webapp.web import errors, page_language, pages
-from webapp.web.forms import EmptyForm, Form
+from webapp.web.forms import Form
 from webapp.web.limits import limited, limited_button, too_often
 
 
@@ -82,7 +82,6 @@ async def edit_profile(request: Request) -> Response:
 @login_required
 @limited_button(rate_limits.SMALL_CHANGES)
 async def another_picture(request: Request) -> Response:
-    await Form.read(request, EmptyForm)
     await profiles.take_another_picture(request.state.db, request.state.user.id)
     await request.state.db.commit()
     return pages.redirect(request, request.app.url_path_for("edit_profile"), flash=_("Here's your new picture."))
@@ -111,7 +110,6 @@ async def end_session(request: Request) -> Response:
 
     It takes no password, and a thief may be ending the owner's session, so the owner is told.
     """
-    await Form.read(request, EmptyForm)
     db, user, chosen = request.state.db, request.state.user, request.path_params["id"]
     session = next((session for session in await open_sessions.of(db, user) if str(session.id) == chosen), None)
     if session and session.id == user.session_id:
@@ -142,7 +140,6 @@ async def end_other_sessions(request: Request) -> Response:
 
     It takes no password, and the thief may be the one who presses it, so the owner is told.
     """
-    await Form.read(request, EmptyForm)
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
     if not await _holds_on(request):
         return _to_try_again(request, "/sessions")

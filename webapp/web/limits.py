@@ -68,7 +68,7 @@ def limited(limit: Limit, *, at_once: bool = False) -> Callable[[Action[More, Re
 
 
 def limited_button(limit: Limit) -> Callable[[View], View]:
-    """The same for a view without a form: a page says it. Only what changes something is counted."""
+    """The same for a button without fields: reads its form, and refuses with a page. A look is not counted."""
 
     def limit_it(view: View) -> View:
         @wraps(view)
