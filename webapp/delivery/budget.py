@@ -10,7 +10,6 @@ from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import general, status
 from webapp.mail.models import Priority
-from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
 log = logging.getLogger("webapp.mail")
@@ -59,9 +58,10 @@ def shared(budget: int, spent: dict[Priority, int]) -> dict[Priority, int]:
 async def _tell(settings: Settings, database: Database, budget: int, newcomers: int = 0) -> None:
     """Tells ADMINS that the budget is used up; or, given a number of `newcomers`, that their part is."""
     async with database.session(is_writing=True) as db:
-        try:
-            await rate_limits.count(db, settings, (rate_limits.BUDGET_ALARM, "newcomers" if newcomers else "all"))
-        except TooOften:
+        times, _ends = await rate_limits.tally(
+            db, settings, rate_limits.BUDGET_ALARM, "newcomers" if newcomers else "all"
+        )
+        if times > 1:
             return
         log.warning("mail_budget_spent", extra={"fields": {"budget": budget, "newcomers": newcomers}})
         if settings.admins:

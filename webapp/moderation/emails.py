@@ -20,7 +20,7 @@ from webapp.mail.models import Claimed
 from webapp.moderation import reports
 from webapp.moderation.reports import Case
 from webapp.posts.models import Post
-from webapp.rate_limits import Limit, Rate, TooOften
+from webapp.rate_limits import Limit, Rate
 from webapp.settings import Settings
 from webapp.web.words import without_links
 
@@ -44,9 +44,8 @@ async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, report
     """
     if not await reports.is_first(db, post_id, reporter_id):
         return
-    try:
-        await rate_limits.count(db, settings, (GATHERING, "all"))
-    except TooOften:
+    times, _ends = await rate_limits.tally(db, settings, GATHERING, "all")
+    if times > 1:
         return
     for address in sorted(settings.admin_addresses):
         await kinds.post(db, settings, "post_reported", address, language=settings.languages[0], delay=GATHERED)

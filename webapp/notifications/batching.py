@@ -9,12 +9,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp import rate_limits
 from webapp.mail import kinds
 from webapp.mail.models import Claimed
-from webapp.rate_limits import Limit, Rate, TooOften
+from webapp.rate_limits import Limit, Rate
 from webapp.settings import Settings
 
 PERIOD = timedelta(seconds=60)
 # It leaves when all transactions of the period have surely ended.
 LATER = timedelta(seconds=5)
+ONCE = Rate(1, int(PERIOD.total_seconds()))
 SOON = Rate(5, 3600)  # emails of a minute each, in an hour
 # An event and its count read the clock one after the other. Better to tell twice than not at all.
 LEEWAY = timedelta(seconds=1)
@@ -24,9 +25,8 @@ async def tell(
     db: AsyncSession, settings: Settings, kind: str, address: str, *, user_id: int, language: str, since: datetime
 ) -> None:
     """Posts an email about everything from `since` on, unless one that covers it is waiting."""
-    try:
-        await rate_limits.count(db, settings, (Limit(kind, (Rate(1, int(PERIOD.total_seconds())),)), str(user_id)))
-    except TooOften:
+    already, _ends = await rate_limits.tally(db, settings, Limit(kind, (ONCE,)), str(user_id))
+    if already > 1:
         return
     times, ends = await rate_limits.tally(db, settings, Limit(f"{kind}_soon", (SOON,)), str(user_id))
     if times > SOON.times + 1:

@@ -14,7 +14,6 @@ from webapp.mail.models import Claimed, Priority
 from webapp.notifications import batching
 from webapp.notifications.switches import reader, unsubscribe_link
 from webapp.people import follows
-from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
 NAMED = 10
@@ -28,9 +27,8 @@ async def tell_of_follower(
 
     Somebody who unfollows and follows again is announced once a day.
     """
-    try:
-        await rate_limits.count(db, settings, (rate_limits.NEW_FOLLOWER, f"{follower_id} {followed.id}"))
-    except TooOften:
+    times, _ends = await rate_limits.tally(db, settings, rate_limits.NEW_FOLLOWER, f"{follower_id} {followed.id}")
+    if times > 1:
         return
     await batching.tell(
         db, settings, "new_follower", followed.email, user_id=followed.id, language=followed.language, since=since
