@@ -12,9 +12,9 @@ from typing import Any, TextIO
 
 from webapp.settings import Settings
 
-# Whose messages are logged: the site's, and those of the libraries it runs on.
 # Tells ADMINS of an error that nobody expected, and where it happened. Never raises.
 Report = Callable[[Exception, str], Awaitable[None]]
+# Whose messages are logged: the site's, and those of the libraries it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 SELDOM_SECONDS = 60.0
 # Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.

@@ -17,7 +17,7 @@ from webapp import i18n, mail, rate_limits
 from webapp.database import Database, execute, now, refusals
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.logs import redact
+from webapp.logs import current_request, redact
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
@@ -51,7 +51,7 @@ class Alarms:
         if self._outage:
             self._outage.cancel()
 
-    async def report(self, error: Exception, place: str, request_id: str = "") -> None:
+    async def report(self, error: Exception, place: str) -> None:
         """Counts the error, and posts an email if it is time for one. Never raises: the log has the error already.
 
         Its `place` is a route or, where there is no request, the work that was under way.
@@ -65,7 +65,7 @@ class Alarms:
             async with self.database.session(is_writing=True) as db:
                 count = await _count(db, fingerprint)
                 await db.commit()
-                await self._post(db, error, fingerprint, count, place, request_id)
+                await self._post(db, error, fingerprint, count, place)
                 await db.commit()
         except TooOften:
             pass
@@ -108,27 +108,23 @@ class Alarms:
             return
         with contextlib.suppress(TooOften):
             async with self.database.session(is_writing=True) as db:
-                one, all_of_them = (rate_limits.ERROR_ALARM, "database"), (rate_limits.ERROR_ALARMS, "all")
-                await rate_limits.count(db, self.settings, one, all_of_them)
                 with i18n.use(self.settings.languages[0]):
-                    await self._send(db, _("The database could not be used"), _outage(reason, since))
+                    await self._send(db, "database", _("The database could not be used"), _outage(reason, since))
                 await db.commit()
 
-    async def _post(
-        self, db: AsyncSession, error: Exception, fingerprint: str, count: int, place: str, request_id: str
-    ) -> None:
-        one, all_of_them = (rate_limits.ERROR_ALARM, fingerprint), (rate_limits.ERROR_ALARMS, "all")
-        await rate_limits.count(db, self.settings, one, all_of_them)
+    async def _post(self, db: AsyncSession, error: Exception, fingerprint: str, count: int, place: str) -> None:
         with i18n.use(self.settings.languages[0]):
             name = type(error).__name__
-            facts = _facts(name, place, request_id, count)
+            facts = _facts(name, place, count)
             subject = _("%(error)s in %(route)s") % {"error": name, "route": place}
-            await self._send(db, subject, f"{facts}\n\n{_trace(error, self.settings)}\n")
+            await self._send(db, fingerprint, subject, f"{facts}\n\n{_trace(error, self.settings)}\n")
         await execute(
             db, text("UPDATE error_report SET count = 0 WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
         )
 
-    async def _send(self, db: AsyncSession, subject: str, words: str) -> None:
+    async def _send(self, db: AsyncSession, about: str, subject: str, words: str) -> None:
+        """Raises TooOften."""
+        await rate_limits.count(db, self.settings, (rate_limits.ERROR_ALARM, about), (rate_limits.ERROR_ALARMS, "all"))
         subject = f"[{self.settings.site_name}] {subject}"
         await mail.send(db, self.settings, subject=subject, text=words, to=self.settings.admins, is_alarm=True)
 
@@ -149,7 +145,8 @@ def _outage(reason: str, since: datetime) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(name: str, place: str, request_id: str, count: int) -> str:
+def _facts(name: str, place: str, count: int) -> str:
+    request_id = current_request.get()
     lines = [
         _("What: %(what)s") % {"what": name},
         _("Where: %(route)s") % {"route": place},

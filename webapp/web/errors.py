@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -13,14 +12,12 @@ from starlette.types import Message, Scope, Send
 from webapp.database import refusals
 from webapp.fair_queue import Busy
 from webapp.i18n import gettext as _
+from webapp.logs import Report
 from webapp.web import drafts, forms, pages
 
 log = logging.getLogger("webapp.errors")
 LONG_PART = re.compile(r"[^/]{60,}")
 SOON_OVER = {408, 429, 500, 503}
-
-# Tells the admin about an error: the exception, where it happened, and the request's id.
-Report = Callable[[Exception, str, str], Awaitable[None]]
 
 
 def page(
@@ -66,7 +63,7 @@ async def answer(request: Request, error: Exception, report: Report, send: Send)
     await _answer(request, error, await _typed(scope))(scope, request.receive, send)
     if not isinstance(error, Busy):
         route = getattr(scope.get("route"), "path", "no route")
-        await report(error, f"{scope['method']} {route}", scope["state"]["request_id"])
+        await report(error, f"{scope['method']} {route}")
 
 
 def is_expected(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp import i18n
 from webapp.fair_queue import FairQueue, Turn, current_turn
-from webapp.logs import current_request
+from webapp.logs import Report, current_request
 from webapp.settings import Settings
 from webapp.web import client_ip, errors, page_language, request_log, security_headers
 
@@ -33,7 +33,7 @@ class Front:
     Gives every answer its security headers, a line in the log, and a page to an error that nobody expected.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, policies: Sequence[Policy], report: errors.Report) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, policies: Sequence[Policy], report: Report) -> None:
         self.app = app
         self.policies = policies
         self.languages = settings.languages
