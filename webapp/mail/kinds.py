@@ -5,7 +5,7 @@ the subject) and `email/{name}.html`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -49,15 +49,30 @@ Samples = Callable[[Settings], list[Draft]]
 Writer = Callable[[AsyncSession, Settings, Claimed], Awaitable[Draft | None]]
 
 
+async def _nobody(_db: AsyncSession, _settings: Settings, _email: Claimed) -> Draft | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of email: who writes it, and how long it is worth sending.
+    """A kind of email. As a decorator, it registers who writes it.
 
-    A notice `counts_repeats` unless each one says something of its own. An optional email has a switch in each person's
-    settings, which says `label`, and is on or off by default.
+    The writer is called at each attempt, so the links it makes are fresh. It returns None if there is nobody to write
+    to. `samples` drafts everything it may write, for the gallery and the tests. An email that couldn't be sent within
+    its lifetime is given up.
+
+    An optional email has a switch in each person's settings: `label` is the English text beside it, and `default_on`
+    how it is set at first. Whether to send one that `is_security` is decided when it is posted, and not again when it
+    is written. Turning off such emails takes the password, and is itself told by email.
+
+    An email that somebody is waiting for has the priority WAITED_FOR, what strangers can have sent to any address is
+    for a NEWCOMER, and all others are notices; `budget.shared` says what each may use of the hour's budget. Several
+    notices to one person become one email, which says what the last one says and how many there were, unless each says
+    something of its own (`counts_repeats`); for the parameters it `keeps`, it says the first value.
     """
 
-    write: Writer
+    name: str
+    _: KW_ONLY
     expires_after: timedelta
     samples: Samples
     label: str = ""
@@ -66,6 +81,11 @@ class Kind:
     counts_repeats: bool = True
     is_security: bool = False
     keeps: tuple[str, ...] = ()
+    write: Writer = _nobody
+
+    def __call__(self, writer: Writer) -> Writer:
+        KINDS[self.name] = replace(self, write=writer)
+        return writer
 
     @property
     def is_optional(self) -> bool:
@@ -73,7 +93,9 @@ class Kind:
 
     @property
     def is_warning(self) -> bool:
-        """Whether it tells of something that somebody else may have done to the account."""
+        """Whether it tells of something that somebody else may have done to the account. For a while after a change of
+        language, it still comes in the one from before.
+        """
         return self.priority is Priority.NOTICE or self.is_security
 
     @property
@@ -81,44 +103,8 @@ class Kind:
         return self.priority is Priority.NOTICE and self.counts_repeats
 
 
+email_kind = Kind
 KINDS: dict[str, Kind] = {}
-
-
-def email_kind(
-    name: str,
-    *,
-    expires_after: timedelta,
-    samples: Samples,
-    label: str = "",
-    default_on: bool = True,
-    priority: Priority = Priority.NOTICE,
-    counts_repeats: bool = True,
-    is_security: bool = False,
-    keeps: tuple[str, ...] = (),
-) -> Callable[[Writer], Writer]:
-    """Registers the writer of a kind of email. An email that couldn't be sent within its lifetime is given up.
-
-    The writer is called at each attempt, so the links it makes are fresh. It returns None if there is nobody to write
-    to. `samples` drafts everything it may write, for the gallery and the tests. `label` is the English text beside an
-    optional email's switch, and `default_on` how the switch is set at first.
-
-    An email that somebody is waiting for has the priority WAITED_FOR, what strangers can have sent to any address is
-    for a NEWCOMER, and all others are notices; `budget.shared` says what each may use of the hour's budget. Several
-    notices to one person become one email, which says what the last one says and how many there were; for the
-    parameters it `keeps`, it says the first value.
-
-    Whether to send an optional email that `is_security` is decided when it is posted, and not again when it is written.
-    Turning off such emails takes the password, and is itself told by email. These, and all notices, are warnings: for a
-    while after a change of language, they still come in the one from before.
-    """
-
-    def register(writer: Writer) -> Writer:
-        KINDS[name] = Kind(
-            writer, expires_after, samples, label, default_on, priority, counts_repeats, is_security, keeps
-        )
-        return writer
-
-    return register
 
 
 def lifetimes() -> dict[str, timedelta]:
