@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -71,8 +72,8 @@ def post(site: Site, kind: str, recipient: str, user_id: int | None = None) -> N
 
     async def run() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            when = "2026-11-26T12:00:00+00:00"
-            await kinds.post(db, site.settings, kind, recipient, user_id=user_id, username="susan", when=when, codes=0)
+            told: dict[str, Any] = {"username": "susan", "when": "2026-11-26T12:00:00+00:00", "codes": 0, "passkeys": 0}
+            await kinds.post(db, site.settings, kind, recipient, user_id=user_id, **told)
             await db.commit()
 
     site.run(run)
