@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstrain
 from webapp.asked_emails.email_codes import CODE_DIGITS
 from webapp.factors import codes
 from webapp.i18n import gettext as _
-from webapp.i18n import ngettext
 from webapp.names import identities, reserved
 from webapp.passwords import hasher, strength
 from webapp.settings import Settings
 from webapp.web.forms import Form, Longest
+from webapp.web.words import too_long
 
 
 def _username(text: str) -> str:
@@ -38,12 +38,7 @@ def _local_domains(info: ValidationInfo) -> Collection[str]:
 
 def _password(text: str) -> str:
     if hasher.is_too_long(text):
-        words = ngettext(
-            "That's too long. Use %(num)s character or fewer.",
-            "That's too long. Use %(num)s characters or fewer.",
-            _LONGEST.said,
-        )
-        raise ValueError(words % {"num": _LONGEST.said})
+        raise ValueError(too_long(_LONGEST.said))
     return text
 
 

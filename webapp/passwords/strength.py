@@ -16,6 +16,7 @@ from pathlib import Path
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.passwords.hasher import MAX_LENGTH, is_too_long, normal
+from webapp.web.words import too_long
 
 LIST = Path(__file__).with_name("common_passwords.txt.gz")  # common_passwords.md says where it is from
 FEWEST_DIFFERENT = 5
@@ -40,11 +41,7 @@ SPELLINGS = [str.maketrans("4@83601!5$7+2", f"aabego{letter}{letter}ssttz") for 
 def of(password: str, min_length: int, *context: str) -> str | None:
     """Why a new password is refused, in words; or None. `context` are words that a guesser would try first."""
     if is_too_long(password):
-        return ngettext(
-            "That's too long. Use %(num)s character or fewer.",
-            "That's too long. Use %(num)s characters or fewer.",
-            MAX_LENGTH,
-        ) % {"num": MAX_LENGTH}
+        return too_long(MAX_LENGTH)
     text = normal(password)
     if len(text) < min_length:
         return ngettext(

@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from webapp.i18n import gettext as _
-from webapp.i18n import ngettext
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 from webapp.web import drafts
+from webapp.web.words import too_long
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -107,7 +107,7 @@ class Form(Generic[Shape]):
         for name, value in self.values.items():
             most = longest(self.shape.model_fields[name])
             if len(value) > most.characters:
-                self.refuse(name, _words("string_too_long", {"max_length": most.said}))
+                self.refuse(name, too_long(most.said))
             elif any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
                 self.refuse(name, _("There's a character in it that can't be used."))
         if self.errors:
@@ -193,12 +193,7 @@ def _words(kind: str, context: dict[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_too_long":
-        most = context["max_length"]
-        return ngettext(
-            "That's too long. Use %(num)s character or fewer.",
-            "That's too long. Use %(num)s characters or fewer.",
-            most,
-        ) % {"num": most}
+        return too_long(context["max_length"])
     if kind in {"missing", "string_too_short"}:
         return _("Fill this in.")
     return _("Check this.")

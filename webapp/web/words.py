@@ -3,6 +3,7 @@
 import regex
 
 from webapp.i18n import gettext as _
+from webapp.i18n import ngettext
 
 MOST_MARKS = 30  # in a row on one letter (Unicode Standard Annex 15, stream-safe text)
 _TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MOST_MARKS + 1}}}")
@@ -11,6 +12,15 @@ _TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MOST_MARKS + 1}}}")
 _FORBIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufff9-\uffff--[\n\t]]", regex.VERSION1)
 # What a mail program may turn into a link by itself: a scheme, letters behind a dot, or four numbers with dots.
 _MAY_BECOME_LINK = regex.compile(r"://|\w[.\u2024\u3002\uff0e\uff61]\p{Cf}*\p{L}{2}|\d(\.\d+){3}")
+
+
+def too_long(most: int) -> str:
+    """What is said of a text with more characters."""
+    return ngettext(
+        "That's too long. Use %(num)s character or fewer.",
+        "That's too long. Use %(num)s characters or fewer.",
+        most,
+    ) % {"num": most}
 
 
 def readable(text: str) -> str:
