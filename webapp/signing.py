@@ -1,6 +1,11 @@
-"""What is signed and comes back after a while, perhaps to another machine of the site (itsdangerous)."""
+"""What is signed and comes back after a while, perhaps to another machine of the site (itsdangerous); and what is
+encrypted, so that a copy of the database alone is worth nothing (AES-256-GCM, NIST SP 800-38D).
+"""
 
 import hashlib
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -33,3 +38,32 @@ def signer(settings: Settings, purpose: str, salt: str) -> Signer:
 def serializer(settings: Settings, purpose: str, salt: str) -> URLSafeTimedSerializer:
     keys = settings.signing_keys(purpose)
     return URLSafeTimedSerializer(keys, salt=salt, signer=Signer, signer_kwargs={"digest_method": hashlib.sha256})
+
+
+NONCE_BYTES = 12
+
+
+class CannotDecrypt(Exception):
+    """Encrypted with a key that the site no longer has, or for another purpose, or not by us."""
+
+
+def seal(key: bytes, plain: bytes, about: bytes = b"") -> str:
+    """Encrypts, with a random nonce. It can be read only with the same `about`."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and rarely needed
+
+    nonce = os.urandom(NONCE_BYTES)
+    return urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, plain, about)).decode()
+
+
+def unseal(keys: Iterable[bytes], sealed: str, about: bytes = b"") -> bytes:
+    """Decrypts with whichever of the keys it was encrypted with. Raises CannotDecrypt."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    for key in keys:
+        try:
+            data = urlsafe_b64decode(sealed.encode("ascii"))
+            return AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], about)
+        except (InvalidTag, ValueError):
+            continue
+    raise CannotDecrypt

@@ -18,7 +18,7 @@ from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import dump, execute
 from webapp.database import now
 from webapp.factors import sealing
-from webapp.factors.sealing import CannotDecrypt
+from webapp.signing import CannotDecrypt
 
 STEP = "/login/second_step"
 UNFINISHED = "Somebody knows your password"

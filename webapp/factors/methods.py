@@ -19,8 +19,8 @@ from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now
 from webapp.factors import sealing, totp
 from webapp.factors.models import Factor, FactorKind
-from webapp.factors.sealing import CannotDecrypt
 from webapp.settings import Settings
+from webapp.signing import CannotDecrypt
 
 BATCH = 100
 MOST_AHEAD = 30  # more than there are steps that a phone's clock is searched for

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from webapp.database import now
 from webapp.factors import codes, sealing
-from webapp.factors.sealing import CannotDecrypt
 from webapp.i18n import ngettext
 from webapp.settings import Settings
+from webapp.signing import CannotDecrypt
 
 STEP_SECONDS = 30
 DRIFT = 1  # the codes of the step before and after count too: clocks differ, and people type slowly

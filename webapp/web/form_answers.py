@@ -7,21 +7,18 @@ database nor the site itself can read an answer until the same form comes from t
 
 import hashlib
 import json
-import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, text
 from sqlmodel import Field, SQLModel, col
 
-from webapp import clock
+from webapp import clock, signing
 from webapp.database import Database
 from webapp.database.hot import Prepared
 from webapp.settings import Settings
 
 KEPT_SECONDS = 60
 LONGEST_WORK = 15  # seconds; what was begun earlier and has no answer was cut off
-NONCE_BYTES = 12
 
 
 class FormAnswer(SQLModel, table=True):
@@ -60,10 +57,10 @@ class Press:
         """The answer to the first press; None until there is one."""
         async with self._database.direct() as db:
             found = await _FIND.row(db, {"key": self.key})
-        return Answer(*json.loads(self._unsealed(found[0]))) if found else None
+        return Answer(*json.loads(signing.unseal([self._derived(b"seal")], found[0]))) if found else None
 
     async def keep(self, answer: Answer) -> None:
-        await self._write(_KEEP, answer=self._sealed(json.dumps(answer).encode()))
+        await self._write(_KEEP, answer=signing.seal(self._derived(b"seal"), json.dumps(answer).encode()))
 
     async def forget(self) -> None:
         """The press failed, so the next one counts."""
@@ -74,18 +71,6 @@ class Press:
             rows = await statement.rows(db, {"key": self.key, **values})
             await db.commit()
         return rows
-
-    def _sealed(self, plain: bytes) -> str:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and rarely needed
-
-        nonce = os.urandom(NONCE_BYTES)
-        return urlsafe_b64encode(nonce + AESGCM(self._derived(b"seal")).encrypt(nonce, plain, None)).decode()
-
-    def _unsealed(self, sealed: str) -> bytes:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        data = urlsafe_b64decode(sealed)
-        return AESGCM(self._derived(b"seal")).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None)
 
     def _derived(self, purpose: bytes) -> bytes:
         return hashlib.blake2b(self._seed, person=purpose, digest_size=32).digest()
