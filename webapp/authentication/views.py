@@ -126,7 +126,6 @@ async def _authenticated(request: Request, form: Form[forms.Login]) -> User | No
 
 async def _email_link(request: Request, closed: Closed) -> str:
     """Emails the account the link that opens it again; returns the words to show."""
-    form, user_id = Form(EmptyForm), closed.user_id
-    more: dict[str, Any] = {"by_owner": True, "has_page": False}
-    sent = await email_links.send(request, form, closed.kind, f"locked {user_id}", user_id=user_id, **more)
+    form, kind, user_id = Form(EmptyForm), closed.kind, closed.user_id
+    sent = await email_links.send(request, form, kind, f"locked {user_id}", user_id, by_owner=True, has_page=False)
     return _("We've just sent the link to its email.") if sent else form.errors[""]

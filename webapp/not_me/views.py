@@ -43,9 +43,8 @@ async def email_reset_link(request: Request) -> Response:
         user, claim = await _reporter(request)
         if not not_me.is_to_owner(request.app.state.settings, user, claim):
             return pages.redirect(request, page)  # where "this wasn't me" takes the address back first
-        recipient = f"disowner {user.id}"  # a count of its own: strangers can't use it up
-        more: dict[str, Any] = {"user_id": user.id, "by_owner": True, "epoch": user.epoch}
-        sent = await email_links.send(request, form, "reset_password", recipient, **more)
+        kind, recipient = "reset_password", f"disowner {user.id}"  # a count of its own: strangers can't use it up
+        sent = await email_links.send(request, form, kind, recipient, user.id, by_owner=True, epoch=user.epoch)
         if sent:
             return email_links.check_email(request, sent)
         return await _not_me_page(request, form, user, claim)

@@ -1,7 +1,6 @@
 """The ways back in: a link by email, or a recovery code."""
 
 import json
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -135,8 +134,7 @@ async def email_removal_link(request: Request) -> Response:
         user, _claim = await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
     except TokenInvalid:
         return pages.redirect(request, page)  # which says what is wrong
-    more: dict[str, Any] = {"user_id": user.id, "epoch": user.epoch}
-    sent = await email_links.send(request, form, "factor_removal_link", f"lost {user.id}", **more)
+    sent = await email_links.send(request, form, "factor_removal_link", f"lost {user.id}", user.id, epoch=user.epoch)
     if sent:
         return email_links.check_email(request, sent)
     return pages.redirect(request, page, flash=form.errors[""], kind="error")

@@ -46,8 +46,7 @@ async def lost_second_step(request: Request) -> Response:
         here = waiting[1]
     if here is None:
         return _start_again(request)
-    more: dict[str, Any] = {"user_id": here.id, "epoch": here.epoch}
-    sent = await email_links.send(request, form, "factor_removal_link", f"lost {here.id}", **more)
+    sent = await email_links.send(request, form, "factor_removal_link", f"lost {here.id}", here.id, epoch=here.epoch)
     if sent:
         return email_links.check_email(request, sent)
     page = "remove_authenticator_app" if request.state.user else "second_step"
