@@ -82,13 +82,7 @@ async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set
     """Records that a person logged in with a browser; returns the marks of the browsers known before."""
     of_user = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.epoch) == epoch
     known = set(await db.exec(select(KnownBrowser.secret_hash).where(*of_user)))
-    row = {
-        "user_id": user_id,
-        "secret_hash": mark,
-        "epoch": epoch,
-        "counted_as": secrets.token_hex(16),
-        "now": now(),
-    }
+    row = {"user_id": user_id, "secret_hash": mark, "epoch": epoch, "counted_as": secrets.token_hex(16), "now": now()}
     await execute(db, _REMEMBER, row)
     if len(known) >= MOST:
         await _forget(db, user_id, col(KnownBrowser.secret_hash).not_in(await _kept(db, user_id)))

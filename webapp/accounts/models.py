@@ -19,9 +19,7 @@ class User(SQLModel, table=True):
     # Otherwise SQLite would give a deleted account's number to the next one, and with it the old links.
     __table_args__ = (
         partial_index(
-            "ix_user_account_factor_removal_due_at",
-            "factor_removal_due_at",
-            where="factor_removal_due_at IS NOT NULL",
+            "ix_user_account_factor_removal_due_at", "factor_removal_due_at", where="factor_removal_due_at IS NOT NULL"
         ),
         {"sqlite_autoincrement": True},
     )

@@ -17,15 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import clock
 from webapp.accounts.models import User
-from webapp.accounts.tokens import (
-    APP_LIFETIME,
-    ASKED,
-    CONFIRM_LIFETIME,
-    REGISTER_LIFETIME,
-    Purpose,
-    by_invite,
-    issue,
-)
+from webapp.accounts.tokens import APP_LIFETIME, ASKED, CONFIRM_LIFETIME, REGISTER_LIFETIME, Purpose, by_invite, issue
 from webapp.asked_emails.asked_emails import Asked
 from webapp.database import CLOCKS_DIFFER, now, table
 from webapp.database.hot import Prepared

@@ -129,12 +129,7 @@ async def note(db: AsyncSession, event: Event, user_id: int, client: ClientInfo,
 
 
 def refused(
-    refusal: Refusal,
-    client: ClientInfo,
-    *,
-    user_id: int | None = None,
-    typed: str | None = None,
-    **details: object,
+    refusal: Refusal, client: ClientInfo, *, user_id: int | None = None, typed: str | None = None, **details: object
 ) -> None:
     """Logs a refusal. `typed` is what was in the field for username or email. It may be a password, so it is masked."""
     fields = {"what": refusal.value, "user": user_id, "network": client.client_ip, **details}

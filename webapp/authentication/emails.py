@@ -32,10 +32,7 @@ Values = Callable[[Settings, dict[str, Any]], dict[str, Any]]
 
 
 def notice_kind(
-    name: str,
-    *samples: dict[str, Any],
-    counts_repeats: bool = True,
-    keeps: tuple[str, ...] = (),
+    name: str, *samples: dict[str, Any], counts_repeats: bool = True, keeps: tuple[str, ...] = ()
 ) -> Callable[[Values], Values]:
     """Registers a kind of email (see `email_kind`) that tells somebody what happened to their account, whoever did it.
 

@@ -204,11 +204,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     for action, work, words in (
         ("show", commands.show_user, N_("an account, its sessions, and what happened to it")),
         ("end-sessions", commands.end_sessions, N_("log it out everywhere, and end every link it was sent")),
-        (
-            "remove-factors",
-            commands.remove_factors,
-            N_("remove its authenticator app; its owner is told"),
-        ),
+        ("remove-factors", commands.remove_factors, N_("remove its authenticator app; its owner is told")),
         ("disable", commands.disable_user, N_("disable an account")),
         ("enable", commands.enable_user, N_("enable it again, even while it is being deleted")),
         ("delete", commands.delete_user, N_("hide an account now, and delete it for good some days later")),

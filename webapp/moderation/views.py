@@ -38,14 +38,7 @@ async def report(request: Request) -> Response:
         is_filed = bool(await _filed(request, form, post))
     if is_filed and request.method == "POST" and not pages.asks_for_part(request):
         return pages.redirect(request, request.url.path)
-    return pages.render(
-        request,
-        "moderation/report.html",
-        part="panel",
-        form=form,
-        post=post,
-        is_filed=is_filed,
-    )
+    return pages.render(request, "moderation/report.html", part="panel", form=form, post=post, is_filed=is_filed)
 
 
 @admin_required

@@ -76,10 +76,9 @@ def _mark(settings: Settings, address: str) -> str:
 
 
 def _why_unreachable(row: Any) -> str:
-    words = {
-        "bounce": _("An email came back."),
-        "complaint": _("Its owner marked an email as spam."),
-    }.get(row.source, _("The mail server refused it for good."))
+    words = {"bounce": _("An email came back."), "complaint": _("Its owner marked an email as spam.")}.get(
+        row.source, _("The mail server refused it for good.")
+    )
     return _with_answer(words, row)
 
 

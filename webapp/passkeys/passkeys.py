@@ -99,11 +99,7 @@ async def note_use(db: AsyncSession, settings: Settings, passkey: Passkey, used:
     if passkey.counter and used.counter <= passkey.counter:
         details = {"passkey": passkey.id, "before": passkey.counter, "now": used.counter}
         await events.note(db, Event.PASSKEY_COUNTER, passkey.user_id, client, **details)
-    values = {
-        "counter": max(passkey.counter, used.counter),
-        "is_synced": used.is_synced,
-        "last_used_at": now(),
-    }
+    values = {"counter": max(passkey.counter, used.counter), "is_synced": used.is_synced, "last_used_at": now()}
     await db.exec(update(Passkey).where(col(Passkey.id) == passkey.id).values(**values))
 
 

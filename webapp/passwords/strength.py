@@ -45,9 +45,7 @@ def of(password: str, min_length: int, *context: str) -> str | None:
     text = normal(password)
     if len(text) < min_length:
         return ngettext(
-            "Too short. Use %(num)s character or more.",
-            "Too short. Use %(num)s characters or more.",
-            min_length,
+            "Too short. Use %(num)s character or more.", "Too short. Use %(num)s characters or more.", min_length
         ) % {"num": min_length}
     text = text.casefold()[:MAX_LENGTH]  # one character may have become eighteen
     if len(set(text)) < FEWEST_DIFFERENT:

@@ -33,11 +33,7 @@ def _samples(settings: Settings) -> list[Draft]:
 
 
 @email_kind(
-    "mention",
-    expires_after=EXPIRES_AFTER,
-    samples=_samples,
-    label=N_("Mentions of you"),
-    priority=Priority.CAN_WAIT,
+    "mention", expires_after=EXPIRES_AFTER, samples=_samples, label=N_("Mentions of you"), priority=Priority.CAN_WAIT
 )
 async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whom others have mentioned. Not sent if those posts are gone."""

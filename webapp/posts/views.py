@@ -58,13 +58,7 @@ async def _timeline(request: Request) -> Response:
     is_new = is_whole and all(card.author_id == user.id for card in page.cards)
     people = await timeline.people_to_follow(db, user.id, MOST_TO_BEGIN_WITH) if is_new else []
     return pages.render(
-        request,
-        "posts/home.html",
-        part="posts",
-        form=form,
-        page=page,
-        newcomers_people=people,
-        **_composer(),
+        request, "posts/home.html", part="posts", form=form, page=page, newcomers_people=people, **_composer()
     )
 
 

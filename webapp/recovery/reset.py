@@ -45,13 +45,7 @@ async def owner(db: AsyncSession, settings: Settings, token: str, opened: str = 
 
 
 async def finish(
-    db: AsyncSession,
-    hasher: Hasher,
-    settings: Settings,
-    user: User,
-    password: str,
-    client: ClientInfo,
-    keep: Keep,
+    db: AsyncSession, hasher: Hasher, settings: Settings, user: User, password: str, client: ClientInfo, keep: Keep
 ) -> Ended:
     """Sets the password, which ends everything and unlocks the account. Raises Overtaken (one wins) and Busy.
 

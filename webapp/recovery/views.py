@@ -8,14 +8,7 @@ from starlette.responses import Response
 
 from webapp.accounts.endings import NOTHING, Ended, Keep, Overtaken
 from webapp.accounts.models import User
-from webapp.accounts.tokens import (
-    FROM_CODE,
-    Claim,
-    TokenExpired,
-    TokenInvalid,
-    TokenUsed,
-    reset_link,
-)
+from webapp.accounts.tokens import FROM_CODE, Claim, TokenExpired, TokenInvalid, TokenUsed, reset_link
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links, proof, throttle

@@ -108,10 +108,7 @@ def _page_before(request: Request) -> str:
 
 def _words(status: int) -> tuple[str, str]:
     usual = {
-        400: (
-            _("That didn't work"),
-            _("Something in the request isn't as it should be. Go back and try again."),
-        ),
+        400: (_("That didn't work"), _("Something in the request isn't as it should be. Go back and try again.")),
         403: (_("Not allowed"), _("You can't do that here.")),
         404: (
             _("Nobody lives at this address"),

@@ -17,9 +17,7 @@ _MAY_BECOME_LINK = regex.compile(r"://|\w[.\u2024\u3002\uff0e\uff61]\p{Cf}*\p{L}
 def too_long(most: int) -> str:
     """What is said of a text with more characters."""
     return ngettext(
-        "That's too long. Use %(num)s character or fewer.",
-        "That's too long. Use %(num)s characters or fewer.",
-        most,
+        "That's too long. Use %(num)s character or fewer.", "That's too long. Use %(num)s characters or fewer.", most
     ) % {"num": most}
 
 
