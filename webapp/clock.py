@@ -1,17 +1,17 @@
 """What time it is. The machines of a site go by the clock that they share: PostgreSQL's.
 
-Else what one has counted, signed or put off would be over, or still to come, for another: with clocks an hour apart no
-rate limit held for both.
+Otherwise what one machine has counted, signed or put off would be over, or yet to come, for another. With clocks an
+hour apart, no rate limit held.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
-CLOCKS_DIFFER = timedelta(minutes=1)  # what one machine takes from another whose clock is ahead
+CLOCKS_DIFFER = timedelta(minutes=1)  # how far another machine's clock may be ahead
 _AGREES = 1.0  # seconds
 
-# If this machine's clock is wrong: when its steady one began, as the shared one sees it. Nobody looks at the wrong one
-# any more, so it doesn't matter either when it is set right.
+# If this machine's clock is wrong: the time, by the shared one, at which its monotonic clock began. Nobody reads the
+# wrong clock after that, so it makes no difference when somebody sets it.
 _began: float | None = None
 
 
@@ -26,8 +26,8 @@ def seconds() -> float:
 
 
 def learn(there: datetime, asked_at: float) -> int:
-    """Goes by another clock from now on, unless they agree; it showed `there` after it was `asked_at` a moment of the
-    steady one. Returns by how many seconds this machine's is ahead.
+    """Goes by the shared clock from now on, unless this machine's agrees. `there` is what it showed when it was asked,
+    and `asked_at` when that was, on the monotonic clock. Returns how many seconds this machine's is ahead.
     """
     global _began  # of the process, as the clock is of the machine
     answered_at, moment = time.time(), there.timestamp()

@@ -12,8 +12,8 @@ from contextvars import ContextVar
 
 from webapp.limit_windows import wider
 
-# For turns, and for what others hold; with what a statement may take, a frozen database is a page that says so within
-# ten. Whoever waited longer is only told so, which takes a tenth of a page's time.
+# For a turn, or for what others hold. With the time that a statement may take, a frozen database is a page that says so
+# within ten seconds. Whoever has waited longer is only told so, which takes a tenth of a page's time.
 MAX_WAIT_SECONDS = 4.0
 Line = dict[str, deque[asyncio.Future[None]]]
 
@@ -60,7 +60,7 @@ class FairQueue:
 
 
 class Turn:
-    """What one request has of a queue: a turn, or none yet, or none any more."""
+    """A request's turn in a queue: not begun, under way or over."""
 
     __slots__ = ("_client_ip", "_has_begun", "_queue", "waited")
 
@@ -113,7 +113,7 @@ def aside() -> Iterator[None]:
 
 @asynccontextmanager
 async def outside() -> AsyncIterator[None]:
-    """Leaves the turn to others, and waits for another one afterwards. What this request then holds, nobody needs."""
+    """Leaves the turn to others, and waits for another one afterwards: for a request that holds nothing they need."""
     turn = current_turn.get()
     had = turn is not None and turn.end()
     try:

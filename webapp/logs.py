@@ -17,7 +17,8 @@ Report = Callable[[Exception, str], Awaitable[None]]
 # Whose messages are logged: the site's, and those of the libraries it runs on.
 SPEAKERS = ("webapp", "uvicorn", "asyncio", "sqlalchemy")
 SELDOM_SECONDS = 60.0
-# Each begins where nothing of its own stands before it, or is short: else a long text costs the square of its length.
+# Each can begin only where no character of its own comes before, or is short: otherwise a long text would cost the
+# square of its length.
 _SECRETS = re.compile(
     r"eyJ[\w.-]{20,}|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+|\b[A-Za-z0-9_-]{32,}\b|(?<=://)[^/\s:]{1,100}:[^@\s]{1,100}@"
 )
@@ -45,8 +46,8 @@ def configure(settings: Settings) -> None:
     logging.getLogger("webapp").setLevel(logging.INFO)
     # SQLAlchemy names a pool's logger after its class, and ours would tell of each stop that it was disposed.
     logging.getLogger("webapp.database.waits").setLevel(logging.WARNING)
-    # What no line of ours shows need not be found out for each (docs.python.org, "Logging HOWTO", Optimization). The
-    # number of the process and of the thread must be: gunicorn and hypercorn have them in lines of their own.
+    # No line of ours shows these, so nobody looks them up (docs.python.org, "Logging HOWTO", Optimization). The ids of
+    # process and thread stay, which gunicorn and hypercorn write into lines of their own.
     logging.logMultiprocessing = False
     logging._srcfile = None
 

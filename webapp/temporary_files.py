@@ -16,7 +16,7 @@ class NoRoom(Exception):
 
 @contextmanager
 def used() -> Iterator[None]:
-    """Around whatever makes or writes one: an OSError is about them, and not about the database. Raises NoRoom."""
+    """Stands around whatever makes or writes one, so that its OSError isn't taken for the database's. Raises NoRoom."""
     try:
         yield
     except OSError as error:
@@ -32,7 +32,7 @@ def file() -> Iterator[IO[bytes]]:
     try:
         yield opened
     finally:
-        with suppress(OSError):  # for what found no room before is written once more
+        with suppress(OSError):  # closing tries once more to write what found no room
             opened.close()
 
 

@@ -38,7 +38,7 @@ async def let_in(
                 return client
             tries.append((address, None))
         except (OSError, aiosmtplib.SMTPConnectError) as error:
-            # What a server said, or that it did not, is worth more than that none is there.
+            # A server that refuses or stays silent says more than an address where there is none.
             failed = failed if isinstance(failed, aiosmtplib.SMTPException) else error
     raise failed
 

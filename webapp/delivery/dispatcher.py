@@ -37,14 +37,14 @@ BATCH = 50
 DRAFTED_AT_ONCE = 10
 ALARM = "alarm"  # the kind that tells ADMINS; if it breaks, another would break, too
 TIDY_SECONDS = 600.0
-CLOCK_JUMPED = 30.0  # seconds, from which on a clock that was set, or stood still with its machine, upsets the leases
+CLOCK_JUMPED = 30.0  # seconds: how far a clock must jump, or stand still with its machine, to upset the leases
 
 SUPPRESSED = Outcome(Verdict.SUPPRESSED, None, "this address was refused for good within the last day")
 NOT_WRITTEN = Outcome(Verdict.LATER, None, "not written: the database refused")
 
 
 class Written(NamedTuple):
-    """A claimed email with its bytes: looked up at a moment of the steady clock, written in so many `seconds`."""
+    """A claimed email with its bytes. `seconds` is how long writing it took; `looked_up_at` is monotonic time."""
 
     email: Claimed
     recipient: str

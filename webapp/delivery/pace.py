@@ -69,14 +69,14 @@ class Share:
 
 
 def steady() -> float:
-    """When the machine's steady clock began, as the other one sees it. It changes when that is set."""
+    """The time at which the monotonic clock began. It changes when somebody sets the clock."""
     return clock.seconds() - time.monotonic()
 
 
 async def mend_times(db: AsyncSession) -> int:
     """Makes due what a clock that ran ahead has put off: no email waits longer than its schedule allows.
 
-    Who holds one may just be sending it, so it is due a lease later.
+    One that a mailer holds may be on its way to the server, so it is due a lease later.
     """
     moment = now()
     latest, is_held = moment + CLOCKS_DIFFER, emails.c.state == LEASED
@@ -88,8 +88,8 @@ async def mend_times(db: AsyncSession) -> int:
 
 
 async def learn_time(db: AsyncSession) -> int:
-    """Goes by PostgreSQL's clock from now on, which all machines of a site share. Returns by how many seconds this
-    machine's is ahead. Beside SQLite there is only one.
+    """Goes by PostgreSQL's clock from now on, which all machines of a site share. Returns how many seconds this
+    machine's is ahead; 0 with SQLite, which has only one machine.
     """
     if db.get_bind().dialect.name == "sqlite":
         return 0
@@ -105,6 +105,6 @@ async def watch_time(db: AsyncSession) -> None:
 
 
 async def prolong_leases(db: AsyncSession) -> None:
-    """After a clock jumped ahead: leases seem to be over whose holders are just sending."""
+    """After a clock has jumped ahead: leases look expired whose holders are still sending."""
     held = update(emails).where(emails.c.state == LEASED, emails.c.due_at < now() + LEASE)
     await execute(db, held.values(due_at=now() + LEASE))

@@ -31,17 +31,17 @@ async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: b
 
 
 class ClockCheck:
-    """Looks again and again which time it is."""
+    """Compares this machine's clock with the database's again and again."""
 
     name = "clock"
 
     async def begin(self, database: Database) -> None:
-        """Looks before there is anything to do; if the database is away, it is done later."""
+        """Compares them before anything else is done, if the database is there."""
         with contextlib.suppress(Exception):
             await self.run_batch(database)
 
     async def run_batch(self, database: Database) -> bool:
-        """Looks; never has more to do now."""
+        """Compares them once; there is never more to do at once."""
         async with database.session() as db:
             await watch_time(db)
         return False

@@ -152,7 +152,7 @@ class PausedMail:
         self._every, self._next = every, 0.0
 
     async def run_batch(self, database: Database) -> bool:
-        """Looks; never has more to do now."""
+        """Looks once; there is never more to do at once."""
         async with database.session() as db:
             state = await status.read(db)
         if state.paused_at and time.monotonic() >= self._next:
