@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
@@ -18,14 +18,10 @@ def query(database_url: str, statement: str, **values: object) -> list[tuple[Any
             return connection.execute(statement, values).fetchall()
 
     async def run() -> list[tuple[Any, ...]]:
-        database = Database(database_url)
-        try:
-            async with database.session(is_writing=True) as db:
-                result = await (await db.connection()).execute(text(statement), values)
-                rows = [tuple(row) for row in result] if result.returns_rows else []
-                await db.commit()
-        finally:
-            await database.close()
+        async with aclosing(Database(database_url)) as database, database.session(is_writing=True) as db:
+            result = await (await db.connection()).execute(text(statement), values)
+            rows = [tuple(row) for row in result] if result.returns_rows else []
+            await db.commit()
         return rows
 
     with start_blocking_portal() as portal:

@@ -257,6 +257,6 @@ def test_another_server_keeps_lines_of_its_own(make_settings: Callable[..., Sett
 
 
 def test_a_site_that_stops_logs_nothing_of_its_pool(site: Site, lines: Callable[[], list[dict[str, object]]]) -> None:
-    site.run(Database(site.settings.database_url).close)
+    site.run(Database(site.settings.database_url).aclose)
 
     assert [line for line in lines() if "database" in str(line["logger"])] == []

@@ -195,7 +195,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if sending:
             await sending
         await asyncio.wait([tidying, exporting, importing])
-        await database.close()
+        await database.aclose()
 
 
 def deployed_settings() -> Settings:

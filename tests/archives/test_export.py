@@ -400,7 +400,7 @@ async def main():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert await maker.do_one()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
-    await database.close()
+    await database.aclose()
 
 asyncio.run(main())
 """

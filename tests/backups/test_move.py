@@ -94,7 +94,7 @@ def run(url: str, statements: list[Any]) -> None:
         async with database.writing.begin() as connection:
             for statement, values in statements:
                 await connection.execute(statement, values)
-        await database.close()
+        await database.aclose()
 
     asyncio.run(work())
 
@@ -109,7 +109,7 @@ def everything(url: str) -> dict[str, list[str]]:
             for table in TABLES:
                 all_rows = (await connection.execute(select(table))).all()
                 found[table.name] = sorted(json.dumps(list(row), default=repr, sort_keys=True) for row in all_rows)
-        await database.close()
+        await database.aclose()
 
     asyncio.run(work())
     return found

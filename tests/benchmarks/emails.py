@@ -140,7 +140,7 @@ async def _drain(settings: Settings, waiting: int, count: int) -> tuple[float, f
     seconds = time.perf_counter() - started
     await mailer.stop()
     await run
-    await database.close()
+    await database.aclose()
     return count / seconds, idle, most
 
 

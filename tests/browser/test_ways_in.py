@@ -121,7 +121,7 @@ def let_background_work(site: ListeningSite) -> None:
     async def work() -> None:
         aside = Database(site.settings.database_url)
         await PendingRemovals(site.settings).run_batch(aside)
-        await aside.close()
+        await aside.aclose()
 
     with ThreadPoolExecutor(1) as thread:  # beside playwright there is an event loop here already
         thread.submit(asyncio.run, work()).result()

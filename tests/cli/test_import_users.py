@@ -205,7 +205,7 @@ def test_an_imported_account_is_like_one_that_registered(
             db.add(users.new("registered", "registered@example.com", HASH))
             problems = await import_users.add_accounts(db, make_settings(), LIKE_IT)
             await db.commit()
-        await database.close()
+        await database.aclose()
         assert problems == []
 
     with start_blocking_portal() as portal:

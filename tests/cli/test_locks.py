@@ -102,7 +102,7 @@ def fill(url: str) -> None:
         async with database.session(is_writing=True) as db:
             await import_users.add_accounts(db, SETTINGS, f"username,email\n{rows}")
             await db.commit()
-        await database.close()
+        await database.aclose()
 
     asyncio.run(work())
 

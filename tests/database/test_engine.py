@@ -21,6 +21,6 @@ async def test_a_process_opens_eight_connections_to_postgresql_and_all_have_thei
             return int((await execute(db, CONNECTIONS)).scalar_one())
 
     seen = await asyncio.gather(*(visit() for _number in range(30)))
-    await database.close()
+    await database.aclose()
 
     assert max(seen) == 8

@@ -40,7 +40,7 @@ class Disk:
 async def database(sqlite_url: str) -> AsyncIterator[Database]:
     database = Database(sqlite_url)
     yield database
-    await database.close()
+    await database.aclose()
 
 
 async def write(database: Database) -> None:
@@ -169,7 +169,7 @@ async def test_nobody_but_its_owner_may_read_a_new_database(tmp_path: Path) -> N
         await execute(db, text("CREATE TABLE note (id integer)"))
         await db.commit()
         found = modes(tmp_path)
-    await database.close()
+    await database.aclose()
 
     assert found == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
 

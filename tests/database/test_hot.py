@@ -51,7 +51,7 @@ KINDS = Prepared(select(emails.c.kind).order_by(emails.c.id))
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
-    await database.close()
+    await database.aclose()
 
 
 Begin = Callable[..., AbstractAsyncContextManager[Transaction]]
@@ -183,7 +183,7 @@ async def test_a_request_that_is_cancelled_while_waiting_leaves_nothing_behind(
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await db.commit()
-    await other.close()
+    await other.aclose()
 
     assert await kinds(database) == ["held"]
     await asyncio.gather(*(change(database, 7, f"kind {number}") for number in range(20)))
@@ -235,7 +235,7 @@ async def test_what_refuses_a_connection_is_raised_as_sqlalchemy_raises_it(postg
     async with getattr(nowhere, way)() as db:
         with pytest.raises(DBAPIError, match="nowhere"):
             await KINDS.rows(db, {})
-    await nowhere.close()
+    await nowhere.aclose()
 
 
 @pytest.mark.parametrize("way", ["session", "direct"])
@@ -253,7 +253,7 @@ async def test_nobody_is_given_a_connection_that_the_server_has_closed(postgres_
 
     assert found == []
     assert await asyncio.gather(*(kinds(database) for _number in range(3))) == [[], [], []]
-    await database.close()
+    await database.aclose()
 
 
 @pytest.mark.parametrize("way", ["session", "direct"])
@@ -269,7 +269,7 @@ async def test_a_connection_that_is_lost_in_the_middle_is_thrown_away(postgres_u
     assert is_away(lost.value)
     assert await kinds(database) == []
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-    await database.close()
+    await database.aclose()
 
 
 async def end_connections(url: str) -> None:

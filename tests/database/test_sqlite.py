@@ -22,7 +22,7 @@ ADD, COUNT = text("INSERT INTO limit_window VALUES (:key, 1, 0)"), text("SELECT 
 async def database(sqlite_url: str) -> AsyncIterator[Database]:
     database = Database(sqlite_url)
     yield database
-    await database.close()
+    await database.aclose()
 
 
 @contextmanager
@@ -88,7 +88,7 @@ async def test_a_writer_that_waited_too_long_says_so_and_may_try_again(sqlite_ur
 
     await add(database, "again")
     assert await count(database) == 1
-    await database.close()
+    await database.aclose()
 
 
 async def test_a_writer_that_is_cancelled_while_it_waits_holds_nothing(database: Database, tmp_path: Path) -> None:
@@ -121,5 +121,5 @@ async def test_the_log_is_written_back_now_and_then(sqlite_url: str, tmp_path: P
         with closing(sqlite3.connect(tmp_path / "without-its-log.db")) as copy:
             written_back.append(copy.execute("SELECT count(*) FROM limit_window").fetchone()[0])
 
-    await database.close()
+    await database.aclose()
     assert written_back == [0, 0, 3]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 from sqlalchemy import text
@@ -24,10 +25,7 @@ def test_nobody_waits_to_the_end_for_a_file_that_cannot_be_opened(tmp_path: Path
         raise AssertionError("there is no such file")
 
     async def ask_at_once() -> list[float]:
-        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'no such folder' / 'site.db'}")
-        try:
+        async with aclosing(Database(f"sqlite+aiosqlite:///{tmp_path / 'no such folder' / 'site.db'}")) as database:
             return await asyncio.gather(*(ask(database) for _time in range(20)))
-        finally:
-            await database.close()
 
     assert max(asyncio.run(ask_at_once())) < MOST_SECONDS

@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,11 +68,7 @@ def village(language: str = "en") -> Iterator[Village]:
 
 
 async def _fill(settings: Settings) -> Filled:
-    database = Database(settings.database_url)
-    try:
-        async with database.session(is_writing=True) as db:
-            filled = await demo.fill(db, settings, settings.languages[0])
-            await db.commit()
-            return filled
-    finally:
-        await database.close()
+    async with aclosing(Database(settings.database_url)) as database, database.session(is_writing=True) as db:
+        filled = await demo.fill(db, settings, settings.languages[0])
+        await db.commit()
+        return filled

@@ -29,7 +29,7 @@ A_MOMENT = timedelta(seconds=1)
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
-    await database.close()
+    await database.aclose()
 
 
 async def claim(database: Database, worker: str = "one", most: int = 10) -> list[Claimed]:
@@ -359,7 +359,7 @@ async def test_claimers_at_once_get_each_email_exactly_once(database: Database, 
         return ids
 
     claimed = await asyncio.gather(*(claim_all(claimer, f"worker {n}") for n, claimer in enumerate(claimers)))
-    await asyncio.gather(*(claimer.close() for claimer in claimers))
+    await asyncio.gather(*(claimer.aclose() for claimer in claimers))
 
     times = Counter(email_id for ids in claimed for email_id in ids)
     assert len(times) == 40

@@ -29,4 +29,4 @@ async def test_processes_that_speak_first_at_the_same_moment_do_not_trip_over_ea
     assert trouble
     assert (trouble.code, trouble.reason) == (535, "no")
     for database in processes:
-        await database.close()
+        await database.aclose()

@@ -91,7 +91,7 @@ async def run(url: str, seed: int, rounds: int) -> dict[str, object]:
     await worker.work(rounds)
     async with database.session() as db:
         found = (await COUNT.rows(db, {"seed": seed, "least": 0}))[0][0]
-    await database.close()
+    await database.aclose()
     return {"done": worker.done, "mixed": worker.mixed, "lost": worker.added - found, "errors": dict(worker.errors)}
 
 

@@ -233,7 +233,7 @@ async def stage(
         yield playing
     finally:
         playing.close()
-        await playing.database.close()
+        await playing.database.aclose()
 
 
 def _web_command(port: int, factory: str) -> list[str]:

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,13 +106,9 @@ def _aside(settings: Settings, url: str, mailbox: Path) -> Settings:
 
 
 async def _has_tables(url: str) -> bool:
-    database = Database(url, is_patient=True)
-    try:
-        async with database.engine.connect() as connection:
-            names = await connection.run_sync(lambda plain: plain.dialect.get_table_names(plain))
-            return bool(names)
-    finally:
-        await database.close()
+    async with aclosing(Database(url, is_patient=True)) as database, database.engine.connect() as connection:
+        names = await connection.run_sync(lambda plain: plain.dialect.get_table_names(plain))
+        return bool(names)
 
 
 @dataclass

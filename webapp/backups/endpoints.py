@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,12 @@ async def connected(url: str, what: str) -> AsyncIterator[AsyncConnection]:
     """One connection, provided that nobody else has one. Raises Refused."""
     if file := file_of(url):
         _must_be_alone_with(file, what)
-    database = Database(url, is_patient=True)
-    try:
+    async with aclosing(Database(url, is_patient=True)) as database:
         async with database.writing.connect() as connection:
             if file is None:
                 await _must_be_alone(connection, what)
             yield connection
         await database.flush.wait()
-    finally:
-        await database.close()
 
 
 def _must_be_alone_with(file: Path, what: str) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -66,12 +67,8 @@ def environment(url: str) -> dict[str, str]:
 
 
 async def _find_version(url: str) -> None:
-    database = Database(url, is_patient=True)
-    try:
-        async with database.engine.connect() as connection:
-            await connection.execute(text("SELECT version_num FROM alembic_version"))
-    finally:
-        await database.close()
+    async with aclosing(Database(url, is_patient=True)) as database, database.engine.connect() as connection:
+        await connection.execute(text("SELECT version_num FROM alembic_version"))
 
 
 def _must_be_here(program: str) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -77,15 +78,14 @@ async def _print_all(command: Command, settings: Settings, options: argparse.Nam
     """Prints what a command says, holding nothing meanwhile: the reader may take their time. A command that writes
     commits before it says so. Only such a command takes SQLite's write lock.
     """
-    database = Database(settings.database_url, is_patient=True)
-    try:
-        async with database.session(is_writing=is_writing) as db:
-            await learn_time(db)
-            async for line in command(db, settings, options):
-                await release(db)
-                logs.say(line)
-    finally:
-        await database.close()
+    async with (
+        aclosing(Database(settings.database_url, is_patient=True)) as database,
+        database.session(is_writing=is_writing) as db,
+    ):
+        await learn_time(db)
+        async for line in command(db, settings, options):
+            await release(db)
+            logs.say(line)
 
 
 def _parser() -> argparse.ArgumentParser:

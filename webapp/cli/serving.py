@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 import uvicorn
 import uvloop
@@ -183,15 +184,11 @@ def _is_open(port: int) -> bool:
 
 async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> list[str]:
     """What a newcomer wants to know at every start: the address, how to log in, and where to find the emails."""
-    database = Database(settings.database_url)
-    try:
-        async with database.session(is_writing=True) as db:
-            if is_filled and await demo.is_empty(db):
-                await demo.fill(db, settings, language)
-                await db.commit()
-            filled = await demo.find(db)
-    finally:
-        await database.close()
+    async with aclosing(Database(settings.database_url)) as database, database.session(is_writing=True) as db:
+        if is_filled and await demo.is_empty(db):
+            await demo.fill(db, settings, language)
+            await db.commit()
+        filled = await demo.find(db)
     lines = filled.how_to_log_in() if filled else []
     if settings.mailbox:
         words = _("Every email it sends is at %(url)s; none leaves this machine.")
@@ -226,7 +223,7 @@ async def _send(settings: Settings) -> None:
     await sender.run()
     looking.cancel()
     await asyncio.wait([looking])
-    await database.close()
+    await database.aclose()
 
 
 def send_test_mail(options: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
             Console(runner, db, names).interact(f"{_(AT_HAND) % {'site': settings.base_url}}\n{_(HOW)}", exitmsg="")
         finally:
             runner.run(release(db))
-            runner.run(database.close())
+            runner.run(database.aclose())
     return 0
 
 

@@ -177,7 +177,7 @@ class Database:
         assert isinstance(pool, TimedPool)
         return pool.waits
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self.engine.dispose()
         self.flush.close()
 

@@ -55,7 +55,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     except (SQLAlchemyError, OSError) as error:
         yield Finding(FAILURE, _("database"), f"{refusals.in_words(error)}. {refusals.what_to_check(error)}")
     finally:
-        await database.close()
+        await database.aclose()
 
 
 async def _leaving(settings: Settings, db: AsyncSession) -> Finding:

@@ -5,6 +5,7 @@ What is already here stays as it is, so an interrupted import can be run again.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def run(settings: Settings, name: str, file: Path) -> int:
 
 
 async def _import(settings: Settings, name: str, archive: Archive) -> ImportReport:
-    database, report = Database(settings.database_url, is_patient=True), ImportReport()
-    try:
+    report = ImportReport()
+    async with aclosing(Database(settings.database_url, is_patient=True)) as database:
         async with database.session() as db:
             user = await users.find_typed(db, name)
         if user is None or user.disabled_at is not None:
@@ -58,8 +59,6 @@ async def _import(settings: Settings, name: str, archive: Archive) -> ImportRepo
         await _add(database, report, user.id, archive.posts)
         for kind, names in archive.people.items():
             await _restore(database, report, user.id, kind, names)
-    finally:
-        await database.close()
     return report
 
 

@@ -7,6 +7,7 @@ interrupted import can be run again, also with an `app.db` that has been fixed.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,16 +65,14 @@ def run(settings: Settings, file: Path) -> int:
 
 
 async def _import(settings: Settings, source: Source) -> ImportReport:
-    database, report = Database(settings.database_url, is_patient=True), ImportReport()
-    try:
+    report = ImportReport()
+    async with aclosing(Database(settings.database_url, is_patient=True)) as database:
         async with database.session() as db:
             taken = await TakenNames.read(db, settings)
         names = await _take_people(database, settings, source, taken, report)
         people = await _numbers(database, names)
         await _take_posts(database, source, people, report)
         await _take_follows(database, source, people, report)
-    finally:
-        await database.close()
     return report
 
 

@@ -6,6 +6,7 @@ running site get their turn in between. An interrupted import can be run again, 
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -52,16 +53,13 @@ async def add_accounts(db: AsyncSession, settings: Settings, text: str) -> list[
 
 
 async def _import(settings: Settings, rows: Sequence[Row]) -> None:
-    database = Database(settings.database_url, is_patient=True)
-    try:
+    async with aclosing(Database(settings.database_url, is_patient=True)) as database:
         async with database.session() as db:
             taken = await TakenNames.read(db, settings)
         checked = _check(rows, taken, settings.mail_local_domains)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), _("Nothing was imported.")]))
         await add_in_turns(database, checked.accounts)
-    finally:
-        await database.close()
     say(_summary(checked))
 
 

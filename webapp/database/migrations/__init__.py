@@ -1,6 +1,7 @@
 """The database's history, for `python -m webapp migrate`."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,9 +84,5 @@ def _version(connection: Connection) -> str | None:
 
 
 async def _current(database_url: str) -> str | None:
-    database = Database(database_url, is_patient=True)
-    try:
-        async with database.engine.connect() as connection:
-            return await version(connection)
-    finally:
-        await database.close()
+    async with aclosing(Database(database_url, is_patient=True)) as database, database.engine.connect() as connection:
+        return await version(connection)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import aclosing
 from typing import Any, Literal
 
 from alembic import context
@@ -42,14 +43,11 @@ def migrate(connection: Connection) -> None:
 
 
 async def run() -> None:
-    database = Database(context.config.attributes["database_url"], is_patient=True)
-    try:
+    async with aclosing(Database(context.config.attributes["database_url"], is_patient=True)) as database:
         async with database.writing.connect() as connection:
             await connection.run_sync(migrate)
             await connection.commit()
         await database.flush.wait()
-    finally:
-        await database.close()
 
 
 asyncio.run(run())
