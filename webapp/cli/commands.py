@@ -13,7 +13,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.accounts import endings, tokens, users
 from webapp.accounts.models import User
 from webapp.admin_people import actions
-from webapp.admin_people.actions import NotNow
 from webapp.audit import events
 from webapp.bounces import bounces
 from webapp.cli import Refused, account_report, demo
@@ -115,20 +114,14 @@ async def remove_factors(db: AsyncSession, settings: Settings, options: argparse
 
 async def disable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    try:
-        await actions.disable(db, settings, user, options.reason or "", events.BY_OPERATOR)
-    except NotNow as refused:
-        raise Refused(str(refused)) from None
+    await actions.disable(db, settings, user, options.reason or "", events.BY_OPERATOR)
     await db.commit()
     yield _("%(name)s is disabled: logged out everywhere, with every link void.") % {"name": user.username}
 
 
 async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    try:
-        await actions.enable(db, settings, user, events.BY_OPERATOR)
-    except NotNow as refused:
-        raise Refused(str(refused)) from None
+    await actions.enable(db, settings, user, events.BY_OPERATOR)
     await db.commit()
     yield _("%(name)s can log in again.") % {"name": user.username}
 
@@ -136,10 +129,7 @@ async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Na
 async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Hides an account from everybody. It is deleted for good later; until then only the admin can undo that."""
     user = await _person(db, options.name)
-    try:
-        deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
-    except NotNow as refused:
-        raise Refused(str(refused)) from None
+    deletion = await actions.delete(db, settings, user, options.reason, events.BY_OPERATOR)
     await db.commit()
     words = _("%(name)s is hidden and logged out, and will be deleted for good on %(day)s.")
     yield words % {"name": user.username, "day": f"{deletion.due_at:%Y-%m-%d %H:%M} UTC"}

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import backups, i18n, imports, logs, temporary_files
+from webapp.admin_people.actions import NotNow
 from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
@@ -44,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     except Misconfigured as refused:
         logs.say(refused.said(_), sys.stderr)
         return 3
-    except (Refused, backups.Refused, imports.Refused, temporary_files.NoRoom) as refused:
+    except (Refused, backups.Refused, imports.Refused, NotNow, temporary_files.NoRoom) as refused:
         logs.say(str(refused), sys.stderr)
         return 1
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
