@@ -148,7 +148,7 @@ def _heads(message: Message) -> Iterator[Message]:
     for part in message.walk():
         yield part
         if _is(part, "text/rfc822-headers") and isinstance(payload := part.get_payload(decode=True), bytes):
-            yield _parse(payload)
+            yield message_from_bytes(payload)
 
 
 def _blocks(part: Message) -> list[Message]:
@@ -160,14 +160,9 @@ def _blocks(part: Message) -> list[Message]:
         encoded["Content-Transfer-Encoding"] = part["Content-Transfer-Encoding"]
         encoded.set_payload("\n".join(map(str, blocks)))
         decoded = encoded.get_payload(decode=True)
-        return (
-            [_parse(block.strip()) for block in re.split(rb"\r?\n\r?\n", decoded)] if isinstance(decoded, bytes) else []
-        )
-    return blocks or [_parse(str(payload).encode())]
-
-
-def _parse(headers: bytes) -> Message:
-    return message_from_bytes(headers)
+        pieces = re.split(rb"\r?\n\r?\n", decoded) if isinstance(decoded, bytes) else []
+        return [message_from_bytes(piece.strip()) for piece in pieces]
+    return blocks or [message_from_bytes(str(payload).encode())]
 
 
 def _address(value: object) -> str:

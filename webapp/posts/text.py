@@ -5,19 +5,18 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-import idna
 import regex
 from linkify_it import LinkifyIt
 from markupsafe import Markup, escape
 
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
+from webapp.settings.environment import LONGEST_HOST, ascii_host
 from webapp.web import words
 
 MOST_CHARACTERS = 280
 MOST_CODE_POINTS = 4000  # as in the table; no script needs that many for 280 characters
 MOST_LINK = 2000
-MOST_HOST = 253
 MOST_PATH_SHOWN = 24
 
 _CHARACTER = regex.compile(r"\X")  # an extended grapheme cluster (Unicode Standard Annex 29)
@@ -164,12 +163,6 @@ def _address(link: str) -> _Address | None:
 
 def _ascii(host: str) -> str | None:
     """The host in the letters of the domain name system (RFC 5891), or None if there can't be such a host."""
-    if len(host) > MOST_HOST:
-        return None
-    try:
-        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
-    except (idna.IDNAError, UnicodeError):
-        return None
+    name = ascii_host(host) if len(host) <= LONGEST_HOST else ""
     labels = name.split(".")
-    is_host = len(name) <= MOST_HOST and len(labels) > 1 and all(_LABEL.fullmatch(label) for label in labels)
-    return name if is_host else None
+    return name if len(labels) > 1 and all(_LABEL.fullmatch(label) for label in labels) else None
