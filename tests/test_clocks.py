@@ -35,7 +35,6 @@ from webapp.settings import Settings
 SHOWN = """
     block.created_at invite.created_at invite.revoked_at invite_use.created_at mute.created_at
     account_deletion.asked_at account_export.asked_at archive_import.asked_at decided_report.decided_at
-    error_report.last_seen_at
     factor.last_used_at follow.created_at known_browser.last_seen_at mail_status.paused_at mail_status.trouble_since
     mention.created_at mention.ended_at passkey.created_at passkey.last_used_at pending_log_in.finished_at
     post.edited_at post.removed_at recovery_code.created_at recovery_code.used_at registration_request.created_at

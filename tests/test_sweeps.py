@@ -100,8 +100,8 @@ ERINS_CHANGES = """
     (2, 3, 0, 'susan@example.com', 'erin@example.com', :moment, :moment)
 """
 DAVIDS_PASSKEY = """
-    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, spent_ahead, created_at)
-    VALUES (2, 'passkey', '', '', '', 0, '', :moment)
+    INSERT INTO factor (user_id, kind, secret, sealed_with, last_step, spent_ahead, created_at)
+    VALUES (2, 'passkey', '', '', 0, '', :moment)
 """
 TEMPLATES = sorted(file.relative_to(ROOT / "templates").as_posix() for file in (ROOT / "templates").rglob("*.*"))
 PAGES = [name for name in TEMPLATES if not name.startswith("email/") and "/_" not in f"/{name}" and name != "base.html"]

@@ -241,8 +241,8 @@ def standing(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) ->
         execute(site, insert(AccountDeletion).values(user_id=1, due_at=datetime.now(UTC) + TEN_MINUTES))
         execute(
             site,
-            "INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, spent_ahead, created_at)"
-            " VALUES (1, 'passkey', '', '', '', 0, '', :moment)",
+            "INSERT INTO factor (user_id, kind, secret, sealed_with, last_step, spent_ahead, created_at)"
+            " VALUES (1, 'passkey', '', '', 0, '', :moment)",
             moment=moment,
         )
         execute(

@@ -33,8 +33,8 @@ SOUND_HASH = "$argon2id$v=19$m=19456,t=2,p=1$VufvwlOlSSKR5lKTbW9mNw$3jq8EoreQK3l
 # Who is compared with whom.
 HERE, GUARDED = ("person", "nobody"), ("guarded", "plain")
 AN_APP = """
-    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, spent_ahead, created_at)
-    SELECT id, 'app', '', 'x', 'x', 0, '', created_at FROM user_account WHERE username LIKE 'guarded{}x%'
+    INSERT INTO factor (user_id, kind, secret, sealed_with, last_step, spent_ahead, created_at)
+    SELECT id, 'app', 'x', 'x', 0, '', created_at FROM user_account WHERE username LIKE 'guarded{}x%'
 """
 A_PASSKEY = """
     INSERT INTO passkey (user_id, epoch, credential_id, public_key, handle, name, counter, is_synced, created_at)

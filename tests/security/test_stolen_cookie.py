@@ -89,8 +89,8 @@ def test_without_the_password_nothing_that_opens_the_account_changes_unless_its_
 
 
 AN_APP = """
-    INSERT INTO factor (user_id, kind, name, secret, sealed_with, last_step, spent_ahead, created_at)
-    SELECT 1, 'app', '', 'x', 'x', 0, '', '2026-01-01' WHERE NOT EXISTS (SELECT 1 FROM factor)
+    INSERT INTO factor (user_id, kind, secret, sealed_with, last_step, spent_ahead, created_at)
+    SELECT 1, 'app', 'x', 'x', 0, '', '2026-01-01' WHERE NOT EXISTS (SELECT 1 FROM factor)
 """
 MAY_END = {"end_session", "end_other_sessions"}  # who is robbed must be quick, and the owner is told
 

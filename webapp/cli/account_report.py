@@ -110,12 +110,8 @@ def _deletion(deletion: AccountDeletion | None) -> list[str]:
 
 def _factor(factor: Factor) -> str:
     used = _time(factor.last_used_at) if factor.last_used_at else "-"
-    named = printable(f"{factor.kind} {factor.name}").strip()
-    return _("%(factor)s, since %(since)s, last used %(used)s") % {
-        "factor": named,
-        "since": _time(factor.created_at),
-        "used": used,
-    }
+    words = _("%(factor)s, since %(since)s, last used %(used)s")
+    return words % {"factor": factor.kind, "since": _time(factor.created_at), "used": used}
 
 
 def _passkey(passkey: Passkey) -> str:

@@ -32,7 +32,6 @@ class Factor(SQLModel, table=True):
     id: int = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user_account.id", index=True, ondelete="CASCADE")
     kind: str = Field(max_length=12)
-    name: str = Field(default="", max_length=60)
     secret: str = Field(default="", max_length=300)
     sealed_with: str = Field(default="", max_length=16)
     last_step: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))

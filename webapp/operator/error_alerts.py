@@ -8,10 +8,9 @@ import time
 import traceback
 from datetime import datetime
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
-from sqlmodel.sql.sqltypes import UTCDateTime
 
 from webapp import i18n, mail, rate_limits
 from webapp.database import Database, execute, now, refusals
@@ -34,7 +33,6 @@ class ErrorReport(SQLModel, table=True):
 
     fingerprint: str = Field(primary_key=True, max_length=32)
     count: int = 0
-    last_seen_at: datetime = Field(default_factory=now)
 
 
 class Alarms:
@@ -159,12 +157,10 @@ def _facts(name: str, place: str, count: int) -> str:
 
 async def _count(db: AsyncSession, fingerprint: str) -> int:
     statement = text(
-        "INSERT INTO error_report (fingerprint, count, last_seen_at) VALUES (:fingerprint, 1, :moment)"
-        " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1, last_seen_at = excluded.last_seen_at"
-        " RETURNING count"
-    ).bindparams(bindparam("moment", type_=UTCDateTime))
-    result = await execute(db, statement, {"fingerprint": fingerprint, "moment": now()})
-    return int(result.scalar_one())
+        "INSERT INTO error_report (fingerprint, count) VALUES (:fingerprint, 1)"
+        " ON CONFLICT (fingerprint) DO UPDATE SET count = error_report.count + 1 RETURNING count"
+    )
+    return int((await execute(db, statement, {"fingerprint": fingerprint})).scalar_one())
 
 
 def _reason(error: Exception) -> str:

@@ -24,7 +24,6 @@ def upgrade() -> None:
         "error_report",
         sa.Column("fingerprint", sa.String(length=32), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_error_report")),
     )
     op.create_table(
@@ -451,7 +450,6 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=12), nullable=False),
-        sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("secret", sa.String(length=300), nullable=False),
         sa.Column("sealed_with", sa.String(length=16), nullable=False),
         sa.Column("last_step", sa.BigInteger(), nullable=False),
