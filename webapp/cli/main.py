@@ -19,10 +19,10 @@ from webapp.admin_people.actions import NotNow
 from webapp.backups import copies, drill, move
 from webapp.cli import Refused, commands, demo, serving, shell, waiting
 from webapp.database import Database, refusals, release
-from webapp.delivery.pace import learn_time
 from webapp.i18n import N_
 from webapp.i18n import gettext as _
 from webapp.imports import import_archive, import_tutorial, import_users
+from webapp.operator.health import learn_time
 from webapp.settings import Misconfigured, Settings
 
 Command = Callable[[AsyncSession, Settings, argparse.Namespace], AsyncIterator[str]]

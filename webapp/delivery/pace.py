@@ -1,12 +1,11 @@
 """How long the mailer waits, and for what; and what becomes of that when the clock is set."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import clock
@@ -14,8 +13,6 @@ from webapp.database import CLOCKS_DIFFER, execute, now
 from webapp.mail import outbox
 from webapp.mail.models import LEASED
 from webapp.mail.outbox import LEASE, REFUSED_HOURS, emails
-
-log = logging.getLogger("webapp.mail")
 
 LONGEST_WAIT = timedelta(hours=REFUSED_HOURS[-1])
 
@@ -85,23 +82,6 @@ async def mend_times(db: AsyncSession) -> int:
     due_at = case((is_held, moment + LEASE), else_=moment)
     created_at = case((emails.c.created_at > moment, moment), else_=emails.c.created_at)
     return (await execute(db, put_off.values(due_at=due_at, created_at=created_at))).rowcount
-
-
-async def learn_time(db: AsyncSession) -> int:
-    """Goes by PostgreSQL's clock from now on, which all machines of a site share. Returns how many seconds this
-    machine's is ahead; 0 with SQLite, which has only one machine.
-    """
-    if db.get_bind().dialect.name == "sqlite":
-        return 0
-    asked_at = time.monotonic()
-    there: datetime = (await execute(db, select(func.clock_timestamp()))).scalar_one()
-    return clock.learn(there, asked_at)
-
-
-async def watch_time(db: AsyncSession) -> None:
-    """The same, and says in the log if this machine's clock is far from PostgreSQL's."""
-    if abs(ahead := await learn_time(db)) > CLOCKS_DIFFER.total_seconds():
-        log.warning("clocks_differ", extra={"fields": {"seconds_ahead": ahead}})
 
 
 async def prolong_leases(db: AsyncSession) -> None:

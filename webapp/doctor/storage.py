@@ -8,13 +8,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.database import CLOCKS_DIFFER, Database, execute, migrations, refusals
-from webapp.delivery.pace import learn_time
 from webapp.doctor.findings import FAILURE, OK, WARNING, Finding
 from webapp.factors import methods
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
 from webapp.mail import status
 from webapp.operator import mail_status
+from webapp.operator.health import learn_time
 from webapp.settings import Settings
 
 # Before it, write-ahead logging could lose data when several connections write and checkpoint at once.
