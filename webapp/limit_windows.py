@@ -79,8 +79,9 @@ def outdated() -> ColumnElement[bool]:
     return col(LimitWindow.ends) < now().timestamp() - KEPT
 
 
-# By how many seconds a window may end later than one that begins now: a later one was begun by a clock that was ahead,
-# and is over. Were it fewer, two machines whose clocks differ would each begin anew, and let somebody guess for ever.
+# How many seconds later than a window that begins now another may end. One that ends later still was begun by a clock
+# that was ahead, and is over. With fewer, two machines whose clocks differ would each begin it anew, and let somebody
+# guess for ever.
 LATEST = 600
 _IS_OVER = f"(limit_window.ends <= :now OR limit_window.ends > excluded.ends + {LATEST})"
 ENDS = Prepared(text("SELECT ends FROM limit_window WHERE key = :key"))

@@ -132,7 +132,7 @@ def _named(rows: Table, other: Column[Any]) -> Any:
 
 
 def _of_seen_posts(query: Any, rows: Table) -> Any:
-    """Only what others' posts have to do with the person that the person can open: a number alone tells of a post."""
+    """Without mentions in posts that the person can't open: even a post's number says that it is there."""
     joined = query.join(_posts, _posts.c.id == rows.c.post_id).join(_users, _users.c.id == _posts.c.author_id)
     return joined.where(*shown(), _users.c.disabled_at.is_(None), blocks.not_blocked("post.author_id"))
 

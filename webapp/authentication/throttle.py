@@ -39,7 +39,7 @@ class Turns:
     async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
         """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection.
 
-        Raises Busy if the database has failed somebody before, since it would keep everybody behind as long, in a row.
+        Raises Busy if the database has failed whoever was before: otherwise each one behind would wait as long, too.
         """
         await release(db)
         lock, came_at = self._locks.setdefault(key, _Lock()), time.monotonic()

@@ -197,7 +197,7 @@ async def _note_mentions(
 
 
 async def _end_and_resume(db: AsyncSession, post_id: int, named: Collection[int], moment: datetime) -> set[int]:
-    """Of all the people a post has ever mentioned, whom it returns, it now mentions those it names or answers."""
+    """Ends the mentions that an edit took out, and resumes those it put back; returns everybody ever mentioned."""
     is_meant = _mentions.c.user_id.in_(named) | _mentions.c.is_reply
     until = case((is_meant, null()), else_=func.coalesce(_mentions.c.ended_at, moment))
     changed = update(_mentions).where(_mentions.c.post_id == post_id).values(ended_at=until)
