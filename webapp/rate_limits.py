@@ -153,7 +153,7 @@ async def count(db: Transaction, settings: Settings, *uses: Use, beside: Sequenc
     the caller must then roll back, so that nothing counts and nothing else was done.
     """
     moment = now().timestamp()
-    uses = (*uses, *((limit.of_wider, around) for limit, who in uses if (around := _around(limit, who))))
+    uses = (*uses, *((limit.of_wider, around) for limit, who in uses if limit.of_client_ip and (around := wider(who))))
     windows = {use: _windows(settings, *use) for use in uses}
     # Each key once, and sorted: two processes that lock the same rows lock them in the same order.
     rows = sorted({key: rate for of_use in windows.values() for rate, key in of_use.items()}.items())
@@ -229,10 +229,6 @@ def _most(limit: Limit, rate: Rate, windows: Mapping[Rate, str], counted: Mappin
     """How many uses the rate allows at the moment."""
     is_slowed = limit.after is not None and counted[windows[limit.after]][0] > limit.after.times
     return rate.times if rate in limit.rates or (rate in limit.then and is_slowed) else math.inf
-
-
-def _around(limit: Limit, who: str) -> str:
-    return wider(who) if limit.of_client_ip else ""
 
 
 def _windows(settings: Settings, limit: Limit, who: str) -> dict[Rate, str]:

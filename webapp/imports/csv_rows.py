@@ -68,15 +68,11 @@ def _header(cells: list[str], required: Sequence[str], known: Sequence[str]) -> 
         says = ", ".join(filter(None, header))[:100]
         words = _("The first line must name the columns. It says '%(says)s', with no %(missing)s.")
         raise Refused(words % {"says": says, "missing": _(" and no ").join(missing)})
-    if twice := _first_twice(header):
-        raise Refused(_("The first line names the column %(name)s twice.") % {"name": twice})
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise Refused(_("The first line names the column %(name)s twice.") % {"name": twice[0]})
     if ignored := [name for name in header if name and name not in known]:
         say(_("Not imported: %(columns)s.") % {"columns": ", ".join(ignored)}, sys.stderr)
     return header
-
-
-def _first_twice(header: list[str]) -> str:
-    return next((name for name in header if name and header.count(name) > 1), "")
 
 
 def _row(number: int, header: list[str], values: list[str]) -> Row:

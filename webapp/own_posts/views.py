@@ -31,7 +31,7 @@ async def edit_post(request: Request) -> Response:
     if form.is_valid and await _edited(request, form, post_id, body):
         return pages.redirect(request, f"/user/{user.username}/{post_id}", flash=_("Post saved."))
     if form.is_valid:
-        form.refuse("body", _too_late())
+        form.refuse("body", _("Too late: a post can be edited for ten minutes."))
     return pages.render(
         request,
         "own_posts/edit_post.html",
@@ -40,10 +40,6 @@ async def edit_post(request: Request) -> Response:
         post_id=post_id,
         most_characters=text.MOST_CHARACTERS,
     )
-
-
-def _too_late() -> str:
-    return _("Too late: a post can be edited for ten minutes.")
 
 
 @limited(rate_limits.POSTS)

@@ -47,8 +47,8 @@ async def log_in_with_passkey(request: Request) -> Response:
         await auth.log_in(request, response, user, is_remembered=is_remembered, passkey=passkey.id)
         await request.state.db.commit()
         return response
-    shown = Form(Login)
-    shown.errors, shown.status, shown.headers = {"": form.errors.get("") or _failed()}, form.status, form.headers
+    shown, failed = Form(Login), _("That passkey didn't open an account here. Log in with your password instead.")
+    shown.errors, shown.status, shown.headers = {"": form.errors.get("") or failed}, form.status, form.headers
     forgot = request.app.url_path_for("reset_password_request")
     return pages.render(
         request,
@@ -201,7 +201,3 @@ async def _chosen(request: Request) -> Passkey:
 def _must_be_possible(request: Request) -> None:
     if not request.app.state.settings.can_have_passkeys:
         raise HTTPException(404)
-
-
-def _failed() -> str:
-    return _("That passkey didn't open an account here. Log in with your password instead.")

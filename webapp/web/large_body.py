@@ -84,7 +84,8 @@ class LargeBody:
                 finally:
                     await form.close()
         except (NoRoom, NoTurn, TooLarge, TooSlow, MultiPartException) as refused:
-            words = _no_room() if isinstance(refused, NoRoom) else ""
+            no_room = _("There's no room for your file right now. Nothing was changed. Please try again later.")
+            words = no_room if isinstance(refused, NoRoom) else ""
             page = errors.page(Request(scope), STATUS[type(refused)], words, headers=HANG_UP)
             await page(scope, receive, send)
 
@@ -153,10 +154,6 @@ class LargeBody:
                 if not message.get("more_body", False):
                     return
                 size += len(message["body"])
-
-
-def _no_room() -> str:
-    return _("There's no room for your file right now. Nothing was changed. Please try again later.")
 
 
 def _has_file(scope: Scope) -> bool:
