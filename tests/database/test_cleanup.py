@@ -8,8 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import anyio
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, text
 from sqlmodel import SQLModel
 
 from tests.depth import deep
@@ -21,10 +22,12 @@ from webapp import app, limit_windows
 from webapp.accounts.models import Session, User
 from webapp.audit.models import SecurityEvent
 from webapp.database import cleanup, now
+from webapp.database import execute as execute_in
 from webapp.database.cleanup import BATCH, CleanupTask, CleanupWalk, Work
 from webapp.limit_windows import LimitWindow
 from webapp.mail.models import OutboxEmail, Priority
 from webapp.registration.models import Invite
+from webapp.settings import Settings
 
 DAY = timedelta(days=1)
 
@@ -223,6 +226,30 @@ def test_a_walk_looks_at_a_few_rows_at_a_time_and_begins_again(any_site: Site, m
 
     assert there == [9, 7, 6, 5]
     assert count(any_site, LimitWindow) == 5
+
+
+@pytest.mark.postgresql
+def test_what_is_renewed_in_the_instant_of_the_tidying_stays(
+    make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site]
+) -> None:
+    """Such as an old email that an admin lets be sent again. PostgreSQL lets the tidying wait for whoever renews it."""
+    site = start_site(make_settings(database_url=postgres_url, mailer="off"))
+    add(site, OutboxEmail, an_email(1, 40 * DAY, priority=Priority.WAITED_FOR))
+    emails = next(task for task in app.CLEANUP_TASKS if task.model is OutboxEmail)
+
+    async def tidy_meanwhile() -> None:
+        database = site.app.state.database
+        async with database.session(is_writing=True) as db, anyio.create_task_group() as tasks:
+            await execute_in(db, text("UPDATE outbox_email SET state = 'ready', finished_at = NULL"))
+            tasks.start_soon(emails.run_batch, database)
+            with anyio.fail_after(PATIENCE):
+                while not (await execute_in(db, text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():
+                    await anyio.sleep(0.01)
+            await db.commit()
+
+    site.run(tidy_meanwhile)
+
+    assert count(site, OutboxEmail) == 1
 
 
 def test_a_task_that_fails_keeps_no_other_from_being_done(site: Site, caplog: pytest.LogCaptureFixture) -> None:
