@@ -3,22 +3,32 @@ what can be done once is done once, and nobody is told anything untrue.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import anyio
 import pytest
 from httpx2 import Response
+from sqlalchemy import text
 
 from tests.depth import deep
+from tests.mailbox import PATIENCE
 from tests.security.test_at_once import browser, count_once, hashes, in_line, logged_in, site, standing
 from tests.security.test_stolen_cookie import NOT_BY_COOKIE
 from tests.sites import Site
 from tests.stories import PASSWORD
 from tests.test_limit_sweep import SENT, form_of, path_of
 from tests.watching import execute
+from webapp import rate_limits
+from webapp.database import execute as execute_in
 
 __all__ = ["hashes", "site", "standing"]  # fixtures
 pytestmark = pytest.mark.postgresql
 
 BUTTONS = [name for name in SENT if name not in NOT_BY_COOKIE]
+WAIT_FOR_ROWS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event IN ('transactionid', 'tuple')
+"""
 # What is sent where the usual asks for the password first: they have logged in a moment ago.
 WITHOUT_PASSWORD = {"emails": {"new_sign_in": "1"}}
 
@@ -54,6 +64,32 @@ def test_a_button_and_a_link_do_not_wait_for_each_other(site: Site, name: str, l
     answers = in_line(site, button, lambda: stranger.post(path))
 
     assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+
+
+def test_who_asks_for_two_emails_in_the_same_instant_gets_both(site: Site) -> None:
+    """Each is counted for the client IP and for the account. Were it not in the same order, they could deadlock."""
+    susan = logged_in(site)
+    address = {"email": "new@example.org", "current_password": PASSWORD}
+
+    async def let_wait(pool: ThreadPoolExecutor) -> list[Future[Response]]:
+        asking: list[Future[Response]] = []
+        async with site.app.state.database.session(is_writing=True) as db:
+            await rate_limits.tally(db, site.settings, rate_limits.WAITED_FOR_FIRST, "1")
+            await db.commit()  # for a row that is there they wait one behind the other
+            await rate_limits.tally(db, site.settings, rate_limits.WAITED_FOR_FIRST, "1")
+            for path, form in (("/sign-in_methods/app", {}), ("/change_email", address)):
+                asking.append(pool.submit(susan.post, path, data=form))
+                with anyio.fail_after(PATIENCE):
+                    while (await execute_in(db, text(WAIT_FOR_ROWS))).scalar_one() < len(asking):
+                        await anyio.sleep(0.01)
+            await db.commit()
+        return asking
+
+    with ThreadPoolExecutor(2) as pool:
+        asking: list[Future[Response]] = site.run(let_wait, pool)  # type: ignore[assignment]
+        answers = [one.result(PATIENCE) for one in asking]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
 
 
 def test_an_export_is_asked_for_once(site: Site) -> None:

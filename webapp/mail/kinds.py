@@ -141,8 +141,7 @@ async def post(
         delay, repeats = told
         parameters |= repeats
     if user_id is not None and priority is Priority.WAITED_FOR:
-        times, _ends = await rate_limits.tally(db, settings, rate_limits.WAITED_FOR_FIRST, str(user_id))
-        priority = Priority.WAITED_FOR if times <= rate_limits.WAITED_FOR_FIRST.rates[0].times else Priority.NOTICE
+        priority, uses = await _in_turn(db, settings, user_id, uses), ()
     return await outbox.post(
         db,
         settings,
@@ -156,6 +155,17 @@ async def post(
         priority=priority,
         uses=uses,
     )
+
+
+async def _in_turn(db: Transaction, settings: Settings, user_id: int, uses: Sequence[Use]) -> Priority:
+    """The priority of an email that an account waits for, once its `uses` are counted.
+
+    Whatever counts both counts in this order: otherwise two of one person could deadlock.
+    """
+    if uses:
+        await rate_limits.count(db, settings, *uses)
+    times, _ends = await rate_limits.tally(db, settings, rate_limits.WAITED_FOR_FIRST, str(user_id))
+    return Priority.WAITED_FOR if times <= rate_limits.WAITED_FOR_FIRST.rates[0].times else Priority.NOTICE
 
 
 async def _repeats(
