@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
+from sqlalchemy import text
 
 from tests.depth import deep, one_in, some
 from tests.inspection import query, wait_for_rows
+from tests.mailbox import PATIENCE
 from tests.mailserver import Certificates
 from tests.replies.postfix_replies import REPLIES
 from tests.sites import QUICK, Site
@@ -17,9 +20,10 @@ from tests.smtp_script import ScriptedServer
 from tests.stories import PASSWORD, log_in
 from webapp.accounts import tokens
 from webapp.cli.main import main
+from webapp.database import execute as execute_in
 from webapp.delivery.pace import Pace
-from webapp.mail import kinds
-from webapp.mail.models import Priority
+from webapp.mail import kinds, refusals
+from webapp.mail.models import Outcome, Priority, Verdict
 from webapp.settings import Settings
 
 RECIPIENT = "newcomer@example.com"
@@ -282,8 +286,8 @@ def test_no_address_in_the_servers_words_is_shown_whole(
         kept = str(rows(site, "SELECT reason FROM outbox_email"))
         kept += str(rows(site, "SELECT trouble_reason FROM mail_status"))
         kept += str(rows(site, "SELECT reason FROM refused_address"))
-        for text in (shown, kept):
-            assert not re.search(r"neill\+tag(@|=|%40)example", text, re.IGNORECASE), step
+        for said in (shown, kept):
+            assert not re.search(r"neill\+tag(@|=|%40)example", said, re.IGNORECASE), step
 
 
 def test_the_mail_command_shows_none_either(
@@ -350,3 +354,34 @@ def test_a_person_whose_address_is_refused_sees_it_on_top_of_every_page_with_the
     server.wait_for_emails(2)
     wait_for_rows(site.settings.database_url, "SELECT 1 WHERE NOT EXISTS (SELECT * FROM refused_address)")
     assert words not in susan.get("/").text
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("what", ["note", "lift"])
+def test_two_mailers_that_meet_the_same_addresses_do_not_wait_for_each_other(
+    make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site], what: str
+) -> None:
+    """PostgreSQL gives up one of two who do; what it had sent meanwhile would be sent again."""
+    site = start_site(make_settings(database_url=postgres_url, mailer="off"))
+    database, found = site.app.state.database, ("b@example.com", "a@example.com")
+    outcomes = [Outcome(Verdict.NEVER, 550, "No such user.", refused=address) for address in found]
+
+    async def another_mailer() -> None:
+        async with database.direct(is_writing=True) as db:
+            await (refusals.note(db, outcomes) if what == "note" else refusals.lift(db, found))
+            await db.commit()
+
+    async def meet() -> None:
+        async with database.session(is_writing=True) as db:
+            await refusals.note(db, outcomes)
+            await db.commit()
+        async with database.session(is_writing=True) as db, anyio.create_task_group() as tasks:
+            await refusals.note(db, outcomes[1:])
+            tasks.start_soon(another_mailer)
+            with anyio.fail_after(PATIENCE):
+                while not (await execute_in(db, text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():
+                    await anyio.sleep(0.01)
+            await refusals.note(db, outcomes[:1])
+            await db.commit()
+
+    site.run(meet)

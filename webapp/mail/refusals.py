@@ -21,10 +21,10 @@ _refusals = table(RefusedAddress)
 
 
 async def note(db: Transaction, outcomes: Sequence[Outcome]) -> None:
-    """Records the addresses that a server refused."""
+    """Records the addresses that a server refused, always in the same order: two mailers may meet the same ones."""
     rows = [
         {"address": outcome.refused, "since": now(), "code": outcome.code, "reason": outcome.reason[:300]}
-        for outcome in outcomes
+        for outcome in sorted(outcomes, key=lambda one: one.refused or "")
     ]
     if rows:
         await _NOTE.run_each(db, rows)
@@ -65,7 +65,7 @@ async def works_since(db: AsyncSession, settings: Settings, address: str) -> dat
 async def lift(db: Transaction, addresses: Sequence[str]) -> None:
     """Forgets the refusals of addresses that the mail server takes again."""
     if addresses:
-        await _LIFT.run_each(db, [{"again": address} for address in addresses])
+        await _LIFT.run_each(db, [{"again": address} for address in sorted(addresses)])
 
 
 async def lift_since(db: AsyncSession, since: datetime) -> None:
