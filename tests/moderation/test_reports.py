@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from time_machine import Traveller
 
 from tests.depth import deep
@@ -13,6 +14,7 @@ from tests.people.crowd import PART, arrive, import_people
 from tests.posts.wall import say
 from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
+from webapp.mail.outbox import emails
 from webapp.mail_preview.inbox import Received
 from webapp.settings import Settings
 
@@ -164,7 +166,7 @@ def test_many_reports_are_one_email_to_each_admin(hosted: Site, clock: Traveller
         browser = arrive(hosted, name)
         browser.post("/posts/1/report", data=REASON)
         browser.post(f"/posts/{second}/report", data=REASON)
-    clock.shift(301)
+    clock.shift(306)
 
     [email] = emails_to_hosts(hosted)
 
@@ -175,13 +177,23 @@ def test_many_reports_are_one_email_to_each_admin(hosted: Site, clock: Traveller
     assert "watches" not in email.text, "what others wrote does not come into the host's mail"
 
 
+def test_the_email_leaves_once_what_it_covers_is_surely_committed(hosted: Site, susan: Browser) -> None:
+    """A report of its last moment posts none of its own."""
+    susan.post("/posts/1/report", data=REASON)
+
+    [(leaves,), _other] = execute(hosted, select(emails.c.due_at).where(emails.c.kind == "post_reported"))
+    [(ends,)] = execute(hosted, "SELECT ends FROM limit_window WHERE key LIKE '%:post_reported:%'")
+
+    assert leaves.timestamp() - ends > 4
+
+
 def test_more_reports_of_the_same_post_send_no_further_email(hosted: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/posts/1/report", data=REASON)
-    clock.shift(301)
+    clock.shift(306)
     assert len(emails_to_hosts(hosted)) == 1
 
     arrive(hosted, "ann").post("/posts/1/report", data=REASON)
-    clock.shift(301)
+    clock.shift(306)
 
     assert len(emails_to_hosts(hosted)) == 1
 
@@ -190,7 +202,7 @@ def test_no_email_tells_of_reports_settled_meanwhile(hosted: Site, susan: Browse
     susan.post("/posts/1/report", data=REASON)
     arrive(hosted, "host").post("/admin/reports/1/keep")
 
-    clock.shift(301)
+    clock.shift(306)
 
     assert emails_to_hosts(hosted) == []
 

@@ -40,7 +40,8 @@ EXPIRES_AFTER = timedelta(days=5)
 async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, reporter_id: int) -> None:
     """Posts an email to ADMINS in the report's transaction.
 
-    Only a post's first open report gets one, and it covers all reports of the next few minutes.
+    Only a post's first open report gets one, and it covers all reports of the next few minutes. It leaves when their
+    transactions have surely ended.
     """
     if not await reports.is_first(db, post_id, reporter_id):
         return
@@ -48,7 +49,8 @@ async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, report
     if times > 1:
         return
     for address in sorted(settings.admin_addresses):
-        await kinds.post(db, settings, "post_reported", address, language=settings.languages[0], delay=GATHERED)
+        delay, language = GATHERED + LEEWAY, settings.languages[0]
+        await kinds.post(db, settings, "post_reported", address, language=language, delay=delay)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ KEPT = timedelta(days=30)
 MOST_SHOWN = 100
 # One email to the admins soon after the first request, and one at the end of this time for all that came after.
 GATHERED, FIRST_AFTER = timedelta(hours=4), timedelta(minutes=10)
+LEEWAY = timedelta(seconds=5)  # for transactions that end late
 _GATHERING = Limit("registration_requests", (Rate(1, int(GATHERED.total_seconds())),))
 
 _requests = table(RegistrationRequest)
@@ -86,7 +87,7 @@ async def ask(
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
     await _add(db, settings, applicant, password_hash)
     if times <= 2:
-        await _tell_admins(db, settings, FIRST_AFTER if times == 1 else ends - now())
+        await _tell_admins(db, settings, FIRST_AFTER if times == 1 else ends - now() + LEEWAY)
     await kinds.post(db, settings, "registration_waiting", applicant.email, language=applicant.language)
 
 
