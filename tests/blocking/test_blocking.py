@@ -1,25 +1,34 @@
 """Mute somebody, and they never learn of it; block somebody, and neither of you is here for the other."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
+from httpx2 import Response
+from sqlalchemy import text
 from sqlmodel import insert
+from sqlmodel.ext.asyncio.session import AsyncSession
 from time_machine import Traveller
 
 from tests.archives.test_export import ask, download
 from tests.depth import deep
-from tests.mailbox import Mailbox
+from tests.mailbox import PATIENCE, Mailbox
 from tests.people.crowd import PART, arrive, import_people, let_follow, let_part, names_in
 from tests.posts.test_mentions import told
 from tests.posts.wall import let_post, say, words_in
+from tests.security.test_at_once import SOMEBODY_WAITS
 from tests.sites import Browser, Site
 from tests.watching import execute, statements
 from webapp.accounts import users
+from webapp.database import execute as execute_in
 from webapp.database import now
 from webapp.digests import missed
+from webapp.people import blocks, follows
 from webapp.posts.models import Mention, Post
+from webapp.settings import Settings
 
 HERON = 987654321
 
@@ -76,6 +85,37 @@ def test_a_follow_at_the_very_moment_of_a_block_does_not_count(any_site: Site, s
         let_follow(any_site, ("bob", "susan"))
 
     assert execute(any_site, "SELECT * FROM follow") == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("first", ["follow", "block"])
+def test_of_a_follow_and_a_block_in_the_same_instant_the_block_stands(
+    make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site], first: str
+) -> None:
+    """Neither sees what the other has yet to commit, so one has to wait for the other."""
+    site = start_site(make_settings(database_url=postgres_url))
+    susan, bob = arrive(site), arrive(site, "bob")
+    does: dict[str, Callable[[AsyncSession], Awaitable[object]]] = {
+        "follow": lambda db: follows.follow(db, 2, 1),
+        "block": lambda db: blocks.block(db, 1, 2),
+    }
+    presses = {"follow": lambda: bob.post("/follow/susan"), "block": lambda: susan.post("/block/bob")}
+    [second] = does.keys() - {first}
+
+    async def at_once(pool: ThreadPoolExecutor) -> Future[Response]:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await does[first](db)
+            pressed = pool.submit(presses[second])
+            with anyio.fail_after(PATIENCE):
+                while not pressed.done() and not (await execute_in(db, text(SOMEBODY_WAITS))).all():
+                    await anyio.sleep(0.01)
+            await db.commit()
+        return pressed
+
+    with ThreadPoolExecutor(1) as pool:
+        assert site.run(at_once, pool).result(PATIENCE).status_code in {200, 404}  # type: ignore[attr-defined]
+
+    assert execute(site, "SELECT (SELECT count(*) FROM follow), (SELECT count(*) FROM block)") == [(0, 1)]
 
 
 @pytest.mark.alike

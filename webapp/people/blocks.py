@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, TextClause, bindparam, delete, or_, select, text
+from sqlalchemy import ColumnElement, Integer, Select, Table, TextClause, bindparam, delete, func, or_, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -113,15 +113,23 @@ async def unmute(db: AsyncSession, muter_id: int, muted_id: int) -> None:
 
 async def block(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
     """Blocks a person, and ends the follows between the two. A second time changes nothing."""
+    await hold_pair(db, blocker_id, blocked_id)
     await execute(db, _BLOCK, {"one": blocker_id, "other": blocked_id, "moment": now()})
     await _end_follows(db, blocker_id, blocked_id)
 
 
 async def unblock(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
-    """The follows don't come back, nor does one that began at the very moment of the block."""
+    """The follows don't come back."""
     pair = _blocks.c.blocker_id == blocker_id, _blocks.c.blocked_id == blocked_id
-    if (await execute(db, delete(_blocks).where(*pair))).rowcount:
-        await _end_follows(db, blocker_id, blocked_id)
+    await execute(db, delete(_blocks).where(*pair))
+
+
+async def hold_pair(db: AsyncSession, one: int, other: int) -> None:
+    """Lets two people follow and block each other in turn, until the transaction ends: PostgreSQL shows neither what
+    the other has yet to commit, so a follow and a block would both stand. SQLite has one writer anyway.
+    """
+    if db.get_bind().dialect.name == "postgresql":
+        await execute(db, select(func.pg_advisory_xact_lock(min(one, other), max(one, other))))
 
 
 async def muted(db: AsyncSession, user_id: int) -> Sequence[Listed]:

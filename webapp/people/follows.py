@@ -84,6 +84,7 @@ async def follow(
     None if they already did, or can't: nobody follows themselves, a disabled account, or somebody a block parts them
     from.
     """
+    await blocks.hold_pair(db, follower_id, followed_id)
     parameters = {"follower_id": follower_id, "followed_id": followed_id, "created_at": (created_at := since or now())}
     added = await execute(db, _FOLLOW, parameters)
     return created_at if added.rowcount else None
