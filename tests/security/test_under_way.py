@@ -151,6 +151,27 @@ def test_who_is_logged_out_under_way_reads_so_in_the_language_of_the_log_in_page
     assert "Your account has just changed. Try again." in page
 
 
+def test_who_changes_the_account_in_two_tabs_at_once_reads_so_in_its_language(standing: Site) -> None:
+    """The session goes on, under a new id."""
+    susan = standing.browser()
+    susan.headers["accept-language"] = "en"
+    log_in(susan)
+    execute(standing, "DELETE FROM limit_window")
+    execute(standing, "UPDATE user_account SET language = 'ru' WHERE username = 'susan'")
+
+    def press_in_the_other_tab(run: str) -> None:
+        if run == "hash":
+            susan.post("/sessions/end_others")
+
+    standing.argon2.meanwhile = press_in_the_other_tab
+    page = susan.post("/change_password", data=FORMS["/change_password"] | {"current_password": PASSWORD}).text
+    standing.argon2.meanwhile = lambda _run: None
+    execute(standing, "UPDATE user_account SET language = 'en' WHERE username = 'susan'")
+
+    assert '<html lang="ru"' in page
+    assert "Аккаунт только что изменился." in page.replace("\xa0", " ")
+
+
 @pytest.mark.postgresql
 @deep
 def test_this_was_not_me_takes_back_an_address_that_is_being_confirmed_at_that_moment(

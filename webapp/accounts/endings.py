@@ -95,6 +95,13 @@ async def _hold_session(db: AsyncSession, session_id: int) -> bool:
     return (await execute(db, this.with_for_update())).first() is not None
 
 
+async def goes_on(db: AsyncSession, session_id: int) -> bool:
+    """Whether a session is open, maybe carried over into a new epoch of its account meanwhile."""
+    carried = col(Session.id) == session_id, col(Session.epoch) == col(User.epoch), col(User.disabled_at).is_(None)
+    open_one = select(col(Session.id)).join(User, col(User.id) == col(Session.user_id)).where(*carried)
+    return (await execute(db, open_one)).first() is not None
+
+
 async def _end_passkeys(db: AsyncSession, user_id: int, epoch: int, keep: Keep) -> int:
     """Ends all of an account's passkeys except what is in `keep`; returns how many."""
     own = select(Session.passkey_id).where(col(Session.id) == keep.session)

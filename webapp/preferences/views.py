@@ -52,7 +52,7 @@ async def language(request: Request) -> Response:
     form = await Form.read(request, forms.Language)
     chosen, user, db = form.values["language"], request.state.user, request.state.db
     if chosen not in request.app.state.settings.languages:
-        return errors.page(request, 422, _("This site does not speak that language."))
+        return errors.page(request, 422, _("This site doesn't speak that language."))
     if user:
         if await too_often(request, form, (rate_limits.SMALL_CHANGES, str(user.id))):
             return errors.page(request, 429, form.errors[""], form.headers)
@@ -66,10 +66,8 @@ async def language(request: Request) -> Response:
 @login_required
 async def edit_profile(request: Request) -> Response:
     user = await users.owner(request.state.db, request.state.user.id)
-    is_public = "1" if user.is_public else ""
-    form = await Form.of(
-        request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=is_public
-    )
+    public = "1" if user.is_public else ""
+    form = await Form.of(request, forms.EditProfile, username=user.username, about_me=user.about_me, is_public=public)
     may_save = form.is_valid
     if form.is_valid and form.data.username != user.username:
         may_save = bool(await _renamed(request, form, user))
@@ -120,7 +118,7 @@ async def end_session(request: Request) -> Response:
         return response
     client = auth.client_info(request)
     if not await _holds_on(request):
-        return _to_try_again(request, "/sessions")
+        return await _to_try_again(request, "/sessions")
     if session and await open_sessions.end_others(db, user, client.browser_mark, [session.id]):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
@@ -142,7 +140,7 @@ async def end_other_sessions(request: Request) -> Response:
     """
     db, user, client = request.state.db, request.state.user, auth.client_info(request)
     if not await _holds_on(request):
-        return _to_try_again(request, "/sessions")
+        return await _to_try_again(request, "/sessions")
     ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
     await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
@@ -160,9 +158,10 @@ async def _holds_on(request: Request) -> bool:
     return False
 
 
-def _to_try_again(request: Request, path: str) -> Response:
+async def _to_try_again(request: Request, path: str) -> Response:
     """Whatever overtook this session has most likely ended it: then a stranger reads this, on the log-in page."""
-    with page_language.after_logging_out(request, request.state.user.id):
+    goes_on = await endings.goes_on(request.state.db, request.state.user.session_id)
+    with contextlib.nullcontext() if goes_on else page_language.after_logging_out(request, request.state.user.id):
         return pages.redirect(request, path, flash=_("Your account has just changed. Try again."), kind="error")
 
 
@@ -229,7 +228,7 @@ async def _password_changed(request: Request, form: Form[forms.ChangePassword], 
             db, state.hasher, state.settings, user, form.data.password, client, Event.PASSWORD_CHANGED, keep
         )
     except Overtaken:
-        return _to_try_again(request, "/change_password")
+        return await _to_try_again(request, "/change_password")
     response = pages.redirect(request, "/settings", flash=_changed(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
