@@ -222,6 +222,16 @@ def test_somebody_who_asks_for_a_reset_sees_no_difference(
     assert any("INSERT INTO outbox_email" in statement for statement in seen[0][3])
 
 
+def test_who_was_logged_in_sees_at_the_top_that_it_is_over(susan: Browser, not_me: str) -> None:
+    """Under htmx only the part below the header was new, and the header still showed who was logged in."""
+    answer = susan.post(not_me, headers=HTMX)
+
+    assert answer.headers["hx-redirect"] == not_me
+    page = susan.get(not_me).text
+    assert "Your account is locked" in page
+    assert 'data-user=""' in page
+
+
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 @deep
 def test_the_person_gets_a_link_in_spite_of_the_pause(

@@ -97,6 +97,16 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is None
 
 
+def test_under_htmx_the_top_of_the_page_no_longer_says_what_was_to_come(site: Site, app: App, mailbox: Mailbox) -> None:
+    """It stands above the part that htmx would put in."""
+    ask(site, mailbox)
+    link = mailbox.link(SUSAN, subject=WAITS)
+
+    answer = site.browser().post(link, headers={"hx-request": "true", "hx-request-type": "partial"})
+
+    assert answer.headers["hx-redirect"] == link
+
+
 @pytest.mark.parametrize("gone", ["waited", "removed"])
 @deep
 def test_the_link_in_the_emails_says_so_once_it_is_too_late(site: Site, app: App, mailbox: Mailbox, gone: str) -> None:

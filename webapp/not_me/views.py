@@ -26,9 +26,7 @@ async def report_not_me(request: Request) -> Response:
         ended = await not_me.report(db, request.app.state.settings, user, claim, client)
         with page_language.after_logging_out(request, user.id):
             words = email_links.logged_out_on(ended) if ended else None
-        response = pages.redirect(request, request.url.path, flash=words)
-        if pages.asks_for_part(request):
-            response = await _not_me_page(request, form, user, claim)
+        response = pages.redirect(request, request.url.path, flash=words)  # whole: whose page it was is logged out
         await auth.renew_browser(request, response)
         await db.commit()
         return response

@@ -61,7 +61,7 @@ async def factor_removal(request: Request) -> Response:
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "factor_removal")
     is_begun = form.is_valid and (removal.is_waiting(user) or await _begun(request, form, user))
-    if is_begun and not pages.asks_for_part(request):
+    if is_begun:
         return pages.redirect(request, request.url.path)
     return _waiting_page(request, form, user, "second_step/factor_removal.html")
 
@@ -77,10 +77,8 @@ async def keep_factors(request: Request) -> Response:
         db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
         is_stopped = await removal.stop(db, settings, user, client)
         await db.commit()
-        await db.refresh(user)
-        if not pages.asks_for_part(request):
-            words = _("Stopped. Your sign-in methods stay as they are.") if is_stopped else None
-            return pages.redirect(request, request.url.path, flash=words)
+        words = _("Stopped. Your ways to log in stay as they are.") if is_stopped else None
+        return pages.redirect(request, request.url.path, flash=words)  # whole: at its top it says what was to come
     has_second_step = await methods.has_second_step(request.state.db, user.id)
     return _waiting_page(request, form, user, "second_step/keep_factors.html", has_second_step=has_second_step)
 
