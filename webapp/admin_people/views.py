@@ -21,7 +21,6 @@ from webapp.authentication.auth import admin_required, while_logged_in
 from webapp.database import LAST_ID, release
 from webapp.i18n import gettext as _
 from webapp.moderation import emails
-from webapp.moderation.forms import MOST_CHARACTERS
 from webapp.registration import requests
 from webapp.registration.requests import Decided
 from webapp.web import pages
@@ -98,7 +97,6 @@ async def act_on_person(request: Request) -> Response:
         person=person,
         action=action,
         action_name=request.path_params["action"],
-        most=MOST_CHARACTERS,
     )
 
 
@@ -227,7 +225,6 @@ async def _list(request: Request, form: Form[RequestDecision], said: str = "") -
         has_more=len(found) > people.AT_ONCE,
         typed=typed,
         state=state if state in people.STATES else "",
-        most=MOST_CHARACTERS,
     )
 
 
