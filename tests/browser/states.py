@@ -184,7 +184,7 @@ def passkeys(person: Visitor) -> None:
 def sign_in_methods(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/sign-in_methods")
-    person.sees_heading("Sign-in methods")
+    person.sees_heading("Ways to log in")
 
 
 @state
@@ -235,7 +235,7 @@ def second_step_refused(person: Visitor) -> None:
     second_step(person)
     person.fill(code="123456")
     person.press("Log in")
-    person.sees("That code is not right")
+    person.sees("That code isn't right, or")
 
 
 @state

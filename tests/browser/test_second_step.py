@@ -24,7 +24,7 @@ def test_a_person_sets_up_an_app_and_a_thief_with_the_password_stays_outside(
     thief.sees_heading("One more step")
     thief.fill(code="123456")
     thief.press("Log in")
-    thief.sees("That code is not right")
+    thief.sees("That code isn't right, or")
     thief.goto("/settings")
     thief.sees_heading("Log in")
 

@@ -105,7 +105,7 @@ def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> N
 
 def test_every_page_tells_admins_alone_that_the_mail_is_paused(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox
-    member, words = hosted.browser(), "Email is paused: until it is resumed, nobody hears of anything."
+    member, words = hosted.browser(), "Email is paused. Nobody gets any until you resume it."
     register(member, hosted.mailbox, "susan")
     log_in(member)
     assert words not in admin.get("/").text

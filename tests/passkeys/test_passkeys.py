@@ -402,7 +402,7 @@ def test_a_reset_ends_the_passkeys_that_a_thief_may_have_added(
     page = site.browser().get(link)
     done = site.browser().post(link, data={"password": "a quite different staple"})
 
-    assert "So will its passkeys." in page.text
+    assert "You'll be logged out on 1 device. Its passkeys will stop working, too." in page.text
     assert "other passkeys no longer work" in done.text
     assert enter(site.browser(), phone).status_code == 422
     assert table(site, "passkey") == []

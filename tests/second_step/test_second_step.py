@@ -139,7 +139,7 @@ def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) ->
         log_in(browser)
         answer = browser.post(STEP, data={"code": app.code(steps)})
         assert answer.status_code == 422
-        assert "used already" in answer.text
+        assert "it has been used" in answer.text
         assert not is_logged_in(browser)
 
 

@@ -52,7 +52,7 @@ async def settle(db: AsyncSession, user: User, client: ClientInfo) -> str:
     """
     if not _is_others(user, client):
         await execute(db, update(User).where(col(User.id) == user.id).values(UNOPENED))
-        return _("As far as we can tell, nobody opened it before you. A program in your own network can look like you.")
+        return _("As far as we can tell, nobody opened it before you. A program on your own network can look like you.")
     return of_others(user)
 
 

@@ -113,10 +113,10 @@ async def answer(
     if digits := totp.canonical(typed):
         wrong = await methods.use_app(db, settings, user.id, digits)
         if wrong is not None:
-            raise Wrong(wrong or _("That code is not right, or it was used already. Wait for the next one."))
+            raise Wrong(wrong or _("That code isn't right, or it has been used. Wait for the next one."))
         return "app"
     if not await codes.stand_in(db, hasher, settings, user, codes.canonical(typed), client):
-        raise Wrong(_("That recovery code is not right, or it has been used."))
+        raise Wrong(_("That recovery code isn't right, or it has been used."))
     return "code"
 
 

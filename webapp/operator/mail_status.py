@@ -89,8 +89,8 @@ def sentence(state: Status, settings: Settings) -> str:
         return _("This site sends no email (MAILER=off).")
     if state.paused_at:
         words = _(
-            "Paused since %(time)s; %(waiting)s. Nobody hears of anything until you resume, and links that people ask"
-            " for are given up after an hour."
+            "Paused since %(time)s; %(waiting)s. Nobody gets an email until you resume, and a link that somebody"
+            " asks for is dropped after an hour."
         )
         return words % {"time": _clock(state.paused_at), "waiting": waiting}
     if state.trouble:

@@ -135,7 +135,7 @@ async def stop_factor_removal(request: Request) -> Response:
     if await removal.stop(request.state.db, request.app.state.settings, user, auth.client_info(request)):
         await request.state.db.commit()
     page = request.app.url_path_for("sign_in_methods")
-    return pages.redirect(request, page, flash=_("Stopped. Your sign-in methods stay as they are."))
+    return pages.redirect(request, page, flash=_("Stopped. Your ways to log in stay as they are."))
 
 
 def _check_link(request: Request) -> None:
