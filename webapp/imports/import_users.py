@@ -38,7 +38,7 @@ OVERTAKEN = N_(
 
 
 def run(settings: Settings, file: Path) -> int:
-    """Imports a file while the site runs; yields its progress and who was added. Raises Refused."""
+    """Imports a file while the site runs, and says how many were added. Raises Refused."""
     rows = csv_rows.read(file, COLUMNS[:2], COLUMNS)
     asyncio.run(_import(settings, rows))
     return 0
