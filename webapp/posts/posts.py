@@ -128,7 +128,7 @@ async def _not_here(db: AsyncSession, written: Sequence[ImportedPost]) -> list[I
 async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: Sequence[ImportedPost]) -> None:
     if rows:
         added = insert(_posts).returning(_posts.c.id, sort_by_parameter_order=True)
-        await _mention(db, zip((await execute(db, added, list(rows))).scalars(), new, strict=True))
+        await _note_imported_mentions(db, zip((await execute(db, added, list(rows))).scalars(), new, strict=True))
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:
@@ -215,7 +215,7 @@ async def _tell(
             )
 
 
-async def _mention(db: AsyncSession, added: Iterable[tuple[int, ImportedPost]]) -> None:
+async def _note_imported_mentions(db: AsyncSession, added: Iterable[tuple[int, ImportedPost]]) -> None:
     posts = dict(added)
     names = {post_id: text.mentioned(post.body) for post_id, post in posts.items()}
     wanted = {name for of_post in names.values() for name in of_post}
