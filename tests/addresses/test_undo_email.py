@@ -10,12 +10,12 @@ from sqlalchemy import insert
 
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
 from tests.depth import deep
+from tests.imported import add_accounts
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
 from webapp.database import now
-from webapp.imports import import_users
 from webapp.mail.models import RefusedAddress
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
@@ -280,7 +280,7 @@ def test_the_admin_imports_nobody_with_an_address_that_can_be_restored(
 
     async def imported() -> list[str]:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            return await import_users.add_accounts(db, any_site.settings, people)
+            return await add_accounts(db, any_site.settings, people)
 
     change(thief, mailbox)
     while_it_can = any_site.run(imported)

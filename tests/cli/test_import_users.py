@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from tests.cli.beside import writing_visitor
 from tests.cli.conftest import Run
 from tests.depth import deep
+from tests.imported import add_accounts
 from tests.inspection import query
 from tests.processes import Host
 from tests.sites import Site
@@ -19,7 +20,6 @@ from tests.stories import PASSWORD, is_logged_in, log_in
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.database import Database, table
-from webapp.imports import import_users
 from webapp.imports.bulk import AT_ONCE
 from webapp.settings import Settings
 
@@ -203,7 +203,7 @@ def test_an_imported_account_is_like_one_that_registered(
         database = Database(database_url)
         async with database.session(is_writing=True) as db:
             db.add(users.new("registered", "registered@example.com", HASH))
-            problems = await import_users.add_accounts(db, make_settings(), LIKE_IT)
+            problems = await add_accounts(db, make_settings(), LIKE_IT)
             await db.commit()
         await database.aclose()
         assert problems == []

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.tutorial import TutorialDatabase
 from tests.depth import deep, one_in
+from tests.imported import add_accounts
 from tests.inspection import query
 from tests.moderation.cases import post
 from tests.people.crowd import import_people
@@ -21,7 +22,6 @@ from tests.processes import KEPT, PYTHON
 from tests.sites import Site
 from webapp.cli import main
 from webapp.database import Database
-from webapp.imports import import_users
 from webapp.settings import ROOT, Settings
 
 SETTINGS = Settings(base_url="https://blog.example", secret_key="x", database_url="")
@@ -100,7 +100,7 @@ def fill(url: str) -> None:
     async def work() -> None:
         database = Database(url)
         async with database.session(is_writing=True) as db:
-            await import_users.add_accounts(db, SETTINGS, f"username,email\n{rows}")
+            await add_accounts(db, SETTINGS, f"username,email\n{rows}")
             await db.commit()
         await database.aclose()
 

@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlmodel import col, select
 
 from tests.depth import deep, one_in
+from tests.imported import add_accounts
 from tests.mail.posting import AN_HOUR, post
 from webapp.accounts.models import User
 from webapp.database import Database, execute, now
 from webapp.delivery import dispatcher, pace
-from webapp.imports import import_users
 from webapp.mail import outbox, status
 from webapp.mail.models import DEAD, EXPIRED, LEASED, READY, SENT, Claimed, OutboxEmail, Outcome, Priority, Verdict
 from webapp.mail.outbox import CRASHES_ALLOWED, LEASE, RETRY_DELAYS
@@ -73,7 +73,7 @@ async def test_an_email_is_posted_with_its_cause_or_not_at_all(
 ) -> None:
     async with database.session(is_writing=True) as db:
         settings = make_settings()
-        await import_users.add_accounts(db, settings, "username,email\nsusan,susan@example.com")
+        await add_accounts(db, settings, "username,email\nsusan,susan@example.com")
         await outbox.post(
             db,
             settings,

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 from argon2.exceptions import VerifyMismatchError
 
 from tests.depth import deep, one_in
+from tests.imported import add_accounts
 from tests.mailbox import PATIENCE, Mailbox
 from tests.sites import Site, WatchedArgon2
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
@@ -24,7 +25,6 @@ from webapp import imports
 from webapp.accounts import users
 from webapp.database.cleanup import CleanupTask
 from webapp.fair_queue import Busy
-from webapp.imports.import_users import add_accounts
 from webapp.passwords import hasher, hashes, places
 from webapp.passwords.costs import HashCost
 from webapp.passwords.hasher import ARGON2, MAX_LENGTH, WORKERS, Hasher

@@ -11,11 +11,11 @@ import bcrypt
 import pytest
 
 from tests.depth import deep, one_in
+from tests.imported import add_accounts
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import PASSWORD, log_in, register
 from tests.watching import execute
-from webapp.imports.import_users import add_accounts
 from webapp.passwords import hashes
 from webapp.passwords.hasher import ARGON2, Hasher
 

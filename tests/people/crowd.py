@@ -6,11 +6,11 @@ from functools import cache
 
 from sqlmodel import select
 
+from tests.imported import add_accounts
 from tests.sites import CHEAP, Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
 from webapp.accounts.models import User
-from webapp.imports import import_users
 from webapp.passwords.hasher import Hasher
 from webapp.people import follows
 
@@ -33,7 +33,7 @@ def import_people(site: Site, *names: str) -> None:
     async def work() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             lines = ["username,email,password_hash", *rows]
-            assert await import_users.add_accounts(db, site.settings, "\n".join(lines)) == []
+            assert await add_accounts(db, site.settings, "\n".join(lines)) == []
             await db.commit()
 
     site.run(work)

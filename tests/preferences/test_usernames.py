@@ -8,12 +8,12 @@ import time_machine
 from httpx2 import Response
 
 from tests.depth import deep, one_in
+from tests.imported import add_accounts
 from tests.mailbox import Mailbox, link_in, paths_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
 from webapp.accounts import tokens
-from webapp.imports.import_users import add_accounts
 from webapp.names import reserved
 
 DAY = 86400

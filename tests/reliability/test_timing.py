@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tests.imported import add_accounts
 from tests.reliability.conftest import Figure
 from tests.sites import Site
 from tests.watching import execute, standing_site
-from webapp.imports import import_users
 from webapp.passwords.hasher import ARGON2
 
 # The fields of each form; {} is the address of somebody who is here, or of nobody.
@@ -148,10 +148,7 @@ def auc_of(site: Site, app: ASGIApp, form: str, pairs: int, password_hash: str, 
 async def add_people(site: Site, run: int, count: int, password_hash: str, who: str) -> None:
     lines = [f'{who}{run}x{number},{address(who, run, number)},"{password_hash}"' for number in range(count)]
     async with site.app.state.database.session(is_writing=True) as db:
-        assert (
-            await import_users.add_accounts(db, site.settings, "\n".join(["username,email,password_hash", *lines]))
-            == []
-        )
+        assert await add_accounts(db, site.settings, "\n".join(["username,email,password_hash", *lines])) == []
         await db.commit()
 
 

@@ -3,8 +3,6 @@
 It is the same every time, except that it always ends a few minutes ago.
 """
 
-import csv
-import io
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from typing import Any
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.cli import Refused
 from webapp.database import now
@@ -25,7 +22,6 @@ from webapp.moderation import reports
 from webapp.passwords.hasher import Hasher
 from webapp.people import follows
 from webapp.posts import posts, text
-from webapp.preferences import profiles
 from webapp.settings import DEVELOPMENT_HOST, Settings
 
 COMMUNITY = Path(__file__).with_name("community.toml")
@@ -72,7 +68,7 @@ async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Fi
         raise Refused(_("The demo needs an empty database, and this one has people already."))
     community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
-    people = await _add_accounts(db, settings, community, moment, language)
+    people = await _add_accounts(db, community, moment, language)
     await _add_follows(db, community["people"], people, moment)
     numbers = [await posts.add(db, people[one.name], text.clean(one.body), one.when) for one in said]
     await _set_last_seen(db, people, said)
@@ -104,25 +100,17 @@ def _community(language: str) -> dict[str, Any]:
     return tomllib.loads(COMMUNITIES[language].read_text("utf-8"))
 
 
-async def _add_accounts(
-    db: AsyncSession, settings: Settings, community: dict[str, Any], moment: datetime, language: str
-) -> dict[str, int]:
+async def _add_accounts(db: AsyncSession, community: dict[str, Any], moment: datetime, language: str) -> dict[str, int]:
     """Adds the accounts, all with one hash so that nobody waits for twelve; returns their ids by name."""
     password_hash = await Hasher().hash(db, community["password"])
-    file = io.StringIO()
-    rows = [(each["name"], _address(each, community), password_hash) for each in community["people"]]
-    csv.writer(file).writerows([("username", "email", "password_hash"), *rows])
-    if problems := await import_users.add_accounts(db, settings, file.getvalue()):
-        raise ValueError("\n".join(problems))
-    numbers = {}
+    accounts = []
     for each in community["people"]:
-        user = await users.find(db, each["name"])
-        assert user
-        await profiles.change(db, user, each["about"], each.get("is_public", True))
-        joined = update(User).where(col(User.id) == user.id)
-        await db.exec(joined.values(created_at=_joined(each, moment), language=language))
-        numbers[user.username] = user.id
-    return numbers
+        account = import_users.account_of(each["name"], _address(each, community), password_hash, ())
+        is_public = each.get("is_public", True)
+        profile = {"about_me": each["about"], "is_public": is_public, "created_at": _joined(each, moment)}
+        accounts.append(account._replace(profile={**profile, "language": language}))
+    await import_users.insert(db, accounts)
+    return dict((await db.exec(select(User.username, col(User.id)).order_by(col(User.id)))).all())
 
 
 def _joined(person: dict[str, Any], moment: datetime) -> datetime:

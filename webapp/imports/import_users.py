@@ -44,19 +44,11 @@ def run(settings: Settings, file: Path) -> int:
     return 0
 
 
-async def add_accounts(db: AsyncSession, settings: Settings, text: str) -> list[str]:
-    """Adds the accounts of a CSV text in the caller's transaction; returns what is wrong, naming each bad line."""
-    checked = _check(csv_rows.parse(text, COLUMNS[:2], COLUMNS), await TakenNames.read(db, settings))
-    if not checked.problems:
-        await insert(db, checked.accounts)
-    return checked.problems
-
-
 async def _import(settings: Settings, rows: Sequence[Row]) -> None:
     async with aclosing(Database(settings.database_url, is_patient=True)) as database:
         async with database.session() as db:
             taken = await TakenNames.read(db, settings)
-        checked = _check(rows, taken, settings.mail_local_domains)
+        checked = check(rows, taken, settings.mail_local_domains)
         if checked.problems:
             raise Refused("\n".join([*_shortened(checked.problems), _("Nothing was imported.")]))
         await add_in_turns(database, checked.accounts)
@@ -139,14 +131,16 @@ class TakenNames:
 
 
 @dataclass
-class _Checked:
+class Checked:
+    """The lines of a file: who is new, how many are here already, and what is wrong."""
+
     accounts: list[NewAccount] = field(default_factory=list)
     already_here: int = 0
     problems: list[str] = field(default_factory=list)
 
 
-def _check(rows: Sequence[Row], taken: TakenNames, local_domains: Collection[str] = ()) -> _Checked:
-    checked, before = _Checked(), dict(taken.emails_by_name)
+def check(rows: Sequence[Row], taken: TakenNames, local_domains: Collection[str]) -> Checked:
+    checked, before = Checked(), dict(taken.emails_by_name)
     for row in rows:
         try:
             if row.has_too_many:
@@ -198,7 +192,7 @@ def _shortened(problems: list[str]) -> Iterator[str]:
         yield words % {"count": number(more)}
 
 
-def _summary(checked: _Checked) -> str:
+def _summary(checked: Checked) -> str:
     count = len(checked.accounts)
     words = [_counted(ngettext("Imported %(count)s account.", "Imported %(count)s accounts.", count), count)]
     if here := checked.already_here:
