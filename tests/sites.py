@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Literal
 
+import httpx2
 import pytest
 from anyio.from_thread import BlockingPortal
 from argon2 import PasswordHasher
@@ -19,6 +20,7 @@ from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.in_process import InProcess
 from tests.mailbox import Mailbox
 from tests.mailserver import Certificates, MailServer
 from webapp import i18n
@@ -29,10 +31,6 @@ from webapp.passwords.hasher import ARGON2, Hasher
 from webapp.settings import Settings
 
 SECRET_KEY = "a key for tests: 0123456789abcdef0123456789abcdef"
-
-
-Browser = TestClient
-
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -181,18 +179,9 @@ class Site:
     def __exit__(self, *error: object) -> None:
         self._running.__exit__(*error)
 
-    def browser(self, network: str = "", *, follow_redirects: bool = True) -> Browser:
+    def browser(self, network: str = "", *, follow_redirects: bool = True) -> "Browser":
         """A browser with cookies of its own, from a network of its own unless one is given."""
-        # To pack and unpack each answer takes two fifths of a request's time.
-        plain = {"accept-encoding": "identity", "user-agent": "a browser"}
-        client = TestClient(
-            self.app,
-            base_url=self.settings.base_url,
-            headers={"x-forwarded-for": network or next(self._networks), **plain},
-            follow_redirects=follow_redirects,
-        )
-        client.portal = self._running.portal
-        return client
+        return Browser(self, network or next(self._networks), follow_redirects=follow_redirects)
 
     @property
     def portal(self) -> BlockingPortal | None:
@@ -203,6 +192,22 @@ class Site:
         """Awaits an async function where the site runs."""
         assert self._running.portal is not None
         return self._running.portal.call(partial(work, *arguments, **more))
+
+
+class Browser(httpx2.Client):
+    """Asks a site for pages, follows its redirects and keeps its cookies."""
+
+    def __init__(self, site: Site, network: str, *, follow_redirects: bool) -> None:
+        assert site.portal is not None
+        self.site = site
+        # To pack and unpack each answer takes two fifths of a request's time.
+        plain = {"accept-encoding": "identity", "user-agent": "a browser"}
+        super().__init__(
+            transport=InProcess(site.app, site.portal),
+            base_url=site.settings.base_url,
+            headers={"x-forwarded-for": network, **plain},
+            follow_redirects=follow_redirects,
+        )
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def setup_field(page: str) -> str:
 
 def app_page(browser: Browser) -> str:
     """The path that an email would lead to who is logged in there. Only some tests need to wait for that email."""
-    state = browser.app.state  # type: ignore[attr-defined]
+    state = browser.site.app.state
 
     async def link() -> str:
         async with state.database.direct() as reading:
@@ -51,8 +51,7 @@ def app_page(browser: Browser) -> str:
         assert user
         return tokens.app_link(state.settings, user.id, user.epoch).removeprefix(state.settings.base_url)
 
-    assert browser.portal
-    return browser.portal.call(link)
+    return str(browser.site.run(link))
 
 
 def set_up_app(browser: Browser, **more: str) -> App:
