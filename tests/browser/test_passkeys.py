@@ -73,7 +73,7 @@ def test_a_passkey_is_added_and_logs_in_by_the_button(visitor: Visitor) -> None:
     visitor.page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
     add(visitor)
     visitor.sees("The passkey is added.")
-    visitor.sees("Only on this device")
+    visitor.sees("Only on one device")
     [credential] = device.credentials()
     visitor.logs_out()
 

@@ -61,7 +61,7 @@ def test_an_added_passkey_logs_in_without_a_password(site: Site, susan: Browser,
     home = enter(other, phone)
 
     assert "My phone" in page.text
-    assert "Only on this device" in page.text
+    assert "Only on one device" in page.text
     assert home.url.path == "/"
     assert is_logged_in(other)
     assert events_of(site)[-2:] == ["passkey_added", "logged_in"]
