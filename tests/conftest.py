@@ -43,6 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.load_profile("everything")
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
+    """Makes no cases of a deep test: to make and drop them was a third of what each worker does before its first."""
+    config = collector.config
+    is_named = any("::" in name for name in config.args)
+    is_for_all = is_named or config.getoption("--everything") or "not soak" not in config.option.markexpr
+    is_deep = any(mark.name == "deep" for mark in getattr(obj, "pytestmark", []))
+    return [] if is_deep and not is_for_all else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what only `make test-all` runs: deep cases, some of many, and one of two twins that are alike."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
