@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+import pytest
 
 from tests.depth import deep, one_in
 from tests.inspection import query
@@ -77,13 +78,24 @@ def test_an_email_is_claimed_in_the_name_of_the_worker_that_sends_it(sqlite_url:
             assert int(name.split(":")[1]) in [worker.pid for worker in supervisor.children()]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--port", "70000", "from 0 to 65535"),
+        ("--workers", "0", "from 1 to 256"),
+        ("--workers", "-1", "from 1 to 256"),
+        ("--workers", "1000000", "from 1 to 256"),
+    ],
+)
 @deep
-def test_a_port_that_is_none_is_refused_in_one_sentence(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_number_that_is_none_is_refused_in_one_sentence(
+    sqlite_url: str, tmp_path: Path, option: str, value: str, words: str
+) -> None:
     with Host(tmp_path, sqlite_url, {"MAILER": "off"}) as host:
-        server = host.start("webapp.server", "--port", "70000")
+        server = host.start("webapp.server", option, value)
 
         assert server.wait(PATIENCE) == 2
-        assert server.output.endswith("error: argument --port: must be a whole number up to 65535\n")
+        assert server.output.endswith(f"error: argument {option}: must be a whole number {words}\n")
 
 
 @deep

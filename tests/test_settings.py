@@ -25,6 +25,9 @@ GOOD = {
 }
 
 
+LOG_IN = {"MAIL_USERNAME": "postman", "MAIL_PASSWORD": "knocks twice"}
+
+
 def read(**changes: str) -> Settings:
     return Settings.from_environment(GOOD | changes)
 
@@ -114,6 +117,25 @@ def test_a_good_environment_is_read() -> None:
         ({"MEMBER_INVITES": "101"}, "MEMBER_INVITES must be"),
         ({"REGISTRATION_LEAST_SECONDS": "31"}, "REGISTRATION_LEAST_SECONDS must be"),
         ({"METRICS_KEY": "x" * 40}, "METRICS_KEY is too easy to guess"),
+        ({"METRICS_KEY": "ключ-" * 8}, "METRICS_KEY may have letters, digits and signs of ASCII only"),
+        ({"BOUNCE_KEY": "ключ-" * 8}, "BOUNCE_KEY may have letters, digits and signs of ASCII only"),
+        ({"BOUNCE_KEY": "short"}, "BOUNCE_KEY is too easy to guess"),
+        ({"TRUSTED_PROXIES": "0" * 9 + "77"}, "TRUSTED_PROXIES must be a whole number"),
+        ({"MAIL_HOURLY_BUDGET": "0" * 5000}, "MAIL_HOURLY_BUDGET must be a whole number"),
+        ({"MAIL_PORT": "0"}, "MAIL_PORT must be a whole number from 1 to 65535"),
+        ({"MAIL_SERVER": "10.0.0.5:587"}, "MAIL_SERVER: no host can be called '10.0.0.5:587'"),
+        ({"MAIL_SERVER": "fe80::1%eth0"}, "MAIL_SERVER: no host can be called"),
+        ({"MAIL_SENDER": "post@10.0.0.5:587"}, "MAIL_SENDER must look like"),
+        ({"MAIL_USERNAME": "postman"}, "MAIL_USERNAME is set, but MAIL_PASSWORD is not"),
+        ({"MAIL_PASSWORD": "a secret"}, "MAIL_PASSWORD is set, but MAIL_USERNAME is not"),
+        ({"DATABASE_URL": "sqlite:///site.db"}, "DATABASE_URL names a file that depends on the folder"),
+        ({"DATABASE_URL": "sqlite:///data/site.db"}, "DATABASE_URL names a file that depends on the folder"),
+        ({"DATABASE_URL": "sqlite://data/site.db"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "sqlite://"}, "DATABASE_URL names no file"),
+        (
+            {"DATABASE_URL": "postgres://u:p@h/d?pgbouncer=true", "DATABASE_POOLER": "session"},
+            "DATABASE_POOLER and the pgbouncer= of DATABASE_URL contradict each other",
+        ),
         ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535."),
         ({"WEB_CONCURRENCY": "99999"}, "WEB_CONCURRENCY must be a whole number from 1 to 256."),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be one of"),
@@ -204,7 +226,7 @@ def test_port_and_encryption_follow_from_each_other(changes: dict[str, str], exp
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres://u:p@h/d?sslmode=require", "postgresql://u:p@h,i/d", "sqlite+aiosqlite:///site.db"]
+    "url", ["postgres://u:p@h/d?sslmode=require", "postgresql://u:p@h,i/d", "sqlite+aiosqlite:////srv/site.db"]
 )
 def test_a_database_is_named_however_platforms_write_it(url: str) -> None:
     assert read(DATABASE_URL=url).database_url == url  # see test_database_url
@@ -235,10 +257,61 @@ def test_a_database_that_is_not_understood_stops_the_start(url: str, words: str)
 
 
 def test_a_password_may_hold_anything_and_a_key_too() -> None:
-    settings = read(MAIL_PASSWORD="  a, pass word ", SECRET_KEY=f" {KEY}, ")
+    settings = read(MAIL_USERNAME="postman", MAIL_PASSWORD="  a, pass word ", SECRET_KEY=f" {KEY}, ")
 
     assert settings.mail_password == "  a, pass word "
     assert settings.secret_key == f" {KEY}, "
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://blog.example:443", "https://blog.example"),
+        ("http://localhost:80/", "http://localhost"),
+        ("https://blog.example:", "https://blog.example"),
+        ("https://blog.example.", "https://blog.example"),
+        ("https://BLOG.example:8443", "https://blog.example:8443"),
+        ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_the_sites_address_is_what_browsers_make_of_it(url: str, shown: str) -> None:
+    """They leave the usual port out, so with it no Host header would ever be the site's."""
+    assert read(BASE_URL=url).base_url == shown
+
+
+def test_a_dot_that_ends_a_host_makes_no_other_name_of_it() -> None:
+    settings = read(ADMINS="susan@blog.example.", MAIL_SERVER="smtp.example.", REGISTRATION="domains:blog.example.")
+
+    assert settings.admin_addresses == {"susan@blog.example"}
+    assert settings.mail_server == "smtp.example"
+    assert settings.registration_domains == ("blog.example",)
+
+
+def test_nobody_is_told_twice_because_a_list_names_them_twice() -> None:
+    settings = read(ADMINS="b@x.example, a@x.example, B <B@x.example>, a@x.example", LANGUAGES="ru,en,ru")
+
+    assert settings.admins == ("b@x.example", "a@x.example")
+    assert settings.languages == ("ru", "en")
+
+
+def test_a_secret_that_is_longer_than_any_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(KEY * 3000)
+
+    assert refusals(BOUNCE_KEY_FILE=str(tmp_path / "secret")) == [
+        "BOUNCE_KEY_FILE names a file that is too long for a secret."
+    ]
+
+
+def test_a_relative_file_is_refused_with_the_words_that_mean_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three slashes instead of four: in a container the data would be gone with it."""
+    monkeypatch.chdir(tmp_path)
+
+    [problem] = refusals(DATABASE_URL="sqlite:///site.db")
+
+    assert problem.endswith(f": write sqlite:///{tmp_path}/site.db.")
+    assert read(DATABASE_URL=f"sqlite:///{tmp_path}/site.db")
 
 
 def test_no_deployed_site_can_show_a_mailbox() -> None:
@@ -297,7 +370,7 @@ def test_every_secret_can_be_in_a_file() -> None:
 def test_a_secret_is_read_from_its_file(name: str, tmp_path: Path) -> None:
     """In whatever way an editor ended it."""
     value = GOOD.get(name, f"{KEY}-of-the-file")
-    without = {other: word for other, word in GOOD.items() if other != name}
+    without = {other: word for other, word in (GOOD | LOG_IN).items() if other != name}
     for end in ("", "\n", "\r\n"):
         (tmp_path / "secret").write_bytes(f"{value}{end}".encode())
 
@@ -365,6 +438,7 @@ TYPED = ["", " \t", "ünïcödé ☃", "x" * 100_000, "9" * 400, "-1", "NaN", "1
 TYPED += ["\udcff", f"{KEY}\udcff", "a\x1b[31mb", "\u202eabc", "None", "[]", "{0}", "%s%(name)s", "/", ",,", ":", "@"]
 TYPED += ["<>", "a b@c.example", "Name <a@b.example", "A\rB <a@b.example>", "https://user:pw@a.example", "\udcff@b.ee"]
 TYPED += [f"https://{label}.example" for label in ("", "a.", "[::1", "a" * 64, ".".join(["abcdefgh"] * 40))]
+TYPED += ["0" * 5000, "0" * 9 + "7", "10.0.0.5:25", "a.example.", "https://a.example:", "sqlite://a/b", "sqlite:///a"]
 TYPED += [
     "https://[2001:db8::1]",
     "https://a.example:99999",
@@ -384,7 +458,8 @@ def tried(**changes: str) -> tuple[Settings | None, list[Problem]]:
 
 def is_a_clear_sentence(problem: Problem, name: str) -> bool:
     is_short = problem.isprintable() and len(problem) < 250
-    return is_short and problem.endswith((".", "'")) and problem.startswith((name, "MAIL_SERVER would be"))
+    names = {name, *(LOG_IN if name in LOG_IN else ())}
+    return is_short and problem.endswith((".", "'")) and problem.startswith((*names, "MAIL_SERVER would be"))
 
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name not in TAKES_ANYTHING])
@@ -402,7 +477,7 @@ def test_nonsense_is_refused_although_no_other_setting_needs_it(name: str) -> No
 def test_whatever_is_typed_is_used_or_refused_in_clear_sentences(name: str) -> None:
     """C58: and what is used can begin an email and greet a mail server."""
     for value in TYPED:
-        settings, problems = tried(**{name: value})
+        settings, problems = tried(**(LOG_IN if name in LOG_IN else {}) | {name: value})
         assert [problem for problem in problems if not is_a_clear_sentence(problem, name)] == [], value
         assert len(problems) == len(set(problems))
         if settings:

@@ -12,11 +12,13 @@ import io
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 import time
+from functools import partial
 from multiprocessing.context import ForkProcess
 
 import uvicorn
@@ -31,6 +33,7 @@ log = logging.getLogger("webapp.server")
 EACH_LOADS = ("uvicorn.lifespan.on", "uvloop")  # when it begins to serve; so it is loaded for all of them
 STOP = {signal.SIGTERM, signal.SIGINT}
 SIGNALS = {*STOP, signal.SIGCHLD}
+MOST_WORKERS = 256  # as WEB_CONCURRENCY
 PAUSE = 1.0  # seconds until a worker that has died is replaced
 
 
@@ -70,15 +73,15 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m webapp.server")
     parser.add_argument("factory", nargs="?", default="webapp.app:create_app")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=settings.port)
-    parser.add_argument("--workers", type=int, default=settings.web_concurrency)
+    parser.add_argument("--port", type=partial(_number, 0, 65_535), default=settings.port)
+    parser.add_argument("--workers", type=partial(_number, 1, MOST_WORKERS), default=settings.web_concurrency)
     return parser
 
 
-def _port(said: str) -> int:
-    if said.isascii() and said.isdigit() and int(said[:9]) <= 65_535:
+def _number(low: int, high: int, said: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", said) and low <= int(said) <= high:
         return int(said)
-    raise argparse.ArgumentTypeError("must be a whole number up to 65535")
+    raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}")
 
 
 def _serve(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -616,7 +616,7 @@ def test_a_setting_that_cannot_work_is_refused_at_the_start(name: str, value: st
     good = {
         "BASE_URL": "https://blog.example",
         "SECRET_KEY": "0123456789abcdef0123456789abcdef-a-key",
-        "DATABASE_URL": "sqlite:///x.db",
+        "DATABASE_URL": "sqlite:////x.db",
         "MAIL_SERVER": "localhost",
     }
     with pytest.raises(Misconfigured) as refused:

@@ -113,6 +113,20 @@ def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.alike
+@pytest.mark.parametrize("key", [f"{SECRET_KEY},", f" {SECRET_KEY}", SECRET_KEY])
+def test_it_says_early_which_key_can_be_no_fallback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """C22"""
+    monkeypatch.setenv("SECRET_KEY", key)
+
+    main(["doctor"])
+
+    assert f"{'OK' if key == SECRET_KEY else 'WARNING':8}SECRET_KEY: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.alike
 def test_it_sees_a_certificate_for_another_name(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

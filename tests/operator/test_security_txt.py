@@ -13,7 +13,7 @@ StartSite = Callable[[Settings], Site]
 ENVIRONMENT = {
     "BASE_URL": "https://blog.example",
     "SECRET_KEY": SECRET_KEY,
-    "DATABASE_URL": "sqlite:///nowhere.db",
+    "DATABASE_URL": "sqlite:////nowhere.db",
     "MAILER": "off",
 }
 

@@ -172,7 +172,7 @@ def test_the_page_names_the_domains(start: Start) -> None:
     ],
 )
 def test_the_setting_is_read(typed: str, mode: str, domains: tuple[str, ...]) -> None:
-    settings = Settings.for_development(8000, {"REGISTRATION": typed, "DATABASE_URL": "sqlite:///x.db"})
+    settings = Settings.for_development(8000, {"REGISTRATION": typed, "DATABASE_URL": "sqlite:////x.db"})
 
     assert (settings.registration, settings.registration_domains) == (mode, domains)
 

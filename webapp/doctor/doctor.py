@@ -65,6 +65,11 @@ def _keys(settings: Settings) -> Finding:
             older,
         )
         return Finding(WARNING, "SECRET_KEY_FALLBACKS", words % {"count": older, "days": links_work_for(settings)})
+    if settings.secret_key != settings.secret_key.strip() or "," in settings.secret_key:
+        words = _(
+            "it has a comma, or a space at an end, so SECRET_KEY_FALLBACKS can't hold it: a new key breaks its links"
+        )
+        return Finding(WARNING, "SECRET_KEY", words)
     return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
 
 

@@ -61,6 +61,8 @@ def _sqlite(rest: str) -> str:
     if parameters:
         option = parameters.partition("=")[0]
         raise WrongURL(N_("DATABASE_URL says '%(option)s', which is not understood here."), option=option)
+    if file and not file.startswith("/"):
+        raise WrongURL(N_("DATABASE_URL must begin with postgresql:// or sqlite:///."))
     return f"sqlite+aiosqlite://{file}"
 
 

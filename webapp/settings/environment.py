@@ -1,5 +1,6 @@
 """Reads environment variables by kind, and collects all problems instead of stopping at the first."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parseaddr
@@ -26,7 +27,7 @@ SECRETS = (
 LONGEST_SECRET = 64 * 1024
 LOCAL = r"(?a:[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*)"  # before the @ (RFC 5322, 3.2.3)
 LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
-HOST = r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"  # RFC 1035, 2.3.4
+HOST = r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"  # RFC 1035, 2.3.4
 LONGEST_HOST = 253
 
 
@@ -53,11 +54,13 @@ class Environment:
     def _content(self, name: str, file: str) -> str:
         try:
             with Path(file).open(encoding="utf-8") as opened:
-                content = opened.read(LONGEST_SECRET)
+                content = opened.read(LONGEST_SECRET + 1)
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or "it is no text"
             self.refuse(N_("%(name)s can't be read: %(words)s."), name=name, words=words)
             return ""
+        if len(content) > LONGEST_SECRET:
+            self.refuse(N_("%(name)s names a file that is too long for a secret."), name=name)
         if not content.strip():
             self.refuse(N_("%(name)s names an empty file."), name=name)
         return content.rstrip("\r\n")
@@ -72,6 +75,15 @@ class Environment:
 
     def text(self, name: str) -> str:
         return self.secret(name).strip()
+
+    def key(self, name: str) -> str:
+        """A key that another program sends us, in a header or a form."""
+        key = self.text(name)
+        if key and not re.fullmatch("[ -~]+", key):
+            self.refuse(N_("%(name)s may have letters, digits and signs of ASCII only."), name=name)
+        elif key and (len(key) < 24 or len(set(key)) < 8):
+            self.refuse(N_("%(name)s is too easy to guess: use 24 random characters or more."), name=name)
+        return key
 
     def line(self, name: str, most: int) -> str:
         """A line of text for pages and for the headers of emails."""
@@ -99,7 +111,7 @@ class Environment:
         word = self.text(name)
         if not word:
             return default
-        if not (word.isascii() and word.isdigit() and low <= int(word[:9]) <= high):
+        if not (re.fullmatch("[0-9]{1,9}", word) and low <= int(word) <= high):
             self.refuse(N_("%(name)s must be a whole number from %(low)s to %(high)s."), name=name, low=low, high=high)
             return default
         return int(word)
@@ -124,6 +136,13 @@ class Environment:
         before, _domain, after = text.rpartition(f"@{domain}")
         return f"{before}@{host}{after}"
 
+    def mailboxes(self, name: str) -> tuple[str, ...]:
+        """Each address once, however often it is named."""
+        found: dict[str, str] = {}
+        for text in self.listed(name):
+            found.setdefault(parseaddr(text)[1].lower(), text)
+        return tuple(self.mailbox(name, text) for text in found.values())
+
     def contact(self, name: str, addresses: Sequence[str]) -> str:
         """How to reach somebody, as a mailto: or https: URI; by default the first of the addresses."""
         uri = self.text(name)
@@ -141,10 +160,22 @@ def is_line(text: str) -> bool:
 
 
 def ascii_host(host: str) -> str:
-    """A host as DNS and browsers have it, `xn--…` for other scripts (RFC 5890); "" if no host can have that name."""
+    """A host as DNS and browsers have it, `xn--…` for other scripts (RFC 5890); "" if no host can have that name.
+
+    The dot that DNS may end it with is left out: nobody types it, and it would make another name of it.
+    """
     try:
         name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):
         return ""
+    name = name.removesuffix(".")
     is_name = re.fullmatch(HOST, name) and len(name) <= LONGEST_HOST
-    return name if is_name or re.fullmatch(r"\[?[0-9a-f.]*:[0-9a-f:.]+\]?", name) else ""
+    return name if is_name or _is_ipv6(name) else ""
+
+
+def _is_ipv6(name: str) -> bool:
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    try:
+        return not ipaddress.IPv6Address(bare).scope_id
+    except ValueError:
+        return False

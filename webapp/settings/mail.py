@@ -20,10 +20,9 @@ def read(environment: Environment) -> dict[str, Any]:
     sender = environment.mailbox("MAIL_SENDER", sender) if sender else ""
     return (
         _server(environment)
+        | _log_in(environment)
         | _bounces(environment, sender)
         | {
-            "mail_username": environment.text("MAIL_USERNAME"),
-            "mail_password": environment.secret("MAIL_PASSWORD"),
             "mail_sender": sender,
             "mail_connections": environment.number("MAIL_CONNECTIONS", 4, 1, 50),
             "mail_local_domains": tuple(_local_domains(environment)),
@@ -37,9 +36,7 @@ def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
 
     A return path ends with a signed part of 26 characters before the @; 64 are allowed in all (RFC 5321, 4.5.3.1.1).
     """
-    key, address = environment.text("BOUNCE_KEY"), environment.text("BOUNCE_ADDRESS")
-    if key and (len(key) < 24 or len(set(key)) < 8 or not key.isascii()):
-        environment.refuse(N_("BOUNCE_KEY is too easy to guess: use 24 random characters or more."))
+    key, address = environment.key("BOUNCE_KEY"), environment.text("BOUNCE_ADDRESS")
     if address:
         address = parseaddr(environment.mailbox("BOUNCE_ADDRESS", address))[1]
     name, base = ("BOUNCE_ADDRESS", address) if address else ("MAIL_SENDER", parseaddr(sender)[1] if key else "")
@@ -53,7 +50,7 @@ def _bounces(environment: Environment, sender: str) -> dict[str, Any]:
 
 
 def _server(environment: Environment) -> dict[str, Any]:
-    port = environment.number("MAIL_PORT", 0, 0, 65535)
+    port = environment.number("MAIL_PORT", 0, 1, 65535)
     tls, is_implicit = environment.flag("MAIL_USE_TLS"), environment.flag("MAIL_USE_SSL") or port == 465
     if tls and is_implicit and port != 465:
         environment.refuse(N_("MAIL_USE_TLS and MAIL_USE_SSL can't both be set; 587 needs the first, 465 the second."))
@@ -65,6 +62,16 @@ def _server(environment: Environment) -> dict[str, Any]:
         "mail_helo": _helo(environment),
         "mail_ca_file": _authorities(environment, "MAIL_CA_FILE"),
     }
+
+
+def _log_in(environment: Environment) -> dict[str, Any]:
+    """A password alone would never be sent, and a name without one be refused by the server."""
+    said = {"MAIL_USERNAME": environment.text("MAIL_USERNAME"), "MAIL_PASSWORD": environment.secret("MAIL_PASSWORD")}
+    for name, other in (("MAIL_USERNAME", "MAIL_PASSWORD"), ("MAIL_PASSWORD", "MAIL_USERNAME")):
+        if said[name] and not said[other]:
+            words = N_("%(name)s is set, but %(other)s is not: the mail server's log-in takes both.")
+            environment.refuse(words, name=name, other=other)
+    return {name.lower(): word for name, word in said.items()}
 
 
 def _local_domains(environment: Environment) -> Iterator[str]:
@@ -110,6 +117,7 @@ def _authorities(environment: Environment, name: str) -> str:
 
 def _name(environment: Environment, name: str) -> str:
     host = environment.text(name)
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host  # as URLs have an IPv6 address
     if host and not ascii_host(host):
         environment.refuse(N_("%(name)s: no host can be called '%(host)s'."), name=name, host=host)
     return ascii_host(host) or host

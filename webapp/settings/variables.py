@@ -23,7 +23,7 @@ class Variables(Environment):
             "site_name": self.line("SITE_NAME", 40) or SITE_NAME,
             "site_description": self.line("SITE_DESCRIPTION", 200),
             **mail.read(self),
-            "admins": tuple(self.mailbox("ADMINS", admin) for admin in self.listed("ADMINS")),
+            "admins": self.mailboxes("ADMINS"),
             "security_contact": self.contact("SECURITY_CONTACT", self.listed("ADMINS")),
             **self.registration(),
             "registration_backlog": self.number("REGISTRATION_BACKLOG", 50, 1, 1000),
@@ -37,7 +37,7 @@ class Variables(Environment):
             "import_megabytes": self.number("IMPORT_MEGABYTES", 20, 1, 200),
             "public_profiles": self.flag("PUBLIC_PROFILES", default=True),
             "trusted_proxies": self.number("TRUSTED_PROXIES", 0, 0, 9),
-            "metrics_key": self.metrics_key(),
+            "metrics_key": self.key("METRICS_KEY"),
             "log_format": self.choice("LOG_FORMAT", "json", "text"),
             "languages": self.languages(),
         }
@@ -72,14 +72,8 @@ class Variables(Environment):
             values["database_url"] = f"sqlite+aiosqlite:///{INSTANCE / 'microblog.db'}"
         return values
 
-    def metrics_key(self) -> str:
-        key = self.text("METRICS_KEY")
-        if key and (len(key) < 24 or len(set(key)) < 8):
-            self.refuse(N_("METRICS_KEY is too easy to guess: use 24 random characters or more."))
-        return key
-
     def languages(self) -> tuple[str, ...]:
-        names = self.listed("LANGUAGES") or ("en", "ru")
+        names = tuple(dict.fromkeys(self.listed("LANGUAGES"))) or ("en", "ru")
         known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
         for name in [name for name in names if name not in known]:
             self.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
@@ -106,12 +100,14 @@ class Variables(Environment):
             self.refuse(N_("BASE_URL: no host can be called '%(typed)s'."), typed=typed)
         elif parts.scheme == "http" and host not in LOOPBACK:
             self.refuse(N_("BASE_URL must begin with https:// (http is for this machine alone)."))
-        return f"{parts.scheme}://{parts.netloc.lower().replace(typed, host)}"
+        shown = f"[{host}]" if ":" in host else host
+        is_usual = parts.port in {None, 443 if parts.scheme == "https" else 80}  # browsers leave that one out
+        return f"{parts.scheme}://{shown}" if is_usual else f"{parts.scheme}://{shown}:{parts.port}"
 
     def database(self, url: str, pooler: str) -> str:
         """The URL as it is; whoever connects reads it (see `database_url`)."""
-        if pooler != "auto" and "pgbouncer=" not in url and not url.startswith("sqlite"):
-            url += f"{'&' if '?' in url else '?'}pgbouncer={'true' if pooler == 'transaction' else 'false'}"
+        if pooler != "auto" and not url.startswith("sqlite"):
+            url = self._with_pooler(url, f"pgbouncer={'true' if pooler == 'transaction' else 'false'}")
         try:
             address, arguments = database_url.read(url)
         except ValueError as refused:
@@ -121,6 +117,17 @@ class Variables(Environment):
             self.refuse(N_("DATABASE_URL names %(file)s, which can't be read."), file=file)
         if not address.startswith("sqlite"):
             return url
-        if address.endswith(("/", ":memory:")):
+        place = database_url.sqlite_file(address)
+        if place is None or address.endswith(("/", ":memory:")):
             self.refuse(N_("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db."))
+        elif not place.is_absolute():
+            words = N_("DATABASE_URL names a file that depends on the folder a command runs in: write %(url)s.")
+            self.refuse(words, url=f"sqlite:///{place.absolute()}")
         return address
+
+    def _with_pooler(self, url: str, said: str) -> str:
+        if "pgbouncer=" not in url:
+            return f"{url}{'&' if '?' in url else '?'}{said}"
+        if said not in url:
+            self.refuse(N_("DATABASE_POOLER and the pgbouncer= of DATABASE_URL contradict each other."))
+        return url
