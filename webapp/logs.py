@@ -84,8 +84,14 @@ def say(words: str, where: TextIO | None = None) -> None:
     """Prints lines for whoever runs a command, on standard output unless told otherwise.
 
     They may repeat what visitors, mail servers or files say, and none of that may control the admin's terminal.
+    Raises OSError if they can't be written, as into a file on a full disk; it names the stream, not a file.
     """
-    print("\n".join(map(printable, words.split("\n"))), file=where or sys.stdout, flush=True)
+    stream = where or sys.stdout
+    try:
+        print("\n".join(map(printable, words.split("\n"))), file=stream, flush=True)
+    except OSError as error:
+        error.filename = error.filename or stream.name  # else it would pass for an error of the database's
+        raise
 
 
 def redact(text: str) -> str:

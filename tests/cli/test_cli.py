@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.processes import Host
 from tests.sites import Site
 from tests.smtp_script import Fault, ScriptedServer
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in
+from webapp.cli import main
 from webapp.doctor import test_email
 from webapp.settings import ROOT, Settings
 
@@ -34,6 +36,20 @@ def people(run: Run, tmp_path: Path) -> None:
 def site(run: Run, start_site: StartSite) -> Site:
     """The site of the environment, running."""
     return start_site(Settings.from_environment())
+
+
+@pytest.mark.parametrize("command", [["users", "list"], ["mail"], ["doctor"], ["migrate", "--dry-run"]], ids=" ".join)
+@pytest.mark.usefixtures("people")
+def test_output_that_finds_no_room_is_no_fault_of_the_database(
+    command: list[str], environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `doctor > /var/log/doctor` on a full disk."""
+    with suppress(OSError), Path("/dev/full").open("w") as full, environment.context() as within:
+        within.setattr(sys, "stdout", full)
+        code = main.main(command)
+
+    assert code == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("/dev/full: No space left on device.")
 
 
 # invite, reset-link

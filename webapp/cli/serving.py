@@ -57,7 +57,7 @@ def _is_deployed() -> bool:
     return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
 
 
-def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = print) -> int:
+def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = logs.say) -> int:
     """Brings the database to the newest revision, or to a given one; or only says what that would take.
 
     Raises Refused, with one line that says what is in the way.

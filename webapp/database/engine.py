@@ -147,9 +147,9 @@ class Database:
         then = self._committed if waits_for_disk else self._committed_in_memory
         return Direct(self.engine, {"wake": self.wake}, then, is_writing=is_writing, drivers=drivers)
 
-    async def try_write(self, at_most_every: float = 0) -> None:
+    async def try_write(self, at_most_every: float = 0, *, must_grow: bool = False) -> None:
         """Writes and commits something that leaves no trace. Raises whatever a full or read-only disk, or server,
-        raises.
+        raises. On a full disk PostgreSQL may find room for something small where `must_grow` finds none.
 
         If this worked a few seconds ago it isn't tried again, so asking often costs nothing.
         """
@@ -158,6 +158,8 @@ class Database:
         async with self.session(is_writing=True) as db:
             await execute(db, text("INSERT INTO limit_window (key, count, ends) VALUES ('a try', 0, 0)"))
             await execute(db, text("DELETE FROM limit_window WHERE key = 'a try'"))
+            if must_grow and not self.is_sqlite:
+                await execute(db, text(postgresql.GROWS))
             await db.commit()
         self._written_at = time.monotonic()
 

@@ -89,7 +89,7 @@ class Mailer:
         while not self._stopping.is_set():
             await happens(self._stopping, self.pace.away)
             with contextlib.suppress(Exception):
-                await self.database.try_write()
+                await self.database.try_write(must_grow=True)
                 await self._hand_back()
                 log.warning("mailer_goes_on", extra={"fields": {"seconds": round(time.monotonic() - since)}})
                 return

@@ -44,6 +44,11 @@ class Alarms:
         self._outage: asyncio.Task[None] | None = None
         self._back_at = float("-inf")
 
+    @property
+    def is_away(self) -> bool:
+        """Whether a visitor or some work found no database, and it isn't back since."""
+        return self._outage is not None and not self._outage.done()
+
     def stop(self) -> None:
         """Stops waiting for a database."""
         if self._outage:
@@ -90,7 +95,7 @@ class Alarms:
     async def _is_back(self, reason: str, since: datetime) -> bool:
         """Whether it takes the email about the outage: on a full disk a smaller write may still find room."""
         try:
-            await self.database.try_write()
+            await self.database.try_write(must_grow=True)
         except Exception:
             return False
         try:

@@ -17,8 +17,11 @@ log = logging.getLogger("webapp.clock")
 TRIED_EVERY = 5.0  # seconds, because anybody can open the page
 
 
-async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: bool) -> list[str]:
-    """What keeps this process from its work, in words; an empty list if nothing does."""
+async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: bool, is_away: bool) -> list[str]:
+    """What keeps this process from its work, in words; an empty list if nothing does.
+
+    `is_away` if visitors found no database, or no room in it: a try that finds some says little.
+    """
     found = ["the mailer is not running"] if is_mailer_missing else []
     try:
         await status.oldest_waiting(db)
@@ -32,6 +35,8 @@ async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: b
     except Exception as error:
         if not refusals.is_away(error):
             raise
+        is_away = True
+    if is_away:
         found.append("the database can't be written to; is the disk full or read-only?")
     return found
 

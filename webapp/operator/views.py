@@ -116,7 +116,10 @@ async def ready(request: Request) -> Response:
     """200 if the database can be read and written and this process's mailer runs; else 503, and what is wrong."""
     state, is_wanted = request.app.state, request.app.state.settings.mailer == "web"
     is_missing = is_wanted and not state.mailer.is_running
-    problems = await health_checks.problems(state.database, request.state.db, is_mailer_missing=is_missing)
+    is_away = state.alarms.is_away
+    problems = await health_checks.problems(
+        state.database, request.state.db, is_mailer_missing=is_missing, is_away=is_away
+    )
     body = {"status": "unavailable" if problems else "ok", "problems": problems}
     return JSONResponse(body, 503 if problems else 200, {"retry-after": "5"} if problems else None)
 
