@@ -361,7 +361,7 @@ def test_a_person_whose_address_is_refused_sees_it_on_top_of_every_page_with_the
 def test_two_mailers_that_meet_the_same_addresses_do_not_wait_for_each_other(
     make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site], what: str
 ) -> None:
-    """PostgreSQL gives up one of two who do; what it had sent meanwhile would be sent again."""
+    """PostgreSQL gives up one of two who do; its mailer then hands back what it has in hand, and begins anew."""
     site = start_site(make_settings(database_url=postgres_url, mailer="off"))
     database, found = site.app.state.database, ("b@example.com", "a@example.com")
     outcomes = [Outcome(Verdict.NEVER, 550, "No such user.", refused=address) for address in found]

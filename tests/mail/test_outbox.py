@@ -423,6 +423,21 @@ async def test_a_lease_in_hand_is_renewed_and_another_workers_is_not(database: D
     assert until in {row.due_at for row in await rows(database)}
 
 
+async def test_a_renewal_waits_for_no_email_that_is_being_finished(database: Database) -> None:
+    """Nor holds any that finishing waits for: PostgreSQL would give up one of the two, and the mailer began anew."""
+    await post(database, count=3)
+    first, second, third = await claim(database)
+    async with database.direct(is_writing=True) as finishing:
+        if not database.is_sqlite:  # whose writers take turns
+            await outbox.finish(finishing, [(second, Outcome(Verdict.SENT))])
+        async with asyncio.timeout(5), database.direct(is_writing=True) as renewing:
+            until = await outbox.renew(renewing, [first, second, third], 2 * LEASE)
+            await renewing.commit()
+
+    renewed = {email.id for email in await rows(database) if email.due_at == until}
+    assert renewed >= {first.id, third.id}
+
+
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(hours=1), timedelta(minutes=5)])
 @deep
 async def test_a_clock_that_was_ahead_puts_no_email_off(database: Database, ahead: timedelta) -> None:

@@ -239,11 +239,10 @@ _CLAIM_ALARM = _lease_out(_UNSUSPECTED & (emails.c.priority == int(Priority.NOTI
 _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _FINISHED = "state due_at attempts crashes verdict code reason finished_at recipient parameters"
 _BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(user_id=bindparam("owner")))
-_HELD = (
-    emails.c.id == bindparam("lease_id"),
-    emails.c.fence == bindparam("lease_fence"),
-    emails.c.state == LEASED,  # without those already finished
-)
-_RENEW = Prepared(update(emails).where(*_HELD).values(due_at=bindparam("lease_end")))
+_THIS = emails.c.id == bindparam("lease_id"), emails.c.fence == bindparam("lease_fence")
+_HELD = (*_THIS, emails.c.state == LEASED)  # without those already finished
+# Those being finished at this moment are passed over: else it would wait for one, which waits for what it has renewed.
+_UNTOUCHED = select(emails.c.id).where(*_HELD).with_for_update(skip_locked=True).correlate(None).scalar_subquery()
+_RENEW = Prepared(update(emails).where(emails.c.id == _UNTOUCHED).values(due_at=bindparam("lease_end")))
 _DISCARD = Prepared(delete(emails).where(*_HELD))
 _FINISH = Prepared(update(emails).where(*_HELD).values({name: bindparam(f"new_{name}") for name in _FINISHED.split()}))
