@@ -78,6 +78,7 @@ TEMPLATES = [
     "password_changed",
     "post_removed",
     "post_reported",
+    "profile_shown",
     "recovery_code_used",
     "recovery_codes_made",
     "register",
@@ -352,6 +353,7 @@ class Sweep:
         self._write_about_requests(where, addresses, host)
         of_host, proof = ("Host_2", where, hosts, host), {"current_password": PASSWORD}
         self._keep("username_changed", *of_host, "/edit_profile", username="Host_2", **proof)
+        self._keep("profile_shown", *of_host, "/edit_profile", username="Host_2", is_public="1", **proof)
         self._write_about_passkeys(of_host, proof)
         self._keep("checkup", *of_host, "/checkup/send")
         self._keep("sessions_ended", *of_host, "/sessions/end_others")

@@ -81,6 +81,20 @@ def test_only_the_password_shows_a_private_profile_to_everybody(site: Site, susa
     assert profile(site)[3]
 
 
+def test_the_owner_hears_that_a_private_profile_was_shown_to_everybody(site: Site, susan: Browser) -> None:
+    """A thief of the password may have done it; a reset hides nothing again."""
+    told = "SELECT (SELECT count(*) FROM outbox_email WHERE kind = 'profile_shown'), count(*) FROM security_event"
+    told += " WHERE kind = 'profile_shown'"
+    save(susan, is_public="")
+    save(susan, is_public="1", current_password="")
+    before = execute(site, told)
+
+    save(susan, is_public="1")
+    save(susan, about_me=LINE, is_public="1")
+
+    assert (before, execute(site, told)) == ([(0, 0)], [(1, 1)])
+
+
 def test_a_line_needs_no_password_and_nor_does_hiding_a_profile(site: Site, susan: Browser) -> None:
     save(susan, about_me="Shown.", is_public="1", current_password="")
     save(susan, about_me="Hidden.", current_password="")

@@ -47,6 +47,7 @@ class Event(StrEnum):
     PASSKEY_COUNTER = "passkey_counter"
     NOT_ME = "disowned"
     RENAMED = "renamed"
+    PROFILE_SHOWN = "profile_shown"
     EMAILS_TURNED_OFF = "letters_turned_off"
     POST_REMOVED = "post_removed"
     DISABLED = "disabled"

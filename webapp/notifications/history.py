@@ -75,6 +75,7 @@ def named(kind: str) -> str:
         "passkey_renamed": _("A passkey was renamed"),
         "passkey_removed": _("A passkey was removed"),
         "username_changed": _("The username was changed"),
+        "profile_shown": _("The profile was opened to everybody"),
         "sessions_ended": _("Logged out on other devices"),
         "emails_turned_off": _("Emails about the account were turned off"),
         "post_removed": _("A post was removed"),

@@ -18,6 +18,12 @@ def username_changed(_settings: Settings, details: dict[str, Any]) -> dict[str, 
     return details | {"days": usernames.KEPT.days}
 
 
+@notice_kind("profile_shown", {"username": "susan", "when": A_SAMPLE_DAY})
+def profile_shown(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+    """To a person whose private profile was shown to people without an account."""
+    return details | {"profile_link": f"{settings.base_url}/edit_profile"}
+
+
 @notice_kind(
     "sessions_ended",
     EVERYWHERE | {"codes": 10},

@@ -13,8 +13,15 @@ from webapp.names import usernames
 from webapp.settings import Settings
 
 
-async def change(db: AsyncSession, user: User, about_me: str, is_public: bool) -> None:
+async def change(
+    db: AsyncSession, settings: Settings, user: User, about_me: str, is_public: bool, client: ClientInfo
+) -> None:
+    """Tells the owner if strangers can read from now on what they couldn't."""
     await db.exec(update(User).where(col(User.id) == user.id).values(about_me=about_me, is_public=is_public))
+    if is_public and not user.is_public:
+        await events.note(db, Event.PROFILE_SHOWN, user.id, client)
+        if settings.public_profiles:
+            await users.tell(db, settings, user, "profile_shown")
 
 
 async def take_another_picture(db: AsyncSession, user_id: int) -> None:

@@ -185,8 +185,9 @@ def _others_ended(ended: Ended) -> str:
 @limited(rate_limits.SMALL_CHANGES)
 @while_logged_in
 async def _saved(request: Request, form: Form[forms.EditProfile], user: User) -> Response:
-    await profiles.change(request.state.db, user, form.data.about_me, bool(form.data.is_public))
-    await request.state.db.commit()
+    db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
+    await profiles.change(db, settings, user, form.data.about_me, bool(form.data.is_public), client)
+    await db.commit()
     return pages.redirect(request, "/settings", flash=_("Profile saved."))
 
 
