@@ -244,7 +244,7 @@ def test_where_there_is_a_second_step_the_password_alone_proves_nothing(standing
 
     assert [asked.status_code, wrong.status_code] == [422, 422]
     assert all(re.search(r'<input id="code" name="code"[^>]*aria-invalid', page.text) for page in (asked, wrong))
-    assert "That recovery code isn't right" in wrong.text
+    assert "That recovery code isn&#39;t right" in wrong.text
     assert unchanging(standing) == before
     done = susan.post(path, data=fields | {"current_password": PASSWORD, "code": app.code()})
     assert done.status_code == 200, done.text
