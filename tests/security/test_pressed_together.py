@@ -66,6 +66,17 @@ def test_a_button_and_a_link_do_not_wait_for_each_other(site: Site, name: str, l
     assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
 
 
+@pytest.mark.parametrize("name", BUTTONS)
+@deep
+def test_two_different_buttons_do_not_wait_for_each_other(site: Site, name: str) -> None:
+    """Each counts first, and takes the account then."""
+    button, other = in_two_browsers(site, name)[0], logged_in(site)
+
+    answers = in_line(site, button, lambda: other.post("/edit_profile/picture"))
+
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+
+
 def test_who_asks_for_two_emails_in_the_same_instant_gets_both(site: Site) -> None:
     """Each is counted for the client IP and for the account. Were it not in the same order, they could deadlock."""
     susan = logged_in(site)

@@ -49,7 +49,9 @@ def proved(action: Action[More, Result]) -> Action[More, Result | None]:
 
 
 def proved_button(view: View) -> View:
-    """The same, and `while_logged_in`, for a button without a page: a page asks, and then sends the form again."""
+    """The same, and `while_logged_in`, for a button without a page: a page asks, and then sends the form again. It
+    stands below the limit: whatever counts and takes the account counts first, or two could deadlock.
+    """
     held = while_logged_in(lambda request, _form: view(request))
 
     @wraps(view)

@@ -54,8 +54,8 @@ async def admin_reports(request: Request) -> Response:
 
 
 @admin_required
-@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
+@proved_button
 async def keep_post(request: Request) -> Response:
     post, me, client = await _post(request), request.state.user, auth.client_info(request)
     try:

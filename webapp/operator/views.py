@@ -49,8 +49,8 @@ async def admin_mail(request: Request) -> Response:
 
 
 @admin_required
-@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
+@proved_button
 async def pause_mail(request: Request) -> Response:
     await status.pause(request.state.db)
     await _note(request, Event.MAIL_PAUSED)
@@ -59,8 +59,8 @@ async def pause_mail(request: Request) -> Response:
 
 
 @admin_required
-@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
+@proved_button
 async def resume_mail(request: Request) -> Response:
     await status.resume(request.state.db)
     await _note(request, Event.MAIL_RESUMED)
@@ -69,8 +69,8 @@ async def resume_mail(request: Request) -> Response:
 
 
 @admin_required
-@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
+@proved_button
 async def send_mail_again(request: Request) -> Response:
     """Sends an email that was given up; all of them if none is named."""
     form = await Form.read(request, SendAgain)
@@ -84,8 +84,8 @@ async def send_mail_again(request: Request) -> Response:
 
 
 @admin_required
-@proved_button
 @limited_button(rate_limits.SMALL_CHANGES)
+@proved_button
 async def address_works_again(request: Request) -> Response:
     """Whoever runs the site knows better than an old bounce."""
     form, db, settings = await Form.read(request, WorksAgain), request.state.db, request.app.state.settings
