@@ -211,7 +211,7 @@ def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_f
     with Site(replace(settings, mailer="process")) as posting:
         posting.run(post, posting.app.state.database, 4, kind="register")
 
-    start_site(settings, patience=0.2, retries=(60,))
+    start_site(settings, patience=1, retries=(60,))
     (email,) = scripted.wait_for_emails(1)
 
     named = [command for command in scripted.commands if command.startswith("RCPT")]
