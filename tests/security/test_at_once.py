@@ -52,7 +52,7 @@ SEEN = OPENS | {
     "david": "SELECT disabled_at FROM user_account WHERE id = 2",
     "david's posts": "SELECT id, removed_at FROM post WHERE author_id = 2 ORDER BY id",
     "request": "SELECT username, refused_at FROM registration_request",
-    "factor": "SELECT id, kind, name FROM factor WHERE user_id = 1 ORDER BY id",
+    "factor": "SELECT id, kind FROM factor WHERE user_id = 1 ORDER BY id",
     "address_change": "SELECT id, confirmed_at, undone_at FROM address_change WHERE user_id = 1"
     " AND epoch = (SELECT epoch FROM user_account WHERE id = 1) ORDER BY id",
 }

@@ -25,10 +25,7 @@ __all__ = ["hashes", "site", "standing"]  # fixtures
 pytestmark = pytest.mark.postgresql
 
 BUTTONS = [name for name in SENT if name not in NOT_BY_COOKIE]
-WAIT_FOR_ROWS = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event IN ('transactionid', 'tuple')
-"""
+WAIT_FOR_ROWS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
 # What is sent where the usual asks for the password first: they have logged in a moment ago.
 WITHOUT_PASSWORD = {"emails": {"new_sign_in": "1"}}
 
