@@ -120,10 +120,9 @@ class Variables(Environment):
         place = database_url.sqlite_file(address)
         if place is None or address.endswith(("/", ":memory:")):
             self.refuse(N_("DATABASE_URL names no file; one of SQLite's is sqlite:////absolute/path.db."))
-        elif not place.is_absolute():
-            words = N_("DATABASE_URL names a file that depends on the folder a command runs in: write %(url)s.")
-            self.refuse(words, url=f"sqlite:///{place.absolute()}")
-        return address
+            return ""
+        # A relative path begins in the project's folder: each command finds the same file, wherever it runs.
+        return f"sqlite+aiosqlite:///{ROOT / place}"
 
     def _with_pooler(self, url: str, said: str) -> str:
         if "pgbouncer=" not in url:
