@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import anyio
 import pytest
@@ -76,8 +75,8 @@ def post(site: Site, kind: str, recipient: str, user_id: int | None = None) -> N
 
     async def run() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            told: dict[str, Any] = {"username": "susan", "when": "2026-11-26T12:00:00+00:00", "codes": 0, "passkeys": 0}
-            await kinds.post(db, site.settings, kind, recipient, user_id=user_id, **told)
+            when = "2026-11-26T12:00:00+00:00"
+            await kinds.post(db, site.settings, kind, recipient, user_id=user_id, username="susan", when=when, codes=0)
             await db.commit()
 
     site.run(run)

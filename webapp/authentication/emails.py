@@ -32,16 +32,22 @@ Values = Callable[[Settings, dict[str, Any]], dict[str, Any]]
 
 
 def notice_kind(
-    name: str, *samples: dict[str, Any], counts_repeats: bool = True, keeps: tuple[str, ...] = ()
+    name: str,
+    *samples: dict[str, Any],
+    usual: dict[str, Any] | None = None,
+    counts_repeats: bool = True,
+    keeps: tuple[str, ...] = (),
 ) -> Callable[[Values], Values]:
     """Registers a kind of email (see `email_kind`) that tells somebody what happened to their account, whoever did it.
 
-    The function makes the template's values of what the email was posted to say, such as each of the `samples`.
+    The function makes the template's values of what the email was posted to say, such as each of the `samples`. `usual`
+    fills in what an older version of the site didn't store.
     """
 
     def register(values: Values) -> Values:
-        async def write(_db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
-            return notice(settings, name, email.owner_id, email.recipient, values(settings, told(email)))
+        async def write(db: AsyncSession, settings: Settings, email: Claimed) -> Draft:
+            details = await told(db, email, **(usual or {}))
+            return notice(settings, name, email.owner_id, email.recipient, values(settings, details))
 
         email_kind(
             name,
@@ -55,7 +61,7 @@ def notice_kind(
     return register
 
 
-@notice_kind("password_changed", A_SAMPLE_CHANGE, keeps=("codes", "passkeys"))
+@notice_kind("password_changed", A_SAMPLE_CHANGE, usual={"codes": 0, "passkeys": 0}, keeps=("codes", "passkeys"))
 def password_changed(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose password has just been changed."""
     return details | {"codes_link": f"{settings.base_url}/recovery_codes"}
@@ -77,7 +83,8 @@ async def new_sign_in(db: AsyncSession, settings: Settings, email: Claimed) -> D
     user = await users.get_active(db, email.owner_id)
     if user is None or await _has_enough(db, user, email, MOST_NEW_SIGN_INS):
         return None
-    return _new_sign_in_draft(settings, user.id, email.recipient, told(email))
+    details = await told(db, email, browser="", client_ip="")
+    return _new_sign_in_draft(settings, user.id, email.recipient, details)
 
 
 async def address_reserved_draft(db: AsyncSession, settings: Settings, address: str, hold: Reservation) -> Draft:
@@ -86,9 +93,13 @@ async def address_reserved_draft(db: AsyncSession, settings: Settings, address: 
     return a_reserved_draft(settings, address, user.username, hold.until, user.language)
 
 
-def told(email: Claimed) -> dict[str, Any]:
-    """What the email was posted to say."""
-    return email.parameters | {"when": datetime.fromisoformat(email.parameters["when"])}
+async def told(db: AsyncSession, email: Claimed, **usual: Any) -> dict[str, Any]:
+    """What the email was posted to say; `usual` fills in what an older version of the site didn't store."""
+    values = {"when": email.created_at.isoformat(), **usual, **email.parameters}
+    if "username" not in values:
+        user = await users.get(db, email.user_id or 0)
+        values["username"] = user.username if user else ""
+    return values | {"when": datetime.fromisoformat(values["when"])}
 
 
 async def _has_enough(db: AsyncSession, user: User, email: Claimed, most: int) -> bool:

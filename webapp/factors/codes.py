@@ -141,7 +141,7 @@ async def _spend(
     user, remaining = await users.owner(db, row.user_id), await left(db, row.user_id)
     what: dict[str, Any] = {"instead_of": instead_of} if instead_of else {}
     await events.note(db, Event.RECOVERY_CODE_USED, row.user_id, client, left=remaining, **what)
-    await users.tell(db, settings, user, "recovery_code_used", left=remaining, instead_of=instead_of)
+    await users.tell(db, settings, user, "recovery_code_used", left=remaining, **what)
     return user
 
 

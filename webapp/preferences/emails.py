@@ -12,7 +12,7 @@ A_BROWSER = {"username": "susan", "when": A_SAMPLE_DAY, "browser": "Firefox/145.
 EVERYWHERE = A_BROWSER | {"is_everywhere": True}
 
 
-@notice_kind("username_changed", A_SAMPLE, keeps=("before",))
+@notice_kind("username_changed", A_SAMPLE, usual={"before": ""}, keeps=("before",))
 def username_changed(_settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose username was changed."""
     return details | {"days": usernames.KEPT.days}
@@ -29,6 +29,7 @@ def profile_shown(settings: Settings, details: dict[str, Any]) -> dict[str, Any]
     EVERYWHERE | {"codes": 10},
     EVERYWHERE,
     A_BROWSER | {"is_everywhere": False},
+    usual={"codes": 0, "browser": "", "is_everywhere": True},
     keeps=("codes", "is_everywhere"),
 )
 def sessions_ended(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from webapp.accounts import deletions, users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
-from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, a_sample_person, notice_kind
+from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, SUSAN, a_sample_person, notice, notice_kind, told
+from webapp.factors import codes
 from webapp.mail.kinds import KINDS, Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.names import usernames
@@ -54,10 +55,18 @@ def recovery_codes_made(_settings: Settings, details: dict[str, Any]) -> dict[st
     return details
 
 
-@notice_kind("recovery_code_used", A_SAMPLE, A_SAMPLE | {"instead_of": "factor"})
-def recovery_code_used(_settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+@email_kind(
+    "recovery_code_used",
+    expires_after=timedelta(days=5),
+    samples=lambda site: [
+        notice(site, "recovery_code_used", 0, SUSAN, details)
+        for details in (A_SAMPLE, A_SAMPLE | {"instead_of": "factor"})
+    ],
+)
+async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To a person whose recovery code was used, whoever used it."""
-    return details
+    details = await told(db, email, left=await codes.left(db, email.owner_id), instead_of="")
+    return notice(settings, email.kind, email.owner_id, email.recipient, details)
 
 
 async def _of_deletion(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> Draft | None:

@@ -52,7 +52,7 @@ async def app_link(db: AsyncSession, settings: Settings, email: Claimed) -> Draf
 
 
 @notice_kind("factor_added", A_SAMPLE, counts_repeats=False)
-@notice_kind("factor_removed", *REMOVED, counts_repeats=False)
+@notice_kind("factor_removed", *REMOVED, usual={"factor": "all", "how": ""}, counts_repeats=False)
 @notice_kind("factor_removal_stopped", A_SAMPLE, counts_repeats=False)
 def factor_changed(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose account has a new authenticator app or has lost one, whoever did it; or whose factors stay,
@@ -77,7 +77,7 @@ async def second_step_unfinished(db: AsyncSession, settings: Settings, email: Cl
         return None
     if await status.sent_to(db, user.id, email.kind, email.created_at - timedelta(hours=1), before=email):
         return None
-    return _unfinished_draft(settings, user.id, email.recipient, told(email))
+    return _unfinished_draft(settings, user.id, email.recipient, await told(db, email, browser="", client_ip=""))
 
 
 @email_kind(

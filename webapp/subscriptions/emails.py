@@ -10,7 +10,7 @@ from webapp.settings import Settings
 A_SAMPLE = {"username": "susan", "about": "new_sign_in", "when": A_SAMPLE_DAY}
 
 
-@notice_kind("emails_turned_off", A_SAMPLE)
+@notice_kind("emails_turned_off", A_SAMPLE, usual={"about": ""})
 def emails_turned_off(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose emails about the safety of the account were turned off."""
     label = _(KINDS[details["about"]].label) if details["about"] in KINDS else ""
