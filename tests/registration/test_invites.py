@@ -234,7 +234,7 @@ def test_a_new_password_ends_what_a_thief_has_made(site: Site) -> None:
     page = susan.get("/invites").text
 
     assert site.browser().get(link).status_code == 410
-    assert "Ended with a change of your password" in page
+    assert "Ended when your password or email changed" in page
     assert "You can invite 3 more people." in page
 
 
