@@ -30,6 +30,7 @@ CHANGE_PASSWORD = Limit("change_password", OWN_CHANGES)
 CHANGE_EMAIL = Limit("change_email", OWN_CHANGES)
 CHANGE_USERNAME = Limit("change_username", (*OWN_CHANGES, Rate(30, 30 * DAY)))  # each keeps a username from others
 TAKE_BACK_USERNAME = Limit("take_back_username", OWN_CHANGES)
+SHOW_PROFILE = Limit("show_profile", OWN_CHANGES)
 EXPORTS = Limit("export", (Rate(2, DAY),))
 DOWNLOADS = Limit("download", (Rate(20, DAY),))
 IMPORTS = Limit("import", (Rate(3, DAY),))

@@ -73,7 +73,9 @@ async def edit_profile(request: Request) -> Response:
         may_save = bool(await _renamed(request, form, user))
     elif form.is_valid and form.data.is_public and not user.is_public:
         may_save = await proof.prove(request, form) is not None
-    response = await _saved(request, form, user) if may_save else None
+    is_shown = may_save and bool(form.data.is_public) and not user.is_public
+    save = limited(rate_limits.SHOW_PROFILE if is_shown else rate_limits.SMALL_CHANGES)(_saved)
+    response = await save(request, form, user) if may_save else None
     return response or pages.render(request, "preferences/edit_profile.html", part="form", form=form)
 
 
@@ -182,7 +184,6 @@ def _others_ended(ended: Ended) -> str:
     return email_links.with_codes(words, ended)
 
 
-@limited(rate_limits.SMALL_CHANGES)
 @while_logged_in
 async def _saved(request: Request, form: Form[forms.EditProfile], user: User) -> Response:
     db, settings, client = request.state.db, request.app.state.settings, auth.client_info(request)
