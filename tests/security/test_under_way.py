@@ -20,7 +20,7 @@ from tests.people.crowd import arrive, import_people
 from tests.security.test_endings import by_hand
 from tests.security.test_roles import ADMIN
 from tests.security.test_stolen_cookie import OPENS
-from tests.sites import Site
+from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.test_limit_sweep import SENT, path_of
 from tests.watching import execute, execute_each, standing_site
@@ -130,22 +130,30 @@ def test_a_session_that_ends_while_the_site_hashes_for_it_changes_nothing(standi
     assert execute_each(standing, SEEN) == after
 
 
-def test_who_is_logged_out_under_way_reads_so_in_the_language_of_the_log_in_page(standing: Site) -> None:
-    """The account's language went with the session."""
+def overtaken(standing: Site, overtake: Callable[[Browser], object]) -> str:
+    """What a person reads whose change of password is overtaken while the site hashes for it. The account is in
+    Russian, the browser in English.
+    """
     susan = standing.browser()
     susan.headers["accept-language"] = "en"
     log_in(susan)
     execute(standing, "DELETE FROM limit_window")
     execute(standing, "UPDATE user_account SET language = 'ru' WHERE username = 'susan'")
 
-    def end(run: str) -> None:
+    def meanwhile(run: str) -> None:
         if run == "hash":
-            end_the_session(standing)
+            overtake(susan)
 
-    standing.argon2.meanwhile = end
+    standing.argon2.meanwhile = meanwhile
     page = susan.post("/change_password", data=FORMS["/change_password"] | {"current_password": PASSWORD}).text
     standing.argon2.meanwhile = lambda _run: None
     execute(standing, "UPDATE user_account SET language = 'en' WHERE username = 'susan'")
+    return page
+
+
+def test_who_is_logged_out_under_way_reads_so_in_the_language_of_the_log_in_page(standing: Site) -> None:
+    """The account's language went with the session."""
+    page = overtaken(standing, lambda _susan: end_the_session(standing))
 
     assert '<html lang="en"' in page
     assert "Your account has just changed. Try again." in page
@@ -153,20 +161,7 @@ def test_who_is_logged_out_under_way_reads_so_in_the_language_of_the_log_in_page
 
 def test_who_changes_the_account_in_two_tabs_at_once_reads_so_in_its_language(standing: Site) -> None:
     """The session goes on, under a new id."""
-    susan = standing.browser()
-    susan.headers["accept-language"] = "en"
-    log_in(susan)
-    execute(standing, "DELETE FROM limit_window")
-    execute(standing, "UPDATE user_account SET language = 'ru' WHERE username = 'susan'")
-
-    def press_in_the_other_tab(run: str) -> None:
-        if run == "hash":
-            susan.post("/sessions/end_others")
-
-    standing.argon2.meanwhile = press_in_the_other_tab
-    page = susan.post("/change_password", data=FORMS["/change_password"] | {"current_password": PASSWORD}).text
-    standing.argon2.meanwhile = lambda _run: None
-    execute(standing, "UPDATE user_account SET language = 'en' WHERE username = 'susan'")
+    page = overtaken(standing, lambda susan: susan.post("/sessions/end_others"))
 
     assert '<html lang="ru"' in page
     assert "Аккаунт только что изменился." in page.replace("\xa0", " ")
