@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 
 from jinja2 import Environment
@@ -27,7 +28,7 @@ Claim = Callable[[AsyncSession], Awaitable[Lease | None]]  # leases what has wai
 HandBack = Callable[[AsyncSession, Lease], Awaitable[None]]  # ends a lease, so that anybody can claim it at once
 
 
-class Worker:
+class Worker(ABC):
     """Does long work, one piece after the other. What is asked for in this process starts at once; polling finds the
     rest.
     """
@@ -40,9 +41,9 @@ class Worker:
         self._asked = asyncio.Event()
         self.is_stopping = False
 
+    @abstractmethod
     async def work(self, lease: Lease) -> None:
         """Raises LeaseLost."""
-        raise NotImplementedError
 
     async def do_one(self) -> bool:
         """Does what has waited longest; returns whether there was anything."""
