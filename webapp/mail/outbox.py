@@ -241,7 +241,7 @@ _FINISHED = "state due_at attempts crashes verdict code reason finished_at recip
 _BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(user_id=bindparam("owner")))
 _THIS = emails.c.id == bindparam("lease_id"), emails.c.fence == bindparam("lease_fence")
 _HELD = (*_THIS, emails.c.state == LEASED)  # without those already finished
-# Those being finished at this moment are passed over: else it would wait for one, which waits for what it has renewed.
+# Without those that are just being finished: renewing and finishing could wait for each other.
 _UNTOUCHED = select(emails.c.id).where(*_HELD).with_for_update(skip_locked=True).correlate(None).scalar_subquery()
 _RENEW = Prepared(update(emails).where(emails.c.id == _UNTOUCHED).values(due_at=bindparam("lease_end")))
 _DISCARD = Prepared(delete(emails).where(*_HELD))

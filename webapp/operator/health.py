@@ -20,7 +20,7 @@ TRIED_EVERY = 5.0  # seconds, because anybody can open the page
 async def problems(database: Database, db: AsyncSession, *, is_mailer_missing: bool, is_away: bool) -> list[str]:
     """What keeps this process from its work, in words; an empty list if nothing does.
 
-    `is_away` if visitors found no database, or no room in it: a try that finds some says little.
+    `is_away` if visitors have met an outage that isn't over, even if a small write works.
     """
     found = ["the mailer is not running"] if is_mailer_missing else []
     try:
