@@ -1,11 +1,13 @@
 """How long requests wait for a database connection."""
 
+import asyncio
 import time
 from typing import Any
 
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_
 
 LOOK_EVERY = 1.0  # seconds
 MOST_SECONDS = 10.0
@@ -21,11 +23,16 @@ class Waits:
 
 
 class TimedPool(AsyncAdaptedQueuePool):
-    """The usual pool, with the waits counted."""
+    """The usual pool, with the waits counted, which gives its connections in the order in which they were asked for.
+
+    The usual one gives a connection that has just come back to whoever asks in that instant, and lets those who were
+    waiting wait again, behind everybody.
+    """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.waits = Waits()
+        self._places = asyncio.Semaphore(self.size())
 
     def connect(self) -> PoolProxiedConnection:
         waits, began = self.waits, time.perf_counter()
@@ -39,6 +46,25 @@ class TimedPool(AsyncAdaptedQueuePool):
 
     def wait(self, began: float) -> PoolProxiedConnection:
         return super().connect()
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        await_(self._take_place())
+        try:
+            return super()._do_get()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        self._places.release()
+
+    async def _take_place(self) -> None:
+        try:
+            async with asyncio.timeout(self.timeout()):
+                await self._places.acquire()
+        except TimeoutError:
+            raise PoolTimeout("All connections are in use.") from None
 
 
 class OnlyConnection(TimedPool):
