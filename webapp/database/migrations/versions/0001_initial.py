@@ -12,6 +12,8 @@ down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+# Keys that have no name here are named by the convention of the models' metadata (webapp/database/engine.py).
+
 # No model knows of any of this: SQLite has tables of words beside the tables, which triggers keep in step, and
 # PostgreSQL columns of words in them. A migration that makes "post" or "user_account" anew on SQLite, as
 # batch_alter_table does for a column, loses the triggers with the old table and must bring them back.
@@ -22,46 +24,41 @@ INDEXED = {"post": ("post_words", "body"), "user_account": ("person_words", "use
 def upgrade() -> None:
     op.create_table(
         "error_report",
-        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("fingerprint", sa.String(length=32), primary_key=True),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_error_report")),
     )
     op.create_table(
         "form_answer",
-        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), primary_key=True),
         sa.Column("began", sa.Float(), nullable=False),
         sa.Column("answer", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_form_answer")),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "hash_cost",
-        sa.Column("cost", sa.String(length=60), nullable=False),
-        sa.PrimaryKeyConstraint("cost", name=op.f("pk_hash_cost")),
+        sa.Column("cost", sa.String(length=60), primary_key=True),
     )
     op.create_table(
         "decided_report",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("reason", sa.String(length=300), nullable=False),
         sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("decision", sa.String(length=300), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_decided_report")),
     )
-    op.create_index("ix_decided_report_decided_at", "decided_report", ["decided_at"], unique=False)
+    op.create_index("ix_decided_report_decided_at", "decided_report", ["decided_at"])
     op.create_table(
         "retired_username",
-        sa.Column("name_hash", sa.String(length=64), nullable=False),
+        sa.Column("name_hash", sa.String(length=64), primary_key=True),
         sa.Column("kept_until", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name_hash", name=op.f("pk_retired_username")),
     )
-    op.create_index("ix_retired_username_kept_until", "retired_username", ["kept_until"], unique=False)
+    op.create_index("ix_retired_username_kept_until", "retired_username", ["kept_until"])
     op.create_table(
         "registration_request",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("email", sa.String(length=254), nullable=False, unique=True),
         sa.Column("username", sa.String(length=30), nullable=False),
-        sa.Column("username_key", sa.String(length=30), nullable=True),
+        sa.Column("username_key", sa.String(length=30), nullable=True, unique=True),
         sa.Column("password_hash", sa.String(length=200), nullable=False),
         sa.Column("why", sa.String(length=500), nullable=False),
         sa.Column("language", sa.String(length=12), nullable=False),
@@ -69,33 +66,28 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.String(length=300), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_registration_request")),
-        sa.UniqueConstraint("email", name=op.f("uq_registration_request_email")),
-        sa.UniqueConstraint("username_key", name=op.f("uq_registration_request_username_key")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_registration_request_expires_at", "registration_request", ["expires_at"], unique=False)
+    op.create_index("ix_registration_request_expires_at", "registration_request", ["expires_at"])
     op.create_table(
         "limit_window",
-        sa.Column("key", sa.String(length=80), nullable=False),
+        sa.Column("key", sa.String(length=80), primary_key=True),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("ends", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_limit_window")),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "mail_status",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("trouble_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("trouble_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("trouble_code", sa.Integer(), nullable=True),
         sa.Column("trouble_reason", sa.String(length=300), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_status")),
     )
     op.create_table(
         "outbox_email",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("recipient", sa.String(length=320), nullable=True),
         sa.Column("parameters", sa.JSON(), nullable=False),
@@ -115,87 +107,54 @@ def upgrade() -> None:
         sa.Column("code", sa.Integer(), nullable=True),
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_email")),
     )
-    op.create_index(
-        "ix_outbox_email_priority_due_at",
-        "outbox_email",
-        ["priority", "due_at"],
-        unique=False,
-        postgresql_where=sa.text("finished_at IS NULL"),
-        sqlite_where=sa.text("finished_at IS NULL"),
-    )
-    op.create_index(
-        "ix_outbox_email_finished_at",
-        "outbox_email",
-        ["finished_at"],
-        unique=False,
-        postgresql_where=sa.text("finished_at IS NOT NULL"),
-        sqlite_where=sa.text("finished_at IS NOT NULL"),
-    )
-    op.create_index(
+    _partial_index("ix_outbox_email_priority_due_at", "outbox_email", ["priority", "due_at"], "finished_at IS NULL")
+    _partial_index("ix_outbox_email_finished_at", "outbox_email", ["finished_at"], "finished_at IS NOT NULL")
+    _partial_index(
         "ix_outbox_email_of_strangers_finished_at",
         "outbox_email",
         ["finished_at"],
-        unique=False,
-        postgresql_where=sa.text("finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"),
-        sqlite_where=sa.text("finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)"),
+        "finished_at IS NOT NULL AND state <> 'sent' AND priority IN (3, 4)",
     )
-    op.create_index(
+    _partial_index(
         "ix_outbox_email_given_up_finished_at",
         "outbox_email",
         ["finished_at"],
-        unique=False,
-        postgresql_where=sa.text("state IN ('dead', 'expired', 'suppressed')"),
-        sqlite_where=sa.text("state IN ('dead', 'expired', 'suppressed')"),
+        "state IN ('dead', 'expired', 'suppressed')",
     )
-    op.create_index(
-        "ix_outbox_email_user_id_created_at",
-        "outbox_email",
-        ["user_id", "created_at"],
-        unique=False,
-        postgresql_where=sa.text("user_id IS NOT NULL"),
-        sqlite_where=sa.text("user_id IS NOT NULL"),
+    _partial_index(
+        "ix_outbox_email_user_id_created_at", "outbox_email", ["user_id", "created_at"], "user_id IS NOT NULL"
     )
 
     op.create_table(
         "refused_address",
-        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("address", sa.String(length=320), primary_key=True),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("source", sa.String(length=12), server_default="smtp", nullable=False),
         sa.Column("code", sa.Integer(), nullable=True),
         sa.Column("reason", sa.String(length=300), nullable=True),
-        sa.PrimaryKeyConstraint("address", name=op.f("pk_refused_address")),
     )
-    op.create_index("ix_refused_address_since", "refused_address", ["since"], unique=False)
+    op.create_index("ix_refused_address_since", "refused_address", ["since"])
     op.create_table(
         "security_event",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("client_ip", sa.String(length=60), nullable=False),
         sa.Column("user_agent", sa.String(length=300), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_event")),
     )
-    op.create_index("ix_security_event_created_at", "security_event", ["created_at"], unique=False)
-    op.create_index("ix_security_event_user_id_created_at", "security_event", ["user_id", "created_at"], unique=False)
-    op.create_index(
-        "ix_security_event_user_agent",
-        "security_event",
-        ["user_agent"],
-        unique=False,
-        postgresql_where=sa.text("client_ip = ''"),
-        sqlite_where=sa.text("client_ip = ''"),
-    )
+    op.create_index("ix_security_event_created_at", "security_event", ["created_at"])
+    op.create_index("ix_security_event_user_id_created_at", "security_event", ["user_id", "created_at"])
+    _partial_index("ix_security_event_user_agent", "security_event", ["user_agent"], "client_ip = ''")
 
     op.create_table(
         "user_account",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("username", sa.String(length=30), nullable=False),
-        sa.Column("username_key", sa.String(length=30), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("username_key", sa.String(length=30), nullable=False, unique=True),
+        sa.Column("email", sa.String(length=254), nullable=False, unique=True),
         sa.Column("password_hash", sa.String(length=200), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("language", sa.String(length=12), nullable=False),
@@ -221,58 +180,46 @@ def upgrade() -> None:
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("factor_removal_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("factor_removal_told_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
-        sa.UniqueConstraint("email", name=op.f("uq_user_account_email")),
-        sa.UniqueConstraint("username_key", name=op.f("uq_user_account_username_key")),
         sqlite_autoincrement=True,
     )
-    op.create_index(
+    _partial_index(
         "ix_user_account_factor_removal_due_at",
         "user_account",
         ["factor_removal_due_at"],
-        unique=False,
-        postgresql_where=sa.text("factor_removal_due_at IS NOT NULL"),
-        sqlite_where=sa.text("factor_removal_due_at IS NOT NULL"),
+        "factor_removal_due_at IS NOT NULL",
     )
     op.create_table(
         "address_change",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("old_email", sa.String(length=254), nullable=False),
         sa.Column("new_email", sa.String(length=254), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_address_change_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_change")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_address_change_created_at", "address_change", ["created_at"], unique=False)
-    op.create_index("ix_address_change_user_id", "address_change", ["user_id"], unique=False)
+    op.create_index("ix_address_change_created_at", "address_change", ["created_at"])
+    op.create_index("ix_address_change_user_id", "address_change", ["user_id"])
 
     op.create_table(
         "account_deletion",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column(
+            "user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False, unique=True
+        ),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_account_deletion_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_deletion")),
-        sa.UniqueConstraint("user_id", name=op.f("uq_account_deletion_user_id")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_account_deletion_due_at", "account_deletion", ["due_at"], unique=False)
+    op.create_index("ix_account_deletion_due_at", "account_deletion", ["due_at"])
 
     op.create_table(
         "account_export",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -281,57 +228,35 @@ def upgrade() -> None:
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_account_export_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_export")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_account_export_expires_at", "account_export", ["expires_at"], unique=False)
-    op.create_index("ix_account_export_user_id", "account_export", ["user_id"], unique=False)
+    op.create_index("ix_account_export_expires_at", "account_export", ["expires_at"])
+    op.create_index("ix_account_export_user_id", "account_export", ["user_id"])
     op.create_table(
         "export_chunk",
-        sa.Column("export_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("export_id", sa.Integer(), sa.ForeignKey("account_export.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("number", sa.Integer(), autoincrement=False, primary_key=True),
         sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["export_id"],
-            ["account_export.id"],
-            name=op.f("fk_export_chunk_export_id_account_export"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("export_id", "number", name=op.f("pk_export_chunk")),
     )
 
     op.create_table(
         "email_switch",
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("kind", sa.String(length=40), primary_key=True),
         sa.Column("is_wanted", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_email_switch_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("user_id", "kind", name=op.f("pk_email_switch")),
     )
     op.create_table(
         "follow",
-        sa.Column("follower_id", sa.Integer(), nullable=False),
-        sa.Column("followed_id", sa.Integer(), nullable=False),
+        sa.Column("follower_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("followed_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["followed_id"], ["user_account.id"], name=op.f("fk_follow_followed_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["follower_id"], ["user_account.id"], name=op.f("fk_follow_follower_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("follower_id", "followed_id", name=op.f("pk_follow")),
     )
-    op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"], unique=False)
+    op.create_index("ix_follow_followed_id_created_at", "follow", ["followed_id", "created_at"])
 
     op.create_table(
         "archive_import",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
@@ -343,31 +268,20 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("added", sa.Integer(), nullable=False),
         sa.Column("report", sa.String(length=4000), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_archive_import_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_archive_import")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_archive_import_user_id", "archive_import", ["user_id"], unique=False)
-    op.create_index("ix_archive_import_expires_at", "archive_import", ["expires_at"], unique=False)
+    op.create_index("ix_archive_import_user_id", "archive_import", ["user_id"])
+    op.create_index("ix_archive_import_expires_at", "archive_import", ["expires_at"])
     op.create_table(
         "import_chunk",
-        sa.Column("import_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("import_id", sa.Integer(), sa.ForeignKey("archive_import.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("number", sa.Integer(), primary_key=True),
         sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["import_id"],
-            ["archive_import.id"],
-            name=op.f("fk_import_chunk_import_id_archive_import"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("import_id", "number", name=op.f("pk_import_chunk")),
     )
     op.create_table(
         "invite",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("places", sa.Integer(), nullable=False),
@@ -375,80 +289,48 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_invite_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_invite")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_invite_expires_at", "invite", ["expires_at"], unique=False)
-    op.create_index("ix_invite_user_id", "invite", ["user_id"], unique=False)
+    op.create_index("ix_invite_expires_at", "invite", ["expires_at"])
+    op.create_index("ix_invite_user_id", "invite", ["user_id"])
     op.create_table(
         "invite_use",
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("invite_id", sa.Integer(), nullable=False),
-        sa.Column("inviter_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("invite_id", sa.Integer(), sa.ForeignKey("invite.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("inviter_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_invite_use_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["invite_id"], ["invite.id"], name=op.f("fk_invite_use_invite_id_invite"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["inviter_id"], ["user_account.id"], name=op.f("fk_invite_use_inviter_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invite_use")),
     )
-    op.create_index("ix_invite_use_invite_id", "invite_use", ["invite_id"], unique=False)
-    op.create_index("ix_invite_use_inviter_id", "invite_use", ["inviter_id"], unique=False)
+    op.create_index("ix_invite_use_invite_id", "invite_use", ["invite_id"])
+    op.create_index("ix_invite_use_inviter_id", "invite_use", ["inviter_id"])
     op.create_table(
         "mute",
-        sa.Column("muter_id", sa.Integer(), nullable=False),
-        sa.Column("muted_id", sa.Integer(), nullable=False),
+        sa.Column("muter_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("muted_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["muted_id"], ["user_account.id"], name=op.f("fk_mute_muted_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["muter_id"], ["user_account.id"], name=op.f("fk_mute_muter_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("muter_id", "muted_id", name=op.f("pk_mute")),
     )
-    op.create_index("ix_mute_muted_id", "mute", ["muted_id"], unique=False)
+    op.create_index("ix_mute_muted_id", "mute", ["muted_id"])
 
     op.create_table(
         "block",
-        sa.Column("blocker_id", sa.Integer(), nullable=False),
-        sa.Column("blocked_id", sa.Integer(), nullable=False),
+        sa.Column("blocker_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("blocked_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["blocked_id"], ["user_account.id"], name=op.f("fk_block_blocked_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["blocker_id"], ["user_account.id"], name=op.f("fk_block_blocker_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("blocker_id", "blocked_id", name=op.f("pk_block")),
     )
-    op.create_index("ix_block_blocked_id", "block", ["blocked_id"], unique=False)
+    op.create_index("ix_block_blocked_id", "block", ["blocked_id"])
 
     op.create_table(
         "kept_username",
-        sa.Column("username_key", sa.String(length=30), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("username_key", sa.String(length=30), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("kept_until", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_kept_username_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("username_key", name=op.f("pk_kept_username")),
     )
-    op.create_index("ix_kept_username_kept_until", "kept_username", ["kept_until"], unique=False)
-    op.create_index("ix_kept_username_user_id", "kept_username", ["user_id"], unique=False)
+    op.create_index("ix_kept_username_kept_until", "kept_username", ["kept_until"])
+    op.create_index("ix_kept_username_user_id", "kept_username", ["user_id"])
 
     op.create_table(
         "factor",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("kind", sa.String(length=12), nullable=False),
         sa.Column("secret", sa.String(length=300), nullable=False),
         sa.Column("sealed_with", sa.String(length=16), nullable=False),
@@ -456,110 +338,71 @@ def upgrade() -> None:
         sa.Column("spent_ahead", sa.String(length=300), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_factor_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_factor")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_factor_user_id", "factor", ["user_id"], unique=False)
-    op.create_index(
-        "uq_factor_app",
-        "factor",
-        ["user_id"],
-        unique=True,
-        postgresql_where=sa.text("kind = 'app'"),
-        sqlite_where=sa.text("kind = 'app'"),
-    )
+    op.create_index("ix_factor_user_id", "factor", ["user_id"])
+    _partial_index("uq_factor_app", "factor", ["user_id"], "kind = 'app'", unique=True)
 
     op.create_table(
         "pending_log_in",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("token_hash", sa.String(length=64), nullable=False, unique=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("is_remembered", sa.Boolean(), nullable=False),
         sa.Column("user_agent", sa.String(length=300), nullable=False),
         sa.Column("client_ip", sa.String(length=60), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_pending_log_in_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_log_in")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_pending_log_in_token_hash")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_pending_log_in_created_at", "pending_log_in", ["created_at"], unique=False)
-    op.create_index("ix_pending_log_in_user_id", "pending_log_in", ["user_id"], unique=False)
+    op.create_index("ix_pending_log_in_created_at", "pending_log_in", ["created_at"])
+    op.create_index("ix_pending_log_in_user_id", "pending_log_in", ["user_id"])
 
     op.create_table(
         "known_browser",
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("secret_hash", sa.String(length=64), primary_key=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("counted_as", sa.String(length=32), nullable=False),
         sa.Column("known_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("trusted_until", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_known_browser_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("user_id", "secret_hash", name=op.f("pk_known_browser")),
     )
-    op.create_index("ix_known_browser_last_seen_at", "known_browser", ["last_seen_at"], unique=False)
-    op.create_index("ix_known_browser_secret_hash", "known_browser", ["secret_hash"], unique=False)
+    op.create_index("ix_known_browser_last_seen_at", "known_browser", ["last_seen_at"])
+    op.create_index("ix_known_browser_secret_hash", "known_browser", ["secret_hash"])
 
     op.create_table(
         "post",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("author_id", sa.Integer(), nullable=False),
-        sa.Column("reply_to_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+        sa.Column("author_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
+        sa.Column(
+            "reply_to_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.ForeignKey("post.id", ondelete="SET NULL"),
+            nullable=True,
+        ),
         sa.Column("body", sa.String(length=4000), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_because", sa.String(length=300), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["author_id"], ["user_account.id"], name=op.f("fk_post_author_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["reply_to_id"], ["post.id"], name=op.f("fk_post_reply_to_id_post"), ondelete="SET NULL"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_post")),
         sqlite_autoincrement=True,
     )
     op.create_index(
-        "ix_post_author_id_id_deleted_at_removed_at",
-        "post",
-        ["author_id", "id", "deleted_at", "removed_at"],
-        unique=False,
+        "ix_post_author_id_id_deleted_at_removed_at", "post", ["author_id", "id", "deleted_at", "removed_at"]
     )
-    op.create_index("ix_post_author_id_created_at_id", "post", ["author_id", "created_at", "id"], unique=False)
-    op.create_index(
-        "ix_post_deleted_at",
-        "post",
-        ["deleted_at"],
-        unique=False,
-        postgresql_where=sa.text("deleted_at IS NOT NULL"),
-        sqlite_where=sa.text("deleted_at IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_post_reply_to_id_id",
-        "post",
-        ["reply_to_id", "id"],
-        unique=False,
-        postgresql_where=sa.text("reply_to_id IS NOT NULL"),
-        sqlite_where=sa.text("reply_to_id IS NOT NULL"),
-    )
+    op.create_index("ix_post_author_id_created_at_id", "post", ["author_id", "created_at", "id"])
+    _partial_index("ix_post_deleted_at", "post", ["deleted_at"], "deleted_at IS NOT NULL")
+    _partial_index("ix_post_reply_to_id_id", "post", ["reply_to_id", "id"], "reply_to_id IS NOT NULL")
 
     op.create_table(
         "passkey",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("credential_id", sa.String(length=1400), nullable=False),
+        sa.Column("credential_id", sa.String(length=1400), nullable=False, unique=True),
         sa.Column("public_key", sa.String(length=4000), nullable=False),
         sa.Column("handle", sa.String(length=100), nullable=False),
         sa.Column("name", sa.String(length=60), nullable=False),
@@ -567,31 +410,22 @@ def upgrade() -> None:
         sa.Column("is_synced", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_passkey_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_passkey")),
-        sa.UniqueConstraint("credential_id", name=op.f("uq_passkey_credential_id")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_passkey_user_id"), "passkey", ["user_id"], unique=False)
+    op.create_index("ix_passkey_user_id", "passkey", ["user_id"])
     op.create_table(
         "recovery_code",
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("label", sa.String(length=8), nullable=False),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("label", sa.String(length=8), primary_key=True),
         sa.Column("code_hash", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_recovery_code_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("user_id", "label", name=op.f("pk_recovery_code")),
     )
     op.create_table(
         "session",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("token_hash", sa.String(length=64), nullable=False, unique=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("is_remembered", sa.Boolean(), nullable=False),
         sa.Column("user_agent", sa.String(length=300), nullable=False),
@@ -603,90 +437,94 @@ def upgrade() -> None:
         sa.Column("second_proved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("passkey_id", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_session_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_session_token_hash")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_session_expires_at", "session", ["expires_at"], unique=False)
-    op.create_index("ix_session_user_id", "session", ["user_id"], unique=False)
+    op.create_index("ix_session_expires_at", "session", ["expires_at"])
+    op.create_index("ix_session_user_id", "session", ["user_id"])
 
     op.create_table(
         "mention",
-        sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column(
+            "post_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.ForeignKey("post.id", ondelete="CASCADE"),
+            primary_key=True,
+        ),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("is_reply", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_mention_post_id_post"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_mention_user_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("post_id", "user_id", name=op.f("pk_mention")),
     )
-    op.create_index("ix_mention_user_id_created_at", "mention", ["user_id", "created_at"], unique=False)
-    op.create_index("ix_mention_user_id_post_id", "mention", ["user_id", "post_id"], unique=False)
+    op.create_index("ix_mention_user_id_created_at", "mention", ["user_id", "created_at"])
+    op.create_index("ix_mention_user_id_post_id", "mention", ["user_id", "post_id"])
 
     op.create_table(
         "report",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("post_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("reporter_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column(
+            "post_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.ForeignKey("post.id", ondelete="CASCADE"),
+            nullable=False,
+        ),
+        sa.Column("reporter_id", sa.Integer(), sa.ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("body", sa.String(length=4000), nullable=False),
-        sa.ForeignKeyConstraint(["post_id"], ["post.id"], name=op.f("fk_report_post_id_post"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["reporter_id"], ["user_account.id"], name=op.f("fk_report_reporter_id_user_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_report")),
         sa.UniqueConstraint("post_id", "reporter_id", name=op.f("uq_report_post_id_reporter_id")),
     )
-    op.create_index("ix_report_settled_at", "report", ["settled_at"], unique=False)
+    op.create_index("ix_report_settled_at", "report", ["settled_at"])
 
     _index_words()
 
 
 def downgrade() -> None:
     _forget_words()
-    op.drop_table("import_chunk")
-    op.drop_table("archive_import")
-    op.drop_table("invite_use")
-    op.drop_table("invite")
-    op.drop_table("report")
-    op.drop_table("mention")
-    op.drop_table("session")
-    op.drop_table("recovery_code")
-    op.drop_table("passkey")
-    op.drop_table("post")
-    op.drop_table("pending_log_in")
-    op.drop_table("factor")
-    op.drop_table("known_browser")
-    op.drop_table("kept_username")
-    op.drop_table("block")
-    op.drop_table("mute")
-    op.drop_table("follow")
-    op.drop_table("email_switch")
-    op.drop_table("export_chunk")
-    op.drop_table("account_export")
-    op.drop_table("account_deletion")
-    op.drop_table("address_change")
-    op.drop_table("user_account")
-    op.drop_table("security_event")
-    op.drop_table("refused_address")
-    op.drop_table("outbox_email")
-    op.drop_table("mail_status")
-    op.drop_table("limit_window")
-    op.drop_table("registration_request")
-    op.drop_table("retired_username")
-    op.drop_table("decided_report")
-    op.drop_table("hash_cost")
-    op.drop_table("form_answer")
-    op.drop_table("error_report")
+    # Those that refer to others come first.
+    for table in (
+        "import_chunk",
+        "archive_import",
+        "invite_use",
+        "invite",
+        "report",
+        "mention",
+        "session",
+        "recovery_code",
+        "passkey",
+        "post",
+        "pending_log_in",
+        "factor",
+        "known_browser",
+        "kept_username",
+        "block",
+        "mute",
+        "follow",
+        "email_switch",
+        "export_chunk",
+        "account_export",
+        "account_deletion",
+        "address_change",
+        "user_account",
+        "security_event",
+        "refused_address",
+        "outbox_email",
+        "mail_status",
+        "limit_window",
+        "registration_request",
+        "retired_username",
+        "decided_report",
+        "hash_cost",
+        "form_answer",
+        "error_report",
+    ):
+        op.drop_table(table)
+
+
+def _partial_index(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    condition = sa.text(where)
+    op.create_index(name, table, columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
 
 
 def _index_words() -> None:
