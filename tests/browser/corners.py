@@ -77,7 +77,7 @@ def checkup_email(person: Visitor) -> None:
 def import_posts(person: Visitor) -> None:
     person.is_logged_in()
     person.goto("/import")
-    person.press("Continue")
+    person.press("Choose a file")
     expect(person.page.get_by_label("File")).to_be_visible()
 
 
