@@ -6,6 +6,7 @@ It needs Node 18 to 22 and Chromium; npm puts Lighthouse into `.lighthouse`, whi
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,18 +148,37 @@ def _median(url: str, options: list[str]) -> Finding:
     return Finding.median([_run(url, options) for _number in range(RUNS)])
 
 
-def _run(url: str, options: list[str], *, tries: int = 2) -> Finding:
-    """Once more if the browser itself has fallen over."""
+def _run(url: str, options: list[str], *, tries: int = 3) -> Finding:
+    """Again if the browser itself has fallen over, which says why."""
     command = [str(PROGRAM), url, "--quiet", "--output=json", f"--only-categories={','.join(SCORES)}"]
     flags = ["--throttling-method=simulate", "--chrome-flags=--headless=new --no-sandbox"]
-    variables = os.environ | {"CHROME_PATH": str(CHROMIUM)}
     try:
-        done = subprocess.run([*command, *flags, *options], env=variables, capture_output=True, check=True, timeout=120)
-    except subprocess.SubprocessError:
+        return Finding.of(json.loads(_said([*command, *flags, *options])))
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(f"{error}\n{(error.stderr or b'').decode()[-2000:]}", file=sys.stderr)
         if tries == 1:
             raise
-        return _run(url, options, tries=tries - 1)
-    return Finding.of(json.loads(done.stdout))
+    return _run(url, options, tries=tries - 1)
+
+
+def _said(command: list[str], *, patience: float = 120) -> bytes:
+    """What Lighthouse writes. One that hangs is interrupted, not killed: else its browser would live on, and be busy
+    beside the next run.
+    """
+    variables = os.environ | {"CHROME_PATH": str(CHROMIUM)}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        try:
+            output, errors = program.communicate(timeout=patience)
+        except subprocess.TimeoutExpired as late:
+            program.send_signal(signal.SIGINT)
+            try:
+                _output, late.stderr = program.communicate(timeout=20)
+            finally:
+                program.kill()
+            raise
+    if program.returncode:
+        raise subprocess.CalledProcessError(program.returncode, command[:2], stderr=errors)
+    return output
 
 
 if __name__ == "__main__":
