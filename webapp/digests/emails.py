@@ -54,7 +54,6 @@ async def digest(db: AsyncSession, settings: Settings, email: Claimed) -> Draft 
 
 
 def _draft(settings: Settings, user: User, what: Missed) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, KIND, user.email)
     mentions = what.mentions[:MENTIONS_LINKED]
     posts = what.posts[: LINKED - len(mentions)]
     values: dict[str, Any] = {
@@ -67,6 +66,6 @@ def _draft(settings: Settings, user: User, what: Missed) -> Draft:
         "followers": what.followers[-FOLLOWERS_NAMED:][::-1],
         "follower_count": len(what.followers),
         "home_link": f"{settings.base_url}/",
-        "unsubscribe_link": unsubscribe,
+        "unsubscribe_link": unsubscribe_link(settings, user.id, KIND, user.email),
     }
-    return Draft(KIND, user.email, values, user.id, unsubscribe=unsubscribe)
+    return Draft(KIND, user.email, values, user.id)

@@ -31,8 +31,9 @@ class Draft:
     """What the writer of an email decides: its one recipient, and the template's name and values.
 
     With `message`, which is the whole content, it needs no template. `headers` go before those that every email has.
-    `unsubscribe` is the link that turns off emails of this kind (RFC 8058). If `language` is empty, it is that of the
-    account `user_id`, for a warning that from before; for strangers, that of the page that asked.
+    The value `unsubscribe_link` turns off emails of this kind, and goes into the headers, too (RFC 8058). If `language`
+    is empty, it is that of the account `user_id`, for a warning that from before; for strangers, that of the page that
+    asked.
     """
 
     template: str
@@ -41,7 +42,6 @@ class Draft:
     user_id: int | None = None
     message: EmailMessage | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    unsubscribe: str | None = None
     language: str | None = None
 
 

@@ -60,8 +60,8 @@ def compose(templates: Environment, settings: Settings, email: Claimed, draft: D
         "Content-Language": language,
         **_for_provider(settings),
     }
-    if draft.unsubscribe:
-        named |= {"List-Unsubscribe": f"<{draft.unsubscribe}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    if link := draft.values.get("unsubscribe_link"):
+        named |= {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
     if draft.message is not None:
         return written({"From": settings.sender, "To": draft.recipient} | draft.headers | named, draft.message)
     with languages.use(language, is_typeset=True):

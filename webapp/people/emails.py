@@ -59,13 +59,12 @@ async def new_follower(db: AsyncSession, settings: Settings, email: Claimed) -> 
 
 
 def _draft(settings: Settings, user: User, names: list[str], count: int) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, "new_follower", user.email)
     values: dict[str, Any] = {
         "username": user.username,
         "followers": [(name, f"{settings.base_url}/user/{name}") for name in names],
         "count": count,
         "others": count - len(names),
         "list_link": f"{settings.base_url}/user/{user.username}/followers",
-        "unsubscribe_link": unsubscribe,
+        "unsubscribe_link": unsubscribe_link(settings, user.id, "new_follower", user.email),
     }
-    return Draft("new_follower", user.email, values, user.id, unsubscribe=unsubscribe)
+    return Draft("new_follower", user.email, values, user.id)

@@ -45,16 +45,15 @@ async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft
 
 
 def _draft(settings: Settings, user: User, posts: list[Told]) -> Draft:
-    unsubscribe = unsubscribe_link(settings, user.id, "mention", user.email)
     shown = quotes(settings, posts[:LINKED])
     values: dict[str, Any] = {
         "username": user.username,
         "posts": shown,
         "count": len(posts),
         "others": len(posts) - len(shown),
-        "unsubscribe_link": unsubscribe,
+        "unsubscribe_link": unsubscribe_link(settings, user.id, "mention", user.email),
     }
-    return Draft("mention", user.email, values, user.id, unsubscribe=unsubscribe)
+    return Draft("mention", user.email, values, user.id)
 
 
 def quotes(settings: Settings, posts: Sequence[Told]) -> list[tuple[str, str, str]]:
