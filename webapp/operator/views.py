@@ -53,9 +53,7 @@ async def admin_mail(request: Request) -> Response:
 @proved_button
 async def pause_mail(request: Request) -> Response:
     await status.pause(request.state.db)
-    await _note(request, Event.MAIL_PAUSED)
-    await request.state.db.commit()
-    return pages.redirect(request, "/admin/mail", flash=_("Paused."))
+    return await _done(request, _("Paused."), Event.MAIL_PAUSED)
 
 
 @admin_required
@@ -63,9 +61,7 @@ async def pause_mail(request: Request) -> Response:
 @proved_button
 async def resume_mail(request: Request) -> Response:
     await status.resume(request.state.db)
-    await _note(request, Event.MAIL_RESUMED)
-    await request.state.db.commit()
-    return pages.redirect(request, "/admin/mail", flash=_("Resumed."))
+    return await _done(request, _("Resumed."), Event.MAIL_RESUMED)
 
 
 @admin_required
@@ -77,10 +73,8 @@ async def send_mail_again(request: Request) -> Response:
     if not form.is_valid:
         return pages.redirect(request, "/admin/mail", flash=_("There's no such email."), kind="error")
     count = await status.send_again(request.state.db, request.app.state.settings, kinds.lifetimes(), form.data.letter)
-    await _note(request, Event.MAIL_SENT_AGAIN, emails=count)
-    await request.state.db.commit()
     words = ngettext("%(count)s email is on its way again.", "%(count)s emails are on their way again.", count)
-    return pages.redirect(request, "/admin/mail", flash=words % {"count": count})
+    return await _done(request, words % {"count": count}, Event.MAIL_SENT_AGAIN, emails=count)
 
 
 @admin_required
@@ -103,8 +97,10 @@ async def address_works_again(request: Request) -> Response:
     )
 
 
-async def _note(request: Request, event: Event, **details: object) -> None:
+async def _done(request: Request, words: str, event: Event, **details: object) -> Response:
     await events.note(request.state.db, event, request.state.user.id, auth.client_info(request), **details)
+    await request.state.db.commit()
+    return pages.redirect(request, "/admin/mail", flash=words)
 
 
 async def health(request: Request) -> Response:
