@@ -142,15 +142,12 @@ def _changes(user_id: int) -> Any:
 
 
 def _change(change: AddressChange, user: User) -> str:
-    return f"{_time(change.created_at)}\t{change.old_email} -> {change.new_email}\t{_state(change, user)}"
-
-
-def _state(change: AddressChange, user: User) -> str:
+    state = _("not confirmed by the new address yet") if change.epoch == user.epoch else _("void")
     if change.undone_at:
-        return _("can't be undone since %(time)s") % {"time": _time(change.undone_at)}
-    if change.confirmed_at:
-        return _("confirmed %(time)s") % {"time": _time(change.confirmed_at)}
-    return _("not confirmed by the new address yet") if change.epoch == user.epoch else _("void")
+        state = _("can't be undone since %(time)s") % {"time": _time(change.undone_at)}
+    elif change.confirmed_at:
+        state = _("confirmed %(time)s") % {"time": _time(change.confirmed_at)}
+    return f"{_time(change.created_at)}\t{change.old_email} -> {change.new_email}\t{state}"
 
 
 def _event(event: SecurityEvent) -> str:

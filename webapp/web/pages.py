@@ -57,7 +57,7 @@ def render(
         "status": status,
         "user": getattr(request.state, "user", None),
         "language": i18n.current(),
-        "flashes": [] if block else [*_flashes(request), *_said_of_draft(request)],
+        "flashes": [] if block else [*(said[1:] for said in _said(request)), *_said_of_draft(request)],
     }
     template = request.app.state.templates.get_template(name)
     html = "".join(template.blocks[block](template.new_context(values))) if block else template.render(values)
@@ -119,10 +119,6 @@ def local_path(target: str, default: str = "/") -> str:
         return default
     parts = urlsplit(target)
     return default if parts.scheme or parts.netloc else target
-
-
-def _flashes(request: Request) -> list[tuple[FlashKind, str]]:
-    return [(kind, words) for _whom, kind, words in _said(request)]
 
 
 def _said(request: Request) -> list[tuple[int | None, FlashKind, str]]:
