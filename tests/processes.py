@@ -1,13 +1,14 @@
 """Real processes for tests: started with their own environment, watched, and always ended."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx2
@@ -21,11 +22,17 @@ KEPT = {"LANG": "C.UTF-8", **{name: os.environ[name] for name in ("HOME", "TMPDI
 KEPT["PATH"] = os.pathsep.join([str(Path(PYTHON).parent), os.environ.get("PATH", os.defpath)])
 
 
+# Below those that the system hands out, for outgoing connections and for servers that take any: such a one could be
+# somebody else's before the process has it.
+PORTS = range(20_000, 32_000)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port")
 
 
 class Process:

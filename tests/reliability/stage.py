@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +16,12 @@ from typing import Any
 
 from sqlalchemy import text
 
+from tests.processes import free_port
 from tests.sites import SECRET_KEY
 from webapp.database import Database
 from webapp.settings import ROOT
 
 HOST = "127.0.0.1:8000"  # what visitors type: the harness is the proxy before the processes, each on its own port
-# Below the ports that the system hands out for outgoing connections, so that none of those is in the way.
-PORTS = range(20_000, 32_000)
 START_SECONDS = 60.0
 
 
@@ -80,7 +77,7 @@ class WebProcess:
 
     def __init__(self, environment: dict[str, str], folder: Path, factory: str) -> None:
         self.environment = environment
-        self.port = _free_port()
+        self.port = free_port()
         self.factory = factory
         self.log = folder / f"web{self.port}.log"
         self.dead: set[int] = set()
@@ -244,11 +241,3 @@ def _web_command(port: int, factory: str) -> list[str]:
     assert program == "python"
     arguments[arguments.index("--port") + 1] = str(port)
     return [sys.executable, *arguments, factory]
-
-
-def _free_port() -> int:
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as trial, contextlib.suppress(OSError):
-            trial.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port")
