@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, insert, make_url, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from tests.depth import deep
+from tests.mailbox import PATIENCE
 from webapp.database import Database, wake_after_commit
 from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction, rows_together
 from webapp.database.refusals import is_away
@@ -244,9 +245,16 @@ async def test_nobody_is_given_a_connection_that_the_server_has_closed(postgres_
     database = Database(postgres_url)
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(database.session()) for _number in range(3)]
+        drivers = []
         for db in sessions:
             await KINDS.rows(db, {})
+            raw = await (await db.connection()).get_raw_connection()
+            assert raw.driver_connection
+            drivers.append(raw.driver_connection)
     await end_connections(postgres_url)
+    async with asyncio.timeout(PATIENCE):
+        while not all(driver.is_closed() for driver in drivers):  # until the word of it arrives
+            await asyncio.sleep(0.01)
 
     async with getattr(database, way)(is_writing=True) as db:
         found = await KINDS.rows(db, {})
@@ -281,4 +289,3 @@ async def end_connections(url: str) -> None:
     while await connection.fetchval(f"SELECT count(*) {others}"):
         await asyncio.sleep(0.01)
     await connection.close()
-    await asyncio.sleep(0.05)  # the word of it arrives
