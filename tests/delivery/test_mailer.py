@@ -69,7 +69,7 @@ def add_account(site: Site, username: str = "susan") -> None:
 
 def wait_until_settled(site: Site) -> list[tuple[Any, ...]]:
     """The states of all emails, once none is under way."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while query(site.settings.database_url, "SELECT id FROM outbox_email WHERE finished_at IS NULL"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -216,7 +216,7 @@ def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_f
 
     named = [command for command in scripted.commands if command.startswith("RCPT")]
     assert email.recipients == ("person3@example.com",)
-    assert len(named) == 4
+    assert len(named) == len(set(named)), "nobody has been tried again before"
 
 
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "DATA"])
@@ -559,7 +559,7 @@ def test_an_email_to_nobody_leaves_neither_an_email_nor_a_row(
 
     site.browser().post("/reset_password_request", data={"email": "nobody@example.com"})
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while query(database_url, "SELECT id FROM outbox_email"):
         assert time.monotonic() < deadline
     assert mail_server.emails == []

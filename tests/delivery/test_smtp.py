@@ -222,13 +222,13 @@ def test_a_server_that_is_away_costs_no_attempt(start: Callable[..., Site], scri
 def two_addresses(
     certificates: Certificates, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[ScriptedServer, ScriptedServer]]:
-    """Two servers behind one name. Neither has more than a moment while there is the other."""
+    """Two servers behind one name. Neither has more than two seconds while there is the other."""
     with ScriptedServer(starttls=certificates.right) as second:
-        stand_for(monkeypatch, scripted.port, scripted.port, second.port)
+        stand_for(monkeypatch, scripted.port, scripted.port, second.port, moment=2.0)
         yield scripted, second
 
 
-def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int) -> None:
+def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int, moment: float = 0.5) -> None:
     usual = socket.getaddrinfo
 
     def resolve(host: Any, port: Any, *asked: Any, **more: Any) -> list[Any]:
@@ -237,7 +237,7 @@ def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int) -> 
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", each)) for each in ports]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(conversation, "REACH_TIMEOUT", 0.5)
+    monkeypatch.setattr(conversation, "REACH_TIMEOUT", moment)
 
 
 @pytest.mark.parametrize("answer", [Fault.HANG, Fault.DROP], ids=str)

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.databases import execute_on
 from tests.depth import deep
 from tests.inspection import query
+from tests.mailbox import PATIENCE
 from tests.sites import Site
 from tests.watching import dump, execute
 from webapp.database import Database
-from webapp.operator.health import TRIED_EVERY
 from webapp.settings import Settings
 
 
@@ -55,7 +55,7 @@ def _refuse_writes(connection: Any, _record: object, _lent: object) -> None:
 
 def wait_until_ready(site: Site) -> None:
     """It looks every two seconds whether the database is back."""
-    deadline, browser = time.monotonic() + 15, site.browser()
+    deadline, browser = time.monotonic() + PATIENCE, site.browser()
     while browser.get("/ready").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -78,7 +78,7 @@ def test_a_read_only_database_is_reported_and_recovers_by_itself(
     with read_only(site):
         asked = browser.post("/reset_password_request", data={"email": "susan@example.com"})
         form = browser.get("/login")
-        deadline = time.monotonic() + 2 * TRIED_EVERY  # it may have written a moment before, and is believed that long
+        deadline = time.monotonic() + PATIENCE  # it may have written a moment before, and is believed for two seconds
         while (ready := browser.get("/ready")).status_code == 200:
             assert time.monotonic() < deadline
 
@@ -101,7 +101,7 @@ def test_the_admins_are_told_once_when_the_database_is_back(
         statuses = {browser.post("/reset_password_request", data={"email": "susan"}).status_code for _time in range(5)}
     assert statuses == {503}
 
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while not (emails := execute(site, "SELECT kind, recipient, parameters FROM outbox_email")):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -241,8 +241,9 @@ def test_strangers_who_wait_at_the_database_leave_connections_to_others(
 
     async def wait_for_waiting(holder: asyncpg.Connection) -> None:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while site.app.state.database.visitors < 12 or await holder.fetchval(waiting) < places.MOST_AT_DATABASE:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while site.app.state.database.visitors < 12 or await holder.fetchval(waiting) < places.MOST_AT_DATABASE:
+                await asyncio.sleep(0.01)
 
     async def let_go(holder: asyncpg.Connection) -> None:
         await holder.close()
