@@ -56,6 +56,25 @@ def test_an_account_is_shown_with_its_sessions_and_what_happened(any_site: Site,
 
 
 @pytest.mark.alike
+def test_no_number_of_log_ins_hides_what_else_has_happened(any_site: Site, mailbox: Mailbox, run: Run) -> None:
+    """C68: somebody with the password changes it, then logs in and out for an hour."""
+    register(any_site.browser(), mailbox)
+    columns = "user_id, client_ip, user_agent, details, created_at"
+    for _number in range(60):
+        execute(
+            any_site,
+            f"INSERT INTO security_event (kind, {columns}) SELECT 'logged_in', {columns} FROM security_event"
+            " WHERE kind = 'registered'",
+        )
+
+    events = run("show", "susan")[1].partition("Latest events:\n")[2].splitlines()
+
+    kinds = [line.split("\t")[1] for line in events]
+    assert kinds.count("logged_in") == 50
+    assert "registered" in kinds
+
+
+@pytest.mark.alike
 def test_what_is_shown_holds_no_secret_and_drives_no_terminal(any_site: Site, mailbox: Mailbox, run: Run) -> None:
     """C21, C56: the browser's own words come from whoever logged in."""
     register(any_site.browser(), mailbox)

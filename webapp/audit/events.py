@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, Select, Table, func, select
+from sqlmodel import col
+from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.audit.models import SecurityEvent
-from webapp.database import now
+from webapp.database import now, table
 from webapp.logs import mask
 
 log = logging.getLogger("webapp.security")
 
 KEPT = timedelta(days=180)
-MOST_SHOWN = 50
+MOST_OF_A_KIND = 50
 
 
 class Event(StrEnum):
@@ -141,13 +142,17 @@ def refused(
 
 async def latest(db: AsyncSession, user_id: int) -> Sequence[SecurityEvent]:
     """What happened to an account, newest first."""
-    query = (
-        select(SecurityEvent)
-        .where(col(SecurityEvent.user_id) == user_id)
-        .order_by(col(SecurityEvent.created_at).desc(), col(SecurityEvent.id).desc())
-        .limit(MOST_SHOWN)
-    )
-    return (await db.exec(query)).all()
+    newest = col(SecurityEvent.id).in_(newest_of_each_kind(table(SecurityEvent), user_id, MOST_OF_A_KIND))
+    newest_first = col(SecurityEvent.created_at).desc(), col(SecurityEvent.id).desc()
+    return (await db.exec(select_rows(SecurityEvent).where(newest).order_by(*newest_first))).all()
+
+
+def newest_of_each_kind(rows: Table, user_id: int, most: int) -> Select[int]:
+    """The ids of somebody's newest rows of each kind: whoever does one thing again and again hides nothing else."""
+    newest_first = rows.c.created_at.desc(), rows.c.id.desc()
+    place = func.row_number().over(partition_by=rows.c.kind, order_by=newest_first).label("place")
+    placed = select(rows.c.id, place).where(rows.c.user_id == user_id).subquery()
+    return select(placed.c.id).where(placed.c.place <= most)
 
 
 def outdated() -> ColumnElement[bool]:

@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from webapp.audit import events
 from webapp.database import execute
 from webapp.i18n import gettext as _
 from webapp.logs import mask, redact
 from webapp.mail.models import DEAD, EXPIRED, SENT, SUPPRESSED
 from webapp.mail.outbox import emails
 
-MOST = 20
+MOST_OF_A_KIND = 10
 _COLUMNS = ("kind", "created_at", "state", "attempts", "code", "reason", "recipient")
 _SHOWN = select(*(emails.c[name] for name in _COLUMNS))
 
@@ -37,7 +38,8 @@ async def latest(db: AsyncSession, user_id: int) -> Sequence[ShownEmail]:
 def latest_of(user_id: int) -> Select[*tuple[Any, ...]]:
     """Finds them, each as `shown` reads it."""
     newest_first = emails.c.created_at.desc(), emails.c.id.desc()
-    return _SHOWN.where(emails.c.user_id == user_id).order_by(*newest_first).limit(MOST)
+    newest = events.newest_of_each_kind(emails, user_id, MOST_OF_A_KIND)
+    return _SHOWN.where(emails.c.id.in_(newest)).order_by(*newest_first)
 
 
 def shown(row: Any, *, is_own: bool = True) -> ShownEmail:
