@@ -34,7 +34,7 @@ def test_a_person_says_that_it_was_not_them_and_chooses_a_new_password(
     visitor.goto("/mailbox")
     visitor.opens_email(count=2)
     visitor.follows_in_email("This wasn't me")
-    visitor.sees("Somebody asked for a new password.")
+    visitor.sees("A link to choose a new password")
 
     visitor.press("This wasn't me")
     visitor.sees_heading("Your account is locked")

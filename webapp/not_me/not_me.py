@@ -13,7 +13,6 @@ from webapp.addresses import changes
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import now
-from webapp.i18n import gettext as _
 from webapp.notifications import switches
 from webapp.settings import Settings
 
@@ -65,35 +64,6 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
         await events.note(db, Event.SESSIONS_ENDED, user.id, client, ended=ended)
     await db.refresh(user)
     return ended
-
-
-def what_happened(kind: str) -> str:
-    """What the email with this "this wasn't me" link was about, in words."""
-    told = {
-        "reset_password": _("Somebody asked for a new password."),
-        "password_changed": _("The password was changed."),
-        "new_sign_in": _("Somebody logged in from a new browser."),
-        "address_change_asked": _("Somebody asked to change the address."),
-        "address_changed": _("The address was changed."),
-        "address_restored": _("The address was changed back."),
-        "recovery_codes_made": _("New recovery codes were made."),
-        "recovery_code_used": _("A recovery code was used."),
-        "app_link": _("Somebody asked for a link to set up an authenticator app."),
-        "factor_added": _("A way to log in was added."),
-        "factor_removed": _("A way to log in was removed."),
-        "second_step_unfinished": _("Somebody typed the right password, and stopped at the second step."),
-        "factor_removal_link": _("Somebody asked for a link to remove the second step."),
-        "factor_removal_waiting": _("Somebody asked to remove the second step."),
-        "factor_removal_stopped": _("The removal of the second step was stopped."),
-        "passkey_added": _("A passkey was added."),
-        "passkey_renamed": _("A passkey was renamed."),
-        "passkey_removed": _("A passkey was removed."),
-        "username_changed": _("The username was changed."),
-        "profile_shown": _("The profile was opened to everybody."),
-        "sessions_ended": _("Somebody logged the account out on other devices."),
-        "emails_turned_off": _("Emails about the account were turned off."),
-    }
-    return told.get(kind, _("Something happened to the account."))
 
 
 async def _take_address_back(

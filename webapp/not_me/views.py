@@ -10,6 +10,7 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import Claim, Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links
 from webapp.not_me import not_me
+from webapp.notifications import history
 from webapp.web import page_language, pages
 from webapp.web.forms import EmptyForm, Form
 
@@ -66,7 +67,7 @@ async def _not_me_page(request: Request, form: Form[Any], user: User, claim: Cla
         part="panel",
         form=form,
         username=user.username,
-        what_happened=not_me.what_happened(claim.about),
+        our_email=history.named(claim.about),
         is_only_asked=claim.about == "reset_password",
         is_reported=not_me.is_reported(user, claim),
         is_to_owner=not_me.is_to_owner(request.app.state.settings, user, claim),
