@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import CDPSession, expect
 
+from tests.addresses.steps import links
 from tests.browser.listening import ListeningSite
 from tests.browser.states import finishes_app
 from tests.browser.visitor import Visitor
@@ -93,6 +94,47 @@ def test_a_second_one_on_the_same_device_is_told_apart_from_one_that_failed(visi
     add(visitor)
 
     visitor.sees("This device has a passkey for your account already.")
+
+
+@pytest.mark.parametrize("way", ["everywhere else", "password", "not me"])
+@one_in(3)
+@deep
+def test_a_thiefs_passkey_opens_nothing_once_the_owner_has_ended_it(
+    new_visitor: Callable[..., Visitor], visitor: Visitor, way: str
+) -> None:
+    """C68: in the thief's browser, which still offers it, from a page that was open before."""
+    owner = new_visitor()
+    owner.name, owner.address = visitor.name, visitor.address
+    owner.logs_in()
+    Device(visitor)
+    visitor.page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+    add(visitor)
+    visitor.sees("The passkey is added.")
+    visitor.context.clear_cookies()
+    visitor.goto("/login")
+    visitor.press("Log in with a passkey")
+    visitor.is_at_home()
+    visitor.context.clear_cookies()
+    visitor.goto("/login")
+
+    if way == "everywhere else":
+        owner.goto("/sessions")
+        owner.press("Log out everywhere else")
+        expect(owner.page.locator("#flash")).not_to_be_empty()
+    elif way == "password":
+        owner.goto("/change_password")
+        owner.fill(current_password=PASSWORD, password=NEW_PASSWORD)
+        owner.press("Save the new password")
+        owner.sees("Your password is changed")
+    else:
+        owner.goto(links(owner.mailbox, owner.address, "/not_me/")[0])
+        owner.press("This wasn't me")
+        owner.sees_heading("Your account is locked")
+
+    for _page in ("open before", "opened again"):
+        visitor.press("Log in with a passkey")
+        visitor.sees("That passkey didn't open an account here.")
+        visitor.goto("/login")
 
 
 @deep
