@@ -56,11 +56,9 @@ def in_words(error: Exception) -> str:
         return _("there is no socket in the folder that DATABASE_URL names")
     if isinstance(cause, socket.gaierror):
         return _("nobody knows the host that DATABASE_URL names (%(reason)s)") % {"reason": cause.strerror}
-    return (str(cause) or _silence(cause)).splitlines()[0]
-
-
-def _silence(cause: BaseException) -> str:
-    return _("it didn't answer in time") if isinstance(cause, TimeoutError) else type(cause).__name__
+    if isinstance(cause, TimeoutError) and not str(cause):
+        return _("it didn't answer in time")
+    return (str(cause) or type(cause).__name__).splitlines()[0]
 
 
 def with_advice(error: Exception) -> str:

@@ -26,11 +26,8 @@ from webapp.web.pages import FlashKind
 
 @login_required
 async def report(request: Request) -> Response:
-    form, post, me = (
-        await Form.of(request, forms.ReportPost),
-        await _post(request, request.state.user.id),
-        request.state.user,
-    )
+    me = request.state.user
+    form, post = await Form.of(request, forms.ReportPost), await _post(request, me.id)
     if post.author_id == me.id:
         return errors.page(request, 400, _("That's your own post. You can delete it."))
     is_filed = await reports.has_filed(request.state.db, post.id, me.id)

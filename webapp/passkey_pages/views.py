@@ -49,14 +49,13 @@ async def log_in_with_passkey(request: Request) -> Response:
         return response
     shown, failed = Form(Login), _("That passkey didn't open an account here. Log in with your password instead.")
     shown.errors, shown.status, shown.headers = {"": form.errors.get("") or failed}, form.status, form.headers
-    forgot = request.app.url_path_for("reset_password_request")
     return pages.render(
         request,
         "authentication/login.html",
         form=shown,
         status=max(form.status, 422),
         next="" if came_for == "/" else came_for,
-        forgot_url=forgot,
+        forgot_url=request.app.url_path_for("reset_password_request"),
     )
 
 
