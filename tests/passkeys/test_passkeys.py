@@ -20,7 +20,7 @@ from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox
 from tests.passkeys.authenticator import CAN_SYNC, PRESENT, SYNCED, VERIFIED, Authenticator, options_of
 from tests.sites import Browser, Site
-from tests.stories import PASSWORD, forget_and_find_link, is_logged_in, log_in, register
+from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import execute, statements, table, wait_until_posted
 from webapp.settings import Settings
 
@@ -400,7 +400,7 @@ def test_a_reset_ends_the_passkeys_that_a_thief_may_have_added(
     add(susan, phone)
     link = forget_and_find_link(site.browser(), mailbox)
     page = site.browser().get(link)
-    done = site.browser().post(link, data={"password": "a quite different staple"})
+    done = site.browser().post(link, data={"password": NEW_PASSWORD})
 
     assert "You'll be logged out on 1 device. Its passkeys will stop working, too." in page.text
     assert "other passkeys no longer work" in done.text
@@ -425,13 +425,24 @@ def test_a_session_that_is_kept_keeps_the_passkey_that_opened_it_and_no_other(
     assert [row[6] for row in table(site, "passkey")] == ["My phone"]
 
 
-def test_changing_the_password_in_a_session_without_a_passkey_ends_all_passkeys(
-    site: Site, susan: Browser, phone: Authenticator
+@pytest.mark.parametrize(
+    ("path", "fields", "subject"),
+    [
+        ("/change_password", {"current_password": PASSWORD, "password": NEW_PASSWORD}, "Your password on"),
+        ("/sessions/end_others", {}, "You were logged out everywhere else"),
+    ],
+)
+def test_what_ends_all_passkeys_of_a_session_without_one_says_so_by_email(
+    site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox, path: str, fields: dict[str, str], subject: str
 ) -> None:
+    """A thief may have done it, so the owner hears of everything that is gone."""
     add(susan, phone)
-    susan.post("/change_password", data={"current_password": PASSWORD, "password": "a quite different staple"})
+    susan.post(path, data=fields)
 
     assert enter(site.browser(), phone).status_code == 422
+    told = mailbox.last("susan@example.com", subject=subject)
+    assert "Your passkeys stopped working, too." in " ".join(told.text.split())
+    assert "Your passkeys stopped working, too." in told.html
 
 
 @deep

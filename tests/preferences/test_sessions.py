@@ -66,6 +66,17 @@ def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser
     assert "alert(1)" not in page
 
 
+def test_who_is_logged_in_nowhere_else_is_not_offered_to_log_out_there(site: Site, susan: Browser) -> None:
+    """What the button ends besides, it still ends: a session that is gone may have left links, codes and passkeys."""
+    alone = susan.get("/sessions").text
+    logged_in(site, PHONE)
+    beside = susan.get("/sessions").text
+
+    assert ["Log out everywhere else" in page for page in (alone, beside)] == [False, True]
+    assert ["You aren't logged in anywhere else." in page for page in (alone, beside)] == [True, False]
+    assert alone.count("/sessions/end_others") == beside.count("/sessions/end_others") == 1
+
+
 @pytest.mark.alike
 @deep
 def test_one_session_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mailbox) -> None:

@@ -8,7 +8,8 @@ from webapp.names import usernames
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "before": "susanne", "when": A_SAMPLE_DAY}
-A_BROWSER = {"username": "susan", "when": A_SAMPLE_DAY, "browser": "Firefox/145.0 (Android 15)", "codes": 0}
+NOTHING_ELSE = {"codes": 0, "passkeys": 0}
+A_BROWSER = {"username": "susan", "when": A_SAMPLE_DAY, "browser": "Firefox/145.0 (Android 15)", **NOTHING_ELSE}
 EVERYWHERE = A_BROWSER | {"is_everywhere": True}
 
 
@@ -26,11 +27,11 @@ def profile_shown(settings: Settings, details: dict[str, Any]) -> dict[str, Any]
 
 @notice_kind(
     "sessions_ended",
-    EVERYWHERE | {"codes": 10},
+    EVERYWHERE | {"codes": 10, "passkeys": 2},
     EVERYWHERE,
     A_BROWSER | {"is_everywhere": False},
-    usual={"codes": 0, "browser": "", "is_everywhere": True},
-    keeps=("codes", "is_everywhere"),
+    usual=NOTHING_ELSE | {"browser": "", "is_everywhere": True},
+    keeps=("codes", "passkeys", "is_everywhere"),
 )
 def sessions_ended(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose other sessions, one or all, were ended from one that may be a thief's."""

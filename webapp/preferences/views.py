@@ -124,7 +124,7 @@ async def end_session(request: Request) -> Response:
     if session and await open_sessions.end_others(db, user, client.browser_mark, [session.id]):
         named = known_browsers.described(session.user_agent)
         await events.note(db, Event.SESSION_ENDED, user.id, client, browser=named)
-        await _tell_of_end(request, browser=session.user_agent)
+        await _tell_of_end(request, browser=session.user_agent, is_everywhere=False, codes=0, passkeys=0)
         response = pages.redirect(request, "/sessions", flash=_("Logged out of %(browser)s.") % {"browser": named})
         await auth.renew_browser(request, response)
         await db.commit()
@@ -144,7 +144,7 @@ async def end_other_sessions(request: Request) -> Response:
     if not await _holds_on(request):
         return await _to_try_again(request, "/sessions")
     ended = await endings.log_out_everywhere(db, user.id, Keep(user.session_id, client.browser_mark), client)
-    await _tell_of_end(request, is_everywhere=True, codes=ended.codes)
+    await _tell_of_end(request, is_everywhere=True, codes=ended.codes, passkeys=ended.passkeys)
     response = pages.redirect(request, "/sessions", flash=_others_ended(ended))
     await auth.renew(request, response, ended.epoch)
     await db.commit()
@@ -167,9 +167,8 @@ async def _to_try_again(request: Request, path: str) -> Response:
         return pages.redirect(request, path, flash=_("Your account has just changed. Try again."), kind="error")
 
 
-async def _tell_of_end(request: Request, *, browser: str = "", is_everywhere: bool = False, codes: int = 0) -> None:
+async def _tell_of_end(request: Request, **told: Any) -> None:
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
-    told: dict[str, Any] = {"browser": browser, "is_everywhere": is_everywhere, "codes": codes}
     await users.tell(db, settings, user, "sessions_ended", **told)
 
 
