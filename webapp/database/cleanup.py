@@ -52,8 +52,11 @@ class CleanupTask:
         key = tuple_(*rows.primary_key.columns)
         batch = select(*rows.primary_key.columns).where(over).limit(BATCH)
         async with database.session(is_writing=True) as db:
-            # Asked twice: PostgreSQL asks again of a row that somebody has just renewed, but not within the batch.
-            gone = await execute(db, delete(rows).where(key.in_(batch), over))
+            # Found first: within the other statement PostgreSQL may look for them again for each row of the table.
+            if not (some := [tuple(row) for row in await execute(db, batch)]):
+                return False
+            # Asked twice, since somebody may just have renewed a row.
+            gone = await execute(db, delete(rows).where(key.in_(some), over))
             await db.commit()
         return gone.rowcount == BATCH
 

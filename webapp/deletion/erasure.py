@@ -99,7 +99,8 @@ async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> Non
             await execute(db, delete(rows).where(which))
             return
     emails = select(_emails.c.id).where(_emails.c.user_id == user_id).limit(BATCH)
-    if (await execute(db, delete(_emails).where(_emails.c.id.in_(emails)))).rowcount:
+    if ids := (await execute(db, emails)).scalars().all():
+        await execute(db, delete(_emails).where(_emails.c.id.in_(ids)))
         return
     if not await _erase_events(db, settings, user_id, addresses):
         await _erase_account(db, settings, user_id, addresses)
