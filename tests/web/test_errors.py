@@ -183,6 +183,19 @@ def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> N
     assert dump(site) == before
 
 
+def test_what_failed_before_anybody_was_known_offers_no_log_in(site: Site, mailbox: Mailbox) -> None:
+    """Whoever reads it may well be logged in: the body was too large to be read."""
+    browser = site.browser()
+    register(browser, mailbox)
+    log_in(browser)
+
+    page = browser.post("/", data={"body": "x" * 70_000})
+
+    assert page.status_code == 413
+    assert [f'href="{path}"' in page.text for path in ("/login", "/register", "/")] == [False, False, True]
+    assert 'href="/login"' in site.browser().get("/nothing").text
+
+
 @pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError(SECRET), 500), (Busy(), 503)], ids=["500", "503"])
 @pytest.mark.parametrize(("path", "field"), [("/", "body"), ("/edit_profile", "about_me"), ("/change_email", "email")])
 @one_in(3)

@@ -56,6 +56,7 @@ def render(
         "form": form,
         "status": status,
         "user": getattr(request.state, "user", None),
+        "is_known": hasattr(request.state, "user"),  # else it failed before anybody looked whose request it is
         "language": i18n.current(),
         "flashes": [] if block else [*(said[1:] for said in _said(request)), *_said_of_draft(request)],
     }
