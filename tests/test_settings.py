@@ -292,6 +292,17 @@ def test_nobody_is_told_twice_because_a_list_names_them_twice() -> None:
     assert settings.languages == ("ru", "en")
 
 
+def test_only_languages_with_a_catalogue_are_spoken_in_production() -> None:
+    """C58: the pseudo-language shows developers what isn't translated."""
+    catalogues = {folder.name for folder in i18n.TRANSLATIONS.glob("*/")} | {"en"}
+
+    for language in i18n.available():
+        if language in catalogues:
+            assert read(LANGUAGES=f"en,{language}").languages[-1] == language
+        else:
+            assert refusals(LANGUAGES=f"en,{language}") == [f"LANGUAGES: there is no translation for '{language}'."]
+
+
 def test_a_secret_that_is_longer_than_any_is_not_cut(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(KEY * 3000)
 

@@ -18,11 +18,11 @@ from babel.numbers import format_decimal
 
 from webapp.settings import ROOT
 from webapp.settings.problems import N_ as N_
+from webapp.settings.variables import PSEUDO as PSEUDO
 
 MOST_CHARACTERS = 500  # of a header; browsers send a tenth of that
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
 TRANSLATIONS = ROOT / "webapp" / "translations"
-PSEUDO = "en-XA"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
 # What a line doesn't part in Russian: a dash and the word before it, a number and what it counts, a short word and the
 # next one. Where an address or a name follows, it may be long, and parts.

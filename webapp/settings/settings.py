@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from webapp.settings import mail
 from webapp.settings.problems import N_, Problem
-from webapp.settings.variables import INSTANCE, LOOPBACK, SITE_NAME, Variables
+from webapp.settings.variables import INSTANCE, LOOPBACK, PSEUDO, SITE_NAME, Variables
 
 NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
 DEVELOPMENT_HOST = "wilma@example.com"  # the admin of a development site, unless ADMINS says otherwise
@@ -201,16 +201,15 @@ def _own_key(file: Path) -> str:
 
 def _refuse_unsafe(read: Variables, settings: Settings) -> None:
     """What no deployed site may have, however its variables are spelled."""
-    keys = [
-        ("SECRET_KEY", settings.secret_key),
-        *(("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks),
-    ]
-    for name, key in keys:
+    fallbacks = [("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks]
+    for name, key in [("SECRET_KEY", settings.secret_key), *fallbacks]:
         if not key:
             words = N_("%(name)s is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'")
             read.refuse(words, name=name)
         elif len(key) < 32 or len(set(key)) < 8:
             read.refuse(N_("%(name)s is too easy to guess: use 32 random characters or more."), name=name)
+    if PSEUDO in settings.languages:
+        read.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=PSEUDO)
     if settings.sends_mail and not settings.mail_server:
         read.refuse(N_("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off)."))
     is_encrypted = settings.mail_use_tls or settings.mail_use_ssl

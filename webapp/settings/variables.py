@@ -13,6 +13,7 @@ SITE_NAME = "Microblog"
 ROOT = Path(__file__).resolve().parents[2]
 INSTANCE = ROOT / "instance"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+PSEUDO = "en-XA"  # what i18n.py shows developers
 
 
 class Variables(Environment):
@@ -74,7 +75,7 @@ class Variables(Environment):
 
     def languages(self) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(self.listed("LANGUAGES"))) or ("en", "ru")
-        known = {"en", "en-XA", *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
+        known = {"en", PSEUDO, *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
         for name in [name for name in names if name not in known]:
             self.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
         return names
