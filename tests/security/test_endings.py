@@ -446,3 +446,13 @@ def test_only_one_place_ends_everything() -> None:
         "webapp/factors/codes.py",
     ]
     assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/endings.py"]
+
+
+def test_who_reads_that_sessions_and_codes_end_reads_that_passkeys_do() -> None:
+    """Every ending takes all three, and somebody who logs in with a passkey must know."""
+    sources = "".join(file.read_text() for file in (ROOT / "templates").rglob("*.html"))
+    texts = re.findall(r'_\("(.*?)"[,)]', sources)
+    told = [text for text in texts if "logged" in text and "recovery code" in text]
+
+    assert told
+    assert [text for text in told if "passkey" not in text] == []
