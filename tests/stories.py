@@ -19,7 +19,7 @@ RESET_SUBJECT = "Reset your password"
 
 CHECK_EMAIL = re.compile(r"(?<=/check_email/)[\w.-]+|(?<=\?again=)[\w.-]+|(?<=__Host-asked=)\w+")
 OPENED = re.compile(r'(?<=name="opened" value=")[\w.-]+|(?<=data-expires=")\d+')
-JUST_ASKED = re.compile(r'(?<=data-wait=")(58|59)(?=")')  # seconds; some pass between two looks on a busy machine
+JUST_ASKED = re.compile(r'(?<=data-wait=")5[5-9](?=")')  # seconds; some pass between two looks on a busy machine
 CHALLENGE = re.compile(r'(?<="challenge":")[\w-]+|(?<=&#34;challenge&#34;: &#34;)[\w-]+')
 
 
