@@ -32,14 +32,12 @@ import webapp.registration.emails
 import webapp.second_step.emails
 import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import i18n, limit_windows, logs
-from webapp.accounts import known_browsers, sessions, tokens, users
+from webapp.accounts import known_browsers, tokens, users
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
 from webapp.addresses import changes
-from webapp.archive_imports import uploads
 from webapp.archive_imports.importer import Importer
 from webapp.archive_imports.models import ArchiveImport
 from webapp.archive_imports.views import expected
-from webapp.archives import exports
 from webapp.archives.maker import Maker
 from webapp.archives.models import AccountExport
 from webapp.audit import events
@@ -47,7 +45,7 @@ from webapp.audit.models import SecurityEvent
 from webapp.authentication import throttle
 from webapp.authentication.auth import CurrentUser, is_open
 from webapp.database import Database, cleanup
-from webapp.database.cleanup import CleanupTask, CleanupWalk, Work
+from webapp.database.cleanup import CleanupTask, CleanupWalk, Work, past
 from webapp.deletion.erasure import Erasure
 from webapp.delivery.mailer import Mailer
 from webapp.delivery.pace import USUAL, Pace
@@ -62,7 +60,7 @@ from webapp.mail.models import OutboxEmail, RefusedAddress
 from webapp.mail_preview.inbox import MailboxTransport
 from webapp.moderation import decided
 from webapp.moderation.models import DecidedReport
-from webapp.names import reserved, usernames
+from webapp.names import reserved
 from webapp.names.usernames import KeptUsername, RetiredUsername
 from webapp.operator.error_alerts import Alarms
 from webapp.operator.health import ClockCheck
@@ -73,7 +71,7 @@ from webapp.people import avatars
 from webapp.posts import posts
 from webapp.posts.models import Post
 from webapp.posts.pieces import Pieces
-from webapp.registration import invites, requests
+from webapp.registration import invites
 from webapp.registration.models import Invite, RegistrationRequest
 from webapp.routes import routes, words_in_paths
 from webapp.settings import Misconfigured, Settings
@@ -94,22 +92,22 @@ from webapp.web.second_press import SecondPress
 from webapp.web.static_files import assets_of
 
 CLEANUP_TASKS = (
-    CleanupTask(Session, sessions.outdated),
+    CleanupTask(Session, past(Session.expires_at)),
     CleanupWalk(LimitWindow, limit_windows.outdated),
-    CleanupTask(SecurityEvent, events.outdated),
-    CleanupTask(AddressChange, changes.outdated),
-    CleanupTask(PendingLogIn, second_step.outdated),
-    CleanupTask(KnownBrowser, known_browsers.outdated),
-    CleanupTask(KeptUsername, usernames.outdated),
-    CleanupTask(AccountExport, exports.outdated),
-    CleanupTask(ArchiveImport, uploads.outdated),
-    CleanupTask(RetiredUsername, usernames.no_longer_retired),
-    CleanupTask(RegistrationRequest, requests.outdated),
+    CleanupTask(SecurityEvent, past(SecurityEvent.created_at, events.KEPT)),
+    CleanupTask(AddressChange, past(AddressChange.created_at, changes.KEPT)),
+    CleanupTask(PendingLogIn, past(PendingLogIn.created_at, second_step.KEPT)),
+    CleanupTask(KnownBrowser, past(KnownBrowser.last_seen_at, known_browsers.KEPT)),
+    CleanupTask(KeptUsername, past(KeptUsername.kept_until)),
+    CleanupTask(AccountExport, past(AccountExport.expires_at)),
+    CleanupTask(ArchiveImport, past(ArchiveImport.expires_at)),
+    CleanupTask(RetiredUsername, past(RetiredUsername.kept_until)),
+    CleanupTask(RegistrationRequest, past(RegistrationRequest.expires_at)),
     CleanupTask(Invite, invites.outdated),
-    CleanupTask(DecidedReport, decided.outdated),
-    CleanupTask(Post, posts.outdated),
+    CleanupTask(DecidedReport, past(DecidedReport.decided_at, decided.KEPT)),
+    CleanupTask(Post, past(Post.deleted_at, posts.KEPT_WHEN_DELETED)),
     CleanupTask(OutboxEmail, status.outdated),
-    CleanupWalk(RefusedAddress, refusals.outdated),
+    CleanupWalk(RefusedAddress, past(RefusedAddress.since, refusals.REMEMBERED)),
     CleanupTask(HashCost, users.unused_hash_costs),
     CleanupTask(FormAnswer, form_answers.outdated),
 )

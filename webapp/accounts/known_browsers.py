@@ -162,11 +162,6 @@ async def renew(db: AsyncSession, mark: str) -> str | None:
     return secret if renewed else None
 
 
-def outdated() -> ColumnElement[bool]:
-    """Browsers not seen for so long that their cookie has expired."""
-    return col(KnownBrowser.last_seen_at) < now() - KEPT
-
-
 async def _forget(db: AsyncSession, user_id: int, which: ColumnElement[bool]) -> None:
     await db.exec(delete(KnownBrowser).where(col(KnownBrowser.user_id) == user_id, which))
 

@@ -172,11 +172,6 @@ async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -
     return sum((await execute(db, delete(_sessions).where(*all_others).returning(was_alive))).scalars())
 
 
-def outdated() -> ColumnElement[bool]:
-    """Sessions that have expired."""
-    return _sessions.c.expires_at < now()
-
-
 def _live(user: SessionUser | User) -> tuple[ColumnElement[bool], ...]:
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
 

@@ -133,11 +133,6 @@ async def undo(db: AsyncSession, settings: Settings, change: Change, client: Cli
         await kinds.post(db, settings, "address_restored", recipient, user_id=change.user_id, change=change.id)
 
 
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for requests that are no longer needed."""
-    return _changes.c.created_at < now() - KEPT
-
-
 async def _move(
     db: AsyncSession,
     change: Change,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from itsdangerous import BadSignature
-from sqlalchemy import ColumnElement, case, delete, insert, select, update
+from sqlalchemy import case, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import signing
@@ -116,10 +116,6 @@ async def finish(db: AsyncSession, lease: Lease, report: str) -> datetime:
     await hold(db, lease, state=DONE, report=report, expires_at=until)
     await execute(db, delete(_chunks).where(_chunks.c.import_id == lease.id))
     return until
-
-
-def outdated() -> ColumnElement[bool]:
-    return _imports.c.expires_at < now()
 
 
 def _signer(settings: Settings) -> signing.Signer:

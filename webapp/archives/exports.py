@@ -150,7 +150,3 @@ async def pieces(database: Database, chunks: Table, is_of_file: ColumnElement[bo
         if found is None:
             return
         yield found
-
-
-def outdated() -> ColumnElement[bool]:
-    return _exports.c.expires_at < now()

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, Table, func, select
+from sqlalchemy import Select, Table, func, select
 from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.audit.models import SecurityEvent
-from webapp.database import now, table
+from webapp.database import table
 from webapp.logs import mask
 
 log = logging.getLogger("webapp.security")
@@ -153,8 +153,3 @@ def newest_of_each_kind(rows: Table, user_id: int, most: int) -> Select[int]:
     place = func.row_number().over(partition_by=rows.c.kind, order_by=newest_first).label("place")
     placed = select(rows.c.id, place).where(rows.c.user_id == user_id).subquery()
     return select(placed.c.id).where(placed.c.place <= most)
-
-
-def outdated() -> ColumnElement[bool]:
-    """Events that are too old to keep."""
-    return col(SecurityEvent.created_at) < now() - KEPT

@@ -8,12 +8,13 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sqlalchemy import ColumnElement, case, delete, func, select, tuple_
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
-from webapp.database import Database, execute, table
+from webapp.database import Database, execute, now, table
 from webapp.database.refusals import is_away
 from webapp.logs import Report
 
@@ -23,6 +24,11 @@ BATCH = 500
 LOOKED_AT = 2000
 PAUSE_SECONDS = 0.5
 EVERY_SECONDS = 600.0
+
+
+def past(column: datetime | None, kept: timedelta = timedelta()) -> Callable[[], ColumnElement[bool]]:
+    """The condition of rows whose time in a column is over, or has been for as long as they are kept."""
+    return lambda: col(column) < now() - kept
 
 
 class Work(Protocol):

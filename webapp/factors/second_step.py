@@ -8,7 +8,7 @@ Nobody is logged in meanwhile. If the second step isn't finished, the owner is t
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -134,11 +134,6 @@ async def attempts(db: AsyncSession, user: User, client: ClientInfo, *, by_link:
 def forgotten(user: User, client: ClientInfo, counted: Iterable[Use]) -> list[Use]:
     """The counts that start anew after a right answer, which was `counted` itself."""
     return [*_of_account(user, client, by_link=False), *(use for use in counted if not use[0].of_client_ip)]
-
-
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for log-ins that are no longer of interest."""
-    return col(PendingLogIn.created_at) < now() - KEPT
 
 
 def behind_link(user_id: int) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, select, text
+from sqlalchemy import BindParameter, Select, bindparam, delete, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
@@ -71,11 +71,6 @@ async def lift(db: Transaction, addresses: Sequence[str]) -> None:
 async def lift_since(db: AsyncSession, since: datetime) -> None:
     """Forgets the refusals since a time when the addresses weren't at fault."""
     await execute(db, delete(_refusals).where(_refusals.c.since >= since, _BY_SMTP))
-
-
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for refusals that are too old to mean anything."""
-    return _refusals.c.since < now() - REMEMBERED
 
 
 async def forget(db: AsyncSession, settings: Settings) -> None:

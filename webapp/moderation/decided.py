@@ -8,7 +8,7 @@ from sqlmodel import col
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, now, table
+from webapp.database import execute, table
 from webapp.logs import mask_all
 from webapp.moderation.models import DecidedReport, Report
 from webapp.posts.models import Post
@@ -45,7 +45,3 @@ async def latest(db: AsyncSession) -> Sequence[DecidedReport]:
     """The newest decisions, for the admin's page."""
     newest_first = col(DecidedReport.decided_at).desc(), col(DecidedReport.id).desc()
     return (await db.exec(select_rows(DecidedReport).order_by(*newest_first).limit(MOST_SHOWN))).all()
-
-
-def outdated() -> ColumnElement[bool]:
-    return col(DecidedReport.decided_at) < now() - KEPT

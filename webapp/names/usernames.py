@@ -89,16 +89,6 @@ async def retired(db: AsyncSession, settings: Settings) -> Callable[[str], bool]
     return lambda username: bool(marks) and any(_mark(key, username) in marks for key in keys)
 
 
-def no_longer_retired() -> ColumnElement[bool]:
-    """The SQL condition for usernames of deleted accounts that anybody may have again."""
-    return _retired.c.kept_until < now()
-
-
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for usernames that anybody may have again."""
-    return _kept.c.kept_until < now()
-
-
 def _is_it(settings: Settings, username: str) -> ColumnElement[bool]:
     return _retired.c.name_hash.in_([_mark(key, username) for key in settings.keys("retired_username")])
 

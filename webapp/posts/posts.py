@@ -148,11 +148,6 @@ async def is_restorable(db: AsyncSession, author_id: int, post_id: int) -> bool:
     return found.first() is not None
 
 
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for posts that were deleted too long ago to be wanted back."""
-    return _posts.c.deleted_at < now() - KEPT_WHEN_DELETED
-
-
 def _own(author_id: int, post_id: int) -> tuple[ColumnElement[bool], ...]:
     """A person's own post, even if deleted, unless an admin has removed it."""
     return _posts.c.id == post_id, _posts.c.author_id == author_id, _posts.c.removed_at.is_(None)

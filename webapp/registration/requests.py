@@ -125,11 +125,6 @@ async def forget(db: AsyncSession, settings: Settings, email: str) -> None:
             await usernames.release(db, settings, username)
 
 
-def outdated() -> ColumnElement[bool]:
-    """The SQL condition for requests that nobody answered in time, and for old refusals."""
-    return col(RegistrationRequest.expires_at) <= now()
-
-
 def _is_current() -> ColumnElement[bool]:
     return col(RegistrationRequest.expires_at) > now()
 
@@ -143,7 +138,7 @@ async def _add(db: AsyncSession, settings: Settings, applicant: Applicant, passw
     if await is_paused(db, settings):
         raise Paused
     is_same = (_requests.c.email == applicant.email) | (_requests.c.username_key == applicant.username.lower())
-    await execute(db, delete(_requests).where(is_same, outdated()))
+    await execute(db, delete(_requests).where(is_same, ~_is_current()))
     until: datetime = now() + KEPT
     row = RegistrationRequest(
         **applicant._asdict(), username_key=applicant.username.lower(), password_hash=password_hash, expires_at=until
