@@ -9,17 +9,7 @@ from typing import Protocol
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from webapp.delivery.conversation import (
-    announce_email,
-    drop,
-    hand_over,
-    hang_up,
-    keep_in_step,
-    let_in,
-    name_recipient,
-    trust,
-    unread,
-)
+from webapp.delivery import conversation
 from webapp.delivery.pace import USUAL, Pace
 from webapp.mail.models import Outcome, Verdict
 from webapp.replies import outcomes, return_paths
@@ -76,7 +66,7 @@ class Connection:
         except (TimeoutError, OSError, aiosmtplib.SMTPException):
             pass
         finally:
-            await hang_up(client)
+            await conversation.hang_up(client)
 
     def is_idle(self) -> bool:
         return self._client is not None and not self._is_fresh()
@@ -84,7 +74,7 @@ class Connection:
     @cached_property
     def _tls_context(self) -> ssl.SSLContext | None:
         """Read once, since the machine's certificates take some 25 ms; but again after a server couldn't be reached."""
-        return trust(self.settings)
+        return conversation.trust(self.settings)
 
     async def _attempt(self, recipient: str, message: bytes, patience: float) -> Outcome:
         self._stage, usual = outcomes.CONNECT, self._patience()
@@ -92,16 +82,16 @@ class Connection:
             client = await self._open(usual)
             self._stage = outcomes.MAIL
             await client.mail(return_paths.of(self.settings, recipient), timeout=usual)
-            keep_in_step(client)
+            conversation.keep_in_step(client)
             self._stage = outcomes.RCPT
-            await name_recipient(client, recipient, max(patience, usual))
-            keep_in_step(client)
+            await conversation.name_recipient(client, recipient, max(patience, usual))
+            conversation.keep_in_step(client)
             self._stage = outcomes.DATA
-            await announce_email(client, max(patience, usual))
-            keep_in_step(client)
+            await conversation.announce_email(client, max(patience, usual))
+            conversation.keep_in_step(client)
             self._stage = outcomes.DOT
-            await hand_over(client, message, self.pace.final)
-            keep_in_step(client, unless=(b"2",))  # it has taken the email, and says so twice
+            await conversation.hand_over(client, message, self.pace.final)
+            conversation.keep_in_step(client, unless=(b"2",))  # it has taken the email, and says so twice
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._throw_away()
             self._note_silence(error, usual)
@@ -113,7 +103,7 @@ class Connection:
         self._used = time.monotonic()
         if self._is_quick:
             _needed.pop(self._server, None)
-        if unread(client):
+        if conversation.unread(client):
             self._throw_away()
         return Outcome(Verdict.SENT, 250)
 
@@ -122,9 +112,9 @@ class Connection:
             await self.close()
         if self._client is None:
             began = time.monotonic()
-            self._client = await let_in(self.settings, self._tls_context, patience)
+            self._client = await conversation.let_in(self.settings, self._tls_context, patience)
             self._emails = 0
-            keep_in_step(self._client)
+            conversation.keep_in_step(self._client)
             self._used = time.monotonic()
             self._is_quick = self._used - began < self.pace.patience
         return self._client
@@ -150,5 +140,5 @@ class Connection:
         if self._stage == outcomes.CONNECT:
             self.__dict__.pop("_tls_context", None)
         if self._client is not None:
-            drop(self._client)
+            conversation.drop(self._client)
         self._client = None

@@ -16,21 +16,8 @@ from sqlalchemy import ColumnElement, bindparam, case, delete, exists, insert, s
 from webapp import database, rate_limits
 from webapp.database import CLOCKS_DIFFER, now, table
 from webapp.database.hot import Prepared, Transaction, rows_together
-from webapp.mail import refusals
-from webapp.mail.models import (
-    DEAD,
-    EXPIRED,
-    LEASED,
-    READY,
-    SENT,
-    SUPPRESSED,
-    Claimed,
-    MailStatus,
-    OutboxEmail,
-    Outcome,
-    Priority,
-    Verdict,
-)
+from webapp.mail import models, refusals
+from webapp.mail.models import Claimed, MailStatus, OutboxEmail, Outcome, Priority, Verdict
 from webapp.rate_limits import Use
 from webapp.settings import Settings
 
@@ -161,7 +148,7 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
     """The row's columns after an outcome."""
     moment = now()
     row = _lease(email) | {
-        "new_state": READY,
+        "new_state": models.READY,
         "new_due_at": moment,
         "new_attempts": email.attempts,
         "new_crashes": 0,
@@ -173,16 +160,16 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
         "new_parameters": email.parameters,
     }
     if outcome.verdict is Verdict.SENT:
-        row |= {"new_state": SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
+        row |= {"new_state": models.SENT, "new_finished_at": moment, "new_recipient": None, "new_parameters": {}}
     elif outcome.verdict is Verdict.NEVER and outcome.code and email.must_arrive:
         # The mailbox may just be full, and a warning must arrive: tried again hours apart, until it is too late.
         row |= {"new_due_at": moment + refused_delay(email.attempts)}
     elif outcome.verdict is Verdict.NEVER:
-        row |= {"new_state": DEAD, "new_finished_at": moment}
+        row |= {"new_state": models.DEAD, "new_finished_at": moment}
     elif outcome.verdict is Verdict.SUPPRESSED:
-        row |= {"new_state": SUPPRESSED, "new_finished_at": moment}
+        row |= {"new_state": models.SUPPRESSED, "new_finished_at": moment}
     elif email.expires_at <= moment:
-        row |= {"new_state": EXPIRED, "new_finished_at": moment}
+        row |= {"new_state": models.EXPIRED, "new_finished_at": moment}
     elif outcome.verdict is Verdict.LATER or outcome.backs_off:
         row |= {"new_due_at": moment + retry_delay(email.attempts, retries)}
     else:  # not the email's fault, so it doesn't count as an attempt
@@ -206,7 +193,7 @@ _IN_TROUBLE = status.c.trouble_since.is_not(None) & _SEEN_LATELY
 NOT_LEAVING = exists().where(status.c.paused_at.is_not(None) | _IN_TROUBLE)
 _POSTED = "kind recipient parameters language user_id message_id priority created_at due_at expires_at"
 _POST = Prepared(
-    insert(emails).values(state=READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING), *_POSTED.split()
+    insert(emails).values(state=models.READY, attempts=0, crashes=0, fence=0).returning(NOT_LEAVING), *_POSTED.split()
 )
 _DUE = emails.c.finished_at.is_(None) & (emails.c.due_at <= bindparam("moment"))
 _NOT_PAUSED = ~exists().where(status.c.paused_at.is_not(None))
@@ -223,9 +210,9 @@ def _lease_out(chosen: ColumnElement[bool]) -> Prepared:
         update(emails)
         .where(emails.c.id == due.c.id)
         .values(
-            state=LEASED,
+            state=models.LEASED,
             attempts=emails.c.attempts + 1,
-            crashes=emails.c.crashes + case((emails.c.state == LEASED, 1), else_=0),
+            crashes=emails.c.crashes + case((emails.c.state == models.LEASED, 1), else_=0),
             fence=emails.c.fence + 1,
             leased_by=bindparam("worker"),
             due_at=bindparam("lease_end"),
@@ -240,7 +227,7 @@ _CLAIM_SUSPECT = _lease_out(~_UNSUSPECTED)
 _FINISHED = "state due_at attempts crashes verdict code reason finished_at recipient parameters"
 _BELONGS = Prepared(update(emails).where(emails.c.id == bindparam("email")).values(user_id=bindparam("owner")))
 _THIS = emails.c.id == bindparam("lease_id"), emails.c.fence == bindparam("lease_fence")
-_HELD = (*_THIS, emails.c.state == LEASED)  # without those already finished
+_HELD = (*_THIS, emails.c.state == models.LEASED)  # without those already finished
 # Without those that are just being finished: renewing and finishing could wait for each other.
 _UNTOUCHED = select(emails.c.id).where(*_HELD).with_for_update(skip_locked=True).correlate(None).scalar_subquery()
 _RENEW = Prepared(update(emails).where(emails.c.id == _UNTOUCHED).values(due_at=bindparam("lease_end")))
