@@ -8,27 +8,9 @@ from datetime import time as clock_time
 from functools import lru_cache, partial
 from typing import Any
 
-from babel import Locale
-from babel.dates import (
-    TIMEDELTA_UNITS,
-    format_date,
-    format_time,
-    format_timedelta,
-    get_date_format,
-    get_month_names,
-    get_time_format,
-)
-from jinja2 import (
-    Environment,
-    FileSystemLoader,
-    StrictUndefined,
-    Template,
-    pass_context,
-    pass_eval_context,
-    select_autoescape,
-)
+from babel import Locale, dates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_eval_context, select_autoescape
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from webapp import i18n
@@ -147,25 +129,24 @@ def _wrapped_line(line: str) -> str:
     return textwrap.fill(line, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-@pass_context
-def _time(context: Context, when: datetime) -> Markup:
-    words = _plain_time(context, when)
+def _time(when: datetime) -> Markup:
+    words = _plain_time(when)
     return Markup('<time datetime="{}">{}</time>').format(when.astimezone(UTC).isoformat(timespec="seconds"), words)
 
 
-@pass_context
-def _plain_time(_context: Context, when: datetime) -> str:
+def _plain_time(when: datetime) -> str:
     return _exact(when, i18n.current())
 
 
 def time_words() -> str:
     """How the language writes a time, for app.js: a pattern, the months, and the halves of the day."""
     name = i18n.locale()
-    day, time = (str(how.format) for how in (get_date_format("long", name), get_time_format("short", name)))
+    day, time = (str(how.format) for how in (dates.get_date_format("long", name), dates.get_time_format("short", name)))
     pattern = i18n.gettext("%(day)s at %(time)s") % {"day": day, "time": time}
     pattern = pattern.replace("%(G)s", Locale.parse(name).eras["abbreviated"][1])
-    halves = [format_time(clock_time(hour), "a", locale=name) for hour in (0, 12)]
-    return "|".join([re.sub(r"%\((\w+)\)s", r"{\1}", pattern), *get_month_names("wide", locale=name).values(), *halves])
+    halves = [dates.format_time(clock_time(hour), "a", locale=name) for hour in (0, 12)]
+    months = dates.get_month_names("wide", locale=name).values()
+    return "|".join([re.sub(r"%\((\w+)\)s", r"{\1}", pattern), *months, *halves])
 
 
 def ago(when: datetime) -> Markup:
@@ -175,16 +156,15 @@ def ago(when: datetime) -> Markup:
     return Markup(f"{_time_tag(when, i18n.current())}{escape(words)}</time>")  # noqa: S704
 
 
-@pass_context
-def _day(_context: Context, when: datetime) -> str:
-    return i18n.typeset(format_date(when.astimezone(UTC), "long", locale=i18n.locale()))
+def _day(when: datetime) -> str:
+    return i18n.typeset(dates.format_date(when.astimezone(UTC), "long", locale=i18n.locale()))
 
 
 @lru_cache(10_000)
 def _exact(when: datetime, language: str) -> str:
     """To the minute, as people write it in the language, which is the one in force."""
     moment, name = when.astimezone(UTC), i18n.locale()
-    day, time = format_date(moment, "long", locale=name), format_time(moment, "short", locale=name)
+    day, time = dates.format_date(moment, "long", locale=name), dates.format_time(moment, "short", locale=name)
     return i18n.gettext("%(day)s at %(time)s UTC") % {"day": i18n.typeset(day), "time": time}
 
 
@@ -198,5 +178,5 @@ def _time_tag(when: datetime, language: str) -> Markup:
 def _ago_words(minutes: int, name: str) -> str:
     """In whole units that have passed, as app.js counts them: after 59 days it's one month. Babel would round."""
     unit, length = next((unit, length) for unit, length in UNITS.items() if minutes * 60 >= length)
-    passed = timedelta(seconds=minutes * 60 // length * dict(TIMEDELTA_UNITS)[unit])
-    return i18n.typeset(format_timedelta(-passed, add_direction=True, threshold=1, locale=name))
+    passed = timedelta(seconds=minutes * 60 // length * dict(dates.TIMEDELTA_UNITS)[unit])
+    return i18n.typeset(dates.format_timedelta(-passed, add_direction=True, threshold=1, locale=name))
