@@ -12,15 +12,6 @@ from sqlalchemy import Column, Table, select
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-import webapp.archives.models
-import webapp.audit.models
-import webapp.factors.models
-import webapp.mail.models
-import webapp.moderation.models
-import webapp.notifications.models
-import webapp.people.models
-import webapp.posts.models
-import webapp.registration.models  # noqa: F401  (their tables)
 from webapp.accounts.models import User
 from webapp.archives.activities import moment
 from webapp.database import execute, table
@@ -57,10 +48,6 @@ SECTIONS: dict[tuple[str, str], str] = {
     ("invite_use", "user_id"): "invited_by",
     ("registration_request", "email"): "registration_requests",
 }
-# What has files of its own, or only exists once nobody can ask for it any more.
-ELSEWHERE = {("post", "author_id"), ("account_deletion", "user_id")}
-# Who has muted or blocked a person is nobody else's business.
-OF_OTHERS = {("mute", "muted_id"), ("block", "blocked_id")}
 # Columns that open something, or mean nothing to anybody.
 WITHHELD = {
     "body": "of a report: the words of whoever was reported",

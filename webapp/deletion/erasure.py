@@ -27,17 +27,6 @@ from webapp.search import index
 from webapp.settings import Settings
 
 BATCH = 300
-# Holds nothing about a person, or nothing that says whose it is.
-IMPERSONAL = {
-    "decided_report": "what was reported and decided, in words, with addresses masked",
-    "error_report": "fingerprints of errors",
-    "form_answer": "a minute's answers, sealed with what only the browser has",
-    "hash_cost": "what hashes cost",
-    "mail_status": "what is wrong with the mail; addresses were masked before they came in",
-    "retired_username": "keyed hashes",
-}
-# Holds something about a person without referring to their account; see `_others`.
-BY_HAND = {"limit_window", "outbox_email", "refused_address", "registration_request", "security_event"}
 
 _accounts, _deletions = table(User), table(AccountDeletion)
 _emails, _changes, _events = table(OutboxEmail), table(AddressChange), table(SecurityEvent)
