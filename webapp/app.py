@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -14,23 +15,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-import webapp.addresses.emails
-import webapp.admin_people.emails
-import webapp.archives.emails
-import webapp.authentication.emails
-import webapp.checkup.emails
-import webapp.deletion.emails
-import webapp.digests.emails
-import webapp.moderation.emails
-import webapp.notifications.models
-import webapp.passkey_pages.emails
-import webapp.people.emails
-import webapp.posts.emails
-import webapp.preferences.emails
-import webapp.recovery.emails
-import webapp.registration.emails
-import webapp.second_step.emails
-import webapp.subscriptions.emails  # noqa: F401  (registers its kinds of email)
 from webapp import i18n, limit_windows, logs
 from webapp.accounts import known_browsers, tokens, users
 from webapp.accounts.models import AddressChange, KnownBrowser, Session
@@ -74,7 +58,7 @@ from webapp.posts.pieces import Pieces
 from webapp.registration import invites
 from webapp.registration.models import Invite, RegistrationRequest
 from webapp.routes import routes, words_in_paths
-from webapp.settings import Misconfigured, Settings
+from webapp.settings import ROOT, Misconfigured, Settings
 from webapp.web import errors, form_answers, pages
 from webapp.web.compression import Compression
 from webapp.web.csrf import CrossSiteWrites
@@ -91,6 +75,8 @@ from webapp.web.routing import ByFirstSegment
 from webapp.web.second_press import SecondPress
 from webapp.web.static_files import assets_of
 
+for emails in sorted(ROOT.glob("webapp/*/emails.py")):
+    importlib.import_module(f"webapp.{emails.parent.name}.emails")  # which registers its kinds of email
 CLEANUP_TASKS = (
     CleanupTask(Session, past(Session.expires_at)),
     CleanupWalk(LimitWindow, limit_windows.outdated),
