@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 from tests.depth import deep
 from tests.mailbox import PATIENCE
-from webapp.database import Database, wake_after_commit
-from webapp.database.hot import DRIVERS, Direct, Prepared, Transaction, rows_together
+from webapp.database import Database, hot, wake_after_commit
+from webapp.database.hot import DRIVERS, Prepared, Transaction, rows_together
 from webapp.database.refusals import is_away
 from webapp.mail.outbox import emails
 
@@ -206,22 +206,18 @@ def failing(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return made
 
 
-async def test_what_can_not_be_undone_is_thrown_away(database: Database) -> None:
+async def test_what_can_not_be_undone_is_thrown_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the next transaction on that connection would be a part of this one."""
-    drivers = {name: failing(make) for name, make in DRIVERS.items()}
-
-    with pytest.raises(Exception, match="no"):
-        async with Direct(database.engine, {}, unheard, is_writing=True, drivers=drivers) as db:
-            await ADD.rows(db, EMAIL)
+    with monkeypatch.context() as broken:
+        broken.setattr(hot, "DRIVERS", {name: failing(make) for name, make in DRIVERS.items()})
+        with pytest.raises(Exception, match="no"):
+            async with database.direct(is_writing=True) as db:
+                await ADD.rows(db, EMAIL)
 
     await add(database, 8)
     async with database.direct() as db:
         assert await OLDEST.row(db, {"moment": MOMENT}) == (8, {"count": 3, "name": "Zoë"}, MOMENT, None)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-
-
-async def unheard(_transaction: Direct) -> None:
-    """Nobody wants to know of a commit."""
 
 
 async def change(database: Database, email: int, kind: str) -> None:

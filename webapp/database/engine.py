@@ -22,7 +22,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from webapp.clock import CLOCKS_DIFFER, now
 from webapp.database import postgresql, sqlite
 from webapp.database.flush import Flush
-from webapp.database.hot import DRIVERS, FOR_ONE, Direct, Transaction
+from webapp.database.hot import Direct, Transaction
 from webapp.database.waits import LOOK_EVERY, OnlyConnection, TimedPool, Waits
 from webapp.settings import database_url
 
@@ -143,9 +143,8 @@ class Database:
         If it has a single statement, PostgreSQL takes one round trip instead of three, and commits it at once. What may
         happen again after a power cut needn't wait for SQLite's disk.
         """
-        drivers = FOR_ONE if is_single else DRIVERS
         then = self._committed if waits_for_disk else self._committed_in_memory
-        return Direct(self.engine, {"wake": self.wake}, then, is_writing=is_writing, drivers=drivers)
+        return Direct(self.engine, {"wake": self.wake}, then, is_writing=is_writing, is_single=is_single)
 
     async def try_write(self, at_most_every: float = 0, *, must_grow: bool = False) -> None:
         """Writes and commits something that leaves no trace. Raises whatever a full or read-only disk, or server,

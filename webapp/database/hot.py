@@ -28,9 +28,7 @@ Info = dict[str, Any]
 AfterCommit = Callable[["Direct"], Awaitable[None]]
 Convert = Callable[[Any], Any] | None
 Driver = postgresql.HotPath | sqlite.HotPath
-Drivers = Mapping[str, Callable[[Any], Driver]]
-DRIVERS: Drivers = {"postgresql": postgresql.HotPath, "sqlite": sqlite.HotPath}
-FOR_ONE: Drivers = {**DRIVERS, "postgresql": postgresql.OneStatement}
+DRIVERS: Mapping[str, Callable[[Any], Driver]] = {"postgresql": postgresql.HotPath, "sqlite": sqlite.HotPath}
 
 
 class Direct:
@@ -50,14 +48,15 @@ class Direct:
         after_commit: AfterCommit,
         *,
         is_writing: bool,
-        drivers: Drivers = DRIVERS,
+        is_single: bool = False,
     ) -> None:
         self.dialect: Dialect = engine.dialect
         self.info = info
         self._engine = engine
         self._after_commit = after_commit
-        self._drivers = drivers
         self.is_writing = is_writing
+        # To PostgreSQL a single statement is a transaction: that saves the round trips for BEGIN and COMMIT.
+        self._begins = is_writing and not (is_single and self.dialect.name == "postgresql")
         self._connection: PoolProxiedConnection | None = None
         self._driver: Driver | None = None
         self._has_failed = False
@@ -84,15 +83,16 @@ class Direct:
     async def commit(self) -> None:
         if self._has_failed:
             raise PendingRollbackError("A statement has failed, so there is nothing to commit.")
-        if self._driver and self.is_writing:
+        if self._driver and self._begins:
             async with self._refusals():
                 await self._driver.commit()
+        if self._driver and self.is_writing:
             self.info["has_written"] = True
         self._give_back()
         await self._after_commit(self)
 
     async def rollback(self) -> None:
-        if self._driver and self.is_writing:
+        if self._driver and self._begins:
             try:
                 async with self._refusals():
                     await self._driver.rollback()
@@ -104,8 +104,8 @@ class Direct:
 
     async def _begin(self) -> Driver:
         self._connection = await self._engine.raw_connection()
-        self._driver = self._drivers[self.dialect.name](self._connection.driver_connection)
-        if self.is_writing:
+        self._driver = DRIVERS[self.dialect.name](self._connection.driver_connection)
+        if self._begins:
             await self._driver.begin()
         return self._driver
 

@@ -158,13 +158,3 @@ class HotPath:
 
     async def rollback(self) -> None:
         await self.connection.execute("ROLLBACK")
-
-
-class OneStatement(HotPath):
-    """A single statement is its own transaction, which saves the round trips for BEGIN and COMMIT."""
-
-    async def begin(self) -> None: ...
-
-    async def commit(self) -> None: ...
-
-    async def rollback(self) -> None: ...
