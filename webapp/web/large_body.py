@@ -16,7 +16,7 @@ from webapp.fair_queue import aside
 from webapp.i18n import gettext as _
 from webapp.temporary_files import NoRoom, used
 from webapp.web import errors
-from webapp.web.request_body import HANG_UP, Patience, TooLarge
+from webapp.web.request_body import HANG_UP, Patience, TooLarge, TooSlow, pieces
 
 log = logging.getLogger("webapp.uploads")
 
@@ -33,10 +33,6 @@ class Upload:
 
     whose: str
     most_bytes: int
-
-
-class TooSlow(Exception):
-    """It doesn't arrive in time."""
 
 
 class NoTurn(Exception):
@@ -111,49 +107,36 @@ class LargeBody:
         said = headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 18 or int(said) > most:
             if "expect" not in headers:  # who asks first is answered before sending any of it
-                await self._discard(receive)
+                await _discard(pieces(receive, self.patience))
             raise TooLarge
-        pieces = self._pieces(receive, most, _end(headers))
+        form = _bounded(pieces(receive, self.patience), most, _end(headers))
         try:
             with used():
-                return await MultiPartParser(headers, pieces, max_files=1, max_fields=4, max_part_size=1024).parse()
+                return await MultiPartParser(headers, form, max_files=1, max_fields=4, max_part_size=1024).parse()
         except NoRoom as error:
             log.warning("no_room", extra={"fields": {"reason": str(error)}})
             raise
 
-    async def _pieces(self, receive: Receive, most: int, end: bytes) -> AsyncGenerator[bytes, None]:
-        size, tail, begun = 0, b"", asyncio.get_running_loop().time()
-        while True:
-            try:
-                async with asyncio.timeout_at(begun + self.patience.seconds(size)):
-                    message = await receive()
-            except TimeoutError:
-                raise TooSlow from None
-            if message["type"] != "http.request":
-                raise ClientDisconnect
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > most:
-                if message.get("more_body", False):
-                    await self._discard(receive)
-                raise TooLarge
-            yield piece
-            tail = (tail + piece)[-2 * len(end) :]
-            if not message.get("more_body", False):
-                break
-        if end not in tail:
-            raise MultiPartException("It was cut off.")  # which the parser doesn't mind
 
-    async def _discard(self, receive: Receive) -> None:
-        """Reads the rest for a while and throws it away, so that its sender gets the answer, as WholeBody does."""
-        size, begun = 0, asyncio.get_running_loop().time()
-        with suppress(TimeoutError):
-            while True:
-                async with asyncio.timeout_at(begun + min(LINGER_SECONDS, self.patience.seconds(size))):
-                    message = await receive()
-                if not message.get("more_body", False):
-                    return
-                size += len(message["body"])
+async def _bounded(arriving: AsyncGenerator[bytes, None], most: int, end: bytes) -> AsyncGenerator[bytes, None]:
+    size, tail = 0, b""
+    async for piece in arriving:
+        size += len(piece)
+        if size > most:
+            await _discard(arriving)
+            raise TooLarge
+        yield piece
+        tail = (tail + piece)[-2 * len(end) :]
+    if end not in tail:
+        raise MultiPartException("It was cut off.")  # which the parser doesn't mind
+
+
+async def _discard(arriving: AsyncGenerator[bytes, None]) -> None:
+    """Reads the rest for a while and throws it away, so that its sender gets the answer, as WholeBody does."""
+    with suppress(TimeoutError, TooSlow, ClientDisconnect):
+        async with asyncio.timeout(LINGER_SECONDS):
+            async for _piece in arriving:
+                pass
 
 
 def _has_file(scope: Scope) -> bool:

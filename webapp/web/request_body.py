@@ -1,6 +1,7 @@
 """Reads the whole body of a request before anything else is done, and never waits long."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +31,11 @@ class Patience:
 
 
 class TooLarge(Exception):
-    """More than MAX_BYTES."""
+    """More than it may have."""
+
+
+class TooSlow(Exception):
+    """It doesn't arrive in time."""
 
 
 class WholeBody:
@@ -57,7 +62,7 @@ class WholeBody:
                 body = await self._read(scope, receive)
         except TooLarge:
             return await errors.page(Request(scope), 413, headers=HANG_UP)(scope, receive, send)
-        except TimeoutError:
+        except TooSlow:
             return await errors.page(Request(scope), 408, headers=HANG_UP)(scope, receive, send)
 
         scope["state"]["body"] = body  # for the page that says what went wrong with it
@@ -65,25 +70,35 @@ class WholeBody:
         await self.app(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body. Raises TooLarge, TimeoutError or ClientDisconnect."""
+        """The whole body. Raises TooLarge, TooSlow or ClientDisconnect."""
         said = Request(scope).headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 18 or int(said) > MAX_DISCARDED:
             raise TooLarge  # before reading a byte of it
-        body, size, begun = bytearray(), 0, asyncio.get_running_loop().time()
-        async with asyncio.timeout_at(begun + self.patience.seconds(0)) as limit:
-            while True:
+        body, size = bytearray(), 0
+        async for piece in pieces(receive, self.patience):
+            size += len(piece)
+            if size > MAX_DISCARDED:
+                raise TooLarge
+            body += piece if size <= MAX_BYTES else b""
+        if size > MAX_BYTES:
+            raise TooLarge
+        return bytes(body)
+
+
+async def pieces(receive: Receive, patience: Patience) -> AsyncGenerator[bytes, None]:
+    """A body as it arrives. Raises TooSlow, or ClientDisconnect if its sender has left."""
+    size, begun, is_over = 0, asyncio.get_running_loop().time(), False
+    while not is_over:
+        try:
+            async with asyncio.timeout_at(begun + patience.seconds(size)):
                 message = await receive()
-                if message["type"] != "http.request":
-                    raise ClientDisconnect
-                size += len(piece := message.get("body", b""))
-                if size <= MAX_BYTES:
-                    body += piece
-                is_over = not message.get("more_body", False)
-                if size > (MAX_BYTES if is_over else MAX_DISCARDED):
-                    raise TooLarge
-                if is_over:
-                    return bytes(body)
-                limit.reschedule(begun + self.patience.seconds(size))
+        except TimeoutError:
+            raise TooSlow from None
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        piece, is_over = message.get("body", b""), not message.get("more_body", False)
+        size += len(piece)
+        yield piece
 
 
 async def _refuse_if_late(scope: Scope, receive: Receive) -> None:
