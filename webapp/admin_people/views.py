@@ -32,9 +32,9 @@ Do = Callable[[User, str, ClientInfo], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Action:
-    """Something done to an account: its words, whether it needs a reason, and whether admins are exempt.
+    """Something done to an account: its words, and whether it needs a reason.
 
-    Of what `is_danger`, the other admins are told by email.
+    From what `is_danger` admins are exempt, and the other admins are told of it by email.
     """
 
     title: str
@@ -43,7 +43,6 @@ class Action:
     done: str
     do: Do
     asks_reason: bool = False
-    spares_admins: bool = True
     is_danger: bool = True
 
 
@@ -84,7 +83,7 @@ async def act_on_person(request: Request) -> Response:
     action = _actions(request, person.username).get(request.path_params["action"])
     if action is None:
         raise HTTPException(404)
-    if form.is_valid and action.spares_admins and person.email in request.app.state.settings.admin_addresses:
+    if form.is_valid and action.is_danger and person.email in request.app.state.settings.admin_addresses:
         form.refuse("", _("That's an admin, too. Only the command line can do that."))
     if form.is_valid and action.asks_reason and not form.data.reason:
         form.refuse("reason", _("Say why, in a sentence. It goes into the email."))
@@ -117,7 +116,6 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
             _("Enable the account"),
             _("%(name)s's account is open again.") % who,
             lambda person, _reason, by: actions.enable(db, settings, person, by),
-            spares_admins=False,
             is_danger=False,
         ),
         "send_reset_link": Action(
@@ -126,7 +124,6 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
             _("Send the link"),
             _("The link to %(name)s is on its way.") % who,
             lambda person, _reason, by: actions.send_reset_link(db, settings, person, by),
-            spares_admins=False,
             is_danger=False,
         ),
         "remove_factors": Action(
