@@ -4,7 +4,7 @@ A kind of email is one function with `@email_kind(...)` and two templates, `emai
 the subject) and `email/{name}.html`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
@@ -166,6 +166,12 @@ async def _in_turn(db: Transaction, settings: Settings, user_id: int, uses: Sequ
         await rate_limits.count(db, settings, *uses)
     times, _ends = await rate_limits.tally(db, settings, rate_limits.WAITED_FOR_FIRST, str(user_id))
     return Priority.WAITED_FOR if times <= rate_limits.WAITED_FOR_FIRST.rates[0].times else Priority.NOTICE
+
+
+async def post_to_each(db: Transaction, settings: Settings, kind: str, admins: Iterable[str], delay: timedelta) -> None:
+    """Posts an email to each of some ADMINS, in the site's own language."""
+    for address in sorted(admins):
+        await post(db, settings, kind, address, language=settings.languages[0], delay=delay)
 
 
 async def _repeats(

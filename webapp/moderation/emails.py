@@ -46,11 +46,8 @@ async def tell_admins(db: AsyncSession, settings: Settings, post_id: int, report
     if not await reports.is_first(db, post_id, reporter_id):
         return
     times, _ends = await rate_limits.tally(db, settings, GATHERING, "all")
-    if times > 1:
-        return
-    for address in sorted(settings.admin_addresses):
-        delay, language = GATHERED + LEEWAY, settings.languages[0]
-        await kinds.post(db, settings, "post_reported", address, language=language, delay=delay)
+    if times == 1:
+        await kinds.post_to_each(db, settings, "post_reported", settings.admin_addresses, GATHERED + LEEWAY)
 
 
 @dataclass(frozen=True)
@@ -69,9 +66,8 @@ async def tell_other_admins(db: AsyncSession, settings: Settings, address: str) 
     It covers all that admins do within the next few minutes.
     """
     others = sorted(settings.admin_addresses - {address})
-    for other in sorted(await rate_limits.begin(db, settings, GATHERING_ACTS, others)):
-        delay, language = GATHERED + LEEWAY, settings.languages[0]
-        await kinds.post(db, settings, "admin_acted", other, language=language, delay=delay)
+    untold = await rate_limits.begin(db, settings, GATHERING_ACTS, others)
+    await kinds.post_to_each(db, settings, "admin_acted", untold, GATHERED + LEEWAY)
 
 
 @email_kind(

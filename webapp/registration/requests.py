@@ -86,8 +86,9 @@ async def ask(
     # Others who ask at the same time wait here, so the backlog is never exceeded.
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
     await _add(db, settings, applicant, password_hash)
-    if times <= 2:
-        await _tell_admins(db, settings, FIRST_AFTER if times == 1 else ends - now() + LEEWAY)
+    if times <= 2 and settings.sends_mail:
+        delay = FIRST_AFTER if times == 1 else ends - now() + LEEWAY
+        await kinds.post_to_each(db, settings, "registrations_waiting", settings.admin_addresses, delay)
     await kinds.post(db, settings, "registration_waiting", applicant.email, language=applicant.language)
 
 
@@ -152,12 +153,3 @@ async def _add(db: AsyncSession, settings: Settings, applicant: Applicant, passw
     except IntegrityError:
         raise (AlreadyAsked() if await of(db, applicant.email) else Taken("username")) from None
     await usernames.retire(db, settings, applicant.username, until)
-
-
-async def _tell_admins(db: AsyncSession, settings: Settings, delay: timedelta) -> None:
-    """Posts the email, which names everybody who is waiting when it is sent."""
-    if settings.sends_mail:
-        for address in sorted(settings.admin_addresses):
-            await kinds.post(
-                db, settings, "registrations_waiting", address, language=settings.languages[0], delay=delay
-            )
