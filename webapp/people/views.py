@@ -1,5 +1,7 @@
 """Who follows whom, and the buttons that change it."""
 
+from collections.abc import Awaitable, Callable
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,18 +29,12 @@ async def unfollow(request: Request) -> Response:
 
 @login_required
 async def followers(request: Request) -> Response:
-    seen = await _seen(request)
-    people = await follows.followers(request.state.db, seen.person.id, request.state.user.id, _after(request))
-    words = _("%(name)s's followers") % {"name": seen.person.username}, _("Nobody yet.")
-    return _people_page(request, seen, people, "followers", *words)
+    return await _people_page(request, "followers", follows.followers, _("%(name)s's followers"))
 
 
 @login_required
 async def following(request: Request) -> Response:
-    seen = await _seen(request)
-    people = await follows.following(request.state.db, seen.person.id, request.state.user.id, _after(request))
-    words = _("People %(name)s follows") % {"name": seen.person.username}, _("Nobody yet.")
-    return _people_page(request, seen, people, "following", *words)
+    return await _people_page(request, "following", follows.following, _("People %(name)s follows"))
 
 
 async def _turn(request: Request, *, is_wanted: bool) -> Response:
@@ -84,10 +80,12 @@ async def _button(request: Request, form: Form[forms.PersonButton], person: User
     )
 
 
-def _people_page(
-    request: Request, seen: Seen, people: list[ListedPerson], here: str, heading: str, nobody: str
+async def _people_page(
+    request: Request, here: str, of: Callable[..., Awaitable[list[ListedPerson]]], heading: str
 ) -> Response:
-    path, shown = request.url.path, people[: follows.PAGE]
+    seen, path = await _seen(request), request.url.path
+    people = await of(request.state.db, seen.person.id, request.state.user.id, _after(request))
+    shown = people[: follows.PAGE]
     return pages.render(
         request,
         "people/neighbours.html",
@@ -98,8 +96,8 @@ def _people_page(
         counts=seen.counts,
         here=here,
         here_path=path,
-        heading=heading,
-        nobody=nobody,
+        heading=heading % {"name": seen.person.username},
+        nobody=_("Nobody yet."),
     )
 
 
