@@ -216,7 +216,7 @@ def test_what_a_dead_process_had_in_hand_is_made_by_another(site: Site, susan: B
     async def ask_and_die() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             await exports.ask(db, 1)
-            assert await exports.claim(db)
+            assert await exports.queue.claim(db)
             await db.commit()
 
     with a_day_ahead():
@@ -234,7 +234,7 @@ def test_an_upload_that_a_dead_process_had_in_hand_is_read_by_another(site: Site
     async def keep_and_die() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
             await uploads.keep(db, 1, 0, nothing())
-            assert await uploads.claim(db)
+            assert await uploads.queue.claim(db)
             await db.commit()
 
     with a_day_ahead():

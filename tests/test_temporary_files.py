@@ -63,7 +63,7 @@ def test_an_upload_is_refused_and_an_import_waits_for_room(
 
 
 def test_admins_hear_that_it_is_not_the_database(
-    site: Site, without_room: WithoutRoom, caplog: pytest.LogCaptureFixture
+    site: Site, without_room: WithoutRoom, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = importer.Importer(site.settings, site.app.state.database)
     told: list[str] = []
@@ -76,7 +76,7 @@ def test_admins_hear_that_it_is_not_the_database(
         with file():
             pass
 
-    worker.claim = claim
+    monkeypatch.setattr(worker.queue, "claim", claim)
     with without_room():
         site.run(worker.run, report)
 

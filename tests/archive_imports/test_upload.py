@@ -248,9 +248,9 @@ def test_what_a_dead_process_has_begun_goes_on(any_site: Site, tmp_path: Path) -
 
     async def die_and_go_on() -> None:
         async with any_site.app.state.database.session(is_writing=True) as db:
-            claimed = await uploads.claim(db)
+            claimed = await uploads.queue.claim(db)
             assert claimed
-            await uploads.hold(db, claimed, done=5, total=20)
+            await uploads.queue.hold(db, claimed, done=5, total=20)
             await db.commit()
         assert not await again.do_one(), "somebody has it"
 
@@ -286,7 +286,7 @@ def test_an_upload_that_kills_whoever_imports_it_is_given_up(site: Site, tmp_pat
 
     async def die() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            assert await uploads.claim(db)
+            assert await uploads.queue.claim(db)
             await db.commit()
 
     for _crash in range(importer.MOST_CRASHES):
@@ -341,13 +341,13 @@ def test_what_a_thief_has_uploaded_ends_with_everything_else(any_site: Site, tmp
 
     async def begin_and_go_on_later(after: Callable[[], object]) -> bool:
         async with state.database.session(is_writing=True) as db:
-            claimed = await uploads.claim(db)
+            claimed = await uploads.queue.claim(db)
             await db.commit()
             assert claimed
         await asyncio.to_thread(after)
         async with state.database.session(is_writing=True) as db:
             with pytest.raises(exports.LeaseLost):
-                await uploads.hold(db, claimed)
+                await uploads.queue.hold(db, claimed)
         return await importer.Importer(any_site.settings, state.database).do_one()
 
     assert not any_site.run(begin_and_go_on_later, lambda: owner.post("/sessions/end_others"))

@@ -288,7 +288,7 @@ def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: S
     async def die() -> exports.Lease:
         async with database.session(is_writing=True) as db:
             await exports.ask(db, 1)
-            claimed = await exports.claim(db)
+            claimed = await exports.queue.claim(db)
             assert claimed
             await exports.add_chunks(db, claimed, 0, [b"half of it"])
             await db.commit()
@@ -302,7 +302,7 @@ def test_an_export_that_a_dead_process_was_making_is_made_by_another(any_site: S
 
     async def write_late() -> None:
         async with database.session(is_writing=True) as db:
-            await exports.hold(db, late, done=1)  # type: ignore[arg-type]
+            await exports.queue.hold(db, late, done=1)  # type: ignore[arg-type]
 
     with pytest.raises(exports.LeaseLost):
         any_site.run(write_late)

@@ -37,7 +37,7 @@ class Importer(Worker):
     name = "import"
 
     def __init__(self, settings: Settings, database: Database, renew_seconds: float = RENEW_SECONDS) -> None:
-        super().__init__(settings, database, uploads.claim, uploads.hand_back)
+        super().__init__(settings, database, uploads.queue)
         self._renew_seconds = renew_seconds
 
     async def work(self, lease: Lease) -> None:
@@ -72,7 +72,7 @@ class Importer(Worker):
         try:
             while not (await asyncio.wait([task], timeout=self._renew_seconds))[0]:
                 async with self._database.session(is_writing=True) as db:
-                    await uploads.hold(db, lease)
+                    await uploads.queue.hold(db, lease)
                     await db.commit()
         finally:
             await asyncio.wait([task])  # it reads a file that is closed afterwards
@@ -86,7 +86,7 @@ class Importer(Worker):
             began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
             seen += len(some)
             async with self._database.session(is_writing=True) as db:
-                await uploads.hold(db, lease, done=seen, total=len(archive.posts))
+                await uploads.queue.hold(db, lease, done=seen, total=len(archive.posts))
                 new += await _import_some(db, lease, some)
                 await db.commit()
             await asyncio.sleep(time.monotonic() - began)  # as much time for the visitors as for us
@@ -102,7 +102,7 @@ class Importer(Worker):
         for start in range(0, len(new), PEOPLE_AT_ONCE):
             began = time.monotonic()
             async with self._database.session(is_writing=True) as db:
-                await uploads.hold(db, lease)
+                await uploads.queue.hold(db, lease)
                 await people.add(db, lease.user_id, kind, new[start : start + PEOPLE_AT_ONCE])
                 await db.commit()
             await asyncio.sleep(time.monotonic() - began)

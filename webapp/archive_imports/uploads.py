@@ -12,7 +12,7 @@ from webapp import signing
 from webapp.accounts.models import User
 from webapp.archive_imports.models import DONE, ArchiveImport, ImportChunk
 from webapp.archives import exports
-from webapp.archives.exports import Lease
+from webapp.archives.exports import Lease, Queue
 from webapp.database import Database, execute, now, table
 from webapp.settings import Settings
 
@@ -23,6 +23,10 @@ REPORTED = timedelta(days=7)
 
 _imports, _chunks, _users = table(ArchiveImport), table(ImportChunk), table(User)
 _is_live = (_users.c.id == _imports.c.user_id) & (_users.c.epoch == _imports.c.epoch) & _users.c.disabled_at.is_(None)
+
+# Whoever leased it before and didn't hand it back has crashed.
+_crashed = case((_imports.c.leased_until.is_(None), 0), else_=1)
+queue = Queue(_imports, _is_live, crashes=_imports.c.crashes + _crashed)
 
 
 class Latest(NamedTuple):
@@ -77,26 +81,10 @@ async def latest(db: AsyncSession, user_id: int) -> Latest | None:
     return Latest(*row) if row else None
 
 
-async def claim(db: AsyncSession) -> Lease | None:
-    """Leases the upload that has waited longest. Whoever leased it before and didn't hand it back has crashed."""
-    crashed = case((_imports.c.leased_until.is_(None), 0), else_=1)
-    return await exports.lease_first(db, _imports, _is_live, crashes=_imports.c.crashes + crashed)
-
-
-async def hand_back(db: AsyncSession, lease: Lease) -> None:
-    """Ends the lease, so that anybody can claim it at once."""
-    await exports.end_lease(db, _imports, lease)
-
-
 async def crashes(db: AsyncSession, lease: Lease) -> int:
     """How many processes have crashed over an upload."""
     query = select(_imports.c.crashes).where(_imports.c.id == lease.id)
     return (await execute(db, query)).scalar() or 0
-
-
-async def hold(db: AsyncSession, lease: Lease, **values: object) -> None:
-    """Renews the lease, and records the progress. Raises LeaseLost."""
-    await exports.renew_lease(db, _imports, lease, select(_users.c.id).where(_is_live).exists(), **values)
 
 
 async def add(db: AsyncSession, lease: Lease, count: int) -> None:
@@ -113,7 +101,7 @@ def content(database: Database, lease: Lease) -> AsyncIterator[bytes]:
 async def finish(db: AsyncSession, lease: Lease, report: str) -> datetime:
     """Deletes the file and stores the report; returns until when. Raises LeaseLost."""
     until = now() + REPORTED
-    await hold(db, lease, state=DONE, report=report, expires_at=until)
+    await queue.hold(db, lease, state=DONE, report=report, expires_at=until)
     await execute(db, delete(_chunks).where(_chunks.c.import_id == lease.id))
     return until
 

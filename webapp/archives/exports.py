@@ -20,7 +20,6 @@ LEASE = timedelta(seconds=60)
 LATE_AFTER = timedelta(minutes=2)
 
 _exports, _chunks, _users, _sessions = table(AccountExport), table(ExportChunk), table(User), table(Session)
-_is_live = (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None)
 
 
 class Lease(NamedTuple):
@@ -39,6 +38,52 @@ class CutOff(Exception):
     """The session of whoever downloads has ended, or the file is gone."""
 
 
+class Queue:
+    """Exports, or uploads, that wait for a process: one leases each of them. `is_live` joins them to their owners'
+    accounts, and `claimed` is what a claim sets.
+    """
+
+    def __init__(self, rows: Table, is_live: ColumnElement[bool], **claimed: object) -> None:
+        self._rows, self._is_live, self._claimed = rows, is_live, claimed
+
+    async def claim(self, db: AsyncSession) -> Lease | None:
+        """Leases what has waited longest."""
+        rows, until = self._rows, self._rows.c.leased_until
+        is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
+        waiting = (
+            select(rows.c.id)
+            .join_from(rows, _users, self._is_live)
+            .where(rows.c.state == WAITING, is_free, rows.c.expires_at > now())
+            .order_by(rows.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True, of=rows)
+        )
+        number = (await execute(db, waiting)).scalar()
+        if number is None:
+            return None
+        leased = update(rows).where(rows.c.id == number)
+        leased = leased.values(leased_until=now() + LEASE, fence=rows.c.fence + 1, **self._claimed)
+        return Lease(*(await execute(db, leased.returning(rows.c.id, rows.c.user_id, rows.c.fence))).one())
+
+    async def hold(self, db: AsyncSession, lease: Lease, **values: object) -> None:
+        """Renews the lease, and records the progress. Raises LeaseLost."""
+        is_live = select(_users.c.id).where(self._is_live).exists()
+        held = self._leased(lease).where(is_live).values(leased_until=now() + LEASE, **values)
+        if not (await execute(db, held)).rowcount:
+            raise LeaseLost
+
+    async def hand_back(self, db: AsyncSession, lease: Lease) -> None:
+        """Ends the lease, so that anybody can claim it at once, unless another process has it now."""
+        await execute(db, self._leased(lease).values(leased_until=None))
+
+    def _leased(self, lease: Lease) -> Update:
+        rows = self._rows
+        return update(rows).where(rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING)
+
+
+queue = Queue(_exports, (_users.c.id == _exports.c.user_id) & _users.c.disabled_at.is_(None), done=0)
+
+
 async def ask(db: AsyncSession, user_id: int) -> None:
     """Records that a person wants an export. It replaces an earlier one."""
     await execute(db, delete(_exports).where(_exports.c.user_id == user_id))
@@ -52,68 +97,16 @@ async def latest(db: AsyncSession, user_id: int) -> AccountExport | None:
     return (await db.exec(select_rows(AccountExport).where(*mine).order_by(col(AccountExport.id).desc()))).first()
 
 
-async def claim(db: AsyncSession) -> Lease | None:
-    """Leases the export that has waited longest, and deletes what was made of it before."""
-    lease = await lease_first(db, _exports, _is_live, done=0)
-    if lease:
-        await execute(db, delete(_chunks).where(_chunks.c.export_id == lease.id))
-    return lease
-
-
-async def lease_first(db: AsyncSession, rows: Table, is_live: ColumnElement[bool], **values: object) -> Lease | None:
-    """Leases the export or upload that has waited longest. `is_live` joins it to its owner's account."""
-    until = rows.c.leased_until
-    is_free = or_(until.is_(None), until < now(), until > now() + LEASE + CLOCKS_DIFFER)
-    waiting = (
-        select(rows.c.id)
-        .join_from(rows, _users, is_live)
-        .where(rows.c.state == WAITING, is_free, rows.c.expires_at > now())
-        .order_by(rows.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=rows)
-    )
-    number = (await execute(db, waiting)).scalar()
-    if number is None:
-        return None
-    leased = update(rows).where(rows.c.id == number)
-    leased = leased.values(leased_until=now() + LEASE, fence=rows.c.fence + 1, **values)
-    return Lease(*(await execute(db, leased.returning(rows.c.id, rows.c.user_id, rows.c.fence))).one())
-
-
-async def hold(db: AsyncSession, lease: Lease, **values: object) -> None:
-    """Renews the lease, and records the progress. Raises LeaseLost."""
-    await renew_lease(db, _exports, lease, **values)
-
-
-async def renew_lease(
-    db: AsyncSession, rows: Table, lease: Lease, *conditions: ColumnElement[bool], **values: object
-) -> None:
-    """Renews the lease on an export or upload that meets the `conditions`, and sets other columns with it. Raises
-    LeaseLost.
-    """
-    held = _leased(rows, lease).where(*conditions).values(leased_until=now() + LEASE, **values)
-    if not (await execute(db, held)).rowcount:
-        raise LeaseLost
-
-
-async def hand_back(db: AsyncSession, lease: Lease) -> None:
-    """Ends the lease, so that anybody can claim it at once."""
-    await end_lease(db, _exports, lease)
-
-
-async def end_lease(db: AsyncSession, rows: Table, lease: Lease) -> None:
-    """Does nothing if another process has it now."""
-    await execute(db, _leased(rows, lease).values(leased_until=None))
-
-
-def _leased(rows: Table, lease: Lease) -> Update:
-    return update(rows).where(rows.c.id == lease.id, rows.c.fence == lease.fence, rows.c.state == WAITING)
-
-
 def is_late(asked_at: datetime, leased_until: datetime | None) -> bool:
     """Whether something that was asked for has been waiting for a while, and nobody is at it."""
     is_held = leased_until is not None and leased_until > now()
     return not is_held and asked_at < now() - LATE_AFTER
+
+
+async def begin(db: AsyncSession, lease: Lease) -> None:
+    """Deletes what another process has made of it. Raises LeaseLost."""
+    await queue.hold(db, lease)
+    await execute(db, delete(_chunks).where(_chunks.c.export_id == lease.id))
 
 
 async def add_chunks(db: AsyncSession, lease: Lease, first: int, chunks: list[bytes]) -> None:
@@ -124,7 +117,7 @@ async def add_chunks(db: AsyncSession, lease: Lease, first: int, chunks: list[by
 async def finish(db: AsyncSession, lease: Lease, size: int) -> datetime:
     """Makes it available to its owner; returns until when. Raises LeaseLost."""
     until = now() + KEPT
-    await hold(db, lease, state=READY, size=size, expires_at=until)
+    await queue.hold(db, lease, state=READY, size=size, expires_at=until)
     return until
 
 

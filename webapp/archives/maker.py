@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from jinja2 import Environment
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.archives import emails, exports
-from webapp.archives.exports import Lease, LeaseLost
+from webapp.archives.exports import Lease, LeaseLost, Queue
 from webapp.archives.writing import Archive
 from webapp.database import Database
 from webapp.database.refusals import is_away
@@ -24,9 +23,6 @@ log = logging.getLogger("webapp.archives")
 POLL_SECONDS = 20.0
 PAUSE_SECONDS = 0.01  # between two batches: visitors go first
 
-Claim = Callable[[AsyncSession], Awaitable[Lease | None]]  # leases what has waited longest
-HandBack = Callable[[AsyncSession, Lease], Awaitable[None]]  # ends a lease, so that anybody can claim it at once
-
 
 class Worker(ABC):
     """Does long work, one piece after the other. What is asked for in this process starts at once; polling finds the
@@ -35,9 +31,8 @@ class Worker(ABC):
 
     name = ""
 
-    def __init__(self, settings: Settings, database: Database, claim: Claim, hand_back: HandBack) -> None:
-        self._settings, self._database = settings, database
-        self.claim, self.hand_back = claim, hand_back
+    def __init__(self, settings: Settings, database: Database, queue: Queue) -> None:
+        self._settings, self._database, self.queue = settings, database, queue
         self._asked = asyncio.Event()
         self.is_stopping = False
 
@@ -48,7 +43,7 @@ class Worker(ABC):
     async def do_one(self) -> bool:
         """Does what has waited longest; returns whether there was anything."""
         async with self._database.session(is_writing=True) as db:
-            lease = await self.claim(db)
+            lease = await self.queue.claim(db)
             await db.commit()
         if lease is None:
             return False
@@ -69,7 +64,7 @@ class Worker(ABC):
         while True:
             try:
                 async with self._database.session(is_writing=True) as db:
-                    await self.hand_back(db, lease)
+                    await self.queue.hand_back(db, lease)
                     return await db.commit()
             except Exception as error:
                 if self.is_stopping or not is_away(error):
@@ -116,12 +111,14 @@ class Maker(Worker):
     name = "export"
 
     def __init__(self, settings: Settings, database: Database, templates: Environment) -> None:
-        super().__init__(settings, database, exports.claim, exports.hand_back)
+        super().__init__(settings, database, exports.queue)
         self._templates = templates
 
     async def work(self, lease: Lease) -> None:
-        async with self._database.session() as db:
+        async with self._database.session(is_writing=True) as db:
             user = await users.get(db, lease.user_id)
+            await exports.begin(db, lease)
+            await db.commit()
         if user is None:
             raise LeaseLost
         numbers, done = 0, 0
@@ -132,7 +129,7 @@ class Maker(Worker):
                 raise LeaseLost  # to whoever claims it next
             done += steps
             async with self._database.session(is_writing=True) as db:
-                await exports.hold(db, lease, done=done, total=archive.steps)
+                await exports.queue.hold(db, lease, done=done, total=archive.steps)
                 if pieces:
                     await exports.add_chunks(db, lease, numbers, list(pieces))
                 await db.commit()
