@@ -16,13 +16,13 @@ from functools import cache, lru_cache
 from babel import Locale
 from babel.numbers import format_decimal
 
-from webapp.settings import ROOT
 from webapp.settings.problems import N_ as N_
 from webapp.settings.variables import PSEUDO as PSEUDO
+from webapp.settings.variables import TRANSLATIONS as TRANSLATIONS
+from webapp.settings.variables import spoken as spoken
 
 MOST_CHARACTERS = 500  # of a header; browsers send a tenth of that
 _WISH = re.compile(r"(?P<name>[A-Za-z]{1,8})(-[A-Za-z0-9-]{1,40})?(\s*;\s*q=(?P<quality>[01](\.\d{0,3})?))?")
-TRANSLATIONS = ROOT / "webapp" / "translations"
 _PLACEHOLDER = re.compile(r"(%\(\w+\)[sd]|%%|<[^>]*>)")
 # What a line doesn't part in Russian: a dash and the word before it, a number and what it counts, a short word and the
 # next one. Where an address or a name follows, it may be long, and parts.
@@ -78,11 +78,6 @@ def number(number: int) -> str:
     return format_decimal(number, locale=locale())
 
 
-def available() -> set[str]:
-    """The languages that the site has catalogues for."""
-    return {"en", PSEUDO, *(folder.name for folder in TRANSLATIONS.glob("*/"))}
-
-
 @cache
 def own_name(language: str) -> str:
     """What a language calls itself: "English", "Русский"."""
@@ -121,7 +116,7 @@ def of_environment(environ: Mapping[str, str]) -> str:
     names = [re.split(r"[_.@]", wish)[0].lower() for wish in wished] + [
         environ.get("LANGUAGES", "").split(",")[0].strip()
     ]
-    return next((name for name in names if name in available()), "en")
+    return next((name for name in names if name in spoken()), "en")
 
 
 @contextmanager

@@ -11,9 +11,14 @@ from webapp.settings.problems import N_
 
 SITE_NAME = "Microblog"
 ROOT = Path(__file__).resolve().parents[2]
-INSTANCE = ROOT / "instance"
+INSTANCE, TRANSLATIONS = ROOT / "instance", ROOT / "webapp" / "translations"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PSEUDO = "en-XA"  # what i18n.py shows developers
+
+
+def spoken() -> set[str]:
+    """The languages that the site has catalogues for."""
+    return {"en", PSEUDO, *(folder.name for folder in TRANSLATIONS.glob("*/"))}
 
 
 class Variables(Environment):
@@ -75,8 +80,7 @@ class Variables(Environment):
 
     def languages(self) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(self.listed("LANGUAGES"))) or ("en", "ru")
-        known = {"en", PSEUDO, *(folder.name for folder in (ROOT / "webapp" / "translations").glob("*/"))}
-        for name in [name for name in names if name not in known]:
+        for name in [name for name in names if name not in spoken()]:
             self.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=name)
         return names
 
