@@ -128,15 +128,13 @@ _FOLLOWED_AND_ONESELF = f"{_FOLLOWED} UNION ALL SELECT CAST(:user_id AS INTEGER)
 
 
 def _newest(is_sqlite: bool, authors: str, bound: str, most: int) -> TextualSelect:
+    theirs = _THEIRS.format(bound=bound, most=most)
     if is_sqlite:
-        number, theirs = "found.value", f"json_each((SELECT json_group_array(id) FROM ({_THEIRS}))) AS found"
+        number, theirs = "found.value", f"json_each((SELECT json_group_array(id) FROM ({theirs}))) AS found"
     else:
-        number, theirs = "found.id", f"LATERAL ({_THEIRS}) AS found"
+        number, theirs = "found.id", f"LATERAL ({theirs}) AS found"
         authors = f"{authors} OFFSET 0"  # or PostgreSQL may not begin with them
-    parts = {"number": number, "authors": authors, "theirs": theirs, "bound": bound, "most": str(most)}
-    statement = _NEWEST
-    for name, value in parts.items():
-        statement = statement.replace(f"{{{name}}}", value)
+    statement = _NEWEST.format(number=number, authors=authors, theirs=theirs, most=most)
     numbers = [bindparam(name, type_=BigInteger) for name in ("user_id", bound.partition(":")[2])]
     return text(statement).bindparams(*numbers).columns(id=BigInteger)
 
