@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return int(options.run(options))
+        return int(options.run(options) or 0)  # a command returns a code only if something may be wrong
     except Misconfigured as refused:
         logs.say(refused.said(_), sys.stderr)
         return 3
@@ -70,9 +70,8 @@ def _on_broken_pipe() -> int:
     return 1
 
 
-def _with_session(command: Command, options: argparse.Namespace, *, is_writing: bool = False) -> int:
+def _with_session(command: Command, options: argparse.Namespace, *, is_writing: bool = False) -> None:
     asyncio.run(_print_all(command, serving.settings(options.command), options, is_writing))
-    return 0
 
 
 async def _print_all(command: Command, settings: Settings, options: argparse.Namespace, is_writing: bool) -> None:
@@ -124,8 +123,8 @@ def _add_serving(add: Add) -> None:
     command.set_defaults(run=shell.run)
 
 
-def _migrate(options: argparse.Namespace) -> int:
-    return serving.migrate(serving.settings(options.command), options.to, is_dry_run=options.dry_run)
+def _migrate(options: argparse.Namespace) -> None:
+    serving.migrate(serving.settings(options.command), options.to, is_dry_run=options.dry_run)
 
 
 def _add_language(command: argparse.ArgumentParser) -> None:
@@ -153,21 +152,18 @@ def _add_backups(add: Add) -> None:
     command.set_defaults(run=_move)
 
 
-def _back_up(options: argparse.Namespace) -> int:
+def _back_up(options: argparse.Namespace) -> None:
     logs.say(copies.make(serving.settings(options.command).database_url, options.file))
-    return 0
 
 
-def _drill(options: argparse.Namespace) -> int:
+def _drill(options: argparse.Namespace) -> None:
     logging.disable(logging.WARNING)  # what the made-up person does there is nobody's business
     for line in drill.run(serving.settings(options.command), options.file, options.into):
         logs.say(line)
-    return 0
 
 
-def _move(options: argparse.Namespace) -> int:
+def _move(options: argparse.Namespace) -> None:
     move.run(serving.settings(options.command).database_url, options.to, say=logs.say)
-    return 0
 
 
 def _add_accounts(add: Add) -> None:

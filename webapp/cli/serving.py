@@ -57,7 +57,7 @@ def _is_deployed() -> bool:
     return any(os.environ.get(name) for name in ("BASE_URL", "SECRET_KEY", "DATABASE_URL", "DYNO"))
 
 
-def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = logs.say) -> int:
+def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool = False, say: Say = logs.say) -> None:
     """Brings the database to the newest revision, or to a given one; or only says what that would take.
 
     Raises Refused, with one line that says what is in the way.
@@ -76,7 +76,6 @@ def migrate(settings: Settings, to: str = migrations.HEAD, *, is_dry_run: bool =
         say(_step(step, is_dry_run=is_dry_run))
     if is_dry_run and not steps:
         say(_("Nothing to do."))
-    return 0
 
 
 def _step(step: migrations.Step, *, is_dry_run: bool) -> str:
@@ -105,7 +104,7 @@ def _prepare(settings: Settings) -> None:
     migrate(settings, say=lambda _line: None)
 
 
-def dev(options: argparse.Namespace) -> int:
+def dev(options: argparse.Namespace) -> None:
     """Serves a site for this machine alone: migrated, reloading and, unless told otherwise, with demo people in it."""
     _check_port_is_free(options.port)
     os.environ["PORT"] = str(options.port)
@@ -132,7 +131,6 @@ def dev(options: argparse.Namespace) -> int:
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
-    return 0
 
 
 def development_app() -> Starlette:

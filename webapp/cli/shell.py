@@ -22,7 +22,7 @@ AT_HAND = N_("%(site)s. At hand: db, settings, mail, users. `await` works as it 
 HOW = N_("Each line is a transaction of its own: committed when it ends, undone if it fails. Ctrl-D leaves.")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> None:
     """Reads lines until the input ends."""
     settings = serving.settings(options.command)
     with asyncio.Runner() as runner:
@@ -35,7 +35,6 @@ def run(options: argparse.Namespace) -> int:
         finally:
             runner.run(release(db))
             runner.run(database.aclose())
-    return 0
 
 
 class Console(code.InteractiveConsole):

@@ -17,7 +17,7 @@ from webapp.registration.requests import Decided
 from webapp.settings import Settings
 
 
-def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[..., int]) -> None:
+def add_to(add: Callable[..., argparse.ArgumentParser], with_session: Callable[..., None]) -> None:
     """Adds the command and its actions; `with_session` runs what has a database session."""
     parser = add("requests", help=_("list who's waiting to be let in (REGISTRATION=approval), approve or refuse them"))
     parser.set_defaults(run=partial(with_session, _list))

@@ -34,7 +34,7 @@ class ImportReport:
     unknown: dict[str, None] = field(default_factory=dict)  # names that nobody here has
 
 
-def run(settings: Settings, name: str, file: Path) -> int:
+def run(settings: Settings, name: str, file: Path) -> None:
     """Brings in what it can while the site runs, and says what it couldn't. Raises Refused."""
     try:
         with file.open("rb") as opened:
@@ -45,7 +45,6 @@ def run(settings: Settings, name: str, file: Path) -> int:
         raise Refused(f"{file.name}: {_(str(refused))} {_('Nothing was imported.')}") from None
     for line in _lines(archive, asyncio.run(_import(settings, name, archive))):
         say(line)
-    return 0
 
 
 async def _import(settings: Settings, name: str, archive: Archive) -> ImportReport:

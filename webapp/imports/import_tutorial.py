@@ -55,13 +55,12 @@ class ImportedPerson(NamedTuple):
     created_at: datetime
 
 
-def run(settings: Settings, file: Path) -> int:
+def run(settings: Settings, file: Path) -> None:
     """Imports what it can while the site runs, and says what it couldn't. Raises Refused."""
     source = tutorial_db.read(file)
     report = asyncio.run(_import(settings, source))
     for line in _lines(source, report):
         say(line)
-    return 0
 
 
 async def _import(settings: Settings, source: Source) -> ImportReport:

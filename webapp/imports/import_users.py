@@ -37,11 +37,10 @@ OVERTAKEN = N_(
 )
 
 
-def run(settings: Settings, file: Path) -> int:
+def run(settings: Settings, file: Path) -> None:
     """Imports a file while the site runs, and says how many were added. Raises Refused."""
     rows = csv_rows.read(file, COLUMNS[:2], COLUMNS)
     asyncio.run(_import(settings, rows))
-    return 0
 
 
 async def _import(settings: Settings, rows: Sequence[Row]) -> None:
