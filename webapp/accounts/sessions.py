@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Integer, bindparam, delete, exists, func, literal_column, select, update
 from sqlmodel import col
@@ -142,13 +143,13 @@ async def renew(db: AsyncSession, session_id: int, epoch: int) -> str | None:
 
 async def of(db: AsyncSession, user: SessionUser) -> Sequence[Session]:
     """A person's live sessions: the current one first, then the last seen."""
-    rows = await db.exec(select_rows(Session).where(*_live(user)).order_by(col(Session.last_seen_at).desc()))
+    rows = await db.exec(select_rows(Session).where(*live(user)).order_by(col(Session.last_seen_at).desc()))
     return sorted(rows, key=lambda session: session.id != user.session_id)
 
 
 async def count(db: AsyncSession, user: User) -> int:
     """How many browsers are logged in to an account."""
-    return (await execute(db, select(func.count()).where(*_live(user)))).scalar_one()
+    return (await execute(db, select(func.count()).where(*live(user)))).scalar_one()
 
 
 async def end(db: AsyncSession, secret: str) -> None:
@@ -159,7 +160,7 @@ async def end(db: AsyncSession, secret: str) -> None:
 async def end_others(db: AsyncSession, user: SessionUser, browser_mark: str, ids: Sequence[int]) -> int:
     """Ends a person's other sessions with these ids, and forgets their browsers but this one; returns how many."""
     others = _sessions.c.id.in_(ids), _sessions.c.id != user.session_id
-    ended = delete(_sessions).where(*_live(user), *others)
+    ended = delete(_sessions).where(*live(user), *others)
     marks = list((await execute(db, ended.returning(_sessions.c.browser_mark))).scalars())
     await known_browsers.forget(db, user.id, set(marks) - {browser_mark})
     return len(marks)
@@ -172,7 +173,8 @@ async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -
     return sum((await execute(db, delete(_sessions).where(*all_others).returning(was_alive))).scalars())
 
 
-def _live(user: SessionUser | User) -> tuple[ColumnElement[bool], ...]:
+def live(user: Any) -> tuple[ColumnElement[bool], ...]:
+    """The SQL conditions of the open sessions of a person, or of whoever is in a statement's row."""
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
 
 

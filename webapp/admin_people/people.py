@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import known_browsers
+from webapp.accounts import known_browsers, sessions
 from webapp.accounts.models import AccountDeletion, Session, User
-from webapp.database import LAST_ID, execute, execute_together, now, table
+from webapp.database import LAST_ID, execute, execute_together, table
 from webapp.factors import methods
 from webapp.factors.models import Factor
 from webapp.logs import mask
@@ -62,8 +62,8 @@ async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Pe
 
 async def account(db: AsyncSession, user: User) -> Account:
     """All of it in one trip."""
-    live = select(_sessions).where(_sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _is_live())
-    [row], sessions, factors, emails, inviters = await execute_together(
+    live = select(_sessions).where(*sessions.live(user))
+    [row], opened, factors, emails, inviters = await execute_together(
         db,
         {},
         _listed().where(_users.c.id == user.id),
@@ -72,21 +72,16 @@ async def account(db: AsyncSession, user: User) -> Account:
         history.latest_of(user.id),
         invites.inviters_of(user.id),
     )
-    browsers = [(known_browsers.described(session.user_agent), session) for session in sessions]
+    browsers = [(known_browsers.described(session.user_agent), session) for session in opened]
     invited_by = inviters[0].username if inviters else None
     return Account(
         _person(row), browsers, factors, [history.shown(email, is_own=False) for email in emails], invited_by
     )
 
 
-def _is_live() -> ColumnElement[bool]:
-    return _sessions.c.expires_at > now()
-
-
 def _listed() -> Any:
     refused = table(RefusedAddress)
-    is_live = (_sessions.c.epoch == _users.c.epoch) & _is_live()
-    sessions = select(func.count()).select_from(_sessions).where(_sessions.c.user_id == _users.c.id, is_live)
+    opened = select(func.count()).select_from(_sessions).where(*sessions.live(_users.c))
     columns = [
         _users.c.id,
         _users.c.username,
@@ -96,7 +91,7 @@ def _listed() -> Any:
         _users.c.disabled_at,
         _deletions.c.due_at,
         _deletions.c.reason,
-        sessions.correlate(_users).scalar_subquery().label("sessions"),
+        opened.correlate(_users).scalar_subquery().label("sessions"),
         select(refused.c.address).where(refused.c.address == _users.c.email).exists().label("is_refused"),
     ]
     return select(*columns).outerjoin_from(_users, _deletions, _deletions.c.user_id == _users.c.id)

@@ -8,11 +8,11 @@ import sqlalchemy
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions
+from webapp.accounts import deletions, sessions
 from webapp.accounts.models import AccountDeletion, AddressChange, Passkey, Session, User
 from webapp.audit import events
 from webapp.audit.models import SecurityEvent
-from webapp.database import execute, now, table
+from webapp.database import execute, table
 from webapp.factors import codes, methods
 from webapp.factors.models import Factor
 from webapp.i18n import gettext as _
@@ -49,7 +49,8 @@ async def all_accounts(db: AsyncSession) -> AsyncIterator[str]:
 
 async def of(db: AsyncSession, settings: Settings, user: User) -> list[str]:
     """The lines to print about one account. Times are UTC."""
-    sessions, changes = await db.exec(_sessions(user)), await db.exec(_changes(user.id))
+    opened = select(Session).where(*sessions.live(user)).order_by(col(Session.last_seen_at).desc())
+    changes = await db.exec(_changes(user.id))
     factors = await methods.factors(db, user.id)
     return [
         *_account(user),
@@ -61,7 +62,7 @@ async def of(db: AsyncSession, settings: Settings, user: User) -> list[str]:
         _("Passkeys:"),
         *(f"  {_passkey(passkey)}" for passkey in await passkeys.of(db, user.id)),
         _("Sessions:"),
-        *(f"  {_session(session)}" for session in sessions),
+        *(f"  {_session(session)}" for session in await db.exec(opened)),
         _("Changes of address:"),
         *(f"  {_change(change, user)}" for change in changes),
         _("Latest events:"),
@@ -120,11 +121,6 @@ def _passkey(passkey: Passkey) -> str:
     if passkey.is_synced:
         words = _("%(name)s, synced, since %(since)s, last used %(used)s")
     return words % {"name": printable(passkey.name), "since": _time(passkey.created_at), "used": used}
-
-
-def _sessions(user: User) -> Any:
-    live = col(Session.user_id) == user.id, col(Session.epoch) == user.epoch, col(Session.expires_at) > now()
-    return select(Session).where(*live).order_by(col(Session.last_seen_at).desc())
 
 
 def _session(session: Session) -> str:
