@@ -58,9 +58,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch = self.loop.call_later(self._max_unread_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        self._stop_unread()
-        self._watch.cancel()
+        for timer in filter(None, (self._timer, self._unread, self._watch)):
+            timer.cancel()
         for cycle in self._unanswered:  # uvicorn tells only the last, and what works on another writes on, which fails
             cycle.disconnected = True
             cycle.message_event.set()
@@ -71,7 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(self._max_unread_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._stop_unread()
+        if self._unread is not None:
+            self._unread.cancel()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -134,11 +134,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return self.transport.abort()
         self._waiting = waiting
         self._watch = self.loop.call_later(self._max_unread_seconds, self._look)
-
-    def _stop_unread(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     def _hang_up(self) -> None:
         if not self.transport.is_closing():
