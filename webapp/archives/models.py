@@ -10,14 +10,13 @@ from webapp.database import now
 WAITING, READY = "waiting", "ready"
 
 
-class AccountExport(SQLModel, table=True):
-    """A file with everything of a person's: asked for, being made, or ready until `expires_at`.
+class Leased(SQLModel):
+    """Somebody's long work: asked for, under way, or done until `expires_at`.
 
-    Its maker has a lease: if the process dies the lease runs out, and another begins again. `fence` goes up with each
-    claim, so a process that wakes up late can't write into another's file.
+    Who does it has a lease: if the process dies the lease runs out, and another begins again. `fence` goes up with each
+    claim, so a process that wakes up late can't write into another's work.
     """
 
-    __tablename__ = "account_export"
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: int = Field(default=None, primary_key=True)
@@ -27,8 +26,15 @@ class AccountExport(SQLModel, table=True):
     expires_at: datetime = Field(index=True)
     leased_until: datetime | None = None
     fence: int = 0
-    done: int = 0  # steps, of `total`
+    done: int = 0  # steps, or posts that were looked at, of `total`
     total: int = 0
+
+
+class AccountExport(Leased, table=True):
+    """A file with everything of a person's."""
+
+    __tablename__ = "account_export"
+
     size: int = 0  # bytes
 
 
