@@ -4,7 +4,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Callable
-from functools import cache, cached_property, lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -53,14 +53,7 @@ class Assets:
 
 def assets_of(settings: Settings, folder: Path = STATIC) -> Callable[[], Assets]:
     """The static files as they were when the process started; on a development site, as they are now."""
-    if settings.development:
-        return partial(_as_they_are, folder)
-    return _at_start
-
-
-@cache
-def _at_start() -> Assets:
-    return Assets()
+    return partial(_as_they_are if settings.development else _read, folder)
 
 
 def _as_they_are(folder: Path) -> Assets:
@@ -69,8 +62,8 @@ def _as_they_are(folder: Path) -> Assets:
     return _read(folder, tuple((file, status.st_mtime_ns, status.st_size) for file, status in seen))
 
 
-@lru_cache(maxsize=1)
-def _read(folder: Path, seen: tuple[tuple[Path, int, int], ...]) -> Assets:
+@lru_cache(maxsize=2)
+def _read(folder: Path, seen: tuple[tuple[Path, int, int], ...] = ()) -> Assets:
     return Assets(folder)
 
 
