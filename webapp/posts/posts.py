@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, ColumnElement, case, func, insert, null, select, type_coerce, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,6 +14,7 @@ from webapp.notifications import batching
 from webapp.people import blocks
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
+from webapp.posts.timeline import Card
 from webapp.settings import Settings
 
 EDITABLE = timedelta(minutes=10)
@@ -28,20 +29,7 @@ _mentions = table(Mention)
 _users = table(User)
 
 
-class Answered(Protocol):
-    """The post that a reply is for."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def author_id(self) -> int: ...
-    @property
-    def reply_to_id(self) -> int | None: ...
-
-
-async def write(
-    db: AsyncSession, settings: Settings, author_id: int, body: str, answered: Answered | None = None
-) -> int:
+async def write(db: AsyncSession, settings: Settings, author_id: int, body: str, answered: Card | None = None) -> int:
     """Adds a post with a clean body, and posts emails to those it mentions. Returns its number.
 
     A reply to a reply belongs to the same thread. It mentions the person it answers, whatever it says.
@@ -170,7 +158,7 @@ class _Person(NamedTuple):
 
 
 async def _add(
-    db: AsyncSession, author_id: int, body: str, created_at: datetime, answered: Answered | None = None
+    db: AsyncSession, author_id: int, body: str, created_at: datetime, answered: Card | None = None
 ) -> tuple[int, list[_Person]]:
     row: dict[str, Any] = {"author_id": author_id, "body": body, "created_at": created_at, "removed_because": ""}
     if answered:
