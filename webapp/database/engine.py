@@ -143,7 +143,7 @@ class Database:
         If it has a single statement, PostgreSQL takes one round trip instead of three, and commits it at once. What may
         happen again after a power cut needn't wait for SQLite's disk.
         """
-        then = self._committed if waits_for_disk else self._committed_in_memory
+        then = partial(self._committed, waits_for_disk)
         return Direct(self.engine, {"wake": self.wake}, then, is_writing=is_writing, is_single=is_single)
 
     async def try_write(self, at_most_every: float = 0, *, must_grow: bool = False) -> None:
@@ -182,14 +182,12 @@ class Database:
         await self.engine.dispose()
         self.flush.close()
 
-    async def _committed(self, transaction: Direct) -> None:
+    async def _committed(self, waits_for_disk: bool, transaction: Direct) -> None:
         _wake(transaction)
-        if transaction.is_writing:
+        if not waits_for_disk:
+            self.flush.begin()
+        elif transaction.is_writing:
             await self.flush.wait()
-
-    async def _committed_in_memory(self, transaction: Direct) -> None:
-        _wake(transaction)
-        self.flush.begin()
 
 
 class DurableSession(AsyncSession):
