@@ -58,9 +58,6 @@ class Pieces:
             return "editor" if is_recent(card.created_at, EDITABLE) else "author"
         return "admin" if user.email in self._admins else "member"
 
-    def forget(self) -> None:
-        self._kept.clear()
-
     def _rendered(self, card: Card, part: str) -> Piece:
         page = self._templates.get_template("posts/_piece.html").render(card=card, part=part, time=_TIME)
         before, _time, after = page.partition(_TIME)
