@@ -51,15 +51,10 @@ def parse(raw: bytes) -> Message:
 
 def read(message: Message) -> list[BounceReport]:
     """The permanent failures and complaints in a message; nothing that may still arrive or is our own fault."""
-    parts = list(message.walk())
-    reports = [
-        report for part in parts if _is(part, "message/delivery-status") for report in _of_delivery(part, message)
-    ]
-    reports += [
-        report for part in parts if _is(part, "message/feedback-report") for report in _of_feedback(part, message)
-    ]
-    if reports or any(_is(part, "message/delivery-status") or _is(part, "message/feedback-report") for part in parts):
-        return reports
+    readers = {"message/delivery-status": _of_delivery, "message/feedback-report": _of_feedback}
+    parts = [part for part in message.walk() if part.get_content_type() in readers]
+    if parts:
+        return [report for part in parts for report in readers[part.get_content_type()](part, message)]
     return [BounceReport("bounce", (_text(address), *_returned(message)), "") for address in _odd_failures(message)]
 
 
@@ -147,7 +142,8 @@ def _heads(message: Message) -> Iterator[Message]:
     """The message, the fields of its reports, and the headers of the returned email."""
     for part in message.walk():
         yield part
-        if _is(part, "text/rfc822-headers") and isinstance(payload := part.get_payload(decode=True), bytes):
+        is_headers = part.get_content_type() == "text/rfc822-headers"
+        if is_headers and isinstance(payload := part.get_payload(decode=True), bytes):
             yield message_from_bytes(payload)
 
 
@@ -168,10 +164,6 @@ def _blocks(part: Message) -> list[Message]:
 def _address(value: object) -> str:
     """The address in `rfc822; susan@example.com`."""
     return parseaddr(str(value or "").partition(";")[2].strip() or str(value or ""))[1]
-
-
-def _is(part: Message, content_type: str) -> bool:
-    return part.get_content_type() == content_type
 
 
 def _text(address: bytes | str) -> str:
