@@ -13,13 +13,12 @@ from webapp.authentication.auth import login_required
 from webapp.database import release
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext
-from webapp.names.identities import visible
 from webapp.people import blocks
 from webapp.registration import invites as members_invites
 from webapp.registration import robots
 from webapp.registration.forms import MakeInvite, Register
 from webapp.registration.invites import Invitation, NoPlaces, NotLive
-from webapp.registration.views import asked_id
+from webapp.registration.views import send_link
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited
@@ -64,13 +63,7 @@ async def invitation(request: Request) -> Response:
         invited = await _invitation(request)
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "invite")
-    mark = asked_id(request, form) if form.is_valid else ""
-    sent = None
-    if form.is_valid:
-        typed = visible(form.values["email"])
-        sent = await email_links.send(
-            request, form, "register", form.data.email, typed=typed, asked_id=mark, invite=invited.id
-        )
+    sent = await send_link(request, form, invited.id) if form.is_valid else None
     if sent:
         return email_links.check_email(request, sent)
     return pages.render(

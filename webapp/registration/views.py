@@ -11,6 +11,7 @@ from webapp.asked_emails import asked_emails
 from webapp.audit import events
 from webapp.audit.events import Refusal
 from webapp.authentication import auth, email_links
+from webapp.authentication.email_links import Sent
 from webapp.authentication.forms import check_password, check_username
 from webapp.database import release
 from webapp.i18n import gettext as _
@@ -30,11 +31,7 @@ async def register(request: Request) -> Response:
     is_paused = await _is_paused(request)
     if form.is_valid:
         _check_mode(request, form, is_paused)
-    mark = asked_id(request, form) if form.is_valid else ""
-    typed = visible(form.values["email"])
-    sent = None
-    if form.is_valid:
-        sent = await email_links.send(request, form, "register", form.data.email, typed=typed, asked_id=mark)
+    sent = await send_link(request, form) if form.is_valid else None
     if sent:
         return email_links.check_email(request, sent)
     return _register_page(request, form, is_paused, form.values["seen"] or robots.stamp(settings))
@@ -78,7 +75,15 @@ async def registration_waiting(request: Request) -> Response:
     return pages.render(request, "registration/registration_waiting.html", days=requests.KEPT.days)
 
 
-def asked_id(request: Request, form: Form[forms.Register]) -> str:
+async def send_link(request: Request, form: Form[forms.Register], invite: int = 0) -> Sent | None:
+    """Emails the link to the address in the form, or says there why not."""
+    mark, typed = _asked_id(request, form), visible(form.values["email"])
+    if not form.is_valid:
+        return None
+    return await email_links.send(request, form, "register", form.data.email, typed=typed, asked_id=mark, invite=invite)
+
+
+def _asked_id(request: Request, form: Form[forms.Register]) -> str:
     """The id of the request for an email, which tells the mailer whether a robot asks; nobody else can tell."""
     settings = request.app.state.settings
     try:
