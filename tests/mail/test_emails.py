@@ -9,6 +9,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default, strict
 from functools import cached_property
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -697,6 +698,8 @@ def test_what_stands_beside_the_subject_is_whole_by_itself(emails: list[OutboxEm
         assert len(hidden) > 20, email.template
         assert not hidden.strip().endswith(":"), email.template
         assert "://" not in hidden, email.template
+        if quoted := re.search(r"(\S+)\s+\n    (\S+)", email.text):
+            assert unescape(hidden).startswith(": ".join(quoted.groups())), email.template
 
 
 def test_no_email_has_a_gap(emails: list[OutboxEmail]) -> None:

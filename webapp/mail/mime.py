@@ -28,6 +28,7 @@ _REPEATED = {
 }
 _SPACES = re.compile(r"[ \n]+")
 _LINK = re.compile(r"^(https?://\S+)$", re.MULTILINE)
+_QUOTED = re.compile(r"^(\S+)\n\n((?: {4}.*\n)+)", re.MULTILINE)  # as in templates/email/_parts.txt
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,12 @@ def _links(text: str, settings: Settings) -> list[str]:
 
 
 def _preheader(text: str) -> str:
-    """What mail programs show beside the subject: the words after the greeting, and what follows a colon but a link."""
+    """What mail programs show beside the subject: the words after the greeting, and what follows a colon but a link.
+
+    Where somebody is quoted, their words say more than ours do.
+    """
+    if quoted := _QUOTED.search(text):
+        return ": ".join(" ".join(words.split()) for words in quoted.groups())
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
     first, *more = paragraphs[1:4] or [""]
     if not first.endswith(":"):
