@@ -42,22 +42,26 @@ document.addEventListener("htmx:before:request", (event) => {
 
 document.addEventListener("htmx:finally:request", (event) => event.target.removeAttribute?.("aria-busy"));
 
+// An error page of ours says what is the matter; a proxy's doesn't.
+const isOurs = (response) => response.headers.get("vary")?.includes("HX-Request-Type");
+const whatFailed = ({ response, text }) => (isOurs(response) && sentenceOf(text)) || flash.dataset.failed;
+
 document.addEventListener("htmx:response:error", (event) => {
-  if (isPost(event) && !SWAPPED.includes(event.detail.ctx.response.status)) say(flash.dataset.failed, "error");
+  const { ctx } = event.detail;
+  if (isPost(event) && !SWAPPED.includes(ctx.response.status)) say(whatFailed(ctx), "error");
 });
 
 document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx && isPost(event)) say(flash.dataset.offline, "error");
 });
 
-// A whole page, or what a proxy says, takes the place of nothing. Our own page says what is the matter.
+// A whole page, or what a proxy says, takes the place of nothing.
 document.addEventListener("htmx:before:swap", (event) => {
   const { response, text } = event.detail.ctx;
   if (!SWAPPED.includes(response?.status)) return;
-  const isOurs = response.headers.get("vary")?.includes("HX-Request-Type"), isPage = text.startsWith("<!doctype");
-  if (isOurs && !isPage) return;
+  if (isOurs(response) && !text.startsWith("<!doctype")) return;
   event.preventDefault();
-  if (isPost(event)) say((isOurs && sentenceOf(text)) || flash.dataset.failed, "error");
+  if (isPost(event)) say(whatFailed(event.detail.ctx), "error");
 });
 
 function sentenceOf(page) {
@@ -133,10 +137,8 @@ document.addEventListener("input", (event) => {
 
 const KEPT = "textarea, input:is([type=text], [type=email]):not([readonly], [autocomplete=off], [autocomplete=one-time-code])";
 
-function draftOf(field) {
-  const path = new URL(field.form.action).pathname.replace(/[^/]{60,}/g, "");
-  return `draft ${document.body.dataset.user} ${path} ${field.name}`;
-}
+const pathOf = (url) => new URL(url).pathname.replace(/[^/]{60,}/g, "");
+const draftOf = (field) => `draft ${document.body.dataset.user} ${pathOf(field.form.action)} ${field.name}`;
 
 document.addEventListener("input", ({ target }) => {
   if (target.form?.method !== "post" || !target.matches(KEPT)) return;

@@ -196,6 +196,18 @@ def test_what_failed_before_anybody_was_known_offers_no_log_in(site: Site, mailb
     assert 'href="/login"' in site.browser().get("/nothing").text
 
 
+def test_whoever_sent_what_nobody_read_hears_that_the_browser_still_has_it(site: Site) -> None:
+    """Without scripts the button on that page leads to an empty form."""
+    words = "Your browser's Back button brings back what you typed."
+    browser = site.browser()
+
+    refused = browser.post("/register", data={"email": "x" * 70_000})
+    others = [browser.get("/nothing"), browser.post("/nothing", data={"email": "x"})]
+
+    assert (refused.status_code, words in refused.text) == (413, True)
+    assert [words in answer.text for answer in others] == [False, False]
+
+
 @pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError(SECRET), 500), (Busy(), 503)], ids=["500", "503"])
 @pytest.mark.parametrize(("path", "field"), [("/", "body"), ("/edit_profile", "about_me"), ("/change_email", "email")])
 @one_in(3)

@@ -18,6 +18,7 @@ from webapp.web import drafts, forms, pages
 log = logging.getLogger("webapp.errors")
 LONG_PART = re.compile(r"[^/]{60,}")
 SOON_OVER = {408, 429, 500, 503}
+NOT_READ = {400, 408, 413}  # what was sent, so only the browser still has it
 
 
 def page(
@@ -43,6 +44,7 @@ def page(
         message=message or usual,
         is_again=is_again,
         is_form=request.method == "POST",
+        is_unread=request.method == "POST" and status in NOT_READ and not message,
         is_kept=is_again and bool(typed) and drafts.keep(request, keeping, request.url.path, typed or {}),
         way_back="" if is_again else _page_before(request),
         request_id=request.scope["state"].get("request_id") if status >= 500 else None,
@@ -108,7 +110,7 @@ def _page_before(request: Request) -> str:
 
 def _words(status: int) -> tuple[str, str]:
     usual = {
-        400: (_("That didn't work"), _("Something in the request isn't as it should be. Go back and try again.")),
+        400: (_("That didn't work"), _("Something in the request isn't as it should be. Try again.")),
         403: (_("Not allowed"), _("You can't do that here.")),
         404: (
             _("Nobody lives at this address"),
@@ -117,7 +119,7 @@ def _words(status: int) -> tuple[str, str]:
         405: (_("Not like this"), _("This page doesn't work that way. Open it in your browser.")),
         408: (
             _("That took too long"),
-            _("What you sent didn't arrive in time. Go back and try again; a better connection helps."),
+            _("What you sent didn't arrive in time. Try again; a better connection helps."),
         ),
         413: (_("Too much at once"), _("That's larger than this site takes. Send less.")),
         414: (_("Too long an address"), _("The address is longer than any on this site. It may have got mixed up.")),
