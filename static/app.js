@@ -175,6 +175,25 @@ function restoreDrafts() {
   }
 }
 
+// Where the answer to a form is its own page again, the keyboard goes on at the button, or else at the content. Whoever
+// pressed it with a mouse sees no ring.
+
+document.addEventListener("submit", ({ target, submitter }) => {
+  const pressed = [pathOf(location), pathOf(target.action), submitter?.value];
+  if (document.activeElement.matches(":focus-visible")) sessionStorage.setItem("pressed", JSON.stringify(pressed));
+}, true);
+
+document.addEventListener("htmx:after:swap", () => sessionStorage.removeItem("pressed"));
+
+function goOnAtButton() {
+  const [page, action, value] = JSON.parse(sessionStorage.getItem("pressed") ?? "[]");
+  sessionStorage.removeItem("pressed");
+  if (page !== pathOf(location) || document.activeElement !== document.body) return;
+  const form = [...document.forms].find((it) => pathOf(it.action) === action);
+  const button = [...(form?.elements ?? [])].find((it) => it.type === "submit" && it.value === value);
+  (button ?? document.getElementById("main")).focus({ preventScroll: true });
+}
+
 // Buttons: copy, wait, and undo for as long as it works.
 
 document.addEventListener("click", async (event) => {
@@ -330,6 +349,7 @@ function prepare() {
 
 setInterval(countOn, 30000);
 prepare();
+goOnAtButton();
 
 // A reply is typed after the name.
 const begun = document.querySelector("textarea[autofocus]"); // which may get the focus only later
