@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 CLOCKS_DIFFER = timedelta(minutes=1)  # how far another machine's clock may be ahead
 _AGREES = 1.0  # seconds
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # of others' times: to asyncpg, the first there is has no end
 
 # If this machine's clock is wrong: the time, by the shared one, at which its monotonic clock began. Nobody reads the
 # wrong clock after that, so it makes no difference when somebody sets it.
@@ -23,6 +24,15 @@ def now() -> datetime:
 def seconds() -> float:
     """The same in seconds since 1970."""
     return time.time() if _began is None else _began + time.monotonic()
+
+
+def moment_in(text: object) -> datetime:
+    """A time that others have written, in UTC unless it says otherwise; never in the future. Raises ValueError."""
+    when = datetime.fromisoformat(str(text))
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    if when < EARLIEST:
+        raise ValueError(text)
+    return min(when, now()).astimezone(UTC)
 
 
 def learn(there: datetime, asked_at: float) -> int:

@@ -17,7 +17,7 @@ from webapp.archive_imports import zips
 from webapp.archive_imports.json_stream import JsonStream, TooMuch
 from webapp.archive_imports.zips import MOST_BYTES, Unreadable
 from webapp.archives.activities import PUBLIC
-from webapp.database import moment_in
+from webapp.clock import moment_in
 from webapp.i18n import N_
 from webapp.names.identities import USERNAME
 from webapp.posts import text

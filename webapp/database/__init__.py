@@ -7,9 +7,9 @@ from webapp.database.engine import Database as Database
 from webapp.database.engine import execute as execute
 from webapp.database.engine import execute_together as execute_together
 from webapp.database.engine import is_recent as is_recent
-from webapp.database.engine import moment_in as moment_in
 from webapp.database.engine import partial_index as partial_index
 from webapp.database.engine import recent as recent
 from webapp.database.engine import release as release
 from webapp.database.engine import table as table
+from webapp.database.engine import upsert as upsert
 from webapp.database.engine import wake_after_commit as wake_after_commit

@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVarTuple, overload
 
 from sqlalchemy import ColumnElement, CursorResult, Executable, Index, MetaData, SQLColumnExpression, Table, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import TextClause, bindparam
 from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -39,7 +40,6 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # of others' times: to asyncpg, the first there is has no end
 LAST_ID = 2**31 - 1  # no account or anything it owns has a higher id
 
 
@@ -52,15 +52,6 @@ def table(model: type[SQLModel]) -> Table:
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """An index over some rows only, so that the others cost nothing."""
     return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
-
-
-def moment_in(text: object) -> datetime:
-    """A time that others have written, in UTC unless it says otherwise; never in the future. Raises ValueError."""
-    when = datetime.fromisoformat(str(text))
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    if when < EARLIEST:
-        raise ValueError(text)
-    return min(when, now()).astimezone(UTC)
 
 
 def recent(column: SQLColumnExpression[Any], span: timedelta) -> ColumnElement[bool]:
@@ -219,6 +210,15 @@ async def execute(
 async def execute(db: AsyncSession, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
     """Runs a statement past the ORM: plain rows come back, and the session's objects stay untouched."""
     return await db.run_sync(_execute, statement, parameters)
+
+
+def upsert(rows: Table, *columns: str) -> TextClause:
+    """Adds a row with these columns, or gives them to the one that has its primary key."""
+    names, values = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+    keys = ", ".join(column.name for column in rows.primary_key)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in rows.primary_key.columns)
+    added = f"INSERT INTO {rows.name} ({names}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+    return text(added).bindparams(*(bindparam(name, type_=rows.c[name].type) for name in columns))
 
 
 async def execute_together(

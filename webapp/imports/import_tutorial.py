@@ -18,7 +18,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
-from webapp.database import Database, execute, moment_in, now, table
+from webapp.clock import moment_in, now
+from webapp.database import Database, execute, table
 from webapp.i18n import gettext as _
 from webapp.i18n import ngettext, number
 from webapp.imports import bulk, import_users, tutorial_db

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, delete, select, text
+from sqlalchemy import BindParameter, Select, bindparam, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import rate_limits
-from webapp.database import CLOCKS_DIFFER, execute, now, table
+from webapp.database import CLOCKS_DIFFER, execute, now, table, upsert
 from webapp.database.hot import Prepared, Transaction
 from webapp.mail.models import Outcome, RefusedAddress
 from webapp.settings import Settings
@@ -80,19 +80,8 @@ async def forget(db: AsyncSession, settings: Settings) -> None:
         await works_again(db, settings, *addresses[start : start + 500])
 
 
-_MARK = text(
-    "INSERT INTO refused_address (address, since, source, reason) VALUES (:address, :since, :source, :reason)"
-    " ON CONFLICT (address) DO UPDATE SET"
-    " since = excluded.since, source = excluded.source, reason = excluded.reason"
-).bindparams(bindparam("since", type_=_refusals.c.since.type))
-_NOTE = Prepared(
-    text(
-        "INSERT INTO refused_address (address, since, code, reason) VALUES (:address, :since, :code, :reason)"
-        " ON CONFLICT (address) DO UPDATE SET since = excluded.since, code = excluded.code, reason = excluded.reason"
-    ).bindparams(bindparam("since", type_=_refusals.c.since.type))
-)
-
-
+_MARK = upsert(_refusals, "address", "since", "source", "reason")
+_NOTE = Prepared(upsert(_refusals, "address", "since", "code", "reason"))
 _BY_SMTP = _refusals.c.source == "smtp"
 # An email that the server accepts may still come back later.
 _LIFT = Prepared(delete(_refusals).where(_refusals.c.address == bindparam("again"), _BY_SMTP))

@@ -5,11 +5,11 @@ import hmac
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, bindparam, delete, select, text
+from sqlalchemy import ColumnElement, delete, select
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.database import execute, now, table
+from webapp.database import execute, now, table, upsert
 from webapp.settings import Settings
 
 KEPT = timedelta(days=30)
@@ -97,11 +97,5 @@ def _mark(key: bytes, username: str) -> str:
     return hmac.digest(key, username.lower().encode(), hashlib.sha256).hex()
 
 
-_RETIRE = text(
-    "INSERT INTO retired_username (name_hash, kept_until) VALUES (:name_hash, :kept_until)"
-    " ON CONFLICT (name_hash) DO UPDATE SET kept_until = excluded.kept_until"
-).bindparams(bindparam("kept_until", type_=_retired.c.kept_until.type))
-_KEEP = text(
-    "INSERT INTO kept_username (username_key, user_id, kept_until) VALUES (:username_key, :user_id, :kept_until)"
-    " ON CONFLICT (username_key) DO UPDATE SET user_id = excluded.user_id, kept_until = excluded.kept_until"
-).bindparams(bindparam("kept_until", type_=_kept.c.kept_until.type))
+_RETIRE = upsert(_retired, "name_hash", "kept_until")
+_KEEP = upsert(_kept, "username_key", "user_id", "kept_until")

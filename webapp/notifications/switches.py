@@ -2,14 +2,13 @@
 
 from datetime import timedelta
 
-from sqlalchemy import text
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.accounts.tokens import Purpose, issue
-from webapp.database import execute
+from webapp.database import execute, table, upsert
 from webapp.mail.kinds import KINDS
 from webapp.mail.models import Claimed
 from webapp.notifications.models import EmailSwitch
@@ -61,7 +60,4 @@ def unsubscribe_link(settings: Settings, user_id: int, kind: str, address: str) 
     return f"{settings.base_url}/unsubscribe/{token}"
 
 
-_CHOOSE = text(
-    "INSERT INTO email_switch (user_id, kind, is_wanted) VALUES (:user_id, :kind, :is_wanted)"
-    " ON CONFLICT (user_id, kind) DO UPDATE SET is_wanted = excluded.is_wanted"
-)
+_CHOOSE = upsert(table(EmailSwitch), "user_id", "kind", "is_wanted")
