@@ -192,8 +192,7 @@ def outdated() -> ColumnElement[bool]:
 
 
 async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
-    await execute(db, text("INSERT INTO mail_status (id) VALUES (1) ON CONFLICT DO NOTHING"))
-    await execute(db, update(statuses).where(statuses.c.id == 1).values(**values))
+    await execute(db, database.upsert(statuses, "id", *values), {"id": 1, **values})
 
 
 def _with(more: Mapping[str, ScalarSelect[Any]]) -> Select[*tuple[Any, ...]]:
