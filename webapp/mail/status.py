@@ -6,19 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    Select,
-    TextClause,
-    bindparam,
-    func,
-    literal,
-    select,
-    text,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, ScalarSelect, Select, TextClause, bindparam, func, literal, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import database
@@ -197,7 +185,7 @@ async def _set(db: AsyncSession, values: dict[str, Any]) -> None:
 
 def _with(more: Mapping[str, ScalarSelect[Any]]) -> Select[*tuple[Any, ...]]:
     """The one row of the mail's status, empty until there is one; and what else is asked for."""
-    always = select(literal(1)).subquery().outerjoin(statuses, true())
+    always = select(literal(1)).subquery().outerjoin(statuses, statuses.c.id == 1)
     asked = [query.label(name) for name, query in more.items()]
     return select(*statuses.c, *asked).select_from(always)
 
