@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import deletions, endings
+from webapp.accounts import deletions, endings, users
 from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
@@ -15,7 +14,6 @@ from webapp.database import now
 from webapp.deletion import emails as deletion_emails
 from webapp.factors import methods, removal
 from webapp.i18n import gettext as _
-from webapp.mail import kinds
 from webapp.moderation import decisions
 from webapp.settings import Settings
 
@@ -41,7 +39,7 @@ async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientI
         raise NotNow(_("It's too late: what %(name)s had here is being deleted.") % {"name": person.username})
     with _as_it_was_read(person):
         await endings.set_disabled(db, person, False, by)
-    await kinds.post(db, settings, "account_enabled", person.email, user_id=person.id, language=person.language)
+    await users.tell(db, settings, person, "account_enabled")
 
 
 async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:
@@ -50,8 +48,7 @@ async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by
         raise NotNow(_("%(name)s is disabled. Enable the account first.") % {"name": person.username})
     if not settings.sends_mail:
         raise NotNow(_("This site sends no email. `reset-link` on the command line prints a link."))
-    who: dict[str, Any] = {"user_id": person.id, "language": person.language}
-    await kinds.post(db, settings, "reset_password", person.email, **who, by_owner=True)
+    await users.tell(db, settings, person, "reset_password", by_owner=True)
     await events.note(db, Event.RESET_LINK_SENT, person.id, by)
 
 

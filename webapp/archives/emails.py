@@ -9,20 +9,13 @@ from webapp.accounts.models import User
 from webapp.archives import exports
 from webapp.archives.models import READY
 from webapp.authentication.emails import a_sample_person
-from webapp.mail import kinds
 from webapp.mail.kinds import Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.settings import Settings
 
-KIND = "export_ready"
-
-
-async def tell(db: AsyncSession, settings: Settings, user: User) -> None:
-    await kinds.post(db, settings, KIND, user.email, user_id=user.id, language=user.language)
-
 
 @email_kind(
-    KIND,
+    "export_ready",
     expires_after=timedelta(hours=12),
     priority=Priority.WAITED_FOR,
     is_security=True,  # a thief may have asked for it
@@ -39,4 +32,4 @@ async def export_ready(db: AsyncSession, settings: Settings, email: Claimed) -> 
 def _draft(settings: Settings, user: User) -> Draft:
     hours = int(exports.KEPT.total_seconds() // 3600)
     values = {"username": user.username, "link": f"{settings.base_url}/export", "hours": hours}
-    return Draft(KIND, user.email, values, user.id)
+    return Draft("export_ready", user.email, values, user.id)

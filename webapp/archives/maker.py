@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from jinja2 import Environment
 
 from webapp.accounts import users
-from webapp.archives import emails, exports
+from webapp.archives import exports
 from webapp.archives.exports import Lease, LeaseLost, Queue
 from webapp.archives.writing import Archive
 from webapp.database import Database
@@ -141,5 +141,5 @@ class Maker(Worker):
         async with self._database.session(is_writing=True) as db:
             await exports.finish(db, lease, size)
             if self._settings.sends_mail:
-                await emails.tell(db, self._settings, user)
+                await users.tell(db, self._settings, user, "export_ready")
             await db.commit()

@@ -1,7 +1,5 @@
 """What the admin can do about a post and its author. Whoever loses something is told why, by email."""
 
-from typing import Any
-
 from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -13,7 +11,6 @@ from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.database import execute, now, table
 from webapp.factors import methods
-from webapp.mail import kinds
 from webapp.moderation import reports
 from webapp.moderation.reports import Case, Outcome
 from webapp.posts.models import Post
@@ -62,7 +59,7 @@ async def remove(db: AsyncSession, settings: Settings, post_id: int, reason: str
         return False
     await reports.settle_post(db, post_id, Outcome.REMOVED)
     await events.note(db, Event.POST_REMOVED, author.id, by, post=post_id)
-    await _tell(db, settings, "post_removed", author, post_id=post_id)
+    await users.tell(db, settings, author, "post_removed", post_id=post_id)
     return True
 
 
@@ -70,7 +67,7 @@ async def disable(db: AsyncSession, settings: Settings, person: User, reason: st
     """Disables an account: its posts are hidden, and its links and sessions end. Raises Overtaken."""
     await endings.set_disabled(db, person, True, by)
     await reports.settle_author(db, person.id, Outcome.DISABLED)
-    await _tell(db, settings, "account_disabled", person, reason=reason)
+    await users.tell(db, settings, person, "account_disabled", reason=reason)
 
 
 async def delete(db: AsyncSession, settings: Settings, person: User, reason: str, by: ClientInfo) -> AccountDeletion:
@@ -80,7 +77,3 @@ async def delete(db: AsyncSession, settings: Settings, person: User, reason: str
     deletion = await deletions.ask(db, settings, person, by, col(User.epoch) == person.epoch, reason=reason)
     await reports.settle_author(db, person.id, Outcome.DELETED)
     return deletion
-
-
-async def _tell(db: AsyncSession, settings: Settings, kind: str, person: User, **parameters: Any) -> None:
-    await kinds.post(db, settings, kind, person.email, user_id=person.id, language=person.language, **parameters)

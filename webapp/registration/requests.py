@@ -100,7 +100,7 @@ async def approve(db: AsyncSession, settings: Settings, request_id: int, by: Cli
         raise Decided
     await usernames.release(db, settings, found.username)
     user = await users.add(db, settings, found.username, found.email, found.password_hash, found.language, by)
-    await kinds.post(db, settings, "registration_approved", user.email, user_id=user.id, language=user.language)
+    await users.tell(db, settings, user, "registration_approved")
     return user
 
 
