@@ -28,10 +28,6 @@ PASS = "upload"
 MEGABYTE = 1024 * 1024
 
 
-class Import(Proved):
-    """Uploading asks who that is: an archive puts words into a person's mouth, with dates of its own."""
-
-
 def expected(request: Request) -> Upload | None:
     """Whose archive this request brings; only somebody with a pass may bring one. Asks no database."""
     if request.scope["path"] != PATH:
@@ -42,8 +38,10 @@ def expected(request: Request) -> Upload | None:
 
 @login_required
 async def import_posts(request: Request) -> Response:
-    """The page for all of it. The part with the progress keeps refreshing itself."""
-    form = await Form.of(request, Import)
+    """The page for all of it, which asks who that is: an archive puts words into a person's mouth, with dates of its
+    own. The part with the progress keeps refreshing itself.
+    """
+    form = await Form.of(request, Proved)
     response = await _admitted(request, form) if request.method == "POST" and form.is_valid else None
     return response or await _page(request, form, "panel" if request.method == "POST" else "progress")
 
@@ -75,7 +73,7 @@ async def _taken(request: Request, form: Form[EmptyForm]) -> Response | None:
 
 @proof.proved
 @limited(rate_limits.IMPORT_PASSES)
-async def _admitted(request: Request, form: Form[Import]) -> Response:
+async def _admitted(request: Request, form: Form[Proved]) -> Response:
     me = request.state.user
     response = pages.redirect(request, request.app.url_path_for("import_posts"))
     signed = uploads.pass_for(request.app.state.settings, me.id, me.epoch)
@@ -99,7 +97,7 @@ async def _kept(request: Request, form: Form[EmptyForm], file: IO[bytes]) -> Res
     return response
 
 
-async def _page(request: Request, form: Form[Import] | Form[EmptyForm], part: str) -> Response:
+async def _page(request: Request, form: Form[Proved] | Form[EmptyForm], part: str) -> Response:
     found = await uploads.latest(request.state.db, request.state.user.id)
     is_waiting = found is not None and found.state == WAITING
     if part == "progress" and pages.asks_for_part(request) and not is_waiting:

@@ -22,10 +22,6 @@ from webapp.web.forms import Form
 from webapp.web.limits import limited
 
 
-class Export(Proved):
-    """Asking and downloading both ask who that is: the file has everything about a person."""
-
-
 class Download(StreamingResponse):
     """Breaks off, so that the browser knows that something is missing, once a session has ended."""
 
@@ -36,8 +32,10 @@ class Download(StreamingResponse):
 
 @login_required
 async def export(request: Request) -> Response:
-    """The page for all of it. The part with the progress keeps refreshing itself."""
-    form = await Form.of(request, Export)
+    """The page for all of it, which asks who that is: the file has everything about a person. The part with the
+    progress keeps refreshing itself.
+    """
+    form = await Form.of(request, Proved)
     is_sent = request.method == "POST" and form.is_valid
     proved = await proof.prove(request, form) if is_sent else None
     if proved and await _is_under_way(request):  # pressing twice is pressing once
@@ -49,7 +47,7 @@ async def export(request: Request) -> Response:
 @login_required
 async def download_export(request: Request) -> Response:
     """The file, once its owner has proved who they are. It takes a POST, so no address ever opens it."""
-    form = await Form.read(request, Export)
+    form = await Form.read(request, Proved)
     proved = await proof.prove(request, form) if form.is_valid else None
     response = await _downloaded(request, form, proved) if proved else None
     return response or await _page(request, form, "panel")
@@ -60,7 +58,7 @@ async def _is_under_way(request: Request) -> bool:
     return made is not None and made.state != READY
 
 
-async def _page(request: Request, form: Form[Export], part: str) -> Response:
+async def _page(request: Request, form: Form[Proved], part: str) -> Response:
     made = await exports.latest(request.state.db, request.state.user.id)
     if part == "progress" and pages.asks_for_part(request) and (made is None or made.state == READY):
         return pages.redirect(request, request.url.path)  # the page has more to show now than the progress
@@ -70,7 +68,7 @@ async def _page(request: Request, form: Form[Export], part: str) -> Response:
 
 @limited(rate_limits.EXPORTS)
 @while_logged_in
-async def _asked(request: Request, form: Form[Export], user: User) -> Response:
+async def _asked(request: Request, form: Form[Proved], user: User) -> Response:
     db, page = request.state.db, request.app.url_path_for("export")
     if await _is_under_way(request):  # it was asked for in another browser in the same instant
         return pages.redirect(request, page)
@@ -84,7 +82,7 @@ async def _asked(request: Request, form: Form[Export], user: User) -> Response:
 
 @limited(rate_limits.DOWNLOADS)
 @while_logged_in
-async def _downloaded(request: Request, form: Form[Export], user: User) -> Response:
+async def _downloaded(request: Request, form: Form[Proved], user: User) -> Response:
     db = request.state.db
     made = await exports.latest(db, user.id)
     if made is None or made.state != READY:

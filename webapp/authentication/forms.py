@@ -67,9 +67,9 @@ MaybeCode = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1
 
 
 class Proved(BaseModel):
-    """A form that asks again who somebody is: see `proof.prove`. A small script fills `passkey_proof`.
+    """A form that asks again who somebody is: see `proof.prove`. By itself, it is that of a button without fields.
 
-    `code` is asked for if the account has a second step.
+    A small script fills `passkey_proof`. `code` is asked for if the account has a second step.
     """
 
     current_password: MaybePassword = ""

@@ -26,7 +26,3 @@ class AddPasskey(Proved):
 
 class RenamePasskey(Proved):
     name: Annotated[str, StringConstraints(min_length=1, max_length=60), BeforeValidator(words.paragraph)]
-
-
-class RemovePasskey(Proved):
-    """A button without fields, except for the proof."""

@@ -13,11 +13,11 @@ from webapp.accounts.endings import Overtaken
 from webapp.accounts.models import Passkey, User
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
-from webapp.authentication.forms import Login
+from webapp.authentication.forms import Login, Proved
 from webapp.authentication.proof import proved
 from webapp.factors import second_step
 from webapp.i18n import gettext as _
-from webapp.passkey_pages.forms import AddPasskey, LogIn, RemovePasskey, RenamePasskey
+from webapp.passkey_pages.forms import AddPasskey, LogIn, RenamePasskey
 from webapp.passkeys import ceremony
 from webapp.passkeys import passkeys as keys
 from webapp.passkeys.ceremony import PasskeyInvalid
@@ -154,7 +154,7 @@ async def _renamed(request: Request, form: Form[RenamePasskey], chosen: Passkey)
 @login_required
 async def remove_passkey(request: Request) -> Response:
     chosen = await _chosen(request)
-    form = await Form.of(request, RemovePasskey)
+    form = await Form.of(request, Proved)
     response = await _removed(request, form, chosen) if form.is_valid else None
     return response or pages.render(
         request, "passkey_pages/remove_passkey.html", part="form", form=form, passkey=chosen

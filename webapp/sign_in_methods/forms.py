@@ -21,11 +21,3 @@ class AddApp(Proved):
     setup: Annotated[str, StringConstraints(max_length=1500)] = ""
     code: Annotated[Code, AfterValidator(_app_code)]
     recovery_code: TypedRecoveryCode
-
-
-class RemoveApp(Proved):
-    """A button without fields, except for the proof."""
-
-
-class RecoveryCodes(Proved):
-    """A button without fields, except for the proof."""

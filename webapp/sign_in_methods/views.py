@@ -13,13 +13,14 @@ from webapp.accounts.sessions import SessionUser
 from webapp.accounts.tokens import Purpose, TokenInvalid, TokenUsed
 from webapp.authentication import auth, email_links, proof
 from webapp.authentication.auth import login_required, while_logged_in
+from webapp.authentication.forms import Proved
 from webapp.authentication.proof import proved
 from webapp.database import now, release
 from webapp.factors import codes, methods, removal, totp
 from webapp.factors.methods import AppTaken
 from webapp.factors.totp import Setup
 from webapp.i18n import gettext as _
-from webapp.sign_in_methods.forms import AddApp, RecoveryCodes, RemoveApp
+from webapp.sign_in_methods.forms import AddApp
 from webapp.web import pages
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import limited
@@ -91,7 +92,7 @@ async def authenticator_app(request: Request) -> Response:
 @login_required
 async def remove_authenticator_app(request: Request) -> Response:
     """Always asks for a code or a passkey: a stolen session alone removes no second step."""
-    form, asking = await Form.of(request, RemoveApp), request.state.user
+    form, asking = await Form.of(request, Proved), request.state.user
     app = (await methods.of(request.state.db, asking.id)).app
     if app is None:
         return pages.redirect(request, request.app.url_path_for("sign_in_methods"))
@@ -114,7 +115,7 @@ async def recovery_codes(request: Request) -> Response:
     New codes can replace the second step, so making them takes it: otherwise the password and a session would get round
     it.
     """
-    form, db, asking = await Form.of(request, RecoveryCodes), request.state.db, request.state.user
+    form, db, asking = await Form.of(request, Proved), request.state.db, request.state.user
     user = await proof.prove(request, form, takes_code=asking.has_second_step) if form.is_valid else None
     made = await _codes_made(request, form, user) if user else None
     return pages.render(
@@ -183,7 +184,7 @@ async def _added(request: Request, form: Form[AddApp], shown: Setup) -> Response
 
 
 @while_logged_in
-async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Response:
+async def _removed(request: Request, form: Form[Proved], user: User) -> Response:
     db, state = request.state.db, request.app.state
     await methods.remove(db, state.settings, user, auth.client_info(request))
     await removal.clear(db, user.id)
@@ -193,7 +194,7 @@ async def _removed(request: Request, form: Form[RemoveApp], user: User) -> Respo
 
 
 @limited(rate_limits.RECOVERY_CODES, at_once=True)
-async def _codes_made(request: Request, form: Form[RecoveryCodes], user: User) -> list[str]:
+async def _codes_made(request: Request, form: Form[Proved], user: User) -> list[str]:
     """New codes; or none, with the reason in the form."""
     db, state, asking = request.state.db, request.app.state, request.state.user
     try:
