@@ -24,8 +24,13 @@ KEPT_SECONDS = 24 * 3600
 WAIT_SECONDS = EMAILS.rates[0].seconds
 # Can be asked for again without typing; a new address takes the password.
 REPEATABLE = {"reset_password", "register", "app_link"}
-# Carries a code beside its link.
-WITH_CODE = {"reset_password", "register", "confirm_email", "app_link"}
+# The page behind the link of each kind that carries a code beside it.
+PAGES = {
+    "reset_password": "reset_password",
+    "register": "finish_registration",
+    "confirm_email": "confirm_email",
+    "app_link": "authenticator_app",
+}
 
 # Comes in the language of an account, if there is one, and not in that of the page.
 OF_AN_ACCOUNT = {"reset_password", "factor_removal_link"}
@@ -57,7 +62,7 @@ class Asked:
 
     @property
     def has_code(self) -> bool:
-        return self.kind in WITH_CODE
+        return self.kind in PAGES
 
 
 def subject(settings: Settings, kind: str) -> str:

@@ -27,13 +27,6 @@ from webapp.web.database_session import prepared
 from webapp.web.forms import EmptyForm, Form
 from webapp.web.limits import too_often
 
-# The page behind the link of each kind of email that carries a code.
-_PAGES = {
-    "reset_password": "reset_password",
-    "register": "finish_registration",
-    "confirm_email": "confirm_email",
-    "app_link": "authenticator_app",
-}
 COOKIE = "asked"  # of the browser that asks for emails
 
 
@@ -155,7 +148,7 @@ async def behind_code(request: Request, form: Form[EmailCode], asked: Asked) -> 
         events.refused(Refusal.EMAIL_CODE, client, typed=asked.recipient, letter=asked.kind)
         form.refuse("code", _("That code isn't right."))
         return None
-    return str(request.app.url_path_for(_PAGES[asked.kind], token=token))
+    return str(request.app.url_path_for(asked_emails.PAGES[asked.kind], token=token))
 
 
 def browser_mark(request: Request) -> str:
