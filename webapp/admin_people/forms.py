@@ -11,13 +11,7 @@ from webapp.web import words
 MaybeReason = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS), BeforeValidator(words.paragraph)]
 
 
-class PersonDecision(Proved):
-    """What to do about an account. If a reason is asked for, the person reads it."""
-
-    reason: MaybeReason = ""
-
-
-class RequestDecision(Proved):
-    """The answer to a request. Somebody who is refused reads the reason, if there is one."""
+class AdminDecision(Proved):
+    """What to do about an account or a request. If a reason is asked for or given, the person reads it."""
 
     reason: MaybeReason = ""

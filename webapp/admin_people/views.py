@@ -13,7 +13,7 @@ from webapp.accounts.models import User
 from webapp.accounts.users import Taken
 from webapp.admin_people import actions, people
 from webapp.admin_people.actions import NotNow
-from webapp.admin_people.forms import PersonDecision, RequestDecision
+from webapp.admin_people.forms import AdminDecision
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
 from webapp.authentication import auth, proof
@@ -48,19 +48,19 @@ class Action:
 
 @admin_required
 async def admin_people(request: Request) -> Response:
-    return await _list(request, Form(RequestDecision))
+    return await _list(request, Form(AdminDecision))
 
 
 @admin_required
 async def approve_request(request: Request) -> Response:
-    form = await Form.read(request, RequestDecision)
+    form = await Form.read(request, AdminDecision)
     words = await _approved(request, form) if form.is_valid else None
     return await _after(request, form, words)
 
 
 @admin_required
 async def refuse_request(request: Request) -> Response:
-    form = await Form.read(request, RequestDecision)
+    form = await Form.read(request, AdminDecision)
     words = await _refused(request, form) if form.is_valid else None
     return await _after(request, form, words)
 
@@ -79,7 +79,7 @@ async def admin_person(request: Request) -> Response:
 @admin_required
 async def act_on_person(request: Request) -> Response:
     """The page that says what will happen, and asks for the password if the last proof is old."""
-    form, person = await Form.of(request, PersonDecision), await _person(request)
+    form, person = await Form.of(request, AdminDecision), await _person(request)
     action = _actions(request, person.username).get(request.path_params["action"])
     if action is None:
         raise HTTPException(404)
@@ -147,7 +147,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
 @while_logged_in
-async def _acted(request: Request, form: Form[PersonDecision], person: User, action: Action) -> Response | None:
+async def _acted(request: Request, form: Form[AdminDecision], person: User, action: Action) -> Response | None:
     try:
         await action.do(person, form.data.reason, events.by_admin(request.state.user.username))
     except NotNow as refused:
@@ -163,7 +163,7 @@ async def _acted(request: Request, form: Form[PersonDecision], person: User, act
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
 @while_logged_in
-async def _approved(request: Request, form: Form[RequestDecision]) -> str | None:
+async def _approved(request: Request, form: Form[AdminDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:
         user = await requests.approve(db, settings, request_id, events.by_admin(request.state.user.username))
@@ -181,7 +181,7 @@ async def _approved(request: Request, form: Form[RequestDecision]) -> str | None
 @proof.proved
 @limited(rate_limits.ADMIN_DECISIONS)
 @while_logged_in
-async def _refused(request: Request, form: Form[RequestDecision]) -> str | None:
+async def _refused(request: Request, form: Form[AdminDecision]) -> str | None:
     db, settings, request_id = request.state.db, request.app.state.settings, request.path_params["request_id"]
     try:
         await requests.refuse(db, settings, request_id, form.data.reason)
@@ -199,14 +199,14 @@ def _already_decided() -> str:
     return _("That request has been decided already, or has expired.")
 
 
-async def _after(request: Request, form: Form[RequestDecision], words: str | None) -> Response:
+async def _after(request: Request, form: Form[AdminDecision], words: str | None) -> Response:
     """Shows the list again: in place with htmx, otherwise by a redirect once something was decided."""
     if words and not pages.asks_for_part(request):
         return pages.redirect(request, request.app.url_path_for("admin_people"), flash=words)
     return await _list(request, form, said=words or "")
 
 
-async def _list(request: Request, form: Form[RequestDecision], said: str = "") -> Response:
+async def _list(request: Request, form: Form[AdminDecision], said: str = "") -> Response:
     db, state = request.state.db, request.query_params.get("state", "")
     typed = request.query_params.get("q", "")[:320]
     found = await people.find(db, typed, state, number_in_query(request, "before", LAST_ID))

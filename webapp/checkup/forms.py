@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from webapp.authentication.forms import Credential
+from webapp.authentication.forms import Code, Credential
 from webapp.factors.codes import ALPHABET, LABEL
 from webapp.i18n import gettext as _
 
@@ -22,7 +22,7 @@ class CheckCode(BaseModel):
 
 
 class CheckApp(BaseModel):
-    code: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    code: Code
 
 
 class CheckPasskey(BaseModel):
