@@ -62,7 +62,7 @@ def proved_button(view: View) -> View:
         is_proved = form.is_valid and await _is_proved(request, form)
         if is_proved and (response := await held(request, form)):
             return response
-        proofs, everything = {"current_password", "passkey_proof", "code"}, await typed(request)
+        proofs, everything = {"current_password", "passkey_proof", "code"}, typed(request)
         sent = {name: value for name, value in everything.items() if name not in {FORM_ID, *proofs}}
         shown = form if is_proved or proofs & everything.keys() else Form(Proved)  # not asked yet, so nothing is wrong
         page, action = "authentication/prove.html", request.url.path

@@ -67,7 +67,7 @@ async def gone(request: Request) -> Response:
     to be posted by themselves or not. Raises HTTPException if there are none.
     """
     words = _("That post is gone. What you wrote is in the form, in case you want to post it by itself.")
-    response, sent = pages.redirect(request, "/", flash=words, kind="notice"), await typed(request)
+    response, sent = pages.redirect(request, "/", flash=words, kind="notice"), typed(request)
     if not drafts.keep(request, response, "/", {"body": sent.get("body", "")}):
         raise HTTPException(404)
     return response

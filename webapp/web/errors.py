@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Message, Scope, Send
+from starlette.types import Send
 
 from webapp.database import refusals
 from webapp.fair_queue import Busy
@@ -62,7 +62,7 @@ async def refused(request: Request, refusal: Exception) -> Response:
 async def answer(request: Request, error: Exception, report: Report, send: Send) -> None:
     """Turns an exception that nobody expected into the 500 page, one line in the log, and nothing else."""
     scope = request.scope
-    await _answer(request, error, await _typed(scope))(scope, request.receive, send)
+    await _answer(request, error, _typed(request))(scope, request.receive, send)
     if not isinstance(error, Busy):
         route = getattr(scope.get("route"), "path", "no route")
         await report(error, f"{scope['method']} {route}")
@@ -73,15 +73,9 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, Busy) or refusals.is_away(error)
 
 
-async def _typed(scope: Scope) -> dict[str, str]:
-    """What was typed into the form that was sent, if its body has arrived."""
-    body = scope["state"].get("body", b"")
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    has_token = LONG_PART.search(scope["path"])  # and is not stored
-    return await forms.typed(Request(scope, receive)) if body and not has_token else {}
+def _typed(request: Request) -> dict[str, str]:
+    """What was typed into the form that was sent, unless it stands behind a link, whose token is not stored."""
+    return {} if LONG_PART.search(request.scope["path"]) else forms.typed(request)
 
 
 def _answer(request: Request, error: Exception, typed: dict[str, str]) -> Response:

@@ -143,12 +143,12 @@ def longest(field: FieldInfo) -> Longest:
     return Longest(MAX_CHARACTERS, said or MAX_CHARACTERS)
 
 
-async def typed(request: Request) -> dict[str, str]:
-    """What was typed into any form; nothing if no form of ours would send it."""
+def typed(request: Request) -> dict[str, str]:
+    """What was typed into any form whose body has arrived; nothing if no form of ours would send it."""
     if _content_type(request) != URL_ENCODED:
         return {}
     try:
-        return {name: value for name, value in _parsed(await request.body()) if name != FORM_ID}
+        return {name: value for name, value in _parsed(request.scope["state"].get("body", b"")) if name != FORM_ID}
     except ValueError:
         return {}
 
