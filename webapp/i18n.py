@@ -102,11 +102,9 @@ def choose(accept_language: str, offered: tuple[str, ...]) -> str:
     """The best of the offered languages for an `Accept-Language` header (RFC 9110, 12.5.4)."""
     if len(offered) == 1:
         return offered[0]
-    wanted: list[tuple[float, str]] = []
-    for part in accept_language[:MOST_CHARACTERS].split(",")[:20]:
-        if found := _WISH.fullmatch(part.strip()):
-            wanted.append((-float(found["quality"] or 1), found["name"].lower()))
-    wanted.sort(key=lambda wish: wish[0])  # of equals, the first
+    wishes = filter(None, (_WISH.fullmatch(part.strip()) for part in accept_language[:MOST_CHARACTERS].split(",")[:20]))
+    wanted = [(float(wish["quality"] or 1), wish["name"].lower()) for wish in wishes]
+    wanted.sort(key=lambda wish: -wish[0])  # of equals, the first
     return next((name for quality, name in wanted if quality and name in offered), offered[0])
 
 
