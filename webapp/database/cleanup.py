@@ -41,7 +41,7 @@ class Work(Protocol):
         """Does some of it in its own transaction; returns whether there is more to do now."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class CleanupTask:
     """Deletes the rows of a table that meet a condition, which is computed each time."""
 
@@ -67,19 +67,14 @@ class CleanupTask:
         return gone.rowcount == BATCH
 
 
-class CleanupWalk:
+@dataclass
+class CleanupWalk(CleanupTask):
     """Deletes the rows of a table that meet a condition without an index for it, which would cost whoever writes there.
 
     Each batch looks at the next rows along the primary key, so nobody waits for the whole table to be read.
     """
 
-    def __init__(self, model: type[SQLModel], condition: Callable[[], ColumnElement[bool]]) -> None:
-        self.model, self.condition = model, condition
-        self._after = ""
-
-    @property
-    def name(self) -> str:
-        return str(self.model.__tablename__)
+    _after: str = ""
 
     async def run_batch(self, database: Database) -> bool:
         """Looks at a batch, and only then writes if there is something to delete."""
