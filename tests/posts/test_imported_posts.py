@@ -1,6 +1,7 @@
 """Posts that somebody brings along: on their own pages by date, and no news to anybody."""
 
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 from tests.depth import deep
@@ -148,3 +149,29 @@ def test_a_page_tells_nothing_of_a_post_that_is_not_on_it(any_site: Site) -> Non
     execute(any_site, f"DELETE FROM post WHERE id = {hidden}")
 
     assert before == words_in(stranger.get(f"/user/susan?before={hidden}")) == ["early 2", "early 1", "early 0"]
+
+
+@deep
+def test_an_import_holds_no_posts_but_those_it_might_double(site: Site) -> None:
+    """Else whoever brings as many as may be, again and again at one moment, fills the memory with them."""
+    import_people(site, "susan")
+    here = [ImportedPost(1, f"{number} {'жук ' * 500}", START) for number in range(2000)]
+    new = [ImportedPost(1, f"new {number}", START + number * timedelta(days=1)) for number in range(-1, 2)]
+
+    async def work() -> tuple[int, int, int]:
+        async with site.app.state.database.session(is_writing=True) as db:
+            await posts.import_all(db, here)
+            await db.commit()
+        async with site.app.state.database.session(is_writing=True) as db:
+            tracemalloc.start()
+            added, again = await posts.import_all(db, new), await posts.import_all(db, [*new, here[7]])
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return added, again, most
+
+    found = site.run(work)
+    assert isinstance(found, tuple)
+    added, again, most = found
+
+    assert (added, again) == (3, 0)
+    assert most < 2_000_000, "bytes; the posts that are here take 8 MB"
