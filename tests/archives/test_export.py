@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 
 import pytest
 import time_machine
@@ -23,6 +24,7 @@ from time_machine import Traveller
 from tests.deletion.test_delete_account import arrive
 from tests.depth import deep
 from tests.mailbox import PATIENCE, Mailbox
+from tests.posts.wall import let_post
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, log_in
 from tests.watching import execute
@@ -30,12 +32,15 @@ from webapp import (
     app,  # noqa: F401  (every model)
     database,
 )
+from webapp.accounts import users
 from webapp.archives import contents, exports
 from webapp.archives.maker import Maker
 from webapp.archives.models import AccountExport
+from webapp.archives.writing import Archive
 from webapp.database import now, table
 from webapp.deletion import erasure
 from webapp.posts.models import Post
+from webapp.posts.text import markup
 from webapp.settings import ROOT
 from webapp.web import templating
 
@@ -438,3 +443,37 @@ def _insert(site: Site, rows: list[dict[str, object]]) -> None:
             await db.commit()
 
     site.run(work)
+
+
+def test_an_export_lets_the_others_have_their_turn_after_a_few_posts(site: Site, mailbox: Mailbox) -> None:
+    """Twenty thousand that are full of links take a minute to write."""
+    arrive(site, "susan")
+    let_post(site, ("susan", "http://é.example/ " * 15), count=100)
+    most = since = 0
+
+    def look(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal since
+        since += event == "call" and frame.f_code is markup.__code__
+
+    async def take_turns() -> None:
+        nonlocal most, since
+        while True:
+            most, since = max(most, since), 0
+            await asyncio.sleep(0)
+
+    async def keep(_pieces: Sequence[bytes], _posts: int) -> None:
+        """Throws them away."""
+
+    async def work() -> None:
+        async with site.app.state.database.session() as db:
+            user = await users.owner(db, 1)
+        archive = Archive(site.app.state.database, site.settings, templating.environment(site.settings), user, keep)
+        turns = asyncio.create_task(take_turns())
+        sys.setprofile(look)
+        await archive.write()
+        sys.setprofile(None)
+        turns.cancel()
+
+    site.run(work)
+
+    assert 0 < most <= 10
