@@ -14,6 +14,8 @@ from tests.posts.wall import words_in
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in
 from tests.watching import execute, wait_until_posted
+from webapp.archive_imports import importer
+from webapp.archive_imports.reading import ArchivedPost
 from webapp.database import now
 
 LEFT = [("user_account", "count(*)"), ("post", "id"), ("mute", "muter_id"), ("account_deletion", "id")]
@@ -80,3 +82,12 @@ def test_who_leaves_twice_comes_back_with_a_new_name_and_the_old_posts(any_site:
     page = anew.get("/import").text
     assert "brought 0 posts. 2 were here already." in page
     assert "You follow 1 person from it. You've muted 1 person from it. You've blocked 1 person from it." in page
+
+
+def test_long_posts_are_imported_a_few_at_a_time() -> None:
+    """PostgreSQL took half a minute for 300 that are full of marks, and so was asked in vain, again and again."""
+    long, short = (ArchivedPost.of(body, now()) for body in ("ж" * 4000, "A heron."))
+
+    counts = [len(importer.next_few(1, posts, 1)) for posts in ([long] * 1000, [short] * 1000, [short] * 9, [short])]
+
+    assert counts == [8, 300, 8, 0]

@@ -6,8 +6,6 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import IO, Any
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from webapp import temporary_files
 from webapp.archive_imports import people, reading, uploads
 from webapp.archive_imports.reading import NOT_HERE, Archive, ArchivedPost
@@ -20,7 +18,8 @@ from webapp.posts import posts
 from webapp.posts.posts import ImportedPost
 from webapp.settings import Settings
 
-AT_ONCE = 300
+AT_ONCE = 300  # posts, if they are short: the database looks at each character, and visitors wait meanwhile
+MOST_CHARACTERS = 30_000
 RENEW_SECONDS = 20
 PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
@@ -83,12 +82,14 @@ class Importer(Worker):
         seen = new = 0
         while seen < len(archive.posts) and new < MOST_NEW:
             self._go_on()
-            began, some = time.monotonic(), archive.posts[seen : seen + AT_ONCE]
+            began, some = time.monotonic(), next_few(lease.user_id, archive.posts, seen)
             seen += len(some)
             async with self._database.session(is_writing=True) as db:
                 await uploads.queue.hold(db, lease, done=seen, total=len(archive.posts))
-                new += await _import_some(db, lease, some)
+                added = await posts.import_all(db, some)
+                await uploads.add(db, lease, added)
                 await db.commit()
+            new += added
             await asyncio.sleep(time.monotonic() - began)  # as much time for the visitors as for us
         return seen
 
@@ -120,7 +121,11 @@ def _write(file: IO[bytes], piece: bytes) -> None:
         file.flush()  # or a full disk would look like a broken zip
 
 
-async def _import_some(db: AsyncSession, lease: Lease, some: Sequence[ArchivedPost]) -> int:
-    new = await posts.import_all(db, [ImportedPost(lease.user_id, post.body, post.created_at) for post in some])
-    await uploads.add(db, lease, new)
-    return new
+def next_few(user_id: int, archived: Sequence[ArchivedPost], start: int) -> list[ImportedPost]:
+    """The posts from a place on that are added in one transaction."""
+    some, left = list[ImportedPost](), MOST_CHARACTERS
+    while left > 0 and len(some) < min(AT_ONCE, len(archived) - start):
+        post = archived[start + len(some)]
+        some.append(ImportedPost(user_id, post.body, post.created_at))
+        left -= len(some[-1].body)
+    return some
