@@ -183,7 +183,9 @@ document.addEventListener("submit", ({ target, submitter }) => {
   if (document.activeElement.matches(":focus-visible")) sessionStorage.setItem("pressed", JSON.stringify(pressed));
 }, true);
 
-document.addEventListener("htmx:after:swap", () => sessionStorage.removeItem("pressed"));
+document.addEventListener("htmx:after:swap", (event) => {
+  if (isPost(event)) sessionStorage.removeItem("pressed");
+});
 
 function goOnAtButton() {
   const [page, action, value] = JSON.parse(sessionStorage.getItem("pressed") ?? "[]");
@@ -191,7 +193,7 @@ function goOnAtButton() {
   if (page !== pathOf(location) || document.activeElement !== document.body) return;
   const form = [...document.forms].find((it) => pathOf(it.action) === action);
   const button = [...(form?.elements ?? [])].find((it) => it.type === "submit" && it.value === value);
-  (button ?? document.getElementById("main")).focus({ preventScroll: true });
+  (button ?? document.getElementById("main")).focus({ preventScroll: flash.children.length > 0 }); // which is above
 }
 
 // Buttons: copy, wait, and undo for as long as it works.
@@ -349,7 +351,7 @@ function prepare() {
 
 setInterval(countOn, 30000);
 prepare();
-goOnAtButton();
+addEventListener("load", goOnAtButton); // by then, the other scripts have shown their buttons
 
 // A reply is typed after the name.
 const begun = document.querySelector("textarea[autofocus]"); // which may get the focus only later

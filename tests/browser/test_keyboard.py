@@ -124,6 +124,12 @@ def test_a_button_whose_answer_is_the_same_page_has_the_focus_again(scripted: Vi
     scripted.sees("Here's your new picture.")
     expect(scripted.page.get_by_role("button", name="Another picture")).to_be_focused()
 
+    tab_to(scripted.page, "Русский")
+    scripted.page.keyboard.press("Enter")
+    expect(scripted.page.get_by_role("button", name="Русский")).to_be_focused()
+    expect(scripted.page.get_by_role("button", name="Русский")).to_be_in_viewport()
+    scripted.page.get_by_role("button", name="English").click()
+
     scripted.goto("/sessions")
     press(scripted, "Log out of")
     scripted.sees("You aren't logged in anywhere else.")
