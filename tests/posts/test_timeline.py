@@ -59,6 +59,17 @@ def test_a_newcomer_is_shown_people_to_begin_with(site: Site) -> None:
     assert named() == []
 
 
+def test_a_newcomers_first_post_stands_above_people_to_begin_with(site: Site) -> None:
+    """On a phone, five people would hide it. Without scripts, the page also says that it is posted."""
+    import_people(site, "ann")
+    let_post(site, ("ann", "by ann"))
+
+    page = arrive(site).post("/", data={"body": "First words"}).text
+
+    places = [page.index(words) for words in ("Posted.", "First words", "People to begin with")]
+    assert places == sorted(places)
+
+
 def test_explore_shows_everybody_to_members(susan: Browser) -> None:
     assert words_in(susan.get("/explore")) == ["by hal", "by ann"]
 

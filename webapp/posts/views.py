@@ -48,7 +48,7 @@ async def _timeline(request: Request) -> Response:
     db, user = request.state.db, request.state.user
     post_id = await _written(request, form) if form.is_valid else None
     if post_id and not pages.asks_for_part(request):
-        return pages.redirect(request, "/")
+        return pages.redirect(request, "/", flash=_("Posted."))
     if request.method == "POST" and pages.asks_for_part(request):
         card = await timeline.one(db, post_id, viewer_id=user.id) if post_id else None
         shown = Form(Write) if post_id else form
