@@ -12,6 +12,7 @@ import time_machine
 from httpx2 import Response
 
 from tests.depth import deep
+from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
@@ -406,8 +407,21 @@ def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
 
     told = mailbox.last(SUSAN, subject="Your password on Microblog was changed").text
     assert recover(site.browser(), paper[1]).status_code == 422
-    assert "Your recovery codes stopped working with the old password." in " ".join(told.split())
+    assert "Your recovery codes stopped working, too." in " ".join(told.split())
     assert "https://blog.example/recovery_codes\n" in told
+
+
+@pytest.mark.parametrize("has_app", [False, True])
+def test_the_email_about_a_code_says_what_becomes_of_the_others(
+    site: Site, mailbox: Mailbox, susan: Browser, has_app: bool
+) -> None:
+    """With a second step they survive the reset that the code leads to."""
+    paper = set_up_app(susan).codes if has_app else made(susan)
+    recover(site.browser(), paper[1])
+
+    told = " ".join(mailbox.last(SUSAN, subject="A recovery code was used").text.split())
+    assert "You have 9 codes left." in told
+    assert ("once a new password is set" in told) is not has_app
 
 
 @deep

@@ -12,14 +12,14 @@ from webapp.accounts.models import User
 from webapp.accounts.tokens import not_me_link, reset_link
 from webapp.asked_emails import email_codes
 from webapp.authentication.emails import A_SAMPLE_DAY, A_SAMPLE_ID, SUSAN, a_sample_person, notice, notice_kind, told
-from webapp.factors import codes
+from webapp.factors import codes, methods
 from webapp.mail.kinds import KINDS, Draft, email_kind
 from webapp.mail.models import Claimed, Priority
 from webapp.names import usernames
 from webapp.rate_limits import TooOften
 from webapp.settings import Settings
 
-A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9, "instead_of": ""}
+A_SAMPLE = {"username": "susan", "when": A_SAMPLE_DAY, "left": 9, "instead_of": "", "stay": False}
 
 
 @email_kind(
@@ -60,13 +60,14 @@ def recovery_codes_made(_settings: Settings, details: dict[str, Any]) -> dict[st
     expires_after=timedelta(days=5),
     samples=lambda site: [
         notice(site, "recovery_code_used", 0, SUSAN, details)
-        for details in (A_SAMPLE, A_SAMPLE | {"instead_of": "factor"})
+        for details in (A_SAMPLE, A_SAMPLE | {"stay": True}, A_SAMPLE | {"stay": True, "instead_of": "factor"})
     ],
 )
 async def recovery_code_used(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
-    """To a person whose recovery code was used, whoever used it."""
+    """To a person whose recovery code was used, whoever used it. With a second step, the others `stay`: see `reset`."""
+    has_second = await methods.has_second_step(db, email.owner_id)
     details = await told(db, email, left=await codes.left(db, email.owner_id), instead_of="")
-    return notice(settings, email.kind, email.owner_id, email.recipient, details)
+    return notice(settings, email.kind, email.owner_id, email.recipient, details | {"stay": has_second})
 
 
 async def _of_deletion(db: AsyncSession, settings: Settings, user: User, email: Claimed) -> Draft | None:
