@@ -143,6 +143,7 @@ def test_all_sessions_and_links_of_an_account_are_ended(any_site: Site, mailbox:
     assert any_site.browser().post(link, data={"password": NEW_PASSWORD}).status_code == 410
     assert log_in(any_site.browser()).url.path == "/", "the password is still good"
     assert "sessions_ended" in run("show", "susan")[1]
+    assert mailbox.last("susan@example.com", subject="You were logged out everywhere on")
 
 
 @deep

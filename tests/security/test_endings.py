@@ -1,6 +1,7 @@
 """What a thief may hold of an account, and what ends it: the table of docs/security.md, cell by cell (C19, C68)."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.archives.test_export import wait_until_ready
 from tests.asked_emails.test_email_codes import code_in
 from tests.depth import deep, one_in
 from tests.factors.steps import set_up_app
-from tests.mailbox import Mailbox, link_in
+from tests.mailbox import PATIENCE, Mailbox, link_in
 from tests.passkeys.authenticator import Authenticator, options_of
 from tests.registration.test_invites import invite
 from tests.sites import Browser, Site
@@ -21,6 +22,8 @@ from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, 
 from tests.watching import execute
 from webapp.accounts import endings, known_browsers, tokens, users
 from webapp.accounts.models import User
+from webapp.admin_people import actions
+from webapp.audit import events
 from webapp.audit.events import ClientInfo
 from webapp.authentication import throttle
 from webapp.settings import Settings
@@ -214,16 +217,16 @@ def an_app_set_up(life: Life) -> None:
 
 
 def users_end_sessions(life: Life) -> None:
-    life.run(lambda db, user: endings.log_out_everywhere(db, user.id))
+    life.run(lambda db, user: actions.end_sessions(db, life.site.settings, user))
 
 
 def users_disable(life: Life) -> None:
-    life.run(lambda db, user: endings.set_disabled(db, user, True))
+    life.run(lambda db, user: actions.disable(db, life.site.settings, user, "", events.BY_OPERATOR))
 
 
 def users_disable_and_enable(life: Life) -> None:
     users_disable(life)
-    life.run(lambda db, user: endings.set_disabled(db, user, False))
+    life.run(lambda db, user: actions.enable(db, life.site.settings, user, events.BY_OPERATOR))
 
 
 def the_account_deleted_and_brought_back(life: Life) -> None:
@@ -448,11 +451,35 @@ def test_only_one_place_ends_everything() -> None:
     assert places(r"known_browsers\.forget_others\(") == ["webapp/accounts/endings.py"]
 
 
-def test_who_reads_that_sessions_and_codes_end_reads_that_passkeys_do() -> None:
+TAKE_ALL = [event for event, stays in table().items() if not (stays["recovery code"] or stays["passkey"])]
+TOLD_BY_NO_EMAIL = {'"this wasn\'t me"': "its own page does", "`users disable`": "nothing opens the account now"}
+
+
+@one_in(6)
+@pytest.mark.parametrize("event", sorted({*TAKE_ALL} - TOLD_BY_NO_EMAIL.keys()))
+def test_an_email_tells_who_has_lost_codes_and_passkeys(site: Site, mailbox: Mailbox, event: str) -> None:
+    """Nobody should go on relying on a sheet of paper, or a phone, that opens nothing any more."""
+    life = Life(site, mailbox)
+    before = mailbox.all(SUSAN)
+
+    EVENTS[event](life)
+
+    def told() -> list[str]:
+        new = [" ".join(email.text.split()) for email in mailbox.all(SUSAN) if email not in before]
+        return [text for text in new if "ecovery codes" in text and "asskeys" in text]
+
+    deadline = time.monotonic() + PATIENCE
+    while not told():
+        assert time.monotonic() < deadline, [email.subject for email in mailbox.all(SUSAN) if email not in before]
+        time.sleep(0.01)
+
+
+def test_who_reads_that_everything_ends_or_comes_back_reads_what_of_codes_and_passkeys() -> None:
     """Every ending takes all three, and somebody who logs in with a passkey must know."""
     sources = "".join(file.read_text() for file in (ROOT / "templates").rglob("*.html"))
     texts = re.findall(r'_\("(.*?)"[,)]', sources)
-    told = [text for text in texts if "logged" in text and "recovery code" in text]
+    about_all = "logged.*code|be logged out everywhere else,|as it was|bring it back here"
+    told = [text for text in texts if re.search(about_all, text)]
 
-    assert told
+    assert len(told) > 5
     assert [text for text in told if "passkey" not in text] == []

@@ -105,7 +105,8 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
     )
     await _end_undoing(db, change, _changes.c.id >= owned_before.scalar_subquery())
     await _note(db, Event.ADDRESS_CHANGED, change, client, old=change.old_email, new=change.new_email)
-    await kinds.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, change=change.id)
+    about: dict[str, Any] = {"change": change.id, "codes": ended.codes, "passkeys": ended.passkeys}
+    await kinds.post(db, settings, "address_changed", change.old_email, user_id=change.user_id, **about)
     return ended
 
 

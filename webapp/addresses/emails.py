@@ -54,7 +54,7 @@ async def address_change_asked(db: AsyncSession, settings: Settings, email: Clai
 @email_kind(
     "address_changed",
     expires_after=timedelta(days=5),
-    samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME)],
+    samples=lambda site: [_changed_draft(site, _sample(), UNDO_LIFETIME, codes=10, passkeys=2)],
 )
 async def address_changed(db: AsyncSession, settings: Settings, email: Claimed) -> Draft | None:
     """To the old address, with the link that gives the account back."""
@@ -62,7 +62,8 @@ async def address_changed(db: AsyncSession, settings: Settings, email: Claimed) 
     if change is None or change.confirmed_at is None:
         return None
     left = reserved_emails.ends(change.confirmed_at) - now()
-    return _changed_draft(settings, change, min(UNDO_LIFETIME, left) if change.is_undoable else None)
+    lost = {name: email.parameters.get(name, 0) for name in ("codes", "passkeys")}
+    return _changed_draft(settings, change, min(UNDO_LIFETIME, left) if change.is_undoable else None, **lost)
 
 
 @email_kind(
@@ -111,9 +112,10 @@ def _asked_draft(settings: Settings, change: Change) -> Draft:
     return Draft("address_change_asked", change.old_email, values | {"not_me_link": link})
 
 
-def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | None) -> Draft:
-    """Without a lifetime there is no link: there is nothing left to undo."""
+def _changed_draft(settings: Settings, change: Change, lifetime: timedelta | None, **lost: int) -> Draft:
+    """Without a lifetime there is no link: there is nothing left to undo. `lost` is what has stopped working."""
     values = {
+        **lost,
         "username": change.username,
         "new": _masked(change.new_email),
         "when": change.confirmed_at,

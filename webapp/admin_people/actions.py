@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts import deletions, endings, users
-from webapp.accounts.endings import Overtaken
+from webapp.accounts.endings import Ended, Overtaken
 from webapp.accounts.models import AccountDeletion, User
 from webapp.audit import events
 from webapp.audit.events import ClientInfo, Event
@@ -40,6 +40,16 @@ async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientI
     with _as_it_was_read(person):
         await endings.set_disabled(db, person, False, by)
     await users.tell(db, settings, person, "account_enabled")
+
+
+async def end_sessions(db: AsyncSession, settings: Settings, person: User) -> Ended:
+    """Ends everything, and tells the person what no longer works."""
+    ended = await endings.log_out_everywhere(db, person.id)
+    codes, passkeys = ended.codes, ended.passkeys
+    await users.tell(
+        db, settings, person, "sessions_ended", is_everywhere=True, how="operator", codes=codes, passkeys=passkeys
+    )
+    return ended
 
 
 async def send_reset_link(db: AsyncSession, settings: Settings, person: User, by: ClientInfo) -> None:

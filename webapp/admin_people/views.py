@@ -112,7 +112,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
         ),
         "enable": Action(
             _("Enable %(name)s's account") % who,
-            _("Everything is as it was, but nobody is logged in to it. If it was being deleted, it stays."),
+            _("It has no sessions, recovery codes or passkeys any more. If it was being deleted, it stays."),
             _("Enable the account"),
             _("%(name)s's account is open again.") % who,
             lambda person, _reason, by: actions.enable(db, settings, person, by),

@@ -62,9 +62,9 @@ def notice_kind(
 
 
 @notice_kind("password_changed", A_SAMPLE_CHANGE, usual={"codes": 0, "passkeys": 0}, keeps=("codes", "passkeys"))
-def password_changed(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+def password_changed(_settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
     """To a person whose password has just been changed."""
-    return details | {"codes_link": f"{settings.base_url}/recovery_codes"}
+    return details
 
 
 @email_kind(

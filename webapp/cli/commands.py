@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from webapp.accounts import endings, tokens, users
+from webapp.accounts import tokens, users
 from webapp.accounts.models import User
 from webapp.admin_people import actions
 from webapp.audit import events
@@ -78,7 +78,7 @@ async def show_user(db: AsyncSession, settings: Settings, options: argparse.Name
 
 async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     user = await _person(db, options.name)
-    ended = await endings.log_out_everywhere(db, user.id)
+    ended = await actions.end_sessions(db, settings, user)
     await db.commit()
     words = ngettext(
         "%(name)s is logged out of %(count)s browser. Every link they were sent is void.",
@@ -90,6 +90,10 @@ async def end_sessions(db: AsyncSession, settings: Settings, options: argparse.N
         yield ngettext(
             "%(count)s recovery code is void too.", "%(count)s recovery codes are void too.", ended.codes
         ) % {"count": ended.codes}
+    if ended.passkeys:
+        yield ngettext("%(count)s passkey is void too.", "%(count)s passkeys are void too.", ended.passkeys) % {
+            "count": ended.passkeys
+        }
 
 
 async def remove_factors(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from webapp.names import usernames
 from webapp.settings import Settings
 
 A_SAMPLE = {"username": "susan", "before": "susanne", "when": A_SAMPLE_DAY}
-NOTHING_ELSE = {"codes": 0, "passkeys": 0}
+NOTHING_ELSE = {"codes": 0, "passkeys": 0, "how": ""}
 A_BROWSER = {"username": "susan", "when": A_SAMPLE_DAY, "browser": "Firefox/145.0 (Android 15)", **NOTHING_ELSE}
 EVERYWHERE = A_BROWSER | {"is_everywhere": True}
 
@@ -29,11 +29,11 @@ def profile_shown(settings: Settings, details: dict[str, Any]) -> dict[str, Any]
     "sessions_ended",
     EVERYWHERE | {"codes": 10, "passkeys": 2},
     EVERYWHERE,
+    EVERYWHERE | {"how": "operator"},
     A_BROWSER | {"is_everywhere": False},
     usual=NOTHING_ELSE | {"browser": "", "is_everywhere": True},
     keeps=("codes", "passkeys", "is_everywhere"),
 )
-def sessions_ended(settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
-    """To a person whose other sessions, one or all, were ended from one that may be a thief's."""
-    browser = known_browsers.described(details["browser"])
-    return details | {"browser": browser, "codes_link": f"{settings.base_url}/recovery_codes"}
+def sessions_ended(_settings: Settings, details: dict[str, Any]) -> dict[str, Any]:
+    """To a person whose other sessions, one or all, were ended from one that may be a thief's; or all, by the admin."""
+    return details | {"browser": known_browsers.described(details["browser"])}
