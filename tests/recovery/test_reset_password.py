@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from tests.depth import deep, one_in
-from tests.mailbox import Mailbox
+from tests.mailbox import Mailbox, paths_in
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, table, wait_until_posted
@@ -398,6 +398,43 @@ def test_an_expired_link_is_renewed_with_one_button(site: Site, mailbox: Mailbox
 
     assert "We've just sent a new link" in answer.text
     assert (page.status_code, "For <strong>susan</strong>." in page.text) == (200, True)
+
+
+STATES: dict[str, Callable[[Site, str], object]] = {
+    "open": lambda site, _link: execute(site, "UPDATE user_account SET epoch = epoch + 1"),
+    "paused": lambda site, link: site.browser().post(not_me_beside(site, link)),
+    "disabled": lambda site, _link: disable(site, "susan"),
+    "being deleted": lambda site, _link: delete(site),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_fresh_link_is_said_to_be_on_its_way_only_if_one_comes(site: Site, mailbox: Mailbox, state: str) -> None:
+    """Whoever is told so in vain thinks that our emails don't arrive."""
+    register(site.browser(), mailbox)
+    link = forget_and_find_link(site.browser(), mailbox)
+    STATES[state](site, link)
+    wait_until_posted(site)
+    before = len(mailbox.all())
+
+    answer = site.browser().post(f"{link}/renew")
+    wait_until_posted(site)
+
+    assert (len(mailbox.all()) > before) is ("We've just sent" in answer.text)
+    assert (len(mailbox.all()) > before) is (state in {"open", "being deleted"}), answer.text
+
+
+def not_me_beside(site: Site, link: str) -> str:
+    assert site.mailbox
+    [email] = [email for email in site.mailbox.all() if link in email.text]
+    return next(path for path in paths_in(email.text) if path.startswith("/not_me/"))
+
+
+def delete(site: Site) -> None:
+    browser = site.browser()
+    log_in(browser)
+    answer = browser.post("/delete_account", data={"username": "susan", "current_password": PASSWORD})
+    assert answer.url.path == "/account_deleted"
 
 
 def test_renewing_is_limited_like_asking(site: Site, mailbox: Mailbox) -> None:

@@ -183,13 +183,11 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, use: Use) -> s
     """What to tell people who ask too often: that an email was asked for, not whether anybody has got it."""
     again = _("You can ask again in %(wait)s.")
     sent_at = await rate_limits.last(db, settings, *use)
-    is_new = kind == "register"
-    lifetime = REGISTER_LIFETIME if is_new else timedelta(minutes=settings.reset_token_minutes)
+    lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
     if sent_at is None or sent_at + lifetime <= now():
         return again
-    words = _("If you got our email of %(time)s UTC, its link still works.")
-    words = words if is_new else _("If there's such an account, the email of %(time)s UTC still works.")
-    return f"{words % {'time': f'{sent_at:%H:%M}'}} {again}"
+    words = _("If you got our email of %(time)s UTC, its link still works.") % {"time": f"{sent_at:%H:%M}"}
+    return f"{words} {again}"
 
 
 def logged_out_on(devices: int) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp.accounts import deletions, users
 from webapp.accounts.endings import NOTHING, Ended, Keep, Overtaken
 from webapp.accounts.models import User
 from webapp.accounts.tokens import FROM_CODE, Claim, TokenExpired, TokenInvalid, TokenUsed, reset_link
@@ -134,18 +135,32 @@ async def email_removal_link(request: Request) -> Response:
 
 
 async def renew_reset_link(request: Request) -> Response:
-    """The one button of an expired or used link: sends a fresh one to the account's own address."""
+    """The one button of an expired or used link: sends a fresh one to the account's own address, or says why not."""
     form = await Form.read(request, EmptyForm)
     page = request.app.url_path_for("reset_password", token=request.path_params["token"])
     try:
         await reset.owner(request.state.db, request.app.state.settings, request.path_params["token"])
     except (TokenExpired, TokenUsed) as refused:
-        subject = refused.claim.subject
-        sent = await email_links.send(request, form, "reset_password", f"user {subject}", user_id=int(subject))
+        user_id, sent = int(refused.claim.subject), None
+        if words := await _holds_back(request, user_id):
+            form.refuse("", words)
+        else:
+            sent = await email_links.send(request, form, "reset_password", f"user {user_id}", user_id=user_id)
         return email_links.check_email(request, sent) if sent else email_links.bad_page(request, refused, "reset", form)
     except TokenInvalid as refused:
         return email_links.bad(request, refused, "reset", page)
     return pages.redirect(request, page)
+
+
+async def _holds_back(request: Request, user_id: int) -> str:
+    """Why a fresh link wouldn't come; empty if it will. Whoever asks has a link of the account's, and may know."""
+    db = request.state.db
+    user = await users.owner(db, user_id)
+    if user.reset_pause:
+        return _("Somebody said “This wasn't me”. For a day, only the button on that page sends a link.")
+    if user.disabled_at is not None and not await deletions.can_be_undone(db, user_id):
+        return _("An admin has closed the account, so no link opens it.")
+    return ""
 
 
 async def recover(request: Request) -> Response:
