@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ NOT_ME_HOURS = 72  # how long "this wasn't me" in an email works
 DEVELOPMENT_HOST = "wilma@example.com"  # the admin of a development site, unless ADMINS says otherwise
 # Set by platforms whose disk is ephemeral: Heroku, Cloud Run.
 EPHEMERAL_PLATFORMS = ("DYNO", "K_SERVICE")
+# What examples have in place of a key, or a platform that didn't fill it in.
+_PLACEHOLDER = re.compile(r"\A(\$[{(]|\{\{)|change.?me", re.IGNORECASE)
 
 
 class Misconfigured(Exception):
@@ -199,6 +202,12 @@ def _own_key(file: Path) -> str:
     return file.read_text()
 
 
+def _is_guessable(key: str) -> bool:
+    """Whether a key is short, repeats itself, or stands in an example for the real one."""
+    pieces = {key[place : place + 4] for place in range(len(key) - 3)}
+    return len(key) < 32 or len(pieces) < 16 or _PLACEHOLDER.search(key) is not None
+
+
 def _refuse_unsafe(read: Variables, settings: Settings) -> None:
     """What no deployed site may have, however its variables are spelled."""
     fallbacks = [("SECRET_KEY_FALLBACKS", key) for key in settings.secret_key_fallbacks]
@@ -206,7 +215,7 @@ def _refuse_unsafe(read: Variables, settings: Settings) -> None:
         if not key:
             words = N_("%(name)s is missing; make one: python -c 'import secrets; print(secrets.token_hex(32))'")
             read.refuse(words, name=name)
-        elif len(key) < 32 or len(set(key)) < 8:
+        elif _is_guessable(key):
             read.refuse(N_("%(name)s is too easy to guess: use 32 random characters or more."), name=name)
     if PSEUDO in settings.languages:
         read.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=PSEUDO)
