@@ -19,11 +19,13 @@ from tests.posts.wall import let_post
 from tests.sites import Browser, Site
 from tests.stories import log_in
 from tests.watching import disable, execute, wait_until_posted
+from webapp.accounts import users
 from webapp.accounts.models import User
 from webapp.digests import missed, planning
 from webapp.digests.planning import Digests
 from webapp.mail_preview.inbox import Received
 from webapp.notifications.models import EmailSwitch
+from webapp.posts.timeline import Told
 from webapp.settings import Settings
 
 SUSAN = "susan@example.com"
@@ -132,6 +134,23 @@ def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Brow
     [email] = digests(any_site, mailbox)
 
     assert "And more than 90 other posts." in email.text
+
+
+@deep
+def test_of_many_mentions_only_those_that_it_quotes_are_read(any_site: Site, susan: Browser) -> None:
+    """Somebody may have written thousands of long ones."""
+    numbers = let_post(any_site, ("bob", "Look, @susan."), count=12)
+
+    async def look() -> list[Told]:
+        async with any_site.app.state.database.session() as db:
+            user = await users.owner(db, 1)
+            return (await missed.by(db, user)).mentions
+
+    told = any_site.run(look)
+    assert isinstance(told, list)
+
+    assert [each.id for each in told] == numbers[::-1]
+    assert [each.body != "" for each in told] == [True] * 10 + [False] * 2
 
 
 @pytest.mark.alike

@@ -32,7 +32,7 @@ async def by(db: AsyncSession, user: User) -> Missed:
     """What a person missed since their last visit, going back at most seven days."""
     end = now()
     since = max(user.last_seen_at or user.created_at, end - AT_MOST_FROM)
-    mentions = (await timeline.mentions(db, user.id, since, end))[::-1]
+    mentions = await timeline.mentions(db, user.id, since, end, newest_first=True)
     page = await timeline.home(db, user.id, MOST_READ)
     fresh = [card for card in page.cards if card.created_at >= since]
     told = {post.id for post in mentions}

@@ -18,7 +18,6 @@ from webapp.posts.timeline import Told
 from webapp.settings import Settings
 from webapp.web.words import without_links
 
-LINKED = 10
 EXPIRES_AFTER = timedelta(days=2)
 
 
@@ -45,7 +44,7 @@ async def mention(db: AsyncSession, settings: Settings, email: Claimed) -> Draft
 
 
 def _draft(settings: Settings, user: User, posts: list[Told]) -> Draft:
-    shown = quotes(settings, posts[:LINKED])
+    shown = quotes(settings, posts[: timeline.MOST_QUOTED])
     values: dict[str, Any] = {
         "username": user.username,
         "posts": shown,

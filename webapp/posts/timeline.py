@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from sqlalchemy import Select, select
+from sqlalchemy import Select, case, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
@@ -22,6 +22,7 @@ from webapp.posts.statements import Query
 from webapp.posts.text import markup
 
 LAST = 2**63 - 1  # no post has a higher number
+MOST_QUOTED = 10  # in an email
 
 _posts = table(Post)
 _users = table(User)
@@ -147,17 +148,21 @@ class Told(NamedTuple):
     body: str
 
 
-async def mentions(db: AsyncSession, user_id: int, start: datetime, end: datetime) -> list[Told]:
-    """Posts by others that mention a person, in that time."""
+async def mentions(
+    db: AsyncSession, user_id: int, start: datetime, end: datetime, *, newest_first: bool = False
+) -> list[Told]:
+    """Posts by others that mention a person, in that time. Only the first have their text: there may be thousands."""
     at_that_time = _mentions.c.created_at >= start, _mentions.c.created_at < end
+    order = _posts.c.id.desc() if newest_first else _posts.c.id.asc()
+    words = case((func.row_number().over(order_by=order) <= MOST_QUOTED, _posts.c.body), else_="")
     query = (
-        select(_users.c.username, _posts.c.id, _posts.c.body)
+        select(_users.c.username, _posts.c.id, words)
         .join_from(_mentions, _posts, _mentions.c.post_id == _posts.c.id)
         .join(_users, _posts.c.author_id == _users.c.id)
         .where(_mentions.c.user_id == user_id, _mentions.c.ended_at.is_(None), *at_that_time)
         .where(*statements.shown(), statements.is_news(), _users.c.disabled_at.is_(None))
         .where(_posts.c.author_id != user_id, blocks.not_hidden("post.author_id"))
-        .order_by(_posts.c.id)
+        .order_by(order)
     )
     return [Told(*row) for row in await execute(db, query, _of_viewer(user_id))]
 
