@@ -1,8 +1,10 @@
 """Who writes to SQLite takes turns with other processes, without holding up the event loop."""
 
 import asyncio
+import gc
 import shutil
 import sqlite3
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from webapp.database import Database, execute, sqlite
 
@@ -123,3 +125,26 @@ async def test_the_log_is_written_back_now_and_then(sqlite_url: str, tmp_path: P
 
     await database.aclose()
     assert written_back == [0, 0, 3]
+
+
+async def test_a_connection_that_nobody_got_is_closed(sqlite_url: str, tmp_path: Path) -> None:
+    """Its set-up fails, as the file is no database, or whoever asked is cancelled, after each number of turns."""
+    (tmp_path / "letter.db").write_bytes(b"Dear Susan, this is no database. " * 100)
+    broken = Database(f"sqlite+aiosqlite:///{tmp_path / 'letter.db'}")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(DatabaseError, match="not a database"):
+            await count(broken)
+        for turns in range(30):
+            database = Database(sqlite_url)
+            asking = asyncio.create_task(count(database))
+            for _turn in range(turns):
+                await asyncio.sleep(0.0001)
+            asking.cancel()
+            await asyncio.wait([asking])
+            await database.aclose()
+        await broken.aclose()
+        del asking
+        gc.collect()
+
+    assert [str(warning.message) for warning in found] == []

@@ -11,7 +11,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +58,10 @@ class OneTripConnection:
         self._thread = thread
         self._patience = patience
 
+    def __del__(self) -> None:  # nobody got it who could close it: the set-up failed, or whoever asked was cancelled
+        if self._connection is not None:
+            self._connection.close()
+
     @property
     def opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -99,19 +103,15 @@ class OneTripConnection:
             await self._in_thread(self.opened.rollback)
 
     async def close(self) -> None:
-        if self._connection is not None:
-            try:
-                await self._in_thread(self.opened.close)
-            finally:
-                self._connection = None
-                self._thread.shutdown(wait=False)
+        if (closed := self.stop()) is not None:
+            await asyncio.shield(asyncio.wrap_future(closed))
 
-    def stop(self) -> None:
+    def stop(self) -> Future[None] | None:
         """Closes the connection when its thread has finished its work, without waiting for that."""
         opened, self._connection = self._connection, None
-        if opened is not None:
-            self._thread.submit(opened.close)
-            self._thread.shutdown(wait=False)
+        closed = self._thread.submit(opened.close) if opened else None
+        self._thread.shutdown(wait=False)
+        return closed
 
     async def _in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -218,17 +218,16 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
     options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
     thread = ThreadPoolExecutor(1, "sqlite")  # which ends with its last reference if the file can't be opened
-    opened = await asyncio.get_running_loop().run_in_executor(thread, _open, file, options)
-    return OneTripConnection(opened, thread, patience)
+    opening = partial(_open, file, options, thread, patience)
+    return await asyncio.get_running_loop().run_in_executor(thread, opening)
 
 
-def _open(file: str, options: dict[str, Any]) -> sqlite3.Connection:
+def _open(file: str, options: dict[str, Any], thread: ThreadPoolExecutor, patience: Patience) -> OneTripConnection:
     """Opens the file. A new one is readable by its owner alone, and so is its log."""
     if not (options.get("uri") or file == ":memory:"):
         with suppress(OSError):  # SQLite will say what is wrong
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    opened: sqlite3.Connection = sqlite3.connect(file, **options)
-    return opened
+    return OneTripConnection(sqlite3.connect(file, **options), thread, patience)
 
 
 def set_up(connection: Any, _record: object) -> None:
