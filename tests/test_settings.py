@@ -522,3 +522,40 @@ def test_the_document_has_every_variable_and_no_other(tmp_path: Path) -> None:
     files = {f"{name}_FILE" for name in environment.SECRETS}  # told in a sentence
     assert files < asked.names
     assert set(WRITTEN) == asked.names - files - set(EPHEMERAL_PLATFORMS)
+
+
+TABLE = re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \| (.*) \|$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+LEAST = {"BASE_URL": "https://blog.example", "SECRET_KEY": KEY, "MAIL_SERVER": "localhost"}
+RANDOM = "k7Qz-x4W" * 30  # enough different characters for a key
+
+
+def test_to_write_down_the_default_that_the_document_names_changes_nothing() -> None:
+    defaults = {name: default.strip("`") for name, default, _meaning in TABLE if re.fullmatch("`[^`]+`", default)}
+
+    assert len(defaults) > 20
+    for name, default in defaults.items():
+        assert Settings.from_environment(LEAST | {name: default}) == Settings.from_environment(LEAST), name
+
+
+def test_each_setting_takes_the_least_and_the_most_that_the_document_names_and_nothing_beyond() -> None:
+    """C58"""
+    numbers = {name: re.search(r"[Ff]rom (\d+) to (\d+)", meaning) for name, _default, meaning in TABLE}
+    counted = {field.name.upper() for field in fields(Settings) if field.type in {int, "int"}}
+
+    assert {name for name, found in numbers.items() if found} == counted
+    for name, found in numbers.items():
+        if found:
+            low, high = map(int, found.groups())
+            for inside in (low, high):
+                assert getattr(tried(**{name: str(inside)})[0], name.lower()) == inside, (name, inside)
+            for beyond in (low - 1, high + 1):
+                assert tried(**{name: str(beyond)})[1], (name, beyond)
+
+
+def test_each_text_may_be_as_long_as_the_document_says() -> None:
+    for name, _default, meaning in TABLE:
+        if found := re.search(r"up to (\d+) characters|(\d+) random (?:ASCII )?characters or more", meaning):
+            most, least = (int(number or 0) for number in found.groups())
+            inside, beyond = (most, most + 1) if most else (least, least - 1)
+            assert tried(**{name: RANDOM[:inside]})[1] == [], name
+            assert tried(**{name: RANDOM[:beyond]})[1], name
