@@ -1,7 +1,6 @@
 """Nobody's crowd of requests keeps another person waiting, or costs more hashes than it must (C65)."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,13 +12,13 @@ import time_machine
 
 from tests.depth import deep
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, is_logged_in, log_in, register
 from tests.watching import execute
 from webapp.settings import Settings
 
 CROWD = 90
-START = int(time.time()) + 3000
 WRONG = "not the right password"
 Post = Callable[[int], int]
 

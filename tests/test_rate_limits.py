@@ -1,7 +1,6 @@
 """How often is too often: counted once for all processes, for the client_ip that asks, until the window ends."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import time_machine
 from starlette.requests import Request
 
 from tests.depth import deep, one_in
+from tests.moments import START
 from tests.sites import Site
 from tests.stories import ask_for_reset
 from tests.watching import execute, standing_site, table
@@ -18,7 +18,6 @@ from webapp.rate_limits import Limit, Rate, TooOften
 from webapp.settings import Settings
 from webapp.web import client_ip
 
-START = int(time.time()) + 3000
 TWICE = (Rate(2, 60),)
 
 

@@ -1,7 +1,6 @@
 """Sessions: their cookies, how long they last, and what ends them."""
 
 import hashlib
-import time
 from http.cookies import SimpleCookie
 
 import pytest
@@ -9,11 +8,11 @@ import time_machine
 
 from tests.depth import deep
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import ask, execute, statements, table
 
-START = int(time.time()) + 3000
 HOUR, DAY = 3600, 86400
 
 

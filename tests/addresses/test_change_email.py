@@ -11,6 +11,7 @@ import time_machine
 from tests.addresses.steps import NEW, OLD, ask, ask_and_find_link, change, links, signed_in
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
@@ -19,7 +20,6 @@ from webapp.app import CLEANUP_TASKS
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 3000
 # All of one length, because the answer repeats what was typed.
 FREE, TAKEN, DISABLED, RESERVED = "nobdy@example.com", "david@example.com", "dizzy@example.com", "moved@example.com"
 

@@ -9,12 +9,12 @@ import time_machine
 from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, change, links, signed_in
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, table, wait_until_posted
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 3000
 
 
 @pytest.fixture
@@ -253,10 +253,10 @@ def test_an_email_that_was_overtaken_is_not_sent(site: Site, mailbox: Mailbox, s
 @pytest.mark.parametrize(("second", "status"), [(24 * 3600 - 1, 200), (24 * 3600, 410)])
 def test_a_link_works_for_a_day_and_not_a_second_longer(site: Site, mailbox: Mailbox, second: int, status: int) -> None:
     """C15"""
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         link = ask_and_find_link(signed_in(site, mailbox), mailbox)
 
-    with time_machine.travel(int(START) + second, tick=False):
+    with time_machine.travel(START + second, tick=False):
         page = site.browser().get(link)
         answer = site.browser(follow_redirects=False).post(link)
 

@@ -12,6 +12,7 @@ from tests.addresses.steps import NEW, OLD, OTHER, ask, ask_and_find_link, chang
 from tests.depth import deep
 from tests.imported import add_accounts
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, is_logged_in, log_in
 from tests.watching import disable, dump, execute, table, wait_until_posted
@@ -19,7 +20,6 @@ from webapp.database import now
 from webapp.mail.models import RefusedAddress
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 3000
 HIJACKED = "a phrase that only the thief knows"
 
 
@@ -247,10 +247,10 @@ def test_a_disabled_account_is_not_opened_and_the_link_waits(site: Site, mailbox
 @deep
 def test_a_link_works_for_three_days(site: Site, mailbox: Mailbox, second: int, status: int) -> None:
     """C15"""
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         undo = change(signed_in(site, mailbox), mailbox)
 
-    with time_machine.travel(int(START) + second, tick=False):
+    with time_machine.travel(START + second, tick=False):
         assert site.browser().get(undo).status_code == status
 
 

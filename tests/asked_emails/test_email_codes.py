@@ -11,6 +11,7 @@ import time_machine
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.recovery.test_reset_request import DISABLED, HTMX, KNOWN, UNKNOWN, with_people, without_typed
 from tests.sites import SECRET_KEY, Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, RESET_SUBJECT, ask_for_reset, log_in, register
@@ -22,7 +23,6 @@ from webapp.settings import Settings
 
 CODE = re.compile(r"^(\d{4} \d{4})$", re.MULTILINE)
 MINUTE = 60
-START = time.time() + 3000
 
 
 def code_in(text: str) -> str:

@@ -1,6 +1,5 @@
 """Logging in: by name or address, remembered or not, and no faster for guessers than for people."""
 
-import time
 from collections.abc import Callable
 
 import argon2
@@ -9,6 +8,7 @@ import time_machine
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, execute, statements
@@ -17,7 +17,6 @@ from webapp.settings import Settings
 
 WRONG = "not the right password"
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 3000
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Registering: the mailbox is proved first, and nobody is told who is here already."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +8,7 @@ import time_machine
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.registration.test_invites import invite
 from tests.sites import Site
 from tests.stories import PASSWORD, is_logged_in, log_in, register, without_token
@@ -17,7 +17,6 @@ from webapp.accounts import tokens
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = int(time.time()) + 3000
 NEW = "new@example.com"
 
 

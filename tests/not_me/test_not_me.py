@@ -9,6 +9,7 @@ import time_machine
 from tests.addresses.steps import NEW, change, links
 from tests.depth import deep
 from tests.mailbox import Mailbox, link_in, paths_in
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import (
     NEW_PASSWORD,
@@ -25,7 +26,6 @@ from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 SUSAN = "susan@example.com"
-START = time.time() + 3000
 
 
 @pytest.fixture
@@ -340,11 +340,11 @@ def test_the_notice_of_a_change_offers_it(site: Site, mailbox: Mailbox, link: st
 def test_the_link_works_for_three_days(site: Site, mailbox: Mailbox, hours: float, status: int) -> None:
     """C15"""
     register(site.browser(), mailbox)
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         ask_for_reset(site.browser(), SUSAN)
         not_me = not_me_in(mailbox.last(SUSAN, count=2).text)
 
-    with time_machine.travel(int(START) + hours * 3600, tick=False):
+    with time_machine.travel(START + hours * 3600, tick=False):
         answer = site.browser().post(not_me)
 
     assert answer.status_code == status

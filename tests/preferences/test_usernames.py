@@ -17,7 +17,6 @@ from webapp.accounts import tokens
 from webapp.names import reserved
 
 DAY = 86400
-START = int(time.time()) + 3000
 
 
 def logged_in(site: Site, mailbox: Mailbox, name: str = "susan") -> Browser:

@@ -1,7 +1,6 @@
 """Recovery codes: made with the password, shown once, good for one new password each, and of no use for guessing."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from httpx2 import Response
 from tests.depth import deep
 from tests.factors.steps import set_up_app
 from tests.mailbox import Mailbox, paths_in
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, execute, standing_site, statements, table
@@ -24,7 +24,6 @@ from webapp.settings import Settings
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
 SUSAN = "susan@example.com"
 NEVER = "2222-2222-2222"  # one in 10^17 that it is right
-START = time.time() + 3000
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import time_machine
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox, paths_in
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import NEW_PASSWORD, PASSWORD, ask_for_reset, forget_and_find_link, is_logged_in, log_in, register
 from tests.watching import disable, dump, execute, table, wait_until_posted
@@ -17,7 +18,6 @@ from webapp.recovery.reset import LOCKING_UP
 from webapp.settings import Settings
 
 HTMX = {"hx-request": "true", "hx-request-type": "partial"}
-START = time.time() + 3000
 
 
 @pytest.fixture
@@ -152,10 +152,10 @@ def test_a_link_works_for_ten_minutes_and_not_a_second_longer(
 ) -> None:
     """C15"""
     register(site.browser(), mailbox)
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         link = forget_and_find_link(site.browser(), mailbox)
 
-    with time_machine.travel(int(START) + second, tick=False):
+    with time_machine.travel(START + second, tick=False):
         page = site.browser().get(link)
         answer = site.browser(follow_redirects=False).post(link, data={"password": NEW_PASSWORD})
 
@@ -176,10 +176,10 @@ def test_a_link_works_for_ten_minutes_and_not_a_second_longer(
 @one_in(2)
 def test_an_expired_link_says_since_when(site: Site, mailbox: Mailbox, late: int, words: str) -> None:
     register(site.browser(), mailbox)
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         link = forget_and_find_link(site.browser(), mailbox)
 
-    with time_machine.travel(int(START) + 600 + late, tick=False):
+    with time_machine.travel(START + 600 + late, tick=False):
         page = site.browser().get(link)
 
     assert page.status_code == 410
@@ -195,12 +195,12 @@ def test_a_link_is_worth_as_many_minutes_as_the_settings_say(
     site = start_site(make_settings(database_url=sqlite_url, reset_token_minutes=60))
     assert site.mailbox
     register(site.browser(), site.mailbox)
-    with time_machine.travel(int(START), tick=False):
+    with time_machine.travel(START, tick=False):
         link = forget_and_find_link(site.browser(), site.mailbox)
 
     statuses = []
     for second in (3599, 3600):
-        with time_machine.travel(int(START) + second, tick=False):
+        with time_machine.travel(START + second, tick=False):
             statuses.append(site.browser().get(link).status_code)
 
     assert statuses == [200, 410]

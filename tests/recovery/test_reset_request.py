@@ -1,7 +1,6 @@
 """Asking for a reset email: the same answer, work and limits whoever is asked for, and nothing changed by it."""
 
 import html
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from httpx2 import Response
 
 from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
+from tests.moments import START
 from tests.sites import Browser, Site
 from tests.stories import PASSWORD, RESET_SUBJECT, ask_for_reset, is_logged_in, log_in, register, without_token
 from tests.watching import disable, dump, statements, table, wait_until_posted
@@ -144,7 +144,6 @@ def limited(site: Site, typed: str) -> list[tuple[int, str]]:
     return answers
 
 
-START = time.time() + 3000
 AN_HOUR = 3600 + 2  # seconds, as the answers that name the wait take a moment themselves
 
 

@@ -8,6 +8,7 @@ import pytest
 import time_machine
 
 from tests.depth import deep, one_in
+from tests.moments import START
 from tests.registration.conftest import Start
 from tests.sites import Site
 from tests.stories import PASSWORD, without_token
@@ -17,7 +18,6 @@ from webapp.settings import Settings
 
 NEW = "new@example.com"
 PART = {"hx-request": "true", "hx-request-type": "partial"}
-START = int(time.time()) + 3000
 MODES = ["open", "invite", "approval", "domains", "closed"]
 DOMAINS = {"registration_domains": ("example.org", "xn--bcher-kva.example")}
 
