@@ -4,6 +4,7 @@ A command yields the lines to print. If it writes, it commits before it yields, 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import AsyncIterator
 
@@ -26,7 +27,6 @@ from webapp.moderation import decisions
 from webapp.moderation.forms import MOST_CHARACTERS, Decision
 from webapp.names import identities
 from webapp.operator import mail_status as mail_words
-from webapp.posts import timeline
 from webapp.settings import Settings
 
 MOST_BOUNCE_BYTES = 4 * 1024 * 1024
@@ -143,8 +143,7 @@ async def delete_user(db: AsyncSession, settings: Settings, options: argparse.Na
 
 async def remove_post(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Takes a post down; its author gets the reason by email."""
-    is_number = 0 < options.number <= timeline.LAST
-    if not is_number or not await decisions.remove(db, settings, options.number, options.reason, events.BY_OPERATOR):
+    if not await decisions.remove(db, settings, options.number, options.reason, events.BY_OPERATOR):
         raise Refused(_("There is no post %(number)s, or it was removed before.") % {"number": options.number})
     await db.commit()
     yield _("Post %(number)s is removed. Its author gets the reason by email.") % {"number": options.number}
@@ -156,6 +155,13 @@ def reason(text: str) -> str:
         return Decision(reason=text).reason
     except ValidationError:
         raise argparse.ArgumentTypeError(_("say why in 1 to %(most)s characters") % {"most": MOST_CHARACTERS}) from None
+
+
+def number(text: str) -> int:
+    """The number of an email or a post, which is below zero if it was imported. Raises ArgumentTypeError."""
+    if not re.fullmatch("-?[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(_("'%(typed)s' is no number") % {"typed": text})
+    return int(text)
 
 
 async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:

@@ -34,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     language = i18n.of_environment(os.environ)
     with i18n.use(language), i18n.in_argparse(language):
-        options = _parser().parse_args(arguments)
+        parser = _parser()
+        if any(word.encode(errors="replace").decode() != word for word in arguments or sys.argv):
+            parser.error(_("an argument has characters that are not in UTF-8"))
+        options = parser.parse_args(arguments)
     with i18n.use(language):
         return _run(options)
 
@@ -179,8 +182,7 @@ def _add_accounts(add: Add) -> None:
     command = add("import-tutorial", help=_("take over people, posts and follows from the tutorial's own app.db"))
     command.add_argument("file", type=Path, help=_("the SQLite database of that application; it is only read"))
     command.set_defaults(run=lambda options: import_tutorial.run(serving.settings(options.command), options.file))
-    words = _("import posts and follows from an archive of this site or of Mastodon")
-    command = add("import-archive", help=words)
+    command = add("import-archive", help=_("import posts and follows from an archive of this site or of Mastodon"))
     command.add_argument("name", help=_(NAMED))
     command.add_argument("file", type=Path, help=_("the zip; only public posts are taken"))
     command.set_defaults(
@@ -218,7 +220,7 @@ def _add_moderation(add: Add) -> None:
     posts = add("posts", help=_("remove a post, and tell its author why by email"))
     actions = posts.add_subparsers(dest="action", required=True, metavar="ACTION")
     command = actions.add_parser("remove", help=_("remove a post for good"))
-    command.add_argument("number", type=int, help=_("the number at the end of the post's address"))
+    command.add_argument("number", type=commands.number, help=_("the number at the end of the post's address"))
     command.add_argument("--reason", type=commands.reason, required=True, help=_("why: its author is told"))
     command.set_defaults(run=partial(_with_session, commands.remove_post, is_writing=True))
 
@@ -235,7 +237,8 @@ def _add_mail(add: Add) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help=_("whether mail is leaving, and what was given up: the same as without ACTION"))
     command = actions.add_parser("retry", help=_("send again what was given up"))
-    command.add_argument("email", nargs="?", type=int, help=_("the number of one email; without it, all of them"))
+    words = _("the number of one email; without it, all of them")
+    command.add_argument("email", nargs="?", type=commands.number, help=words)
     command.set_defaults(run=partial(_with_session, commands.retry_mail, is_writing=True))
     command = actions.add_parser("pause", help=_("hold emails back until you resume; new ones are still accepted"))
     command.set_defaults(run=partial(_with_session, commands.pause_mail, is_writing=True))
