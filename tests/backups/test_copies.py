@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -116,6 +117,19 @@ def test_a_damaged_database_makes_no_backup(sqlite_url: str, tmp_path: Path) -> 
         copies.make(sqlite_url, tmp_path / "backup")
 
     assert [left.name for left in tmp_path.iterdir() if "backup" in left.name] == []
+
+
+@pytest.mark.parametrize(
+    "harm", ["DROP TABLE outbox_email", "INSERT INTO follow VALUES (8, 9, '2026-01-01 00:00:00.000000')"]
+)
+def test_a_database_that_is_no_sites_any_more_is_named_and_not_its_copy(
+    sqlite_url: str, tmp_path: Path, harm: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "site.db", isolation_level=None)) as db:
+        db.execute(harm)
+
+    with pytest.raises(Refused, match="^" + re.escape(f"{tmp_path / 'site.db'} is damaged")):
+        copies.make(sqlite_url, tmp_path / "backup")
 
 
 def damage(file: Path) -> None:

@@ -212,7 +212,7 @@ def adding_the_app(village: Village) -> Pressed:
     path = app_page(village.susan)
     page = village.susan.get(path).text
     app = scan(page)
-    typed = {"setup": setup_field(page), "code": app.code(-1), "recovery_code": app.codes[0]}
+    typed = {"setup": setup_field(page), "code": app.code(-1, seconds=10), "recovery_code": app.codes[0]}
     return village.susan, next((to, fields | typed) for to, fields in Forms(page).found if to == path)
 
 

@@ -36,29 +36,30 @@ def make(database_url: str, file: Path) -> str:
 def _written(database_url: str, part: Path) -> str:
     if source := sqlite_file(database_url):
         _copy_sqlite(source, part)
-        what = describe(part)
+        what = describe(part, source)
     else:
         what = postgresql.dump(database_url, part)
     _flush(part)
     return what
 
 
-def describe(file: Path) -> str:
-    """What is in a SQLite file. Raises Refused if it is damaged or doesn't belong to a site."""
+def describe(file: Path, original: Path | None = None) -> str:
+    """What is in a SQLite file. Raises Refused if it, or what it is a copy of, is damaged or no site's."""
+    named = original or file
     try:
         with closing(_open(file)) as db:
             faults = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
             if faults != ["ok"]:
                 raise Refused(
-                    _("%(file)s is damaged: %(faults)s.") % {"file": file, "faults": faults[0].splitlines()[-1]}
+                    _("%(file)s is damaged: %(faults)s.") % {"file": named, "faults": faults[0].splitlines()[-1]}
                 )
             if db.execute("PRAGMA foreign_key_check").fetchone():
-                raise Refused(_("%(file)s is damaged: rows point to others that are not there.") % {"file": file})
+                raise Refused(_("%(file)s is damaged: rows point to others that are not there.") % {"file": named})
             counts = ", ".join(_counts(db))
             [version] = db.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise Refused(
-            _("%(file)s is damaged, or is no backup of a site: %(reason)s.") % {"file": file, "reason": error}
+            _("%(file)s is damaged, or is no backup of a site: %(reason)s.") % {"file": named, "reason": error}
         ) from None
     return _("%(counts)s; migration %(version)s.") % {"counts": counts, "version": version}
 
