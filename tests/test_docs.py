@@ -1,6 +1,8 @@
 """The documents name files, tests, settings and commands that are there."""
 
+import contextlib
 import re
+import shlex
 import sqlite3
 import subprocess
 import tomllib
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_locks import ARGUMENTS
+from webapp.cli import main
 from webapp.settings import ROOT
 
 PAGES = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").rglob("*.md"))]
@@ -76,6 +79,34 @@ def test_the_lines_to_copy_name_nothing_that_is_not_there() -> None:
     assert set(commands) <= set(ARGUMENTS)
     assert [name for name in names if name not in (ROOT / "docs" / "settings.md").read_text()] == []
     assert used == set(re.findall(r"^([A-Z]+)=", script.partition("END")[0], re.MULTILINE))
+
+
+def code(name: str) -> list[str]:
+    """What a document gives to type: the lines of its blocks, and what stands between backticks."""
+    text = (ROOT / name).read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```|^ {4}(\S.*)$", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in "".join(block).splitlines()] + re.findall(r"`([^`\n]+)`", text)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_that_a_document_gives_can_be_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is read as the command line itself reads it, and not run. One that is only named needs no arguments."""
+    typed = [found[1] for line in code(name) if (found := re.search(r"\bpython3? -m webapp ([a-z][^|<;&]*)", line))]
+    typed += [line.removeprefix("microblog ") for line in code(name) if re.match(r"microblog (?!unix )[a-z]", line)]
+    for line in typed:
+        words = shlex.split(re.sub(r"\$+\([^)]*\)|\bNUMBER\b", "1", line).rstrip("'"), comments=True)
+        with contextlib.suppress(SystemExit):
+            main._parser().parse_args(words)
+        said = capsys.readouterr().err
+        assert not said or "arguments are required" in said, line
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_all_that_a_document_has_made_the_makefile_makes(name: str) -> None:
+    made = [found[1] for line in code(name) if (found := re.match(r"(?:[A-Z]+=\S+ )?make ((?:[a-z-]+\b ?)+)", line))]
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert {word for words in made for word in words.split()} - there == set()
 
 
 def test_every_statement_that_a_document_gives_runs(migrated_sqlite: Path) -> None:

@@ -10,7 +10,7 @@ from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import ask_for_reset, log_in, register
 from tests.watching import execute, wait_until_posted
-from webapp.settings import Settings
+from webapp.settings import ROOT, Settings
 
 KEY = "a key for the monitor: 0123456789abcdef"
 Figures = dict[str, float]
@@ -67,7 +67,9 @@ def test_every_line_is_what_prometheus_reads(site: Site, mailbox: Mailbox) -> No
     sample = re.compile(rf"microblog_[a-z_]+(?:\{{{label}(?:,{label})*\}})? [0-9.e+-]+")
     assert [line for line in lines if not line.startswith("# ") and not sample.fullmatch(line)] == []
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(families) == len(set(families)) == 11
+    documented = set(re.findall(r"`(microblog_\w+)", (ROOT / "docs" / "metrics.md").read_text()))
+    assert len(families) == len(set(families))
+    assert set(families) == documented
 
 
 @pytest.mark.alike
