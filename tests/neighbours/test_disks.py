@@ -1,6 +1,7 @@
 """A disk that is full, and one that may only be read: real ones, in memory, with a real site on them."""
 
 import io
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -109,6 +110,14 @@ def test_a_full_disk_is_an_answer_and_over_by_itself(host: Host, disk: Path) -> 
         assert time.monotonic() < deadline, process.output
         time.sleep(0.2)
     assert process.output.count('"database_away"') == process.output.count('"database_back"') == 1
+
+
+def test_a_place_that_is_too_small_for_an_upload_is_told(host: Host, disk: Path) -> None:
+    doctor = host.start("webapp", "doctor", TMPDIR=str(disk))
+
+    doctor.wait(60)
+
+    assert re.search("WARNING temporary files: .+ too little for an upload of 20 MB", doctor.output), doctor.output
 
 
 def fill(file: Path) -> None:

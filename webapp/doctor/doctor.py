@@ -17,7 +17,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _proxies(settings)
     yield _passkeys(settings)
     yield _keys(settings)
-    yield _temporary_files()
+    yield _temporary_files(settings.import_megabytes)
     async for finding in storage.examine(settings):
         yield finding
     async for finding in sending.examine(settings):
@@ -73,13 +73,17 @@ def _keys(settings: Settings) -> Finding:
     return Finding(OK, "SECRET_KEY", _("long enough; keep it out of backups of the database"))
 
 
-def _temporary_files() -> Finding:
+def _temporary_files(needed: int) -> Finding:
     subject = _("temporary files")
     try:
-        folder, free = temporary_files.free_bytes()
+        folder, free_bytes = temporary_files.free_bytes()
     except temporary_files.NoRoom as error:
         return Finding(FAILURE, subject, str(error))
-    return Finding(OK, subject, _("%(folder)s has %(free)s MB of room") % {"folder": folder, "free": free // 1_000_000})
+    free, words = free_bytes // 1_000_000, _("%(folder)s has %(free)s MB of room")
+    if free < needed:
+        words = _("%(folder)s has %(free)s MB of room, too little for an upload of %(needed)s MB (IMPORT_MEGABYTES)")
+    verdict = WARNING if free < needed else OK
+    return Finding(verdict, subject, words % {"folder": folder, "free": free, "needed": needed})
 
 
 def links_work_for(settings: Settings) -> int:
