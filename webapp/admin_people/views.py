@@ -170,7 +170,7 @@ async def _approved(request: Request, form: Form[AdminDecision]) -> str | None:
     except Decided:
         form.refuse("", _already_decided())
     except Taken as taken:
-        form.refuse("", f"{taken} {_('You can only refuse the request now.')}")
+        form.refuse("", str(taken) + " " + _("You can only refuse the request now."))
     else:
         await db.commit()
         return _("%(name)s can log in now.") % {"name": user.username}

@@ -63,8 +63,8 @@ def _run(options: argparse.Namespace) -> int:
 def _trouble(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return refusals.with_advice(error)
-    words = _("The database can't be used: %(reason)s") % {"reason": refusals.in_words(error)}
-    return f"{words}\n{refusals.what_to_check(error)} {_('`python -m webapp doctor` looks closer.')}"
+    words, doctor = _("The database can't be used: %(reason)s"), _("`python -m webapp doctor` looks closer.")
+    return f"{words % {'reason': refusals.in_words(error)}}\n{refusals.what_to_check(error)} {doctor}"
 
 
 def _on_broken_pipe() -> int:

@@ -42,7 +42,7 @@ def run(settings: Settings, name: str, file: Path) -> None:
     except OSError as error:
         raise Refused(_("%(file)s can't be read: %(reason)s.") % {"file": file, "reason": error.strerror}) from None
     except Unreadable as refused:
-        raise Refused(f"{file.name}: {_(str(refused))} {_('Nothing was imported.')}") from None
+        raise Refused(f"{file.name}: {_(str(refused))} " + _("Nothing was imported.")) from None
     for line in _lines(archive, asyncio.run(_import(settings, name, archive))):
         say(line)
 

@@ -202,4 +202,4 @@ def _changed(request: Request, user: User, ended: Ended) -> str:
     words = email_links.with_codes(words, ended)
     if here is not None and here.id != user.id:
         return words + " " + _("You're still logged in as %(username)s.") % {"username": here.username}
-    return f"{words} {_('Log in with the new password.')}"
+    return words + " " + _("Log in with the new password.")
