@@ -43,3 +43,9 @@ def test_an_odd_argument_ends_no_command_with_a_trace(
         assert ended.out or ended.err, odd
         assert "invalid" not in ended.err, "the name of a type of Python's"
         assert ended.code or odd != "\udcff"
+
+
+def test_a_command_without_standard_input_reads_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)  # as after a shell's `<&-`
+
+    assert run("bounce").out == "Nothing marked: the message proves no permanent failure.\n"
