@@ -1,5 +1,6 @@
 """The systemd units of docs/deploy/: what systemd itself says of them, and that they run what the Procfile runs."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from webapp.settings import ROOT
 
 DEPLOY = ROOT / "docs" / "deploy"
 UNITS = ["microblog.service", "microblog-mailer.service"]
+TO_COPY = r"^cat > /etc/systemd/system/(\S+) <<'END'\n(.*?)^END$"
+COPIED = dict(re.findall(TO_COPY, (ROOT / "docs" / "backup.md").read_text(), re.MULTILINE | re.DOTALL))
 
 
 def lines(unit: str) -> list[str]:
@@ -24,11 +27,13 @@ def installed(tmp_path: Path) -> Path:
         text = (DEPLOY / unit).read_text()
         assert "/opt/microblog/.venv/bin/" in text
         (tmp_path / unit).write_text(text.replace("/opt/microblog/.venv/bin", str(Path(PYTHON).parent)))
+    for unit, text in COPIED.items():
+        (tmp_path / unit).write_text(text)
     return tmp_path
 
 
 @pytest.mark.neighbours
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [*UNITS, *COPIED])
 def test_systemd_finds_no_fault_in_a_unit(installed: Path, unit: str) -> None:
     command = [program("systemd-analyze"), "verify", "--man=no", str(installed / unit)]
 
