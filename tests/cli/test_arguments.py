@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.depth import one_in
+from tests.processes import PYTHON
 from webapp.cli import main
+from webapp.settings import ROOT
 
 RUNNING = {"dev", "mailer", "shell", "demo"}  # they run on, or take nothing
 ODD = ["\udcff", "9" * 30, "-1", "a\nb%s"]
@@ -45,7 +48,12 @@ def test_an_odd_argument_ends_no_command_with_a_trace(
         assert ended.code or odd != "\udcff"
 
 
-def test_a_command_without_standard_input_reads_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", None)  # as after a shell's `<&-`
+@pytest.mark.parametrize("command", ["bounce", "shell"])
+@pytest.mark.usefixtures("environment")
+def test_a_command_without_standard_input_reads_nothing(command: str) -> None:
+    ended = subprocess.run(
+        f"{PYTHON} -m webapp {command} <&-", shell=True, cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
-    assert run("bounce").out == "Nothing marked: the message proves no permanent failure.\n"
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr

@@ -206,8 +206,7 @@ async def fill_with_demo(db: AsyncSession, settings: Settings, options: argparse
 
 async def take_bounce(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     """Marks the address of an email that came back. A message that proves nothing is ignored, and not sent back."""
-    message = sys.stdin.buffer.read(MOST_BOUNCE_BYTES) if sys.stdin else b""  # a shell's `<&-` leaves none
-    marked = await bounces.take_message(db, settings, message, options.to)
+    marked = await bounces.take_message(db, settings, sys.stdin.buffer.read(MOST_BOUNCE_BYTES), options.to)
     await db.commit()
     yield (
         _("Marked: %(addresses)s") % {"addresses": ", ".join(marked)}
