@@ -170,3 +170,25 @@ def test_a_reader_who_has_seen_enough_ends_a_command_quietly(sqlite_url: str) ->
     )
 
     assert (ended.stdout.count("\n"), ended.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (["BEGIN IMMEDIATE"], "database is locked\nAnother process is writing to it: try again once that has ended."),
+        (["ALTER TABLE mail_status RENAME COLUMN paused_at TO was"], "\nRun `python -m webapp migrate`."),
+    ],
+    ids=["another writer", "an older schema"],
+)
+@deep
+def test_a_command_that_cannot_write_says_what_to_do(
+    run: Run, sqlite_url: str, statements: list[str], words: str
+) -> None:
+    with closing(sqlite3.connect(sqlite_url.partition(":///")[2], isolation_level=None)) as other:
+        for statement in statements:
+            other.execute(statement)
+
+        ended = run("mail", "pause")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert words in ended.err

@@ -31,8 +31,12 @@ WAYS_OUT = {
     "3D": N_("Create that database, or name another in DATABASE_URL."),
     "42P01": N_("Run `python -m webapp migrate`."),
     "42703": N_("Run `python -m webapp migrate`."),
+    "55P03": N_("Another process is writing to it: try again once that has ended."),
     "42501": N_("The site's user must own the database, or be granted all of it."),
 }
+# SQLite has no such numbers.
+SQLITE_SAYS = dict.fromkeys(("no such table", "no such column", "has no column named"), "42P01")
+SQLITE_SAYS["database is locked"] = "55P03"
 
 
 def is_away(error: BaseException) -> bool:
@@ -73,8 +77,8 @@ def what_to_check(error: Exception) -> str:
 
 def _way_out(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
-    is_older = in_words(error).startswith(("no such table", "no such column"))
-    state = "42P01" if is_older else getattr(cause, "sqlstate", None) or ""
+    state = next((state for said, state in SQLITE_SAYS.items() if said in in_words(error)), "")
+    state = state or getattr(cause, "sqlstate", None) or ""
     if words := next((words for said, words in WAYS_OUT.items() if state.startswith(said)), ""):
         return _(words)
     if isinstance(cause, ssl.SSLCertVerificationError):
