@@ -120,7 +120,8 @@ async def disable_user(db: AsyncSession, settings: Settings, options: argparse.N
     user = await _person(db, options.name)
     await actions.disable(db, settings, user, options.reason or "", events.BY_OPERATOR)
     await db.commit()
-    yield _("%(name)s is disabled: logged out everywhere, with every link void.") % {"name": user.username}
+    words = _("%(name)s is disabled: logged out everywhere, and no link, recovery code or passkey works.")
+    yield words % {"name": user.username}
 
 
 async def enable_user(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
