@@ -180,7 +180,7 @@ def test_the_button_brings_everything_back_and_a_look_does_nothing(any_site: Sit
     answer = any_site.browser().post(link)
 
     assert answer.url.path == "/login"
-    assert "susan is back, without its recovery codes and passkeys." in answer.text
+    assert "susan is back. Recovery codes and passkeys from before no longer work." in answer.text
     assert 'value="susan"' in answer.text
     assert "My heron." in any_site.browser().get("/user/susan").text
     log_in(susan)

@@ -198,7 +198,9 @@ def logged_out_on(devices: int) -> str:
 def with_codes(words: str, ended: Ended) -> str:
     """The given words, and a sentence about recovery codes or passkeys if some ended as well."""
     codes = _("Your recovery codes no longer work either. You can make new ones in your settings.")
-    passkeys = _("Passkeys no longer work either, unless used for this. You can add new ones in your settings.")
+    passkeys = _(
+        "Your passkeys no longer work either, except one that was used for this. You can add new ones in your settings."
+    )
     return " ".join([words, *([codes] if ended.codes else []), *([passkeys] if ended.passkeys else [])])
 
 

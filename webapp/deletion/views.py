@@ -89,5 +89,6 @@ async def _deletion_of(request: Request) -> tuple[AccountDeletion, User]:
 async def _undone(request: Request, deletion: AccountDeletion, user: User) -> Response:
     await deletions.undo(request.state.db, deletion, auth.client_info(request))
     await request.state.db.commit()
-    words = _("%(name)s is back, without its recovery codes and passkeys. Log in to go on.") % {"name": user.username}
+    words = _("%(name)s is back. Recovery codes and passkeys from before no longer work. Log in to go on.")
+    words %= {"name": user.username}
     return pages.redirect(request, f"/login?username={user.username}", flash=words)
