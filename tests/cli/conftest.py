@@ -1,5 +1,6 @@
 """The command line within a test: a deployed site's environment, and one command after another in it."""
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ def run(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             code = main.main([*arguments])
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        finally:
+            logging.disable(logging.NOTSET)  # the end of its process would do that
         return Ended(code, *capsys.readouterr())
 
     return run

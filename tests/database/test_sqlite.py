@@ -131,6 +131,7 @@ async def test_a_connection_that_nobody_got_is_closed(sqlite_url: str, tmp_path:
     """Its set-up fails, as the file is no database, or whoever asked is cancelled, after each number of turns."""
     (tmp_path / "letter.db").write_bytes(b"Dear Susan, this is no database. " * 100)
     broken = Database(f"sqlite+aiosqlite:///{tmp_path / 'letter.db'}")
+    gc.collect()  # what other tests have left
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", ResourceWarning)
         with pytest.raises(DatabaseError, match="not a database"):

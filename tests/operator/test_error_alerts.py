@@ -172,11 +172,11 @@ def break_the_mailer(patch: pytest.MonkeyPatch) -> None:
 
 
 def break_exports(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(exports, "claim", breaks)
+    patch.setattr(exports.queue, "claim", breaks)
 
 
 def break_imports(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(uploads, "claim", breaks)
+    patch.setattr(uploads.queue, "claim", breaks)
 
 
 def _once(usual: Callable[..., Any]) -> Callable[..., Any]:

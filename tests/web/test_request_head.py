@@ -50,7 +50,7 @@ CACHES = {
     "limit_windows.py": 1,  # statements
     "search/index.py": 2,  # statements
     "settings/settings.py": 1,  # keys
-    "web/static_files.py": 2,  # the files as they were at the start, or, on a development site, last changed
+    "web/static_files.py": 1,  # the files as they were at the start, or, on a development site, last changed
     "web/templating.py": 3,  # times of what is here
 }
 
