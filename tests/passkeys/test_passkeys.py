@@ -403,7 +403,7 @@ def test_a_reset_ends_the_passkeys_that_a_thief_may_have_added(
     done = site.browser().post(link, data={"password": NEW_PASSWORD})
 
     assert "You'll be logged out on 1 device. Its passkeys will stop working, too." in page.text
-    assert "Passkeys no longer work either" in done.text
+    assert "Your passkeys no longer work either" in done.text
     assert enter(site.browser(), phone).status_code == 422
     assert table(site, "passkey") == []
 
@@ -441,8 +441,8 @@ def test_what_ends_all_passkeys_of_a_session_without_one_says_so_by_email(
 
     assert enter(site.browser(), phone).status_code == 422
     told = mailbox.last("susan@example.com", subject=subject)
-    assert "Passkeys stopped working, too" in " ".join(told.text.split())
-    assert "Passkeys stopped working, too" in told.html
+    assert "Your passkeys stopped working, too" in " ".join(told.text.split())
+    assert "Your passkeys stopped working, too" in told.html
 
 
 @deep
