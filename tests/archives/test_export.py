@@ -470,9 +470,11 @@ def test_an_export_lets_the_others_have_their_turn_after_a_few_posts(site: Site,
         archive = Archive(site.app.state.database, site.settings, templating.environment(site.settings), user, keep)
         turns = asyncio.create_task(take_turns())
         sys.setprofile(look)
-        await archive.write()
-        sys.setprofile(None)
-        turns.cancel()
+        try:
+            await archive.write()
+        finally:
+            sys.setprofile(None)
+            turns.cancel()
 
     site.run(work)
 
