@@ -134,7 +134,7 @@ async def test_a_connection_that_nobody_got_is_closed(
     usual = sqlite3.connect
 
     def connect(file: Any, **options: Any) -> sqlite3.Connection:
-        connection = usual(file, **options)
+        connection: sqlite3.Connection = usual(file, **options)
         if Path(file).parent == tmp_path:  # and not another site's of this process
             opened.append(connection)
         return connection
