@@ -376,19 +376,38 @@ def test_who_can_have_passkeys(make_settings: Callable[..., Settings], base_url:
     assert make_settings(base_url=base_url).can_have_passkeys is can
 
 
-def test_a_passkey_is_offered_until_there_is_one_or_it_is_declined(susan: Browser, phone: Authenticator) -> None:
-    offered = susan.get("/").text
+OFFER = "Next time, log in without a password"
+
+
+def test_a_passkey_is_offered_until_there_is_one_or_it_is_declined(
+    site: Site, mailbox: Mailbox, susan: Browser, phone: Authenticator
+) -> None:
+    david = signed_in(site, mailbox, "david")
+    susan.post("/follow/david")
+    david.post("/follow/susan")
+    offered = [OFFER in browser.get("/").text for browser in (susan, david)]
     susan.post("/passkeys/decline")
-    declined = susan.get("/").text
+    add(david, phone)
 
-    assert "Next time, log in without a password" in offered
-    assert "Never forget" not in declined
+    assert offered == [True, True]
+    assert [OFFER in browser.get("/").text for browser in (susan, david)] == [False, False]
 
 
-def test_a_person_with_a_passkey_is_offered_none(susan: Browser, phone: Authenticator) -> None:
-    add(susan, phone)
+def test_a_newcomer_meets_people_before_a_passkey_is_offered(site: Site, mailbox: Mailbox, susan: Browser) -> None:
+    susan.post("/", data={"body": "Hello."})
+    newcomer = site.browser()
+    newcomer.post("/register", data={"email": "noor@example.com"})
+    home = newcomer.post(mailbox.link(to="noor@example.com"), data={"username": "noor", "password": PASSWORD})
+    newcomer.post("/follow/susan")
+    followed = newcomer.get("/").text
+    newcomer.post("/unfollow/susan")
+    log_in(newcomer, "noor")
+    again = newcomer.get("/").text
+    newcomer.post("/follow/susan")
 
-    assert "Never forget" not in susan.get("/").text
+    assert [OFFER in page for page in (home.text, followed, again)] == [False, False, False]
+    assert ["People to begin with" in page for page in (home.text, followed, again)] == [True, False, True]
+    assert OFFER in newcomer.get("/").text
 
 
 # What ends them (C19, C68).

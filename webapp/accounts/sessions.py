@@ -45,7 +45,7 @@ class SessionUser:
     seen: datetime
     is_address_refused: bool
     has_passkeys: bool
-    declined_passkey: bool
+    offers_passkey: bool  # a first one: they have typed a password to log in, and haven't declined
     offers_checkup: bool
     proved_at: datetime
     second_proved_at: datetime | None
@@ -66,11 +66,6 @@ class SessionUser:
         """Whether the account has a second step that this session hasn't passed recently: the password isn't enough."""
         is_passed = self.second_proved_at is not None and is_recent(self.second_proved_at, PROVED)
         return self.has_second_step and not is_passed
-
-    @property
-    def offers_passkey(self) -> bool:
-        """Whether to offer them a first passkey."""
-        return not (self.has_passkeys or self.declined_passkey)
 
     @property
     def proves(self) -> str:
@@ -206,6 +201,7 @@ _NEWS = """
         AND other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
     ) AS followers)
 """
+_HAS_PASSKEYS = exists().where(_passkeys.c.user_id == _users.c.id)
 _CURRENT = Prepared(
     select(
         _users.c.id,
@@ -218,8 +214,8 @@ _CURRENT = Prepared(
         _sessions.c.created_at,
         _sessions.c.last_seen_at,
         exists().where(_refusals.c.address == _users.c.email),
-        exists().where(_passkeys.c.user_id == _users.c.id),
-        _users.c.passkey_declined_at.is_not(None),
+        _HAS_PASSKEYS,
+        ~_HAS_PASSKEYS & _users.c.password_used_at.is_not(None) & _users.c.passkey_declined_at.is_(None),
         func.coalesce(_users.c.checkup_at, _users.c.created_at)
         < bindparam("checked_before", type_=_users.c.created_at.type),
         _sessions.c.proved_at,
