@@ -18,6 +18,7 @@ from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
 from tests.watching import configured_log, dump, execute, table
 from webapp.fair_queue import Busy
+from webapp.routes import routes
 from webapp.settings import Settings
 
 SECRET = "the-canary-in-the-trace"
@@ -163,6 +164,25 @@ def test_each_refusal_says_what_it_is_and_leads_on(site: Site, method: str, path
     assert words in answer.text
     assert 'class="button" href="/"' in answer.text
     assert "<code>" not in answer.text, "a number is for what is our fault"
+
+
+def test_who_or_what_is_not_there_is_named(
+    start_site: Callable[..., Site], make_settings: Callable[..., Settings], sqlite_url: str, mailbox: Mailbox
+) -> None:
+    """Within a page, the sentence is all that one sees: it speaks of the person or the post, not of a page."""
+    site = start_site(make_settings(database_url=sqlite_url, admins=("susan@example.com",)))
+    register(browser := site.browser(), mailbox)
+    log_in(browser)
+    words = {"post_id": "no such post to be seen here", "username": "nobody by that name to be seen here"}
+    absent = {"post_id": "404", "username": "nobody", "action": "disable"}
+
+    for route in (route for route in routes(site.settings) if isinstance(route, Route)):
+        named = [name for name in words if name in route.param_convertors]
+        path = re.sub(r"{(\w+)[^}]*}", lambda found: absent.get(found[1], "1"), route.path)
+        for method in (route.methods or set()) & {"GET", "POST"} if named else ():
+            answer = browser.request(method, path, data={} if method == "POST" else None)
+            said = words[named[0]] in answer.text
+            assert (answer.status_code, said) == (404, True) or answer.status_code == 422, f"{method} {path}"
 
 
 def test_a_wrong_method_says_which_are_right(site: Site) -> None:

@@ -56,7 +56,8 @@ def page(
 async def refused(request: Request, refusal: Exception) -> Response:
     """Starlette's handler for what a view or the router refused."""
     assert isinstance(refusal, HTTPException)
-    return page(request, refusal.status_code, headers=dict(refusal.headers or {}))
+    message = _missing(request.path_params) if refusal.status_code == 404 else ""
+    return page(request, refusal.status_code, message, headers=dict(refusal.headers or {}))
 
 
 async def answer(request: Request, error: Exception, report: Report, send: Send) -> None:
@@ -100,6 +101,15 @@ def _page_before(request: Request) -> str:
     """The page with the button that was pressed; "" if nothing was, or if its address is a secret."""
     page = pages.page_before(request) if request.method == "POST" else "/"
     return "" if page == "/" or LONG_PART.search(page) else page
+
+
+def _missing(named: dict[str, object]) -> str:
+    """What isn't there: the post or the person that the path names; "" if it names neither. Whether it is gone, hidden,
+    or has never been is nobody's business.
+    """
+    if "post_id" in named:
+        return _("There's no such post to be seen here. It may have been deleted.")
+    return _("There's nobody by that name to be seen here.") if "username" in named else ""
 
 
 def _words(status: int) -> tuple[str, str]:
