@@ -333,7 +333,7 @@ def test_over_the_limit_the_answer_says_when_it_goes_on(site: Site, susan: Brows
 
     assert answers[-1].status_code == 429
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
-    assert "You can go on in" in answers[-1].text
+    assert "You can continue in" in answers[-1].text
 
 
 # Who ends transactions: views and their doors to HTTP, the mailer, background tasks and the command line.

@@ -31,7 +31,7 @@ SERVERS = {
     "an unknown user": ('role "nobody" does not exist', "Are the username and the password right"),
     "an unknown database": ('database "nowhere" does not exist', "Create that database"),
     "nobody listens": ("Connect", "Is the server running"),
-    "no such host": ("nobody knows the host", "Is the server running"),
+    "no such host": ("can't be found", "Is the server running"),
     "no tables": ("does not exist", "Run `python -m webapp migrate`"),
 }
 MADE_BY_MIGRATE = {"in no folder", "empty", "no tables"}

@@ -201,7 +201,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
     page, part = susan.post(link), susan.post(link, headers=HTMX)
 
     assert (page.status_code, part.status_code) == (422, 422)
-    assert "Another account uses this email by now" in page.text
+    assert "Another account uses this email now" in page.text
     assert part.text.strip() in page.text
     assert address(site) == OLD
     assert is_logged_in(susan)

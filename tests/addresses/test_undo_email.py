@@ -305,6 +305,6 @@ def test_a_link_that_went_out_in_time_does_not_take_the_old_address_either(
     answer = accomplice.post(stolen)
 
     assert answer.status_code == 422
-    assert "Another account uses this email by now" in answer.text
+    assert "Another account uses this email now" in answer.text
     assert any_site.browser().post(undo).status_code == 200
     assert account(any_site) == OLD

@@ -109,7 +109,7 @@ def test_without_a_proof_nothing_is_taken(site: Site, tmp_path: Path) -> None:
 
     for answer in answers:
         assert answer.url.path == "/import"
-        assert "confirm who you are first" in answer.text
+        assert "confirm that it" in answer.text
     assert susan.post("/import").status_code == 422
     assert execute(site, "SELECT 1 FROM archive_import") == []
 
@@ -133,7 +133,7 @@ def test_an_old_or_forged_pass_or_somebody_elses_opens_nothing(site: Site) -> No
     for value in forged:
         susan.cookies.set("__Host-upload" if settings.is_https else "upload", value)
         answer = susan.post("/import/upload", files={"archive": ("archive.zip", b"PK")})
-        assert "confirm who you are first" in answer.text
+        assert "confirm that it" in answer.text
 
     assert execute(site, "SELECT 1 FROM archive_import") == []
 
@@ -163,11 +163,11 @@ def saying(content: bytes, size: int) -> bytes:
 
 EMPTY = packed(outbox__json=b'{"orderedItems": []}')
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no zip": ({"archive": ("archive.zip", b"no zip")}, "no zip file"),
+    "no zip": ({"archive": ("archive.zip", b"no zip")}, "a zip file"),
     "nothing chosen": ({"archive": ("", b"")}, "Choose the zip file"),
     "another field": ({"other": ("archive.zip", b"PK")}, "Choose the zip file"),
-    "no more than a beginning": ({"archive": ("archive.zip", b"PK and no more")}, "no zip file"),
-    "cut off": ({"archive": ("archive.zip", EMPTY[:-20])}, "no zip file"),
+    "no more than a beginning": ({"archive": ("archive.zip", b"PK and no more")}, "a zip file"),
+    "cut off": ({"archive": ("archive.zip", EMPTY[:-20])}, "a zip file"),
     "another zip": ({"archive": ("archive.zip", packed(other=b"{}"))}, "no outbox.json"),
     "a password": ({"archive": ("archive.zip", with_flag(EMPTY))}, "has a password"),
     "a bomb": ({"archive": ("archive.zip", saying(EMPTY, zips.MOST_BYTES + 1))}, "unpacks to more"),
@@ -396,7 +396,7 @@ def test_an_archive_can_be_brought_three_times_a_day(site: Site, tmp_path: Path)
     answer = prove(susan).post("/import/upload", files={"archive": ("archive.zip", content)})
 
     assert answer.status_code == 429
-    assert "You can go on in" in answer.text
+    assert "You can continue in" in answer.text
 
 
 def test_what_is_waiting_is_in_the_file_one_takes_along(site: Site, tmp_path: Path) -> None:

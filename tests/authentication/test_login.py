@@ -230,7 +230,7 @@ def test_log_ins_of_an_account_are_limited_over_all_networks_and_browsers(site: 
     refused = log_in(site.browser())
 
     assert statuses == [200] * 200 + [429]
-    assert "You can go on in" in refused.text
+    assert "You can continue in" in refused.text
     assert execute(site, "SELECT count(*) FROM security_event") == noted
     assert log_in(site.browser(), "susan", WRONG).status_code == 422
 

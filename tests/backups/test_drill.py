@@ -49,7 +49,7 @@ def test_a_good_backup_lets_people_in_and_sends_their_emails(
 
     assert "1 account," in said[0]
     assert "the new one works" in said[-2]
-    assert said[-1].startswith("The backup is good: back in ")
+    assert said[-1].startswith("The backup is good: restored in ")
     assert backup.read_bytes() == before
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -137,8 +137,8 @@ def test_a_dump_of_postgresql_lets_people_in_from_an_empty_database(
 
     said = list(drill.run(elsewhere, tmp_path / "dump", into=empty_postgres_url))
 
-    assert said[-2].startswith("The backup is good: back in ")
-    assert said[-1].endswith("drop it when you like.")
+    assert said[-2].startswith("The backup is good: restored in ")
+    assert said[-1].endswith("drop it whenever you like.")
 
 
 def test_too_little_room_is_said_before_anything_is_restored(backup: Path, elsewhere: Settings, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_an_invitation_passed_on_to_whom_a_block_hides_its_maker_from_is_over(
     assert passed_on == {"invitation"}
     assert [answer.status_code for answer in before] == [200, 200, 200]
     assert [answer.status_code for answer in [*after, asked]] == [410, 200, 200, 410]
-    assert "This invitation is over" in after[0].text
+    assert "This invitation has ended" in after[0].text
     assert not shows_bob(after[0])
     assert not shows_bob(asked)
 

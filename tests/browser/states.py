@@ -308,7 +308,7 @@ def confirm_email_taken(person: Visitor) -> None:
     confirm_email(person)
     person.has_account_at_new_address()
     person.press("Yes, use this email")
-    person.sees("Another account uses this email by now")
+    person.sees("Another account uses this email now")
 
 
 @state

@@ -249,7 +249,7 @@ def test_what_is_too_large_is_said_and_the_text_stays(scripted: Visitor) -> None
     scripted.fill(email="x" * 70_000)
     scripted.press("Email me a link")
 
-    expect(scripted.page.get_by_role("status")).to_contain_text("That's larger than this site takes. Send less.")
+    expect(scripted.page.get_by_role("status")).to_contain_text("That's more than this site accepts. Try sending less.")
     expect(scripted.page.get_by_label("Email", exact=True)).to_have_value("x" * 70_000)
     assert is_still_loaded(scripted)
 

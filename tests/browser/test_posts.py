@@ -50,7 +50,7 @@ def test_a_button_that_is_pressed_too_often_says_so_and_its_post_stays(scripted:
 
     in_menu_of(post, "button", "Delete").click()
 
-    expect(scripted.page.locator("#flash")).to_contain_text("That was a lot at once. You can go on in")
+    expect(scripted.page.locator("#flash")).to_contain_text("That was a lot at once. You can continue in")
     expect(post).to_contain_text("Here to stay")
     expect(scripted.page.locator("main")).to_have_count(1)
 

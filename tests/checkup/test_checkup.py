@@ -59,9 +59,9 @@ def test_it_names_the_weakest_point_until_all_is_well(site: Site, susan: Browser
     page = susan.get("/checkup").text
 
     assert [sentence.partition(".")[0] for sentence in said] == [
-        "If you lose your mailbox, nothing else leads back",
+        "If you lose your mailbox, there&#39;s no other way back in",
         "If you lose this device, only the mailbox is left",
-        "Nobody knows whether our emails reach you",
+        "We don&#39;t know whether our emails reach you",
         "Do you still have your recovery codes? Type four characters of one",
     ]
     assert "All is well." in page
@@ -75,7 +75,7 @@ def test_four_characters_of_a_code_are_known_and_spend_nothing(site: Site, susan
         susan.post("/checkup", data={"recovery_code": typed}).text for typed in (codes[0][:4].upper(), f" {codes[1]} ")
     ]
 
-    assert all("that code is on your list" in answer for answer in answers)
+    assert all("That code is on your list" in answer for answer in answers)
     assert execute(site, "SELECT * FROM recovery_code") == before
 
 
@@ -83,7 +83,7 @@ def test_a_used_code_and_a_wrong_one_are_told(site: Site, susan: Browser) -> Non
     codes = codes_of(susan)
     site.browser().post("/recover", data={"username": "susan", "code": codes[0]})
 
-    assert "No unused code of yours" in susan.post("/checkup", data={"recovery_code": codes[0][:4]}).text
+    assert "None of your unused codes" in susan.post("/checkup", data={"recovery_code": codes[0][:4]}).text
     assert susan.post("/checkup", data={"recovery_code": "0000"}).status_code == 422
     assert susan.post("/checkup", data={"recovery_code": ""}).status_code == 422
 
@@ -194,7 +194,7 @@ def test_a_passkey_is_tried_and_somebody_elses_is_refused(site: Site, susan: Bro
     log_in(david, "david")
     add(david, other)
 
-    assert "your passkey works" in use(susan, phone)
+    assert "Your passkey works" in use(susan, phone)
     assert "open this account" in use(susan, other)
 
 
@@ -228,7 +228,7 @@ def test_a_code_of_the_app_is_taken_and_recovery_codes_in_its_place_are_not(site
     right = susan.post("/checkup/app", data={"code": app.code()})
 
     assert wrong.status_code == 422
-    assert "your authenticator app works" in right.text
+    assert "Your authenticator app works" in right.text
 
 
 @deep

@@ -132,7 +132,7 @@ def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
 def test_a_site_with_people_is_left_as_it_is(village: Site) -> None:
     before = dump(village)
 
-    with pytest.raises(Refused, match="has people already"):
+    with pytest.raises(Refused, match="already has people"):
         fill(village)
 
     assert dump(village) == before

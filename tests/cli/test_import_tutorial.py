@@ -106,15 +106,15 @@ def test_what_is_left_out_is_told_with_the_reason(run: Run, app_db: TutorialData
     assert ended.code == 0
     assert ended.out.splitlines() == [
         "Imported 4 people, 2 posts and 3 follows.",
-        "Without a password, for theirs can't be checked here: anna.",
+        "Without a password, because theirs can't be checked here: anna.",
         "Left out: 'mary jane' can't be a username: 3 to 30 of a to z, 0 to 9 and _. With them 1 post.",
-        "Left out: the username 'JOHN' is taken, or kept for its last owner.",
+        "Left out: the username 'JOHN' is taken, or reserved for its previous owner.",
         "Left out: 'not an address' doesn't look like an email address.",
-        "Left out: 1 post. There's an invisible character in it that can't be used. Type that part again.",
+        "Left out: 1 post. It contains an invisible character that can't be used. Type that part again.",
         "Left out: 1 post of people who are not in app.db.",
         "Left out: 1 follow of people who are not here.",
         "Left out: 1 message. There is nothing of the kind here.",
-        "Mend their names or addresses in a copy of app.db and run this again: it adds what is missing.",
+        "Fix their names or addresses in a copy of app.db and run this again: it adds what is missing.",
     ]
     assert query(sqlite_url, "SELECT count(*) FROM user_account") == [(4,)]
 
@@ -127,7 +127,7 @@ def test_a_name_of_somebody_else_is_not_taken_over(run: Run, app_db: TutorialDat
 
     assert ended.out.splitlines()[:3] == [
         "Imported 1 person, 0 posts and 0 follows.",
-        "Left out: the username 'susan' is taken, or kept for its last owner. With them 1 post.",
+        "Left out: the username 'susan' is taken, or reserved for its previous owner. With them 1 post.",
         "Left out: john@example.com already has an account, or is reserved for one that may go back to it."
         " With them 1 post.",
     ]

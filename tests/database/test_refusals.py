@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_opened_is_no_database_that_is_away(kind: type[OSE
     [
         (TimeoutError(), "it didn't answer in time. Is the server running"),
         (FileNotFoundError(errno.ENOENT, "No such file"), "there is no socket in the folder that DATABASE_URL names."),
-        (socket.gaierror(-2, "Name or service not known"), "nobody knows the host that DATABASE_URL names (Name or "),
+        (socket.gaierror(-2, "Name or service not known"), "the host in DATABASE_URL can't be found (Name or "),
         (UNTRUSTED, "its certificate isn't trusted: unable to get local issuer certificate. If the server's authority"),
     ],
     ids=["silence", "no socket", "no name", "a certificate"],

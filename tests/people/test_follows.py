@@ -147,8 +147,8 @@ def test_somebody_who_follows_and_unfollows_all_the_time_is_asked_to_wait(susan:
 
     assert plain.status_code == part.status_code == 429
     assert int(plain.headers["retry-after"]) in range(1, 61)
-    assert "You can go on in" in plain.text
-    assert "You can go on in" in part.text
+    assert "You can continue in" in plain.text
+    assert "You can continue in" in part.text
     assert 'action="/follow/bob"' in part.text, "nothing was changed"
 
 

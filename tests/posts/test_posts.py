@@ -52,8 +52,8 @@ def test_under_htmx_the_form_comes_back_empty_with_the_post_for_the_timeline(sus
     [
         (" \n", "Write something first."),
         ("x" * 281, "281 characters. Use 280 or fewer."),
-        ("a\u202eb", "There&#39;s an invisible character in it"),
-        ("a\0b", "There&#39;s a character in it that can&#39;t be used."),
+        ("a\u202eb", "It contains an invisible character"),
+        ("a\0b", "It contains a character that can&#39;t be used."),
     ],
     ids=["empty", "long", "turning", "nul"],
 )
@@ -94,7 +94,7 @@ def test_somebody_who_posts_too_often_is_told_when_to_go_on(susan: Browser, cloc
 
     assert refused.status_code == 429
     assert 50 <= int(refused.headers["retry-after"]) <= 60
-    assert re.search(r"You can go on in (1 minute|\d\d seconds)\.", refused.text)
+    assert re.search(r"You can continue in (1 minute|\d\d seconds)\.", refused.text)
     assert "one more</textarea>" in refused.text
     assert words_in(later)[:2] == ["one more", "4"]
 

@@ -85,7 +85,7 @@ def test_a_username_that_was_given_up_is_kept_for_thirty_days(any_site: Site, ma
     assert (by_registering.status_code, by_renaming.status_code) == (422, 422)
     assert "That username is taken." in by_registering.text
     assert "That username is taken." in by_renaming.text
-    assert "is taken, or kept" in str(any_site.run(imported))
+    assert "is taken, or reserved" in str(any_site.run(imported))
     assert names(any_site) == ["sue", "david"]
 
 

@@ -137,7 +137,7 @@ def test_the_last_place_is_taken_once(any_inviting: Site) -> None:
     assert len(table(any_inviting, "user_account")) == 3
     assert execute(any_inviting, "SELECT taken FROM invite") == [(2,)]
     assert len(table(any_inviting, "invite_use")) == 2
-    assert sum("This invitation is over" in text for _status, text in answers) == 4
+    assert sum("This invitation has ended" in text for _status, text in answers) == 4
 
 
 @pytest.mark.parametrize(("mode", "way_on"), [("open", "/register"), ("invite", "/")])
@@ -151,7 +151,7 @@ def test_an_invitation_that_is_over_leads_to_where_one_can_register(start: Start
     answer = site.browser().get(link)
 
     assert answer.status_code == 410
-    assert "This invitation is over" in answer.text
+    assert "This invitation has ended" in answer.text
     assert ("You can also register without one." in answer.text) == (mode == "open")
     assert f'class="button" href="{way_on}"' in answer.text
 

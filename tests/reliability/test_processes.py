@@ -68,7 +68,7 @@ def ask_for_reset(host: Host, number: int = 1) -> None:
 BAD_CONFIGURATIONS = [
     ({"SECRET_KEY": ""}, "SECRET_KEY is missing"),
     ({"BASE_URL": "http://blog.example"}, "BASE_URL must begin with https://"),
-    ({"MAIL_SERVER": "mail.example"}, "MAIL_SERVER would be spoken to in plain text"),
+    ({"MAIL_SERVER": "mail.example"}, "MAIL_SERVER would be used without encryption"),
     ({"DYNO": "web.1"}, "DATABASE_URL names SQLite, but this platform forgets its disk"),
 ]
 

@@ -41,7 +41,7 @@ FORMS = {
     "removing the app": form("/sign-in_methods/app/remove", "The authenticator app is removed.", **PROOF),
     "new recovery codes": form("/recovery_codes", "Your recovery codes", **PROOF),
 }
-OF_THE_APP = {"the check-up": form("/checkup/app", "Right: your authenticator app works.")}
+OF_THE_APP = {"the check-up": form("/checkup/app", "Your authenticator app works.")}
 OF_THE_SHEET = {"instead of the password": form("/recover", "Choose a new password", username="susan")}
 CASES = [(name, kind) for kind in ("app", "sheet") for name in ["the reset", *FORMS]]
 CASES += [(name, "app") for name in OF_THE_APP] + [(name, "sheet") for name in OF_THE_SHEET]

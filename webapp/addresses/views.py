@@ -44,7 +44,7 @@ async def change_email(request: Request) -> Response:
     if form.is_valid and form.data.email == request.state.user.email:
         form.refuse("email", _("That's your email already."))
     if form.is_valid and not request.app.state.settings.sends_mail:
-        form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
+        form.refuse("", _("This site sends no email. Ask the admin for help."))
     sent = await _asked(request, form) if form.is_valid else None
     if sent:
         return email_links.check_email(request, sent)
@@ -64,13 +64,13 @@ async def email_works(request: Request) -> Response:
 
 async def confirm_email(request: Request) -> Response:
     """The button behind the link to a new address. It works in any browser; whoever is logged in stays so."""
-    taken = _("Another account uses this email by now, so this one can't have it.")
+    taken = _("Another account uses this email now, so this one can't have it.")
     return await _behind_link(request, Purpose.CONFIRM_EMAIL, "addresses/confirm_email.html", _confirmed, taken)
 
 
 async def undo_email(request: Request) -> Response:
     """The button behind the link to an old address: it has the account again, and everybody is logged out."""
-    taken = _("Another account has this email by now. Write to whoever runs this site.")
+    taken = _("Another account has this email now. Write to the admin of this site.")
     return await _behind_link(request, Purpose.UNDO_EMAIL, "addresses/undo_email.html", _undone, taken)
 
 

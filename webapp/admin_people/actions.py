@@ -36,7 +36,7 @@ async def enable(db: AsyncSession, settings: Settings, person: User, by: ClientI
         raise NotNow(_("%(name)s is not disabled.") % {"name": person.username})
     deletion = await deletions.of(db, person.id)
     if deletion and deletion.due_at <= now():
-        raise NotNow(_("It's too late: what %(name)s had here is being deleted.") % {"name": person.username})
+        raise NotNow(_("It's too late: everything %(name)s had here is being deleted.") % {"name": person.username})
     with _as_it_was_read(person):
         await endings.set_disabled(db, person, False, by)
     await users.tell(db, settings, person, "account_enabled")

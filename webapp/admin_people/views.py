@@ -120,7 +120,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
         ),
         "send_reset_link": Action(
             _("Send %(name)s a reset link") % who,
-            _("We email a link for a new password to the address on the account. You don't get to see it."),
+            _("We email a link for a new password to the address on the account. You won't see it."),
             _("Send the link"),
             _("The link to %(name)s is on its way.") % who,
             lambda person, _reason, by: actions.send_reset_link(db, settings, person, by),
@@ -128,7 +128,7 @@ def _actions(request: Request, name: str) -> dict[str, Action]:  # by the last w
         ),
         "remove_factors": Action(
             _("Remove %(name)s's second step") % who,
-            _("Only do this when you're sure who asks: from then on the password alone logs in."),
+            _("Only do this if you're sure who is asking: from then on the password is enough to log in."),
             _("Remove the second step"),
             _("%(name)s has no second step any more.") % who,
             lambda person, _reason, by: actions.remove_factors(db, settings, person, by),

@@ -25,7 +25,7 @@ PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
 MOST_PEOPLE = 400  # in each list: as many as the buttons allow in an hour
 TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
-WORE_OUT = N_("We couldn't finish it. Please tell whoever runs this site.")
+WORE_OUT = N_("We couldn't finish it. Please tell the admin of this site.")
 MOST_REASONS = 20
 MOST_CRASHES = 5  # of processes that were importing it
 

@@ -104,9 +104,9 @@ def _post(settings: Settings, item: Any) -> ArchivedPost:
     """Raises ValueError with the reason why it is left out."""
     note = item.get("object") if isinstance(item, dict) else None
     if isinstance(item, dict) and item.get("type") == "Announce":
-        raise ValueError(N_("a post of somebody else's, only passed on"))
+        raise ValueError(N_("somebody else's post that you boosted"))
     if not isinstance(note, dict) or note.get("type") != "Note":
-        raise ValueError(N_("not a post that we know"))
+        raise ValueError(N_("not a kind of post that we know"))
     if PUBLIC not in [*_listed(note.get("to")), *_listed(note.get("cc"))]:
         raise ValueError(N_("not public"))
     answered = note.get("inReplyTo")

@@ -50,7 +50,7 @@ async def import_posts(request: Request) -> Response:
 async def upload_archive(request: Request) -> Response:
     """The file itself. A body this large gets here only with a pass."""
     if not _has_pass(request):
-        words = _("To be sure that it's you, confirm who you are first. Then choose the file again.")
+        words = _("First confirm that it's you. Then choose the file again.")
         return pages.redirect(request, request.app.url_path_for("import_posts"), flash=words, kind="notice")
     form = Form(EmptyForm)
     response = await _taken(request, form)

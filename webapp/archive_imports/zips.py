@@ -18,7 +18,7 @@ ENCRYPTED = 1
 # zipfile unpacks no more of these at a time than was asked for. Of the others, 1 KB may become gigabytes in memory.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-NO_ZIP = N_("That's no zip file, or it was damaged or cut off on the way.")
+NO_ZIP = N_("That isn't a zip file, or it was damaged or cut off on the way.")
 NO_ARCHIVE = N_("There are no posts in that zip: it has no outbox.json.")
 LOCKED = N_("That zip has a password. Make one without.")
 UNUSUAL = N_("That zip is compressed in an unusual way. Make one with the usual compression.")

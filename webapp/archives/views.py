@@ -76,7 +76,7 @@ async def _asked(request: Request, form: Form[Proved], user: User) -> Response:
     await events.note(db, Event.EXPORT_ASKED, user.id, auth.client_info(request))
     await db.commit()
     request.app.state.exports.wake()
-    words = _("We're putting everything together. You'll get an email when it's there.")
+    words = _("We're putting everything together. You'll get an email when it's ready.")
     return pages.redirect(request, page, flash=words)
 
 

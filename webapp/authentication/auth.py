@@ -114,7 +114,7 @@ async def _to_log_in(request: Request) -> Response:
     response = pages.redirect(request, request.app.url_path_for("login") + suffix)
     is_kept = request.method == "POST" and drafts.last_account(request) != ""
     if is_kept and drafts.keep(request, response, came_for, typed(request)):
-        words = _("You were logged out meanwhile. Log in again: what you typed is still here.")
+        words = _("You were logged out in the meantime. Log in again: what you typed is still here.")
         pages.say(request, response, words, "notice")
     return response
 

@@ -65,7 +65,7 @@ async def send(
     """
     settings = request.app.state.settings
     if not settings.sends_mail:
-        form.refuse("", _("This site sends no email. Ask whoever runs it for help."))
+        form.refuse("", _("This site sends no email. Ask the admin for help."))
         return None
     client = auth.client_info(request)
     this_id, browser = asked_id or asked_emails.new_id(), browser_mark(request)

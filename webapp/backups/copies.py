@@ -59,7 +59,7 @@ def describe(file: Path, original: Path | None = None) -> str:
             [version] = db.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise Refused(
-            _("%(file)s is damaged, or is no backup of a site: %(reason)s.") % {"file": named, "reason": error}
+            _("%(file)s is damaged, or is not a backup of a site: %(reason)s.") % {"file": named, "reason": error}
         ) from None
     return _("%(counts)s; migration %(version)s.") % {"counts": counts, "version": version}
 

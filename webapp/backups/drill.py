@@ -47,9 +47,9 @@ def run(settings: Settings, file: Path, into: str | None = None) -> Iterator[str
         migrations.upgrade(url)
         yield clock.line(_("migrated to what this version expects"))
         yield from asyncio.run(_live(_aside(settings, url, folder / "mailbox"), clock))
-    yield _("The backup is good: back in %(seconds)s s.") % {"seconds": decimal(clock.seconds)}
+    yield _("The backup is good: restored in %(seconds)s s.") % {"seconds": decimal(clock.seconds)}
     if url == into:
-        yield _("The database that it was restored into is still there; drop it when you like.")
+        yield _("The database that it was restored into is still there; drop it whenever you like.")
 
 
 def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def _restore(file: Path, folder: Path, into: str | None) -> tuple[str, str]:
     with file.open("rb") as opened:
         beginning = opened.read(len(SQLITE))
     if beginning != SQLITE and not beginning.startswith(PG_DUMP):
-        raise Refused(_("%(file)s is damaged, or is no backup of a site.") % {"file": file})
+        raise Refused(_("%(file)s is damaged, or is not a backup of a site.") % {"file": file})
     if beginning == SQLITE:
         _must_have_room(file, folder)
         copy = folder / "site.db"

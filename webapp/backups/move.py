@@ -114,12 +114,12 @@ async def _begin(old: AsyncConnection, new: AsyncConnection, mark: str, say: Say
         for table in SQLModel.metadata.sorted_tables:
             await _reached(old, new, table)
     except _Differs:
-        say(_("The old database has changed since this move was begun: it begins anew."))
+        say(_("The old database has changed since this move began: it starts over."))
         for table in reversed(SQLModel.metadata.sorted_tables):
             await new.execute(delete(table))
         await new.commit()
     else:
-        say(_("A move that was cut short goes on."))
+        say(_("Continuing a move that was cut short."))
 
 
 async def _set_version(new: AsyncConnection, version: str) -> None:
@@ -174,7 +174,7 @@ async def _compare(old: AsyncConnection, new: AsyncConnection, table: Table) -> 
         if await endpoints.page(old, table, last, 1):
             raise _Differs(_("rows of %(table)s are missing") % {"table": table.name})
     except _Differs as found:
-        raise Refused(_("After copying, %(found)s. Run this again: it begins anew.") % {"found": found}) from None
+        raise Refused(_("After copying, %(found)s. Run this again: it starts over.") % {"found": found}) from None
 
 
 async def _reached(old: AsyncConnection, new: AsyncConnection, table: Table) -> Key | None:

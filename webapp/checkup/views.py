@@ -28,7 +28,7 @@ async def checkup(request: Request) -> Response:
     """The ways back, and a form that looks for a recovery code without using it up."""
     form = await Form.of(request, CheckCode)
     if form.is_valid and await _code_is_there(request, form):
-        return _back(request, _("Right: that code is on your list, and it isn't spent."))
+        return _back(request, _("That code is on your list, and hasn't been used."))
     return await _page(request, form)
 
 
@@ -36,7 +36,7 @@ async def checkup(request: Request) -> Response:
 async def _code_is_there(request: Request, form: Form[CheckCode]) -> bool:
     db, user_id = request.state.db, request.state.user.id
     if not await ways.has_code(db, user_id, form.data.recovery_code):
-        form.refuse("recovery_code", _("No unused code of yours begins like that. Older sheets no longer work."))
+        form.refuse("recovery_code", _("None of your unused codes begins like that. Older lists no longer work."))
         return False
     await ways.note(db, user_id, "codes_checked_at", "checkup_at")
     await db.commit()
@@ -49,7 +49,7 @@ async def send_checkup_email(request: Request) -> Response:
     """Emails a link to the account's own address, to prove that links arrive."""
     db, settings, user = request.state.db, request.app.state.settings, request.state.user
     if not settings.sends_mail:
-        return _back(request, _("This site sends no email. Ask whoever runs it for help."), "error")
+        return _back(request, _("This site sends no email. Ask the admin for help."), "error")
     await openings.begin(db, user.id)
     await kinds.post(db, settings, "checkup", user.email, user_id=user.id)
     await db.commit()
@@ -106,7 +106,7 @@ async def checkup_passkey(request: Request) -> Response:
     """Uses a passkey, without logging in."""
     form = await Form.read(request, CheckPasskey)
     if form.is_valid and await _passkey_works(request, form):
-        return _back(request, _("Right: your passkey works."))
+        return _back(request, _("Your passkey works."))
     shown = Form(CheckCode)
     shown.errors, shown.status, shown.headers = {"": form.errors.get("", "")}, max(form.status, 422), form.headers
     return await _page(request, shown)
@@ -137,7 +137,7 @@ async def checkup_app(request: Request) -> Response:
     """Takes a code of the authenticator app, as the second step does."""
     form = await Form.read(request, CheckApp)
     if form.is_valid and await _app_works(request, form):
-        return _back(request, _("Right: your authenticator app works."))
+        return _back(request, _("Your authenticator app works."))
     return await _page(request, Form(CheckCode), form)
 
 

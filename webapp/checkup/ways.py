@@ -40,17 +40,17 @@ class Ways:
     def weakest(self) -> str:
         """The first thing to fix, in words; empty if nothing needs fixing."""
         if self.has_app and not self.codes:
-            return _("If you lose the phone with your authenticator app, you wait for days. Print recovery codes.")
+            return _("If you lose the phone with your authenticator app, you'll wait for days. Print recovery codes.")
         if not self.sends_mail and not self.codes and not self.passkeys:
-            return _("If you forget the password, only whoever runs this site can let you in. Print recovery codes.")
+            return _("If you forget the password, only the admin can let you back in. Print recovery codes.")
         if not self.codes and not self.passkeys:
-            return _("If you lose your mailbox, nothing else leads back. Print recovery codes, or add a passkey.")
+            return _("If you lose your mailbox, there's no other way back in. Print recovery codes, or add a passkey.")
         if not self.codes and not self.synced:
             return _("If you lose this device, only the mailbox is left. Print recovery codes.")
         if 0 < self.codes <= FEW_CODES:
-            return _("You have few recovery codes left. Print new ones.")
+            return _("You don't have many recovery codes left. Print new ones.")
         if self.sends_mail and not _is_fresh(self.email_checked_at):
-            return _("Nobody knows whether our emails reach you. Send yourself a test link.")
+            return _("We don't know whether our emails reach you. Send yourself a test link.")
         if self.codes and not _is_fresh(self.codes_checked_at):
             return _("Do you still have your recovery codes? Type four characters of one.")
         return ""

@@ -105,8 +105,8 @@ async def remove_factors(db: AsyncSession, settings: Settings, options: argparse
         yield _("%(name)s has no second step.") % {"name": user.username}
         return
     words = ngettext(
-        "%(count)s factor of %(name)s is removed. The password alone logs in, and they are told by email.",
-        "%(count)s factors of %(name)s are removed. The password alone logs in, and they are told by email.",
+        "%(count)s factor of %(name)s is removed. The password is now enough to log in, and they are told by email.",
+        "%(count)s factors of %(name)s are removed. The password is now enough to log in, and they are told by email.",
         removed,
     )
     yield words % {"name": user.username, "count": removed}
@@ -161,7 +161,7 @@ def reason(text: str) -> str:
 def number(text: str) -> int:
     """The number of an email or a post, which is below zero if it was imported. Raises ArgumentTypeError."""
     if not re.fullmatch("-?[0-9]{1,18}", text):
-        raise argparse.ArgumentTypeError(_("'%(typed)s' is no number") % {"typed": text})
+        raise argparse.ArgumentTypeError(_("'%(typed)s' is not a number") % {"typed": text})
     return int(text)
 
 
@@ -176,7 +176,7 @@ async def mail_status(db: AsyncSession, settings: Settings, options: argparse.Na
 async def retry_mail(db: AsyncSession, settings: Settings, options: argparse.Namespace) -> AsyncIterator[str]:
     count = await status.send_again(db, settings, kinds.lifetimes(), options.email)
     if options.email is not None and not count:
-        raise Refused(_("No email that was given up has the number %(number)s.") % {"number": options.email})
+        raise Refused(_("No failed email has the number %(number)s.") % {"number": options.email})
     await db.commit()
     yield ngettext("%(count)s email will be sent again.", "%(count)s emails will be sent again.", count) % {
         "count": count

@@ -65,7 +65,7 @@ async def fill(db: AsyncSession, settings: Settings, language: str = "en") -> Fi
     if not settings.development:
         raise Refused(_("The demo is for a site on your own machine, as `make run` serves it. This one is deployed."))
     if not await is_empty(db):
-        raise Refused(_("The demo needs an empty database, and this one has people already."))
+        raise Refused(_("The demo needs an empty database, and this one already has people in it."))
     community, moment = _community(language), now()
     said = sorted(_said(community["said"], moment), key=lambda one: one.when)
     people = await _add_accounts(db, community, moment, language)

@@ -192,7 +192,7 @@ async def _welcome(settings: Settings, language: str, *, is_filled: bool) -> lis
         words = _("Every email it sends is at %(url)s; none leaves this machine.")
         lines.append(words % {"url": f"{settings.base_url}/mailbox"})
     else:
-        words = _("Emails really leave, by %(server)s, because MAIL_SERVER is set.")
+        words = _("Emails are really sent, through %(server)s, because MAIL_SERVER is set.")
         lines.append(words % {"server": settings.mail_server})
     here = _("%(site)s is at %(url)s") % {"site": settings.site_name, "url": settings.base_url}
     return [here, *lines, _("Press Ctrl-C to stop it.")]

@@ -59,7 +59,7 @@ def in_words(error: Exception) -> str:
     if isinstance(cause, FileNotFoundError):
         return _("there is no socket in the folder that DATABASE_URL names")
     if isinstance(cause, socket.gaierror):
-        return _("nobody knows the host that DATABASE_URL names (%(reason)s)") % {"reason": cause.strerror}
+        return _("the host in DATABASE_URL can't be found (%(reason)s)") % {"reason": cause.strerror}
     if isinstance(cause, TimeoutError) and not str(cause):
         return _("it didn't answer in time")
     return (str(cause) or type(cause).__name__).splitlines()[0]

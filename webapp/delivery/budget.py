@@ -75,16 +75,16 @@ async def _tell(settings: Settings, database: Database, budget: int, newcomers: 
 def _said(settings: Settings, budget: int, newcomers: int) -> tuple[str, str]:
     """The subject and text of the email to ADMINS."""
     happened = _(
-        "This hour's emails are used up, or nearly: MAIL_HOURLY_BUDGET is %(count)s. More have to wait; none is lost."
+        "This hour's emails are used up, or nearly: MAIL_HOURLY_BUDGET is %(count)s. The others wait; none is lost."
     ) % {"count": budget}
     if newcomers:
         happened = ngettext(
-            "%(count)s registration email was sent within an hour. More have to wait, so that the rest of"
+            "%(count)s registration email was sent within an hour. The others have to wait, so that the rest of"
             " MAIL_HOURLY_BUDGET is for people who have an account.",
-            "%(count)s registration emails were sent within an hour. More have to wait, so that the rest of"
+            "%(count)s registration emails were sent within an hour. The others have to wait, so that the rest of"
             " MAIL_HOURLY_BUDGET is for people who have an account.",
             newcomers,
         ) % {"count": newcomers}
-    advice = _("If so many are not what you expect, somebody may be abusing the site:")
+    advice = _("If you don't expect so many, somebody may be abusing the site:")
     subject = f"[{settings.site_name}] " + _("This hour's emails are used up")
     return subject, f"{happened}\n\n{advice}\n\n{settings.base_url}/admin/mail\n"

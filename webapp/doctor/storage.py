@@ -70,7 +70,7 @@ async def _durability(db: AsyncSession) -> Finding:
     off = (await execute(db, query, {"names": list(names)})).scalars().all()
     if not off:
         return Finding(OK, subject, _("what the site has confirmed survives a power cut"))
-    words = _("%(settings)s off: a power cut can take back what the site has confirmed")
+    words = _("%(settings)s off: a power cut can undo what the site has confirmed")
     return Finding(WARNING, subject, words % {"settings": ", ".join(off)})
 
 

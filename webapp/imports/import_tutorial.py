@@ -185,7 +185,7 @@ def _lines(source: Source, report: ImportReport) -> Iterator[str]:
     if any(report.here.values()):
         yield _("Here already: %(counted)s.") % {"counted": _counted(report.here)}
     if report.without_password:
-        words = _("Without a password, for theirs can't be checked here: %(names)s.")
+        words = _("Without a password, because theirs can't be checked here: %(names)s.")
         yield words % {"names": ", ".join(report.without_password)}
     for person, why in report.people.items():
         lost = report.lost[person]
@@ -202,7 +202,7 @@ def _lines(source: Source, report: ImportReport) -> Iterator[str]:
             what = _("Left out: %(what)s.") % {"what": f"{number(count)} {name if count == 1 else f'{name}s'}"}
             yield what + " " + _("There is nothing of the kind here.")
     if report.people:
-        yield _("Mend their names or addresses in a copy of app.db and run this again: it adds what is missing.")
+        yield _("Fix their names or addresses in a copy of app.db and run this again: it adds what is missing.")
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -120,7 +120,7 @@ class TakenNames:
     def take(self, account: NewAccount) -> None:
         """Raises ValueError if somebody has the username or the address."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
-            words = _("the username %(name)s is taken, or kept for its last owner")
+            words = _("the username %(name)s is taken, or reserved for its previous owner")
             raise ValueError(words % {"name": quoted(account.username)})
         if account.email in self.emails:
             words = _("%(email)s already has an account, or is reserved for one that may go back to it")

@@ -29,7 +29,7 @@ async def invites(request: Request) -> Response:
     _check_on(request)
     form = await Form.of(request, MakeInvite, places="1", days="7")
     if form.is_valid and await _made(request, form):
-        return pages.redirect(request, request.url.path, flash=_("Your link is ready. Send it to whoever you like."))
+        return pages.redirect(request, request.url.path, flash=_("Your link is ready. Send it to anyone you like."))
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
     return pages.render(
         request,

@@ -28,7 +28,7 @@ MOST_BCRYPT = 13  # a power of two
 BCRYPT_BYTES = 72  # bcrypt only looks at the first 72 bytes of a password
 DIGESTS = {"sha1": 40, "sha256": 64, "sha512": 128}  # characters in hexadecimal
 UNKNOWN = N_(
-    "the password_hash is none that can be checked here: argon2, bcrypt, scrypt or pbkdf2,"
+    "this password_hash can't be checked here; argon2, bcrypt, scrypt and pbkdf2 can,"
     " as Werkzeug, Django and Devise write them"
 )
 TOO_COSTLY = N_("the password_hash is too costly to check: more than 128 MiB of memory or half a second")

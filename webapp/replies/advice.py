@@ -53,7 +53,7 @@ def _of_answer(settings: Settings, error: aiosmtplib.SMTPResponseException) -> s
     text = error.message.lower()
     if GREYLISTED.search(text):
         return _(
-            "nothing: the server greylists strangers. The site tries again in a few minutes by itself, and gets in."
+            "nothing: the server greylists strangers. The site tries again in a few minutes, and then it gets through."
         )
     if error.code == 530 and ("starttls" in text or "tls" in text or "encrypt" in text):
         return _("MAIL_USE_TLS=1 is missing: the server takes emails only over an encrypted connection.")
@@ -72,7 +72,7 @@ def _of_answer(settings: Settings, error: aiosmtplib.SMTPResponseException) -> s
     if any(words in text for words in ("rate", "too many", "limit", "throttl")):
         return _("the server counts our emails: set MAIL_HOURLY_BUDGET to what it allows, or ask for more.")
     if 400 <= error.code < 500:
-        return _("nothing yet: the server says that it is for now. The site tries again by itself.")
+        return _("nothing yet: the server says that this is temporary. The site tries again by itself.")
     if blame.of_answer(error.code, error.message) is Blame.ADDRESS:
         return _("the address: the server says that nobody has it.")
     return _("the server's words above say what it did not like.")

@@ -220,9 +220,9 @@ def _refuse_unsafe(read: Variables, settings: Settings) -> None:
     if PSEUDO in settings.languages:
         read.refuse(N_("LANGUAGES: there is no translation for '%(name)s'."), name=PSEUDO)
     if settings.sends_mail and not settings.mail_server:
-        read.refuse(N_("MAIL_SERVER is missing (a site that sends no mail at all says MAILER=off)."))
+        read.refuse(N_("MAIL_SERVER is missing (for a site that sends no mail at all, set MAILER=off)."))
     is_encrypted = settings.mail_use_tls or settings.mail_use_ssl
     if settings.sends_mail and settings.mail_server and not is_encrypted and settings.mail_server not in LOOPBACK:
-        read.refuse(N_("MAIL_SERVER would be spoken to in plain text: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
+        read.refuse(N_("MAIL_SERVER would be used without encryption: set MAIL_USE_TLS=1 (587) or MAIL_USE_SSL=1."))
     if settings.database_url.startswith("sqlite") and any(map(read.variables.get, EPHEMERAL_PLATFORMS)):
         read.refuse(N_("DATABASE_URL names SQLite, but this platform forgets its disk: use PostgreSQL."))

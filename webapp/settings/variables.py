@@ -97,7 +97,7 @@ class Variables(Environment):
             if not is_whole or "@" in parts.netloc or parts.port == 0:
                 raise ValueError
         except ValueError:
-            self.refuse(N_("BASE_URL must look like https://example.com, with no path behind it."))
+            self.refuse(N_("BASE_URL must look like https://example.com, with no path after it."))
             return ""
         typed = parts.hostname or ""
         host = ascii_host(typed)

@@ -114,24 +114,24 @@ def _missing(named: dict[str, object]) -> str:
 
 def _words(status: int) -> tuple[str, str]:
     usual = {
-        400: (_("That didn't work"), _("Something in the request isn't as it should be. Try again.")),
+        400: (_("That didn't work"), _("Something is wrong with the request. Try again.")),
         403: (_("Not allowed"), _("You can't do that here.")),
         404: (
             _("Nobody lives at this address"),
             _("The page was moved or deleted, or its address was cut off on the way."),
         ),
-        405: (_("Not like this"), _("This page doesn't work that way. Open it in your browser.")),
+        405: (_("That won't work here"), _("This page doesn't work that way. Open it in your browser.")),
         408: (
             _("That took too long"),
             _("What you sent didn't arrive in time. Try again; a better connection helps."),
         ),
-        413: (_("Too much at once"), _("That's larger than this site takes. Send less.")),
-        414: (_("Too long an address"), _("The address is longer than any on this site. It may have got mixed up.")),
-        415: (_("Not a form"), _("This page takes ordinary web forms only.")),
-        429: (_("Too often"), _("Wait a moment, then try again.")),
+        413: (_("Too much at once"), _("That's more than this site accepts. Try sending less.")),
+        414: (_("That address is too long"), _("No address here is that long. It may have been garbled on the way.")),
+        415: (_("Not a form"), _("This page only accepts ordinary web forms.")),
+        429: (_("Too many requests"), _("Wait a moment, then try again.")),
         431: (
             _("Too much at once"),
-            _("Your browser sent more than this site takes. Clearing its cookies for this site may help."),
+            _("Your browser sent more than this site accepts. Clearing its cookies for this site may help."),
         ),
         500: (_("Something broke"), _("That's our fault, not yours. Nothing was changed. Try again.")),
         503: (_("Back in a moment"), _("The site is busy or being repaired. Nothing is lost; try again.")),

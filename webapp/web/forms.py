@@ -109,7 +109,7 @@ class Form(Generic[Shape]):
             if len(value) > most.characters:
                 self.refuse(name, too_long(most.said))
             elif any((character < " " and character not in "\r\n\t") or character == "\ufffd" for character in value):
-                self.refuse(name, _("There's a character in it that can't be used."))
+                self.refuse(name, _("It contains a character that can't be used."))
         if self.errors:
             return
         try:

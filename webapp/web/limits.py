@@ -27,7 +27,7 @@ async def too_often(request: Request, form: Form[Any], *uses: Use, words: str = 
         await rate_limits.count(request.state.db, request.app.state.settings, *uses)
     except TooOften as refused:
         await release(request.state.db)  # undoes it, and what was read before can still be shown
-        form.refuse_for_now(words or _("That was a lot at once. You can go on in %(wait)s."), refused)
+        form.refuse_for_now(words or _("That was a lot at once. You can continue in %(wait)s."), refused)
         return refused
     return None
 

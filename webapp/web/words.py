@@ -26,7 +26,7 @@ def readable(text: str) -> str:
     if _TOO_MANY_MARKS.search(text):
         raise ValueError(_("There are too many marks on the letters."))
     if _FORBIDDEN.search(text):
-        raise ValueError(_("There's an invisible character in it that can't be used. Type that part again."))
+        raise ValueError(_("It contains an invisible character that can't be used. Type that part again."))
     return text
 
 
