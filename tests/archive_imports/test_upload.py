@@ -386,6 +386,26 @@ def test_a_disabled_account_gets_nothing_more(site: Site, tmp_path: Path) -> Non
     assert execute(site, "SELECT 1 FROM post") == []
 
 
+def test_an_account_has_room_for_so_many_imported_posts(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest, with what it brought before; and those that are here already aren't said to be left out."""
+    assert format(importer.MOST_IMPORTED, ",") in importer.FULL
+    susan = arrive(site)
+    monkeypatch.setattr(importer, "MOST_IMPORTED", 3)
+    pages = []
+
+    for content in (archive(tmp_path, "one", "two"), archive(tmp_path, "one", "two", "three", "four", "five")):
+        upload(susan, content)
+        wait_until_done(site)
+        pages.append(susan.get("/import").text)
+
+    assert "an account can have here" not in pages[0]
+    assert "brought 1 post. 2 were here already." in pages[1]
+    assert "over the 100,000 imported posts that an account can have here: 2" in pages[1]
+    assert words_in(susan.get("/user/susan")) == ["five", "two", "one"]
+
+
 @deep
 def test_an_archive_can_be_brought_three_times_a_day(site: Site, tmp_path: Path) -> None:
     susan, content = arrive(site), archive(tmp_path, "one")

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from tests.depth import deep
 from tests.people.crowd import arrive, import_people, let_follow
+from tests.posts.test_plans import READS_ALL, asked, explained
 from tests.posts.wall import words_in
 from tests.sites import Browser, Site
 from tests.watching import execute
+from webapp import logs
 from webapp.accounts import users
 from webapp.digests import missed
 from webapp.posts import posts
@@ -164,7 +166,7 @@ def test_an_import_holds_no_posts_but_those_it_might_double(site: Site) -> None:
             await db.commit()
         async with site.app.state.database.session(is_writing=True) as db:
             tracemalloc.start()
-            added, again = await posts.import_all(db, new), await posts.import_all(db, [*new, here[7]])
+            (added, _more), (again, _more) = [await posts.import_all(db, some) for some in (new, [*new, here[7]])]
             most = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         return added, again, most
@@ -175,3 +177,27 @@ def test_an_import_holds_no_posts_but_those_it_might_double(site: Site) -> None:
 
     assert (added, again) == (3, 0)
     assert most < 2_000_000, "bytes; the posts that are here take 8 MB"
+
+
+def test_what_was_brought_before_is_looked_up_post_by_post(any_site: Site) -> None:
+    """Not by reading all of its moment: somebody may have brought tens of thousands of one and the same."""
+    import_people(any_site, "susan")
+    brought = [ImportedPost(1, f"post {number}", START) for number in range(3000)]
+
+    async def bring_again(some: list[ImportedPost]) -> tuple[int, int]:
+        logs.current_request.set("1")  # or nothing is noted
+        async with any_site.app.state.database.session(is_writing=True) as db:
+            added = await posts.import_all(db, some)
+            await db.commit()
+        return added
+
+    any_site.run(bring_again, brought)
+    execute(any_site, "ANALYZE")
+    with asked(any_site) as seen:
+        again = any_site.run(bring_again, [*brought[:9], ImportedPost(1, "new", START)])
+
+    looked_up = {each: explained(any_site, each, values) for each, values in seen.items() if "FROM post" in each}
+    assert again == (1, 0)
+    assert [each for each in looked_up if "created_at IN" in each and "post.id > 0" not in each] == []
+    assert "ix_post_import_digest" in str(looked_up.values())
+    assert [each for each, plan in looked_up.items() if READS_ALL.search(plan)] == []

@@ -23,8 +23,10 @@ MOST_CHARACTERS = 30_000
 RENEW_SECONDS = 20
 PEOPLE_AT_ONCE = 50
 MOST_NEW = 20_000  # posts; the next upload goes on from there
+MOST_IMPORTED = 100_000  # posts of one account: what it brings stays, and takes room in all backups
 MOST_PEOPLE = 400  # in each list: as many as the buttons allow in an hour
 TOO_MANY = N_("more than one import takes: upload the file again tomorrow")
+FULL = N_("over the 100,000 imported posts that an account can have here")
 WORE_OUT = N_("We couldn't finish it. Please tell the admin of this site.")
 MOST_REASONS = 20
 MOST_CRASHES = 5  # of processes that were importing it
@@ -45,7 +47,6 @@ class Importer(Worker):
         except Unreadable as refused:
             return await self._finish(lease, {"unreadable": str(refused)})
         seen = await self._add(lease, archive)
-        archive.left_out[TOO_MANY] += len(archive.posts) - seen
         lists = {kind: await self._restore(lease, archive, kind) for kind in people.KINDS}
         left_out = {reason: count for reason, count in archive.left_out.most_common(MOST_REASONS) if count}
         await self._finish(lease, {"seen": seen, "people": lists, "left_out": left_out})
@@ -78,20 +79,24 @@ class Importer(Worker):
         return task.result()
 
     async def _add(self, lease: Lease, archive: Archive) -> int:
-        """Adds the posts, newest first; returns how many it reached. Raises LeaseLost."""
-        seen = new = 0
+        """Adds the posts, newest first; returns how many of them are here now. Raises LeaseLost."""
+        async with self._database.session() as db:
+            room = max(0, MOST_IMPORTED - await posts.imported(db, lease.user_id))
+        seen = new = over = 0
         while seen < len(archive.posts) and new < MOST_NEW:
             self._go_on()
             began, some = time.monotonic(), next_few(lease.user_id, archive.posts, seen)
             seen += len(some)
             async with self._database.session(is_writing=True) as db:
                 await uploads.queue.hold(db, lease, done=seen, total=len(archive.posts))
-                added = await posts.import_all(db, some)
+                added, more = await posts.import_all(db, some, room - new)
                 await uploads.add(db, lease, added)
                 await db.commit()
-            new += added
+            new, over = new + added, over + more
             await asyncio.sleep(time.monotonic() - began)  # as much time for the visitors as for us
-        return seen
+        archive.left_out[FULL] += over
+        archive.left_out[TOO_MANY] += len(archive.posts) - seen
+        return seen - over
 
     async def _restore(self, lease: Lease, archive: Archive, kind: str) -> int:
         """Follows, mutes or blocks the people in a list; returns how many of them are now. Raises LeaseLost."""

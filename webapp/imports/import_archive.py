@@ -63,7 +63,8 @@ async def _import(settings: Settings, name: str, archive: Archive) -> ImportRepo
 
 async def _add(database: Database, report: ImportReport, user_id: int, written: Sequence[ArchivedPost]) -> None:
     async def add(db: AsyncSession, some: Sequence[ArchivedPost]) -> None:
-        report.posts += await posts.import_all(db, [ImportedPost(user_id, post.body, post.created_at) for post in some])
+        brought = [ImportedPost(user_id, post.body, post.created_at) for post in some]
+        report.posts += (await posts.import_all(db, brought))[0]
 
     await bulk.in_turns(database, written, add)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from webapp.database import now, partial_index
@@ -28,6 +28,7 @@ class Post(SQLModel, table=True):
         # Only of the few deleted posts: with all posts in it, a planner would use it for "not deleted".
         partial_index("ix_post_deleted_at", "deleted_at", where="deleted_at IS NOT NULL"),
         partial_index("ix_post_reply_to_id_id", "reply_to_id", "id", where="reply_to_id IS NOT NULL"),
+        partial_index("ix_post_import_digest", "import_digest", where="import_digest IS NOT NULL"),
         {"sqlite_autoincrement": True},
     )
 
@@ -41,6 +42,8 @@ class Post(SQLModel, table=True):
     deleted_at: datetime | None = None
     removed_at: datetime | None = None
     removed_because: str = Field(default="", max_length=300)
+    # Finds an imported post again, however many were brought of its moment. None for all others.
+    import_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class Mention(SQLModel, table=True):

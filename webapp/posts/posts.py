@@ -1,8 +1,9 @@
 """Write a post or a reply, edit it, delete it, undo that."""
 
+import hashlib
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, ColumnElement, case, func, insert, null, select, type_coerce, update
@@ -14,6 +15,7 @@ from webapp.notifications import batching
 from webapp.people import blocks
 from webapp.posts import text
 from webapp.posts.models import Mention, Post
+from webapp.posts.statements import is_news
 from webapp.posts.timeline import Card
 from webapp.settings import Settings
 
@@ -79,40 +81,58 @@ class ImportedPost(NamedTuple):
     body: str
     created_at: datetime
 
+    @property
+    def digest(self) -> bytes:
+        """Of another such post, it is another one."""
+        told = f"{self.author_id} {self.created_at.astimezone(UTC).isoformat()} {self.body}"
+        return hashlib.sha256(told.encode()).digest()[:16]
+
 
 async def add_all(db: AsyncSession, written: Sequence[ImportedPost]) -> int:
     """Adds posts in their order, except those already here; returns how many. Nobody is told."""
     new = await _not_here(db, written)
-    await _insert(db, [{**each._asdict(), "removed_because": ""} for each in new], new)
+    await _insert(db, [{} for _each in new], new)
     return len(new)
 
 
-async def import_all(db: AsyncSession, written: Sequence[ImportedPost]) -> int:
-    """Adds posts that a person brings along, newest first, except those already here; returns how many.
+async def import_all(db: AsyncSession, written: Sequence[ImportedPost], room: int | None = None) -> tuple[int, int]:
+    """Adds posts that a person brings along, newest first, except those already here; returns how many, and how many
+    more there are than there is room for.
 
     Nobody is told, and they are no news in any timeline: see `Post`.
     """
-    new = await _not_here(db, written)
-    if new and db.get_bind().dialect.name == "postgresql":
+    digests = {each.digest: each for each in written}
+    brought = await execute(db, select(_posts.c.import_digest).where(_posts.c.import_digest.in_(digests)))
+    known = set(brought.scalars())
+    unknown = await _not_here(db, [each for digest, each in digests.items() if digest not in known], is_news())
+    if unknown and db.get_bind().dialect.name == "postgresql":
         await execute(db, select(func.pg_advisory_xact_lock(_IMPORTS)))  # SQLite has one writer anyway
     last: int = (await execute(db, select(func.coalesce(func.min(_posts.c.id), 0)))).scalar_one()
     numbers = itertools.count(min(last, 0) - 1, -1)
-    await _insert(db, [{"id": next(numbers), **each._asdict(), "removed_because": ""} for each in new], new)
-    return len(new)
+    new = unknown[:room]
+    await _insert(db, [{"id": next(numbers), "import_digest": each.digest} for each in new], new)
+    return len(new), len(unknown) - len(new)
 
 
-async def _not_here(db: AsyncSession, written: Sequence[ImportedPost]) -> list[ImportedPost]:
-    """Reads only what is like them: somebody may have brought tens of thousands of the same moment."""
-    columns, wanted = [_posts.c[name] for name in ImportedPost._fields], dict.fromkeys(written)
+async def imported(db: AsyncSession, author_id: int) -> int:
+    """How many posts a person has brought along."""
+    return (await execute(db, select(func.count()).where(_posts.c.author_id == author_id, ~is_news()))).scalar_one()
+
+
+async def _not_here(db: AsyncSession, some: Sequence[ImportedPost], *which: ColumnElement[bool]) -> list[ImportedPost]:
+    """Reads only posts that are like them."""
+    columns, wanted = [_posts.c[name] for name in ImportedPost._fields], dict.fromkeys(some)
     alike = [column.in_({each[place] for each in wanted}) for place, column in enumerate(columns)]
-    here = {ImportedPost(*row) for row in await execute(db, select(*columns).where(*alike))}
+    here = {ImportedPost(*row) for row in await execute(db, select(*columns).where(*alike, *which))}
     return [each for each in wanted if each not in here]
 
 
-async def _insert(db: AsyncSession, rows: Sequence[Mapping[str, object]], new: Sequence[ImportedPost]) -> None:
-    if rows:
+async def _insert(db: AsyncSession, own: Sequence[Mapping[str, object]], new: Sequence[ImportedPost]) -> None:
+    """Adds posts, each with values of its own."""
+    if new:
+        rows = [{**each._asdict(), "removed_because": "", **more} for each, more in zip(new, own, strict=True)]
         added = insert(_posts).returning(_posts.c.id, sort_by_parameter_order=True)
-        await _note_imported_mentions(db, zip((await execute(db, added, list(rows))).scalars(), new, strict=True))
+        await _note_imported_mentions(db, zip((await execute(db, added, rows)).scalars(), new, strict=True))
 
 
 async def delete(db: AsyncSession, author_id: int, post_id: int) -> bool:

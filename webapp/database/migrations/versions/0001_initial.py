@@ -388,6 +388,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_because", sa.String(length=300), nullable=False),
+        sa.Column("import_digest", sa.LargeBinary(), nullable=True),
         sqlite_autoincrement=True,
     )
     op.create_index(
@@ -395,6 +396,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_post_author_id_created_at_id", "post", ["author_id", "created_at", "id"])
     _partial_index("ix_post_deleted_at", "post", ["deleted_at"], "deleted_at IS NOT NULL")
+    _partial_index("ix_post_import_digest", "post", ["import_digest"], "import_digest IS NOT NULL")
     _partial_index("ix_post_reply_to_id_id", "post", ["reply_to_id", "id"], "reply_to_id IS NOT NULL")
 
     op.create_table(
