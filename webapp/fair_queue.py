@@ -1,6 +1,6 @@
 """Whose turn is next: so many at a time and, among those who wait, one of each client IP before the next of any.
 
-The field calls it fair queueing (RFC 970): whoever comes behind a crowd waits for one of each, and not for the crowd.
+The field calls it fair queueing (RFC 970): behind a crowd, one waits for one request of each client IP, not for all.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from webapp.limit_windows import wider
 
 # For a turn, or for what others hold. With the time that a statement may take, a frozen database is a page that says so
-# within ten seconds. Whoever has waited longer is only told so, which takes a tenth of a page's time.
+# within ten seconds. A request that has waited longer is only told so, which takes a tenth of a page's time.
 MAX_WAIT_SECONDS = 4.0
 Line = dict[str, deque[asyncio.Future[None]]]
 
@@ -88,7 +88,7 @@ class Turn:
         return True
 
     def go_on(self) -> None:
-        """Begins again, whoever is waiting."""
+        """Begins again at once, before those who are waiting."""
         self._queue.free -= 1
         self._has_begun = True
 
@@ -132,7 +132,7 @@ def seconds_waited() -> float:
 @asynccontextmanager
 async def held(lock: asyncio.Lock | asyncio.Semaphore, *, is_patient: bool = False) -> AsyncIterator[None]:
     """Holds a lock, and waits for it aside. Raises Busy if the request has then waited too long, unless it is patient:
-    whoever has the lock may be waiting for a frozen database, and of many in a row, each would wait for all before it.
+    the one with the lock may be waiting for a frozen database, and of many in a row, each would wait for all before it.
     """
     began, turn = time.monotonic(), current_turn.get()
     with aside():

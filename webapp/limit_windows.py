@@ -23,7 +23,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Limit:
-    """How often something may be done by one account, one client_ip or whoever else is counted; `name` is for the key.
+    """How often something may be done by one account, one client_ip or anybody else who is counted, under this `name`.
 
     Once it was done more often than `after`, the rates in `then` also apply: a slower pace instead of a long wait.
     What is counted for a client_ip by itself is `of_client_ip`: an IPv6 one also counts for the /48 around it. What a
@@ -50,8 +50,8 @@ class Limit:
 def wider(client_ip: str) -> str:
     """The /48 that an IPv6 client_ip is in, else "".
 
-    Whoever rents a server or opens a tunnel may get a whole one: 65,536 client IPs. But so many phones of one company
-    may share it, too.
+    Anybody who rents a server or opens a tunnel may get a whole one: 65,536 client IPs. But so many phones of one
+    company may share it, too.
     """
     return str(ip_network(client_ip).supernet(new_prefix=WIDER)) if client_ip.endswith("::/64") else ""
 

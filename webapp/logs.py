@@ -81,7 +81,7 @@ def printable(text: str) -> str:
 
 
 def say(words: str, where: TextIO | None = None) -> None:
-    """Prints lines for whoever runs a command, on standard output unless told otherwise.
+    """Prints lines for the person who runs a command, on standard output unless told otherwise.
 
     They may repeat what visitors, mail servers or files say, and none of that may control the admin's terminal.
     Raises OSError if they can't be written, as into a file on a full disk; it names the stream, not a file.

@@ -18,7 +18,7 @@ class Overtaken(Exception):
 
 
 class Keep(NamedTuple):
-    """What deliberately survives: the session and the browser (its mark) of whoever asks for it.
+    """What deliberately survives: the session of the person who asks, and their browser (by its mark).
 
     The session keeps the passkey that opened it, and a reset the `passkey` that was just shown. Recovery codes also
     survive if the second factor was just shown.
@@ -76,7 +76,7 @@ async def lock(db: AsyncSession, user_id: int) -> None:
 
 
 async def hold(db: AsyncSession, user_id: int, epoch: int, session_id: int) -> None:
-    """Lets nobody end anything of an account, or this session of it, until the transaction is over.
+    """Keeps others from ending the account's sessions and links, or this session, until the transaction is over.
 
     Raises Overtaken if the account has left that epoch or is disabled, or if the session has ended.
     """
@@ -96,7 +96,7 @@ async def _hold_session(db: AsyncSession, session_id: int) -> bool:
 
 
 async def goes_on(db: AsyncSession, session_id: int) -> bool:
-    """Whether a session is open, maybe carried over into a new epoch of its account meanwhile."""
+    """Whether a session is still open, even if it was carried over into a new epoch of its account meanwhile."""
     carried = col(Session.id) == session_id, col(Session.epoch) == col(User.epoch), col(User.disabled_at).is_(None)
     open_one = select(col(Session.id)).join(User, col(User.id) == col(Session.user_id)).where(*carried)
     return (await execute(db, open_one)).first() is not None

@@ -69,8 +69,8 @@ def mark(secret: str) -> str:
 
 
 async def at_log_in(db: AsyncSession, user_id: int, secret: str, epoch: int, *, trusts: bool) -> str:
-    """The secret with which a browser leaves a log-in: a new one if the person isn't known by it yet, or `trusts` it
-    from now on. Otherwise whoever was there before, and has copied it, would be known or trusted with it.
+    """The secret of a browser's cookie after a log-in: a new one if the person isn't known by it yet, or `trusts` it
+    from now on. Otherwise somebody who had copied the old one would be known or trusted with it.
     """
     before = mark(secret)
     if not trusts and await is_known(db, user_id, before, epoch):
@@ -91,7 +91,7 @@ async def remember(db: AsyncSession, user_id: int, mark: str, epoch: int) -> set
 
 async def _kept(db: AsyncSession, user_id: int) -> list[str]:
     """The marks of the MOST browsers seen last, but SETTLED of them have been known for a while, if there are so many:
-    whoever has just got in can't push them out.
+    somebody who has just got in can't push them out.
     """
     mark, is_settled = col(KnownBrowser.secret_hash), col(KnownBrowser.known_since) < now() - SETTLED_AFTER
     latest = select(mark).where(col(KnownBrowser.user_id) == user_id).order_by(col(KnownBrowser.last_seen_at).desc())
@@ -152,7 +152,7 @@ async def forget_others(db: AsyncSession, user_id: int, mark: str, epoch: int, *
 async def renew(db: AsyncSession, mark: str) -> str | None:
     """Gives a browser a new secret, for everybody who is known in it; returns it, or None if nobody is.
 
-    Otherwise whoever has copied its cookies would stay known with the browser that its owner keeps.
+    Otherwise somebody who has copied its cookies would stay known in the browser that its owner keeps.
     """
     secret = new_secret()
     values = {"before": mark, "after": hashed(secret)}

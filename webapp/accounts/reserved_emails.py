@@ -51,8 +51,8 @@ async def undoable_changes(db: AsyncSession, user_id: int) -> Sequence[Row[int, 
 async def on(db: AsyncSession, address: str, *, but: int = 0) -> Reservation | None:
     """The account that an address is reserved for, unless that is `but`.
 
-    Whoever gives out an address must ask after the database's unique constraint has let it through: only then is
-    every change that freed the address seen.
+    Ask this after the database's unique constraint has let the address through: only then is every change that freed it
+    seen.
     """
     row = await _ON.row(db, {"address": address, "but": but, "moment": now() - KEPT})
     return Reservation(row[0], ends(row[1])) if row else None

@@ -169,7 +169,7 @@ async def end_all(db: AsyncSession, user_id: int, epoch: int, but: int | None) -
 
 
 def live(user: Any) -> tuple[ColumnElement[bool], ...]:
-    """The SQL conditions of the open sessions of a person, or of whoever is in a statement's row."""
+    """The SQL conditions of the open sessions of a `user`: an object, or the columns of a statement."""
     return _sessions.c.user_id == user.id, _sessions.c.epoch == user.epoch, _sessions.c.expires_at > now()
 
 

@@ -204,7 +204,7 @@ def not_me_link(settings: Settings, user_id: int, kind: str, address: str) -> st
 
 
 def app_link(settings: Settings, user_id: int, epoch: int) -> str:
-    """The link to the page that sets up an authenticator app, for who is logged in to that account."""
+    """The link to the page that sets up an authenticator app, for a browser that is logged in to that account."""
     token = issue(settings, Purpose.ADD_APP, user_id, APP_LIFETIME, epoch)
     return f"{settings.base_url}/authenticator_app/{token}"
 

@@ -139,7 +139,7 @@ async def add(
     language: str,
     client: ClientInfo,
 ) -> User:
-    """Like `register`, with a password that is already hashed. An email has just arrived at the address."""
+    """Like `register`, with a password that is already hashed. The person has just proved the address by an email."""
     user = new(username, email, password_hash, language)
     try:
         async with db.begin_nested():
@@ -207,7 +207,7 @@ async def tell(
     delay: timedelta = timedelta(),
     **details: Any,
 ) -> None:
-    """Posts an email about what has just happened to an account, in its language, whatever that of the page."""
+    """Posts an email about what has just happened to an account, in the account's language, not in the page's."""
     told = {"username": user.username, "when": now().isoformat()} | details
     await kinds.post(db, settings, kind, user.email, user_id=user.id, language=user.language, delay=delay, **told)
 
@@ -215,8 +215,8 @@ async def tell(
 async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
     """Changes the language of the site and of its emails for a person.
 
-    A thief may have chosen it so that they can't read what warns them. So that comes in the former one, until they
-    prove who they are after the time for which "this wasn't me" works.
+    A thief may have chosen one that the person can't read. So warnings keep coming in the former language until the
+    person proves who they are, after the time for which "this wasn't me" works.
     """
     values = {
         "language": language,
@@ -227,7 +227,7 @@ async def set_language(db: AsyncSession, user_id: int, language: str) -> None:
 
 
 async def restore_language(db: AsyncSession, user_id: int) -> None:
-    """Undoes a change of the language that hasn't been confirmed like that."""
+    """Undoes a change of language that the person hasn't confirmed in that way."""
     is_kept = col(User.id) == user_id, col(User.former_language).is_not(None)
     await db.exec(update(User).where(*is_kept).values(language=col(User.former_language), former_language=None))
 

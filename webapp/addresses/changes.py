@@ -113,10 +113,10 @@ async def confirm(db: AsyncSession, settings: Settings, change: Change, client: 
 async def undo(db: AsyncSession, settings: Settings, change: Change, client: ClientInfo) -> None:
     """Gives the account its old address back, whatever has changed since, and logs everybody out.
 
-    Whoever changed the address knew the password, and may since have made recovery codes, added an authenticator
+    The person who changed the address knew the password, and may since have made recovery codes, added an authenticator
     app, turned off emails about log-ins or chosen another language, so none of these count any more. What opens the
-    account is a reset email, which goes to the old address again. Raises Overtaken if it was already undone, and
-    Taken; the caller must then roll back.
+    account is a reset email, which goes to the old address again. Raises Overtaken if it was already undone, and Taken;
+    the caller must then roll back.
     """
     keep = Keep(browser=client.browser_mark)
     await _move(db, change, change.old_email, client, keep=keep, password_locked_at=now(), reset_paused_until=None)

@@ -136,7 +136,7 @@ def _restored_draft(settings: Settings, change: Change) -> Draft:
 
 
 def _removed_draft(change: Change, recipient: str) -> Draft:
-    """Without any link, since the reader may be whoever stole the account."""
+    """Without any link, since the reader may be the thief of the account."""
     values = {"username": change.username, "old": _masked(change.old_email), "when": change.undone_at}
     return Draft("address_removed", recipient, values)
 

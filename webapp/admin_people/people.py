@@ -61,7 +61,7 @@ async def find(db: AsyncSession, typed: str, state: str, before: int) -> list[Pe
 
 
 async def account(db: AsyncSession, user: User) -> Account:
-    """All of it in one trip."""
+    """Everything about one person, in one trip to the database."""
     live = select(_sessions).where(*sessions.live(user))
     [row], opened, factors, emails, inviters = await execute_together(
         db,

@@ -59,7 +59,7 @@ async def plan(db: AsyncSession, user_id: int, kind: str, names: Sequence[str]) 
 
 
 async def add(db: AsyncSession, user_id: int, kind: str, numbers: Sequence[int]) -> None:
-    """Always in the same order: three who bring each other along at once don't wait for each other's locks."""
+    """Adds them, always in the same order: three who import each other at once don't wait for each other's locks."""
     for number in sorted(numbers):
         await KINDS[kind].add(db, user_id, number)
 

@@ -59,7 +59,7 @@ class Archive:
 
 
 def read(settings: Settings, file: Path | IO[bytes], go_on: Callable[[], None] = lambda: None) -> Archive:
-    """Raises Unreadable. No member is ever in memory as a whole, and `go_on` is called for each piece of one."""
+    """What an archive holds, a piece in memory at a time, with `go_on` called for each. Raises Unreadable."""
     archive = Archive(people={name: [] for name in LISTS})
     with zips.opened(file) as zipped:
         try:

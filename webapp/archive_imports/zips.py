@@ -30,13 +30,13 @@ class Unreadable(Exception):
 
 
 def check(file: IO[bytes]) -> None:
-    """Refuses what nobody should have to work on: anybody may have made the file. Raises Unreadable."""
+    """Refuses a zip that would take too much work: anybody may have made the file. Raises Unreadable."""
     _check_end(file)
     opened(file).close()
 
 
 def opened(file: Path | IO[bytes]) -> zipfile.ZipFile:
-    """Raises Unreadable."""
+    """The file as a zip. Raises Unreadable."""
     try:
         zipped = zipfile.ZipFile(file)
     except UNREADABLE:

@@ -1,6 +1,6 @@
 """The contents of account.json: everything that is stored about a person, table by table, and what is withheld and why.
 
-Whoever adds a table or column about a person names it here; a test fails until then.
+A new table or column about a person must be named here; a test fails until it is.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class LeaseLost(Exception):
 
 
 class CutOff(Exception):
-    """The session of whoever downloads has ended, or the file is gone."""
+    """The session that downloads the file has ended, or the file is gone."""
 
 
 class Queue:

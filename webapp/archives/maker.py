@@ -38,7 +38,7 @@ class Worker(ABC):
 
     @abstractmethod
     async def work(self, lease: Lease) -> None:
-        """Raises LeaseLost."""
+        """Does one piece of work, under its lease. Raises LeaseLost."""
 
     async def do_one(self) -> bool:
         """Does what has waited longest; returns whether there was anything."""

@@ -148,7 +148,7 @@ async def latest(db: AsyncSession, user_id: int) -> Sequence[SecurityEvent]:
 
 
 def newest_of_each_kind(rows: Table, user_id: int, most: int) -> Select[int]:
-    """The ids of somebody's newest rows of each kind: whoever does one thing again and again hides nothing else."""
+    """The ids of somebody's newest rows of each kind: doing one thing again and again hides nothing else."""
     newest_first = rows.c.created_at.desc(), rows.c.id.desc()
     place = func.row_number().over(partition_by=rows.c.kind, order_by=newest_first).label("place")
     placed = select(rows.c.id, place).where(rows.c.user_id == user_id).subquery()

@@ -175,8 +175,8 @@ async def log_in(
 ) -> None:
     """Opens a session in the epoch in which the password, or a passkey, was checked; ends the browser's old one.
 
-    The caller has made all checks, and says what answered the `second` step and whether to trust the browser. Whoever
-    was logged in here before is logged out. A pending removal of factors is stopped.
+    The caller has made all checks, and says what answered the `second` step and whether to trust the browser. Anybody
+    who was logged in here before is logged out. A pending removal of factors is stopped.
     """
     db, here, was_here = request.state.db, cookies.read(request, BROWSER_COOKIE), user.last_seen_at is not None
     await users.note_here(db, user.id)  # the account's row first, as in whatever ends everything

@@ -26,7 +26,7 @@ _requests = named_table("registration_request", *map(column, ("email", "username
 
 def _credentials(key: str) -> Prepared:
     """Finds an account, or else the request of somebody who waits for one: without the number of an account. It is one
-    statement, so that a log-in takes the same work whoever is found.
+    statement, so that a log-in takes the same work whether it finds an account, a request or nothing.
     """
     columns = col(User.id), col(User.epoch), col(User.password_hash)
     accounts = select(*columns).where(table(User).c[key] == bindparam("identity"))

@@ -60,8 +60,8 @@ async def send(
     """Posts an email, or says in the form why not. The work is the same whether the recipient exists or not.
 
     Given the `asked_id` of a page that is already waiting for an email, the codes of both emails work there. Without a
-    page (`has_page`), the email has no code. With an `epoch`, it is only sent while the account is in it: whoever waits
-    may have been thrown out meanwhile.
+    page (`has_page`), the email has no code. With an `epoch`, it is only sent while the account is in it: the person
+    who waits may have been thrown out meanwhile.
     """
     settings = request.app.state.settings
     if not settings.sends_mail:

@@ -37,9 +37,9 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, db: AsyncSession, *key: str) -> AsyncIterator[None]:
-        """A turn, from the cheap checks until what was right or wrong is written. Whoever waits holds no connection.
+        """A turn, from the cheap checks until the result is written. No connection is held while waiting for it.
 
-        Raises Busy if the database has failed whoever was before: otherwise each one behind would wait as long, too.
+        Raises Busy if the database has failed the one before: otherwise each one behind would wait as long, too.
         """
         await release(db)
         lock, came_at = self._locks.setdefault(key, _Lock()), time.monotonic()

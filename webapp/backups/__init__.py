@@ -6,7 +6,7 @@ from webapp.i18n import gettext as _
 
 
 class Refused(Exception):
-    """This can't be done, and nothing was changed; says why in words for whoever runs the site."""
+    """This can't be done, and nothing was changed; says why in words for the admin."""
 
 
 def must_be_new(file: Path) -> None:

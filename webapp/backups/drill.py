@@ -1,4 +1,4 @@
-"""Restores a backup to one side, and checks that people could use the site from there."""
+"""Restores a backup elsewhere, and checks that people could use the site with it."""
 
 import asyncio
 import re

@@ -73,7 +73,7 @@ def sent_by(raw: bytes, day: datetime) -> datetime:
     message.
 
     Some of these come from servers whose clocks are wrong, but none of the email's own can be from an earlier day. Nor
-    from a later one: whoever has read an email knows its return path, and could write any date.
+    from a later one: anybody who has read an email knows its return path, and could write any date.
     """
     return min(moment for moment in [*_dates(raw), day + timedelta(days=1)] if moment >= day)
 

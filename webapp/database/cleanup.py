@@ -69,7 +69,7 @@ class CleanupTask:
 
 @dataclass
 class CleanupWalk(CleanupTask):
-    """Deletes the rows of a table that meet a condition without an index for it, which would cost whoever writes there.
+    """Deletes the rows of a table that meet a condition without an index for it: an index would slow down every write.
 
     Each batch looks at the next rows along the primary key, so nobody waits for the whole table to be read.
     """

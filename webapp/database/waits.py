@@ -25,8 +25,8 @@ class Waits:
 class TimedPool(AsyncAdaptedQueuePool):
     """The usual pool, with the waits counted, which gives its connections in the order in which they were asked for.
 
-    The usual one gives a connection that has just come back to whoever asks in that instant, and lets those who were
-    waiting wait again, behind everybody.
+    The usual one may give a connection that has just come back to a newcomer; those who were waiting then wait again,
+    behind everybody.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

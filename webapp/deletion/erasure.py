@@ -97,7 +97,7 @@ async def _erase_some(db: AsyncSession, settings: Settings, user_id: int) -> Non
 
 async def _erase_events(db: AsyncSession, settings: Settings, user_id: int, addresses: set[str]) -> bool:
     """Deletes a batch of the account's events, and what was counted for it at the client IPs in them. There may be
-    thousands: whoever travels has another each day, and a thief as many as can be rented. False if there were none.
+    thousands: somebody who travels has another each day, and a thief as many as can be rented. False if none.
     """
     query = select(_events.c.id, _events.c.client_ip).where(_events.c.user_id == user_id).limit(BATCH)
     if some := (await execute(db, query)).all():

@@ -53,7 +53,7 @@ async def make(
     """Gives the account ten new codes: the `shown` ones if given, otherwise fresh ones to be shown once.
 
     Older codes stop working. Raises Overtaken if the account has left the epoch in which `user` was read, or the
-    session of whoever asks has ended. Frees the connection while it hashes. Raises Busy.
+    asker's session has ended. Frees the connection while it hashes. Raises Busy.
     """
     made = [canonical(code) for code in shown] or _new_codes()
     by = client.client_ip, user.email

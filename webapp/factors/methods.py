@@ -59,7 +59,7 @@ class AppTaken(Exception):
 
 
 async def of(db: AsyncSession, user_id: int) -> Methods:
-    """All of it in one trip. The account must be there."""
+    """What opens an account, in one trip to the database. The account must be there."""
     app = (col(Factor.user_id) == col(User.id)) & (col(Factor.kind) == FactorKind.APP)
     used_at, is_alive = col(RecoveryCode.used_at), col(Passkey.epoch) == col(User.epoch)
     is_live = (col(Session.epoch) == col(User.epoch)) & (col(Session.expires_at) > now())
@@ -167,7 +167,7 @@ async def _clock_is_off(db: AsyncSession, factor: Factor, secret: str, code: str
 async def _spend(db: AsyncSession, factor: Factor, step: int, values: dict[str, Any]) -> bool:
     """Uses up a time step; False if it was used already, or the app is gone.
 
-    A step that is yet to come is kept beside the last one: whoever uses a code of now must not make it good again.
+    A step that is yet to come is kept beside the last one: using a code of now must not make it good again.
     """
     await endings.lock(db, factor.user_id)  # the account's row first, as in whatever ends everything
     this = col(Factor.id) == factor.id

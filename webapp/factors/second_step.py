@@ -123,7 +123,7 @@ async def answer(
 async def attempts(db: AsyncSession, user: User, client: ClientInfo, *, by_link: bool) -> list[Use]:
     """What an attempt counts for. Commit it before checking the code, so that simultaneous guesses count, too.
 
-    On the form behind a reset link it counts apart: whoever has the password could otherwise keep the owner from it.
+    On the form behind a reset link it counts apart: somebody with the password could use up the owner's attempts.
     """
     if browser := await known_browsers.counted_as(db, user.id, client.browser_mark, user.epoch):
         return [(rate_limits.SECOND_STEP_KNOWN_BROWSER, browser)]

@@ -55,7 +55,7 @@ async def _import(settings: Settings, rows: Sequence[Row]) -> None:
 
 
 async def add_in_turns(database: Database, accounts: Sequence["NewAccount"]) -> None:
-    """Raises Refused: at the start if the hashes have too many different costs, later if somebody took a username."""
+    """Adds accounts. Raises Refused: at once if the hashes have too many costs, later if somebody took a username."""
     async with database.session(is_writing=True) as db:
         await _remember(db, accounts)
         await db.commit()
@@ -66,7 +66,7 @@ async def add_in_turns(database: Database, accounts: Sequence["NewAccount"]) -> 
 
 
 async def insert(db: AsyncSession, accounts: Sequence["NewAccount"]) -> None:
-    """Raises IntegrityError; and Refused if one of the addresses or usernames was reserved meanwhile."""
+    """Adds accounts. Raises IntegrityError; and Refused if one of the addresses or usernames was reserved meanwhile."""
     if not accounts:
         return
     defaults = users.new("", "", "").model_dump(exclude={"id"})
@@ -118,7 +118,7 @@ class TakenNames:
         return cls(kept | people, emails, await usernames.retired(db, settings))
 
     def take(self, account: NewAccount) -> None:
-        """Raises ValueError if somebody has the username or the address."""
+        """Takes both for a new account. Raises ValueError if somebody has one of them."""
         if account.username_key in self.emails_by_name or self.is_retired(account.username):
             words = _("the username %(name)s is taken, or reserved for its previous owner")
             raise ValueError(words % {"name": quoted(account.username)})
@@ -159,7 +159,7 @@ def check(rows: Sequence[Row], taken: TakenNames, local_domains: Collection[str]
 
 
 def account_of(username: str, typed: str, password_hash: str, local_domains: Collection[str]) -> NewAccount:
-    """Raises ValueError."""
+    """The account in a line of the file. Raises ValueError."""
     username = identities.visible(username)
     if not identities.USERNAME.fullmatch(username):
         words = _("%(typed)s can't be a username: 3 to 30 of a to z, 0 to 9 and _")
@@ -173,7 +173,7 @@ def account_of(username: str, typed: str, password_hash: str, local_domains: Col
 
 
 def kept_hash(password_hash: str) -> str:
-    """Raises ValueError. Django marks an account without a password by a leading !."""
+    """The hash to store. Raises ValueError. Django marks an account without a password by a leading !."""
     is_none = not password_hash or password_hash.startswith("!")
     return users.NO_PASSWORD if is_none else hashes.read(password_hash)
 

@@ -94,7 +94,7 @@ async def _made(request: Request, form: Form[MakeInvite]) -> bool:
 
 
 async def _invitation(request: Request) -> Invitation:
-    """Raises TokenInvalid, as for one that is over also if a block hides its maker from whoever is logged in."""
+    """The invitation in the path. Raises TokenInvalid, also if a block hides its maker from the viewer."""
     settings, viewer = request.app.state.settings, request.state.user
     claim = verify(settings, Purpose.INVITE, request.path_params["token"])
     seen = blocks.not_blocked("user_account.id")

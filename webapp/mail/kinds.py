@@ -32,8 +32,8 @@ class Draft:
 
     With `message`, which is the whole content, it needs no template. `headers` go before those that every email has.
     The value `unsubscribe_link` turns off emails of this kind, and goes into the headers, too (RFC 8058). If `language`
-    is empty, it is that of the account `user_id`, for a warning that from before; for strangers, that of the page that
-    asked.
+    is empty, it is the account's (`user_id`), and for a warning the one from before a recent change; for strangers,
+    that of the page that asked.
     """
 
     template: str

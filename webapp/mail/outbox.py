@@ -180,7 +180,7 @@ def _after(email: Claimed, outcome: Outcome, retries: Sequence[float]) -> dict[s
 
 
 def trouble_seen(moment: datetime) -> dict[str, Any]:
-    """For `NOT_LEAVING`: between when a process must have met the trouble for it to last."""
+    """The parameters of `NOT_LEAVING`: the trouble still lasts if a process has met it between these two times."""
     return {"seen_since": moment - TROUBLE_LASTS, "seen_until": moment + CLOCKS_DIFFER}
 
 

@@ -1,4 +1,4 @@
-"""What the admin can do about a post and its author. Whoever loses something is told why, by email."""
+"""What the admin can do about a post and its author. The person concerned is told why, by email."""
 
 from sqlalchemy import update
 from sqlmodel import col, select

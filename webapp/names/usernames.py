@@ -1,4 +1,4 @@
-"""Usernames that are kept for a while: for whoever has just given one up; for nobody, if the account was deleted."""
+"""Usernames kept for a while: for the person who has just given one up, or from everybody if it was a deleted one's."""
 
 import hashlib
 import hmac
@@ -53,8 +53,8 @@ async def take_back(db: AsyncSession, user_id: int, username: str) -> None:
 async def former_owner(db: AsyncSession, username: str) -> int | None:
     """The account that a username is kept for.
 
-    Whoever gives out a username must ask after the database's unique constraint has let it through: only then is every
-    change that freed it seen.
+    Ask this after the database's unique constraint has let the username through: only then is every change that freed
+    it seen.
     """
     kept = _kept.c.username_key == username.lower(), _kept.c.kept_until > now()
     return (await execute(db, select(_kept.c.user_id).where(*kept))).scalar()

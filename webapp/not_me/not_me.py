@@ -69,7 +69,7 @@ async def report(db: AsyncSession, settings: Settings, user: User, claim: Claim,
 async def _take_address_back(
     db: AsyncSession, settings: Settings, user: User, claim: Claim, client: ClientInfo
 ) -> None:
-    """Otherwise the link for a new password would go to whoever has changed the address."""
+    """Gives the account its address back, so that the link for a new password doesn't go to a thief."""
     lost_by_change = await lost_by(db, settings, user, claim)
     change = await changes.get(db, lost_by_change) if lost_by_change else None
     if change is None:
@@ -78,7 +78,7 @@ async def _take_address_back(
         async with db.begin_nested():
             await changes.undo(db, settings, change, client)
     except (Overtaken, Taken):
-        return  # the account is locked all the same, and its page sends the owner to whoever runs the site
+        return  # the account is locked all the same, and its page sends the owner to the admin
 
 
 def _written(claim: Claim) -> datetime:

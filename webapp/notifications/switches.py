@@ -38,8 +38,8 @@ async def choose(db: AsyncSession, user_id: int, kind: str, is_wanted: bool) -> 
 
 
 async def end_silence(db: AsyncSession, user_id: int) -> None:
-    """Turns on again what tells of the account's safety, in the language from before: whoever was in the account may
-    have turned it off, or chosen a language that its owner can't read.
+    """Turns on again what tells of the account's safety, in the language from before: somebody who was in the account
+    may have turned it off, or chosen a language that its owner can't read.
     """
     await users.restore_language(db, user_id)
     silenced = [name for name, kind in KINDS.items() if kind.is_security and kind.default_on]

@@ -1,1 +1,1 @@
-"""For whoever runs the site: is mail leaving, and what broke?"""
+"""For the admin: is mail leaving, and what broke?"""

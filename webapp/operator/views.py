@@ -1,4 +1,4 @@
-"""For whoever runs the site: the mail's page, and what load balancers and security researchers ask for."""
+"""For the admin, the mail's page; and what load balancers and security researchers ask for."""
 
 import hmac
 from datetime import timedelta
@@ -81,7 +81,7 @@ async def send_mail_again(request: Request) -> Response:
 @limited_button(rate_limits.SMALL_CHANGES)
 @proved_button
 async def address_works_again(request: Request) -> Response:
-    """Whoever runs the site knows better than an old bounce."""
+    """Forgets that an address refused emails: the admin knows better than an old bounce."""
     form, db, settings = await Form.read(request, WorksAgain), request.state.db, request.app.state.settings
     address = form.is_valid and await mail_status.unreachable_address(db, settings, form.data.mark)
     if not address:

@@ -53,7 +53,7 @@ class Used:
 
 
 def new_handle() -> str:
-    """How passkeys know an account. Random, so that whoever finds one learns nothing from it (WebAuthn, 14.6.1)."""
+    """How passkeys know an account. Random, so that it tells its finder nothing (WebAuthn, 14.6.1)."""
     return _text(os.urandom(32))
 
 

@@ -112,7 +112,7 @@ async def rename(
 
 
 async def remove(db: AsyncSession, settings: Settings, user: SessionUser, passkey: Passkey, client: ClientInfo) -> int:
-    """Removes a passkey of whoever is asking, unless that has already happened, and ends their other sessions that it
+    """Removes a passkey of the person who asks, unless that has already happened, and ends their other sessions that it
     has opened; returns how many.
     """
     gone = delete(Passkey).where(col(Passkey.id) == passkey.id, col(Passkey.user_id) == user.id)

@@ -131,7 +131,7 @@ def normal(password: str) -> str:
 
 
 def is_too_long(password: str) -> bool:
-    """Counts it both as hashed and as typed."""
+    """Whether a password is longer than we hash, counted both as hashed and as typed."""
     return len(password) > MOST_TYPED or (len(password) > MAX_LENGTH and len(normal(password)) > MAX_LENGTH)
 
 

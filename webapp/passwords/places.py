@@ -75,7 +75,7 @@ class Places:
 
     @asynccontextmanager
     async def turn(self, asking: Asking, db: AsyncSession | None) -> AsyncIterator[None]:
-        """One of the workers. Whoever waits for it, or has it, holds no connection."""
+        """Lends one of the workers; no connection is held while waiting for it or using it."""
         if db is not None:
             await release(db)
         with aside():

@@ -119,7 +119,7 @@ async def block(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
 
 
 async def unblock(db: AsyncSession, blocker_id: int, blocked_id: int) -> None:
-    """The follows don't come back."""
+    """Ends a block. The follows that it ended don't come back."""
     pair = _blocks.c.blocker_id == blocker_id, _blocks.c.blocked_id == blocked_id
     await execute(db, delete(_blocks).where(*pair))
 

@@ -16,7 +16,7 @@ from webapp.settings import Settings
 async def change(
     db: AsyncSession, settings: Settings, user: User, about_me: str, is_public: bool, client: ClientInfo
 ) -> None:
-    """Tells the owner if strangers can read from now on what they couldn't."""
+    """Stores a profile. The owner is told if strangers can now read what they couldn't before."""
     await db.exec(update(User).where(col(User.id) == user.id).values(about_me=about_me, is_public=is_public))
     if is_public and not user.is_public:
         await events.note(db, Event.PROFILE_SHOWN, user.id, client)

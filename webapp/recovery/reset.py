@@ -74,8 +74,8 @@ def _minutes_left(minutes: int) -> str:
 
 
 async def begin_counts_anew(db: AsyncSession, settings: Settings, user: User) -> None:
-    """Whoever was in the account, or guessed, may have used up its limits; the owner has a new password now, and needs
-    them.
+    """Starts the account's limits anew after a reset: somebody who was in the account, or guessed, may have used them
+    up, and the owner needs them now.
     """
     of_codes = [(rate_limits.RECOVER_ANYWHERE, identity) for identity in (user.username_key, user.email)]
     of_account = [(limit, str(user.id)) for limit in (*LOCKING_UP, rate_limits.SECOND_STEP_ANYWHERE)]

@@ -153,7 +153,7 @@ async def renew_reset_link(request: Request) -> Response:
 
 
 async def _holds_back(request: Request, user_id: int) -> str:
-    """Why a fresh link wouldn't come; empty if it will. Whoever asks has a link of the account's, and may know."""
+    """Why a fresh link wouldn't come; empty if it will. The person who asks has a link to the account, and may know."""
     db = request.state.db
     user = await users.owner(db, user_id)
     if user.reset_pause:

@@ -56,7 +56,9 @@ class NotLive(Exception):
 async def make(
     db: AsyncSession, settings: Settings, user_id: int, epoch: int, name: str, places: int, days: int
 ) -> Invite:
-    """Raises NoPlaces. The caller lets a member make one at a time, as counting a limit of theirs does."""
+    """Adds an invitation. Raises NoPlaces. The caller must keep a member from making two at once: counting a limit
+    does.
+    """
     left = await places_left(db, settings, user_id, epoch)
     if places > left:
         raise NoPlaces(left)
@@ -98,7 +100,7 @@ async def revoke(db: AsyncSession, user_id: int, invite_id: int) -> bool:
 async def find(
     db: AsyncSession, settings: Settings, invite_id: int, seen: Seen | None = None, viewer_id: int = 0
 ) -> Invitation:
-    """Raises NotLive, also if its maker isn't `seen` by the viewer."""
+    """A live invitation. Raises NotLive, also if its maker isn't `seen` by the viewer."""
     query = select(_invites.c.id, _users.c.username).join(_users, _users.c.id == _invites.c.user_id)
     which = _invites.c.id == min(invite_id, LAST_ID), _is_open(), _is_of_member(), *([] if seen is None else [seen])
     row = (await execute(db, query.where(*which), {"viewer_id": viewer_id})).first() if are_on(settings) else None

@@ -36,7 +36,7 @@ def last_account(request: Request) -> str:
 def keep(request: Request, response: Response, path: str, values: dict[str, str]) -> bool:
     """Keeps what was typed into the form at a path, except passwords; returns whether there was anything to keep.
 
-    It is for whoever logged in last in this browser, or for a stranger if nobody logs in meanwhile.
+    It is for the person who logged in last in this browser, or for a stranger if nobody logs in meanwhile.
     """
     typed = {name: value for name, value in values.items() if value.strip() and not _is_secret(name)}
     whose = last_account(request)

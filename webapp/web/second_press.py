@@ -3,8 +3,8 @@
 A browser shows the answer to the last press. So a double click would register somebody and say that the address already
 has an account, or send an email and say "you can ask again in 60 seconds". This takes care of all forms: `pages.render`
 gives the forms of each page an id, and a form that comes again with the same id and content shows the first answer,
-cookies included. Only successes are kept: whoever made a mistake is told so each time. And only of what was written to
-the database, which is limited: what changes nothing can be done again, and nobody fills the table with it.
+cookies included. Only successes are kept: somebody who made a mistake is told so each time. And only of what was
+written to the database, which is limited: what changes nothing can be done again, and nobody fills the table with it.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ def too_long(most: int) -> str:
 
 
 def readable(text: str) -> str:
-    """The text, if others can read it as it was typed. Raises ValueError with words for whoever typed it."""
+    """The text, if others can read it as it was typed. Raises ValueError with words for the person who typed it."""
     if _TOO_MANY_MARKS.search(text):
         raise ValueError(_("There are too many marks on the letters."))
     if _FORBIDDEN.search(text):
