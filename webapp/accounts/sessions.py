@@ -25,6 +25,7 @@ MOST = 20
 SEEN_EVERY = timedelta(minutes=1)
 CHECKUP_EVERY = timedelta(days=365)
 MOST_NEWS = 50
+MOST_LOOKED_AT = 500  # the newest: somebody who was muted may have written thousands since, and every page looks
 
 _sessions, _users = table(Session), table(User)
 _refusals, _passkeys, _status = table(RefusedAddress), table(Passkey), table(MailStatus)
@@ -189,16 +190,19 @@ _HIDDEN = """
 """
 _NEWS = """
     (SELECT count(*) FROM (
-        SELECT 1 FROM mention
-        JOIN post ON post.id = mention.post_id JOIN user_account AS other ON other.id = post.author_id
-        WHERE mention.user_id = user_account.id AND mention.created_at > {since} AND mention.ended_at IS NULL
-        AND other.id <> user_account.id AND post.id > 0 AND post.deleted_at IS NULL AND post.removed_at IS NULL
-        AND other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
+        SELECT 1 FROM (
+            SELECT post_id, ended_at FROM mention WHERE user_id = user_account.id AND created_at > {since}
+            ORDER BY created_at DESC LIMIT {looked}
+        ) AS newest JOIN post ON post.id = newest.post_id JOIN user_account AS other ON other.id = post.author_id
+        WHERE newest.ended_at IS NULL AND post.id > 0 AND post.deleted_at IS NULL AND post.removed_at IS NULL
+        AND other.id <> user_account.id AND other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
     ) AS mentions)
     + (SELECT count(*) FROM (
-        SELECT 1 FROM follow JOIN user_account AS other ON other.id = follow.follower_id
-        WHERE follow.followed_id = user_account.id AND follow.created_at > {since}
-        AND other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
+        SELECT 1 FROM (
+            SELECT follower_id FROM follow WHERE followed_id = user_account.id AND created_at > {since}
+            ORDER BY created_at DESC LIMIT {looked}
+        ) AS newest JOIN user_account AS other ON other.id = newest.follower_id
+        WHERE other.disabled_at IS NULL AND NOT EXISTS ({hidden}) LIMIT {most}
     ) AS followers)
 """
 _HAS_PASSKEYS = exists().where(_passkeys.c.user_id == _users.c.id)
@@ -224,7 +228,7 @@ _CURRENT = Prepared(
         _users.c.factor_removal_due_at,
         _users.c.picture,
         func.coalesce(_users.c.mentions_seen_at, _users.c.created_at),
-        literal_column(_NEWS.format(since=_SINCE, hidden=_HIDDEN, most=MOST_NEWS), Integer),
+        literal_column(_NEWS.format(since=_SINCE, hidden=_HIDDEN, most=MOST_NEWS, looked=MOST_LOOKED_AT), Integer),
         exists().where(_status.c.paused_at.is_not(None)),
     )
     .join_from(_sessions, _users, _sessions.c.user_id == _users.c.id)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     TextClause,
     TextualSelect,
     bindparam,
+    case,
     func,
     literal_column,
     select,
@@ -82,10 +83,21 @@ def _cards(*, only_public: bool, links_public: bool = False) -> Query:
     )
 
 
+def _floor(least: ColumnElement[int]) -> Select[int]:
+    """The number that posts must be above to be looked through: `least`, or else a higher one, so that they are few.
+
+    Of two such conditions, SQLite begins with one and checks the other for every post.
+    """
+    floor = func.max(_posts.c.id) - MOST_SCANNED
+    return select(case((floor > least, floor), else_=least).label("floor"))
+
+
+FLOOR = _floor(literal_column("0", BigInteger)).where(_posts.c.id < bindparam("before"))
 WRITERS = (
     select(_users.c.id, _users.c.username, _users.c.about_me, _users.c.picture, _users.c.created_at)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
-    .where(*shown(), is_news(), _users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
+    .where(*shown(), _posts.c.id > _floor(literal_column("0", BigInteger)).scalar_subquery())
+    .where(_users.c.disabled_at.is_(None), _users.c.id != bindparam("user_id"))
     .where(
         ~select(_follows.c.followed_id)
         .where(_follows.c.follower_id == bindparam("user_id"), _follows.c.followed_id == _users.c.id)
@@ -95,13 +107,14 @@ WRITERS = (
     .order_by(_posts.c.id.desc())
     .limit(_number_of_rows(MOST_NEWS))
 )
-FLOOR = select(func.max(_posts.c.id) - MOST_SCANNED).where(_posts.c.id < bindparam("before"))
 NEWS_TO_EXPLORE = select(func.count()).select_from(
     select(_posts.c.id)
     .join_from(_posts, _users, _posts.c.author_id == _users.c.id)
     .where(*shown(), _users.c.disabled_at.is_(None))
-    .where(_posts.c.id > bindparam("after"), _posts.c.author_id != bindparam("user_id"))
+    .where(_posts.c.id > _floor(bindparam("after", type_=BigInteger)).scalar_subquery())
+    .where(_posts.c.author_id != bindparam("user_id"))
     .where(blocks.not_hidden("post.author_id", ":user_id"))
+    .order_by(_posts.c.id.desc())  # or PostgreSQL may read all posts
     .limit(_number_of_rows(MOST_NEWS))
     .subquery()
 )
@@ -197,8 +210,11 @@ def of(most: int, *, is_first: bool, only_public: bool, links_public: bool) -> Q
 
 @cache
 def earlier(most: int, *, only_public: bool) -> Query:
-    before = _posts.c.id < bindparam("before"), is_news(), _SUGGESTED[only_public]
-    return _cards(only_public=only_public).where(*before).order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
+    """Everybody's, each with the FLOOR that they were looked for above."""
+    floor = FLOOR.scalar_subquery()
+    between = _posts.c.id < bindparam("before"), _posts.c.id > floor, _SUGGESTED[only_public]
+    query = _cards(only_public=only_public).add_columns(floor.label("floor")).where(*between)
+    return query.order_by(_posts.c.id.desc()).limit(_number_of_rows(most))
 
 
 @cache

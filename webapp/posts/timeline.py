@@ -81,14 +81,12 @@ async def explore(db: AsyncSession, most: int, before: int = LAST, *, viewer_id:
 
     Looks through MOST_SCANNED posts, however many of them are shown: there may be fewer than `most`, and older ones.
     """
-    floor = statements.FLOOR.scalar_subquery()
-    query = statements.earlier(most + 1, only_public=viewer_id is None).where(_posts.c.id > floor)
-    parameters = _of_viewer(viewer_id) | {"before": before}
-    rows = (await execute(db, query.add_columns(floor.label("floor")), parameters)).all()
+    query = statements.earlier(most + 1, only_public=viewer_id is None)
+    rows = (await execute(db, query, _of_viewer(viewer_id) | {"before": before})).all()
     page = of_rows(rows, most)
     if page.older is None:
         end = rows[0].floor if rows else (await execute(db, statements.FLOOR, {"before": before})).scalar_one()
-        return replace(page, older=end + 1 if end and end > 0 else None)
+        return replace(page, older=end + 1 if end > 0 else None)
     return page
 
 
