@@ -2,7 +2,9 @@
 out, and so does each command.
 """
 
+import io
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +12,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from tests.archives.test_import import outbox, zipped
 from tests.cli.conftest import Run, environment, run  # noqa: F401  (fixtures)
-from tests.cli.test_locks import ARGUMENTS
+from tests.cli.test_locks import ARGUMENTS, commands
 from tests.cli.tutorial import TutorialDatabase
 from tests.depth import deep, one_in
 from tests.inspection import query
 from tests.processes import free_port
 from tests.sites import Site
+from webapp.cli import main
 from webapp.settings import Settings
 
 PATIENCE = 10
@@ -24,7 +28,8 @@ PATIENCE = 10
 FILES = {
     "a text": ("file is not a database", "Name another file in DATABASE_URL"),
     "a folder": ("unable to open database file", "Does DATABASE_URL name a file"),
-    "in no folder": ("unable to open database file", "in a folder that is there"),
+    "in no folder": ("there is no database at", "Does DATABASE_URL name the right file"),
+    "mistyped": ("there is no database at", "`python -m webapp migrate` makes a new database"),
     "empty": ("no such table", "Run `python -m webapp migrate`"),
 }
 SERVERS = {
@@ -34,7 +39,10 @@ SERVERS = {
     "no such host": ("can't be found", "Is the server running"),
     "no tables": ("does not exist", "Run `python -m webapp migrate`"),
 }
-MADE_BY_MIGRATE = {"in no folder", "empty", "no tables"}
+NEED_NONE = {"send-test-mail", "bounce"}  # or not for what they are given
+NONE_THERE = "here is no (database at|file) .*mistyped"
+MAKERS, RUN_ON = {"dev", "demo", "migrate"}, {"mailer", "shell"}
+MADE_BY_MIGRATE = {"in no folder", "mistyped", "empty", "no tables"}
 COMMANDS = {name for name, words in ARGUMENTS.items() if words is not None} - {"send-test-mail"}  # it needs none
 
 
@@ -133,3 +141,30 @@ def test_a_command_says_what_is_wrong_and_what_to_do(
     assert "Traceback" not in said
     assert reason in said, said
     assert way_out in said, said
+
+
+@pytest.mark.parametrize("command", sorted({*commands(main._parser())} - MAKERS - RUN_ON))
+def test_no_command_but_a_migration_makes_a_database(
+    command: str,
+    run: Run,  # noqa: F811
+    environment: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Or the name of a file is mistyped, and the site seems to be empty."""
+    environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/mistyped")
+    environment.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Subject: nothing")))
+    (tmp_path / "people.csv").write_text("username,email\nmary,mary@example.com\n")
+    app_db = TutorialDatabase(tmp_path / "app.db", emma="emma@example.com").file
+    named = {"file": str(tmp_path / "people.csv"), "app_db": str(app_db)}
+    (tmp_path / "new").mkdir()
+    others = {
+        "import-archive": ["susan", str(zipped(tmp_path / "new", outbox__json=outbox()))],
+        "move": ["--to", f"sqlite:///{tmp_path}/new/site.db"],
+        "restore-drill": [str(tmp_path / "mistyped")],
+    }
+
+    ended = run(*command.split(), *[word.format(**named) for word in ARGUMENTS[command] or others.get(command, [])])
+
+    assert command in NEED_NONE or (ended.code and re.search(NONE_THERE, ended.out + ended.err)), ended
+    assert sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("mistyped")) == []
+    assert not (tmp_path / "new/site.db").exists()

@@ -139,11 +139,14 @@ def damage(file: Path) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["", "nowhere.db", "folder"])
-def test_a_backup_of_nothing_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("", "a file, in a folder that is there"), ("nowhere.db", "the right file"), ("folder", "a file, in a folder")],
+)
+def test_a_backup_of_nothing_is_refused(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "folder").mkdir()
 
-    with pytest.raises(Refused, match="Does DATABASE_URL name a file, in a folder that is there"):
+    with pytest.raises(Refused, match=f"Does DATABASE_URL name {words}"):
         copies.make(f"sqlite+aiosqlite:///{tmp_path / name}", tmp_path / "backup")
 
     assert not (tmp_path / "backup").exists()

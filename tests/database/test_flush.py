@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.inspection import wait_for_rows
-from webapp.database import Database, execute
+from webapp.database import Database, execute, migrations
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +164,9 @@ async def test_the_log_tells_when_that_fails(database: Database, caplog: pytest.
 
 
 async def test_nobody_but_its_owner_may_read_a_new_database(tmp_path: Path) -> None:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    await asyncio.to_thread(migrations.upgrade, url)
+    database = Database(url)
     async with database.session(is_writing=True) as db:
         await execute(db, text("CREATE TABLE note (id integer)"))
         await db.commit()

@@ -80,7 +80,7 @@ def test_it_warns_where_the_clock_is_not_the_databases(
         ("MAIL_PASSWORD", "wrong", "MAIL_USERNAME and MAIL_PASSWORD"),
         ("MAIL_PORT", "1", "does it listen on port 1"),
         ("MAIL_SERVER", "no-such-machine.invalid", "no machine has this name"),
-        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "Does DATABASE_URL name a file"),
+        ("DATABASE_URL", "sqlite:////no/such/folder/site.db", "Does DATABASE_URL name the right file"),
     ],
 )
 @pytest.mark.usefixtures("deployed")

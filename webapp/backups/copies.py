@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webapp.backups import Refused, must_be_new, postgresql
 from webapp.database import refusals
+from webapp.database.refusals import NoDatabase
 from webapp.i18n import decimal, ngettext, number
 from webapp.i18n import gettext as _
 from webapp.settings.database_url import sqlite_file
@@ -87,6 +88,8 @@ def _copy_sqlite(source: Path, part: Path) -> None:
 
 
 def _open(file: Path) -> sqlite3.Connection:
+    if not file.exists():
+        raise NoDatabase(file)
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
 
 

@@ -68,6 +68,8 @@ def _mark(source: str) -> str:
 
 async def _is_begun(to: str, mark: str) -> bool:
     """Whether an earlier run of this move has begun to fill the database. Raises Refused if it holds anything else."""
+    if (file := endpoints.file_of(to)) and not file.exists():
+        return False
     async with endpoints.connected(to, _("The database of --to")) as new:
         version = await migrations.version(new)
         if version == mark:

@@ -39,6 +39,13 @@ SQLITE_SAYS = dict.fromkeys(("no such table", "no such column", "has no column n
 SQLITE_SAYS["database is locked"] = "55P03"
 
 
+class NoDatabase(sqlite3.OperationalError):
+    """There is no such file, most likely because its name is mistyped. Only a migration makes one."""
+
+    def __init__(self, file: object) -> None:
+        super().__init__(_("there is no database at %(file)s") % {"file": file})
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the database is unavailable for the moment: not our fault, and worth another try."""
     if isinstance(error, AWAY) or _has_no_way(error) or _is_full(error) or _is_other_file(error):
@@ -86,6 +93,8 @@ def _way_out(error: Exception) -> str:
             "If the server's authority is its provider's own, name the file with it in DATABASE_URL:"
             " sslmode=verify-full&sslrootcert=/path/to/file.pem."
         )
+    if isinstance(cause, NoDatabase):
+        return _("Does DATABASE_URL name the right file? `python -m webapp migrate` makes a new database.")
     if _is_other_file(error):
         return _("Name another file in DATABASE_URL. If the site's data was in this one, restore a backup.")
     if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)) or _has_no_way(cause):

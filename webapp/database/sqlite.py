@@ -12,12 +12,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+
+from webapp.database.refusals import NoDatabase
 
 # Another process holds the lock, or mends what a crashed one left. SQLite's own wait sleeps up to 100 ms at a time.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
@@ -214,7 +216,7 @@ def _pause() -> float:
 
 
 async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneTripConnection:
-    """A connection for SQLAlchemy's aiosqlite dialect; takes the arguments of `sqlite3.connect`."""
+    """A connection for SQLAlchemy's aiosqlite dialect; takes the arguments of `sqlite3.connect`. Makes no file."""
     options["check_same_thread"] = False  # one at a time, the event loop or the thread
     options["isolation_level"] = None  # SQLAlchemy says BEGIN, not the driver
     thread = ThreadPoolExecutor(1, "sqlite")  # which ends with its last reference if the file can't be opened
@@ -223,10 +225,8 @@ async def connect(file: str, patience: Patience = USUAL, **options: Any) -> OneT
 
 
 def _open(file: str, options: dict[str, Any], thread: ThreadPoolExecutor, patience: Patience) -> OneTripConnection:
-    """Opens the file. A new one is readable by its owner alone, and so is its log."""
-    if not (options.get("uri") or file == ":memory:"):
-        with suppress(OSError):  # SQLite will say what is wrong
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if not (options.get("uri") or file == ":memory:" or os.path.exists(file)):
+        raise NoDatabase(file)
     return OneTripConnection(sqlite3.connect(file, **options), thread, patience)
 
 

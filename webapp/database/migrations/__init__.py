@@ -53,7 +53,6 @@ def steps(database_url: str, to: str = HEAD) -> list[Step]:
     if found is None:
         raise CommandError(f"Can't locate revision identified by '{to}'")
     file = sqlite_file(database_url)
-    # SQLite would create a missing file just by opening it.
     there = None if file and not file.exists() else asyncio.run(_current(database_url))
     if there and there != script.get_revision(there).revision:  # which raises if it is not known
         raise CommandError(f"Can't locate revision identified by '{there}'")

@@ -1,8 +1,9 @@
 """Alembic's environment: migrates the database to the revision that the code expects."""
 
 import asyncio
+import os
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Literal
 
 from alembic import context
@@ -13,6 +14,7 @@ from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 import webapp.app  # noqa: F401  (every table is imported by the application)
 from webapp.database import Database
+from webapp.settings.database_url import sqlite_file
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
@@ -43,7 +45,11 @@ def migrate(connection: Connection) -> None:
 
 
 async def run() -> None:
-    async with aclosing(Database(context.config.attributes["database_url"], is_patient=True)) as database:
+    url = context.config.attributes["database_url"]
+    if file := sqlite_file(url):
+        with suppress(OSError):  # SQLite will say what is wrong
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # only its owner may read it, or its log
+    async with aclosing(Database(url, is_patient=True)) as database:
         async with database.writing.connect() as connection:
             await connection.run_sync(migrate)
             await connection.commit()
