@@ -410,6 +410,18 @@ def test_a_newcomer_meets_people_before_a_passkey_is_offered(site: Site, mailbox
     assert OFFER in newcomer.get("/").text
 
 
+def test_when_something_was_last_used_takes_one_line_on_a_phone(
+    site: Site, susan: Browser, phone: Authenticator
+) -> None:
+    """It is told as "5 minutes ago": a whole date takes two."""
+    add(susan, phone)
+    enter(site.browser(), phone)
+
+    for path, count in {"/passkeys": 1, "/sign-in_methods": 2, "/sessions": 1}.items():
+        told = re.findall(r"Last (?:used|seen):?(?:</dt> <dd>| )<time([^>]*)>", susan.get(path).text)
+        assert [" data-ago" in attributes for attributes in told] == [True] * count, path
+
+
 # What ends them (C19, C68).
 
 
