@@ -102,6 +102,7 @@ def test_on_paper_stand_the_codes_and_what_they_are_for(scripted: Visitor, come:
     assert [code for code in codes if code not in seen] == []
     assert f"{scripted.url}/recover" in seen
     assert scripted.name in seen
+    expect(scripted.page.get_by_role("heading")).to_have_text(["Your recovery codes"])
     expect(scripted.page.locator(".site-header")).to_be_hidden()
     expect(scripted.page.locator(".qr-frame")).to_be_visible(visible=False)
     expect(scripted.page.get_by_role("button")).to_have_count(0)
