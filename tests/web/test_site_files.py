@@ -1,8 +1,11 @@
-"""What robots are told by robots.txt."""
+"""The files that robots and browsers ask for by name."""
 
 from collections.abc import Callable
 
+from tests.addresses.steps import signed_in
+from tests.mailbox import Mailbox
 from tests.sites import Site
+from tests.stories import forget_and_find_link
 from tests.test_sweeps import ROUTES
 from webapp.settings import Settings
 
@@ -23,3 +26,14 @@ def test_robots_stay_away_from_a_site_that_shows_strangers_nothing(
     site = start_site(make_settings(database_url=sqlite_url, public_profiles=False))
 
     assert site.browser().get("/robots.txt").text == "User-agent: *\nDisallow: /\n"
+
+
+def test_only_whoever_reads_here_is_asked_to_fetch_the_manifest(site: Site, mailbox: Mailbox) -> None:
+    """Whoever is in trouble, maybe on a slow line, gets a request less."""
+    member = signed_in(site, mailbox)
+    stranger = site.browser()
+    in_trouble = ["/login", "/reset_password_request", "/recover", forget_and_find_link(stranger, mailbox)]
+
+    assert [path for path in in_trouble if 'rel="manifest"' in stranger.get(path).text] == []
+    assert [path for path in ("/", "/explore", "/user/susan") if 'rel="manifest"' not in stranger.get(path).text] == []
+    assert [path for path in ("/", "/settings", "/search") if 'rel="manifest"' not in member.get(path).text] == []
