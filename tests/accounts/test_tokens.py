@@ -375,6 +375,26 @@ def test_a_link_of_one_kind_opens_no_other_page(standing: Site, used_for: Purpos
     assert statuses == {made_for: 200 if made_for is used_for else 404 for made_for in Purpose}
 
 
+# What outlives a new password and a new address, and why.
+NOT_OF_AN_EPOCH = {
+    Purpose.REGISTER: "is about a mailbox, not an account",
+    Purpose.NOT_ME: "gives power back, to the mailbox that it was sent to",
+    Purpose.CONFIRM_EMAIL: "does not: the change that it is about has the epoch",
+    Purpose.INVITE: "does not: the invitation has the epoch",
+    Purpose.UNDO_EMAIL: "gives power back",
+    Purpose.UNDO_DELETION: "gives power back",
+    Purpose.UNSUBSCRIBE: "turns off optional emails; turns them on only while the account has that mailbox",
+}
+
+
+@pytest.mark.parametrize("purpose", [purpose for purpose in ENDPOINTS if purpose not in NOT_OF_AN_EPOCH])
+def test_a_link_ends_with_the_epoch(standing: Site, purpose: Purpose) -> None:
+    """So that nothing is left in the old mailbox when the address has changed."""
+    path = ENDPOINTS[purpose].format(tokens.issue(standing.settings, purpose, 1, TEN_MINUTES, epoch=99))
+
+    assert standing.browser().get(path).status_code == 410
+
+
 @pytest.mark.parametrize("purpose", [purpose for purpose in ENDPOINTS if purpose is not Purpose.INVITE])
 @one_in(3)
 def test_the_page_of_an_expired_link_leads_on(standing: Site, purpose: Purpose) -> None:

@@ -50,6 +50,7 @@ class Life:
             "half a log-in": self.thief.get(STEP).url.path == STEP,
             "removal link": self.site.browser().get(self.removal).status_code == 200,
             "waiting removal": bool(execute(self.site, waits)),
+            "link that stops it": self.site.browser().get(self.keep).status_code == 200,
             "app": bool(execute(self.site, "SELECT 1 FROM factor")),
         }
 

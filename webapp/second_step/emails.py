@@ -138,6 +138,6 @@ def _removal_link_draft(settings: Settings, user: User) -> Draft:
 def _waiting_draft(settings: Settings, user: User, due: datetime) -> Draft:
     """With the link that stops it, which works as long as there is anything to stop."""
     lifetime = timedelta(days=settings.factor_removal_days + 1)
-    token = tokens.issue(settings, Purpose.KEEP_FACTORS, user.id, lifetime)
+    token = tokens.issue(settings, Purpose.KEEP_FACTORS, user.id, lifetime, user.epoch)
     values = {"username": user.username, "due": due, "link": f"{settings.base_url}/keep_factors/{token}"}
     return notice(settings, "factor_removal_waiting", user.id, user.email, values)

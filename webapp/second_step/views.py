@@ -131,13 +131,12 @@ async def _page(request: Request, form: Form[SecondStep], user: User, came_for: 
 
 
 async def _owner(request: Request, purpose: Purpose) -> User:
-    """The person whose link it is. Raises TokenInvalid; one that begins a wait is used up when the account leaves its
-    epoch.
+    """The person whose link it is. Raises TokenInvalid: it is used up when the account leaves its epoch, which ends the
+    wait, too.
     """
     db, settings = request.state.db, request.app.state.settings
-    user, claim = await users.of_link(db, settings, purpose, request.path_params["token"])
-    begins = purpose is Purpose.FACTOR_REMOVAL
-    if begins and (user.epoch != claim.epoch or not await methods.has_second_step(db, user.id)):
+    user, claim = await users.of_unused_link(db, settings, purpose, request.path_params["token"])
+    if purpose is Purpose.FACTOR_REMOVAL and not await methods.has_second_step(db, user.id):
         raise TokenUsed(claim)
     return user
 
