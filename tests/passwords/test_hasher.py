@@ -310,6 +310,37 @@ async def test_strangers_together_leave_places_to_people_who_are_known(anyio_bac
     assert not await guess(hasher, stored, "198.51.100.1"), "every place was given back"
 
 
+async def test_newcomers_together_leave_places_to_people_who_are_known(anyio_backend: str) -> None:
+    """C65: however many registration links somebody has gathered, and however many strangers there are beside."""
+    hasher = Hasher(most_waiting=9, most_of_strangers=5, most_of_newcomers=3)
+    stored = await hasher.hash(None, "correct horse")
+    guesses = [guess(hasher, stored, f"198.51.100.{number}") for number in range(20)]
+    come = [hasher.hash(None, "correct horse", f"203.0.113.{number}", by_newcomer=True) for number in range(20)]
+    hers = hasher.is_right(None, "correct horse", stored, "192.0.2.1", "susan")
+
+    results = await asyncio.gather(*guesses, *come, hers, return_exceptions=True)
+
+    assert Counter(map(type, results[20:40])) == {str: 3, Busy: 17}
+    assert results[40] is True
+
+
+@pytest.mark.parametrize("mode", ["open", "approval"])
+def test_whoever_registers_takes_a_place_of_newcomers(
+    make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site], mode: str
+) -> None:
+    """C65: by a link, or as somebody whom an admin has yet to let in."""
+    site = start_site(make_settings(database_url=sqlite_url, registration=mode, admins=("susan@example.com",)))
+    assert site.mailbox
+    site.app.state.hasher = Hasher(site.argon2, most_of_newcomers=0)
+    visitor = site.browser()
+    visitor.post("/register", data={"email": "david@example.com"})
+    form = {"username": "david", "password": PASSWORD, "why": "I know susan."}
+
+    answer = visitor.post(site.mailbox.link(to="david@example.com"), data=form)
+
+    assert answer.status_code == 503
+
+
 @deep
 def test_when_strangers_have_all_their_places_known_browsers_and_links_still_work(site: Site, mailbox: Mailbox) -> None:
     """C65"""

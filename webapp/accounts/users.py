@@ -126,7 +126,7 @@ async def register(
     """
     if not await is_free(db, settings, username):  # also before hashing, which is expensive
         raise Taken("username")
-    password_hash = await hasher.hash(db, password, client.client_ip, email)
+    password_hash = await hasher.hash(db, password, client.client_ip, email, by_newcomer=True)
     return await add(db, settings, username, email, password_hash, language, client)
 
 

@@ -15,13 +15,15 @@ from webapp.passwords.places import Asking, Places
 MAX_LENGTH = 256
 MOST_TYPED = 4 * MAX_LENGTH  # one character may be typed as up to four
 WORKERS = 2
-# At 26 ms each on a core, this is a wait of about a second.
-MOST_WAITING = 80
+# At 26 ms each on a core, this is a wait of little more than a second.
+MOST_WAITING = 100
 # Of these, for one client_ip or one account, so that nobody takes all the places.
 MOST_OF_ONE = 20
 # Of these, for all guesses from browsers that the account isn't known by. The rest are for people in their own browser
 # and for who follows a link, even while somebody with a thousand networks tries passwords.
 MOST_OF_STRANGERS = 60
+# Of these, for all who register: they are many if somebody has gathered links.
+MOST_OF_NEWCOMERS = 20
 
 # The smallest argon2id that OWASP recommends: 19 MiB, two passes, one lane.
 ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
@@ -42,10 +44,17 @@ class Hasher:
         most_waiting: int = MOST_WAITING,
         most_of_one: int = MOST_OF_ONE,
         most_of_strangers: int = MOST_OF_STRANGERS,
+        most_of_newcomers: int = MOST_OF_NEWCOMERS,
     ) -> None:
         self.argon2 = argon2
         self.limiter = anyio.CapacityLimiter(WORKERS)
-        self.places = Places(WORKERS, most=most_waiting, most_of_one=most_of_one, most_of_strangers=most_of_strangers)
+        self.places = Places(
+            WORKERS,
+            most=most_waiting,
+            most_of_one=most_of_one,
+            most_of_strangers=most_of_strangers,
+            most_of_newcomers=most_of_newcomers,
+        )
 
     @property
     def in_hand(self) -> int:
@@ -57,17 +66,17 @@ class Hasher:
         return not password_hash.startswith("$argon2") or self.argon2.check_needs_rehash(password_hash)
 
     @contextmanager
-    def place(self, *by: str, by_stranger: bool = False) -> Iterator["Place"]:
+    def place(self, *by: str, by_stranger: bool = False, by_newcomer: bool = False) -> Iterator["Place"]:
         """A place among those who wait, from now on. A guess `by_stranger` comes from a browser that the account isn't
-        known by. Raises Busy if too many are waiting, or too many for the same `by`.
+        known by; a newcomer has none. Raises Busy if too many are waiting, or too many for the same `by`.
         """
-        asking = Asking(by, by_stranger)
+        asking = Asking(by, by_stranger, by_newcomer)
         with self.places.taken(asking):
             yield Place(self, asking)
 
-    async def hash(self, db: AsyncSession | None, password: str, *by: str) -> str:
+    async def hash(self, db: AsyncSession | None, password: str, *by: str, by_newcomer: bool = False) -> str:
         """The argon2id hash. Raises Busy."""
-        with self.place(*by) as place:
+        with self.place(*by, by_newcomer=by_newcomer) as place:
             return await place.hash(db, password)
 
     async def is_right(self, db: AsyncSession | None, password: str, password_hash: str | None, *by: str) -> bool:

@@ -14,15 +14,18 @@ from webapp.limit_windows import wider
 
 # Strangers' guesses that are at the database at once. A process has eight connections, or one.
 MOST_AT_DATABASE = 3
-_STRANGERS = "all strangers together"
+_STRANGERS, _NEWCOMERS = "all strangers together", "all newcomers together"
 
 
 @dataclass(frozen=True)
 class Asking:
-    """For whom a place is. A stranger's guess counts by itself: it takes nothing from the person it is about."""
+    """For whom a place is; a newcomer has no account yet. A stranger's guess counts by itself: it takes nothing from
+    the person it is about.
+    """
 
     by: tuple[str, ...]
-    is_stranger: bool
+    is_stranger: bool = False
+    is_newcomer: bool = False
 
     @property
     def client_ip(self) -> str:
@@ -31,29 +34,34 @@ class Asking:
     @property
     def counted(self) -> set[str]:
         if not self.is_stranger:
-            return set(self.by)
+            return {*self.by, *([_NEWCOMERS] if self.is_newcomer else [])}
         return {_STRANGERS, *(f"guess {each}" for each in (*self.by, wider(self.client_ip)) if each)}
 
 
 class Places:
-    """A bounded number of places for those who wait. Nobody has more than a share, nor have strangers together.
+    """A bounded number of places for those who wait. Nobody has more than a share, nor have strangers or newcomers
+    together.
 
     People who are known go before strangers, and among either the client IPs take turns.
     """
 
-    def __init__(self, workers: int, *, most: int, most_of_one: int, most_of_strangers: int) -> None:
+    def __init__(
+        self, workers: int, *, most: int, most_of_one: int, most_of_strangers: int, most_of_newcomers: int
+    ) -> None:
         self.in_hand = 0
         self._queue = FairQueue(workers)
         self._most = most
         self._most_of_one = most_of_one
-        self._most_of_strangers = most_of_strangers
+        self._most_of_many = {_STRANGERS: most_of_strangers, _NEWCOMERS: most_of_newcomers}
         self._taken: Counter[str] = Counter()
         self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
 
     @contextmanager
     def taken(self, asking: Asking) -> Iterator[None]:
         """Takes a place, at once or not at all. Raises Busy."""
-        if self.in_hand >= self._most or any(self._taken[who] >= self._most_of(who) for who in asking.counted):
+        if self.in_hand >= self._most or any(
+            self._taken[who] >= self._most_of_many.get(who, self._most_of_one) for who in asking.counted
+        ):
             raise Busy("As many passwords as may wait are waiting to be hashed.")
         self.in_hand += 1
         self._taken.update(asking.counted)
@@ -84,6 +92,3 @@ class Places:
                 yield
             finally:
                 self._queue.leave()
-
-    def _most_of(self, who: str) -> int:
-        return self._most_of_strangers if who == _STRANGERS else self._most_of_one

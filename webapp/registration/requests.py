@@ -82,7 +82,7 @@ async def ask(
     """
     if not await users.is_free(db, settings, applicant.username):
         raise Taken("username")
-    password_hash = await hasher.hash(db, password, by.client_ip, applicant.email)
+    password_hash = await hasher.hash(db, password, by.client_ip, applicant.email, by_newcomer=True)
     # Others who ask at the same time wait here, so the backlog is never exceeded.
     times, ends = await rate_limits.tally(db, settings, _GATHERING, "all")
     await _add(db, settings, applicant, password_hash)
