@@ -9,7 +9,7 @@ from tests.sites import Browser, Site
 from tests.watching import statements, wait_until_posted
 
 # With the one that finds out who is asking.
-PAGES = {"/": 2, "/explore": 2, "/user/bob": 3, "/user/bob/1": 3, "/news?of=home&after=1": 2}
+PAGES = {"/": 2, "/explore": 2, "/user/bob": 3, "/user/bob/1": 4, "/news?of=home&after=1": 2}
 
 
 @pytest.mark.alike

@@ -169,15 +169,36 @@ def among(numbers: TextualSelect, *, only_public: bool) -> Query:
     return _cards(only_public=only_public).where(*found).order_by(_posts.c.id.desc())
 
 
+# Where a page ends however little of it can be seen: nothing hidden makes it dearer.
+_EARLIER_MENTIONS = (
+    _mentions.c.user_id == bindparam("viewer_id", type_=Integer),
+    _mentions.c.post_id < bindparam("before", type_=BigInteger),
+)
+END_OF_MENTIONS = (
+    (select(_mentions.c.post_id.label("id")).where(*_EARLIER_MENTIONS).order_by(_mentions.c.post_id.desc()))
+    .offset(_number_of_rows(MOST_SCANNED))
+    .limit(_number_of_rows(1))
+)
+_LATER_REPLIES = (
+    _posts.c.reply_to_id == bindparam("post_id", type_=BigInteger),
+    _posts.c.id > bindparam("after", type_=BigInteger),
+)
+END_OF_REPLIES = (
+    (select(_posts.c.id).where(*_LATER_REPLIES).order_by(_posts.c.id))
+    .offset(_number_of_rows(MOST_SCANNED))
+    .limit(_number_of_rows(1))
+)
+
+
 @cache
 def about(most: int) -> Query:
     """Others' posts that mention the viewer, each with the time since which it does."""
-    mine = _mentions.c.user_id == bindparam("viewer_id", type_=Integer), _mentions.c.ended_at.is_(None)
+    mine = _mentions.c.ended_at.is_(None), _mentions.c.post_id > func.coalesce(END_OF_MENTIONS.scalar_subquery(), 0)
     query = _cards(only_public=False).join(_mentions, _mentions.c.post_id == _posts.c.id)
     query = query.add_columns(_mentions.c.created_at.label("mentioned_at"))
     of_others = _posts.c.author_id != bindparam("viewer_id", type_=Integer), is_news(), _SUGGESTED[False]
     return (
-        query.where(*mine, _mentions.c.post_id < bindparam("before"), *of_others)
+        query.where(*_EARLIER_MENTIONS, *mine, *of_others)
         .order_by(_mentions.c.post_id.desc())
         .limit(_number_of_rows(most))
     )
@@ -185,8 +206,8 @@ def about(most: int) -> Query:
 
 @cache
 def replies(most: int, *, only_public: bool) -> Query:
-    under = _posts.c.reply_to_id == bindparam("post_id"), _posts.c.id > bindparam("after")
-    query = _cards(only_public=only_public).where(*under, _SUGGESTED[only_public])
+    before = _posts.c.id < func.coalesce(END_OF_REPLIES.scalar_subquery(), literal_column(str(2**63 - 1), BigInteger))
+    query = _cards(only_public=only_public).where(*_LATER_REPLIES, before, _SUGGESTED[only_public])
     return query.order_by(_posts.c.id).limit(_number_of_rows(most))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Select, case, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp.accounts.models import User
-from webapp.database import execute, table
+from webapp.database import execute, execute_together, table
 from webapp.people import blocks
 from webapp.people.follows import ListedPerson
 from webapp.posts import statements
@@ -116,16 +116,18 @@ async def about(db: AsyncSession, user_id: int, most: int, before: int, since: d
     """Others' posts that mention a person or reply to them: of one page, those that do so since a time, and the
     rest.
     """
-    rows = (await execute(db, statements.about(most + 1), {"before": before} | _of_viewer(user_id))).all()
-    page, new = of_rows(rows, most), {row.id for row in rows if row.mentioned_at > since}
+    asked = statements.about(most + 1), statements.END_OF_MENTIONS
+    rows, end = await execute_together(db, {"before": before} | _of_viewer(user_id), *asked)
+    page, new = _until(end, of_rows(rows, most), 1), {row.id for row in rows if row.mentioned_at > since}
     older = [card for card in page.cards if card.id not in new]
     return [card for card in page.cards if card.id in new], replace(page, cards=older)
 
 
 async def replies(db: AsyncSession, post_id: int, most: int, after: int, *, viewer_id: int | None) -> Page:
     """The replies under a post, oldest first."""
-    query = statements.replies(most + 1, only_public=viewer_id is None)
-    return await _page(db, query, {"post_id": post_id, "after": after}, most, viewer_id)
+    asked = statements.replies(most + 1, only_public=viewer_id is None), statements.END_OF_REPLIES
+    rows, end = await execute_together(db, {"post_id": post_id, "after": after} | _of_viewer(viewer_id), *asked)
+    return _until(end, of_rows(rows, most), -1)
 
 
 async def news_at_home(db: AsyncSession, user_id: int, after: int) -> int:
@@ -177,6 +179,11 @@ async def _page(
 ) -> Page:
     """One statement, however many posts; it finds one more than a page was asked for."""
     return of_rows((await execute(db, query, {**parameters, **_of_viewer(viewer_id)})).all(), most)
+
+
+def _until(end: Sequence[Any], page: Page, step: int) -> Page:
+    """The page, with the way on from where its statement stopped looking; see MOST_SCANNED."""
+    return replace(page, older=end[0].id + step) if end and page.older is None else page
 
 
 def _of_viewer(viewer_id: int | None) -> dict[str, object]:
