@@ -197,7 +197,7 @@ def test_a_refusal_names_the_wait_and_the_email_that_still_works(silent_site: Si
 
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "40"
-    assert f"If you got our email of {asked_at:%H:%M} UTC, its link still works." in answer.text
+    assert f"If you got the email that we sent at {asked_at:%H:%M} UTC, its link still works." in answer.text
     assert "You can ask again in 40 seconds." in answer.text
     assert f'value="{UNKNOWN}"' in answer.text
 

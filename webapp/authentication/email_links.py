@@ -186,7 +186,7 @@ async def _words(db: AsyncSession, settings: Settings, kind: str, use: Use) -> s
     lifetime = REGISTER_LIFETIME if kind == "register" else timedelta(minutes=settings.reset_token_minutes)
     if sent_at is None or sent_at + lifetime <= now():
         return again
-    words = _("If you got our email of %(time)s UTC, its link still works.") % {"time": f"{sent_at:%H:%M}"}
+    words = _("If you got the email that we sent at %(time)s UTC, its link still works.") % {"time": f"{sent_at:%H:%M}"}
     return f"{words} {again}"
 
 
