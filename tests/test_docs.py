@@ -1,21 +1,30 @@
 """The documents name files, tests, settings and commands that are there."""
 
+import ast
 import contextlib
+import inspect
 import re
 import shlex
 import sqlite3
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_locks import ARGUMENTS
+from webapp import mail
+from webapp.accounts import tokens, users
 from webapp.cli import main
+from webapp.mail import kinds
+from webapp.notifications import switches
 from webapp.settings import ROOT
 
 PAGES = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").rglob("*.md"))]
+# What examples call by the name of its module.
+OURS = {"mail": mail, "kinds": kinds, "switches": switches, "tokens": tokens, "users": users}
 DOCUMENTS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *PAGES]
 
 
@@ -53,8 +62,26 @@ def test_every_function_that_an_example_calls_is_there(name: str) -> None:
     assert missing == []
 
 
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """The calls in a document's examples: what is called, and the call. An example may be a part of a function."""
+    blocks = re.findall(r"^```(?:python|pycon)\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        for node in ast.walk(ast.parse(re.sub("^>>> ", "", block, flags=re.MULTILINE))):
+            if isinstance(node, ast.Call):
+                yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_call_in_an_example_is_one_that_the_function_takes(name: str) -> None:
+    for called, call in calls(name):
+        owner, _dot, function = called.rpartition(".")
+        if owner in OURS or called in {"Draft", "email_kind"}:
+            given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            inspect.signature(getattr(OURS.get(owner, kinds), function)).bind(*call.args, **given)
+
+
 def lines_to_copy(name: str) -> str:
-    """The blocks of a page for whoever deploys the site, as one script."""
+    """The blocks of a page for somebody who deploys the site, as one script."""
     return "\n".join(re.findall(r"^```\n(.*?)^```$", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL))
 
 
