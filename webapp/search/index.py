@@ -7,6 +7,7 @@ decide who may see what, as on any other page, so a deleted post or a disabled a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Integer, String, TextualSelect, bindparam, text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -45,10 +46,12 @@ _POSTS = {
     )
     """,
 }
-_VISIBLE = f"""
-    found.deleted_at IS NULL AND found.removed_at IS NULL AND author.disabled_at IS NULL
-    AND (author.is_public OR :viewer_id > 0) AND {blocks.not_hidden("found.author_id").text}
-"""
+_SHOWN = "found.deleted_at IS NULL AND found.removed_at IS NULL AND author.disabled_at IS NULL"
+# What strangers and members see. All that matches and can't be seen is walked past, so this asks no more than it must.
+_VISIBLE = {
+    True: f"{_SHOWN} AND author.is_public",
+    False: f"{_SHOWN} AND {blocks.not_hidden('found.author_id').text}",
+}
 _MATCHING = {
     True: "person_words AS words CROSS JOIN user_account AS person ON person.id = words.rowid"
     " WHERE words.person_words MATCH :words_of_people",
@@ -102,7 +105,8 @@ async def find(
         "before": before,
         "name": terms[0].name,
     }
-    posts = statements.among(_posts(is_sqlite, most + 1), only_public=viewer_id is None)
+    only_public = viewer_id is None
+    posts = statements.among(_posts(is_sqlite, most + 1, only_public), only_public=only_public)
     asked = (posts, _people(is_sqlite)) if with_people else (posts,)
     rows, *people = await execute_together(db, parameters, *asked)
     return timeline.of_rows(rows, most), [FoundPerson(*row) for found in people for row in found]
@@ -126,9 +130,9 @@ async def forget(db: AsyncSession, *, is_first: bool) -> bool:
 
 
 @cache
-def _posts(is_sqlite: bool, most: int) -> TextualSelect:
-    statement = text(_POSTS[is_sqlite].format(visible=_VISIBLE, newest=NEWEST, most=most))
-    kinds = {"words": String, "viewer_id": Integer, "before": BigInteger}
+def _posts(is_sqlite: bool, most: int, only_public: bool) -> TextualSelect:
+    statement = text(_POSTS[is_sqlite].format(visible=_VISIBLE[only_public], newest=NEWEST, most=most))
+    kinds: dict[str, Any] = {"words": String, "before": BigInteger} | ({} if only_public else {"viewer_id": Integer})
     return statement.bindparams(*(bindparam(name, type_=kind) for name, kind in kinds.items())).columns(id=BigInteger)
 
 
