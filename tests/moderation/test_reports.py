@@ -16,6 +16,7 @@ from tests.sites import Browser, Site
 from tests.watching import disable, execute, standing_site, statements, table, wait_until_posted
 from webapp.mail.outbox import emails
 from webapp.mail_preview.inbox import Received
+from webapp.moderation import reports
 from webapp.settings import Settings
 
 HOSTS = ("The host <host@example.com>", "other@example.com")
@@ -159,6 +160,24 @@ def test_somebody_who_reports_everything_is_asked_to_wait(hosted: Site, susan: B
 
 
 @deep
+def test_one_person_never_fills_the_admins_page(any_hosted: Site, clock: Traveller) -> None:
+    """A few of theirs wait at a time; once one is decided they can send the next."""
+    assert 2 * reports.MOST_OPEN < reports.MOST_SHOWN
+    susan, posts = arrive(any_hosted), [post(any_hosted, "bob") for _number in range(reports.MOST_OPEN + 1)]
+
+    answers = []
+    for number in posts:
+        answers.append(susan.post(f"/posts/{number}/report", data=REASON))
+        clock.shift(30)
+    execute(any_hosted, "UPDATE report SET settled_at = created_at WHERE post_id = :post", post=posts[0])
+    after = susan.post(f"/posts/{posts[-1]}/report", data=REASON)
+
+    assert [answer.status_code for answer in answers] == [200] * reports.MOST_OPEN + [422]
+    assert f"{reports.MOST_OPEN} of your reports wait for an admin" in answers[-1].text
+    assert REASON["reason"] in answers[-1].text, "nothing typed is lost"
+    assert "Thank you" in after.text
+
+
 def test_many_reports_are_one_email_to_each_admin(hosted: Site, clock: Traveller) -> None:
     import_people(hosted, "carl")
     second = post(hosted, "carl")

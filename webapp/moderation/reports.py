@@ -16,6 +16,7 @@ from webapp.people import blocks
 from webapp.posts.models import Post
 
 MOST_SHOWN = 30  # posts on the admin's page, the longest waiting first
+MOST_OPEN = 10  # reports of one person: the page would be full of one member's, and others' never reached
 MOST_COMPLAINTS = 5  # shown for one post; the others are counted
 
 _reports = table(Report)
@@ -71,6 +72,12 @@ async def file(db: AsyncSession, post_id: int, reporter_id: int, reason: str) ->
 async def has_filed(db: AsyncSession, post_id: int, reporter_id: int) -> bool:
     query = select(_reports.c.id).where(_reports.c.post_id == post_id, _reports.c.reporter_id == reporter_id)
     return (await execute(db, query)).first() is not None
+
+
+async def open_of(db: AsyncSession, reporter_id: int) -> int:
+    """How many reports of one person wait for a decision."""
+    theirs = _reports.c.reporter_id == reporter_id, _reports.c.settled_at.is_(None)
+    return (await execute(db, select(func.count()).where(*theirs))).scalar_one()
 
 
 async def is_first(db: AsyncSession, post_id: int, reporter_id: int) -> bool:

@@ -120,8 +120,12 @@ async def _disabled(request: Request, form: Form[forms.Decision], post: Case) ->
 
 @limited(rate_limits.REPORTS)
 async def _filed(request: Request, form: Form[forms.ReportPost], post: Case) -> bool:
-    """Adds the report."""
+    """Adds the report, unless too many of theirs wait."""
     db, settings, me = request.state.db, request.app.state.settings, request.state.user
+    if await reports.open_of(db, me.id) >= reports.MOST_OPEN:
+        words = _("%(num)s of your reports wait for an admin. You can send more once some of them are decided.")
+        form.refuse("", words % {"num": reports.MOST_OPEN})
+        return False
     if await reports.file(db, post.id, me.id, form.data.reason):
         await emails.tell_admins(db, settings, post.id, me.id)
     await db.commit()
