@@ -6,7 +6,7 @@ Rate limits are in tests/test_rate_limits.py, emails that wait in tests/mail/tes
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -228,12 +228,11 @@ def test_what_a_dead_process_had_in_hand_is_made_by_another(site: Site, susan: B
 
 
 def test_an_upload_that_a_dead_process_had_in_hand_is_read_by_another(site: Site, susan: Browser) -> None:
-    async def nothing() -> AsyncIterator[bytes]:
-        yield b"not a zip"
-
     async def keep_and_die() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
-            await uploads.keep(db, 1, 0, nothing())
+            import_id = await uploads.begin(db, 1, 0)
+            await uploads.add_piece(db, import_id, 0, b"not a zip")
+            await uploads.keep(db, 1, import_id)
             assert await uploads.queue.claim(db)
             await db.commit()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 from time_machine import Traveller
@@ -215,6 +216,50 @@ def test_what_turns_out_to_be_unreadable_is_said_and_does_no_harm(site: Site) ->
     page = susan.get("/import").text
     assert "Nothing was imported from your last file. That" in page
     assert execute(site, "SELECT 1 FROM import_chunk") == []
+
+
+def test_visitors_can_write_between_two_pieces_of_a_file(
+    any_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty megabytes in one transaction kept SQLite's only writer for seconds."""
+    monkeypatch.setattr(uploads, "PIECE", 50)
+    engine, done = any_site.app.state.database.engine.sync_engine, list[str]()
+    susan, content = prove(arrive(any_site)), archive(tmp_path, "one", "two")
+    event.listen(engine, "commit", lambda _connection: done.append("commit"))
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, statement, *_rest: done.append(statement))
+
+    answer = susan.post("/import/upload", files={"archive": ("archive.zip", content, "application/zip")})
+    wait_until_done(any_site)
+
+    order = [each[:24] for each in done if each == "commit" or each.startswith("INSERT INTO import_chunk")]
+    pieces = [place for place, each in enumerate(order) if each != "commit"]
+    assert "We have your file" in answer.text
+    assert len(pieces) > 2
+    assert [order[place + 1] for place in pieces] == ["commit"] * len(pieces)
+    assert "brought 2 posts." in susan.get("/import").text
+
+
+def test_a_file_that_was_cut_off_while_it_was_stored_is_nothing(site: Site, tmp_path: Path) -> None:
+    """As when the process dies: nobody imports it, and the page and the next upload are as if it weren't there."""
+    susan = arrive(site)
+
+    async def begin() -> None:
+        async with site.app.state.database.session(is_writing=True) as db:
+            import_id = await uploads.begin(db, 1, 0)
+            await uploads.add_piece(db, import_id, 0, b"PK")
+            await db.commit()
+
+    site.run(begin)
+    is_claimed = site.run(importer.Importer(site.settings, site.app.state.database).do_one)
+    page = susan.get("/import").text
+    upload(susan, archive(tmp_path, "one"))
+    deadline = time.monotonic() + PATIENCE
+    while "brought 1 post." not in susan.get("/import").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    assert not is_claimed
+    assert "importing your file" not in page
 
 
 def test_a_second_press_is_answered_like_the_first(site: Site, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from sqlmodel import Field, SQLModel
 
 from webapp.archives.models import Leased
 
-DONE = "done"
+ARRIVING, DONE = "arriving", "done"
 
 
 class ArchiveImport(Leased, table=True):

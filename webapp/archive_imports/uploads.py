@@ -10,14 +10,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from webapp import signing
 from webapp.accounts.models import User
-from webapp.archive_imports.models import DONE, ArchiveImport, ImportChunk
+from webapp.archive_imports.models import ARRIVING, DONE, ArchiveImport, ImportChunk
 from webapp.archives import exports
 from webapp.archives.exports import Lease, Queue
+from webapp.archives.models import WAITING
 from webapp.database import Database, execute, now, table
 from webapp.settings import Settings
 
 PIECE = 256 * 1024
 PASS_SECONDS = 30 * 60
+ARRIVES = timedelta(hours=1)  # at most, or the process that stores it has died
 WAITS = timedelta(days=3)  # for a process to import it
 REPORTED = timedelta(days=7)
 
@@ -61,21 +63,30 @@ def pass_in(settings: Settings, cookie: str) -> str:
         return ""
 
 
-async def keep(db: AsyncSession, user_id: int, epoch: int, pieces: AsyncIterator[bytes]) -> None:
-    """Stores an upload. It replaces an earlier one."""
-    await execute(db, delete(_imports).where(_imports.c.user_id == user_id))
-    kept = ArchiveImport(user_id=user_id, epoch=epoch, expires_at=now() + WAITS)
-    db.add(kept)
+async def begin(db: AsyncSession, user_id: int, epoch: int) -> int:
+    """Begins to store an upload; returns its number. Until it is whole, nobody sees it."""
+    begun = ArchiveImport(user_id=user_id, epoch=epoch, state=ARRIVING, expires_at=now() + ARRIVES)
+    db.add(begun)
     await db.flush()
-    number = 0
-    async for piece in pieces:
-        await execute(db, insert(_chunks), [{"import_id": kept.id, "number": number, "content": piece}])
-        number += 1
+    return begun.id
+
+
+async def add_piece(db: AsyncSession, import_id: int, number: int, piece: bytes) -> None:
+    await execute(db, insert(_chunks), [{"import_id": import_id, "number": number, "content": piece}])
+
+
+async def keep(db: AsyncSession, user_id: int, import_id: int) -> None:
+    """Says that an upload is whole. It replaces an earlier one."""
+    earlier = _imports.c.user_id == user_id, _imports.c.state != ARRIVING
+    await execute(db, delete(_imports).where(*earlier))
+    whole = update(_imports).where(_imports.c.id == import_id)
+    await execute(db, whole.values(state=WAITING, asked_at=now(), expires_at=now() + WAITS))
 
 
 async def latest(db: AsyncSession, user_id: int) -> Latest | None:
     columns = [_imports.c[name] for name in Latest._fields]
-    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now(), (_imports.c.state == DONE) | _is_live
+    is_whole = (_imports.c.state == DONE) | (_is_live & (_imports.c.state == WAITING))
+    mine = _imports.c.user_id == user_id, _imports.c.expires_at > now(), is_whole
     query = select(*columns).join(_users, _users.c.id == _imports.c.user_id).where(*mine)
     row = (await execute(db, query.order_by(_imports.c.id.desc()).limit(1))).first()
     return Latest(*row) if row else None

@@ -82,12 +82,18 @@ async def _admitted(request: Request, form: Form[Proved]) -> Response:
     return response
 
 
-@limited(rate_limits.IMPORTS)
+@limited(rate_limits.IMPORTS, at_once=True)
 async def _kept(request: Request, form: Form[EmptyForm], file: IO[bytes]) -> Response:
+    """Stores the file piece by piece, each in a transaction of its own: visitors write in between."""
     db, me = request.state.db, request.state.user
     found = await uploads.latest(db, me.id)
     if found is None or found.state != WAITING:  # or it is the second press
-        await uploads.keep(db, me.id, me.epoch, _pieces(file))
+        import_id, number = await uploads.begin(db, me.id, me.epoch), 0
+        async for piece in _pieces(file):
+            await uploads.add_piece(db, import_id, number, piece)
+            await db.commit()
+            number += 1
+        await uploads.keep(db, me.id, import_id)
         await events.note(db, Event.IMPORT_ASKED, me.id, auth.client_info(request), bytes=file.tell())
     await db.commit()
     request.app.state.imports.wake()
