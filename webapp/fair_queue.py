@@ -23,7 +23,7 @@ class Busy(Exception):
 
 
 class FairQueue:
-    """Client IPs take turns, of IPv6 the /48 around them. Those in the second line wait for all in the first."""
+    """Lets client IPs take turns, of IPv6 the /48 around them. Those in the second line wait for all in the first."""
 
     def __init__(self, most: int) -> None:
         self.free = most  # below zero while somebody has come back who was aside
@@ -80,7 +80,7 @@ class Turn:
         self._has_begun = True
 
     def end(self) -> bool:
-        """Ends the turn; whether there was one to end."""
+        """Ends the turn; returns whether there was one to end."""
         if not self._has_begun:
             return False
         self._has_begun = False

@@ -211,7 +211,7 @@ async def forget(db: AsyncSession, settings: Settings, *uses: Use) -> None:
 
 
 async def last(db: AsyncSession, settings: Settings, limit: Limit, who: str) -> datetime | None:
-    """When the shortest window of a limit began, for an hour after its end, too; with one use a window, the last."""
+    """When a limit's shortest window began, also for an hour after its end. With one use a window, the last use."""
     rate = limit.rates[0]
     row = await limit_windows.ENDS.row(db, {"key": _windows(settings, limit, who)[rate]})
     return min(now(), datetime.fromtimestamp(row[0] - rate.seconds, UTC)) if row else None

@@ -105,7 +105,7 @@ async def is_known(db: AsyncSession, user_id: int, mark: str, epoch: int) -> boo
 
 
 async def counted_as(db: AsyncSession, user_id: int, mark: str, epoch: int) -> str:
-    """What a person's tries are counted for in a browser they are known by; empty in any other."""
+    """What a person's attempts are counted for in a browser they are known by; empty in any other."""
     this = col(KnownBrowser.user_id) == user_id, col(KnownBrowser.secret_hash) == mark, col(KnownBrowser.epoch) == epoch
     return (await db.exec(select(KnownBrowser.counted_as).where(*this))).first() or ""
 

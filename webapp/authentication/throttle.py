@@ -85,7 +85,7 @@ async def known_browser(db: Transaction, typed: str, client: ClientInfo) -> str:
 
 
 async def forget(db: AsyncSession, settings: Settings, user: User, client: ClientInfo, browser: str) -> None:
-    """Starts the counts of failed tries anew, after the right password or a new one."""
+    """Starts the counts of failed attempts anew, after the right password or a new one."""
     uses = [use for identity in (user.username_key, user.email) for use in _of_identity(identity, client)]
     await rate_limits.forget(db, settings, *uses, (rate_limits.LOG_IN_KNOWN_BROWSER, browser))
 

@@ -27,7 +27,7 @@ EVERY_SECONDS = 600.0
 
 
 def past(column: datetime | None, kept: timedelta = timedelta()) -> Callable[[], ColumnElement[bool]]:
-    """The condition of rows whose time in a column is over, or has been for as long as they are kept."""
+    """The SQL condition of rows whose time in a column is past, by at least the span for which they are kept."""
     return lambda: col(column) < now() - kept
 
 

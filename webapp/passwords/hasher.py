@@ -93,8 +93,8 @@ class Place:
         self._asking = asking
 
     def with_database(self, db: AsyncSession) -> AbstractAsyncContextManager[None]:
-        """What is read or counted before the hash. Strangers wait for one another, so that they leave connections to
-        others, and what isn't committed at its end is undone.
+        """Held while something is read or counted before the hash. Strangers wait for one another, so that they leave
+        connections to others, and what isn't committed at its end is undone.
         """
         return self.hasher.places.with_database(self._asking, db)
 

@@ -73,7 +73,7 @@ class Places:
 
     @asynccontextmanager
     async def with_database(self, asking: Asking, db: AsyncSession) -> AsyncIterator[None]:
-        """What is read or counted before a hash. Strangers wait for one another here, before they take a connection."""
+        """Held while something is read or counted before a hash. Strangers wait in line before they connect."""
         await release(db)
         async with held(self._at_database) if asking.is_stranger else nullcontext():
             try:

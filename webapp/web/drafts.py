@@ -65,13 +65,13 @@ def take(request: Request) -> dict[str, str]:
 
 
 def forget_shown(request: Request, response: Response) -> None:
-    """Deletes it, once it has been shown."""
+    """Deletes what was kept, once it has been shown."""
     if getattr(request.state, "draft", None):
         forget(request, response)
 
 
 def forget(request: Request, response: Response) -> None:
-    """Deletes it, when somebody logs out: strangers may come next."""
+    """Deletes what was kept, when somebody logs out: strangers may come next."""
     cookies.delete(request, response, COOKIE)
 
 

@@ -17,7 +17,7 @@ class Requests:
         self.seconds = 0.0
 
     def note(self, scope: Scope, status: int, seconds: float) -> None:
-        """Under names of our own alone, so that no visitor's words make it grow."""
+        """Counts an answer, under names of our own alone, so that no visitor's words make it grow."""
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.counts[getattr(scope.get("route"), "path", "none"), method, status] += 1
         self.seconds += seconds
