@@ -478,7 +478,7 @@ def test_who_reads_that_everything_ends_or_comes_back_reads_what_of_codes_and_pa
     """Every ending takes all three, and somebody who logs in with a passkey must know."""
     sources = "".join(file.read_text() for file in (ROOT / "templates").rglob("*.html"))
     texts = re.findall(r'_\("(.*?)"[,)]', sources)
-    about_all = "logged.*code|be logged out everywhere else,|as it was|bring it back here"
+    about_all = "logged out.*code|be logged out everywhere else,|as it was|bring it back here"
     told = [text for text in texts if re.search(about_all, text)]
 
     assert len(told) > 5

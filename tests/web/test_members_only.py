@@ -15,7 +15,7 @@ from tests.watching import execute, standing_site
 
 HEADERS: list[dict[str, str]] = [{}, {"HX-Request": "true"}]
 THERE = {"{username}": "susan", "{post_id:post}": "4242"}
-NOT_THERE = {"{username}": "nobody", "{post_id:post}": "7777"}
+NOT_THERE = {"{username}": "stranger_of_ours", "{post_id:post}": "7777"}
 # A link's token leads to whoever owns it, whatever the site shows to strangers.
 PATHS = sorted({route.path for route in ROUTES if "{token}" not in route.path and "/mailbox" not in route.path})
 SEARCHES = [f"/{page}?{query}" for page, query in product(["search", "explore", ""], ["q=heron", "q=@susan", "page=2"])]
