@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from webapp.addresses import views as addresses
@@ -210,7 +208,7 @@ MAILBOX: list[BaseRoute] = [
 def routes(settings: Settings, assets: Callable[[], Assets] | None = None) -> list[BaseRoute]:
     """All of them, each named after its view, and the static files."""
     files = HashedFiles(assets or assets_of(settings))
-    static = Mount("/static", files, name="static", middleware=[Middleware(GZipMiddleware)])
+    static = Mount("/static", files, name="static")
     pages = [*READING, *LOGGING_IN, *RECOVERY, *SETTINGS, *PEOPLE, *ADMIN, *PROGRAMS]
     return [*pages, static, *(MAILBOX if settings.mailbox else [])]
 
