@@ -138,6 +138,7 @@ def test_a_second_step_is_asked_for_again(site: Site, app: App) -> None:
     assert 'id="code-error"' in asked.text
 
 
+@deep
 def test_who_was_here_then_is_seen_again(site: Site, susan: Browser) -> None:
     susan.get("/")
 
@@ -167,6 +168,7 @@ def test_a_log_in_that_waits_is_over(site: Site, app: App) -> None:
     assert log_in_with(browser, app) == "/"
 
 
+@deep
 def test_a_reset_link_is_good_no_longer_than_it_says(susan: Browser, mailbox: Mailbox) -> None:
     with a_day_ahead():
         link = forget_and_find_link(susan, mailbox)
@@ -180,6 +182,7 @@ def test_a_reset_link_is_good_no_longer_than_it_says(susan: Browser, mailbox: Ma
     assert [susan.get(fresh).status_code for fresh in links - {link}] == [200]
 
 
+@deep
 @pytest.mark.usefixtures("susan")
 def test_another_reset_is_asked_for_at_once(site: Site) -> None:
     browser = site.browser()
@@ -193,6 +196,7 @@ def test_another_reset_is_asked_for_at_once(site: Site) -> None:
     assert "You can ask again in" not in answer.text
 
 
+@deep
 def test_a_post_is_edited_no_longer_than_others(susan: Browser) -> None:
     with a_day_ahead():
         number = say(susan)
@@ -202,6 +206,7 @@ def test_a_post_is_edited_no_longer_than_others(susan: Browser) -> None:
     assert f"/posts/{number}/edit" not in susan.get("/").text
 
 
+@deep
 def test_a_post_that_was_deleted_stays_so(susan: Browser) -> None:
     with a_day_ahead():
         number = say(susan)
@@ -212,6 +217,7 @@ def test_a_post_that_was_deleted_stays_so(susan: Browser) -> None:
     assert f'id="post-{number}"' not in susan.get("/").text
 
 
+@deep
 def test_what_a_dead_process_had_in_hand_is_made_by_another(site: Site, susan: Browser) -> None:
     async def ask_and_die() -> None:
         async with site.app.state.database.session(is_writing=True) as db:
@@ -324,6 +330,7 @@ def test_the_page_that_says_check_your_email_may_be_another_machines(
     assert (page.status_code, "susan@example.com" in page.text) == (status_code, status_code == 200)
 
 
+@deep
 @pytest.mark.usefixtures("susan")
 def test_what_one_machine_says_the_other_shows(site: Site) -> None:
     browser = site.browser()
@@ -334,6 +341,7 @@ def test_what_one_machine_says_the_other_shows(site: Site) -> None:
     assert 'class="flash-success"' in browser.get("/login").text
 
 
+@deep
 @pytest.mark.usefixtures("susan")
 def test_a_draft_that_one_machine_keeps_the_other_gives_back(site: Site) -> None:
     browser = site.browser()
@@ -358,6 +366,7 @@ def test_whoever_opens_the_form_on_one_machine_and_sends_it_to_the_other_is_no_r
     assert mailbox.link("newcomer@example.com").startswith("/register/")
 
 
+@deep
 @pytest.mark.usefixtures("susan")
 def test_an_archive_is_uploaded_to_another_machine_than_the_proof(site: Site) -> None:
     browser = site.browser()

@@ -184,6 +184,7 @@ def test_emails_are_in_the_readers_language_whoever_asks_and_whatever_else_is_wr
     assert mailbox.last("new0@example.com").message["Content-Language"] == "ru"
 
 
+@deep
 def test_what_warns_of_a_thief_comes_in_the_language_from_before_the_thief_chose_another(
     site: Site, mailbox: Mailbox
 ) -> None:
@@ -293,6 +294,7 @@ def disowning(village: Village) -> Pressed:
     return village.susan, form_on(village.susan, path)
 
 
+@deep
 @pytest.mark.parametrize("name", [*STORIES, "report_not_me"])
 @one_in(40)
 def test_what_is_said_after_a_form_is_in_the_language_of_the_page_that_says_it(

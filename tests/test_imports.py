@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.depth import deep
+
 # All that a start may load beside the standard library. What only some pages need is imported where it is used.
 LOADED = frozenset(
     {
@@ -38,6 +40,7 @@ def modules() -> frozenset[str]:
     )
 
 
+@deep
 def test_a_start_loads_no_package_that_only_some_pages_need(modules: frozenset[str]) -> None:
     packages = {name.partition(".")[0] for name in modules}
     foreign = {name for name in packages - sys.stdlib_module_names - {"webapp"} if not name.startswith("_")}

@@ -45,6 +45,7 @@ def takes_along(site: Site, browser: Browser) -> Browser:
     return moved
 
 
+@deep
 @pytest.mark.parametrize("keys", [BOTH, NEW], ids=["both", "new"])
 def test_a_new_key_logs_nobody_out(with_keys: WithKeys, keys: Keys) -> None:
     """C22: sessions are rows, not signatures."""

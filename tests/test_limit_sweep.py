@@ -234,10 +234,12 @@ def counted(site: Site, who: str) -> list[str]:
     return [key.split(":")[1] for (key,) in rows]
 
 
+@deep
 def test_the_tables_name_every_route_that_changes_something() -> None:
     assert sorted([*SENT, *STRANGERS, *EXCEPTIONS]) == sorted(WRITES)
 
 
+@deep
 @pytest.mark.parametrize("headers", [{}, PART], ids=["page", "htmx"])
 @pytest.mark.parametrize("name", [name for name in SENT if name not in {*DEFENCES, "email_app_link"}])
 @one_in(9)
@@ -267,6 +269,7 @@ def use_up(site: Site, who: str) -> None:
 
 
 # The last of them changes the password.
+@one_in(3)
 @pytest.mark.parametrize("name", [name for name in SENT if name not in DEFENCES])
 def test_every_change_is_counted_for_the_account(site: Site, susan: Browser, name: str) -> None:
     path, form = path_of(site, susan, name), form_of(susan, name)
@@ -292,6 +295,7 @@ def test_whatever_strangers_send_is_counted_for_where_they_come_from(site: Site,
     assert counted(site, "2001:db8:48::/48") == [f"{limit}_48" for limit in limits], "and for its neighbours together"
 
 
+@deep
 def test_whoever_has_65536_networks_is_not_so_many_visitors(site: Site) -> None:
     """One rented server has them all: an IPv6 /48."""
     execute(site, "DELETE FROM limit_window")
@@ -313,6 +317,7 @@ LOOKS: dict[str, Callable[[Browser], Response]] = {
 }
 
 
+@deep
 @pytest.mark.parametrize("limit", LOOKS)
 def test_what_strangers_do_too_is_counted_for_the_account_as_well(site: Site, susan: Browser, limit: str) -> None:
     """Else a member with a thousand networks would have no limit. A thief's answers of passkeys are not the owner's."""
@@ -324,6 +329,7 @@ def test_what_strangers_do_too_is_counted_for_the_account_as_well(site: Site, su
     assert counted(site, "1" if limit == "search" else f"prove 1 {epoch} {session}") == [limit]
 
 
+@deep
 @pytest.mark.parametrize("name", ["follow", "language"])
 def test_over_the_limit_the_answer_says_when_it_goes_on(site: Site, susan: Browser, name: str) -> None:
     path = path_of(site, susan, name)

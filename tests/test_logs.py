@@ -30,6 +30,7 @@ def lines(site: Site) -> Iterator[Callable[[], list[dict[str, object]]]]:
         yield lambda: [json.loads(line) for line in written.getvalue().split("\n")[:-1]]
 
 
+@deep
 @pytest.mark.alike
 def test_no_secret_is_left_anywhere_after_a_whole_story(
     any_site: Site, mailbox: Mailbox, caplog: pytest.LogCaptureFixture, tmp_path: Path

@@ -1,6 +1,7 @@
 """docs/promises.md has a row for every promise that a test names, and names every test file that proves one."""
 
 from tests import promises
+from tests.depth import deep
 
 
 def test_every_promise_that_a_test_names_is_in_the_document() -> None:
@@ -9,6 +10,7 @@ def test_every_promise_that_a_test_names_is_in_the_document() -> None:
     assert set(promises.proofs()) - written == set()
 
 
+@deep
 def test_the_document_names_the_tests_of_each_promise() -> None:
     text = promises.DOCUMENT.read_text()
 

@@ -43,6 +43,7 @@ def at(second: float) -> time_machine.travel:
     return time_machine.travel(START + second, tick=False)
 
 
+@deep
 def test_a_window_ends_after_its_seconds(any_site: Site) -> None:
     waits = []
 
@@ -53,6 +54,7 @@ def test_a_window_ends_after_its_seconds(any_site: Site) -> None:
     assert waits == [0, 0, 29, 1, 0, 0, 58, 0]
 
 
+@deep
 @pytest.mark.parametrize("ahead", [86_400, 3600, 700])
 @pytest.mark.alike
 def test_a_window_that_a_wrong_clock_began_is_over_with_it(any_site: Site, ahead: int) -> None:
@@ -197,6 +199,7 @@ def test_what_a_visitor_writes_never_changes_the_client_ip(hops: Site, lies: lis
     assert told == "203.0.113.9"
 
 
+@deep
 @pytest.mark.parametrize("lie", ["1.2.3.4", "9.9.9.9, 8.8.8.8", "::1", "x"])
 @one_in(4)
 def test_a_spoofed_header_is_no_way_round_a_limit(hops: Site, lie: str) -> None:

@@ -45,6 +45,7 @@ def test_workers_are_replaced_while_their_supervisor_lives_and_leave_with_it(sql
         assert server.output.count('"worker_ended"') == 1
 
 
+@deep
 @one_in(2)
 def test_a_log_that_can_not_be_written_stops_nothing(sqlite_url: str, tmp_path: Path) -> None:
     """Neither a start, nor a worker that replaces another, nor a stop."""

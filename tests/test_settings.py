@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.sites import Site
 from tests.stories import register
 from webapp import i18n
@@ -49,6 +50,7 @@ def test_a_good_environment_is_read() -> None:
     assert (settings.mailer, settings.development, settings.mailbox) == ("web", False, None)
 
 
+@deep
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -422,6 +424,7 @@ def test_addresses_of_mail_are_kept_as_mail_servers_read_them() -> None:
     assert settings.admin_addresses == {"sam@xn--bcher-kva.de"}
 
 
+@deep
 def test_emails_of_a_site_with_another_script_are_sound(
     start_site: Callable[[Settings], Site], sqlite_url: str, tmp_path: Path
 ) -> None:

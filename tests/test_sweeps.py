@@ -350,6 +350,7 @@ FOREIGN: list[list[tuple[str, str]]] = [
 ]
 
 
+@deep
 @pytest.mark.parametrize("name", NAMES)
 @one_in(4)
 def test_every_unsafe_route_refuses_cross_site_writes(site: Site, susan: Browser, name: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.archive_imports.test_upload import PROOF, archive, upload_again
+from tests.depth import deep
 from tests.people.crowd import arrive
 from tests.posts.wall import words_in
 from tests.sites import SECRET_KEY, Site
@@ -37,6 +38,7 @@ def without_room(request: pytest.FixtureRequest) -> WithoutRoom:
     return without_room
 
 
+@deep
 def test_an_upload_is_refused_and_an_import_waits_for_room(
     site: Site,
     tmp_path: Path,

@@ -58,6 +58,7 @@ def readers(site: Site) -> dict[str, Browser]:
     return readers_of(site)
 
 
+@deep
 @pytest.mark.parametrize("who", EVERYBODY)
 @one_in(3)
 def test_no_page_parts_what_belongs_together(site: Site, readers: dict[str, Browser], who: str) -> None:
@@ -88,6 +89,7 @@ def test_no_email_parts_what_belongs_together_and_in_its_text_nothing_sticks(sit
     assert [one.id for one in every if STICKS.search(f"{one.email.subject} {one.email.text}")] == []
 
 
+@deep
 def test_in_what_a_command_prints_nothing_sticks(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depth import deep
+from tests.depth import deep, one_in
 from tests.pseudo import EVERYBODY, FIELDS, FORMS, PAGES, pseudo_site, readers_of
 from tests.sites import Browser, Site
 from tests.test_sweeps import REFUSED, path_of
@@ -90,6 +90,7 @@ def readers(site: Site) -> dict[str, Browser]:
     return readers_of(site)
 
 
+@one_in(3)
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_every_page_is_translated(site: Site, readers: dict[str, Browser], who: str) -> None:
     names = [name for name in PAGES if name not in {"mailbox_html", "gallery_html"}]

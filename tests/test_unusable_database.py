@@ -69,6 +69,7 @@ def bad_url(request: pytest.FixtureRequest, bad: str, tmp_path: Path) -> str:
     return url.set(username=user, database=name).render_as_string(hide_password=False)
 
 
+@deep
 @one_in(8)
 def test_a_start_says_what_is_wrong_and_what_to_do(
     bad: str,
@@ -96,6 +97,7 @@ def test_a_start_says_what_is_wrong_and_what_to_do(
     assert (page.status_code, page.headers["retry-after"]) == (503, "5")
 
 
+@deep
 def test_a_database_older_than_the_site_is_no_fault_of_the_site(
     database_url: str,
     make_settings: Callable[..., Settings],

@@ -124,6 +124,7 @@ def asked(browser: Browser, email: str, headers: dict[str, str]) -> tuple[int, d
     return answer.status_code, kept, without_token(answer.text).replace(html.escape(email), "{typed}")
 
 
+@deep
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
 @one_in(2)
 def test_the_answer_is_the_same_whoever_has_the_new_address(
@@ -168,6 +169,7 @@ def test_the_work_is_the_same_whoever_has_the_new_address(
     assert any("INSERT INTO address_change" in statement for statement in work[FREE]), "the trace saw the work"
 
 
+@deep
 @one_in(2)
 @pytest.mark.parametrize(
     ("email", "subject"),

@@ -207,6 +207,7 @@ def test_an_address_that_was_taken_meanwhile_is_refused_with_a_sentence(
     assert is_logged_in(susan)
 
 
+@deep
 @pytest.mark.parametrize("event", ["used", "password reset", "disabled", "not me"])
 @one_in(2)
 def test_a_request_ends_with_the_accounts_other_links(

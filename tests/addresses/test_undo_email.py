@@ -38,6 +38,7 @@ def emails_about(mailbox: Mailbox, to: str, words: str) -> list[str]:
     return [email.text for email in mailbox.all(to) if words in email.subject]
 
 
+@deep
 @pytest.mark.alike
 def test_the_owner_takes_a_hijacked_account_back(any_site: Site, mailbox: Mailbox, thief: Browser) -> None:
     """C34: the story from both sides. The thief knows the password, changes the address, then the password."""

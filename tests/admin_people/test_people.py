@@ -119,6 +119,7 @@ def test_a_person_who_lost_the_second_step_logs_in_once_it_is_removed(
     assert is_logged_in(again)
 
 
+@deep
 def test_a_deleted_account_is_hidden_and_can_be_enabled_until_it_is_gone(
     site: Site, admin: Browser, susan: Browser
 ) -> None:
@@ -197,6 +198,7 @@ def test_addresses_are_masked(admin: Browser) -> None:
     assert "susan@example.com" not in admin.get("/admin/people").text + admin.get("/admin/people/susan").text
 
 
+@deep
 @pytest.mark.parametrize("path", ["/admin/people", "/admin/people/peter", "/admin/people/peter/disable"])
 def test_members_see_none_of_the_admins_pages(susan: Browser, path: str) -> None:
     assert susan.get(path).status_code == 403

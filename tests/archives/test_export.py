@@ -148,6 +148,7 @@ def test_the_outbox_is_one_that_other_programs_read(site: Site, mailbox: Mailbox
     assert (actor["type"], actor["preferredUsername"], actor["outbox"]) == ("Person", "susan", "outbox.json")
 
 
+@deep
 def test_what_is_stored_about_the_person_is_in_the_file_and_no_secret(site: Site, mailbox: Mailbox) -> None:
     susan = live(site)
     susan.post("/recovery_codes", data=PROOF)
@@ -445,6 +446,7 @@ def _insert(site: Site, rows: list[dict[str, object]]) -> None:
     site.run(work)
 
 
+@deep
 def test_an_export_lets_the_others_have_their_turn_after_a_few_posts(site: Site, mailbox: Mailbox) -> None:
     """Twenty thousand that are full of links take a minute to write."""
     arrive(site, "susan")

@@ -162,6 +162,7 @@ def _written(folder: Path, content: bytes) -> Path:
     return file
 
 
+@deep
 @pytest.mark.parametrize("kind", HOSTILE)
 @one_in(15)
 def test_a_hostile_archive_is_refused_in_a_sentence(site: Site, mailbox: Mailbox, tmp_path: Path, kind: str) -> None:

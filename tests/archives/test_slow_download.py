@@ -73,6 +73,7 @@ def read(site: Site, browser: Browser, meanwhile: Callable[[], object]) -> tuple
     return site.run(partial(read_slowly, site, browser, meanwhile))  # type: ignore[return-value]
 
 
+@deep
 @pytest.mark.alike
 @pytest.mark.parametrize("ending", ENDINGS)
 @one_in(6)

@@ -71,6 +71,7 @@ def test_the_code_leads_to_the_form_of_the_link_and_dies_with_it(susan: Site, ma
     assert "That code isn&#39;t right." in type_code(browser, page, code).text, "used up with the link"
 
 
+@deep
 @pytest.mark.parametrize(
     "spelled", ["{0}{1}", " {0}  {1} ", "{0}-{1}", "{0}\u00a0{1}", "Your code: {0} {1}.", "{0}\t{1}"]
 )
@@ -102,6 +103,7 @@ def test_under_htmx_the_code_leads_on_in_a_real_navigation(susan: Site, mailbox:
     assert answer.headers["hx-redirect"].startswith("/reset_password/")
 
 
+@deep
 def test_registration_and_a_new_address_take_a_code_too(site: Site, mailbox: Mailbox) -> None:
     browser = site.browser()
     page = browser.post("/register", data={"email": KNOWN}).url.path
@@ -129,6 +131,7 @@ def test_the_email_has_the_code_twice_and_only_if_a_page_waits_for_it(susan: Sit
     assert CODE.findall(locked.text) == []
 
 
+@deep
 def test_another_browser_gets_nothing_from_the_code_and_its_page_has_no_field(susan: Site, mailbox: Mailbox) -> None:
     asking, other = susan.browser(follow_redirects=False), susan.browser(follow_redirects=False)
     page = ask(asking)
@@ -143,6 +146,7 @@ def test_another_browser_gets_nothing_from_the_code_and_its_page_has_no_field(su
     assert type_code(asking, page, code).status_code == 303, "and no try was counted"
 
 
+@deep
 def test_the_code_of_one_request_works_on_no_other_page(susan: Site, mailbox: Mailbox) -> None:
     browser = susan.browser(follow_redirects=False)
     first = ask(browser)
@@ -263,6 +267,7 @@ def test_whenever_it_is_written_the_code_is_known_while_the_link_works(
     assert len(target.ends(1_800_000_000)) <= email_codes.STEPS + 2 + 60 // target.step
 
 
+@deep
 @pytest.mark.parametrize(
     "changed",
     [
@@ -330,6 +335,7 @@ def typed_for(site: Site, typed: str, headers: dict[str, str]) -> list[tuple[int
     return [without_typed(answer, typed) for answer in answers]
 
 
+@deep
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
 def test_a_wrong_code_is_answered_alike_whoever_was_asked_for(
     site: Site, mailbox: Mailbox, headers: dict[str, str]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.security.test_roles import ADMIN
 from tests.sites import Browser, Site
 from tests.test_limit_sweep import SENT, no_app_afterwards, path_of, site, susan
@@ -16,6 +16,7 @@ REFUSED = "INSERT INTO refused_address VALUES ('david@example.com', '2026-01-01'
 NAMED = "SELECT kind FROM security_event WHERE id > :last AND (user_id = 1 OR user_agent LIKE '%admin''s page: susan')"
 
 
+@deep
 @one_in(4)
 @pytest.mark.parametrize("name", [name for name in SENT if name in ADMIN])
 def test_whatever_an_admin_does_is_noted_with_their_name(site: Site, susan: Browser, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, ask_for_reset, forget_and_find_link, log_in, register
@@ -32,6 +32,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Said:
     return read
 
 
+@deep
 @pytest.mark.parametrize(
     ("typed", "user", "masked"),
     [
@@ -87,6 +88,7 @@ def test_throttled_tries_of_recovery_codes_are_in_the_log(site: Site, said: Said
     assert throttled == {"what": "code_throttled", "user": None, "network": NETWORK, "typed": "s…"}
 
 
+@deep
 def test_a_bad_link_that_is_used_is_in_the_log_and_one_that_is_looked_at_is_not(
     site: Site, mailbox: Mailbox, said: Said
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_throttled_email_is_in_the_log(site: Site, said: Said) -> None:
     assert said() == [wanted | {"letter": "reset_password"}]
 
 
+@deep
 def test_a_member_who_opens_an_admins_page_is_in_the_log(site: Site, mailbox: Mailbox, said: Said) -> None:
     register(site.browser(), mailbox)
     browser = site.browser(NETWORK)
@@ -121,6 +124,7 @@ def test_a_member_who_opens_an_admins_page_is_in_the_log(site: Site, mailbox: Ma
     assert said() == [{"what": "not_allowed", "user": 1, "network": NETWORK, "route": "/admin/mail"}]
 
 
+@deep
 def test_a_log_in_that_works_is_in_the_log_too(site: Site, mailbox: Mailbox, caplog: pytest.LogCaptureFixture) -> None:
     """C56: and the line is JSON with the request's number."""
     caplog.set_level("INFO")

@@ -38,6 +38,7 @@ def test_a_person_logs_in_by_name_or_address_however_it_is_spelled(site: Site, s
     assert 'aria-label="Your account, Susan"' in answer.text
 
 
+@deep
 @pytest.mark.parametrize(
     ("typed", "password"),
     [
@@ -107,6 +108,7 @@ def test_a_person_who_came_for_a_page_gets_there(site: Site, susan: str) -> None
     assert (answer.status_code, answer.headers["location"]) == (303, "/explore?page=2")
 
 
+@deep
 def test_a_mistake_does_not_lose_the_page_that_a_person_came_for(site: Site, susan: str) -> None:
     answer = log_in(site.browser(), "susan", WRONG, next="/explore")
 
@@ -135,6 +137,7 @@ def test_what_was_typed_is_carried_to_the_reset_form(site: Site) -> None:
     assert 'href="/reset_password_request?email=susan%26co%40example.com"' in answer.text
 
 
+@deep
 def test_five_attempts_in_five_minutes_for_a_name_and_a_client_ip(site: Site, susan: str) -> None:
     """C12"""
     browser = site.browser()
@@ -149,6 +152,7 @@ def test_five_attempts_in_five_minutes_for_a_name_and_a_client_ip(site: Site, su
     assert not is_logged_in(browser)
 
 
+@deep
 def test_the_account_is_never_locked_for_another_client_ip(site: Site, susan: str) -> None:
     """C12: during an attack its owner gets in."""
     attacker = site.browser()
@@ -176,6 +180,7 @@ def test_new_attempts_are_allowed_after_five_minutes(site: Site, susan: str) -> 
     assert in_time.url.path == "/"
 
 
+@deep
 def test_a_successful_log_in_forgets_earlier_attempts(site: Site, susan: str) -> None:
     browser = site.browser()
     for _round in range(3):

@@ -62,6 +62,7 @@ def test_a_person_who_has_registered_is_logged_in_at_once(site: Site, link: str)
     assert is_logged_in(browser)
 
 
+@deep
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx part"])
 def test_the_answer_is_the_same_for_an_address_that_has_an_account(
     site: Site, mailbox: Mailbox, headers: dict[str, str]
@@ -123,6 +124,7 @@ def test_a_disabled_account_gets_no_email(site: Site, mailbox: Mailbox) -> None:
     assert len(mailbox.all()) == 1
 
 
+@deep
 @pytest.mark.alike
 def test_a_name_is_taken_however_it_is_spelled(any_site: Site, mailbox: Mailbox) -> None:
     register(any_site.browser(), mailbox, "Susan")
@@ -171,6 +173,7 @@ def test_every_valid_name_is_accepted(site: Site, link: str, name: str) -> None:
     assert "Welcome" in finish(site, link, name)[1]
 
 
+@deep
 @pytest.mark.parametrize(
     ("password", "words"),
     [

@@ -121,6 +121,7 @@ def moved(pair: Pair) -> str:
     return "\n".join(said)
 
 
+@deep
 @one_in(2)
 def test_every_row_of_every_table_moves(pair: Pair) -> None:
     fill(pair[0])

@@ -87,6 +87,7 @@ def test_a_follow_at_the_very_moment_of_a_block_does_not_count(any_site: Site, s
     assert execute(any_site, "SELECT * FROM follow") == []
 
 
+@deep
 @pytest.mark.postgresql
 @pytest.mark.parametrize("first", ["follow", "block"])
 def test_of_a_follow_and_a_block_in_the_same_instant_the_block_stands(
@@ -172,6 +173,7 @@ def test_a_person_who_has_blocked_notices_nothing_when_the_other_blocks_too(
     assert before == [200, 200, 404]
 
 
+@deep
 @pytest.mark.parametrize("how", ["mute", "block"])
 @pytest.mark.alike
 def test_no_email_tells_of_a_hidden_person(
@@ -218,6 +220,7 @@ def test_a_digest_leaves_out_hidden_people(
     assert not any_site.run(missed_by_susan)
 
 
+@deep
 def test_lists_and_counts_agree_and_leave_out_hidden_people(any_site: Site, susan: Browser) -> None:
     import_people(any_site, "ann", "bob", "carl")
     pairs = [("bob", "ann"), ("carl", "ann"), ("susan", "ann"), ("ann", "bob"), ("ann", "carl")]

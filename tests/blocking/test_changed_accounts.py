@@ -97,6 +97,7 @@ def test_a_block_and_a_mute_outlast_a_change_of_either_account(
     assert all(f'href="/user/{names[name]}"' in listed for name in ("bob", "ann"))
 
 
+@deep
 def test_while_a_blocked_person_is_away_nobody_is_told_of_them_and_the_block_stays(site: Site, susan: Browser) -> None:
     turn(site, "bob", is_disabled=True)
 

@@ -49,6 +49,7 @@ def where_susan_sees_bob(scene: Scene) -> dict[str, set[str]]:
     return found
 
 
+@deep
 def test_the_sweep_sees_a_person_whom_nobody_hides(scene: Scene) -> None:
     """The control: these are the pages that show people and posts."""
     seen = where_susan_sees_bob(scene)
@@ -78,12 +79,14 @@ def test_a_blocked_person_is_seen_only_where_that_can_be_undone(scene: Scene) ->
     assert "heron" not in scene.susan.get("/user/bob").text
 
 
+@deep
 def test_a_blocked_person_never_sees_the_other(scene: Scene) -> None:
     let_part(scene.site, "block", "bob", "susan")
 
     assert where_susan_sees_bob(scene) == {}
 
 
+@deep
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_to_a_blocked_person_the_other_seems_not_to_exist(scene: Scene, method: str) -> None:
     """Whatever is asked or sent about the one who blocked, the answer is that for nobody, and nothing changes."""

@@ -71,6 +71,7 @@ def let(scene: Scene, state: str) -> None:
         execute(scene.site, statement)
 
 
+@deep
 def test_the_sweep_sees_whom_nothing_hides(scene: Scene) -> None:
     """The control, which also says what strangers see of people."""
     assert where(scene, scene.site.browser()) == TO_A_STRANGER

@@ -412,6 +412,7 @@ def test_after_a_bounce_a_person_is_told_and_still_gets_what_they_ask_for(
     assert marked(site) == [(SUSAN, "bounce")], "that a server takes an email says nothing of one that comes back"
 
 
+@deep
 def test_after_a_bounce_nothing_that_can_wait_is_sent(site: Site, susan: Browser, path: str) -> None:
     send(site, DSN.format(path=path, fields=GONE))
     susan.post("/letters", data={"new_follower": "1", "mention": "1", "new_sign_in": "1"})

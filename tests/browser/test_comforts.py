@@ -82,6 +82,7 @@ def test_a_page_that_stays_open_counts_on_in_the_words_of_a_new_one(
     assert scripted.page.locator("main time").all_text_contents() == words
 
 
+@deep
 @pytest.mark.parametrize(("language", "name"), [pytest.param("en", "English", marks=deep), ("ru", "Русский")])
 @pytest.mark.parametrize("zone", ["America/New_York", pytest.param("Asia/Kathmandu", marks=deep)])
 def test_the_exact_time_is_said_as_the_site_says_it_in_the_zone_of_the_reader(

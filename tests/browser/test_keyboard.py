@@ -115,6 +115,7 @@ def test_what_a_button_swaps_never_takes_the_focus_away(scripted: Visitor) -> No
     sees_focus(scripted)
 
 
+@deep
 def test_a_button_whose_answer_is_the_same_page_has_the_focus_again(scripted: Visitor) -> None:
     """Also when it is gone: then the keyboard goes on in the content, and not at the top of the page."""
     scripted.is_logged_in()
@@ -136,6 +137,7 @@ def test_a_button_whose_answer_is_the_same_page_has_the_focus_again(scripted: Vi
     expect(scripted.page.get_by_role("main")).to_be_focused()
 
 
+@deep
 def test_what_a_page_says_as_it_comes_is_said_to_screen_readers(scripted: Visitor) -> None:
     """They read out a status when it changes, and not one that is there from the start."""
     scripted.is_logged_in()

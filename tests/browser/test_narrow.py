@@ -111,7 +111,7 @@ def opened(phone: Page, place: Site, who: str) -> sites.Browser:
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-@one_in(3)
+@one_in(6)
 def test_no_page_scrolls_sideways_or_breaks_a_short_word(place: Site, phone: Page, who: str) -> None:
     """One test for each reader: some forty pages in as many tenths of a second."""
     reader = opened(phone, place, who)
@@ -206,6 +206,7 @@ def test_the_button_stays_beside_a_long_name(place: Site, phone: Page, name: str
     assert set(phone.evaluate(BESIDE, name)) == {True}
 
 
+@deep
 def test_a_long_word_in_the_name_of_the_site_stays_whole_at_its_front_door(
     migrated_sqlite: Path, tmp_path: Path, browser: Browser
 ) -> None:

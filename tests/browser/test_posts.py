@@ -41,6 +41,7 @@ def test_a_mistake_is_said_beside_the_field_and_nothing_typed_is_lost(visitor: V
     expect(box).to_have_value("x" * 281)
 
 
+@deep
 def test_a_button_that_is_pressed_too_often_says_so_and_its_post_stays(scripted: Visitor) -> None:
     """The answer is a whole page, which never takes the place of a part."""
     scripted.is_logged_in()

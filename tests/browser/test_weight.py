@@ -89,6 +89,7 @@ def _listen(page: Page) -> tuple[list[int], list[str]]:
     return sizes, files
 
 
+@deep
 @pytest.mark.parametrize("size", ["phone", pytest.param("desktop", marks=deep)])
 def test_a_first_visit_is_light_and_nothing_shifts(browser: Browser, place: Village, size: str) -> None:
     """At most 60 KB in 8 requests where somebody is in trouble, at most 90 KB where there is something to read."""

@@ -46,6 +46,7 @@ def use(susan: Browser, device: Authenticator) -> str:
     return susan.post("/checkup/passkey", data={"credential": device.use(challenge)}).text
 
 
+@deep
 def test_it_names_the_weakest_point_until_all_is_well(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     said = [weakest(susan)]
     phone = Authenticator()
@@ -79,6 +80,7 @@ def test_four_characters_of_a_code_are_known_and_spend_nothing(site: Site, susan
     assert execute(site, "SELECT * FROM recovery_code") == before
 
 
+@deep
 def test_a_used_code_and_a_wrong_one_are_told(site: Site, susan: Browser) -> None:
     codes = codes_of(susan)
     site.browser().post("/recover", data={"username": "susan", "code": codes[0]})
@@ -186,6 +188,7 @@ def test_a_cut_or_outdated_test_link_says_so(site: Site, susan: Browser, mailbox
     assert site.browser().get(link).status_code == 410
 
 
+@deep
 def test_a_passkey_is_tried_and_somebody_elses_is_refused(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     phone, other = Authenticator(), Authenticator()
     add(susan, phone)
@@ -221,6 +224,7 @@ def test_the_home_page_asks_once_a_year_and_can_be_told_not_to(site: Site, susan
     assert "Can you get back in?" not in declined
 
 
+@deep
 def test_a_code_of_the_app_is_taken_and_recovery_codes_in_its_place_are_not(site: Site, susan: Browser) -> None:
     app = set_up_app(susan)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.processes import PYTHON
 from webapp.cli import main
 from webapp.settings import ROOT
@@ -33,6 +33,7 @@ def lines(parser: argparse.ArgumentParser, *before: str) -> Iterator[list[str]]:
 LINES = [line for line in lines(main._parser()) if line[0] not in RUNNING and "?" in line]
 
 
+@deep
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 @one_in(3)
 def test_an_odd_argument_ends_no_command_with_a_trace(
@@ -48,6 +49,7 @@ def test_an_odd_argument_ends_no_command_with_a_trace(
         assert ended.code or odd != "\udcff"
 
 
+@deep
 @pytest.mark.parametrize("command", ["bounce", "shell"])
 @pytest.mark.usefixtures("environment")
 def test_a_command_without_standard_input_reads_nothing(command: str) -> None:

@@ -88,6 +88,7 @@ def test_the_demo_password_keeps_the_rules() -> None:
     assert [name for name in PEOPLE if strength.of(WORDS, 12, name, f"{name}@example.com")] == []
 
 
+@deep
 def test_the_demo_sends_nobody_an_email(village: Site) -> None:
     assert execute(village, "SELECT kind FROM outbox_email") == []
 
@@ -129,6 +130,7 @@ def test_at_any_hour_it_ends_now_and_nobody_spoke_before_joining(
     assert max(*seen, datetime.fromisoformat(followed).replace(tzinfo=UTC)) <= moment
 
 
+@deep
 def test_a_site_with_people_is_left_as_it_is(village: Site) -> None:
     before = dump(village)
 

@@ -51,6 +51,7 @@ def test_people_come_with_their_passwords_posts_and_follows(
     assert "Portland" not in profile.text, "strangers read nothing, as there"
 
 
+@deep
 def test_dates_are_kept_and_the_password_is_hashed_anew(
     run: Run, app_db: TutorialDatabase, start_site: StartSite
 ) -> None:

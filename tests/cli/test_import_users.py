@@ -46,6 +46,7 @@ def usernames(run: Run) -> list[str]:
     return [line.partition("\t")[0] for line in run("users", "list").out.splitlines()]
 
 
+@deep
 def test_imported_people_log_in_with_the_password_they_had(
     run: Run, write: Write, start_site: Callable[[Settings], Site]
 ) -> None:
@@ -131,6 +132,7 @@ def test_an_import_that_was_interrupted_goes_on_when_it_is_run_again(run: Run, w
     assert usernames(run) == ["susan", "john"]
 
 
+@deep
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -111,6 +111,7 @@ def test_every_command_is_tried() -> None:
     assert sorted(commands(main._parser())) == sorted(ARGUMENTS)
 
 
+@deep
 @pytest.mark.parametrize("command", [name for name, arguments in ARGUMENTS.items() if arguments is not None])
 @one_in(6)
 def test_a_visitor_can_write_while_a_command_speaks(

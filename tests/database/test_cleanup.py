@@ -211,6 +211,7 @@ def test_no_task_reads_a_whole_table(site: Site, task: Work) -> None:
     assert [plan for plan in plans if SCANNED.search(plan)] == []
 
 
+@deep
 @pytest.mark.postgresql
 def test_rows_that_the_statistics_know_nothing_of_are_looked_for_once(
     make_settings: Callable[..., Settings], postgres_url: str, start_site: Callable[[Settings], Site]

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from tests.depth import deep
 from webapp.database import Database, execute, sqlite
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +127,7 @@ async def test_the_log_is_written_back_now_and_then(sqlite_url: str, tmp_path: P
     assert written_back == [0, 0, 3]
 
 
+@deep
 async def test_a_connection_that_nobody_got_is_closed(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

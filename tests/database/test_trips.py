@@ -130,6 +130,7 @@ def test_a_page_makes_few_trips(
     assert {path: _trips(wire, stranger, path) for path in OF_STRANGERS} == OF_STRANGERS
 
 
+@deep
 @pytest.mark.postgresql
 def test_noting_that_a_person_was_here_takes_one_trip_more(
     wire: Wire, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]

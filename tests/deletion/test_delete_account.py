@@ -150,6 +150,7 @@ def test_who_forgets_the_password_meanwhile_gets_the_link_that_brings_it_back(
     assert log_in(site.browser()).url.path == "/"
 
 
+@deep
 @pytest.mark.parametrize(
     "too_late",
     ["UPDATE account_deletion SET due_at = '2001-01-01 00:00:00'", "UPDATE account_deletion SET reason = 'spam'"],
@@ -202,6 +203,7 @@ def test_a_link_undoes_its_own_deletion_only(site: Site, mailbox: Mailbox, susan
     assert site.browser().get("/user/susan").status_code == 404
 
 
+@deep
 @pytest.mark.parametrize(("passed", "status"), [(DAYS - timedelta(minutes=1), 200), (DAYS, 410)])
 @one_in(2)
 def test_undoing_works_until_the_last_minute(site: Site, mailbox: Mailbox, passed: timedelta, status: int) -> None:
@@ -247,6 +249,7 @@ def test_a_person_robbed_of_the_address_can_undo_the_deletion(site: Site, mailbo
     assert execute(site, "SELECT * FROM account_deletion") == []
 
 
+@deep
 def test_this_was_not_me_brings_it_back_locked(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     log_in(site.browser())
     not_me = next(
@@ -371,6 +374,7 @@ def _has(path: Path, text: str) -> bool:
     return text.encode() in path.read_bytes()
 
 
+@deep
 def test_the_name_in_posts_of_others_is_plain_text(gone: Site) -> None:
     page = gone.browser().get("/user/david").text
 
@@ -378,6 +382,7 @@ def test_the_name_in_posts_of_others_is_plain_text(gone: Site) -> None:
     assert 'href="/user/susan"' not in page
 
 
+@deep
 @pytest.mark.parametrize("name", ["suzan", "Suzan", "susan"])
 def test_nobody_takes_the_name_over(gone: Site, name: str) -> None:
     david = gone.browser()
@@ -463,6 +468,7 @@ def test_an_account_with_much_goes_in_batches_and_others_are_served(site: Site, 
     assert left[-1] == 0
 
 
+@deep
 @pytest.mark.alike
 def test_no_step_is_longer_for_whoever_had_many_addresses_and_emails(site: Site, susan: Browser) -> None:
     """C73: nobody waits while what was counted at hundreds of client IPs is forgotten."""
@@ -497,6 +503,7 @@ def test_no_step_is_longer_for_whoever_had_many_addresses_and_emails(site: Site,
     assert max(step.total() for step in steps) < 100
 
 
+@deep
 @pytest.mark.races
 def test_processes_that_erase_at_once_are_not_in_each_others_way(any_site: Site) -> None:
     """Neither waits for rows that the other has locked, or takes it for an error that they are gone."""
@@ -518,6 +525,7 @@ def test_processes_that_erase_at_once_are_not_in_each_others_way(any_site: Site)
     assert execute(any_site, "SELECT * FROM user_account") == []
 
 
+@deep
 def test_a_deletion_that_has_begun_cannot_be_undone(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     delete(susan)
     link = mailbox.link(SUSAN, subject=SUBJECT)

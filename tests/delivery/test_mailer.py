@@ -114,6 +114,7 @@ FAULTS = {
 }
 
 
+@deep
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
 @one_in(4)
@@ -201,6 +202,7 @@ def test_emails_wait_for_a_server_that_is_away(
     assert states == [("sent", 1, 250)] * 12
 
 
+@deep
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_for_long(
     sqlite_url: str, start_site: StartSite, make_settings: MakeSettings, scripted: ScriptedServer, step: str
@@ -219,6 +221,7 @@ def test_an_address_at_which_the_server_falls_silent_delays_nobody_elses_email_f
     assert len(named) == len(set(named)), "nobody has been tried again before"
 
 
+@deep
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "DATA"])
 @one_in(3)
 def test_a_server_that_falls_silent_once_keeps_an_email_for_moments(
@@ -233,6 +236,7 @@ def test_a_server_that_falls_silent_once_keeps_an_email_for_moments(
     scripted.wait_for_emails(1)
 
 
+@deep
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL"])
 @one_in(3)
 def test_a_slow_server_gets_longer_each_time_and_costs_no_attempt(
@@ -519,6 +523,7 @@ def test_an_email_that_breaks_its_mailer_harms_no_other(
     assert [state for state, _attempts, _code in states] == ["sent", "dead", "sent"]
 
 
+@deep
 @pytest.mark.alike
 def test_emails_that_mailers_died_with_leave_one_after_the_other_without_a_pause(
     database_url: str, start_site: StartSite, make_settings: MakeSettings, mail_server: MailServer
@@ -628,6 +633,7 @@ def _shift(database_url: str, statement: str) -> None:
     query(database_url, statement, then=then.isoformat(" ") if "sqlite" in database_url else then)
 
 
+@deep
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1)])
 @one_in(6)
 def test_a_clock_that_is_set_sends_nothing_twice(

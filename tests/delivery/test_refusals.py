@@ -355,6 +355,7 @@ def test_a_person_whose_address_is_refused_sees_it_on_top_of_every_page_with_the
     assert words not in susan.get("/").text
 
 
+@deep
 @pytest.mark.postgresql
 @pytest.mark.parametrize("what", ["note", "lift"])
 def test_two_mailers_that_meet_the_same_addresses_do_not_wait_for_each_other(

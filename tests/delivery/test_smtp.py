@@ -240,6 +240,7 @@ def stand_for(monkeypatch: pytest.MonkeyPatch, asked_port: int, *ports: int, mom
     monkeypatch.setattr(conversation, "REACH_TIMEOUT", moment)
 
 
+@deep
 @pytest.mark.parametrize("answer", [Fault.HANG, Fault.DROP], ids=str)
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "STARTTLS", "AUTH"])
 @one_in(4)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import PATIENCE
 from tests.mailserver import Certificates, MailServer
 from tests.people.crowd import import_people
@@ -106,6 +106,7 @@ MEANWHILE: dict[str, Callable[[Site, Browser, Browser, int], object]] = {
 }
 
 
+@deep
 @pytest.mark.parametrize("what", MEANWHILE)
 @one_in(4)
 def test_of_what_was_taken_back_meanwhile_no_word_leaves(site: Site, slow: SlowServer, what: str) -> None:
@@ -121,6 +122,7 @@ def test_of_what_was_taken_back_meanwhile_no_word_leaves(site: Site, slow: SlowS
     assert execute(site, "SELECT 1 FROM outbox_email WHERE kind = 'mention' AND finished_at IS NULL") == []
 
 
+@deep
 def test_an_edited_post_is_told_in_its_latest_words(site: Site, slow: SlowServer) -> None:
     bob = logged_in(site, "bob")
     keep_waiting(site, slow)
@@ -134,6 +136,7 @@ def test_an_edited_post_is_told_in_its_latest_words(site: Site, slow: SlowServer
     assert "heron" not in text
 
 
+@deep
 def test_what_waited_long_is_counted_once(site: Site, slow: SlowServer) -> None:
     """A reset that somebody asked for by name counts when it is first looked up."""
     keep_waiting(site, slow)

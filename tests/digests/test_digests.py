@@ -83,6 +83,7 @@ def posts_in(email: Received) -> list[str]:
     return re.findall(r"^https://blog.example(/user/\w+/\d+)$", email.text, re.MULTILINE)
 
 
+@deep
 @pytest.mark.alike
 def test_it_shows_posts_and_mentions_and_tells_of_followers(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     posts = ("bob", "Buy at evil.example now"), ("ann", "Hello @susan"), ("ann", "To nobody")
@@ -99,6 +100,7 @@ def test_it_shows_posts_and_mentions_and_tells_of_followers(any_site: Site, susa
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in email.source
 
 
+@deep
 @pytest.mark.alike
 def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("ann", "@susan"), count=7)
@@ -113,6 +115,7 @@ def test_ten_posts_are_linked_and_the_others_counted(any_site: Site, susan: Brow
     assert "And 4 other posts." in email.text
 
 
+@deep
 @pytest.mark.alike
 def test_five_followers_are_named_and_the_others_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     names = [f"new_{number}" for number in range(7)]
@@ -126,6 +129,7 @@ def test_five_followers_are_named_and_the_others_counted(any_site: Site, susan: 
     assert (named.split(", "), others) == (names[:1:-1], "2")
 
 
+@deep
 @pytest.mark.alike
 def test_of_very_many_posts_only_so_many_are_counted(any_site: Site, susan: Browser, mailbox: Mailbox) -> None:
     let_post(any_site, ("bob", "Again"), count=missed.MOST_READ + 1)
@@ -153,6 +157,7 @@ def test_of_many_mentions_only_those_that_it_quotes_are_read(any_site: Site, sus
     assert [each.body != "" for each in told] == [True] * 10 + [False] * 2
 
 
+@deep
 @pytest.mark.alike
 def test_whoever_has_missed_nothing_gets_none(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller

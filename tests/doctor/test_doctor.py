@@ -43,6 +43,7 @@ def test_it_finds_nothing_to_fail_where_all_is_in_order(
     assert deployed.emails == [], "nothing is sent"
 
 
+@deep
 @pytest.mark.usefixtures("deployed")
 def test_it_warns_where_postgresql_answers_before_the_disk_has_it(
     database_url: str, capsys: pytest.CaptureFixture[str]
@@ -54,6 +55,7 @@ def test_it_warns_where_postgresql_answers_before_the_disk_has_it(
     assert (warning in capsys.readouterr().out) is database_url.startswith("postgresql")
 
 
+@deep
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
     ("ahead", "words"),
@@ -73,6 +75,7 @@ def test_it_warns_where_the_clock_is_not_the_databases(
     )
 
 
+@deep
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -111,6 +114,7 @@ def test_it_reminds_of_old_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert SECRET_KEY not in said
 
 
+@deep
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.alike
 @pytest.mark.parametrize("key", [f"{SECRET_KEY},", f" {SECRET_KEY}", SECRET_KEY])

@@ -173,6 +173,7 @@ def test_subject_and_names_arrive_as_they_were_written_in_any_script(site: Site,
     assert "Почта Микроблога" in str(received.message["From"])
 
 
+@deep
 @pytest.mark.parametrize(
     "text",
     [".\n..\n.a\n\n.\n", "a\n.\r\nb\r\n.\r\nMAIL FROM:<eve@example.com>\r\n", "a\r.\rb\r", "\n.\n", "."],

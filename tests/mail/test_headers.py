@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from tests.depth import deep
 from webapp.mail import headers
 from webapp.settings.environment import is_line
 
@@ -50,6 +51,7 @@ def parsed(line: str):  # type: ignore[no-untyped-def]
     return message_from_bytes(line.encode("ascii") + b"\r\n\r\n", policy=default)
 
 
+@deep
 @given(TEXTS)
 def test_a_subject_comes_back_exactly(text: str) -> None:
     """C74"""

@@ -67,6 +67,7 @@ def after(email: Claimed, more: timedelta = A_MOMENT) -> time_machine.travel:
     return time_machine.travel(email.due_at + more, tick=False)
 
 
+@deep
 @pytest.mark.parametrize(("is_committed", "expected"), [(True, 1), (False, 0)])
 async def test_an_email_is_posted_with_its_cause_or_not_at_all(
     database: Database, make_settings: Callable[..., Settings], is_committed: bool, expected: int
@@ -271,6 +272,7 @@ async def test_an_email_that_is_handed_back_keeps_the_reason_why_it_waits(databa
     assert (row.code, row.reason) == (421, "too many connections")
 
 
+@deep
 @pytest.mark.parametrize("verdict", [Verdict.LATER, Verdict.UNAVAILABLE])
 async def test_an_email_that_is_too_old_is_marked_so(database: Database, verdict: Verdict) -> None:
     await post(database, expires_after=timedelta(seconds=30))
@@ -348,6 +350,7 @@ async def test_outcomes_of_a_batch_each_reach_their_own_email(database: Database
     assert found == {batch[0].id: SENT, batch[2].id: DEAD, batch[3].id: READY}
 
 
+@deep
 async def test_claimers_at_once_get_each_email_exactly_once(database: Database, database_url: str) -> None:
     await post(database, 40)
     claimers = [Database(database_url) for _ in range(8)]

@@ -68,6 +68,7 @@ def test_every_notice_says_how_often_it_happened(make_settings: Callable[..., Se
         assert "5 times between 12:01 and 12:04 UTC" in " ".join(read.html.split())
 
 
+@deep
 @pytest.mark.parametrize("kind", BATCHED)
 def test_a_notice_leaves_at_once_and_what_follows_becomes_one_email_that_counts(silent: Site, kind: str) -> None:
     """C66"""
@@ -169,6 +170,7 @@ def come_by_link(site: Site, *names: str) -> None:
         site.browser().post(link, data={"username": name, "password": PASSWORD})
 
 
+@deep
 def test_a_members_loop_of_own_changes_does_not_use_up_anothers_reset(
     make_settings: Callable[..., Settings],
     sqlite_url: str,

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.depth import deep
 from webapp.database import Database, now
 from webapp.mail import status
 from webapp.mail.models import Outcome, Verdict
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.anyio
 AWAY = Outcome(Verdict.UNAVAILABLE, 535, "no")
 
 
+@deep
 async def test_processes_that_speak_first_at_the_same_moment_do_not_trip_over_each_other(database_url: str) -> None:
     """As at every start: the first outcome of each process is news."""
     processes = [Database(database_url) for _ in range(4)]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.depth import deep
 from tests.moderation.cases import post
 from tests.people.crowd import arrive, import_people
 from tests.sites import SECRET_KEY, Site
@@ -40,6 +41,7 @@ def email_to_bob(site: Site) -> str:
     return email.subject + email.text
 
 
+@deep
 def test_a_post_is_removed_and_its_author_is_told_why(site: Site, run: Callable[..., str]) -> None:
     import_people(site, "bob")
     number = post(site, "bob")
@@ -86,6 +88,7 @@ def test_what_is_not_there_is_not_removed(site: Site, run: Callable[..., str], n
     assert "There is no post" in run("posts", "remove", "--reason", WHY, "--", number)
 
 
+@deep
 @pytest.mark.parametrize("reason", ["", " ", "x" * 301])
 def test_nothing_is_removed_without_a_reason(site: Site, run: Callable[..., str], reason: str) -> None:
     import_people(site, "bob")

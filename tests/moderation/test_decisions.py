@@ -79,6 +79,7 @@ def outcomes(site: Site) -> list[str]:
     return [row[0] for row in execute(site, "SELECT outcome FROM report ORDER BY id")]
 
 
+@deep
 def test_the_page_shows_the_post_who_complains_and_why(standing: Site) -> None:
     page = standing.app.state.host.get("/admin/reports").text
 
@@ -121,6 +122,7 @@ def test_a_post_that_is_kept_is_no_longer_a_case(hosted: Site, admin: Browser) -
     assert emails_to(hosted, "bob") == []
 
 
+@deep
 def test_somebody_else_can_report_a_kept_post_again(hosted: Site, admin: Browser) -> None:
     admin.post("/admin/reports/1/keep")
 
@@ -181,6 +183,7 @@ def test_a_disabled_person_is_told_why_though_nobody_sees_them_any_more(any_host
     assert "Advertising is not wanted here." in any_hosted.mailbox.last("bob@example.com").text
 
 
+@deep
 def test_the_audit_log_says_what_the_admin_did_and_who_it_was(hosted: Site, admin: Browser) -> None:
     admin.post("/admin/reports/1/remove", data=WHY)
     second = post(hosted, "bob")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import import_people
 from tests.posts.wall import let_post
@@ -30,6 +31,7 @@ def test_the_sweep_sees_the_emails_to_admins() -> None:
     assert TO_ADMINS == ["admin_acted", "post_reported", "registrations_waiting"]
 
 
+@deep
 @pytest.mark.parametrize("kind", TO_ADMINS)
 def test_a_former_admin_is_not_told(
     kind: str,

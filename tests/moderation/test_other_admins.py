@@ -79,6 +79,7 @@ def lines(email: Received) -> list[str]:
     return re.findall(r"UTC: (.+)", email.text)
 
 
+@deep
 def test_every_decision_is_told_or_there_is_a_reason(site: Site, susan: Browser) -> None:
     set_up_app(arrive(site, "bob"))
     shown = susan.get("/admin/people/bob").text
@@ -90,6 +91,7 @@ def test_every_decision_is_told_or_there_is_a_reason(site: Site, susan: Browser)
     assert TOLD | set(UNTOLD) == (ADMIN & set(SENT)) - {"act_on_person"} | actions
 
 
+@deep
 @one_in(10)
 @pytest.mark.parametrize("name", sorted(TOLD | set(UNTOLD)))
 def test_what_an_owner_cant_put_right_is_told_to_the_other_admins(site: Site, susan: Browser, name: str) -> None:
@@ -127,6 +129,7 @@ def test_one_email_covers_a_few_minutes(any_site: Site, clock: Traveller) -> Non
     assert told(any_site, clock, "susan") == []
 
 
+@deep
 def test_two_admins_at_once_hear_of_each_other(site: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/admin/people/bob/disable", data=WHY)
     arrive(site, "carol").post("/admin/people/david/disable", data=WHY)
@@ -139,6 +142,7 @@ def test_two_admins_at_once_hear_of_each_other(site: Site, susan: Browser, clock
     }
 
 
+@deep
 def test_what_happens_later_is_told_in_another_email(site: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/admin/people/bob/disable", data=WHY)
     [first] = told(site, clock, "carol")
@@ -201,6 +205,7 @@ def test_an_admin_doesnt_settle_what_is_said_about_themselves(any_site: Site) ->
     assert execute(any_site, "SELECT outcome FROM report") == [("kept",)]
 
 
+@deep
 @pytest.mark.parametrize("gone", ["DELETE FROM user_account", "UPDATE user_account SET disabled_at = '2026-01-01'"])
 def test_where_there_is_no_other_admin_there_is_nobody_else_to_decide(site: Site, susan: Browser, gone: str) -> None:
     number = reported(site)

@@ -70,6 +70,7 @@ def emails_to_hosts(site: Site) -> list[Received]:
     return found
 
 
+@deep
 def test_the_form_shows_the_reported_post(susan: Browser) -> None:
     page = susan.get("/posts/1/report").text
 
@@ -77,6 +78,7 @@ def test_the_form_shows_the_reported_post(susan: Browser) -> None:
     assert "maxlength" not in page, "what is cut off while it is pasted is lost unnoticed"
 
 
+@deep
 def test_somebody_who_reports_is_thanked_in_place_and_on_a_page(hosted: Site, susan: Browser) -> None:
     part = susan.post("/posts/1/report", data=REASON, headers=PART)
     number = post(hosted, "bob", "Another.")
@@ -134,6 +136,7 @@ def test_a_missing_post_cant_be_reported(ann: Browser, number: str) -> None:
     assert ann.post(f"/posts/{number}/report", data=REASON).status_code == 404
 
 
+@deep
 @pytest.mark.parametrize("gone", ["deleted_at", "removed_at", "author disabled"])
 def test_a_post_that_nobody_sees_cant_be_reported(hosted: Site, susan: Browser, gone: str) -> None:
     if gone == "author disabled":
@@ -217,6 +220,7 @@ def test_more_reports_of_the_same_post_send_no_further_email(hosted: Site, susan
     assert len(emails_to_hosts(hosted)) == 1
 
 
+@deep
 def test_no_email_tells_of_reports_settled_meanwhile(hosted: Site, susan: Browser, clock: Traveller) -> None:
     susan.post("/posts/1/report", data=REASON)
     arrive(hosted, "host").post("/admin/reports/1/keep")
@@ -226,6 +230,7 @@ def test_no_email_tells_of_reports_settled_meanwhile(hosted: Site, susan: Browse
     assert emails_to_hosts(hosted) == []
 
 
+@deep
 def test_the_admins_page_needs_as_many_statements_for_one_post_as_for_many(hosted: Site, susan: Browser) -> None:
     host = arrive(hosted, "host")
     susan.post("/posts/1/report", data=REASON)

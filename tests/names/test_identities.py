@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from tests.depth import deep
 from webapp.names.identities import address_of_many, canonical_address
 
 BEFORE = [
@@ -26,6 +27,7 @@ DOMAINS += ["", "x" * 70 + ".com"]
 LOCAL = ["home.local"]
 
 
+@deep
 @pytest.mark.parametrize(("before", "domain"), list(product(BEFORE, DOMAINS)))
 def test_an_address_among_many_has_the_same_form_as_alone(before: str, domain: str) -> None:
     def outcome(read: object) -> str:

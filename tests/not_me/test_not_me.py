@@ -45,6 +45,7 @@ def not_me_in(text: str) -> str:
     return next(path for path in paths_in(text) if path.startswith("/not_me/"))
 
 
+@deep
 def test_looking_at_the_page_changes_nothing(site: Site, not_me: str) -> None:
     """C20, C31: whatever a mail scanner does with the link."""
     before = dump(site)
@@ -59,6 +60,7 @@ def test_looking_at_the_page_changes_nothing(site: Site, not_me: str) -> None:
     assert SUSAN not in page.text
 
 
+@deep
 @pytest.mark.alike
 def test_it_ends_every_link_and_every_session(any_site: Site, susan: Browser, link: str, not_me: str) -> None:
     """C19"""
@@ -91,6 +93,7 @@ def test_it_locks_the_password_until_the_owner_sets_a_new_one(any_site: Site, ma
     assert log_in(any_site.browser(), password=NEW_PASSWORD).url.path == "/"
 
 
+@deep
 @pytest.mark.alike
 def test_nobody_else_learns_that_the_password_is_locked(any_site: Site, not_me: str) -> None:
     """C12, C68: a wrong password gets the same words, bytes and statements as before, and as nobody's."""
@@ -123,6 +126,7 @@ def test_it_works_without_cookies_and_whoever_is_logged_in(
     assert site.browser().get(link).status_code == 410
 
 
+@deep
 def test_pressing_twice_is_pressing_once(site: Site, not_me: str) -> None:
     site.browser().post(not_me)
     before = table(site, "user_account"), table(site, "security_event")
@@ -223,6 +227,7 @@ def test_somebody_who_asks_for_a_reset_sees_no_difference(
     assert any("INSERT INTO outbox_email" in statement for statement in seen[0][3])
 
 
+@deep
 def test_who_was_logged_in_sees_at_the_top_that_it_is_over(susan: Browser, not_me: str) -> None:
     """Under htmx only the part below the header was new, and the header still showed who was logged in."""
     answer = susan.post(not_me, headers=HTMX)
@@ -336,6 +341,7 @@ def test_the_notice_of_a_change_offers_it(site: Site, mailbox: Mailbox, link: st
     assert "The password was changed" in page.text
 
 
+@deep
 @pytest.mark.parametrize(("hours", "status"), [(71.99, 200), (72, 410)])
 def test_the_link_works_for_three_days(site: Site, mailbox: Mailbox, hours: float, status: int) -> None:
     """C15"""

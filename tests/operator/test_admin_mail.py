@@ -57,6 +57,7 @@ def test_it_says_that_emails_leave(admin: Browser) -> None:
     assert "Delivering normally" in sentence(page)
 
 
+@deep
 @pytest.mark.parametrize(("every", "lines"), [(3600.0, 1), (0.0, 3)])
 @pytest.mark.alike
 def test_the_log_says_now_and_then_that_the_mail_is_still_paused(
@@ -77,6 +78,7 @@ def test_the_log_says_now_and_then_that_the_mail_is_still_paused(
     assert said == [1] * lines
 
 
+@deep
 @pytest.mark.alike
 @pytest.mark.usefixtures("cleanup_at_once")
 def test_a_running_site_says_it_by_itself(hosted: Site, admin: Browser, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,6 +90,7 @@ def test_a_running_site_says_it_by_itself(hosted: Site, admin: Browser, caplog: 
         time.sleep(0.05)
 
 
+@deep
 @pytest.mark.alike
 def test_emails_wait_while_the_mail_is_paused(hosted: Site, admin: Browser) -> None:
     assert hosted.mailbox
@@ -228,6 +231,7 @@ def wait_for_given_up(admin: Browser, count: int) -> str:
     return page
 
 
+@deep
 @pytest.mark.parametrize("email", ["x", "0", "-1", "9" * 30, "1\x00"])
 @pytest.mark.alike
 @one_in(3)
@@ -281,6 +285,7 @@ def test_addresses_that_bounce_are_listed_masked_and_work_again_at_a_press(hoste
     assert len(events) == 1, "nobody has the other one"
 
 
+@deep
 @pytest.mark.parametrize("mark", ["", "x", "0" * 32, "ж" * 32, "gone@example.com"])
 @pytest.mark.alike
 @one_in(3)

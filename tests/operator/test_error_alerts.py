@@ -74,6 +74,7 @@ def test_no_secret_is_in_it(broken: Site) -> None:
     assert "[cut]" in text
 
 
+@deep
 @pytest.mark.alike
 def test_the_same_error_is_told_once_in_a_quarter_of_an_hour_with_its_count(broken: Site) -> None:
     assert broken.mailbox
@@ -238,6 +239,7 @@ TOLD_ELSEWHERE = {
 }
 
 
+@deep
 def test_whatever_leaves_a_trace_in_the_log_is_told_to_the_admins() -> None:
     silent = {
         event

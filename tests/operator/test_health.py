@@ -61,6 +61,7 @@ def wait_until_ready(site: Site) -> None:
         time.sleep(0.1)
 
 
+@deep
 def test_a_process_that_can_write_is_ready_and_leaves_no_trace(any_site: Site) -> None:
     before = dump(any_site)
 
@@ -70,6 +71,7 @@ def test_a_process_that_can_write_is_ready_and_leaves_no_trace(any_site: Site) -
     assert dump(any_site) == before
 
 
+@deep
 def test_a_read_only_database_is_reported_and_recovers_by_itself(
     database_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]
 ) -> None:
@@ -123,6 +125,7 @@ CREATE EVENT TRIGGER no_new_room ON ddl_command_start EXECUTE FUNCTION no_new_ro
 """
 
 
+@deep
 @pytest.mark.postgresql
 def test_a_full_disk_that_has_room_for_a_small_try_is_not_ready(
     postgres_url: str, make_settings: Callable[..., Settings], start_site: Callable[[Settings], Site]

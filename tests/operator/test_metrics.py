@@ -106,6 +106,7 @@ def test_a_visitors_words_make_no_new_figure(site: Site) -> None:
     assert set(figures(browser)) == before
 
 
+@deep
 @pytest.mark.alike
 def test_one_persons_email_changes_no_figure(site: Site, mailbox: Mailbox) -> None:
     """Whoever reads the figures must not learn from them that somebody has an account."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from time_machine import Traveller
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive, import_people
 from tests.posts.test_mentions import told
@@ -87,6 +88,7 @@ def test_a_post_that_is_kept_ready_stops_offering_it_after_ten_minutes(susan: Br
     assert f"/posts/{number}/edit" not in susan.get("/").text
 
 
+@deep
 @pytest.mark.alike
 @pytest.mark.parametrize("gone", ["another's", "deleted_at", "removed_at"])
 def test_nobody_edits_somebody_elses_post_or_one_that_is_gone(any_site: Site, susan: Browser, gone: str) -> None:
@@ -103,6 +105,7 @@ def test_nobody_edits_somebody_elses_post_or_one_that_is_gone(any_site: Site, su
     assert execute(any_site, "SELECT body, edited_at FROM post") == [("As it was.", None)]
 
 
+@deep
 @pytest.mark.alike
 def test_nobody_is_told_of_a_post_twice_however_often_their_name_is_taken_out_and_put_in(
     any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser
@@ -121,6 +124,7 @@ def test_nobody_is_told_of_a_post_twice_however_often_their_name_is_taken_out_an
     assert [len(told(any_site, mailbox, f"{name}@example.com")) for name in ("bob", "ann", "kim")] == [1, 1, 1]
 
 
+@deep
 @pytest.mark.alike
 def test_an_email_that_still_waits_when_a_name_is_taken_out_is_not_about_that_post(
     any_site: Site, mailbox: Mailbox, clock: Traveller, susan: Browser

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from tests.depth import deep
 from tests.sites import Browser, Site
 from tests.watching import standing_site
 
@@ -45,6 +46,7 @@ def _sent(browser: Browser, file: str) -> int:
     return len(gzip.compress(content)) if file.endswith((".js", ".css", ".svg")) else len(content)
 
 
+@deep
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_the_page_weighs_hardly_more_with_passkeys(sites: tuple[Site, Site], language: str) -> None:
     """At most a twentieth."""

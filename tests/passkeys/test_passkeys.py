@@ -67,6 +67,7 @@ def test_an_added_passkey_logs_in_without_a_password(site: Site, susan: Browser,
     assert events_of(site)[-2:] == ["passkey_added", "logged_in"]
 
 
+@deep
 def test_every_change_is_told_by_email_and_written_down(
     site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
 ) -> None:
@@ -83,6 +84,7 @@ def test_every_change_is_told_by_email_and_written_down(
     assert enter(site.browser(), phone).status_code == 422
 
 
+@deep
 def test_no_name_of_a_passkey_is_a_link_in_an_email(
     site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
 ) -> None:
@@ -98,6 +100,7 @@ def test_no_name_of_a_passkey_is_a_link_in_an_email(
     assert not [email for email in emails if "evil.example" in email]
 
 
+@deep
 @pytest.mark.parametrize("path", ["/passkeys", "/passkeys/1", "/passkeys/1/remove"])
 @one_in(3)
 def test_each_change_takes_the_password(site: Site, susan: Browser, phone: Authenticator, path: str) -> None:
@@ -111,6 +114,7 @@ def test_each_change_takes_the_password(site: Site, susan: Browser, phone: Authe
     assert [row[6] for row in table(site, "passkey")] == ["My phone"]
 
 
+@deep
 def test_without_scripts_the_page_says_once_what_passkeys_need(susan: Browser) -> None:
     needs = "Passkeys need JavaScript"
 
@@ -121,6 +125,7 @@ def test_without_scripts_the_page_says_once_what_passkeys_need(susan: Browser) -
     assert (page.text.count(needs), refused.text.count(needs)) == (1, 1)
 
 
+@deep
 def test_after_a_wrong_password_the_new_passkey_is_not_lost(susan: Browser, phone: Authenticator) -> None:
     page = add(susan, phone, password="not the right one")
     fields = dict(re.findall(r'name="(credential|handle)" value="([^"]+)"', page.text))
@@ -251,6 +256,7 @@ def test_what_no_browser_sends_is_not_added(site: Site, susan: Browser, number: 
     assert {sent: status for sent, status in statuses.items() if status != 422} == {}
 
 
+@deep
 def test_an_answer_opens_once_and_only_for_a_while(site: Site, susan: Browser, phone: Authenticator) -> None:
     add(susan, phone)
     browser = site.browser(follow_redirects=False)
@@ -295,6 +301,7 @@ def test_a_counter_that_falls_is_written_down_and_refuses_nobody(
     assert events_of(site)[-2:] == ["passkey_counter", "logged_in"]
 
 
+@deep
 def test_the_page_says_whether_it_is_synced(site: Site, susan: Browser, phone: Authenticator) -> None:
     add(susan, phone)
     enter(site.browser(), phone, flags=PRESENT | VERIFIED | CAN_SYNC | SYNCED)
@@ -302,6 +309,7 @@ def test_the_page_says_whether_it_is_synced(site: Site, susan: Browser, phone: A
     assert ">Synced<" in susan.get("/passkeys").text
 
 
+@deep
 def test_the_same_passkey_is_not_added_twice_and_the_browser_is_told_which_there_are(
     susan: Browser, phone: Authenticator
 ) -> None:
@@ -314,6 +322,7 @@ def test_the_same_passkey_is_not_added_twice_and_the_browser_is_told_which_there
     assert "on the list already" in again.text
 
 
+@deep
 def test_the_site_is_known_by_its_own_name_and_never_by_the_host_header(site: Site, susan: Browser) -> None:
     """C09"""
     options, asked = options_of(susan.get("/passkeys").text), susan.get(CHALLENGE).json()
@@ -324,6 +333,7 @@ def test_the_site_is_known_by_its_own_name_and_never_by_the_host_header(site: Si
     assert "susan" not in json.dumps(options["user"]["id"])
 
 
+@deep
 def test_the_challenge_tells_nobody_who_has_a_passkey(site: Site, susan: Browser, phone: Authenticator) -> None:
     """C01, C02: it names none, and nobody is looked up."""
     before = susan.get(CHALLENGE).json()
@@ -379,6 +389,7 @@ def test_who_can_have_passkeys(make_settings: Callable[..., Settings], base_url:
 OFFER = "Next time, log in without a password"
 
 
+@deep
 def test_a_passkey_is_offered_until_there_is_one_or_it_is_declined(
     site: Site, mailbox: Mailbox, susan: Browser, phone: Authenticator
 ) -> None:
@@ -425,6 +436,7 @@ def test_when_something_was_last_used_takes_one_line_on_a_phone(
 # What ends them (C19, C68).
 
 
+@deep
 def test_a_reset_ends_the_passkeys_that_a_thief_may_have_added(
     site: Site, susan: Browser, phone: Authenticator, mailbox: Mailbox
 ) -> None:
@@ -456,6 +468,7 @@ def test_a_session_that_is_kept_keeps_the_passkey_that_opened_it_and_no_other(
     assert [row[6] for row in table(site, "passkey")] == ["My phone"]
 
 
+@deep
 @pytest.mark.parametrize(
     ("path", "fields", "subject"),
     [

@@ -72,6 +72,7 @@ def test_a_page_that_asks_for_the_password_takes_a_passkey_instead(
     assert 'aria-invalid="true"' not in done.text
 
 
+@deep
 def test_it_counts_for_the_pages_after_it_as_a_password_does(susan: Browser, phone: Authenticator) -> None:
     prove(susan, phone, "/letters", FORMS["/letters"])
 
@@ -116,6 +117,7 @@ def is_refused(answer: Response) -> bool:
 OF_A_PROOF = {name: changed for name, changed in WRONG.items() if "handle" not in changed}
 
 
+@deep
 @pytest.mark.parametrize("number", range(0, len(OF_A_PROOF), 4))
 @one_in(4)
 def test_what_is_not_quite_right_proves_nothing(site: Site, susan: Browser, phone: Authenticator, number: int) -> None:
@@ -131,6 +133,7 @@ def test_what_is_not_quite_right_proves_nothing(site: Site, susan: Browser, phon
     assert execute(site, "SELECT password_hash, epoch FROM user_account") == before
 
 
+@deep
 def test_somebody_elses_passkey_proves_nothing(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     davids, david = Authenticator(), site.browser()
     register(david, mailbox, "david")

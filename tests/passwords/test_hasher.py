@@ -35,6 +35,7 @@ pytestmark = pytest.mark.dear_passwords
 TODAYS = hasher.cost_of(ARGON2)
 
 
+@deep
 @pytest.mark.parametrize("length", [12, 72, 128, 255, MAX_LENGTH])
 @one_in(4)
 async def test_every_character_counts(anyio_backend: str, length: int) -> None:
@@ -205,6 +206,7 @@ def test_whatever_hashes_for_a_request_hands_over_its_session() -> None:
     assert {file.name for file, text in files.items() if "from argon2" in text} == {"hasher.py", "hashes.py"}
 
 
+@deep
 def test_a_guess_without_a_place_runs_no_statement(site: Site, mailbox: Mailbox) -> None:
     """C65"""
     register(site.browser(), mailbox)
@@ -261,6 +263,7 @@ def test_strangers_who_wait_at_the_database_leave_connections_to_others(
     )
 
 
+@deep
 async def test_one_visitor_has_no_more_than_a_share_of_the_places(anyio_backend: str) -> None:
     """C65: by client_ip, and by account over many of them."""
     hasher = Hasher(most_of_one=3)
@@ -292,6 +295,7 @@ async def test_a_stranger_with_65536_networks_has_the_places_of_one(anyio_backen
     assert results[8] is False
 
 
+@deep
 async def test_strangers_together_leave_places_to_people_who_are_known(anyio_backend: str) -> None:
     """C65: however many networks they have."""
     hasher = Hasher(most_waiting=8, most_of_strangers=5)
@@ -382,6 +386,7 @@ async def test_waiting_client_ips_are_served_in_turn(anyio_backend: str) -> None
     assert served.index(("192.0.2.2", 0)) <= 2 * WORKERS + 1, "threads end in the order they like"
 
 
+@deep
 async def test_people_who_are_known_are_served_before_all_strangers(anyio_backend: str) -> None:
     """C65"""
     hasher, served = Hasher(), []
@@ -397,6 +402,7 @@ async def test_people_who_are_known_are_served_before_all_strangers(anyio_backen
     assert served.index("susan") <= 2 * WORKERS, "threads end in the order they like"
 
 
+@deep
 async def test_guesses_take_no_place_from_the_account_or_the_network_they_are_about(anyio_backend: str) -> None:
     """C65"""
     hasher = Hasher(most_of_one=3)
@@ -450,6 +456,7 @@ def test_every_log_in_pays_what_the_costliest_imported_hash_costs(any_site: Site
         assert log_in(any_site.browser(), name).url.path == "/"
 
 
+@deep
 def test_costs_that_no_hash_has_any_more_are_no_longer_paid(site: Site) -> None:
     add(site, f'username,email,password_hash\npeter,p@example.com,"{IMPORTED}"\ndavid,d@example.com,"{DEARER}"')
     log_in(site.browser(), "peter")

@@ -42,6 +42,7 @@ MADE = {
 CHEAP = ("Werkzeug of old", "Django, bcrypt over SHA-256", "Devise")
 
 
+@deep
 @pytest.mark.parametrize("software", MADE)
 @one_in(4)
 def test_a_hash_is_read_as_others_write_it_and_is_that_of_the_password_alone(software: str) -> None:
@@ -195,6 +196,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 TYPED = "\ufb01nf gr\u00f6\u00dfere K\u00e4fer \u2163"  # a ligature and a Roman number, which NFKC spells out
 
 
+@deep
 @pytest.mark.parametrize("now", FORMS)
 @pytest.mark.parametrize("then", FORMS)
 @one_in(9)

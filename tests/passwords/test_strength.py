@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.depth import deep
 from tests.mailbox import Mailbox
 from tests.sites import Browser, Site
 from tests.stories import forget_and_find_link, register
@@ -124,6 +125,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
+@deep
 @given(st.text(max_size=300), st.text(max_size=40))
 def test_whatever_is_typed_gets_a_sentence_or_none(password: str, name: str) -> None:
     """C48: hypothesis looks for what breaks it."""
@@ -153,6 +155,7 @@ def newcomer(site: Site, mailbox: Mailbox) -> Callable[..., str]:
     return register_with
 
 
+@deep
 @pytest.mark.parametrize(("password", "words"), [("password1234", COMMON), ("blog/blog/blog", ABOUT.partition("'")[0])])
 def test_the_reason_stands_beside_the_field(newcomer: Callable[..., str], password: str, words: str) -> None:
     """C48: also the words of the site's own host are refused."""

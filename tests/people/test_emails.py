@@ -130,6 +130,7 @@ def test_nobody_gets_emails_about_followers_unasked(plain: Site, mailbox: Mailbo
     assert told(plain, mailbox) == []
 
 
+@deep
 @pytest.mark.parametrize("change", ["unfollowed", "disabled", "follower disabled"])
 def test_it_says_only_what_still_stands(plain: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
     wants_emails(plain, "bob")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.people.crowd import arrive, import_people
 from tests.sites import Site
 
@@ -10,6 +10,7 @@ from tests.sites import Site
 NO_NAMES = ["SUSAN@example.com", "susan%00", "susan%0A", "ſusan"]
 
 
+@deep
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.alike
 @one_in(2)

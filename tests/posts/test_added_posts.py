@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from tests.depth import deep
 from tests.people.crowd import import_people
 from tests.sites import Site
 from tests.watching import execute
@@ -12,6 +13,7 @@ from webapp.posts.posts import ImportedPost
 THEN = datetime(2023, 1, 2, 3, 4, 5, 678901, UTC)
 
 
+@deep
 def test_added_posts_are_there_once_with_their_mentions(any_site: Site) -> None:
     import_people(any_site, "susan", "peter")
     ids = dict(execute(any_site, "SELECT username, id FROM user_account"))

@@ -31,6 +31,7 @@ def susan(standing: Site) -> Browser:
     return arrive(standing)
 
 
+@deep
 @pytest.mark.parametrize("path", PAGES)
 def test_a_mention_of_a_hidden_person_leads_strangers_nowhere(standing: Site, susan: Browser, path: str) -> None:
     """As one of nobody does, on the pages and in the feeds; people who are logged in can follow it."""

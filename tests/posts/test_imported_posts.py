@@ -124,6 +124,7 @@ def test_they_are_found_and_read_and_answered_like_others(any_site: Site) -> Non
     assert "published>2023-01-03" in susan.get("/user/susan/feed.atom").text
 
 
+@deep
 def test_two_imports_at_once_get_numbers_of_their_own(any_site: Site) -> None:
     import_people(any_site, "susan", "mary")
     bring(any_site, "susan", "one", "two")

@@ -58,6 +58,7 @@ def test_who_is_mentioned_gets_an_email_with_the_words_and_none_of_their_links(
     assert "@Bob: buy 1.5 kg at [link] [link] [link] or [link]<br>today!" in email.html
 
 
+@deep
 @pytest.mark.alike
 def test_all_mentions_within_a_minute_are_one_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
@@ -73,6 +74,7 @@ def test_all_mentions_within_a_minute_are_one_email(
     assert [int(path.rpartition("/")[2]) for path in posts_in(email)] == wanted
 
 
+@deep
 @pytest.mark.alike
 def test_a_later_mention_is_in_a_later_email(
     any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller
@@ -107,6 +109,7 @@ def test_who_is_mentioned_all_hour_gets_few_emails_that_tell_of_all(
     assert subjects == ["You were mentioned on Microblog 15 times", *["susan mentioned you on Microblog"] * 6]
 
 
+@deep
 @pytest.mark.parametrize("change", ["deleted", "removed", "author disabled", "disabled"])
 @one_in(2)
 def test_the_email_says_only_what_still_stands(site: Site, mailbox: Mailbox, clock: Traveller, change: str) -> None:
@@ -124,6 +127,7 @@ def test_the_email_says_only_what_still_stands(site: Site, mailbox: Mailbox, clo
     assert told(site, mailbox) == []
 
 
+@deep
 def test_nobody_is_told_of_their_own_mention_of_themselves(site: Site, mailbox: Mailbox, clock: Traveller) -> None:
     susan = arrive(site)
     say(susan, "I am @susan.")
@@ -155,6 +159,7 @@ def test_an_email_is_in_the_language_of_the_person(site: Site, clock: Traveller)
     assert execute(site, "SELECT language FROM outbox_email WHERE kind = 'mention'") == [("xx",)]
 
 
+@deep
 @pytest.mark.alike
 def test_one_click_ends_the_emails_for_good(any_site: Site, susan: Browser, mailbox: Mailbox, clock: Traveller) -> None:
     """RFC 8058: a mail program presses it, without cookies."""
@@ -173,6 +178,7 @@ def test_one_click_ends_the_emails_for_good(any_site: Site, susan: Browser, mail
     assert told(any_site, mailbox) == [email]
 
 
+@deep
 def test_a_mention_of_somebody_who_left_or_never_was_is_plain_text(site: Site) -> None:
     import_people(site, "bob", "dan")
     susan = arrive(site)

@@ -74,6 +74,7 @@ def fill(site: Site) -> None:
         execute(site, filling)
 
 
+@deep
 def test_no_page_of_posts_reads_a_table_through(crowded: Site) -> None:
     plans = {name: plan(crowded, query) for name, (query, _index) in ASKED.items()}
 

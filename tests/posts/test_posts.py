@@ -24,6 +24,7 @@ def john(any_site: Site) -> Browser:
     return arrive(any_site, "john")
 
 
+@deep
 @pytest.mark.alike
 def test_a_post_is_at_the_head_of_the_home_page(susan: Browser) -> None:
     say(susan, "First.")
@@ -83,6 +84,7 @@ def test_280_families_fit(susan: Browser) -> None:
     assert words_in(page) == [family * 280]
 
 
+@deep
 @pytest.mark.alike
 def test_somebody_who_posts_too_often_is_told_when_to_go_on(susan: Browser, clock: Traveller) -> None:
     for number in range(5):
@@ -129,6 +131,7 @@ def test_under_htmx_the_place_of_the_post_shows_undo_and_then_the_post(susan: Br
     assert "<html" not in back.text
 
 
+@deep
 @pytest.mark.parametrize(("seconds", "status"), [(9, 303), (16, 422)])
 @pytest.mark.parametrize("headers", [{}, PART], ids=["page", "part"])
 @one_in(2)
@@ -147,6 +150,7 @@ def test_a_post_can_be_brought_back_for_ten_seconds(
     assert numbers_in(susan.get("/")) == ([] if status == 422 else [post_id])
 
 
+@deep
 @pytest.mark.parametrize("way", ["delete", "restore"])
 @pytest.mark.alike
 def test_nobody_deletes_or_restores_the_post_of_another(susan: Browser, john: Browser, way: str) -> None:
@@ -161,6 +165,7 @@ def test_nobody_deletes_or_restores_the_post_of_another(susan: Browser, john: Br
     assert numbers_in(susan.get("/")) == ([post_id] if way == "delete" else [])
 
 
+@deep
 @pytest.mark.parametrize("fields", [{"author_id": "1"}, {"id": "1", "removed": "", "created": "2001-01-01"}])
 def test_extra_fields_change_nothing(site: Site, fields: dict[str, str]) -> None:
     """C36"""

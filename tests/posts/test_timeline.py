@@ -163,6 +163,7 @@ def test_older_posts_follow_without_a_gap_while_new_ones_arrive(any_site: Site) 
     assert "Older posts" not in third.text
 
 
+@deep
 @one_in(2)
 @pytest.mark.parametrize("path", ["/explore", "/user/ann"])
 def test_every_timeline_goes_on_to_older_posts(any_site: Site, path: str) -> None:

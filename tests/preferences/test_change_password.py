@@ -100,6 +100,7 @@ def test_a_mistake_is_said_beside_its_field(
     assert execute(standing, "SELECT epoch FROM user_account") == [(0,)]
 
 
+@deep
 def test_guesses_at_the_current_password_are_throttled_as_log_ins_are(site: Site, mailbox: Mailbox) -> None:
     """C34: whoever finds an open browser can't find out the password."""
     browser = logged_in(site, mailbox)

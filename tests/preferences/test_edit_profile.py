@@ -95,6 +95,7 @@ def test_the_owner_hears_that_a_private_profile_was_shown_to_everybody(site: Sit
     assert (before, execute(site, told)) == ([(0, 0)], [(1, 1)])
 
 
+@deep
 def test_a_profile_is_shown_as_seldom_as_all_that_its_owner_is_told_of(site: Site, susan: Browser) -> None:
     """Each time leaves a line in the account's history, and a thief could push the log-in out of it."""
     answers = [save(susan, is_public=wanted) for wanted in ("", "1") * 6]
@@ -103,6 +104,7 @@ def test_a_profile_is_shown_as_seldom_as_all_that_its_owner_is_told_of(site: Sit
     assert not profile(site)[3]
 
 
+@deep
 def test_a_line_needs_no_password_and_nor_does_hiding_a_profile(site: Site, susan: Browser) -> None:
     save(susan, about_me="Shown.", is_public="1", current_password="")
     save(susan, about_me="Hidden.", current_password="")
@@ -133,6 +135,7 @@ def test_a_renamed_person_logs_in_with_the_new_name_and_stays_logged_in(site: Si
     assert [is_logged_in(browser) for browser in (susan, old, new)] == [True, False, True]
 
 
+@deep
 @pytest.mark.parametrize("name", ["david", " DAVID "])
 @pytest.mark.alike
 def test_a_name_that_somebody_has_is_taken(any_site: Site, mailbox: Mailbox, name: str) -> None:

@@ -66,6 +66,7 @@ def test_what_a_browser_says_of_itself_is_never_shown(site: Site, susan: Browser
     assert "alert(1)" not in page
 
 
+@deep
 def test_who_is_logged_in_nowhere_else_is_not_offered_to_log_out_there(site: Site, susan: Browser) -> None:
     """What the button ends besides, it still ends: a session that is gone may have left links, codes and passkeys."""
     alone = susan.get("/sessions").text
@@ -92,6 +93,7 @@ def test_one_session_is_ended_and_the_others_go_on(any_site: Site, mailbox: Mail
     assert execute(any_site, "SELECT kind FROM security_event ORDER BY id DESC LIMIT 1") == [("session_ended",)]
 
 
+@deep
 def test_a_person_logged_out_of_one_device_is_told_which(site: Site, mailbox: Mailbox, susan: Browser) -> None:
     """C68: else a thief would end the owner's sessions one by one."""
     logged_in(site, PHONE)
@@ -165,6 +167,7 @@ def test_nobody_ends_somebody_elses_session(site: Site, mailbox: Mailbox, susan:
     assert "That session has already ended." in anothers.text
 
 
+@deep
 @pytest.mark.parametrize("odd", ["0", "-1", "abc", "9" * 40, "1e0", "٣", "1%00", "1 or 1=1"])
 def test_an_impossible_session_ends_nothing(visitor: Browser, odd: str) -> None:
     """C46"""

@@ -44,6 +44,7 @@ def susan(site: Site, mailbox: Mailbox) -> Browser:
     return logged_in(site, mailbox)
 
 
+@deep
 @pytest.mark.parametrize("password", ["", "not the right password"])
 def test_a_stolen_session_changes_no_username(site: Site, susan: Browser, password: str) -> None:
     answer = rename(susan, "sue", password)
@@ -53,6 +54,7 @@ def test_a_stolen_session_changes_no_username(site: Site, susan: Browser, passwo
     assert names(site) == ["susan"]
 
 
+@deep
 def test_the_rest_of_the_profile_needs_no_password(site: Site, susan: Browser) -> None:
     answer = susan.post("/edit_profile", data={"username": "susan", "about_me": "A line."})
 
@@ -60,6 +62,7 @@ def test_the_rest_of_the_profile_needs_no_password(site: Site, susan: Browser) -
     assert execute(site, "SELECT about_me FROM user_account") == [("A line.",)]
 
 
+@deep
 def test_the_owner_is_told_with_a_way_to_say_that_it_was_not_them(mailbox: Mailbox, susan: Browser) -> None:
     rename(susan, "sue")
 

@@ -89,6 +89,7 @@ def test_they_are_shown_once_and_kept_as_hashes(site: Site, susan: Browser, pape
     assert stored.count("$argon2id$") == 10
 
 
+@deep
 @pytest.mark.parametrize(
     ("password", "words"),
     [("not the password", "That&#39;s not your current password."), ("", "type your current password, too.")],
@@ -113,6 +114,7 @@ def test_attempts_at_the_password_are_limited(site: Site, susan: Browser) -> Non
     assert table(site, "recovery_code") == []
 
 
+@deep
 def test_new_codes_end_the_old_ones(site: Site, susan: Browser, paper: list[str]) -> None:
     newer = made(susan)
 
@@ -343,6 +345,7 @@ def test_what_cant_be_a_code_is_refused_beside_its_field(standing: Site, code: s
     assert 'id="code-error"' in answer.text
 
 
+@deep
 def test_the_email_of_new_codes_tells_what_to_do_if_it_was_somebody_else(
     site: Site, mailbox: Mailbox, paper: list[str]
 ) -> None:
@@ -410,6 +413,7 @@ def test_a_new_password_ends_the_other_codes_and_the_email_says_so(
     assert "https://blog.example/recovery_codes\n" in told
 
 
+@deep
 @pytest.mark.parametrize("has_app", [False, True])
 def test_the_email_about_a_code_says_what_becomes_of_the_others(
     site: Site, mailbox: Mailbox, susan: Browser, has_app: bool

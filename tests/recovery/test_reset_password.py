@@ -99,6 +99,7 @@ def post_at_once(site: Site, links: list[str]) -> list[int]:
     return [410 if location.startswith("/reset_password/") else status for status, location in answers]
 
 
+@deep
 @pytest.mark.races
 def test_of_fifty_resets_at_once_one_wins(any_site: Site, link: str) -> None:
     """C17"""
@@ -113,6 +114,7 @@ def test_of_fifty_resets_at_once_one_wins(any_site: Site, link: str) -> None:
     assert len(execute(any_site, "SELECT id FROM outbox_email WHERE kind = 'password_changed'")) == 1
 
 
+@deep
 @pytest.mark.alike
 def test_of_two_live_links_the_use_of_one_ends_both(any_site: Site, mailbox: Mailbox, link: str) -> None:
     """C18"""
@@ -124,6 +126,7 @@ def test_of_two_live_links_the_use_of_one_ends_both(any_site: Site, mailbox: Mai
     assert sorted(answers) == [303] + [410] * 9
 
 
+@deep
 def test_a_second_request_leaves_the_first_link_alive(site: Site, mailbox: Mailbox, link: str) -> None:
     with time_machine.travel(time.time() + 61):
         newer = forget_and_find_link(site.browser(), mailbox)
@@ -163,6 +166,7 @@ def test_a_link_works_for_ten_minutes_and_not_a_second_longer(
     assert answer.status_code == {200: 303, 410: 410}[status]
 
 
+@deep
 @pytest.mark.parametrize(
     ("late", "words"),
     [
@@ -225,6 +229,7 @@ def test_a_reset_ends_every_session_and_opens_none(any_site: Site, mailbox: Mail
     assert mailbox.last("susan@example.com", subject="Your password on Microblog was changed")
 
 
+@deep
 @one_in(3)
 @pytest.mark.parametrize(
     ("hours", "before", "after"),
@@ -277,6 +282,7 @@ def test_a_failed_change_posts_no_notice(site: Site, link: str) -> None:
     assert execute(site, "SELECT id FROM outbox_email WHERE kind = 'password_changed'") == []
 
 
+@deep
 def test_a_log_in_that_began_with_the_old_password_opens_nothing_after_a_reset(any_site: Site, link: str) -> None:
     """C33: the log-in stands in the check of the old password while the reset commits."""
     late = any_site.browser()
@@ -295,6 +301,7 @@ def test_a_log_in_that_began_with_the_old_password_opens_nothing_after_a_reset(a
     assert not is_logged_in(late)
 
 
+@deep
 def test_a_person_who_is_logged_in_resets_the_account_of_the_link(site: Site, mailbox: Mailbox, link: str) -> None:
     other = site.browser()
     register(other, mailbox, "david")
@@ -371,6 +378,7 @@ def test_two_different_passwords_are_refused(site: Site, link: str) -> None:
     assert "The two passwords aren&#39;t the same." in answer.text
 
 
+@deep
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 def test_a_used_link_is_renewed_with_one_button(
     site: Site, mailbox: Mailbox, link: str, headers: dict[str, str]
@@ -408,6 +416,7 @@ STATES: dict[str, Callable[[Site, str], object]] = {
 }
 
 
+@deep
 @pytest.mark.parametrize("state", STATES)
 def test_a_fresh_link_is_said_to_be_on_its_way_only_if_one_comes(site: Site, mailbox: Mailbox, state: str) -> None:
     """Whoever is told so in vain thinks that our emails don't arrive."""

@@ -147,6 +147,7 @@ def limited(site: Site, typed: str) -> list[tuple[int, str]]:
 AN_HOUR = 3600 + 2  # seconds, as the answers that name the wait take a moment themselves
 
 
+@deep
 @pytest.mark.parametrize("typed", [KNOWN, UNKNOWN, DISABLED, "susan", "nobdy"])
 @one_in(4)
 def test_one_a_minute_and_three_an_hour_whoever_is_asked_for(silent_site: Site, typed: str) -> None:

@@ -125,6 +125,7 @@ def test_a_robot_gets_no_email_by_an_invitation_either(site: Site, trap: str) ->
     assert len(site.mailbox.all(FRIEND)) == (not trap)
 
 
+@deep
 def test_the_last_place_is_taken_once(any_inviting: Site) -> None:
     """However many follow the link at once."""
     link = invite(arrive(any_inviting), 2)
@@ -277,6 +278,7 @@ def test_an_email_that_is_asked_for_again_keeps_the_invitation(site: Site) -> No
     assert execute(site, "SELECT taken FROM invite") == [(1,)]
 
 
+@deep
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -44,6 +44,7 @@ def plain(text: str, name: str) -> str:
     return seen.sub("", without_token(text)).replace(name, "{name}")
 
 
+@deep
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("headers", [{}, pytest.param(PART, marks=deep)], ids=["plain", "part"])
 @pytest.mark.parametrize("domain", ["example.com", "example.org"])
@@ -135,6 +136,7 @@ def test_where_nobody_can_ask_no_email_goes_out(start: Start, mode: str) -> None
     assert table(site, "outbox_email") == []
 
 
+@deep
 @pytest.mark.parametrize(
     ("address", "is_in"),
     [
@@ -177,6 +179,7 @@ def test_the_setting_is_read(typed: str, mode: str, domains: tuple[str, ...]) ->
     assert (settings.registration, settings.registration_domains) == (mode, domains)
 
 
+@deep
 def test_a_code_leads_to_what_the_mode_allows(start: Start, make_settings: Callable[..., Settings]) -> None:
     """The code of an email is worth what its link is worth, not an invitation."""
     site = start("approval")

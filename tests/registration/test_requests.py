@@ -97,6 +97,7 @@ def logged_in(site: Site, name: str) -> Browser:
     return browser
 
 
+@deep
 def test_a_person_who_waits_hears_so_when_they_log_in(any_approving: Site) -> None:
     admin = arrive(any_approving, "host")
     request(any_approving)
@@ -197,6 +198,7 @@ def test_somebody_who_is_waiting_asks_again_in_vain(site: Site) -> None:
     assert subjects(site, "susan") == ["Your request to join Microblog is waiting"] * 2
 
 
+@deep
 @pytest.mark.parametrize("name", ["susan", "SUSAN"])
 def test_the_username_of_a_waiting_person_is_taken(site: Site, name: str) -> None:
     request(site)
@@ -269,6 +271,7 @@ def test_approved_and_refused_at_once_one_of_them_wins(any_approving: Site) -> N
     assert subjects(any_approving, "susan").count("Welcome to Microblog") == (won == ["approve"])
 
 
+@deep
 def test_a_request_that_has_expired_is_not_approved(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -282,6 +285,7 @@ def test_a_request_that_has_expired_is_not_approved(site: Site) -> None:
     assert len(table(site, "user_account")) == 1
 
 
+@deep
 def test_whoever_came_by_invitation_meanwhile_needs_no_answer(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -326,6 +330,7 @@ def test_admins_get_one_email_for_many_and_another_later(site: Site) -> None:
     assert "Leeds" not in email.text, "what strangers write is read on the page"
 
 
+@deep
 def test_the_admin_is_asked_for_the_password_when_the_proof_is_old(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -341,6 +346,7 @@ def test_the_admin_is_asked_for_the_password_when_the_proof_is_old(site: Site) -
     assert "The request is refused." in done.text
 
 
+@deep
 def test_under_htmx_it_is_decided_in_place(site: Site) -> None:
     admin = arrive(site, "host")
     request(site)
@@ -353,6 +359,7 @@ def test_under_htmx_it_is_decided_in_place(site: Site) -> None:
     assert "susan can log in now." in answer.text
 
 
+@deep
 @pytest.mark.parametrize("what", ["approve", "refuse"])
 def test_nobody_else_decides(site: Site, what: str) -> None:
     """C36"""

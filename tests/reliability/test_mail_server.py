@@ -49,6 +49,7 @@ async def test_an_email_leaves_at_once(size: Size, database_url: str, tmp_path: 
         assert books.most_connections <= site.connections_allowed
 
 
+@deep
 @pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize(
     "size",

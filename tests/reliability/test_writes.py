@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.depth import deep
 from tests.reliability import ledger
 from tests.reliability.conftest import Figure
 from tests.reliability.stage import Stage, stage
@@ -27,6 +28,7 @@ SMALL = pytest.param(Size(writes=600, seconds=6), id="small")
 FULL = pytest.param(Size(writes=12_000, seconds=120), id="full", marks=pytest.mark.soak)
 
 
+@deep
 @pytest.mark.parametrize("size", [SMALL, FULL])
 async def test_no_visitor_hears_of_a_busy_database(size: Size, sqlite_url: str, tmp_path: Path, figure: Figure) -> None:
     """G9: 4 processes x 50 writes a second, the mailers' own beside them, and people who read first."""

@@ -60,6 +60,7 @@ def test_the_index_forgets_what_is_gone_for_good(site: Site) -> None:
     assert execute(site, "SELECT rowid FROM person_words WHERE person_words MATCH 'susan'") == []
 
 
+@deep
 def test_people_are_found_by_the_name_and_the_words_that_they_have_now(any_site: Site) -> None:
     susan = arrive(any_site)
     introduce(susan, about_me="I grow roses.")

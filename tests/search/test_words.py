@@ -50,6 +50,7 @@ def test_a_post_is_found_by_its_words(library: Site, typed: str) -> None:
     assert numbers_in(page) == [1]
 
 
+@deep
 @pytest.mark.parametrize(
     "typed",
     [
@@ -66,6 +67,7 @@ def test_a_post_is_not_found_by_other_words(library: Site, typed: str) -> None:
     assert numbers_in(page) == []
 
 
+@deep
 @pytest.mark.parametrize(
     ("typed", "names"),
     [
@@ -135,6 +137,7 @@ TYPED = st.one_of(
 )
 
 
+@deep
 @given(typed=TYPED)
 def test_nothing_that_is_typed_is_an_error(library: Site, typed: str) -> None:
     found = []

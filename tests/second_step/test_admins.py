@@ -44,6 +44,7 @@ def opened(browser: Browser) -> list[str]:
     return [name for name, it in answers.items() if not it.headers.get("location", "").startswith(elsewhere)]
 
 
+@deep
 def test_the_admins_pages_ask_for_a_second_step(guarded: Site) -> None:
     browser = guarded.browser()
     log_in(browser)
@@ -66,6 +67,7 @@ def test_an_admin_without_one_opens_and_changes_nothing(guarded: Site) -> None:
     assert dump(guarded) == before
 
 
+@deep
 def test_an_admin_who_has_only_typed_the_password_opens_and_changes_nothing(guarded: Site) -> None:
     """Nor does a thief of the password."""
     owner, thief = guarded.browser(), guarded.browser(follow_redirects=False)

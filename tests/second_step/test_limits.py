@@ -15,6 +15,7 @@ def guess(browser: Browser, times: int) -> list[int]:
     return [browser.post(STEP, data=WRONG).status_code for _time in range(times)]
 
 
+@deep
 def test_the_sixth_guess_within_five_minutes_is_not_looked_at(site: Site, app: App) -> None:
     browser = site.browser()
     log_in(browser)
@@ -61,6 +62,7 @@ def test_a_known_browser_is_counted_by_itself(site: Site, app: App) -> None:
     assert own.post(STEP, data={"code": app.code(1)}).url.path == "/"
 
 
+@deep
 def test_guesses_are_counted_for_the_account(site: Site, app: App) -> None:
     browser = site.browser()
     log_in(browser)

@@ -95,6 +95,7 @@ def test_making_new_recovery_codes_takes_the_factor_they_can_replace(site: Site,
     assert "Your recovery codes" in made.text
 
 
+@deep
 def test_a_person_without_phone_and_password_gets_back_in_with_mailbox_and_codes(
     site: Site, app: App, mailbox: Mailbox
 ) -> None:

@@ -133,6 +133,7 @@ def test_words_about_a_clock_tell_a_guesser_nothing_to_wait_for(any_site: Site, 
     assert (meanwhile, owner) == ("/", "/")
 
 
+@deep
 def test_a_used_code_is_refused_and_so_is_any_older_one(site: Site, app: App) -> None:
     with time_machine.travel(now(), tick=False):  # or the next half minute, and with it a new code, could begin
         assert log_in_with(site.browser(), app, 0) == "/"
@@ -205,6 +206,7 @@ def test_the_second_step_must_be_taken_within_ten_minutes(site: Site, app: App) 
     assert "That took too long" in answer.text
 
 
+@deep
 def test_whatever_raises_the_epoch_ends_it(site: Site, app: App) -> None:
     browser, owner = site.browser(), site.browser()
     log_in(browser)
@@ -240,6 +242,7 @@ def test_the_trust_ends_with_its_session(site: Site, app: App) -> None:
     assert log_in(trusted).url.path == STEP
 
 
+@deep
 def test_the_owner_is_told_of_a_password_that_got_no_further(site: Site, app: App, mailbox: Mailbox) -> None:
     thief = site.browser("198.51.100.7")
     log_in(thief)
@@ -277,6 +280,7 @@ def test_a_copy_of_the_database_opens_nothing(site: Site, app: App, mailbox: Mai
     assert [code for code in app.codes if code.replace("-", "")[4:] in stored] == []
 
 
+@deep
 def test_a_secret_sealed_with_the_old_key_works_and_is_sealed_again(site: Site, app: App) -> None:
     """C22"""
     [(sealed,)] = execute(site, "SELECT secret FROM factor")

@@ -87,6 +87,7 @@ def test_any_log_in_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     assert execute(site, "SELECT count(*) FROM factor") == [(1,)]
 
 
+@deep
 def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mailbox: Mailbox) -> None:
     ask(site, mailbox)
     link = mailbox.link(SUSAN, subject=WAITS)
@@ -97,6 +98,7 @@ def test_the_link_in_the_emails_stops_it_with_a_button(site: Site, app: App, mai
     assert due(site) is None
 
 
+@deep
 def test_under_htmx_the_top_of_the_page_no_longer_says_what_was_to_come(site: Site, app: App, mailbox: Mailbox) -> None:
     """It stands above the part that htmx would put in."""
     ask(site, mailbox)
@@ -128,6 +130,7 @@ def test_the_link_in_the_emails_says_so_once_it_is_too_late(site: Site, app: App
             assert "Stopped" not in page
 
 
+@deep
 def test_a_second_press_of_the_link_stops_nothing_and_does_not_say_so(site: Site, app: App, mailbox: Mailbox) -> None:
     ask(site, mailbox)
     link = mailbox.link(SUSAN, subject=WAITS)
@@ -190,6 +193,7 @@ def test_somebody_who_is_logged_in_sees_the_wait_and_stops_it(site: Site, app: A
     assert due(site) is None
 
 
+@deep
 def test_the_password_alone_neither_begins_nor_stops_it(site: Site, app: App, mailbox: Mailbox) -> None:
     thief = site.browser()
     log_in(thief)

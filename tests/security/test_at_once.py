@@ -300,6 +300,7 @@ def is_decided(site: Site) -> bool:
     return bool(execute(site, closed)) and not execute(site, "SELECT 1 FROM account_deletion WHERE reason = ''")
 
 
+@deep
 @pytest.mark.parametrize(("is_being_deleted", "event"), LIVES)
 @pytest.mark.parametrize("decision", ["disable", "delete"])
 @one_in(12)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Site
 from tests.stories import ask_for_reset, forget_and_find_link, log_in, register, without_token
 from tests.test_sweeps import ROUTES, path_of
@@ -55,6 +55,7 @@ def sense(answer: Answer) -> tuple[int, str, str]:
     return answer.status, location, re.sub(r"[0-9a-f]{16}|\d+ seconds?", "", without_token(answer.text))
 
 
+@deep
 @pytest.mark.parametrize("name", READERS)
 @one_in(15)
 def test_what_one_visitor_asked_for_is_not_what_the_next_one_gets(site: Site, name: str) -> None:

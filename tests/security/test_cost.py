@@ -79,6 +79,7 @@ def read(shape: type[BaseModel], body: bytes) -> Form[BaseModel]:
     return asyncio.run(Form.read(Request(scope, receive), shape))
 
 
+@deep
 @pytest.mark.parametrize(("shape", "name"), FIELDS, ids=[f"{shape.__name__}.{name}" for shape, name in FIELDS])
 @one_in(6)
 def test_no_field_of_any_form_is_expensive_to_read(shape: type[BaseModel], name: str) -> None:
@@ -274,6 +275,7 @@ HEADERS = [
 ]
 
 
+@deep
 @pytest.mark.parametrize("header", HEADERS)
 @one_in(6)
 def test_no_header_is_expensive(site: Site, header: str) -> None:
@@ -295,6 +297,7 @@ OF_FEEDS = {"if-none-match", "if-modified-since", "accept-language"}
 FORMS = [route.name for route in ROUTES if {"GET", "POST"} <= (route.methods or set())]
 
 
+@deep
 @pytest.mark.parametrize("name", FORMS)
 @one_in(20)
 def test_no_form_of_any_page_is_expensive_to_answer(site: Site, name: str) -> None:

@@ -455,6 +455,7 @@ TAKE_ALL = [event for event, stays in table().items() if not (stays["recovery co
 TOLD_BY_NO_EMAIL = {'"this wasn\'t me"': "its own page does", "`users disable`": "nothing opens the account now"}
 
 
+@deep
 @one_in(6)
 @pytest.mark.parametrize("event", sorted({*TAKE_ALL} - TOLD_BY_NO_EMAIL.keys()))
 def test_an_email_tells_who_has_lost_codes_and_passkeys(site: Site, mailbox: Mailbox, event: str) -> None:

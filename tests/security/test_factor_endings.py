@@ -159,6 +159,7 @@ def test_the_table_names_every_event() -> None:
     assert list(table(HEADING)) == list(EVENTS)
 
 
+@deep
 def test_all_that_a_thief_holds_is_worth_something_before(site: Site, mailbox: Mailbox) -> None:
     """Else the table below would say of nothing that it ends."""
     assert all(Life(site, mailbox).held().values())

@@ -209,6 +209,7 @@ def test_wherever_a_log_in_is_to_lead_it_leads_here(site: Site, target: str) -> 
 PATHS = ["/{}", "/register/{}", "/reset_password/{}", "/reset_password/{}/renew", "/static/{}", "/static/x/{}"]
 
 
+@deep
 @given(ANY_TEXT, st.sampled_from(PATHS))
 def test_whatever_address_is_asked_for_is_answered(site: Site, text: str, path: str) -> None:
     """C46"""
@@ -216,6 +217,7 @@ def test_whatever_address_is_asked_for_is_answered(site: Site, text: str, path: 
         asked(site, method, path.format(quote(text, safe="/", errors="replace")))
 
 
+@deep
 @given(HEADER, HEADER)
 @pytest.mark.alike
 def test_whatever_cookies_are_brought_they_are_a_strangers(site: Site, session: str, flash: str) -> None:

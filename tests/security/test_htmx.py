@@ -57,6 +57,7 @@ def sense(answer: Answer) -> tuple[int, str]:
     return (303 if leads_to else answer.status_code), leads_to
 
 
+@deep
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
 @one_in(12)
 def test_a_stranger_with_htmx_headers_gets_no_further(site: Site, stranger: Browser, name: str) -> None:

@@ -74,6 +74,7 @@ def test_two_different_buttons_do_not_wait_for_each_other(site: Site, name: str)
     assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
 
 
+@deep
 def test_who_asks_for_two_emails_in_the_same_instant_gets_both(site: Site) -> None:
     """Each is counted for the client IP and for the account. Were it not in the same order, they could deadlock."""
     susan = logged_in(site)
@@ -100,6 +101,7 @@ def test_who_asks_for_two_emails_in_the_same_instant_gets_both(site: Site) -> No
     assert [answer.status_code for answer in answers] == [303, 303]
 
 
+@deep
 def test_an_export_is_asked_for_once(site: Site) -> None:
     execute(site, "DELETE FROM account_export")
     execute(site, "DELETE FROM security_event")
@@ -110,6 +112,7 @@ def test_an_export_is_asked_for_once(site: Site) -> None:
     assert execute(site, "SELECT count(*) FROM security_event WHERE kind = 'export_asked'") == [(1,)]
 
 
+@deep
 def test_nobody_hears_that_the_right_password_is_wrong(site: Site) -> None:
     """The account has changed while it was looked at."""
     susan = logged_in(site)

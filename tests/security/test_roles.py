@@ -238,6 +238,7 @@ def test_the_table_names_every_route_once() -> None:
     assert sorted(itertools.chain(*groups)) == sorted(NAMES)
 
 
+@deep
 def test_susan_has_something_in_every_table(site: Site) -> None:
     """Else the tests below would watch over nothing."""
     assert [name for name, rows in susans(site).items() if not rows] == []

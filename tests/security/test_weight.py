@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.sites import Site
 from tests.stories import forget_and_find_link, register
 from tests.watching import standing_site
@@ -86,6 +86,7 @@ async def send_to_all(site: Site, content_type: str, body: bytes) -> None:
             assert 400 <= answer.status_code < 500
 
 
+@deep
 @pytest.mark.parametrize("kind", HEAVY)
 @one_in(3)
 def test_a_heavy_body_holds_nobody_up(site: Site, kind: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.security.test_cost import FIELDS, SETTINGS
 from tests.sites import SECRET_KEY, Site
 from tests.stories import log_in, register
@@ -63,6 +63,7 @@ def test_every_field_takes_only_what_others_can_read(shape: type[BaseModel], nam
         assert name in form.errors or name in NEVER_SHOWN or f"{shape.__name__}.{name}" in COMPARED, odd
 
 
+@deep
 @one_in(4)
 @pytest.mark.parametrize(("path", "field"), WRITTEN)
 def test_what_cannot_be_read_is_refused_in_words(site: Site, path: str, field: str) -> None:

@@ -29,6 +29,7 @@ def typed(page: str) -> tuple[App, dict[str, str]]:
     return app, {"setup": setup_field(page), "code": app.code(), "recovery_code": app.codes[0]}
 
 
+@deep
 def test_its_link_leads_to_the_secret_and_the_codes(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     asked = susan.post(APP)
     link = mailbox.link(SUSAN, subject=SUBJECT)
@@ -39,6 +40,7 @@ def test_its_link_leads_to_the_secret_and_the_codes(site: Site, susan: Browser, 
     assert "Your authenticator app is set up" in susan.post(link, data=fields).text
 
 
+@deep
 def test_so_does_its_code_where_it_was_asked_for(site: Site, susan: Browser, mailbox: Mailbox) -> None:
     """The email is on the phone, the computer is where susan is logged in."""
     page = susan.post(APP)
@@ -52,6 +54,7 @@ def test_so_does_its_code_where_it_was_asked_for(site: Site, susan: Browser, mai
     assert scan(susan.post(behind, data={"code": code}).text).codes
 
 
+@deep
 def test_a_thief_of_the_password_sees_no_secret_and_sets_up_nothing(site: Site, susan: Browser) -> None:
     thief = site.browser()
     log_in(thief)
@@ -76,6 +79,7 @@ def test_a_thief_of_the_password_sees_no_secret_and_sets_up_nothing(site: Site, 
     assert log_in(site.browser()).url.path == "/"
 
 
+@deep
 def test_a_link_of_another_kind_does_not_do(site: Site, susan: Browser) -> None:
     """C14"""
     issued = {each: tokens.issue(site.settings, each, 1, tokens.APP_LIFETIME) for each in Purpose}
@@ -96,6 +100,7 @@ def test_the_link_ends_with_the_epoch_but_a_page_that_is_open_may_be_sent(
     assert susan.get(path).url.path == "/sign-in_methods/app/remove"
 
 
+@deep
 def test_a_site_without_mail_takes_the_password_alone(
     make_settings: Callable[..., Settings], sqlite_url: str, start_site: Callable[[Settings], Site]
 ) -> None:

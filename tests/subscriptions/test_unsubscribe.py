@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.people.crowd import arrive
 from tests.posts.wall import say
@@ -62,6 +62,7 @@ def chosen(site: Site) -> list[tuple[int, str, bool]]:
     return [(user_id, kind, bool(is_wanted)) for user_id, kind, is_wanted in rows]
 
 
+@deep
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [

@@ -34,6 +34,7 @@ def _forged(forged: str, number: int) -> dict[str, str]:
     return {"x-forwarded-for": forged.replace("X", address), "forwarded": f"for={address}", "x-real-ip": address}
 
 
+@deep
 @pytest.mark.parametrize("forged", ["X", "127.0.0.1, X"])
 @one_in(2)
 def test_the_command_of_the_procfile_believes_no_visitor(sqlite_url: str, tmp_path: Path, forged: str) -> None:
@@ -84,6 +85,7 @@ def test_headers_that_are_not_read_are_told_of_once(site: Site, caplog: pytest.L
     assert told.count("forwarded_headers_ignored") == 1
 
 
+@deep
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "event"),
     [

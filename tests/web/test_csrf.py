@@ -122,6 +122,7 @@ LYING: list[list[tuple[str, str]]] = [
 ]
 
 
+@deep
 @pytest.mark.parametrize("lies", LYING, ids=lambda lies: lies[0][0])
 @one_in(3)
 def test_headers_about_the_host_change_no_link(site: Site, mailbox: Mailbox, lies: list[tuple[str, str]]) -> None:

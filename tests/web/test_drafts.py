@@ -34,6 +34,7 @@ def box(page: Response) -> str:
     return found[1].strip()
 
 
+@deep
 def test_what_was_typed_when_the_session_had_ended_is_there_after_the_next_log_in(site: Site, shared: Browser) -> None:
     execute(site, "DELETE FROM session")
 
@@ -54,6 +55,7 @@ def test_it_is_there_for_who_has_logged_out_in_another_tab(shared: Browser) -> N
     assert box(log_in(shared)) == TYPED
 
 
+@deep
 def test_somebody_else_who_logs_in_does_not_see_the_draft(site: Site, shared: Browser) -> None:
     execute(site, "DELETE FROM session")
 
@@ -82,6 +84,7 @@ def test_of_a_browser_in_which_nobody_has_logged_in_nothing_is_kept(site: Site, 
     assert box(log_in(stranger, "david")) == ""
 
 
+@deep
 @pytest.mark.parametrize("field", ["current_password", "password"])
 @one_in(2)
 def test_no_password_is_kept(site: Site, shared: Browser, field: str) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.depth import one_in
+from tests.depth import deep, one_in
 from tests.mailbox import Mailbox
 from tests.sites import Site
 from tests.stories import NEW_PASSWORD, PASSWORD, forget_and_find_link, log_in, register
@@ -87,6 +87,7 @@ def test_what_will_be_over_soon_gives_503_and_says_when_to_come_back(site: Site,
     assert SECRET not in answer.text
 
 
+@deep
 def test_while_the_database_is_away_guards_fail_closed(site: Site, mailbox: Mailbox, tmp_path: Path) -> None:
     """C55: nobody is let in, every form gives 503 and not the wrong answer, and the tables' return is enough."""
     register(site.browser(), mailbox)
@@ -132,6 +133,7 @@ def test_a_database_that_is_not_there_gives_503(
     assert "nobody" not in answer.text + ready.text
 
 
+@deep
 @one_in(2)
 def test_an_error_after_the_work_began_keeps_none_of_it(any_site: Site, mailbox: Mailbox) -> None:
     """C55: a reset whose email can't be posted changes no password."""
@@ -191,6 +193,7 @@ def test_a_wrong_method_says_which_are_right(site: Site) -> None:
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
+@deep
 def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> None:
     browser = site.browser()
     register(browser, mailbox)
@@ -203,6 +206,7 @@ def test_an_error_page_shows_who_is_logged_in(site: Site, mailbox: Mailbox) -> N
     assert dump(site) == before
 
 
+@deep
 def test_what_failed_before_anybody_was_known_offers_no_log_in(site: Site, mailbox: Mailbox) -> None:
     """Whoever reads it may well be logged in: the body was too large to be read."""
     browser = site.browser()
@@ -228,6 +232,7 @@ def test_whoever_sent_what_nobody_read_hears_that_the_browser_still_has_it(site:
     assert [words in answer.text for answer in others] == [False, False]
 
 
+@deep
 @pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError(SECRET), 500), (Busy(), 503)], ids=["500", "503"])
 @pytest.mark.parametrize(("path", "field"), [("/", "body"), ("/edit_profile", "about_me"), ("/change_email", "email")])
 @one_in(3)
@@ -251,6 +256,7 @@ def test_what_was_typed_into_a_form_that_failed_is_in_it_again(
     assert "A long thought" not in susan.get(path).text, "once"
 
 
+@deep
 def test_of_a_form_with_a_secret_address_nothing_is_kept(site: Site, mailbox: Mailbox) -> None:
     """C21"""
     register(site.browser(), mailbox)

@@ -137,6 +137,7 @@ HOST = ("host", "blog.example")
 FORM = ("content-type", URLENCODED)
 
 
+@deep
 @pytest.mark.parametrize(
     ("chunks", "status"),
     [
@@ -206,6 +207,7 @@ def test_a_form_by_another_spelling_of_its_type_is_a_form(site: Site, content_ty
     assert "don&#39;t match" in answer.text
 
 
+@deep
 @pytest.mark.parametrize(("form", "name"), FORMS.items(), ids=FORMS)
 @pytest.mark.alike
 def test_what_a_script_does_not_escape_is_read_as_if_it_had(site: Site, form: str, name: str) -> None:
@@ -223,6 +225,7 @@ def test_what_a_script_does_not_escape_is_read_as_if_it_had(site: Site, form: st
     assert name == "password" or typed in plain.text
 
 
+@deep
 @pytest.mark.alike
 def test_fields_that_a_form_does_not_have_change_nothing(site: Site) -> None:
     """C36: neither the epoch nor the number of an account can be typed."""

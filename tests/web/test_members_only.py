@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import deep
 from tests.people.crowd import import_people
 from tests.posts.wall import say
 from tests.sites import Browser, Site
@@ -45,6 +46,7 @@ def seen(stranger: Browser, method: str, path: str, names: dict[str, str], heade
     return answer.status_code, text
 
 
+@deep
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_who_is_here_looks_to_a_stranger_like_who_is_not(site: Site, method: str) -> None:
     for path, headers in product([path for path in PATHS if "{" in path], HEADERS):
@@ -54,6 +56,7 @@ def test_who_is_here_looks_to_a_stranger_like_who_is_not(site: Site, method: str
         assert there == not_there, path
 
 
+@deep
 def test_no_page_shows_a_stranger_a_name_or_a_word(site: Site) -> None:
     stranger = site.browser()
     for path, headers in product([*PATHS, *SEARCHES], HEADERS):

@@ -165,6 +165,7 @@ def test_what_was_typed_is_in_the_form_again_after_an_error(
     assert texts(susan, path) == typed
 
 
+@deep
 @pytest.mark.parametrize("name", FOR_STRANGERS)
 def test_what_a_stranger_typed_is_in_the_form_again_after_an_error(site: Site, name: str) -> None:
     """But no password and no code, only once, and not if somebody has logged in meanwhile."""
@@ -215,6 +216,7 @@ def test_what_was_typed_is_in_the_form_again_after_logging_in_again(site: Site, 
     assert (texts_of(back.text, path) if path == "/" else texts(susan, path)) == typed
 
 
+@deep
 @pytest.mark.parametrize("name", TEXTS)
 @one_in(3)
 def test_a_mistake_leaves_in_the_form_what_was_typed(susan: Browser, name: str) -> None:
@@ -253,6 +255,7 @@ def test_what_was_typed_stays_in_the_form_that_was_sent_too_often(
 WRITTEN_ABOUT_A_POST = [name for name in TEXTS if "body" in TEXTS[name] and "post_id" in FORMS[name].param_convertors]
 
 
+@deep
 @pytest.mark.parametrize("how", ["deleted_at", "removed_at"])
 @pytest.mark.parametrize("name", WRITTEN_ABOUT_A_POST)
 def test_words_about_a_post_that_has_gone_meanwhile_are_in_the_form_at_home(
@@ -281,6 +284,7 @@ NOT_KEPT = {
 }
 
 
+@deep
 def test_no_text_is_kept_from_going_back_but_secrets() -> None:
     sources = [file.read_text() for file in (ROOT / "templates").rglob("*.html")]
     fields = [

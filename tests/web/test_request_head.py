@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.depth import deep
 from tests.sites import Site
 from tests.watching import ask
 from webapp.settings import ROOT
@@ -55,6 +56,7 @@ CACHES = {
 }
 
 
+@deep
 def test_no_cache_keeps_what_a_visitor_sent() -> None:
     """Whoever adds a cache says here what its key is: never the words of a request, which it would keep for them."""
     found = {}

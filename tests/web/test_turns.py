@@ -136,6 +136,7 @@ def test_who_waits_for_a_turn_holds_no_place_at_the_database(any_site: Site) -> 
     assert any_site.run(work) == (True, 200, [200] * CROWD)
 
 
+@deep
 @pytest.mark.parametrize("slow", ["half-sent forms", "unread pages"])
 def test_whoever_sends_or_reads_slowly_has_no_turn(site: Site, slow: str) -> None:
     async def work() -> int:
