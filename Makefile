@@ -19,7 +19,7 @@ help: ## this list
 run: .venv/run ## serve the site on this machine: http://localhost:8000
 	@$(BIN)/python -m webapp dev --port $(PORT)
 
-test: .venv/test ## every check, and tests of everything; five or six minutes
+test: .venv/test ## every check, and tests of everything; five minutes, and one more the first time
 	# What waits runs beside what computes: style and types, and then the browser, beside the tests of everything else.
 	# The first time those are listed by themselves: so they are compiled once, and not by each of their processes.
 	@{ make --no-print-directory lint; lint=$$?; $(BIN)/python -m pytest -q -m browser tests/browser; exit $$((lint + $$?)); } \
