@@ -111,7 +111,7 @@ def test_what_is_left_out_is_said(
     said = bring(site, capsys, zipped(tmp_path, outbox__json=outbox(*items), following_accounts__csv=table))
 
     assert "Posts: 2 new, 0 here already.\nNew follows: 1." in said
-    for line in ("only passed on", "not public", "a reply to somebody else", "longer than a post", "without a date"):
+    for line in ("that you boosted", "not public", "a reply to somebody else", "longer than a post", "without a date"):
         assert line in said
     assert "somebody on another site, who can't be followed from here: 2" in said
     assert [body for body, _when in posts(site)] == ["one", "thread"]

@@ -222,7 +222,7 @@ def test_nothing_else_begins_with_a_half_filled_database(
         moved((another, cut_short[1]))
     query(cut_short[0], "DELETE FROM mention WHERE post_id = 1003")
     query(cut_short[0], "UPDATE user_account SET about_me = 'another' WHERE id = 1002")
-    assert "begins anew" in moved(cut_short)
+    assert "starts over" in moved(cut_short)
     assert everything(cut_short[0]) == everything(cut_short[1])
 
 

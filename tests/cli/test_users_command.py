@@ -158,7 +158,7 @@ def test_the_second_step_is_shown_and_removed_and_its_owner_told(any_site: Site,
     assert (code, said.startswith("1 factor of susan is removed.")) == (0, True)
     assert again == "susan has no second step.\n"
     assert log_in(any_site.browser()).url.path == "/"
-    assert "Whoever runs Microblog" in mailbox.last("susan@example.com", subject="Your second step").text
+    assert "An admin of Microblog" in mailbox.last("susan@example.com", subject="Your second step").text
 
 
 @deep

@@ -10,6 +10,7 @@ from tests.watching import statements, wait_until_posted
 
 # With the one that finds out who is asking.
 PAGES = {"/": 2, "/explore": 2, "/user/bob": 3, "/user/bob/1": 4, "/news?of=home&after=1": 2}
+POSTGRESQL_PAGES = PAGES | {"/user/bob/1": 3}  # which gives the replies and where they end in one
 
 
 @pytest.mark.alike
@@ -29,7 +30,8 @@ def test_a_page_needs_as_many_statements_for_one_post_as_for_fifty(any_site: Sit
     with_fifty = {path: _asked(any_site, susan, path) for path in PAGES}
 
     assert with_fifty == with_one
-    assert {path: len(asked) for path, asked in with_fifty.items()} == PAGES
+    expected = PAGES if "sqlite" in any_site.settings.database_url else POSTGRESQL_PAGES
+    assert {path: len(asked) for path, asked in with_fifty.items()} == expected
 
 
 def _asked(site: Site, browser: Browser, path: str) -> list[str]:

@@ -27,7 +27,7 @@ LINKS: dict[str, Callable[[Site], str]] = {
     "report_not_me": lambda site: tokens.not_me_link(site.settings, 1, "new_sign_in", "susan@example.com"),
     "undo_email": lambda site: signed(site, Purpose.UNDO_EMAIL, 1),
     "undo_deletion": lambda site: signed(site, Purpose.UNDO_DELETION, 1),
-    "keep_factors": lambda site: signed(site, Purpose.KEEP_FACTORS, 1),
+    "keep_factors": lambda site: signed(site, Purpose.KEEP_FACTORS, 1, epoch_of(site)),
 }
 A_CHANGE = """
     INSERT INTO address_change (id, user_id, epoch, old_email, new_email, created_at, confirmed_at)
@@ -39,6 +39,12 @@ A_DELETION = """
     VALUES (1, 1, '2026-01-01 00:00:00.000000', '2999-01-01 00:00:00.000000', '')
 """
 Row = tuple[Any, ...]
+
+
+def epoch_of(site: Site) -> int:
+    """In which a link that ends with the epoch was sent."""
+    epoch: int = execute(site, "SELECT epoch FROM user_account WHERE id = 1")[0][0]
+    return epoch
 
 
 @pytest.fixture(scope="module")
