@@ -18,7 +18,7 @@ from webapp.web.request_body import Patience
 
 HOST = "blog.example"
 MOST = 3_000_000
-QUICK = Patience(max_seconds=30, start_seconds=1.5, bytes_per_second=64 * 1024)
+QUICK = Patience(max_seconds=10, start_seconds=1.5, bytes_per_second=64 * 1024)
 START = b'--x\r\nContent-Disposition: form-data; name="archive"; filename="a"\r\n\r\n'
 END = b"\r\n--x--\r\n"
 
