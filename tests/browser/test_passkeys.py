@@ -62,10 +62,13 @@ def add(visitor: Visitor) -> None:
 @deep
 def test_a_passkey_is_offered_only_where_scripts_run(new_visitor: Callable[..., Visitor], path: str) -> None:
     other = new_visitor().is_logged_in()
+    other.fill(body="Hello.")
+    other.press("Post")
+    other.sees("Posted.")
     for has_javascript in (True, False):
         person = new_visitor(has_javascript=has_javascript)
         person.is_logged_in()
-        person.goto(f"/user/{other.name}")  # whoever follows nobody is shown people first
+        person.goto(f"/user/{other.name}")  # a home page without others' posts shows people first
         person.press(f"Follow {other.name}")
         person.sees("1 follower" if has_javascript else "2 followers")
         person.goto(path)

@@ -207,7 +207,8 @@ class Visitor:
         form: dict[str, str | float | bool] = {"username": self.name, "password": PASSWORD}
 
         def log_in() -> tuple[int, str]:
-            answer = self.context.request.post("/login", form=form, max_redirects=0)
+            # A kept connection may be closed by the site in the instant in which it is used again.
+            answer = self.context.request.post("/login", form=form, max_redirects=0, max_retries=1)
             return answer.status, answer.text()
 
         gets_through(log_in)
