@@ -48,4 +48,10 @@ def add(start: Message, ours: dict[bytes, Header]) -> None:
     headers = start.setdefault("headers", [])
     present = ours.keys() & [name for name, _value in headers]
     headers += [header for name, header in ours.items() if name not in present] if present else ours.values()
-    MutableHeaders(raw=headers).add_vary_header("Cookie, Accept-Language")
+    if not (b"cache-control" in present and _is_for_everybody(headers)):
+        MutableHeaders(raw=headers).add_vary_header("Cookie, Accept-Language")
+
+
+def _is_for_everybody(headers: list[Header]) -> bool:
+    """Whether it is a static file. If one varied by cookie, browsers would ask for it again after every log-in."""
+    return any(name == b"cache-control" and value.endswith(b"immutable") for name, value in headers)
