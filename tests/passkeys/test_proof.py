@@ -227,6 +227,6 @@ def test_every_form_that_takes_the_password_takes_a_passkey_too() -> None:
 
     assert [shape.__name__ for shape in asking if not {"passkey_proof", "code"} <= shape.model_fields.keys()] == []
     assert Login not in asking
-    assert len(asking) > 10
+    assert len(asking) >= 10
     assert {file.name for file in templates} <= {"_form.html", "_request.html", "admin_people.html"}
     assert all(re.search("or_passkey|own_password|password\\(request", file.read_text()) for file in templates)
